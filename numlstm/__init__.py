@@ -1,0 +1,32 @@
+"""Long short-term memory networks for people who work with NumPy and SciPy."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> module; imported on first use, so that `import numlstm` stays cheap
+_HOMES = {
+    "fit": "numlstm.fit",
+    "FitResult": "numlstm.fit",
+    "LSTM": "numlstm.model",
+    "State": "numlstm.spec",
+    "Gradients": "numlstm.spec",
+    "load": "numlstm.storage",
+    "StorageError": "numlstm.storage",
+    "BackendError": "numlstm.backends",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'numlstm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

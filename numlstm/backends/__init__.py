@@ -1,0 +1,76 @@
+"""The dispatcher: one contract, a registry, one clear error.
+
+A backend is a module (or package) with the names in `CONTRACT`. Every function works on a whole
+sequence, takes and returns arrays in the backend's own memory (`asarray` brings host arrays
+there, `to_numpy` brings them back), and never changes its arguments.
+
+=====================================================  ==========================================
+``require()``                                          raise `BackendError` where it cannot run
+``asarray(array)``, ``to_numpy(array)``                host to backend memory, and back
+``pack_layer(spec, theta)``                            weights in the layout that the kernels read
+``layer_forward(spec, weights, X, state, lengths=None, (Y, (h, c), tape or None)
+*, tape=False)``
+``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta, dX or None, (dh, dc)); dY and
+need_dX=True)``                                        dstate may be None, which means zero
+``pack_head(spec, theta)``                             as pack_layer, for the linear head
+``head_forward(spec, weights, H)``                     Y, over the last axis of H
+``head_backward(spec, weights, H, dY)``                (dtheta, dH)
+=====================================================  ==========================================
+
+X (B, T, I), Y (B, T, H), h and c (B, H), theta flat, lengths (B,) integers or None. Rows are
+independent: a row's result does not depend on the batch that it came in. Y is zero in the padding.
+"""
+
+import importlib
+from types import ModuleType
+
+CONTRACT = (
+    "name",
+    "require",
+    "asarray",
+    "to_numpy",
+    "pack_layer",
+    "layer_forward",
+    "layer_backward",
+    "pack_head",
+    "head_forward",
+    "head_backward",
+)
+
+REGISTRY = {
+    "reference": "numlstm.backends.reference",
+    "cpu": "numlstm.backends.cpu",
+}
+
+PREFERENCE = ("cpu", "reference")  # what "auto" tries, best first
+
+
+class BackendError(RuntimeError):
+    """A backend was asked for that cannot run here; the message says what is missing."""
+
+
+def get(name: str) -> ModuleType:
+    """The backend called `name`, ready to run; "auto" is the best one that can."""
+    if name == "auto":
+        return _first_that_runs()
+    if name not in REGISTRY:
+        raise ValueError(f"backend must be one of {['auto', *REGISTRY]}, received {name!r}")
+    try:
+        backend = importlib.import_module(REGISTRY[name])
+    except ImportError as error:
+        raise BackendError(
+            f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
+            'or pass backend="reference".'
+        ) from error
+    backend.require()
+    return backend
+
+
+def _first_that_runs() -> ModuleType:
+    reasons = []
+    for name in PREFERENCE:
+        try:
+            return get(name)
+        except BackendError as error:
+            reasons.append(str(error))
+    raise BackendError("no backend can run here: " + "; ".join(reasons))

@@ -1,0 +1,112 @@
+"""Every argument check, once, at the door; errors show what was received and what to do."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+DTYPES = ("float32", "float64")
+
+
+def size(name: str, value: Any, minimum: int = 1) -> int:
+    """`value` as an int that is at least `minimum`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, received {value!r}") from None
+    if isinstance(value, bool) or number < minimum:
+        raise ValueError(f"{name} must be an integer >= {minimum}, received {value!r}")
+    return number
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """`value` if it is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} must be one of {list(options)}, received {value!r}")
+    return value
+
+
+def dtype(value: Any) -> str:
+    """The name of a supported dtype: "float32" or "float64"."""
+    try:
+        name = np.dtype(value).name
+    except TypeError:
+        name = str(value)
+    return choice("dtype", name, DTYPES)
+
+
+def array(name: str, value: Any, dtype: str, *, finite: bool = True) -> np.ndarray:
+    """`value` as a plain array of `dtype` in native byte order; a copy only where needed.
+
+    Any memory layout, byte order, read-only and memory-mapped arrays are fine. Masked arrays,
+    np.matrix, object, string and complex data are refused rather than reinterpreted, and with
+    `finite` so is a NaN or an infinite value.
+    """
+    if type(value) is np.ndarray and value.dtype == dtype:
+        result = value if value.dtype.isnative else value.astype(dtype)
+    else:
+        result = _converted(name, value, dtype)
+    if finite:
+        require_finite(name, result)
+    return result
+
+
+def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it first, e.g. {name}.filled(np.nan)")
+    if isinstance(value, np.matrix):
+        raise TypeError(f"{name} is an np.matrix; pass np.asarray({name}) instead")
+    try:
+        result = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be made an array: {error}") from None
+    if result.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}")
+    return result.astype(dtype)
+
+
+def require_finite(name: str, value: np.ndarray) -> None:
+    """Refuse NaN and infinities, saying where the first one is."""
+    # a sum is finite unless a term is not (or it overflows): one cheap pass in the common case
+    with np.errstate(all="ignore"):
+        if np.isfinite(value.sum()):
+            return
+    bad = ~np.isfinite(value)
+    if bad.any():
+        where = tuple(int(index) for index in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name} has {int(bad.sum())} NaN or infinite value(s), the first at index {where}; "
+            "remove or fill them first"
+        )
+
+
+def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None:
+    """Require a shape; letters in `expected` stand for any size, e.g. ("B", "T", 3)."""
+    wanted = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
+    if value.ndim == len(expected) and all(
+        isinstance(want, str) or want == have
+        for want, have in zip(expected, value.shape, strict=True)
+    ):
+        return
+    message = f"{name} must have shape {wanted}, received {value.shape}"
+    if expected[:2] == ("B", "T") and value.ndim == 3 and value.shape[1] == expected[2]:
+        message += f"; if the features come second, pass {name}.transpose(0, 2, 1)"
+    raise ValueError(message)
+
+
+def lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:
+    """Length of every row as int64, shape (B,), each between 0 and T."""
+    if value is None:
+        return None
+    result = np.asarray(value)
+    if result.dtype.kind not in "iu" or result.shape != (batch,):
+        raise ValueError(
+            f"lengths must be integers of shape ({batch},), one per row of X, "
+            f"received dtype {result.dtype} and shape {result.shape}"
+        )
+    if result.size and (result.min() < 0 or result.max() > steps):
+        raise ValueError(
+            f"lengths must lie between 0 and T = {steps}, "
+            f"received {int(result.min())} to {int(result.max())}"
+        )
+    return result.astype(np.int64)

@@ -1,0 +1,254 @@
+"""The LSTM model: parameters and a backend, with forward, vjp and step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from numlstm import backends, checks, params
+from numlstm.network import Network
+from numlstm.spec import Gradients, NetworkSpec, State
+
+
+class LSTM:
+    """A long short-term memory network: stacked layers and an optional linear head.
+
+    Parameters
+    ----------
+    input_size : int
+        Number of input features per step, I.
+    hidden_size : int
+        Number of units per layer, H.
+    output_size : int, optional
+        Number of outputs per step, O. None: no head, the network returns its hidden sequence.
+    num_layers : int, optional
+        Number of stacked layers.
+    init : {"orthogonal", "uniform"}, optional
+        How the weights are drawn. "orthogonal": input weights uniform (Glorot & Bengio 2010,
+        eq. 16), recurrent weights orthogonal per gate (Saxe et al. 2014). "uniform": all weights
+        uniform in +-1/sqrt(H). Biases are 0, the forget gate's 1 (Jozefowicz et al. 2015).
+    dtype : {"float32", "float64"}, optional
+        Type of the parameters and of all arithmetic.
+    rng : None, int, or numpy.random.Generator, optional
+        Source of the initial weights, as in SPEC 7.
+    backend : {"auto", "cpu", "reference"}, optional
+        Where the arithmetic runs; "auto" is the fastest that can run here.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        The one flat parameter vector. Writing to it changes the model.
+    params : mapping of str to ndarray
+        Named, writable views into `theta`: ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, H),
+        ``bias_l0`` (4H,), one set per layer, then ``head_weight`` (O, H), ``head_bias`` (O,).
+        The rows are in gate order i, f, g, o.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a size below 1, an unknown dtype, initialiser or backend.
+    BackendError
+        For a backend that cannot run here; the message says what is missing.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
+    Gers, Schmidhuber & Cummins (2000), Neural Computation 12(10), 2451-2471, eqs. 3.1-3.6.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> model = numlstm.LSTM(3, 8, 2, rng=0)
+    >>> Y, state = model.forward(np.zeros((5, 20, 3)))
+    >>> Y.shape, state.h.shape
+    ((5, 20, 2), (1, 5, 8))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int | None = None,
+        *,
+        num_layers: int = 1,
+        init: str = "orthogonal",
+        dtype: Any = "float32",
+        rng: Any = None,
+        backend: str = "auto",
+    ):
+        self.spec = NetworkSpec(
+            checks.size("input_size", input_size),
+            checks.size("hidden_size", hidden_size),
+            None if output_size is None else checks.size("output_size", output_size),
+            checks.size("num_layers", num_layers),
+            checks.dtype(dtype),
+        )
+        checks.choice("init", init, ("orthogonal", "uniform"))
+        self.network = Network(self.spec, backends.get(backend))
+        self._theta = params.initialise(self.spec, np.random.default_rng(rng), init)
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The flat parameter vector, shape (n,); the model reads it at every call."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, value: Any) -> None:
+        value = checks.array("theta", value, self.spec.dtype, finite=False)
+        checks.shape("theta", value, (self.spec.num_parameters,))
+        self._theta[...] = value
+
+    @property
+    def params(self) -> Mapping[str, np.ndarray]:
+        """Named, writable views into `theta`."""
+        return params.split(self.spec.shapes, self._theta)
+
+    def forward(self, X: Any, state: Any = None, *, lengths: Any = None):
+        """Run a batch of sequences through the network.
+
+        Parameters
+        ----------
+        X : array_like, shape (B, T, I)
+            Input, batch first.
+        state : State, optional
+            Initial state, each of h and c (num_layers, B, H). Default: zeros.
+        lengths : array_like of int, shape (B,), optional
+            Length of each row; what lies behind it is padding, which is never read.
+
+        Returns
+        -------
+        Y : ndarray, shape (B, T, O), or (B, T, H) without a head
+            Output at every step; zero hidden state in the padding.
+        state : State
+            State after each row's own last step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a wrong shape, a NaN or infinite value, or data that is not real numbers.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, rng=0)
+        >>> Y, state = model.forward(np.ones((2, 3, 1)))
+        >>> bool((Y[:, -1] == state.h[-1]).all())
+        True
+        """
+        X, state, lengths = self._checked(X, state, lengths)
+        Y, final, _ = self.network.forward(self._weights(), X, state, lengths)
+        return Y, final
+
+    def vjp(
+        self, X: Any, state: Any = None, *, lengths: Any = None
+    ) -> tuple[np.ndarray, Callable[..., Gradients]]:
+        """Forward pass, and the function that pulls gradients back through it.
+
+        Parameters
+        ----------
+        X, state, lengths
+            As in `forward`.
+
+        Returns
+        -------
+        Y : ndarray, shape (B, T, O)
+            As from `forward`.
+        pullback : callable
+            ``pullback(dY, dstate=None) -> Gradients(theta, X, state)``: the gradient of
+            ``sum(dY * Y) + sum(dstate.h * h) + sum(dstate.c * c)``, h and c the final state.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`; and `pullback` for a dY that has not the shape of Y.
+
+        References
+        ----------
+        Back-propagation through time: Werbos (1990), Proceedings of the IEEE 78(10); for the LSTM
+        Graves & Schmidhuber (2005), Neural Networks 18(5-6), appendix A.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, rng=0)
+        >>> Y, pullback = model.vjp(np.ones((2, 3, 1)))
+        >>> gradients = pullback(2 * Y)      # of the sum of squares of Y
+        >>> gradients.theta.shape == model.theta.shape, gradients.X.shape
+        (True, (2, 3, 1))
+        """
+        X, state, lengths = self._checked(X, state, lengths)
+        weights = self._weights()
+        Y, _, tape = self.network.forward(weights, X, state, lengths, tape=True)
+
+        def pullback(dY: Any, dstate: Any = None) -> Gradients:
+            dY = checks.array("dY", dY, self.spec.dtype, finite=False)
+            checks.shape("dY", dY, Y.shape)
+            if dstate is not None:
+                dstate = self._checked_state("dstate", dstate, X.shape[0])
+            return self.network.backward(weights, tape, dY, dstate, need_dX=True)
+
+        return Y, pullback
+
+    def step(self, x: Any, state: Any = None):
+        """One time step; T calls equal one `forward` over T steps, bit for bit.
+
+        Parameters
+        ----------
+        x : array_like, shape (I,) or (B, I)
+            Input of this step.
+        state : State, optional
+            State before the step, each of h and c (num_layers, B, H), B = 1 for x of shape (I,).
+            Default: zeros.
+
+        Returns
+        -------
+        y : ndarray, shape (O,) or (B, O)
+            Output of this step, (H,) or (B, H) without a head.
+        state : State
+            State after the step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, rng=0)
+        >>> y, state = model.step([0.5])
+        >>> y, state = model.step([0.7], state)
+        >>> y.shape
+        (1,)
+        """
+        x = checks.array("x", x, self.spec.dtype)
+        single = x.ndim == 1
+        checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
+        X = x.reshape(-1, 1, self.spec.input_size)
+        Y, state = self.forward(X, state)
+        return (Y[0, 0] if single else Y[:, 0]), state
+
+    def _weights(self):
+        return self.network.pack(self._theta)
+
+    def _checked(self, X: Any, state: Any, lengths: Any):
+        # padding may hold anything, so with lengths only the shape is checked here
+        X = checks.array("X", X, self.spec.dtype, finite=lengths is None)
+        checks.shape("X", X, ("B", "T", self.spec.input_size))
+        lengths = checks.lengths(lengths, X.shape[0], X.shape[1])
+        if state is None:
+            return X, self.network.zero_state(X.shape[0]), lengths
+        return X, self._checked_state("state", state, X.shape[0]), lengths
+
+    def _checked_state(self, name: str, state: Any, batch: int) -> State:
+        try:
+            h, c = state
+        except (TypeError, ValueError):
+            raise TypeError(f"{name} must be a State(h, c), received {type(state)}") from None
+        expected = (self.spec.num_layers, batch, self.spec.hidden_size)
+        arrays = []
+        for part, value in (("h", h), ("c", c)):
+            value = checks.array(f"{name}.{part}", value, self.spec.dtype)
+            checks.shape(f"{name}.{part}", value, expected)
+            arrays.append(value)
+        return State(*arrays)
