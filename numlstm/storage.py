@@ -1,0 +1,133 @@
+"""Files that are whole or refused: model files and checkpoints.
+
+A file is an ordinary .npz archive, so ``np.load(path)`` opens it: one member per array, and
+``header``, JSON as UTF-8 bytes, with the format's name and version, the kind of file and a
+dictionary of plain values. Nothing is ever pickled or unpickled. The archive's comment, its last
+32 bytes, is the SHA-256 of all that lies before it: zip checks its members only, and any damage
+to a file must be seen.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import secrets
+import struct
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+FORMAT, VERSION = "numlstm", 1
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+class StorageError(ValueError):
+    """A file is damaged, or is not of the kind asked for; the message names it and says why."""
+
+
+def write_checkpoint(
+    path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
+) -> None:
+    """Write a checkpoint crash-safely; `meta` holds what JSON can, its floats survive exactly."""
+    write(path, "checkpoint", arrays, meta)
+
+
+def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the meta of a checkpoint; `StorageError` for anything else."""
+    return read(path, "checkpoint")
+
+
+def write(
+    path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
+) -> None:
+    """Write a file of some `kind`; it appears whole or, after a crash, not at all."""
+    header = {"format": FORMAT, "version": VERSION, "kind": kind, "meta": meta}
+    _replace(path, _seal(_pack(json.dumps(header), arrays)))
+
+
+def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the meta of a file of some `kind`; `StorageError` for anything else."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if not _is_whole(data):
+        raise StorageError(_damage(path, data))
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays.pop("header").tobytes())
+    if header["version"] != VERSION:
+        raise StorageError(
+            f"{os.fspath(path)!r} has version {header['version']} of the file format, this numlstm "
+            f"reads version {VERSION}; use the numlstm that wrote it, or a newer one"
+        )
+    if header["kind"] != kind:
+        raise StorageError(f"{os.fspath(path)!r} is a {header['kind']} file, not a {kind} file")
+    return arrays, header["meta"]
+
+
+def _pack(header: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An .npz archive as bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        members = {"header": np.frombuffer(header.encode(), np.uint8), **arrays}
+        for name, array in members.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _seal(archive: bytes) -> bytes:
+    """The archive with its SHA-256 as its comment, which zip announces by its length."""
+    body = archive[:-2] + struct.pack("<H", _DIGEST_SIZE)
+    return body + hashlib.sha256(body).digest()
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether the last bytes are the SHA-256 of all others."""
+    body, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
+    return hashlib.sha256(body).digest() == digest
+
+
+def _damage(path: str | os.PathLike, data: bytes) -> str:
+    """What is wrong with a file whose checksum does not hold."""
+    if not data:
+        reason = "is empty"
+    elif not data.startswith(b"PK\3\4"):
+        reason = "is not a numlstm file, or its beginning is damaged"
+    else:
+        reason = "is damaged or cut short, or not written by numlstm: its checksum does not hold"
+    return f"{os.fspath(path)!r} {reason} ({len(data)} bytes)"
+
+
+def _replace(path: str | os.PathLike, data: bytes) -> None:
+    """Put `data` at `path`, so that a reader or a crash sees the old file or the new one.
+
+    Only a kill between the two leaves a trace: a file .numlstm-*.tmp beside the old one.
+    """
+    target = os.path.realpath(path)  # a link stays a link
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f".numlstm-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the new name itself survive a power cut; only POSIX can open a folder."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
