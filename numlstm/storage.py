@@ -46,7 +46,7 @@ def write(
 ) -> None:
     """Write a file of some `kind`; it appears whole or, after a crash, not at all."""
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "meta": meta}
-    _replace(path, _seal(_pack(json.dumps(header), arrays)))
+    _replace(path, _seal(_pack(header, arrays)))
 
 
 def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -55,9 +55,10 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dic
         data = file.read()
     if not _is_whole(data):
         raise StorageError(_damage(path, data))
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        arrays = dict(archive)
-    header = json.loads(arrays.pop("header").tobytes())
+    try:
+        arrays, header = _unpack(data)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StorageError(f"{os.fspath(path)!r} was not written by numlstm: {error}") from error
     if header["version"] != VERSION:
         raise StorageError(
             f"{os.fspath(path)!r} has version {header['version']} of the file format, this numlstm "
@@ -68,15 +69,24 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dic
     return arrays, header["meta"]
 
 
-def _pack(header: str, arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An .npz archive as bytes."""
+def _pack(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An .npz archive as bytes; np.savez would pickle objects and mistake an array named file."""
+    if "header" in arrays:
+        raise ValueError("no array can be named 'header'; choose another name")
+    members = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        members = {"header": np.frombuffer(header.encode(), np.uint8), **arrays}
         for name, array in members.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+def _unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the header of an archive."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = dict(archive)
+    return arrays, json.loads(arrays.pop("header").tobytes())
 
 
 def _seal(archive: bytes) -> bytes:
