@@ -12,7 +12,7 @@ _HOMES = {
     "LSTM": "numlstm.model",
     "State": "numlstm.spec",
     "Gradients": "numlstm.spec",
-    "load": "numlstm.storage",
+    "load": "numlstm.model",
     "StorageError": "numlstm.storage",
     "BackendError": "numlstm.backends",
 }

@@ -1,11 +1,13 @@
-"""The LSTM model: parameters and a backend, with forward, vjp and step."""
+"""The LSTM model: parameters and a backend, with forward, vjp, step, predict, save and load."""
 
+import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from numlstm import backends, checks, params
+from numlstm import backends, checks, params, storage
 from numlstm.network import Network
 from numlstm.spec import Gradients, NetworkSpec, State
 
@@ -86,6 +88,17 @@ class LSTM:
         checks.choice("init", init, ("orthogonal", "uniform"))
         self.network = Network(self.spec, backends.get(backend))
         self._theta = params.initialise(self.spec, np.random.default_rng(rng), init)
+        self.output = "sequence"  # or "last": what `predict` returns, set by fit
+
+    def __repr__(self) -> str:
+        """Sizes, parameters, dtype and backend on one line."""
+        spec = self.spec
+        head = "no head" if spec.head is None else _count(spec.width, "output")
+        return (
+            f"<LSTM: {_count(spec.input_size, 'input')}, {_count(spec.num_layers, 'layer')} "
+            f"of {_count(spec.hidden_size, 'unit')}, {head}; {spec.num_parameters} parameters, "
+            f"{spec.dtype}, {self.network.backend.name} backend>"
+        )
 
     @property
     def theta(self) -> np.ndarray:
@@ -228,6 +241,72 @@ class LSTM:
         Y, state = self.forward(X, state)
         return (Y[0, 0] if single else Y[:, 0]), state
 
+    def predict(self, X: Any, *, lengths: Any = None) -> np.ndarray:
+        """What the trained network says about X, in the units of the data it was trained on.
+
+        Parameters
+        ----------
+        X : array_like, shape (B, T, I)
+            Input, batch first.
+        lengths : array_like of int, shape (B,), optional
+            Length of each row; what lies behind it is padding, which is never read.
+
+        Returns
+        -------
+        Y : ndarray, shape (B, T, O), or (B, O) for a model trained with ``output="last"``
+            Predictions, (..., H) without a head. For the losses "cross_entropy" and
+            "binary_cross_entropy" they are logits. A row's prediction does not depend on the
+            rows that it comes with.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, rng=0)
+        >>> model.predict(np.ones((2, 3, 1))).shape
+        (2, 3, 1)
+        """
+        X, state, lengths = self._checked(X, None, lengths)
+        last = self.output == "last"
+        Y, _, _ = self.network.forward(self._weights(), X, state, lengths, last=last)
+        return Y
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model to a file, whole or not at all.
+
+        The file is an .npz archive under a checksum and does not depend on the backend.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write; a file that is there is replaced once the new one is complete.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written; an older file at `path` is then still whole.
+
+        See Also
+        --------
+        numlstm.load : read the model back.
+
+        Examples
+        --------
+        >>> import os, tempfile, numlstm
+        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(os.path.join(folder, "model.npz"))
+        ...     copy = numlstm.load(os.path.join(folder, "model.npz"))
+        >>> bool((copy.theta == model.theta).all())
+        True
+        """
+        meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
+        storage.write(path, "model", {"theta": self._theta}, meta)
+
     def _weights(self):
         return self.network.pack(self._theta)
 
@@ -252,3 +331,49 @@ class LSTM:
             checks.shape(f"{name}.{part}", value, expected)
             arrays.append(value)
         return State(*arrays)
+
+
+def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
+    """Read a model that `LSTM.save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    backend : {"auto", "cpu", "reference"}, optional
+        Where the arithmetic of the loaded model runs; the file does not say.
+
+    Returns
+    -------
+    model : LSTM
+        The model, its parameters equal to the saved ones bit for bit.
+
+    Raises
+    ------
+    StorageError
+        For a file that is damaged, cut short, of another kind or of another version of the
+        format; the message names it and says which. Nothing in a file is ever unpickled.
+    OSError
+        For a file that is missing or cannot be read.
+    ValueError, BackendError
+        For an unknown backend, or one that cannot run here.
+
+    Examples
+    --------
+    >>> import os, tempfile, numlstm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.npz")
+    ...     numlstm.LSTM(3, 8, 2, dtype="float64", rng=0).save(path)
+    ...     numlstm.load(path, backend="reference")
+    <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float64, reference backend>
+    """
+    arrays, meta = storage.read(path, "model")
+    model = LSTM(**meta["spec"], init="uniform", rng=0, backend=backend)
+    model.theta = arrays["theta"]
+    model.output = meta["output"]
+    return model
+
+
+def _count(number: int, noun: str) -> str:
+    """The number with its noun, "1 layer" or "2 layers"."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
