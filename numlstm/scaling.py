@@ -1,0 +1,61 @@
+"""Standardisation: the units of the data outside, zero mean and unit variance inside."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Scaling(NamedTuple):
+    """Mean and scale of every input feature and, for regression, of every target.
+
+    Attributes
+    ----------
+    x_mean, x_scale : ndarray, shape (I,)
+        Mean and standard deviation of the inputs, float64.
+    y_mean, y_scale : ndarray, shape (O,), or None
+        The same of the targets; None where targets have no unit (classes).
+    """
+
+    x_mean: np.ndarray
+    x_scale: np.ndarray
+    y_mean: np.ndarray | None = None
+    y_scale: np.ndarray | None = None
+
+    def inputs(self, X: np.ndarray) -> np.ndarray:
+        """X (..., I) in the network's units, in the dtype of X."""
+        return ((X - self.x_mean) / self.x_scale).astype(X.dtype)
+
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """Targets y (..., O) in the network's units, in the dtype of y."""
+        if self.y_mean is None:
+            return y
+        return ((y - self.y_mean) / self.y_scale).astype(y.dtype)
+
+    def outputs(self, Y: np.ndarray) -> np.ndarray:
+        """Outputs of the network in the units of the targets, in the dtype of Y.
+
+        Twice as many outputs as targets are the means, then the log-variances.
+        """
+        if self.y_mean is None or self.y_scale is None:
+            return Y
+        targets = self.y_mean.size
+        if Y.shape[-1] == targets:
+            return (Y * self.y_scale + self.y_mean).astype(Y.dtype)
+        mean = Y[..., :targets] * self.y_scale + self.y_mean
+        log_variance = Y[..., targets:] + 2.0 * np.log(self.y_scale)
+        return np.concatenate([mean, log_variance], axis=-1).astype(Y.dtype)
+
+
+def moments(values: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over the valid entries of `values` (..., N), each (N,).
+
+    A constant feature, or one without a valid entry, gets scale 1.
+    """
+    axes = tuple(range(values.ndim - 1))
+    count = np.maximum(np.sum(valid, axis=axes), 1)
+    mean = np.sum(values, axis=axes, where=valid, dtype=np.float64) / count
+    square = np.square(values - mean)
+    scale = np.sqrt(np.sum(square, axis=axes, where=valid, dtype=np.float64) / count)
+    # rounding leaves a constant feature a spread of some ulps of its value
+    constant = scale <= 4 * np.finfo(values.dtype).eps * np.abs(mean)
+    return mean, np.where(constant, 1.0, scale)
