@@ -1,0 +1,262 @@
+"""The rules of the house: public names, one-way imports, one contract, documentation that runs."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import numlstm
+from numlstm import backends
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "numlstm"
+
+PUBLIC_NAMES = [
+    "BackendError",
+    "FitResult",
+    "Gradients",
+    "LSTM",
+    "State",
+    "StorageError",
+    "fit",
+    "load",
+]
+
+# from the ground up: a room may import the ones before it, never one that comes after
+ROOMS = [
+    "spec",
+    "checks",
+    "params",
+    "storage",
+    "cell",
+    "backends",
+    "losses",
+    "optimizers",
+    "scaling",
+    "sequences",
+    "network",
+    "bptt",
+    "model",
+    "fit",
+    "__main__",
+]
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MODULES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCES
+]
+
+
+def room(module: str) -> str | None:
+    """The room a module belongs to: numlstm.backends.cpu.simd is in "backends"."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at the top or inside a function, dots resolved."""
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            submodules = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {base} | (submodules & set(MODULES))
+    return found
+
+
+def run(*command: str, **options) -> str:
+    """Run Python in a new process; its output, once it ended well."""
+    result = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, check=False, **options
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_public_names():
+    assert list(numlstm.__all__) == PUBLIC_NAMES
+    assert set(PUBLIC_NAMES) <= set(dir(numlstm))
+    for name in PUBLIC_NAMES:
+        assert getattr(numlstm, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'lstm'"):
+        numlstm.lstm  # noqa: B018
+
+
+def test_import_is_lazy():
+    code = "import sys, numlstm; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = set(run("-c", code).split())
+    assert "numlstm" in loaded
+    assert not loaded & {"llvmlite", "matplotlib", "numba", "numpy", "scipy", "tqdm"}
+
+
+def test_every_module_has_its_room():
+    assert {room(module) for module in MODULES} == {None, *ROOMS}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=MODULES)
+def test_imports_go_one_way(path):
+    here = room(MODULES[SOURCES.index(path)])
+    allowed = {None, here, *(ROOMS[: ROOMS.index(here)] if here else [])}
+    upwards = {
+        name
+        for name in imports(path)
+        if name.split(".")[0] == "numlstm" and room(name) not in allowed
+    }
+    assert not upwards
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=MODULES)
+def test_numba_stays_in_the_backends(path):
+    where = path.relative_to(PACKAGE).as_posix()
+    numba = {name for name in imports(path) if name.split(".")[0] == "numba"}
+    if any(name.startswith("numba.cuda") for name in numba):
+        assert where.startswith("backends/cuda/")
+    if numba:
+        assert where.startswith("backends/")
+        assert where != "backends/reference.py"
+
+
+def test_backends_do_not_know_each_other():
+    for path, module in zip(SOURCES, MODULES, strict=True):
+        if module.startswith("numlstm.backends."):
+            own = ".".join(module.split(".")[:3])
+            others = {
+                name
+                for name in imports(path)
+                if name.startswith("numlstm.backends.") and not f"{name}.".startswith(f"{own}.")
+            }
+            assert not others, module
+
+
+def test_the_reference_stands_alone():
+    used = {name for name in imports(PACKAGE / "backends" / "reference.py") if "numlstm" in name}
+    assert used == {"numlstm.params", "numlstm.spec"}  # above all not numlstm.cell
+
+
+def test_every_backend_keeps_the_contract():
+    definition = importlib.import_module(backends.REGISTRY["reference"])
+    for name, home in backends.REGISTRY.items():
+        backend = importlib.import_module(home)
+        assert backend.name == name
+        for function in backends.CONTRACT[1:]:
+            ours = inspect.signature(getattr(backend, function)).parameters.values()
+            theirs = inspect.signature(getattr(definition, function)).parameters.values()
+            assert [(p.name, p.kind, p.default) for p in ours] == [
+                (p.name, p.kind, p.default) for p in theirs
+            ], f"{name}.{function}"
+
+
+def test_the_house_uses_nothing_of_a_backend_but_the_contract():
+    used = {
+        node.attr
+        for path in SOURCES
+        if "backends" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and (
+            (isinstance(node.value, ast.Attribute) and node.value.attr == "backend")
+            or (isinstance(node.value, ast.Name) and node.value.id == "backend")
+        )
+    }
+    assert {"layer_forward", "layer_backward", "pack_layer"} <= used <= set(backends.CONTRACT)
+
+
+def with_methods(name: str) -> dict[str, object]:
+    """A public object and, if it is a class of ours, its public methods."""
+    value = getattr(numlstm, name)
+    members = vars(value) if inspect.isclass(value) else {}
+    methods = {
+        f"{name}.{attribute}": member
+        for attribute, member in members.items()
+        if inspect.isfunction(member) and not attribute.startswith("_")
+    }
+    return {name: value} | methods
+
+
+def sections(docstring: str) -> dict[str, str]:
+    """The sections of a numpydoc docstring by title."""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}$", inspect.cleandoc(docstring), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def described(section: str) -> set[str]:
+    """The names a Parameters section describes; one entry may name several."""
+    heads = re.findall(r"^(\S[^:\n]*?)(?: :.*)?$", section, flags=re.MULTILINE)
+    return {name.strip().lstrip("*") for head in heads for name in head.split(",")}
+
+
+def faults(value) -> set[str]:
+    """What a public docstring lacks: a section, or a parameter that nobody described."""
+    found = sections(inspect.getdoc(value) or "")
+    if inspect.isclass(value) and issubclass(value, Exception):
+        return set() if value.__doc__ else {"docstring"}
+    if inspect.isclass(value) and issubclass(value, (tuple, dict)):
+        return {"Attributes"} - set(found)  # a result: nobody constructs it
+    signature = inspect.signature(value)
+    wanted = {"Raises", "Examples"}
+    if inspect.isfunction(value) and signature.return_annotation is not None:
+        wanted.add("Returns")
+    parameters = set(signature.parameters) - {"self"}
+    return (wanted - set(found)) | (parameters - described(found.get("Parameters", "")))
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_public_docstrings_are_numpydoc(name):
+    lacking = {key: faults(value) for key, value in with_methods(name).items()}
+    assert not {key: what for key, what in lacking.items() if what}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.endswith("__main__")])
+def test_docstring_examples_run(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / name).read_text()
+    namespace: dict = {}
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
+        exec(compile(block, f"{name}, block {number}", "exec"), namespace)
+
+
+def test_the_readme_names_its_test_command_once():
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"<!-- test command -->\n\n?```bash\n(.*?)\n```", text, re.S)
+    assert len(blocks) == 1
+    assert "\n" not in blocks[0]
+    assert blocks[0].endswith("python -m pytest")
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
+def test_linters_are_content(command):
+    run("-m", *command.split(), cwd=ROOT)
+
+
+def texts() -> list[Path]:
+    """The text files of the project, wherever they stand."""
+    kinds = {".cfg", ".csv", ".json", ".md", ".py", ".toml", ".yaml", ".yml"}
+    folders = [ROOT / name for name in ("numlstm", "tests", "benchmarks", "docs", ".ci")]
+    found = [path for folder in folders for path in folder.rglob("*")]
+    found += [path for path in ROOT.iterdir() if path.suffix in kinds]
+    return [p for p in found if p.is_file() and (p.suffix in kinds or p.parent.name == ".ci")]
+
+
+def test_files_are_ascii_and_name_no_foreign_path():
+    foreign = re.compile(r"(?<![\w.~*}$])/(?:home|mnt|opt|root|srv|Users|work)/|\b[A-Z]:\\\w")
+    for path in texts():
+        text = path.read_text(encoding="ascii")  # says itself where it is not
+        assert path == Path(__file__).resolve() or not foreign.search(text), path
