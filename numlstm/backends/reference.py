@@ -54,13 +54,13 @@ def to_numpy(array):
 
 
 def pack_layer(spec: LayerSpec, theta):
-    """The layer's matrices by name: views, nothing is rearranged."""
-    return split(spec.shapes, theta)
+    """The layer's matrices by name; a copy, so that later changes of theta do not reach in."""
+    return split(spec.shapes, theta.copy())
 
 
 def pack_head(spec: HeadSpec, theta):
-    """The head's matrices by name: views, nothing is rearranged."""
-    return split(spec.shapes, theta)
+    """The head's matrices by name; a copy, as for a layer."""
+    return split(spec.shapes, theta.copy())
 
 
 def sigmoid(z):
@@ -120,7 +120,7 @@ def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=
         dh = np.where(active, dz @ W_hh, dh)
         dc = np.where(active, dc_t * f, dc)
     dtheta = np.concatenate([dW_ih.ravel(), dW_hh.ravel(), db])
-    return dtheta, (dX if need_dX else None), (dh, dc)
+    return dtheta, (dX if need_dX else None), (dh.astype(dtype), dc.astype(dtype))
 
 
 def head_forward(spec: HeadSpec, weights, H):
