@@ -1,0 +1,31 @@
+"""Backends that run here as a fixture, and how hard Hypothesis tries."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from numlstm import backends
+
+# what takes long is the reference; an example is slow because it is large, not because it is bad
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", max_examples=40, **_common)
+settings.register_profile("ci", max_examples=40, derandomize=True, database=None, **_common)
+settings.register_profile("thorough", max_examples=2000, **_common)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def _runnable() -> list:
+    found = []
+    for name in backends.REGISTRY:
+        try:
+            found.append(backends.get(name))
+        except backends.BackendError:
+            continue  # test_backends says which ones must run everywhere
+    return found
+
+
+@pytest.fixture(scope="session", params=_runnable(), ids=lambda backend: backend.name)
+def backend(request):
+    """Every registered backend that can run on this machine."""
+    return request.param

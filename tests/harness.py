@@ -1,0 +1,153 @@
+"""Run a case on a backend, and compare the results with the reference's."""
+
+import numpy as np
+from strategies import Case, Numbers, promote
+
+from numlstm.backends import reference
+from numlstm.network import Network
+from numlstm.spec import NetworkSpec, State
+
+BARS = {"float64": 1e-12, "float32": 2e-6}  # relative in L2, per array
+
+
+def run(backend, spec, numbers: Numbers, *, last=False, need_dX=True, masks=None):
+    """Forward and backward of a layer or a network: every result by name, as NumPy arrays."""
+    numbers = Numbers(*(_brought(backend, value) for value in numbers))
+    if isinstance(spec, NetworkSpec):
+        results = _run_network(Network(spec, backend), numbers, last, need_dX, masks)
+    else:
+        results = _run_layer(backend, spec, numbers, need_dX)
+    return {k: None if v is None else backend.to_numpy(v) for k, v in results.items()}
+
+
+def run_case(backend, case: Case, numbers: Numbers | None = None, **options):
+    """`run` for a `Case`, with its own numbers or with changed ones."""
+    return run(backend, case.spec, numbers or case.numbers, last=case.last, **options)
+
+
+def _brought(backend, value):
+    if isinstance(value, State):
+        return State(*(backend.asarray(part) for part in value))
+    if value is None or value.dtype.kind == "i":
+        return value
+    return backend.asarray(value)
+
+
+def _run_layer(backend, spec, numbers, need_dX):
+    theta, X, state, lengths, dY, dstate = numbers
+    weights = backend.pack_layer(spec, theta)
+    Y, (h, c), tape = backend.layer_forward(spec, weights, X, tuple(state), lengths, tape=True)
+    dstate = None if dstate is None else tuple(dstate)
+    dtheta, dX, (dh, dc) = backend.layer_backward(spec, weights, tape, dY, dstate, need_dX=need_dX)
+    return {"Y": Y, "h": h, "c": c, "dtheta": dtheta, "dX": dX, "dh": dh, "dc": dc}
+
+
+def _run_network(network, numbers, last, need_dX, masks):
+    theta, X, state, lengths, dY, dstate = numbers
+    weights = network.pack(theta)
+    Y, final, tape = network.forward(weights, X, state, lengths, tape=True, last=last, masks=masks)
+    dtheta, dX, (dh, dc) = network.backward(weights, tape, dY, dstate, need_dX=need_dX)
+    return {
+        "Y": Y, "h": final.h, "c": final.c, "dtheta": dtheta, "dX": dX, "dh": dh, "dc": dc,
+    }  # fmt: skip
+
+
+def run_truth(case: Case, numbers: Numbers | None = None, **options):
+    """The reference in float64, on the very numbers of the case."""
+    numbers = numbers or case.numbers
+    return run_case(reference, case.promoted, promote(numbers), **options)
+
+
+def require_close(case: Case, results, **options):
+    """Hold results to the bar of the case's dtype: relative to the L2 norm of each array.
+
+    Where the terms of a sum cancel, or everything is tiny, no arithmetic in that dtype can meet a
+    relative bar. So an array's scale has a floor: what moving every input by at most one unit in
+    its last place does to it, and the smallest normal number. Well-scaled examples never touch it.
+    """
+    truth = run_truth(case, **options)
+    shaken = run_truth(case, shake(case), **options)
+    bar, tiny = BARS[case.spec.dtype], np.finfo(case.spec.dtype).tiny
+    flushed = float(tiny) * (1 + case.B) * (1 + case.T)  # terms of a sum that may be flushed
+    for name, expected in truth.items():
+        require_kind(case, name, results[name], expected)
+        if expected is None:
+            continue
+        floor = 4 * np.linalg.norm(shaken[name] - expected) + flushed * np.sqrt(expected.size)
+        error = np.linalg.norm(results[name] - expected)
+        assert error <= max(bar * np.linalg.norm(expected), floor), (name, error, floor)
+
+
+def require_strict(case: Case, results, **options):
+    """As `require_close`, without the floor: for examples known to be well-scaled."""
+    for name, expected in run_truth(case, **options).items():
+        require_kind(case, name, results[name], expected)
+        error = np.linalg.norm(results[name] - expected)
+        assert error <= BARS[case.spec.dtype] * np.linalg.norm(expected), (name, error)
+
+
+def require_kind(case, name, result, expected):
+    """Same shape as the truth, in the dtype of the case; None where the truth is None."""
+    if expected is None:
+        assert result is None, name
+        return
+    assert result.shape == expected.shape, name
+    assert result.dtype == case.spec.dtype, name
+
+
+def shake(case: Case) -> Numbers:
+    """The numbers of a case in float64, each moved by up to one unit in its last place."""
+    rng = np.random.default_rng(case.seed + 1)
+    eps = np.finfo(case.spec.dtype).eps
+
+    def moved(value):
+        if value is None:
+            return None
+        if isinstance(value, State):
+            return State(*map(moved, value))
+        return value * (1 + eps * rng.uniform(-1, 1, value.shape))
+
+    numbers = promote(case.numbers)
+    return numbers._replace(**{k: moved(v) for k, v in numbers._asdict().items() if k != "lengths"})
+
+
+def require_same(backend, one, other):
+    """Equal bit for bit, for every result.
+
+    The reference multiplies with BLAS, whose order of summation depends on the shape, so for it
+    alone "same" means within a few roundings of the largest element.
+    """
+    if isinstance(one, dict):
+        for name in one:
+            require_same(backend, one[name], other[name])
+    elif one is None:
+        assert other is None
+    elif backend.name == "reference":
+        atol = 64 * np.finfo(one.dtype).eps * max(1.0, float(np.abs(one).max(initial=0)))
+        np.testing.assert_allclose(other, one, rtol=0, atol=atol)
+    else:
+        require_bits(one, other)
+
+
+def require_bits(one, other):
+    """The same bytes, not only equal numbers: -0.0 is not 0.0, a NaN equals itself."""
+    one, other = np.ascontiguousarray(one), np.ascontiguousarray(other)
+    assert one.dtype == other.dtype
+    assert one.shape == other.shape
+    if one.tobytes() != other.tobytes():
+        np.testing.assert_array_equal(one, other)
+        raise AssertionError("equal numbers, different bits: a zero of the other sign or a NaN")
+
+
+def rows(numbers: Numbers, index) -> Numbers:
+    """Some rows of the batch of a layer case."""
+
+    def take(value):
+        if value is None:
+            return None
+        if isinstance(value, State):
+            return State(*map(take, value))
+        return value[index]
+
+    taken = {k: take(v) for k, v in numbers._asdict().items() if k != "theta"}
+    return numbers._replace(**taken)
