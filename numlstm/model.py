@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import backends, checks, params, storage
+from numlstm import backends, checks, params, sequences, storage
 from numlstm.network import Network
+from numlstm.scaling import Scaling
 from numlstm.spec import Gradients, NetworkSpec, State
 
 
@@ -88,7 +89,9 @@ class LSTM:
         checks.choice("init", init, ("orthogonal", "uniform"))
         self.network = Network(self.spec, backends.get(backend))
         self._theta = params.initialise(self.spec, np.random.default_rng(rng), init)
-        self.output = "sequence"  # or "last": what `predict` returns, set by fit
+        # what training settles, for `predict`: "sequence" or "last", and the units of the data
+        self.output = "sequence"
+        self.scaling: Scaling | None = None
 
     def __repr__(self) -> str:
         """Sizes, parameters, dtype and backend on one line."""
@@ -241,27 +244,29 @@ class LSTM:
         Y, state = self.forward(X, state)
         return (Y[0, 0] if single else Y[:, 0]), state
 
-    def predict(self, X: Any, *, lengths: Any = None) -> np.ndarray:
+    def predict(self, X: Any, *, lengths: Any = None) -> Any:
         """What the trained network says about X, in the units of the data it was trained on.
 
         Parameters
         ----------
-        X : array_like, shape (B, T, I)
-            Input, batch first.
+        X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
+            Inputs, in any of the forms that `fit` takes.
         lengths : array_like of int, shape (B,), optional
-            Length of each row; what lies behind it is padding, which is never read.
+            Length of each row of X (B, T, I); what lies behind it is padding, never read.
 
         Returns
         -------
-        Y : ndarray, shape (B, T, O), or (B, O) for a model trained with ``output="last"``
-            Predictions, (..., H) without a head. For the losses "cross_entropy" and
-            "binary_cross_entropy" they are logits. A row's prediction does not depend on the
-            rows that it comes with.
+        Y : ndarray, shape (B, T, O), or (T, O) for one series, or a list of (T_b, O) for a list
+            Predictions, one per step. For a model trained with ``output="last"`` one per
+            sequence: (B, O), or (O,) for one series. For the losses "cross_entropy" and
+            "binary_cross_entropy" they are logits, for "gaussian_nll" the means, then the
+            log-variances. Without a head O is H. A row's prediction does not depend on the rows
+            that it comes with; in the padding it is that of a zero hidden state.
 
         Raises
         ------
         ValueError, TypeError
-            As `forward`.
+            For a wrong shape, a NaN or infinite value, or data that is not real numbers.
 
         Examples
         --------
@@ -269,11 +274,16 @@ class LSTM:
         >>> model = numlstm.LSTM(1, 4, 1, rng=0)
         >>> model.predict(np.ones((2, 3, 1))).shape
         (2, 3, 1)
+        >>> [Y.shape for Y in model.predict([np.ones(3), np.ones(5)])]
+        [(3, 1), (5, 1)]
         """
-        X, state, lengths = self._checked(X, None, lengths)
-        last = self.output == "last"
+        X, lengths, form = sequences.read_inputs(
+            X, self.spec.input_size, self.spec.dtype, lengths=lengths
+        )
+        X = self.scaling.inputs(X) if self.scaling else X
+        state, last = self.network.zero_state(len(X)), self.output == "last"
         Y, _, _ = self.network.forward(self._weights(), X, state, lengths, last=last)
-        return Y
+        return form.restore(self.scaling.outputs(Y) if self.scaling else Y)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model to a file, whole or not at all.
@@ -304,8 +314,10 @@ class LSTM:
         >>> bool((copy.theta == model.theta).all())
         True
         """
+        parts = self.scaling._asdict() if self.scaling else {}
+        scaling = {f"scaling/{name}": part for name, part in parts.items() if part is not None}
         meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
-        storage.write(path, "model", {"theta": self._theta}, meta)
+        storage.write(path, "model", {"theta": self._theta, **scaling}, meta)
 
     def _weights(self):
         return self.network.pack(self._theta)
@@ -369,8 +381,10 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     """
     arrays, meta = storage.read(path, "model")
     model = LSTM(**meta["spec"], init="uniform", rng=0, backend=backend)
-    model.theta = arrays["theta"]
+    model.theta = arrays.pop("theta")
     model.output = meta["output"]
+    if arrays:
+        model.scaling = Scaling(**{key.removeprefix("scaling/"): arrays[key] for key in arrays})
     return model
 
 
