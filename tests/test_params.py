@@ -1,0 +1,99 @@
+"""The flat vector and its views; what the initialisers promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from strategies import networks
+
+from numlstm import params
+from numlstm.spec import LayerSpec, NetworkSpec
+
+
+@given(spec=networks)
+def test_views_cover_theta_once_in_order(spec):
+    theta = np.arange(spec.num_parameters, dtype=spec.dtype)
+    views = params.split(spec.shapes, theta)
+    assert list(views) == list(spec.shapes)
+    for name, view in views.items():
+        assert view.shape == spec.shapes[name]
+        assert np.shares_memory(view, theta)
+    joined = np.concatenate([view.ravel() for view in views.values()])
+    np.testing.assert_array_equal(joined, theta)
+
+
+@given(spec=networks)
+def test_blocks_cover_theta_once_in_order(spec):
+    theta = np.arange(spec.num_parameters, dtype=spec.dtype)
+    parts = list(params.blocks(spec, theta))
+    assert len(parts) == spec.num_layers + (spec.output_size is not None)
+    assert all(np.shares_memory(part, theta) for part in parts)
+    np.testing.assert_array_equal(np.concatenate(parts), theta)
+
+
+def test_names_and_shapes_are_the_documented_ones():
+    assert NetworkSpec(3, 8, 2, 2).shapes == {
+        "weight_ih_l0": (32, 3),
+        "weight_hh_l0": (32, 8),
+        "bias_l0": (32,),
+        "weight_ih_l1": (32, 8),
+        "weight_hh_l1": (32, 8),
+        "bias_l1": (32,),
+        "head_weight": (2, 8),
+        "head_bias": (2,),
+    }
+    assert NetworkSpec(3, 8).layers == (LayerSpec(3, 8, "float32"),)
+    assert NetworkSpec(3, 8).head is None
+    assert NetworkSpec(3, 8).width == 8
+    assert NetworkSpec(3, 8, 2).width == 2
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "uniform"])
+@pytest.mark.parametrize("output_size", [None, 3])
+def test_biases_are_zero_but_the_forget_gates_which_is_one(init, output_size):
+    spec = NetworkSpec(3, 7, output_size, 2)
+    views = params.split(spec.shapes, params.initialise(spec, np.random.default_rng(0), init))
+    expected = np.repeat([0.0, 1.0, 0.0, 0.0], 7)
+    for index in range(2):
+        np.testing.assert_array_equal(views[f"bias_l{index}"], expected)
+    if output_size is not None:
+        np.testing.assert_array_equal(views["head_bias"], np.zeros(3))
+
+
+@pytest.mark.parametrize("hidden_size", [1, 2, 16, 33])
+def test_every_gates_recurrent_matrix_is_orthogonal(hidden_size):
+    spec = NetworkSpec(3, hidden_size, 1, 2, "float64")
+    views = params.split(spec.shapes, params.initialise(spec, np.random.default_rng(5)))
+    for index in range(2):
+        for matrix in np.split(views[f"weight_hh_l{index}"], 4):
+            # stored on a grid of 2**-20, so orthogonal to about that
+            np.testing.assert_allclose(
+                matrix @ matrix.T, np.eye(hidden_size), atol=2**-20 * np.sqrt(hidden_size)
+            )
+
+
+def test_weights_stay_within_their_bounds():
+    spec = NetworkSpec(6, 10, 4, 2)
+    rng = np.random.default_rng(1)
+    glorot = params.split(spec.shapes, params.initialise(spec, rng, "orthogonal"))
+    uniform = params.split(spec.shapes, params.initialise(spec, rng, "uniform"))
+    for views, name, bound in (
+        (glorot, "weight_ih_l0", np.sqrt(6 / 16)),
+        (glorot, "weight_ih_l1", np.sqrt(6 / 20)),
+        (glorot, "head_weight", np.sqrt(6 / 14)),
+        *((uniform, name, 10**-0.5) for name in uniform if "weight" in name),
+    ):
+        largest = np.abs(views[name]).max()
+        assert 0.7 * bound < largest <= bound * (1 + 1e-6), name
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "uniform"])
+def test_the_same_seed_gives_the_same_weights_in_both_dtypes(init):
+    def draw(dtype, seed):
+        spec = NetworkSpec(3, 5, 2, 2, dtype)
+        return params.initialise(spec, np.random.default_rng(seed), init)
+
+    wide = draw("float64", 3)
+    assert wide.dtype == np.float64
+    np.testing.assert_array_equal(wide, draw("float64", 3))
+    np.testing.assert_array_equal(wide.astype("float32"), draw("float32", 3))
+    assert (wide != draw("float64", 4)).any()
