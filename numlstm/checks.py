@@ -62,7 +62,13 @@ def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
     if result.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}")
-    return result.astype(dtype)
+    try:
+        with np.errstate(over="raise"):
+            return result.astype(dtype)
+    except FloatingPointError:
+        raise ValueError(
+            f"{name} has values beyond the range of {dtype}; scale them, or use float64"
+        ) from None
 
 
 def require_finite(name: str, value: np.ndarray) -> None:
