@@ -79,7 +79,7 @@ class Network:
         if self.spec.head is not None:
             dtheta, dY = self._head_backward(weights, tape.hidden, dY)
             dthetas.append(dtheta)
-        dfinal = [None] * self.spec.num_layers
+        dfinal: list[Any] = [None] * self.spec.num_layers
         if dstate is not None:
             dfinal = list(zip(dstate.h, dstate.c, strict=True))
         if tape.last:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from numlstm.spec import LayerSpec, NetworkSpec
+from numlstm.spec import HeadSpec, LayerSpec, NetworkSpec
 
 
 def split(shapes: Mapping[str, tuple[int, ...]], theta: np.ndarray) -> dict[str, np.ndarray]:
@@ -19,8 +19,9 @@ def split(shapes: Mapping[str, tuple[int, ...]], theta: np.ndarray) -> dict[str,
 
 def blocks(spec: NetworkSpec, theta: np.ndarray) -> Iterator[np.ndarray]:
     """The part of `theta` that belongs to each layer, then to the head, as flat views."""
+    parts: list[LayerSpec | HeadSpec] = [*spec.layers, *([spec.head] if spec.head else [])]
     start = 0
-    for part in (*spec.layers, *([spec.head] if spec.head else [])):
+    for part in parts:
         stop = start + sum(int(np.prod(shape)) for shape in part.shapes.values())
         yield theta[start:stop]
         start = stop
@@ -35,11 +36,11 @@ def initialise(spec: NetworkSpec, rng: np.random.Generator, init: str = "orthogo
     which is 1 (Gers et al. 2000; Jozefowicz et al. 2015).
     """
     theta = np.zeros(spec.num_parameters, dtype=spec.dtype)
-    *layers, head = [*blocks(spec, theta), *([] if spec.head else [None])]
-    for layer, block in zip(spec.layers, layers, strict=True):
+    parts = list(blocks(spec, theta))
+    for layer, block in zip(spec.layers, parts, strict=False):
         _initialise_layer(layer, split(layer.shapes, block), rng, init)
     if spec.head is not None:
-        weight = split(spec.head.shapes, head)["weight"]
+        weight = split(spec.head.shapes, parts[-1])["weight"]
         weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init)
     return theta
 
