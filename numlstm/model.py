@@ -193,6 +193,8 @@ class LSTM:
         (True, (2, 3, 1))
         """
         X, state, lengths = self._checked(X, state, lengths)
+        # the tape outlives this call: what the caller writes to his arrays later is not in it
+        X, state = X.copy(), State(*(part.copy() for part in state))
         weights = self._weights()
         Y, _, tape = self.network.forward(weights, X, state, lengths, tape=True)
 
@@ -323,10 +325,14 @@ class LSTM:
         return self.network.pack(self._theta)
 
     def _checked(self, X: Any, state: Any, lengths: Any):
-        # padding may hold anything, so with lengths only the shape is checked here
-        X = checks.array("X", X, self.spec.dtype, finite=lengths is None)
+        X = checks.array("X", X, self.spec.dtype, finite=False)
         checks.shape("X", X, ("B", "T", self.spec.input_size))
         lengths = checks.lengths(lengths, X.shape[0], X.shape[1])
+        if lengths is None:
+            checks.require_finite("X", X)
+        else:  # padding may hold anything
+            valid = sequences.mask(lengths, X.shape[1])[..., None]
+            checks.require_finite("X", np.where(valid, X, X.dtype.type(0)))
         if state is None:
             return X, self.network.zero_state(X.shape[0]), lengths
         return X, self._checked_state("state", state, X.shape[0]), lengths
