@@ -1,4 +1,4 @@
-"""predict, save, load and the printed model: forms, units, rows, files."""
+"""predict, and the printed model: forms, units, rows."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import numlstm
-from numlstm import storage
 from numlstm.scaling import Scaling
 
 SCALING = Scaling(
@@ -83,55 +82,6 @@ def test_a_row_does_not_depend_on_its_company(
     Y = model.predict(X)
     for row in range(batch):
         require_same(backend, model.predict(X[row : row + 1])[0], Y[row])
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    "scaling", [None, SCALING, SCALING._replace(y_mean=None, y_scale=None)], ids=str
-)
-def test_a_saved_model_comes_back_bit_for_bit(backend, dtype, scaling, tmp_path):
-    model, X = model_on(backend, dtype, num_layers=2), inputs(4, 6, 2)
-    model.scaling, model.output = scaling, "last"
-    model.save(tmp_path / "model")
-    copy = numlstm.load(tmp_path / "model", backend=backend.name)
-    assert copy.spec == model.spec
-    assert copy.theta.tobytes() == model.theta.tobytes()
-    assert copy.predict(X).tobytes() == model.predict(X).tobytes()
-    copy.theta += 1  # its own memory, writable
-    copy.save(tmp_path / "copy")
-    assert numlstm.load(tmp_path / "copy").theta.tobytes() == copy.theta.tobytes()
-
-
-def test_a_model_without_head_and_with_nan_survives(backend, tmp_path):
-    model = numlstm.LSTM(1, 3, backend=backend.name, rng=0)
-    model.theta[0] = np.nan
-    model.save(str(tmp_path / "model"))
-    copy = numlstm.load(str(tmp_path / "model"), backend=backend.name)
-    assert copy.spec.output_size is None
-    assert copy.theta.tobytes() == model.theta.tobytes()
-
-
-def test_load_refuses_what_is_no_model(tmp_path):
-    path = tmp_path / "x"
-    storage.write_checkpoint(path, {"theta": np.zeros(3)}, {})
-    with pytest.raises(numlstm.StorageError, match="is a checkpoint file, not a model file"):
-        numlstm.load(path)
-    with pytest.raises(FileNotFoundError):
-        numlstm.load(tmp_path / "nowhere")
-
-
-def test_load_refuses_a_damaged_model(backend, tmp_path):
-    path = tmp_path / "model"
-    model_on(backend).save(path)
-    with pytest.raises(storage.StorageError, match="not a checkpoint file"):
-        storage.read_checkpoint(path)
-    data = path.read_bytes()
-    path.write_bytes(data[:-1])
-    with pytest.raises(numlstm.StorageError, match="cut short"):
-        numlstm.load(path)
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match="backend must be one of"):
-        numlstm.load(path, backend="abacus")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files are whole or refused: round trips, damage of every kind, kills, wrong kinds."""
+"""Files are whole or refused: round trips, damage, kills, wrong kinds; save and load."""
 
 import io
 import json
@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import numlstm
 from numlstm import StorageError, storage
+from numlstm.scaling import Scaling
 
 ARRAYS = {
     "theta": np.linspace(-1, 1, 7, dtype=np.float32),
@@ -239,3 +241,67 @@ def test_killed_writer_never_leaves_an_unreadable_file(tmp_path):
         writer.wait()
         arrays, meta = storage.read_checkpoint(path)
         assert (arrays["a"] == meta["number"]).all()
+
+
+# --- model files ----------------------------------------------------------------------------------
+
+SCALING = Scaling(
+    x_mean=np.array([0.1, -3.0]),
+    x_scale=np.array([2.0, 0.3]),
+    y_mean=np.array([5.0, 0.0, -1.0]),
+    y_scale=np.array([0.1, 7.0, 1.0]),
+)
+INPUTS = np.random.default_rng(2).standard_normal((4, 6, 2))
+
+
+def model_on(backend, dtype="float64"):
+    return numlstm.LSTM(2, 5, 3, num_layers=2, dtype=dtype, rng=1, backend=backend.name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "scaling", [None, SCALING, SCALING._replace(y_mean=None, y_scale=None)], ids=str
+)
+def test_a_saved_model_comes_back_bit_for_bit(backend, dtype, scaling, tmp_path):
+    model, X = model_on(backend, dtype), INPUTS
+    model.scaling, model.output = scaling, "last"
+    model.save(tmp_path / "model")
+    copy = numlstm.load(tmp_path / "model", backend=backend.name)
+    assert copy.spec == model.spec
+    assert copy.theta.tobytes() == model.theta.tobytes()
+    assert copy.predict(X).tobytes() == model.predict(X).tobytes()
+    copy.theta += 1  # its own memory, writable
+    copy.save(tmp_path / "copy")
+    assert numlstm.load(tmp_path / "copy").theta.tobytes() == copy.theta.tobytes()
+
+
+def test_a_model_without_head_and_with_nan_survives(backend, tmp_path):
+    model = numlstm.LSTM(1, 3, backend=backend.name, rng=0)
+    model.theta[0] = np.nan
+    model.save(str(tmp_path / "model"))
+    copy = numlstm.load(str(tmp_path / "model"), backend=backend.name)
+    assert copy.spec.output_size is None
+    assert copy.theta.tobytes() == model.theta.tobytes()
+
+
+def test_load_refuses_what_is_no_model(tmp_path):
+    path = tmp_path / "x"
+    storage.write_checkpoint(path, {"theta": np.zeros(3)}, {})
+    with pytest.raises(StorageError, match="is a checkpoint file, not a model file"):
+        numlstm.load(path)
+    with pytest.raises(FileNotFoundError):
+        numlstm.load(tmp_path / "nowhere")
+
+
+def test_load_refuses_a_damaged_model(backend, tmp_path):
+    path = tmp_path / "model"
+    model_on(backend).save(path)
+    with pytest.raises(storage.StorageError, match="not a checkpoint file"):
+        storage.read_checkpoint(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    with pytest.raises(StorageError, match=r"model.*cut short"):
+        numlstm.load(path)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="backend must be one of"):
+        numlstm.load(path, backend="abacus")
