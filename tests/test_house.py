@@ -48,7 +48,15 @@ ROOMS = [
     "network",
     "bptt",
     "model",
-    "fit",
+    "interrupt",
+    "result",
+    "training",
+    "minimize",
+    "reporting",
+    "settings",
+    "preparation",
+    "checkpoints",
+    "fitting",
     "__main__",
 ]
 
@@ -221,6 +229,14 @@ def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
     namespace: dict = {}
     for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
         exec(compile(block, f"{name}, block {number}", "exec"), namespace)
+
+
+def test_the_readme_draws_every_room():
+    text = (ROOT / "README.md").read_text()
+    drawn = re.search(r"## Architecture\n+```\n(.*?)```", text, re.S)
+    assert drawn
+    rooms = [path for path in SOURCES if path.parent in (PACKAGE, PACKAGE / "backends")]
+    assert sorted(re.findall(r"\w+\.py\b", drawn[1])) == sorted(path.name for path in rooms)
 
 
 def test_the_readme_names_its_test_command_once():
