@@ -7,8 +7,8 @@ __version__ = "0.1.0"
 
 # public name -> module; imported on first use, so that `import numlstm` stays cheap
 _HOMES = {
-    "fit": "numlstm.fit",
-    "FitResult": "numlstm.fit",
+    "fit": "numlstm.fitting",  # a module named fit would take the function's place
+    "FitResult": "numlstm.result",
     "LSTM": "numlstm.model",
     "State": "numlstm.spec",
     "Gradients": "numlstm.spec",
