@@ -1,0 +1,117 @@
+"""Back-propagation through time, truncated: cut, carry the state, bound the memory.
+
+A sequence is cut into windows of k steps. The state is carried across a cut, the gradient is
+not: Williams & Peng (1990), "An efficient gradient-based algorithm for on-line training of
+recurrent network trajectories", Neural Computation 2(4), BPTT(h; h') with h = h' = k.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numlstm.network import Network
+from numlstm.sequences import Dataset
+
+# Elements of hidden sequence that are held at once where the cut is ours to choose. They depend
+# on the problem alone, so that sums have the same order everywhere.
+_HELD = 2**20
+_TAPED = 2**22
+
+
+def windows(steps: int, k: int | None) -> list[tuple[int, int]]:
+    """(start, stop) of every window of k steps; one window for k=None."""
+    k = k or max(steps, 1)
+    return [(start, min(start + k, steps)) for start in range(0, max(steps, 1), k)]
+
+
+def run_here(function: Callable[..., Any], *args: Any) -> Any:
+    """Call the function; the place of a runner that can be interrupted."""
+    return function(*args)
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A network and a loss: values and gradients over a window, or over a whole dataset."""
+
+    network: Network
+    loss: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+
+    def step(self, theta, window: Dataset, state, scale: float, masks=None):
+        """(loss, gradient, state after the window) of the sum of the losses times `scale`."""
+        return self._gradient(self.network.pack(theta), window, state, scale, masks)
+
+    def advance(self, theta, window: Dataset, state):
+        """The state after a window in which there is nothing to learn."""
+        return self._value(self.network.pack(theta), window, state)[1]
+
+    def value(self, theta: np.ndarray, data: Dataset, run=run_here) -> float:
+        """Mean loss over a dataset, without a tape, in pieces of bounded size."""
+        weights = self.network.pack(theta)
+        total, hidden = 0.0, self.network.spec.hidden_size
+        for rows in _blocks(len(data.X), 1024):
+            state = self.network.zero_state(rows.stop - rows.start)
+            k = max(1, _HELD // ((rows.stop - rows.start) * hidden))
+            for start, stop in windows(data.steps(rows), k):
+                value, state = run(self._value, weights, data.cut(start, stop, rows), state)
+                total += value
+        return total / total_weight(data)
+
+    def gradient(
+        self, theta: np.ndarray, data: Dataset, k: int | None = None, run=run_here
+    ) -> tuple[float, np.ndarray]:
+        """Mean loss over a dataset and its gradient, truncated to windows of k steps."""
+        weights = self.network.pack(theta)
+        scale = 1.0 / total_weight(data)
+        total, gradient = 0.0, np.zeros(theta.size)
+        spec = self.network.spec
+        taped = spec.hidden_size * spec.num_layers * (k or data.steps())
+        for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
+            state = self.network.zero_state(rows.stop - rows.start)
+            for start, stop in windows(data.steps(rows), k):
+                window = data.cut(start, stop, rows)
+                if total_weight(window) == 0:
+                    _, state = run(self._value, weights, window, state)
+                    continue
+                value, part, state = run(self._gradient, weights, window, state, scale)
+                total += value
+                gradient += part
+        return total, gradient
+
+    def _gradient(self, weights, window: Dataset, state, scale, masks=None):
+        network, backend = self.network, self.network.backend
+        with np.errstate(all="ignore"):  # what is not finite is reported by the caller
+            Y, state, tape = network.forward(
+                weights,
+                backend.asarray(window.X),
+                state,
+                window.lengths,
+                tape=True,
+                last=window.last,
+                masks=masks,
+            )
+            weight = window.weight * window.weight.dtype.type(scale)
+            value, dY = self.loss(backend.to_numpy(Y), window.y, weight)
+            gradients = network.backward(weights, tape, backend.asarray(dY))
+        return value, backend.to_numpy(gradients.theta), state
+
+    def _value(self, weights, window: Dataset, state):
+        backend = self.network.backend
+        with np.errstate(all="ignore"):
+            Y, state, _ = self.network.forward(
+                weights, backend.asarray(window.X), state, window.lengths, last=window.last
+            )
+            value, _ = self.loss(backend.to_numpy(Y), window.y, window.weight)
+        return value, state
+
+
+def total_weight(data: Dataset) -> float:
+    """What the weights of all targets sum to."""
+    return float(np.sum(data.weight, dtype=np.float64))
+
+
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` rows."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))

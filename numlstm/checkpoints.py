@@ -1,0 +1,104 @@
+"""A run on disk: everything that is needed to go on as if it had never stopped."""
+
+import hashlib
+import os
+from typing import Any
+
+import numpy as np
+
+from numlstm import storage
+from numlstm.draws import new_seed
+from numlstm.optimizers import Optimizer
+from numlstm.preparation import Data
+from numlstm.sequences import Dataset
+from numlstm.settings import Settings
+from numlstm.spec import State
+from numlstm.training import Progress
+
+_SCALARS = ("best", "best_epoch", "epoch", "batch", "window", "updates", "sums", "history")
+_THETAS = ("theta", "previous", "best_theta")
+
+
+class Checkpoint:
+    """The file of a run. `seed` is that of the run it holds, or of a new one.
+
+    Raises ValueError where a file would be written over, `StorageError` where it is damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike, resume: bool, rng: Any):
+        self.path = os.fspath(path)
+        self.fingerprint: dict[str, str] = {}
+        self._stored: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
+        exists = os.path.exists(self.path)
+        if exists and not resume:
+            raise ValueError(
+                f"checkpoint {self.path!r} exists: pass resume=True to go on from it, "
+                "or remove it or choose another name to start anew"
+            )
+        if exists:
+            self._stored = storage.read_checkpoint(self.path)
+        # without a seed of its own a resumed run goes on with the one it was begun with
+        self.seed = self._stored[1]["seed"] if self._stored and rng is None else new_seed(rng)
+
+    def restore(self, progress: Progress, optimizer: Optimizer) -> None:
+        """Put a stored run where it stood; nothing happens where there is none."""
+        if self._stored is None:
+            return
+        arrays, meta = self._stored
+        expected = {**self.fingerprint, "seed": str(self.seed)}
+        stored = {**meta["fingerprint"], "seed": str(meta["seed"])}
+        if different := sorted(name for name in expected if stored.get(name) != expected[name]):
+            raise ValueError(
+                f"checkpoint {self.path!r} is of another fit: it differs in "
+                f"{', '.join(different)}; pass the arguments it was written with, "
+                "or another file name"
+            )
+        for name in _THETAS:
+            getattr(progress, name)[...] = arrays[name]
+        for name in _SCALARS:
+            setattr(progress, name, meta[name])
+        if "state_h" in arrays:
+            progress.state = State(arrays["state_h"], arrays["state_c"])
+        for name in optimizer.state:
+            optimizer.state[name][...] = arrays[f"optimizer_{name}"]
+        optimizer.steps = meta["steps"]
+
+    def write(self, progress: Progress, optimizer: Optimizer) -> None:
+        """Write where the run stands."""
+        arrays = {name: getattr(progress, name) for name in _THETAS}
+        arrays |= {f"optimizer_{name}": array for name, array in optimizer.state.items()}
+        if progress.state is not None:
+            arrays |= {"state_h": progress.state.h, "state_c": progress.state.c}
+        meta = {name: getattr(progress, name) for name in _SCALARS}
+        meta |= {"steps": optimizer.steps, "seed": self.seed, "fingerprint": self.fingerprint}
+        storage.write_checkpoint(self.path, arrays, meta)
+
+
+def fingerprint(data: Data, settings: Settings, theta: np.ndarray) -> dict[str, str]:
+    """What makes a run the one it is, by name. More epochs or patience may be asked for later."""
+    later = {"patience", "tol", "epochs", "backend", "output", "standardize", "nan_policy"}
+    names = [name for name in settings.__dataclass_fields__ if name not in later]
+    prints = {name: repr(getattr(settings, name)) for name in names}
+    if callable(settings.schedule):
+        prints["schedule"] = "a function"
+    elif settings.schedule is not None:
+        prints["schedule"] = f"{settings.schedule} over {settings.epochs} epochs"
+    prints["initial parameters"] = _digest(theta)
+    prints["training data"] = _digest(*_arrays(data.train))
+    prints["validation data"] = _digest(*_arrays(data.validation))
+    return prints
+
+
+def _arrays(data: Dataset | None) -> tuple:
+    return () if data is None else (data.X, data.y, data.weight, data.lengths)
+
+
+def _digest(*arrays: np.ndarray | None) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+        else:
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,282 @@
+"""numlstm.fit: arrays in, a trained model and a SciPy-style result out."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from numlstm import schedules
+from numlstm.bptt import Evaluator
+from numlstm.checkpoints import Checkpoint, fingerprint
+from numlstm.draws import INITIAL, Draws, new_seed
+from numlstm.interrupt import Interrupted, Watch
+from numlstm.minimize import Minimizer
+from numlstm.model import LSTM
+from numlstm.optimizers import OPTIMIZERS
+from numlstm.preparation import Data, prepare
+from numlstm.reporting import Bar, caller
+from numlstm.result import INTERRUPTED, FitResult, Outcome
+from numlstm.settings import Settings, defaults_of, read_settings
+from numlstm.training import Plan, Problem, Progress, Trainer
+
+
+def fit(
+    X: Any,
+    y: Any = None,
+    *,
+    hidden_size: int = 32,
+    num_layers: int = 1,
+    output: str | None = None,
+    loss: str = "mse",
+    sample_weight: Any = None,
+    lengths: Any = None,
+    method: str = "adam",
+    learning_rate: float | None = None,
+    schedule: str | Callable[[int], float] | None = None,
+    weight_decay: float = 0.0,
+    dropout: float = 0.0,
+    clip: float | None = 1.0,
+    batch_size: int = 32,
+    epochs: int = 100,
+    bptt_steps: int | None = None,
+    stateful: bool = False,
+    validation: Any = None,
+    patience: int | None = None,
+    tol: float | None = None,
+    standardize: bool | None = None,
+    nan_policy: str = "raise",
+    rng: Any = None,
+    callback: Callable[..., Any] | None = None,
+    progress: bool | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    resume: bool = False,
+    model: LSTM | None = None,
+    dtype: Any = "float32",
+    backend: str = "auto",
+    options: Mapping[str, Any] | None = None,
+) -> FitResult:
+    """Train an LSTM network on sequences.
+
+    Parameters
+    ----------
+    X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays (T_i,) or (T_i, I)
+        Input sequences: a batch, one series, or series of different lengths.
+    y : array_like or list of arrays, optional
+        Targets, one per step, (B, T, O) or (B, T), or one per sequence, (B, O) or (B,); for one
+        series (T,) or (T, O); for a list of series a list. Integers from 0 on for the loss
+        "cross_entropy". None: forecast the next value of X.
+    hidden_size, num_layers : int, optional
+        Units per layer, and stacked layers, of a new model.
+    output : {"sequence", "last"}, optional
+        One target per step, or one per sequence. Default: what the shape of `y` says.
+    loss : str, optional
+        "mse", "mae", "huber", "cross_entropy" (classes), "binary_cross_entropy" (on logits), or
+        "gaussian_nll" (the network gives each target's mean and log-variance). The mean over all
+        valid targets is minimised.
+    sample_weight : array_like, shape (B,) or (B, T), optional
+        Weight of every sequence or step in the loss, >= 0; for a list of series also a list.
+    lengths : array_like of int, shape (B,), optional
+        Length of each row of an X of shape (B, T, I); what lies behind it is never read.
+    method : str, optional
+        "adam", "adamw", "sgd", "rmsprop", or a method of `scipy.optimize.minimize` that takes a
+        gradient and no more: "L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP",
+        "trust-constr". Those see all data in every iteration.
+    learning_rate : float, optional
+        Default: 0.01, for "rmsprop" 0.001.
+    schedule : {"cosine", "step"} or callable, optional
+        Factor on the learning rate in every epoch; a callable gets the epoch, from 0 on.
+    weight_decay : float, optional
+        L2 penalty, ``weight_decay / 2 * sum(x**2)``; for "adamw" the decoupled decay.
+    dropout : float, optional
+        Probability of zeroing an output of a layer on its way to the next layer, in [0, 1).
+    clip : float, optional
+        Largest norm of the gradient; a longer one is scaled down. None: as it is.
+    batch_size : int, optional
+        Sequences per update; with `stateful` the number of parallel streams.
+    epochs : int, optional
+        Passes over the data; for a SciPy method the largest number of iterations.
+    bptt_steps : int, optional
+        Truncated back-propagation through time: one update per window of so many steps, the
+        state carried from window to window, the gradient not. Default: whole sequences.
+    stateful : bool, optional
+        X is one long series, its rows (if any) consecutive pieces: train `batch_size` contiguous
+        parts of it in parallel, each with its state carried along. The windows are `bptt_steps`
+        long, by default as long as the rows of X.
+    validation : float or (X, y), optional
+        Data to judge the model on after each epoch; the best epoch's parameters are returned.
+        A number in (0, 1) sets aside that fraction: the last sequences or, of one series, its
+        end, which is then predicted with the state that its beginning leaves.
+    patience : int, optional
+        Stop after so many epochs without a better validation loss (without `validation`:
+        training loss) and return the best parameters.
+    tol : float, optional
+        Stop once the validation loss (else: training loss) is at or below this goal.
+    standardize : bool, optional
+        Shift and scale every input feature, and every target of a regression loss, to mean 0 and
+        variance 1 over the training data. The model keeps the scaling and undoes it in
+        `predict`. Default: True for a new model; a model given keeps what it has.
+    nan_policy : {"raise", "omit"}, optional
+        "omit": a NaN in `y` means that there is no target.
+    rng : None, int, or numpy.random.Generator, optional
+        Source of initial weights, order and dropout, as in SPEC 7.
+    callback : callable, optional
+        ``callback(intermediate_result)`` after each epoch, an OptimizeResult with nit, fun, x and
+        the latest values of the history. Raising StopIteration ends the fit.
+    progress : bool, optional
+        Show a progress bar. Default: where standard error is a terminal.
+    checkpoint : path-like, optional
+        File for everything needed to go on, written after each epoch, and every few seconds in
+        long ones, in such a way that a crash leaves the last whole one. Not for SciPy's methods.
+    resume : bool, optional
+        Go on from `checkpoint`, or begin where there is none. The result has the same bits as
+        that of a run that was never stopped.
+    model : LSTM, optional
+        Start from this model's parameters; it is left as it is.
+    dtype : {"float32", "float64"}, optional
+        Type of parameters and arithmetic.
+    backend : {"auto", "cpu", "reference"}, optional
+        Where the arithmetic runs.
+    options : dict, optional
+        Further constants of the method: ``betas`` and ``eps`` of "adam" and "adamw"; ``momentum``
+        and ``nesterov`` of "sgd"; ``alpha``, ``eps`` and ``momentum`` of "rmsprop"; the options of
+        SciPy's method.
+
+    Returns
+    -------
+    result : FitResult
+        With the trained `model`, its parameters `x`, the training loss `fun`, `success`,
+        `status`, `message`, `nit`, `nfev`, `history` and `output`. Not converging is
+        ``success=False``, never an exception. Ctrl-C ends a fit the same way.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arrays of a wrong shape or kind, NaN or infinite values, sizes that do not match,
+        unknown names, a `checkpoint` that is there already or is of another fit.
+    StorageError
+        For a damaged checkpoint.
+    BackendError
+        For a backend that cannot run here.
+
+    Warns
+    -----
+    scipy.optimize.OptimizeWarning
+        For an argument or option that the method does not use.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber (1997), Neural Computation 9(8); Gers, Schmidhuber & Cummins (2000),
+    Neural Computation 12(10). Truncation: Williams & Peng (1990), Neural Computation 2(4).
+    Dropout between layers: Zaremba, Sutskever & Vinyals (2014), arXiv:1409.2329, eqs. 7-9.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> series = np.sin(np.arange(300) / 5)
+    >>> result = numlstm.fit(series, hidden_size=8, bptt_steps=50, epochs=20, rng=0)
+    >>> result.success, bool(result.fun < 0.1)
+    (True, True)
+    >>> result.model.predict(series).shape
+    (300, 1)
+    """
+    settings = read_settings(locals(), defaults_of(fit))
+    data = prepare(X, y, sample_weight, lengths, validation, settings, model)
+    saved = _checkpoint(checkpoint, resume, rng, settings)
+    draws = Draws(new_seed(rng) if saved is None else saved.seed)
+    trained = _new_model(data, settings, model, draws)
+    run = Progress.start(trained.theta)
+    call = None if callback is None else caller(callback, run)
+    with Watch() as watch:
+        evaluator = Evaluator(trained.network, settings.criterion.function)
+        problem = Problem(evaluator, data.train, data.validation, watch.run)
+        runner = _runner(problem, data, settings, run, draws)
+        if saved is not None and isinstance(runner, Trainer):
+            saved.fingerprint = fingerprint(data, settings, trained.theta)
+            saved.restore(run, runner.optimizer)
+            runner.save = partial(saved.write, run, runner.optimizer)
+        with Bar(progress, settings.epochs, run) as bar:
+            runner.on_epoch = [bar.advance, *([call] if call else [])]
+            outcome = runner.run()
+        return _result(trained, problem, run, outcome, settings)
+
+
+def _checkpoint(path: Any, resume: bool, rng: Any, settings: Settings) -> Checkpoint | None:
+    if path is None:
+        if resume:
+            raise ValueError("resume=True needs checkpoint=, the file to go on from")
+        return None
+    return Checkpoint(path, resume, rng) if settings.stochastic else None
+
+
+def _new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
+    """A model of its own for the result: fresh, or a copy of the one given."""
+    has_head = given is None or given.spec.output_size is not None
+    model = LSTM(
+        data.train.X.shape[2],
+        settings.hidden_size,
+        data.output_size if has_head else None,
+        num_layers=settings.num_layers,
+        dtype=settings.dtype,
+        rng=draws.stream(INITIAL),
+        backend=settings.backend,
+    )
+    if given is not None:
+        model.theta = given.theta
+    model.scaling = data.scaling
+    model.output = "last" if data.train.last else "sequence"
+    return model
+
+
+def _runner(
+    problem: Problem, data: Data, settings: Settings, run: Progress, draws: Draws
+) -> Trainer | Minimizer:
+    plan = Plan(
+        settings.epochs,
+        settings.batch_size,
+        data.bptt_steps,
+        settings.learning_rate,
+        schedules.get(settings.schedule),
+        settings.dropout,
+        settings.clip,
+        settings.weight_decay,
+        settings.patience,
+        settings.tol,
+    )
+    if not settings.stochastic:
+        return Minimizer(problem, plan, run, settings.method, settings.options)
+    optimizer = OPTIMIZERS[settings.method](
+        run.theta.size, settings.dtype, settings.weight_decay, settings.options
+    )
+    return Trainer(problem, plan, run, optimizer, draws)
+
+
+def _result(
+    model: LSTM, problem: Problem, run: Progress, outcome: Outcome, settings: Settings
+) -> FitResult:
+    """The result at the best parameters where a fit is judged, else at the last ones."""
+    judged = problem.validation is not None or settings.patience is not None
+    restored = judged and run.best_epoch > 0 and outcome.status != INTERRUPTED
+    x = run.best_theta if restored else run.theta
+    fun = run.loss
+    if outcome.status != INTERRUPTED:
+        try:
+            fun = problem.evaluator.value(x, problem.train, problem.run)
+        except Interrupted:
+            outcome, x = Outcome.interrupted(), run.theta
+    if outcome.success and not np.isfinite(fun):
+        outcome = Outcome.not_finite()
+    model.theta = x
+    return FitResult(
+        model=model,
+        x=x.copy(),
+        fun=fun,
+        nit=run.epoch,
+        nfev=run.updates,
+        success=outcome.success,
+        status=outcome.status,
+        message=outcome.message,
+        history={name: np.array(values) for name, values in run.history.items()},
+        output=model.output,
+    )

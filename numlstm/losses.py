@@ -1,0 +1,95 @@
+"""Losses: value and gradient with respect to the predictions, from one pass.
+
+Each takes (prediction, target, weight) and returns the sum of the weighted losses as a float and
+its gradient, shape and dtype of the prediction. The mean is the caller's: weights that sum to one
+make the sum a mean. `weight` has the shape of `target`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+_VARIANCE_FLOOR = 1e-6  # as in torch.nn.GaussianNLLLoss
+
+
+def _total(weight: np.ndarray, values: np.ndarray) -> float:
+    return float(np.sum(weight * values, dtype=np.float64))
+
+
+def mse(prediction, target, weight):
+    """Squared error, (p - y)^2."""
+    error = prediction - target
+    scaled = weight * error
+    return float(np.sum(scaled * error, dtype=np.float64)), 2 * scaled
+
+
+def mae(prediction, target, weight):
+    """Absolute error, abs(p - y)."""
+    error = prediction - target
+    return _total(weight, np.abs(error)), weight * np.sign(error)
+
+
+def huber(prediction, target, weight):
+    """Half the squared error up to 1, the absolute error minus 1/2 beyond (Huber 1964)."""
+    error = prediction - target
+    slope = np.clip(error, -1, 1)
+    return _total(weight, slope * (error - 0.5 * slope)), weight * slope
+
+
+def cross_entropy(prediction, target, weight):
+    """-log softmax(p)[class]: p (..., K) logits, target (...) classes."""
+    shifted = prediction - prediction.max(axis=-1, keepdims=True)  # exp cannot overflow
+    exp = np.exp(shifted)
+    norm = exp.sum(axis=-1, keepdims=True)
+    index = target[..., None]
+    value = np.log(norm[..., 0]) - np.take_along_axis(shifted, index, axis=-1)[..., 0]
+    gradient = exp / norm
+    np.put_along_axis(gradient, index, np.take_along_axis(gradient, index, -1) - 1, axis=-1)
+    return _total(weight, value), gradient * weight[..., None]
+
+
+def binary_cross_entropy(prediction, target, weight):
+    """-y log s(p) - (1 - y) log(1 - s(p)): p logits, s the logistic function, y in [0, 1]."""
+    exp = np.exp(-np.abs(prediction))  # at most 1, whatever the logit
+    value = np.maximum(prediction, 0) - prediction * target + np.log1p(exp)
+    sigmoid = np.where(prediction >= 0, 1, exp) / (1 + exp)
+    return _total(weight, value), weight * (sigmoid - target)
+
+
+def gaussian_nll(prediction, target, weight):
+    """(log v + (y - m)^2 / v) / 2: p (..., 2 O) the means m, then log(v - 1e-6).
+
+    Nix & Weigend (1994), "Estimating the mean and variance of the target probability
+    distribution". The constant log(2 pi) / 2 is left out; the floor of 1e-6 under the variance
+    keeps a perfect fit from running away.
+    """
+    mean, log_variance = np.split(prediction, 2, axis=-1)
+    exp = np.exp(np.minimum(log_variance, 80))  # finite in float32
+    variance = exp + prediction.dtype.type(_VARIANCE_FLOOR)
+    error = mean - target
+    ratio = error / variance
+    value = 0.5 * (np.log(variance) + error * ratio)
+    d_variance = 0.5 * (1 / variance - ratio * ratio)
+    d_log_variance = np.where(log_variance > 80, 0, d_variance * exp)
+    gradient = np.concatenate([weight * ratio, weight * d_log_variance], axis=-1)
+    return _total(weight, value), gradient
+
+
+class Loss(NamedTuple):
+    """A loss and what it needs to know of the targets."""
+
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+    classes: bool = False  # targets are class numbers
+    outputs: int = 1  # outputs of the network per target
+    regression: bool = True  # targets have a unit, and so can be standardised
+
+
+LOSSES = {
+    "mse": Loss(mse),
+    "mae": Loss(mae),
+    "huber": Loss(huber),
+    "cross_entropy": Loss(cross_entropy, classes=True, regression=False),
+    "binary_cross_entropy": Loss(binary_cross_entropy, regression=False),
+    "gaussian_nll": Loss(gaussian_nll, outputs=2),
+}

@@ -1,0 +1,180 @@
+"""From the user's arrays to training and validation data in the network's units."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.bptt import total_weight
+from numlstm.model import LSTM
+from numlstm.scaling import Scaling, moments
+from numlstm.sequences import Dataset, mask, streams
+from numlstm.settings import Settings
+from numlstm.targets import Reading, read_dataset
+
+
+class Data(NamedTuple):
+    """What a fit works on."""
+
+    train: Dataset
+    validation: Dataset | None
+    scaling: Scaling | None
+    output_size: int
+    bptt_steps: int | None
+
+
+def prepare(
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    lengths: Any,
+    validation: Any,
+    settings: Settings,
+    model: LSTM | None,
+) -> Data:
+    """Read, split, standardise and lay out the data of a fit."""
+    loss = settings.criterion
+    size = None if model is None else model.spec.input_size
+    reading = Reading(size, settings.dtype, settings.nan_policy, loss.classes, settings.output)
+    train = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths)
+    bptt_steps = settings.bptt_steps
+    if settings.stateful:
+        bptt_steps = bptt_steps or _window(train)
+        train = streams(train, 1)
+    reading = reading._replace(
+        input_size=train.X.shape[2], output="last" if train.last else "sequence"
+    )
+    train, judge = _validation(train, validation, reading, settings)
+    output_size = _output_size(train, judge, settings, model)
+    if settings.loss == "binary_cross_entropy":
+        _require_probabilities(train, judge)
+    scaling = _scaling(train, y is None, settings, model)
+    if scaling is not None:
+        train, judge = _scaled(train, scaling), judge and _scaled(judge, scaling)
+    if settings.stateful:
+        count = settings.batch_size
+        train, judge = streams(train, count), judge and streams(judge, count)
+    return Data(train, judge, scaling, output_size, bptt_steps)
+
+
+def _window(data: Dataset) -> int:
+    if data.last:
+        raise ValueError("stateful=True needs one target per step, not one per sequence")
+    if len(data.X) == 1:
+        raise ValueError("stateful=True on one series needs bptt_steps=, the window to train on")
+    return data.X.shape[1]
+
+
+def _validation(
+    train: Dataset, validation: Any, reading: Reading, settings: Settings
+) -> tuple[Dataset, Dataset | None]:
+    """Training data, and what to judge by: a pair of its own, or a fraction set aside."""
+    if validation is None:
+        return train, None
+    if isinstance(validation, (tuple, list)):
+        if len(validation) != 2:
+            raise ValueError(
+                f"validation must be a fraction or a pair (X, y); received {len(validation)} values"
+            )
+        try:
+            judge = read_dataset(validation[0], validation[1], reading)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"validation: {error}") from error
+        return train, streams(judge, 1) if settings.stateful else judge
+    try:
+        fraction = float(validation)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"validation must be a fraction or a pair (X, y), received {type(validation)}"
+        ) from None
+    if not 0 < fraction < 1:
+        raise ValueError(f"validation must lie between 0 and 1, received {validation!r}")
+    return _split(train, fraction, settings.stateful)
+
+
+def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dataset]:
+    """The last sequences, or of one series the end."""
+    rows, steps = data.X.shape[:2]
+    single = rows == 1
+    count = data.steps() if single else rows
+    at = count - max(1, round(fraction * count))
+    if at < 1 or (single and data.last):
+        raise ValueError(
+            f"validation={fraction:g} cannot be set aside from {rows} sequence(s) of {steps} "
+            "steps; pass validation=(X, y)"
+        )
+    if not single:
+        parts = data.cut(0, steps, slice(at)), data.cut(0, steps, slice(at, None))
+    elif stateful:
+        parts = data.cut(0, at), data.cut(at, count)
+    else:
+        # the whole series again, but only its end counts: the state is then the right one
+        weight = data.weight.copy()
+        weight[:, :at] = 0
+        parts = data.cut(0, at), replace(data, weight=weight)
+    if not all(total_weight(part) > 0 for part in parts):
+        raise ValueError(f"validation={fraction:g} leaves no target on one side of the split")
+    return parts
+
+
+def _output_size(
+    train: Dataset, judge: Dataset | None, settings: Settings, model: LSTM | None
+) -> int:
+    """What the targets need the network to give."""
+    loss = settings.criterion
+    if not loss.classes:
+        if judge is not None and judge.y.shape[-1] != train.y.shape[-1]:
+            raise ValueError(
+                f"validation has {judge.y.shape[-1]} target(s) per step, y has {train.y.shape[-1]}"
+            )
+        needed = loss.outputs * train.y.shape[-1]
+        fits = model is None or model.spec.width == needed
+    else:
+        highest = max(int(part.y.max()) for part in (train, judge) if part is not None)
+        needed = max(2, highest + 1)
+        fits = model is None or model.spec.width >= needed
+    if model is None:
+        return needed
+    if not fits:
+        raise ValueError(
+            f"the model given has {model.spec.width} outputs, but y and loss={settings.loss!r} "
+            f"need {needed}"
+        )
+    return model.spec.width
+
+
+def _require_probabilities(*parts: Dataset | None) -> None:
+    for part in parts:
+        if part is not None and not ((part.y >= 0) & (part.y <= 1)).all():
+            raise ValueError(
+                "binary_cross_entropy needs targets between 0 and 1, received "
+                f"{part.y.min():g} to {part.y.max():g}"
+            )
+
+
+def _scaling(
+    train: Dataset, forecast: bool, settings: Settings, model: LSTM | None
+) -> Scaling | None:
+    """The units of the training data, or those that a given model has."""
+    wanted = model is None if settings.standardize is None else settings.standardize
+    if model is not None and model.scaling is not None:
+        if settings.standardize is False:
+            raise ValueError(
+                "standardize=False does not go with the model given, which keeps a scaling"
+            )
+        return model.scaling
+    if not wanted:
+        return None
+    valid = np.ones(train.X.shape, bool)
+    if train.lengths is not None:
+        valid &= mask(train.lengths, train.X.shape[1])[..., None]
+    x_mean, x_scale = moments(train.X, valid)
+    if not settings.criterion.regression:
+        return Scaling(x_mean, x_scale)
+    if forecast:
+        return Scaling(x_mean, x_scale, x_mean, x_scale)
+    return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
+
+
+def _scaled(data: Dataset, scaling: Scaling) -> Dataset:
+    return replace(data, X=scaling.inputs(data.X), y=scaling.targets(data.y))

@@ -1,0 +1,167 @@
+"""Series, batches and ragged lists of them: one rectangular layout inside, the user's outside."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm import checks
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Sequences side by side, what is to be learned from them, and how much each target counts.
+
+    Attributes
+    ----------
+    X : ndarray, shape (B, T, I)
+        Inputs, zero in the padding.
+    y : ndarray, shape (B, T, O), or (B, O) for one target per sequence
+        Targets; without the last axis for classes.
+    weight : ndarray, shape of y
+        How much every single target counts: 0 in the padding and where there is no target.
+    lengths : ndarray of int64, shape (B,), or None
+        Length of every row; None where all have T steps.
+    last : bool
+        One target per sequence.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    lengths: np.ndarray | None = None
+    last: bool = False
+
+    def steps(self, rows: Any = slice(None)) -> int:
+        """Length of the longest of the rows."""
+        if self.lengths is None:
+            return self.X.shape[1]
+        return int(self.lengths[rows].max(initial=0))
+
+    def cut(self, start: int, stop: int, rows: Any = slice(None)) -> "Dataset":
+        """Some rows' steps from `start` to before `stop`, as contiguous arrays.
+
+        One target per sequence belongs to the window in which the sequence ends.
+        """
+        X = np.ascontiguousarray(self.X[rows, start:stop])
+        lengths = None if self.lengths is None else self.lengths[rows]
+        if self.last:
+            y, ends = self.y[rows], self.X.shape[1] if lengths is None else lengths
+            here = ((start < ends) | (start == 0)) & (ends <= stop)
+            weight = self.weight[rows] * np.reshape(here, (-1, *(1,) * (y.ndim - 1)))
+        else:
+            y = np.ascontiguousarray(self.y[rows, start:stop])
+            weight = np.ascontiguousarray(self.weight[rows, start:stop])
+        if lengths is not None:
+            lengths = np.clip(lengths - start, 0, stop - start)
+        return Dataset(X, y, weight, lengths, self.last)
+
+
+class Form(NamedTuple):
+    """How the user gave the sequences, so that predictions go back the same way."""
+
+    kind: str  # "batch" (B, T, I), "series" (T,) or (T, I), "list" of series
+    lengths: tuple[int, ...]  # of every series
+
+    def restore(self, Y: np.ndarray) -> Any:
+        """Predictions (B, T, O), or (B, O) for one per sequence, in the form of the inputs."""
+        if self.kind == "series":
+            return Y[0]
+        if self.kind == "list" and Y.ndim == 3:
+            return [row[:length] for row, length in zip(Y, self.lengths, strict=True)]
+        return Y
+
+
+def read_inputs(
+    X: Any, input_size: int | None, dtype: str, nan_policy: str = "raise", *, lengths: Any = None
+) -> tuple[np.ndarray, np.ndarray | None, Form]:
+    """Inputs in any accepted form as (X (B, T, I), lengths or None, form).
+
+    X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. What lies
+    behind `lengths` may hold anything; it comes back as zeros. `nan_policy` speaks of targets:
+    an input is needed at every step, so a NaN in it is refused under every policy.
+    """
+    checks.choice("nan_policy", nan_policy, ("raise", "omit"))
+    if is_list(X):
+        if lengths is not None:
+            raise ValueError("lengths= goes with an X of shape (B, T, I); a list has its own")
+        array, lengths = _stacked(X, dtype)
+        form = Form("list", tuple(map(int, lengths)))
+        if len(set(form.lengths)) <= 1:
+            lengths = None
+    else:
+        array, form = _batched(X, dtype)
+        lengths = checks.lengths(lengths, *array.shape[:2])
+    if input_size is not None and array.shape[2] != input_size:
+        checks.shape("X", array, ("B", "T", input_size))
+    array = np.ascontiguousarray(array)
+    if lengths is None:
+        checks.require_finite("X", array)
+        return array, None, form
+    array = np.where(mask(lengths, array.shape[1])[..., None], array, array.dtype.type(0))
+    checks.require_finite("X", array)
+    return array, lengths, form
+
+
+def is_list(X: Any) -> bool:
+    """A list of series, not nested lists of plain numbers that stand for one array."""
+    return isinstance(X, (list, tuple)) and any(
+        hasattr(series, "__array__") and np.ndim(series) > 0 for series in X
+    )
+
+
+def mask(lengths: np.ndarray, steps: int) -> np.ndarray:
+    """True where a row has a step, (B, T)."""
+    return np.arange(steps) < lengths[:, None]
+
+
+def padded(parts: list[np.ndarray]) -> np.ndarray:
+    """Arrays (T_b, ...) behind one another as (B, max T_b, ...), zeros behind each."""
+    steps = max(len(part) for part in parts)
+    result = np.zeros((len(parts), steps, *parts[0].shape[1:]), parts[0].dtype)
+    for row, part in zip(result, parts, strict=True):
+        row[: len(part)] = part
+    return result
+
+
+def _batched(X: Any, dtype: str) -> tuple[np.ndarray, Form]:
+    array = checks.array("X", X, dtype, finite=False)
+    if array.ndim == 3:
+        return array, Form("batch", (array.shape[1],) * array.shape[0])
+    if array.ndim not in (1, 2):
+        raise ValueError(
+            "X must have shape (B, T, I), or (T,) or (T, I) for one series, or be a list of "
+            f"series; received shape {array.shape}"
+        )
+    series = array[:, None] if array.ndim == 1 else array
+    return series[None], Form("series", (len(series),))
+
+
+def _stacked(X: Any, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    parts: list[np.ndarray] = []
+    for index, series in enumerate(X):
+        part = checks.array(f"X[{index}]", series, dtype)
+        part = part[:, None] if part.ndim == 1 else part
+        if part.ndim != 2 or part.shape[1] != (parts[0] if parts else part).shape[1]:
+            wanted = f"(T, {parts[0].shape[1]})" if parts else "(T,) or (T, I)"
+            raise ValueError(
+                f"X[{index}] must have shape {wanted}, received {np.shape(series)}; "
+                "every series of a list needs the same number of features"
+            )
+        parts.append(part)
+    return padded(parts), np.array([len(part) for part in parts], dtype=np.int64)
+
+
+def streams(data: Dataset, count: int) -> Dataset:
+    """Rows that are consecutive pieces of one long series, re-cut into `count` long rows.
+
+    Every row is then a contiguous stream; the last ones may be shorter, no step is dropped.
+    """
+    lengths = np.full(len(data.X), data.X.shape[1]) if data.lengths is None else data.lengths
+    valid = mask(lengths, data.X.shape[1])
+    steps = -(-int(lengths.sum()) // count)
+    parts = [part[valid] for part in (data.X, data.y, data.weight)]
+    cuts = range(0, len(parts[0]), steps) if steps else ()
+    X, y, weight = (padded([part[i : i + steps] for i in cuts]) for part in parts)
+    ends = np.array([min(steps, len(parts[0]) - i) for i in cuts], dtype=np.int64)
+    return Dataset(X, y, weight, ends if ends.min() < steps else None)

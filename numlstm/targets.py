@@ -1,0 +1,181 @@
+"""What is to be learned: targets and their weights, laid out beside the inputs."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm import checks
+from numlstm.sequences import Dataset, Form, mask, padded, read_inputs
+
+
+class Reading(NamedTuple):
+    """How the arrays of one call of `fit` are to be read."""
+
+    input_size: int | None
+    dtype: str
+    nan_policy: str
+    classes: bool  # targets are class numbers
+    output: str | None  # "sequence", "last", or None: by the shapes
+
+
+def read_dataset(
+    X: Any, y: Any, reading: Reading, *, sample_weight: Any = None, lengths: Any = None
+) -> Dataset:
+    """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
+    array, lengths, form = read_inputs(
+        X, reading.input_size, reading.dtype, reading.nan_policy, lengths=lengths
+    )
+    if 0 in array.shape:
+        raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
+    weight = None if sample_weight is None else _read_weight(sample_weight, form, array.shape[1])
+    if y is None:
+        return _forecast(array, lengths, weight, reading)
+    y, last = _read_targets(y, form, reading)
+    y, present = _present(y, lengths, last, reading)
+    return Dataset(array, y, _combined(present, weight, lengths, last), lengths, last)
+
+
+def _forecast(X, lengths, weight, reading: Reading) -> Dataset:
+    """The next value at every step: the weight of a step is that of the value forecast there."""
+    if reading.classes or reading.output == "last":
+        what = "this loss" if reading.classes else "output='last'"
+        raise ValueError(f"{what} needs targets: pass y (y=None means the next value of X)")
+    steps = X.shape[1] - 1
+    lengths = None if lengths is None else np.maximum(lengths - 1, 0)
+    weight = None if weight is None or weight.ndim == 1 else weight[:, 1:]
+    X, y = np.ascontiguousarray(X[:, :steps]), np.ascontiguousarray(X[:, 1:])
+    present = np.ones(y.shape, reading.dtype)
+    return Dataset(X, y, _combined(present, weight, lengths, False), lengths)
+
+
+def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[np.ndarray, bool]:
+    """Targets as (B, T, O), or (B, O) for one per sequence; classes lack the last axis."""
+    dtype = "float64" if reading.classes else reading.dtype
+    if form.kind == "list" and isinstance(y, (list, tuple)):
+        parts = [checks.array(f"y[{i}]", part, dtype, finite=False) for i, part in enumerate(y)]
+    else:
+        array = checks.array("y", y, dtype, finite=False)
+        parts = [array] if form.kind == "series" else list(array if array.ndim else [array])
+    if len(parts) != len(form.lengths):
+        raise ValueError(
+            f"y must have one entry per sequence: X has {len(form.lengths)} sequences, "
+            f"y has {len(parts)}"
+        )
+    last = _output(parts, form, reading) == "last"
+    if not reading.classes:
+        parts = [part[..., None] if part.ndim == (0 if last else 1) else part for part in parts]
+    return (np.stack(parts) if last else padded(parts)), last
+
+
+def _output(parts: list[np.ndarray], form: Form, reading: Reading) -> str:
+    """One target per step or per sequence, as the shapes say or the user does."""
+    shapes = [part.shape for part in parts]
+    same = len({shape[1:] for shape in shapes}) == 1
+    depth = 1 if reading.classes else 2
+    fits = {
+        "sequence": same
+        and all(
+            1 <= len(shape) <= depth and shape[0] == length
+            for shape, length in zip(shapes, form.lengths, strict=True)
+        ),
+        "last": len(set(shapes)) == 1 and len(shapes[0]) < depth and 0 not in shapes[0],
+    }
+    if reading.output is not None:
+        if fits[reading.output]:
+            return reading.output
+    elif fits["sequence"] and fits["last"] and form.kind == "batch":
+        raise ValueError(
+            f"y of shape {(len(parts), *shapes[0])} can mean one target per step or "
+            f"{shapes[0][0]} targets per sequence: pass output='sequence' or output='last'"
+        )
+    elif fits["sequence"]:
+        return "sequence"
+    # a series' y of a wrong length is a mistake, not that many targets for its last step
+    elif fits["last"] and (form.kind != "series" or not shapes[0]):
+        return "last"
+    raise ValueError(_mismatch(shapes, form, reading))
+
+
+def _mismatch(shapes: list[tuple], form: Form, reading: Reading) -> str:
+    tail = "" if reading.classes else ", O"
+    steps = form.lengths[0]
+    if form.kind == "list":
+        wrong = [i for i, shape in enumerate(shapes) if shape[:1] != (form.lengths[i],)] or [0]
+        index, shape = wrong[0], shapes[wrong[0]]
+        return (
+            f"y[{index}] of shape {shape} does not fit X[{index}] of {form.lengths[index]} steps: "
+            "y must hold one array per series, (T_i,) or (T_i, O), or one target per series"
+        )
+    batch = "" if form.kind == "series" else f"{len(shapes)}, "
+    received = shapes[0] if form.kind == "series" else (len(shapes), *shapes[0])
+    per_step, per_row = f"({batch}{steps}{tail or ','})", f"({batch}{tail[2:] or ''})"
+    wanted = {"sequence": per_step, "last": per_row}.get(
+        reading.output or "",
+        f"{per_step} for one target per step or {per_row} for one per sequence",
+    )
+    message = f"y must have shape {wanted}, received {received}"
+    if form.kind == "batch" and shapes[0][1:2] == (steps,):
+        message += "; if the targets come second, pass y.transpose(0, 2, 1)"
+    if reading.classes:
+        message += "; classes are whole numbers, one per step or per sequence, not one-hot"
+    return message
+
+
+def _present(y, lengths, last: bool, reading: Reading) -> tuple[np.ndarray, np.ndarray]:
+    """Targets with zeros where there is none, and 1 where there is one, 0 elsewhere."""
+    present = np.ones(y.shape, bool)
+    if lengths is not None and not last:
+        present &= mask(lengths, y.shape[1]).reshape(*y.shape[:2], *(1,) * (y.ndim - 2))
+    if reading.nan_policy == "omit":
+        present &= ~np.isnan(y)
+    y = np.where(present, y, y.dtype.type(0))
+    checks.require_finite("y", y)
+    if reading.classes:
+        whole = np.equal(np.floor(y), y) & (y >= 0)
+        if not whole.all():
+            where = tuple(map(int, np.argwhere(~whole)[0]))
+            raise ValueError(
+                "classes must be whole numbers from 0 on, one per target; "
+                f"received {y[where]} at index {where}"
+            )
+        y = y.astype(np.int64)
+    return y, present.astype(reading.dtype)
+
+
+def _read_weight(value: Any, form: Form, steps: int) -> np.ndarray:
+    """Sample weights as (B,) or (B, T)."""
+    if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:
+        parts = [
+            checks.array(f"sample_weight[{i}]", part, "float64") for i, part in enumerate(value)
+        ]
+        fits = [part.shape for part in parts] == [(length,) for length in form.lengths]
+        received: Any = [part.shape for part in parts]
+        weight = padded(parts) if fits else parts[0]
+    else:
+        weight = checks.array("sample_weight", value, "float64")
+        received, batch = weight.shape, len(form.lengths)
+        weight = weight[None] if form.kind == "series" and weight.shape == (steps,) else weight
+        fits = weight.shape in ((batch,), (batch, steps))
+    if not fits:
+        raise ValueError(
+            "sample_weight must hold one weight per sequence, (B,), or per step, (B, T), with "
+            f"B = {len(form.lengths)} and T = {steps}; received {received}"
+        )
+    if (weight < 0).any():
+        raise ValueError(f"sample_weight must not be negative, received {weight.min()}")
+    return weight
+
+
+def _combined(present, weight, lengths, last: bool) -> np.ndarray:
+    """Weight of every single target: sample weight where there is a target, else 0."""
+    if weight is not None:
+        if last and weight.ndim == 2:
+            raise ValueError("with one target per sequence, sample_weight must have shape (B,)")
+        aligned = weight.reshape(*weight.shape, *(1,) * (present.ndim - weight.ndim))
+        present = (present * aligned).astype(present.dtype)
+    if lengths is not None and not last:
+        valid = mask(lengths, present.shape[1])
+        present *= valid.reshape(*valid.shape, *(1,) * (present.ndim - 2))
+    if not (present > 0).any():
+        raise ValueError("there is nothing to learn: no target with a weight above 0 is left")
+    return present
