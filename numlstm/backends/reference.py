@@ -64,8 +64,10 @@ def pack_head(spec: HeadSpec, theta):
 
 
 def sigmoid(z):
-    """s(z) = 1 / (1 + exp(-z)), written so that no exponential overflows."""
-    return 0.5 * (1.0 + np.tanh(0.5 * z))
+    """s(z) = 1 / (1 + exp(-z)) = exp(z) / (1 + exp(z)): the form whose exponential is small."""
+    negative = z.real < 0
+    e = np.exp(np.where(negative, z, -z))
+    return np.where(negative, e, 1) / (1 + e)
 
 
 def layer_forward(spec: LayerSpec, weights, X, state, lengths=None, *, tape=False):
