@@ -154,6 +154,46 @@ def test_saturated_gates_are_exact(backend, dtype, size):
     np.testing.assert_array_equal(results["dtheta"], 0.0)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gates_are_accurate_in_their_tails(backend, dtype):
+    """One step without weights, so that c = f or c = g, and dc = f: a few units in the last place.
+
+    A gate that is nearly shut is small, not zero; whatever lies below the smallest normal number
+    may be flushed.
+    """
+    largest = 86.0 if dtype == "float32" else 707.0
+    small = np.geomspace(1e-12, 1.0, 40)
+    z = np.concatenate([np.linspace(-largest, largest, 301), small, -small]).astype(dtype)
+    exact = reference.sigmoid(z.astype("float64"))
+    shut, opened = np.full_like(z, -2000.0), np.full_like(z, 2000.0)
+    forget = step_of_biases(backend, shut, z, 0 * z, opened)
+    require_ulps(forget["c"], exact, dtype)
+    require_ulps(forget["dc"], exact, dtype)
+    candidate = step_of_biases(backend, opened, shut, z, opened)
+    require_ulps(candidate["c"], np.tanh(z.astype("float64")), dtype)
+    output = step_of_biases(backend, shut, opened, 0 * z, z)  # c = 1
+    require_ulps(output["h"], exact * np.tanh(1.0), dtype)
+
+
+def step_of_biases(backend, *biases):
+    """One step of one row from h = 0, c = 1 with zero weights, and the gradient of c."""
+    H, dtype = len(biases[0]), biases[0].dtype
+    theta = np.concatenate([np.zeros(4 * H * (1 + H), dtype), *biases])
+    zero, one = np.zeros((1, H), dtype), np.ones((1, H), dtype)
+    numbers = Numbers(
+        theta, np.zeros((1, 1, 1), dtype), State(zero, one), None, None, State(zero, one)
+    )
+    return run_case(backend, Case(LayerSpec(1, H, dtype.name), 1, 1), numbers)
+
+
+def require_ulps(result, exact, dtype):
+    info = np.finfo(dtype)
+    error = np.abs(result.ravel() - exact)
+    assert (error <= np.maximum(8 * info.eps * np.abs(exact), info.tiny)).all(), (
+        error / np.maximum(np.abs(exact), info.tiny)
+    ).max()
+
+
 @given(spec=heads, leading=st.sampled_from([(0,), (1,), (7,), (2, 3), (5, 0), (40, 9)]), seed=seeds)
 def test_head(backend, spec, leading, seed):
     rng = np.random.default_rng(seed)

@@ -7,6 +7,8 @@ two random complex-step directions, which meet every element at once, and at thr
 others in each configuration. The smallest configurations are checked at every element.
 """
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from harness import run_case
@@ -156,3 +158,14 @@ def test_gate_order_is_i_f_g_o():
 def test_sigmoid_saturates_quietly():
     z = np.array([-np.inf, -1e308, -800.0, 0.0, 800.0, 1e308, np.inf])
     assert_array_equal(reference.sigmoid(z), [0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("z", [-600.0, -40.0, -20.0, -1.0, -1e-9, 0.0, 1e-9, 1.0, 20.0, 40.0])
+def test_sigmoid_is_accurate_in_its_tails(z):
+    """To the last digits of a small value, and of a small slope: 1 - s(z) = s(-z)."""
+    with localcontext(prec=60):
+        exact = 1 / (1 + Decimal(-z).exp())
+        slope = float(exact * (1 - exact))
+    np.testing.assert_allclose(reference.sigmoid(np.array([z])), float(exact), rtol=4e-16)
+    complex_step = reference.sigmoid(np.array([z + 1j * STEP])).imag / STEP
+    np.testing.assert_allclose(complex_step, slope, rtol=1e-15)
