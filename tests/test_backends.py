@@ -138,7 +138,7 @@ def test_layer_at_small_magnitudes(backend, case):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e30, "largest"])
 def test_saturated_gates_are_exact(backend, dtype, size):
-    """All gates but the candidate wide open: h = tanh(c), c = c0 + t, whatever the magnitude."""
+    """All gates wide open: c = c0 + t and h = tanh(c), whatever the magnitude of z."""
     size = float(np.finfo(dtype).max) / 8 if size == "largest" else size
     spec = LayerSpec(1, 3, dtype)
     theta = np.concatenate([np.full(12, size), np.zeros(36), np.zeros(12)]).astype(dtype)
@@ -158,8 +158,8 @@ def test_saturated_gates_are_exact(backend, dtype, size):
 def test_gates_are_accurate_in_their_tails(backend, dtype):
     """One step without weights, so that c = f or c = g, and dc = f: a few units in the last place.
 
-    A gate that is nearly shut is small, not zero; whatever lies below the smallest normal number
-    may be flushed.
+    A gate that is nearly shut is small, not zero; below the smallest normal numbers a result may be
+    flushed to zero or stop at one of them.
     """
     largest = 86.0 if dtype == "float32" else 707.0
     small = np.geomspace(1e-12, 1.0, 40)
@@ -189,7 +189,7 @@ def step_of_biases(backend, *biases):
 def require_ulps(result, exact, dtype):
     info = np.finfo(dtype)
     error = np.abs(result.ravel() - exact)
-    assert (error <= np.maximum(8 * info.eps * np.abs(exact), info.tiny)).all(), (
+    assert (error <= np.maximum(8 * info.eps * np.abs(exact), 2 * info.tiny)).all(), (
         error / np.maximum(np.abs(exact), info.tiny)
     ).max()
 

@@ -47,7 +47,7 @@ def test_many_python_threads_at_once(expected, layer):
 
 @forks
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("task", ["forked", "forked_while_busy", "pooled"])
+@pytest.mark.parametrize("task", ["forked", "forked_while_busy", "forked_after_others", "pooled"])
 def test_children_of_a_fork(expected, task, layer):
     """They run the serial driver, so this compares its bits as well."""
     assert run_worker(task, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="4") == expected

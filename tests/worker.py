@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -52,13 +53,41 @@ def run_model(sizes, dtype) -> str:
     return digest([Y, *state, taped, gradients.theta, gradients.X, *gradients.state, predicted])
 
 
+def run_fit(method, dtype) -> str:
+    """A small fit: ragged, validated, with dropout, in windows."""
+    rng = np.random.default_rng(2)
+    X = [rng.standard_normal((T, 2)) for T in rng.integers(1, 20, 40)]
+    y = [np.cumsum(x, axis=0)[:, :1] for x in X]
+    stochastic = {"epochs": 2, "batch_size": 24, "bptt_steps": 8, "dropout": 0.1}
+    options = stochastic if method == "adam" else {"options": {"maxiter": 3}}
+    result = numlstm.fit(
+        X,
+        y,
+        hidden_size=17,
+        num_layers=2,
+        method=method,
+        dtype=dtype,
+        rng=3,
+        progress=False,
+        **options,
+    )
+    return digest([result.x, np.array(result.history["loss"]), *result.model.predict(X)])
+
+
 def jobs() -> dict[str, Callable[[], str]]:
     """Everything whose bits are compared, by name."""
-    return {
-        f"model {sizes} {dtype}": lambda sizes=sizes, dtype=dtype: run_model(sizes, dtype)
+    dtypes = ("float32", "float64")
+    models = {
+        f"model {sizes} {dtype}": partial(run_model, sizes, dtype)
         for sizes in SIZES
-        for dtype in ("float32", "float64")
+        for dtype in dtypes
     }
+    fits = {
+        f"fit {method} {dtype}": partial(run_fit, method, dtype)
+        for method in ("adam", "L-BFGS-B")
+        for dtype in dtypes
+    }
+    return models | fits
 
 
 def plain() -> dict[str, str]:
@@ -119,6 +148,19 @@ def forked_while_busy() -> dict[str, str]:
     return expected | merged([{name: expected[name]}, *found])
 
 
+def forked_after_others() -> dict[str, str]:
+    """A child of a process in which somebody else's code, not this package, has started threads."""
+    import numba
+
+    @numba.njit(parallel=True)
+    def fill(array):
+        for i in numba.prange(len(array)):
+            array[i] = i
+
+    fill(np.zeros(10_000))
+    return merged([in_child(plain), plain()])
+
+
 def pooled() -> dict[str, str]:
     """The workers of a fork pool, after and between calls in the parent."""
     expected = plain()
@@ -149,7 +191,10 @@ def in_child(task: Callable[[], dict[str, str]]) -> dict[str, str]:
     return json.loads(text)
 
 
-TASKS = {task.__name__: task for task in (plain, crowd, forked, forked_while_busy, pooled)}
+TASKS = {
+    task.__name__: task
+    for task in (plain, crowd, forked, forked_while_busy, forked_after_others, pooled)
+}
 
 if __name__ == "__main__":
     print(json.dumps(TASKS[sys.argv[1]]()))
