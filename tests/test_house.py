@@ -57,6 +57,7 @@ ROOMS = [
     "preparation",
     "checkpoints",
     "fitting",
+    "sunspots",
     "__main__",
 ]
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -72,22 +73,30 @@ def test_numpy_opens_the_file(checkpoint):
         assert json.loads(archive["header"].tobytes())["kind"] == "checkpoint"
 
 
+def refusal(path, content) -> str:
+    """What `read_checkpoint` says of a file of this content; faster than pytest.raises."""
+    path.write_bytes(content)
+    try:
+        storage.read_checkpoint(path)
+    except StorageError as error:
+        return str(error)
+    return "accepted"
+
+
 def test_cut_anywhere_is_refused(checkpoint):
     data = checkpoint.read_bytes()
     for size in range(len(data)):
-        checkpoint.write_bytes(data[:size])
-        with pytest.raises(StorageError, match=r"run\.ckpt.*\d+ bytes"):
-            storage.read_checkpoint(checkpoint)
+        message = refusal(checkpoint, data[:size])
+        assert re.search(rf"run\.ckpt' is .* \({size} bytes\)$", message), message
 
 
 def test_any_flipped_byte_is_refused(checkpoint):
-    data = bytearray(checkpoint.read_bytes())
+    data = checkpoint.read_bytes()
     for index in range(len(data)):
-        data[index] ^= 1 << index % 8
-        checkpoint.write_bytes(data)
-        with pytest.raises(StorageError, match=r"run\.ckpt"):
-            storage.read_checkpoint(checkpoint)
-        data[index] ^= 1 << index % 8
+        flipped = bytearray(data)
+        flipped[index] ^= 1 << index % 8
+        message = refusal(checkpoint, flipped)
+        assert "run.ckpt' is " in message, message
 
 
 @pytest.mark.parametrize(
