@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm import backends
 from numlstm.params import blocks
 from numlstm.spec import Gradients, NetworkSpec, State
 
@@ -31,6 +32,10 @@ class Network:
     def __init__(self, spec: NetworkSpec, backend: ModuleType):
         self.spec = spec
         self.backend = backend
+
+    def __reduce__(self):
+        """By the backend's name: a module cannot be pickled, but models are sent and copied."""
+        return _network_on, (self.spec, self.backend.name)
 
     def pack(self, theta) -> Weights:
         """Rearrange the flat vector once per update; theta is read, never kept."""
@@ -108,3 +113,7 @@ class Network:
 
     def _head_backward(self, weights, hidden, dY):
         return self.backend.head_backward(self.spec.head, weights.head, hidden, dY)
+
+
+def _network_on(spec: NetworkSpec, backend: str) -> Network:
+    return Network(spec, backends.get(backend))
