@@ -3,6 +3,9 @@
 `predict` is in test_predict.py, `save` and `load` in test_storage.py.
 """
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from harness import require_bits, require_same, run_case
@@ -99,6 +102,18 @@ def test_rng_is_an_integer_a_generator_or_none():
 
     require_bits(theta(5), theta(np.random.default_rng(5)))
     assert (theta(None) != theta(None)).any()
+
+
+@pytest.mark.parametrize(
+    "through", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_a_model_can_be_copied_and_sent_to_another_process(model, through):
+    other = through(model)
+    assert repr(other) == repr(model)
+    require_bits(other.forward(X)[0], model.forward(X)[0])
+    other.theta[...] = 0.0
+    assert model.theta.any()
+    assert not other.params["weight_ih_l0"].any()
 
 
 # --- forward --------------------------------------------------------------------------------
@@ -314,8 +329,8 @@ def test_arguments_are_not_changed(model):
     model.forward(x, state, lengths=lengths)
     model.vjp(x, state, lengths=lengths)[1](dY, state)
     model.step(x[:, 0], state)
-    for array, copy in zip(arrays, copies, strict=True):
-        require_bits(array, copy)
+    for array, before in zip(arrays, copies, strict=True):
+        require_bits(array, before)
 
 
 # --- what is refused ------------------------------------------------------------------------
