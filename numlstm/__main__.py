@@ -1,0 +1,193 @@
+"""``python -m numlstm``: the sunspot run, its table and its figure."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm import sunspots
+
+ENSEMBLE = "LSTM ensemble"
+FREE_RUN = (1980, 2030)
+RECENT = slice(1900 - sunspots.FIRST_YEAR, None)  # what the figure shows
+FORMATS = (".png", ".pdf", ".svg")
+
+
+class Run(NamedTuple):
+    """What the table and the figure show."""
+
+    numbers: np.ndarray  # (T,)
+    curves: sunspots.LearningCurves
+    forecasts: dict[str, np.ndarray]  # one step ahead, by method, (T,)
+    free_runs: dict[str, np.ndarray]  # FREE_RUN, by method
+    gates: np.ndarray  # input, forget, output; mean over the networks, (3, T)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run everything; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m numlstm",
+        description="Forecast the yearly sunspot numbers with an ensemble of LSTM networks.",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("sunspots.png"), metavar="PATH", help="figure to write"
+    )
+    parser.add_argument(
+        "--members", type=int, default=sunspots.MEMBERS, help="networks in the ensemble"
+    )
+    options = parser.parse_args(arguments)
+    if options.members < 1:
+        parser.error(f"--members must be at least 1, received {options.members}")
+    # a figure that cannot be written is better known before the training than after it
+    if options.output.suffix not in FORMATS or not options.output.parent.is_dir():
+        parser.error(
+            f"--output must be a {', '.join(FORMATS)} file in a folder that exists, "
+            f"received {options.output}"
+        )
+    run = compute(options.members)
+    print(table(run), end="\n\n")
+    try:
+        drawing = figure(run)
+    except ImportError:
+        print('No figure: matplotlib is missing; pip install "numlstm[plot]" brings it.')
+        return 0
+    drawing.savefig(options.output, dpi=150)
+    print(f"Figure: {options.output}")
+    return 0
+
+
+def compute(members: int = sunspots.MEMBERS) -> Run:
+    """Choose the number of epochs, train the ensemble, forecast."""
+    numbers = sunspots.load()
+    *_, curves = _progress(sunspots.choose_epochs(numbers, members), members, "choosing epochs")
+    trained = sunspots.train(numbers, curves.best_epoch, members)
+    models = list(_progress(trained, members, "training"))
+    methods = {
+        ENSEMBLE: sunspots.ensemble(models),
+        "AR(9)": sunspots.autoregression(numbers),
+        "persistence": sunspots.persistence,
+    }
+    known = numbers[: FREE_RUN[0] - sunspots.FIRST_YEAR]
+    ahead = FREE_RUN[1] - FREE_RUN[0] + 1
+    return Run(
+        numbers,
+        curves,
+        {name: method(numbers)[:-1] for name, method in methods.items()},
+        {name: sunspots.free_run(method, known, ahead) for name, method in methods.items()},
+        np.mean([sunspots.gates(model, numbers) for model in models], axis=0),
+    )
+
+
+def _progress(steps: Any, total: int, what: str) -> Any:
+    """A progress bar on a terminal, one plain line elsewhere."""
+    from tqdm import tqdm
+
+    if not sys.stderr.isatty():
+        print(f"{what}, ensemble of {total}", file=sys.stderr, flush=True)
+    return tqdm(steps, desc=what, total=total, unit="network", disable=None)
+
+
+def table(run: Run) -> str:
+    """Scores of all methods in every window, and of the free run."""
+    header = f"{'':24}" + "".join(f"{name:>16}" for name in run.forecasts) + "   best"
+    lines = [
+        "",
+        f"Trained on {sunspots.FIRST_YEAR}-{sunspots.LAST_TRAINING_YEAR}: "
+        f"{len(run.curves.held_out)} networks, {run.curves.best_epoch} epochs "
+        "(chosen on held-out years before 1921)",
+        "Average relative variance = MSE / variance of the whole 1700-1979 series; less is better",
+        "",
+        header,
+        "-" * len(header),
+    ]
+    for window in sunspots.WINDOWS:
+        label = f"one year ahead {window[0]}-{window[1]}"
+        lines.append(_row(label, run.forecasts, run.numbers, window))
+    ends = (FREE_RUN[0], sunspots.FIRST_YEAR + len(run.numbers) - 1)
+    start = FREE_RUN[0] - sunspots.FIRST_YEAR
+    spliced = {
+        name: np.concatenate([run.numbers[:start], ahead])[: len(run.numbers)]
+        for name, ahead in run.free_runs.items()
+    }
+    lines.append(_row(f"free run {ends[0]}-{ends[1]}", spliced, run.numbers, ends))
+    return "\n".join(lines)
+
+
+def _row(
+    label: str, forecasts: dict[str, np.ndarray], numbers: np.ndarray, window: tuple[int, int]
+) -> str:
+    scores = {
+        name: sunspots.relative_variance(forecast, numbers, window)
+        for name, forecast in forecasts.items()
+    }
+    best = min(scores, key=lambda name: scores[name])
+    return f"{label:24}" + "".join(f"{score:16.3f}" for score in scores.values()) + f"   {best}"
+
+
+def figure(run: Run) -> Any:
+    """Forecast, learning curves and gate activity in three panels; a matplotlib Figure."""
+    from matplotlib.figure import Figure  # no pyplot: no window system is asked for
+
+    result = Figure(figsize=(10, 7.2), layout="constrained")
+    panels = result.subplot_mosaic([["forecast"] * 2, ["learning", "gates"]])
+    _draw_forecast(panels["forecast"], run)
+    _draw_learning(panels["learning"], run.curves)
+    _draw_gates(panels["gates"], run)
+    for panel in panels.values():
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(ncols=3, loc="upper right", frameon=False, fontsize=9)
+    return result
+
+
+def _draw_forecast(panel: Any, run: Run) -> None:
+    years = sunspots.years(run.numbers)[RECENT]
+    ahead = np.arange(FREE_RUN[0], FREE_RUN[1] + 1)
+    panel.set_title("(a) Forecasts", loc="left", fontsize=11)
+    panel.plot(years, run.numbers[RECENT], color="black", lw=1.2, label="observed")
+    panel.plot(
+        years, run.forecasts[ENSEMBLE][RECENT], color="C0", lw=1.4, label="LSTM, one year ahead"
+    )
+    panel.plot(ahead, run.free_runs[ENSEMBLE], "--", color="C3", lw=1.2, label="LSTM, free run")
+    panel.axvspan(years[0], sunspots.LAST_TRAINING_YEAR + 0.5, color="0.93", lw=0)
+    panel.text(years[0] + 1, 208, "training", color="0.35", fontsize=9)
+    for first, last in sunspots.WINDOWS:
+        panel.axvline(first - 0.5, color="0.8", lw=0.8, zorder=0)
+        panel.text(first + 0.5, 208, f"{first}-{last}", color="0.35", fontsize=9)
+    panel.set(xlim=(years[0], FREE_RUN[1]), ylim=(0, 250), xlabel="year", ylabel="sunspot number")
+
+
+def _draw_learning(panel: Any, curves: sunspots.LearningCurves) -> None:
+    epochs = 1 + np.arange(curves.training.shape[1])
+    panel.set_title("(b) Learning curves, before 1921", loc="left", fontsize=11)
+    panel.semilogy(epochs, curves.training.mean(axis=0), color="C0", label="training years")
+    panel.semilogy(epochs, curves.held_out.mean(axis=0), color="C1", label="held-out years")
+    chosen = curves.best_epoch
+    panel.axvline(chosen, ymax=0.85, color="0.5", ls=":", label=f"{chosen} epochs")
+    panel.set(xlabel="epoch", ylabel="mean squared error (standardised)", xlim=(1, epochs[-1]))
+    ticks = [0.05, 0.1, 0.2, 0.5, 1, 2]
+    panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.set_yticks([], minor=True)
+    panel.set_ylim(0.05, 2)
+
+
+def _draw_gates(panel: Any, run: Run) -> None:
+    years = sunspots.years(run.numbers)[RECENT]
+    panel.set_title("(c) Gates, mean over all units", loc="left", fontsize=11)
+    for name, activity in zip(("input", "forget", "output"), run.gates, strict=True):
+        panel.plot(years, activity[RECENT], lw=1.3, label=name)
+    low, high = run.gates[:, RECENT].min(), run.gates[:, RECENT].max()
+    panel.set(
+        xlim=(years[0], years[-1]),
+        ylim=(low - 0.1 * (high - low), high + 0.25 * (high - low)),
+        xlabel="year",
+        ylabel="gate activity (0 closed, 1 open)",
+    )
+    panel.yaxis.set_major_formatter("{x:.2f}")
+    panel.locator_params(axis="y", nbins=6)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
