@@ -8,6 +8,7 @@ import numpy as np
 
 from numlstm import storage
 from numlstm.draws import new_seed
+from numlstm.model import LSTM
 from numlstm.optimizers import Optimizer
 from numlstm.preparation import Data
 from numlstm.sequences import Dataset
@@ -74,16 +75,17 @@ class Checkpoint:
         storage.write_checkpoint(self.path, arrays, meta)
 
 
-def fingerprint(data: Data, settings: Settings, theta: np.ndarray) -> dict[str, str]:
+def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
     """What makes a run the one it is, by name. More epochs or patience may be asked for later."""
-    later = {"patience", "tol", "epochs", "backend", "output", "standardize", "nan_policy"}
+    later = {"patience", "tol", "epochs", "output", "standardize", "nan_policy"}
     names = [name for name in settings.__dataclass_fields__ if name not in later]
     prints = {name: repr(getattr(settings, name)) for name in names}
     if callable(settings.schedule):
         prints["schedule"] = "a function"
     elif settings.schedule is not None:
         prints["schedule"] = f"{settings.schedule} over {settings.epochs} epochs"
-    prints["initial parameters"] = _digest(theta)
+    prints["backend"] = model.network.backend.name  # what "auto" stands for: bits depend on it
+    prints["initial parameters"] = _digest(model.theta)
     prints["training data"] = _digest(*_arrays(data.train))
     prints["validation data"] = _digest(*_arrays(data.validation))
     return prints

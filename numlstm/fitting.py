@@ -193,7 +193,7 @@ def fit(
         problem = Problem(evaluator, data.train, data.validation, watch.run)
         runner = _runner(problem, data, settings, run, draws)
         if saved is not None and isinstance(runner, Trainer):
-            saved.fingerprint = fingerprint(data, settings, trained.theta)
+            saved.fingerprint = fingerprint(data, settings, trained)
             saved.restore(run, runner.optimizer)
             runner.save = partial(saved.write, run, runner.optimizer)
         with Bar(progress, settings.epochs, run) as bar:

@@ -56,8 +56,6 @@ class Minimizer:
             return Outcome.interrupted()
         except NotFinite:
             return Outcome.not_finite()
-        except StopIteration:
-            return Outcome.stopped()
         except _Ended as end:
             return end.outcome
         self.progress.theta[...] = result.x
@@ -89,8 +87,11 @@ class Minimizer:
             raise NotFinite
         progress.theta[...] = theta
         problem.judge(progress, loss=value, gradient_norm=norm)
-        for call in self.on_epoch:
-            call()
+        try:
+            for call in self.on_epoch:
+                call()
+        except StopIteration:  # not every method of SciPy's has a place for it
+            raise _Ended(Outcome.stopped()) from None
         if (goal := self.plan.goal(progress)) is not None:
             raise _Ended(Outcome.reached(goal))
         if self.method == "TNC" and progress.epoch >= self.plan.epochs:

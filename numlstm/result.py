@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from scipy.optimize import OptimizeResult
 
-NOT_FINITE, INTERRUPTED, CALLBACK = 2, 3, 99
+NOT_FINITE, INTERRUPTED, CALLBACK = 97, 98, 99  # the last is SciPy's, none has the others
 
 
 class Outcome(NamedTuple):
@@ -57,9 +57,9 @@ class FitResult(OptimizeResult):
         Whether what was asked for happened; see `status`.
     status : int
         0: a goal was reached, or all epochs were run and no goal (`tol`, `patience`) was set.
-        1: all epochs were run without reaching the goal. 2: the loss became NaN or infinite.
-        3: interrupted by Ctrl-C. 99: the callback raised StopIteration. A method of SciPy has
-        its own codes beside 2, 3 and 99.
+        1: all epochs were run without reaching the goal. 97: the loss became NaN or infinite.
+        98: interrupted by Ctrl-C. 99: the callback raised StopIteration. A method of SciPy adds
+        its own codes.
     message : str
         Status in words.
     history : dict of str to ndarray
