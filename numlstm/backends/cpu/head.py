@@ -1,0 +1,99 @@
+"""The linear head y = W h + b and its gradients, in shards of rows.
+
+Shape comments: N rows, H inputs, O outputs, W the width of a panel; `padded` means filled up to
+whole panels. Every shard takes its rows a chunk at a time, through scratch of its own.
+"""
+
+from typing import Any, NamedTuple
+
+from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.parallel import for_shards
+from numlstm.backends.cpu.products import accumulate, copy, panel_width, product
+from numlstm.backends.cpu.simd import Block
+
+CHUNK = 64  # rows
+
+
+class Rows(NamedTuple):
+    """Sizes of a head and how its rows are shared out."""
+
+    rows: int  # N
+    inputs: int  # H
+    outputs: int  # O
+    per_shard: int
+
+
+class HeadGradient(NamedTuple):
+    """What a backward pass fills, and its scratch."""
+
+    dH: Any  # (N, H)
+    dW: Any  # (shards, padded O / W, H, W), zero at first
+    db: Any  # (shards, O), zero at first
+    dh: Any  # (shards, CHUNK, padded H) scratch
+    dy: Any  # (shards, padded O / W, CHUNK, W) scratch, zero at first
+
+
+@kernel
+def forward_shard(shard, sizes, weights, bias, H, Y, scratch):
+    """y = W h + b. weights (padded O / W, H, W), bias (padded O,)."""
+    width, row = panel_width(weights), scratch.shape[2]
+    w = Block(weights, 0, sizes.inputs * width, width)
+    y = Block(scratch, shard * CHUNK * row, row, width)
+    end = min(sizes.rows, (shard + 1) * sizes.per_shard)
+    for first in range(shard * sizes.per_shard, end, CHUNK):
+        rows = min(CHUNK, end - first)
+        for j in range(rows):
+            copy(scratch, y.start + j * row, bias, 0, row)
+        h = Block(H, first * sizes.inputs, sizes.inputs, 1)
+        product(y, h, w, rows, row // width, sizes.inputs, True)
+        for j in range(rows):
+            copy(Y, (first + j) * sizes.outputs, scratch, y.start + j * row, sizes.outputs)
+
+
+@kernel
+def backward_shard(shard, sizes, weights, H, dY, gradient):
+    """dh = W' dy, dW = sum of dy h', db = sum of dy. weights (padded H / W, O, W)."""
+    width, h_row = panel_width(weights), gradient.dh.shape[2]
+    panels = gradient.dy.shape[1]
+    w = Block(weights, 0, sizes.outputs * width, width)
+    dh = Block(gradient.dh, shard * CHUNK * h_row, h_row, width)
+    dy = Block(gradient.dy, shard * panels * CHUNK * width, CHUNK * width, width)
+    dW = Block(gradient.dW, shard * panels * sizes.inputs * width, width, sizes.inputs * width)
+    end = min(sizes.rows, (shard + 1) * sizes.per_shard)
+    for first in range(shard * sizes.per_shard, end, CHUNK):
+        rows = min(CHUNK, end - first)
+        dy_rows = Block(dY, first * sizes.outputs, sizes.outputs, 1)
+        product(dh, dy_rows, w, rows, h_row // width, sizes.outputs, False)
+        for j in range(rows):
+            copy(
+                gradient.dH,
+                (first + j) * sizes.inputs,
+                gradient.dh,
+                dh.start + j * h_row,
+                sizes.inputs,
+            )
+            at = (first + j) * sizes.outputs
+            accumulate(gradient.db, shard * sizes.outputs, dY, at, sizes.outputs)
+            for panel in range(panels):
+                wide = min(width, sizes.outputs - panel * width)
+                copy(
+                    gradient.dy,
+                    dy.start + (panel * CHUNK + j) * width,
+                    dY,
+                    at + panel * width,
+                    wide,
+                )
+        h_columns = Block(H, first * sizes.inputs, 1, sizes.inputs)
+        product(dW, h_columns, dy, sizes.inputs, panels, rows, True)
+
+
+@entry
+def forward(driver, shards, sizes, weights, bias, H, Y, scratch):
+    """The forward pass of all shards."""
+    for_shards(forward_shard, driver, shards, (sizes, weights, bias, H, Y, scratch))
+
+
+@entry
+def backward(driver, shards, sizes, weights, H, dY, gradient):
+    """The backward pass of all shards."""
+    for_shards(backward_shard, driver, shards, (sizes, weights, H, dY, gradient))

@@ -1,0 +1,240 @@
+"""One LSTM layer over whole sequences: the shard bodies, forward next to backward.
+
+A shard is a group of rows (sequences) that one thread takes through all time steps. Within a shard
+the rows stand longest first, so the rows that still run at step t are the first few. Every step of
+every row owns one line of tape; `Plan.line` says where the lines of a step begin.
+
+In the shape comments: B rows, T steps, I inputs, H units, L lanes of a vector, U = ceil(H / L)
+vectors of units, W = 2 L the width of a panel, K = 1 + I + H, N lines of tape. Arrays are
+C-contiguous and are read and written by flat index; rows are padded to whole vectors.
+"""
+
+from typing import Any, NamedTuple
+
+from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.parallel import for_shards
+from numlstm.backends.cpu.products import accumulate, copy, panel_width, product
+from numlstm.backends.cpu.simd import Block, lanes_of, load, put, store
+from numlstm.cell import cell_backward, cell_forward
+
+
+class Plan(NamedTuple):
+    """Sizes, which rows go together, and where their tape lies; made by `cpu.shards`."""
+
+    steps: int  # T
+    inputs: int  # I
+    units: int  # H
+    order: Any  # (B,) the caller's row that stands in each place
+    place: Any  # (shards + 1,) first place of each shard
+    line: Any  # (shards, T + 1) first line of tape of each step
+
+
+class Tape(NamedTuple):
+    """What a forward pass leaves behind; if no backward pass is to come, B lines, used over."""
+
+    xh: Any  # (N, stride) the k-vector of every line: 1, x_t, h_{t-1}
+    gates: Any  # (N, U * 5 * L) i, f, g, o, c of every line
+    c_first: Any  # (B, padded H) initial cell state by place
+
+
+class Carry(NamedTuple):
+    """What goes from step to step: the state, or on the way back its gradient, by place."""
+
+    h: Any  # (B, padded H)
+    c: Any  # (B, padded H)
+    z: Any  # (B, U * 4 * L) scratch of the running step: pre-activations, or their gradients
+
+
+@kernel
+def vectors_of_units(plan, array):
+    """U: how many vectors hold the units."""
+    lanes = lanes_of(array)
+    return (plan.units + lanes - 1) // lanes
+
+
+# --- forward --------------------------------------------------------------------------------------
+
+
+@kernel
+def forward_shard(shard, plan, weights, X, Y, carry, tape, taped):
+    """z = W [1 x h], then the cell, for all t. weights (2U, K, W), X (B, T, I), Y (B, T, H)."""
+    place, stride, z_row = plan.place[shard], tape.xh.shape[1], carry.z.shape[1]
+    k, width = 1 + plan.inputs + plan.units, panel_width(weights)
+    panels = 2 * vectors_of_units(plan, weights)
+    w = Block(weights, 0, k * width, width)
+    z = Block(carry.z, place * z_row, z_row, width)
+    for t in range(plan.steps):
+        rows = plan.line[shard, t + 1] - plan.line[shard, t]
+        line = plan.line[shard, t] if taped else place
+        for j in range(rows):
+            _read_input(line + j, place + j, t, plan, X, carry, tape)
+        product(z, Block(tape.xh, line * stride, stride, 1), w, rows, panels, k, False)
+        for j in range(rows):
+            _forward_row(line + j, place + j, plan, carry, tape)
+            at = (plan.order[place + j] * plan.steps + t) * plan.units
+            copy(Y, at, carry.h, (place + j) * carry.h.shape[1], plan.units)
+
+
+@kernel
+def _read_input(line, place, t, plan, X, carry, tape):
+    """xh[line] = 1, x_t, h_{t-1}."""
+    at = line * tape.xh.shape[1]
+    x_at = (plan.order[place] * plan.steps + t) * plan.inputs
+    put(tape.xh, at, 1)
+    copy(tape.xh, at + 1, X, x_at, plan.inputs)
+    copy(tape.xh, at + 1 + plan.inputs, carry.h, place * carry.h.shape[1], plan.units)
+
+
+@kernel
+def _forward_row(line, place, plan, carry, tape):
+    """The cell of one row: h and c to the carry, gates and c to the tape."""
+    lanes = lanes_of(carry.h)
+    for u in range(vectors_of_units(plan, carry.h)):
+        z = place * carry.z.shape[1] + u * 4 * lanes
+        unit = place * carry.h.shape[1] + u * lanes
+        gate = line * tape.gates.shape[1] + u * 5 * lanes
+        i, f, g, o, c, h = cell_forward(
+            load(carry.z, z),
+            load(carry.z, z + lanes),
+            load(carry.z, z + 2 * lanes),
+            load(carry.z, z + 3 * lanes),
+            load(carry.c, unit),
+        )
+        store(carry.h, unit, h)
+        store(carry.c, unit, c)
+        store(tape.gates, gate, i)
+        store(tape.gates, gate + lanes, f)
+        store(tape.gates, gate + 2 * lanes, g)
+        store(tape.gates, gate + 3 * lanes, o)
+        store(tape.gates, gate + 4 * lanes, c)
+
+
+# --- backward -------------------------------------------------------------------------------------
+
+
+class Columns(NamedTuple):
+    """The weights packed for the way back: k runs over the 4H rows of W_hh and W_ih."""
+
+    h: Any  # (ceil(H / W), 4H, W)
+    x: Any  # (ceil(I / W), 4H, W), or empty where dX is not wanted
+
+
+class Gradient(NamedTuple):
+    """What a backward pass fills, and the lines of dz that wait to be multiplied with their xh."""
+
+    dX: Any  # (B, T, I), or empty where it is not wanted
+    dx: Any  # (B, padded I) scratch: dX of the running step
+    dW: Any  # (shards, 2U, K, W) gradient of the packed weights, zero at first
+    dz: Any  # (shards, 2U, capacity, W)
+
+
+@kernel
+def backward_shard(shard, plan, columns, dY, carry, tape, gradient):
+    """dz from the tape, dh and dx = dz W, dW = sum dz xh', back in t. dY (B, T, H) or empty."""
+    place, z_row, h_row = plan.place[shard], carry.z.shape[1], carry.h.shape[1]
+    x_row, width, k = gradient.dx.shape[1], panel_width(columns.h), 4 * plan.units
+    dz = Block(carry.z, place * z_row, z_row, 1)
+    dh = Block(carry.h, place * h_row, h_row, width)
+    dx = Block(gradient.dx, place * x_row, x_row, width)
+    w_h, w_x = Block(columns.h, 0, k * width, width), Block(columns.x, 0, k * width, width)
+    waiting = 0
+    for t in range(plan.steps - 1, -1, -1):
+        line = plan.line[shard, t]
+        rows = plan.line[shard, t + 1] - line
+        if waiting + rows > gradient.dz.shape[2]:
+            _add_to_dW(shard, line + rows, waiting, plan, tape, gradient)
+            waiting = 0
+        waiting += rows
+        for j in range(rows):
+            at = (plan.order[place + j] * plan.steps + t) * plan.units
+            if dY.size > 0:
+                accumulate(carry.h, (place + j) * h_row, dY, at, plan.units)
+            slot = gradient.dz.shape[2] - waiting + j
+            _backward_row(shard, t, j, slot, plan, carry, tape, gradient)
+        product(dh, dz, w_h, rows, h_row // width, k, False)
+        if gradient.dX.size > 0:
+            product(dx, dz, w_x, rows, x_row // width, k, False)
+            for j in range(rows):
+                at = (plan.order[place + j] * plan.steps + t) * plan.inputs
+                copy(gradient.dX, at, gradient.dx, (place + j) * x_row, plan.inputs)
+    _add_to_dW(shard, plan.line[shard, 0], waiting, plan, tape, gradient)
+
+
+@kernel
+def _backward_row(shard, t, j, slot, plan, carry, tape, gradient):
+    """The cell of one row, backward: dz by row and to the waiting lines, dc to the carry."""
+    lanes, place = lanes_of(carry.h), plan.place[shard] + j
+    gate_row, panels = tape.gates.shape[1], gradient.dz.shape[1]
+    capacity, width, H = gradient.dz.shape[2], panel_width(carry.h), plan.units
+    if t > 0:
+        c_prev, c_at, c_step = (
+            tape.gates,
+            (plan.line[shard, t - 1] + j) * gate_row + 4 * lanes,
+            5 * lanes,
+        )
+    else:
+        c_prev, c_at, c_step = tape.c_first, place * carry.c.shape[1], lanes
+    # from the last unit to the first, so that what the last vector writes beyond the units of one
+    # gate is overwritten by the next gate's first
+    for u in range(vectors_of_units(plan, carry.h) - 1, -1, -1):
+        unit = place * carry.h.shape[1] + u * lanes
+        gate = (plan.line[shard, t] + j) * gate_row + u * 5 * lanes
+        dz_i, dz_f, dz_g, dz_o, dc = cell_backward(
+            load(tape.gates, gate),
+            load(tape.gates, gate + lanes),
+            load(tape.gates, gate + 2 * lanes),
+            load(tape.gates, gate + 3 * lanes),
+            load(tape.gates, gate + 4 * lanes),
+            load(c_prev, c_at + u * c_step),
+            load(carry.h, unit),
+            load(carry.c, unit),
+        )
+        store(carry.c, unit, dc)
+        z = place * carry.z.shape[1] + u * lanes
+        store(carry.z, z, dz_i)
+        store(carry.z, z + H, dz_f)
+        store(carry.z, z + 2 * H, dz_g)
+        store(carry.z, z + 3 * H, dz_o)
+        line = ((shard * panels + 2 * u) * capacity + slot) * width
+        store(gradient.dz, line, dz_i)
+        store(gradient.dz, line + lanes, dz_f)
+        store(gradient.dz, line + capacity * width, dz_g)
+        store(gradient.dz, line + capacity * width + lanes, dz_o)
+
+
+@kernel
+def _add_to_dW(shard, line, waiting, plan, tape, gradient):
+    """dW += sum over the waiting lines, the first of which is `line`, of dz xh'."""
+    if waiting == 0:
+        return
+    _, panels, k, width = gradient.dW.shape
+    capacity, stride = gradient.dz.shape[2], tape.xh.shape[1]
+    product(
+        Block(gradient.dW, shard * panels * k * width, width, k * width),
+        Block(tape.xh, line * stride, 1, stride),
+        Block(
+            gradient.dz,
+            (shard * panels * capacity + capacity - waiting) * width,
+            capacity * width,
+            width,
+        ),
+        k,
+        panels,
+        waiting,
+        True,
+    )
+
+
+# --- entries: what Python calls -------------------------------------------------------------------
+
+
+@entry
+def forward(driver, shards, plan, weights, X, Y, carry, tape, taped):
+    """The forward pass of all shards."""
+    for_shards(forward_shard, driver, shards, (plan, weights, X, Y, carry, tape, taped))
+
+
+@entry
+def backward(driver, shards, plan, columns, dY, carry, tape, gradient):
+    """The backward pass of all shards."""
+    for_shards(backward_shard, driver, shards, (plan, columns, dY, carry, tape, gradient))

@@ -1,0 +1,120 @@
+"""Shards, one after the other or shared among threads: the same machine code, so the same bits.
+
+`for_shards` turns the shard body of an entry into a plain function (shard, context) and hands it to
+a driver by address. There are two drivers, a loop and the one `parallel=True` function of the
+package; which one runs is decided per call, in `driver_for`.
+
+The parallel driver is entered by one Python thread at a time, because not every threading layer of
+Numba allows more; whoever finds it busy runs the serial one. So does a child of a fork whose parent
+had threads running: they did not survive the fork.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numba
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
+
+from numlstm.backends.cpu.compile import callback
+
+SMALL = 3e5  # multiply-adds below which waking the threads costs more than they save
+
+
+@intrinsic
+def for_shards(typingctx, body, driver, shards, arguments):
+    """driver: body(shard, *arguments) for every shard. `driver` is the address of a driver."""
+    call = body.get_call_type(typingctx, (types.intp, *arguments.types), {})
+
+    def codegen(context, builder, sig, args):
+        _, address, count, values = args
+        index, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
+        name = f"shard.{builder.function.name}"
+        function = ir.Function(
+            builder.module, ir.FunctionType(ir.VoidType(), [index, pointer]), name
+        )
+        function.linkage = "internal"
+        inner = ir.IRBuilder(function.append_basic_block())
+        shard, packed = function.args
+        unpacked = inner.load(inner.bitcast(packed, values.type.as_pointer()))
+        each = [inner.extract_value(unpacked, i) for i in range(len(arguments))]
+        compiled = body.dispatcher.overloads[call.args]
+        context.active_code_library.add_linking_library(compiled.library)
+        callee = context.declare_function(builder.module, compiled.fndesc)
+        # kernels do not raise, so the status that comes back says nothing
+        context.call_conv.call_function(inner, callee, types.none, call.args, [shard, *each])
+        inner.ret_void()
+
+        memory = builder.alloca(values.type)
+        builder.store(values, memory)
+        kind = ir.FunctionType(ir.VoidType(), [index, index, index])
+        builder.call(
+            builder.inttoptr(address, kind.as_pointer()),
+            [count, builder.ptrtoint(function, index), builder.ptrtoint(memory, index)],
+        )
+        return context.get_dummy_value()
+
+    return types.void(body, types.intp, types.intp, arguments), codegen
+
+
+@intrinsic
+def _call(typingctx, function, shard, context_address):
+    """Call the function (shard, context) at an address."""
+
+    def codegen(context, builder, sig, args):
+        index, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [index, pointer])
+        target = builder.inttoptr(args[0], kind.as_pointer())
+        builder.call(target, [args[1], builder.inttoptr(args[2], pointer)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
+
+
+def _serial(shards, function, context):
+    for shard in range(shards):
+        _call(function, shard, context)
+
+
+def _parallel(shards, function, context):
+    for shard in prange(shards):
+        _call(function, types.intp(shard), context)
+
+
+@cache
+def _address(function: Callable, parallel: bool) -> int:
+    return callback(function, types.void(types.intp, types.intp, types.intp), parallel=parallel)
+
+
+_region = threading.Lock()
+_threads_started = False
+_forked = False
+
+
+@contextmanager
+def driver_for(shards: int, work: float) -> Iterator[int]:
+    """The address of the driver to use now; `work` is the number of multiply-adds."""
+    global _threads_started
+    worthwhile = shards > 1 and work > SMALL and numba.config.NUMBA_NUM_THREADS > 1
+    if worthwhile and not _forked and _region.acquire(blocking=False):
+        try:
+            _threads_started = True
+            yield _address(_parallel, True)
+        finally:
+            _region.release()
+    else:
+        yield _address(_serial, False)
+
+
+def _after_fork_in_child() -> None:
+    global _forked, _region
+    _forked = _forked or _threads_started
+    _region = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,468 @@
+"""Vectors of a fixed width as Numba values, and the register tile that all products are made of.
+
+A `Vector` is an LLVM vector: arithmetic on it is one instruction on a machine with registers of
+that width, and lane by lane the same arithmetic as on scalars. Its width is the widest that the
+host's instruction set offers. Results do not depend on it: every lane is one output element, whose
+products are added one after the other.
+"""
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    lower_cast,
+    models,
+    overload,
+    register_model,
+)
+
+from numlstm import elementary
+
+
+def _vector_bytes() -> int:
+    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    if "+avx512f" in features:
+        return 64
+    return 32 if "+avx" in features else 16
+
+
+VECTOR_BYTES = _vector_bytes()
+TILE_ROWS = 12 if VECTOR_BYTES == 64 else 6  # rows of accumulators that fit in the registers
+PANEL_VECTORS = 2  # a panel of packed weights is this many vectors wide
+
+
+# --- the type -------------------------------------------------------------------------------------
+
+
+class Vector(types.Type):
+    """`lanes` numbers of one floating-point type, in one register."""
+
+    def __init__(self, scalar: types.Float):
+        self.scalar = scalar
+        self.lanes = VECTOR_BYTES * 8 // scalar.bitwidth
+        super().__init__(name=f"Vector({scalar}, {self.lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        element = ir.FloatType() if fe_type.scalar.bitwidth == 32 else ir.DoubleType()
+        super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
+
+
+class Mask(types.Type):
+    """Result of comparing two vectors: one bit per lane."""
+
+    def __init__(self, vector: Vector):
+        self.lanes = vector.lanes
+        super().__init__(name=f"Mask({vector.lanes})")
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, ir.VectorType(ir.IntType(1), fe_type.lanes))
+
+
+def _splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    vector = ir.VectorType(value.type, lanes)
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, cgutils.int32_t(0))
+    zeros = ir.Constant(ir.VectorType(cgutils.int32_t, lanes), [0] * lanes)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
+
+
+@lower_cast(types.Float, Vector)
+def _cast_scalar(context, builder, fromty, toty, value):
+    return _splat(builder, context.cast(builder, value, fromty, toty.scalar), toty.lanes)
+
+
+def _multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """a * b + c rounded once, for scalars and vectors."""
+    kind = a.type
+    element = kind.element if isinstance(kind, ir.VectorType) else kind
+    suffix = f"v{kind.count}" if isinstance(kind, ir.VectorType) else ""
+    bits = 32 if isinstance(element, ir.FloatType) else 64
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.{suffix}f{bits}"
+    )
+    return builder.call(function, [a, b, c])
+
+
+# --- arithmetic -----------------------------------------------------------------------------------
+
+
+def _register_arithmetic(op: Callable, instruction: str) -> None:
+    @infer_global(op)
+    class _Typing(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+                return signature(args[0], *args)
+
+    @lower_builtin(op, Vector, Vector)
+    def _lower(context, builder, sig, args):
+        return getattr(builder, instruction)(*args)
+
+
+def _register_comparison(op: Callable, symbol: str) -> None:
+    @infer_global(op)
+    class _Typing(AbstractTemplate):
+        def generic(self, args, kws):
+            if isinstance(args[0], Vector) and args[0] == args[1]:
+                return signature(Mask(args[0]), *args)
+
+    @lower_builtin(op, Vector, Vector)
+    def _lower(context, builder, sig, args):
+        return builder.fcmp_ordered(symbol, *args)
+
+
+for _op, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _register_arithmetic(_op, _instruction)
+for _op, _symbol in ((operator.lt, "<"), (operator.gt, ">")):
+    _register_comparison(_op, _symbol)
+
+
+@infer_global(operator.neg)
+class _NegTyping(AbstractTemplate):
+    def generic(self, args, kws):
+        if isinstance(args[0], Vector):
+            return signature(args[0], *args)
+
+
+@lower_builtin(operator.neg, Vector)
+def _lower_neg(context, builder, sig, args):
+    return builder.fneg(*args)
+
+
+# --- the primitives of numlstm.elementary, for vectors and scalars --------------------------------
+
+
+def _scalar(value: types.Type) -> types.Float:
+    return value.scalar if isinstance(value, Vector) else value
+
+
+@intrinsic
+def _fma(typingctx, a, b, c):
+    def codegen(context, builder, sig, args):
+        return _multiply_add(builder, *args)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
+def _like(typingctx, x, value):
+    def codegen(context, builder, sig, args):
+        number = context.cast(builder, args[1], sig.args[1], _scalar(x))
+        return _splat(builder, number, x.lanes) if isinstance(x, Vector) else number
+
+    return x(x, types.float64), codegen
+
+
+@intrinsic
+def _where(typingctx, condition, a, b):
+    def codegen(context, builder, sig, args):
+        return builder.select(*args)
+
+    return a(condition, a, a), codegen
+
+
+@intrinsic
+def _power_of_two(typingctx, shifted):
+    bits = _scalar(shifted).bitwidth
+    mantissa, bias = (23, 127) if bits == 32 else (52, 1023)
+
+    def codegen(context, builder, sig, args):
+        [value] = args
+        integer = ir.IntType(bits)
+        constant = lambda number: ir.Constant(integer, number)  # noqa: E731
+        if isinstance(shifted, Vector):
+            integer = ir.VectorType(integer, shifted.lanes)
+            constant = lambda number: ir.Constant(integer, [number] * shifted.lanes)  # noqa: E731
+        moved = builder.shl(builder.bitcast(value, integer), constant(mantissa))
+        return builder.bitcast(builder.add(moved, constant(bias << mantissa)), value.type)
+
+    return shifted(shifted), codegen
+
+
+@overload(elementary.fma)
+def _overload_fma(a, b, c):
+    return lambda a, b, c: _fma(a, b, c)
+
+
+@overload(elementary.like)
+def _overload_like(x, value):
+    return lambda x, value: _like(x, value)
+
+
+@overload(elementary.where)
+def _overload_where(condition, a, b):
+    return lambda condition, a, b: _where(condition, a, b)
+
+
+@overload(elementary.power_of_two)
+def _overload_power_of_two(shifted):
+    return lambda shifted: _power_of_two(shifted)
+
+
+def _overload_by_type(function: Callable, value32, value64) -> None:
+    @overload(function)
+    def _overload(x):
+        value = value32 if _scalar(x).bitwidth == 32 else value64
+        return lambda x: value
+
+
+_overload_by_type(elementary.shift, 1.5 * 2.0**23, 1.5 * 2.0**52)
+_overload_by_type(elementary.smallest_normal, 2.0**-126, 2.0**-1022)
+_overload_by_type(elementary.exponent_limit, 87.0, 708.0)
+
+
+@overload(elementary.expm1_series)
+def _overload_series(r):
+    if _scalar(r).bitwidth == 32:
+        return lambda r: elementary.series32(r)
+    return lambda r: elementary.series64(r)
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def _pointer(context, builder, array_type, array, index):
+    """Address of the element at a flat index of a C-contiguous array; no bounds check."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
+def _load(builder, pointer, vector: ir.VectorType, alignment: int):
+    value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    value.align = alignment
+    return value
+
+
+def _store(builder, value, pointer, alignment: int):
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = alignment
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """The vector that begins at a flat index."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = _pointer(context, builder, array, *args)
+        return _load(builder, pointer, context.get_value_type(vector), array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, index, value):
+    """Write a vector from a flat index on."""
+
+    def codegen(context, builder, sig, args):
+        pointer = _pointer(context, builder, array, args[0], args[1])
+        _store(builder, args[2], pointer, array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), codegen
+
+
+@intrinsic
+def get(typingctx, array, index):
+    """The element at a flat index."""
+
+    def codegen(context, builder, sig, args):
+        return builder.load(_pointer(context, builder, array, *args))
+
+    return array.dtype(array, types.intp), codegen
+
+
+@intrinsic
+def put(typingctx, array, index, value):
+    """Write the element at a flat index."""
+
+    def codegen(context, builder, sig, args):
+        builder.store(args[2], _pointer(context, builder, array, args[0], args[1]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), codegen
+
+
+@intrinsic
+def lanes_of(typingctx, array):
+    """Number of elements of `array` in one vector."""
+    lanes = Vector(array.dtype).lanes
+
+    def codegen(context, builder, sig, args):
+        return context.get_constant(types.intp, lanes)
+
+    return types.intp(array), codegen
+
+
+# --- the register tile ----------------------------------------------------------------------------
+
+
+class Block(NamedTuple):
+    """A matrix inside a flat array: element (i, j) stands at start + i * row + j * column."""
+
+    array: Any
+    start: int
+    row: int
+    column: int
+
+
+# (rows, panels) whose accumulators fit in the registers, enough of them to hide the fma's latency
+TILE_SHAPES = (
+    *((rows, 1) for rows in range(1, TILE_ROWS + 1)),
+    *((1, 2), (1, 4), (1, 6), (2, 2), (3, 2)),
+)
+
+
+@intrinsic
+def multiply(typingctx, out, a, w, rows, panels, k, add):
+    """out[i, j] = sum over k of a[i, k] * w[j, k], added to what stands there with `add`.
+
+    out, a and w are Blocks: i counts rows, j panels of PANEL_VECTORS vectors, k >= 1 is the length
+    of the sum; w.column is the width of a panel. (rows, panels) must be one of TILE_SHAPES, whose
+    accumulators all stay in registers. Every element is summed over k in order.
+    """
+    scalar = out.types[0].dtype
+    vector = Vector(scalar)
+
+    def codegen(context, builder, sig, args):
+        matrices = [
+            _unpack_block(context, builder, kind, value)
+            for kind, value in zip(sig.args[:3], args[:3], strict=True)
+        ]
+        rows_, panels_, k_, add_ = args[3:]
+        emit = _TileEmitter(builder, context.get_value_type(vector), scalar.bitwidth // 8)
+        done = builder.append_basic_block("multiplied")
+        code = builder.add(builder.mul(rows_, rows_.type(_SHAPE_BASE)), panels_)
+        switch = builder.switch(code, done)
+        for rows_of_tile, panels_of_tile in TILE_SHAPES:
+            case = builder.append_basic_block(f"tile{rows_of_tile}x{panels_of_tile}")
+            switch.add_case(code.type(rows_of_tile * _SHAPE_BASE + panels_of_tile), case)
+            builder.position_at_end(case)
+            emit.tile(rows_of_tile, panels_of_tile, matrices, k_, add_)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(out, a, w, index, index, index, types.boolean), codegen
+
+
+_SHAPE_BASE = 16
+
+
+def _unpack_block(context, builder, kind, value) -> tuple:
+    """(pointer to the first element, row distance, column distance)."""
+    array, start, row, column = (builder.extract_value(value, i) for i in range(4))
+    return _pointer(context, builder, kind.types[0], array, start), row, column
+
+
+class _TileEmitter:
+    """Writes the LLVM instructions of one tile."""
+
+    def __init__(self, builder: ir.IRBuilder, vector: ir.VectorType, alignment: int):
+        self.builder = builder
+        self.vector = vector
+        self.alignment = alignment
+
+    def tile(self, rows: int, panels: int, matrices: list, k, add) -> None:
+        """Accumulators from zero or from out, the loop over k, and back to out."""
+        (out_start, out_row, out_column), (a_start, a_row, a_column), (w_start, w_row, _) = (
+            out,
+            a,
+            w,
+        )
+        outs = [
+            part
+            for row in self.every(out_start, out_row, rows)
+            for panel in self.every(row, out_column, panels)
+            for part in self.parts(panel)
+        ]
+        sums = self.sum_over_k(
+            self.initial(outs, add),
+            self.every(a_start, a_row, rows),
+            [part for panel in self.every(w_start, w_row, panels) for part in self.parts(panel)],
+            a_column,
+            k,
+        )
+        for value, pointer in zip(sums, outs, strict=True):
+            _store(self.builder, value, pointer, self.alignment)
+
+    def every(self, pointer, distance, count: int) -> list:
+        """Pointers to `count` places, `distance` elements apart."""
+        gep, mul = self.builder.gep, self.builder.mul
+        return [gep(pointer, [mul(distance, distance.type(i))]) for i in range(count)]
+
+    def parts(self, panel) -> list:
+        """Pointers to the vectors of a panel."""
+        return self.every(panel, ir.IntType(64)(self.vector.count), PANEL_VECTORS)
+
+    def initial(self, outs: list, add) -> list:
+        """What the accumulators start from: what stands in out, or zero."""
+        zero = ir.Constant(self.vector, [0.0] * self.vector.count)
+        loaded = [_load(self.builder, out, self.vector, self.alignment) for out in outs]
+        return [self.builder.select(add, value, zero) for value in loaded]
+
+    def sum_over_k(self, initial: list, a_rows: list, w_parts: list, a_column, k) -> list:
+        """The loop: one broadcast per row, one load per vector of w, one fma per accumulator."""
+        builder, index = self.builder, k.type
+        before, loop = builder.block, builder.append_basic_block("k")
+        after = builder.append_basic_block("k.end")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        counters = [builder.phi(index) for _ in range(3)]
+        _, a_offset, w_offset = counters
+        sums = [builder.phi(self.vector) for _ in initial]
+        broadcasts = [partial(self.broadcast, row, a_offset) for row in a_rows]
+        vectors = [partial(self.load, part, w_offset) for part in w_parts]
+        later = self.multiply_add(sums, broadcasts, vectors)
+        width = index(PANEL_VECTORS * self.vector.count)
+        moved = [
+            builder.add(counter, increment)
+            for counter, increment in zip(counters, (index(1), a_column, width), strict=True)
+        ]
+        builder.cbranch(builder.icmp_signed("<", moved[0], k), loop, after)
+        starts, nexts = [index(0)] * 3 + initial, moved + later
+        for phi, first, following in zip(counters + sums, starts, nexts, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(following, loop)
+        builder.position_at_end(after)
+        return later
+
+    def multiply_add(self, sums: list, broadcasts: list, vectors: list) -> list:
+        """sums + broadcast * vector; the shorter list is loaded first and held in registers."""
+        later: list = [None] * len(sums)
+        by_row = len(broadcasts) > len(vectors)
+        held = [load() for load in (vectors if by_row else broadcasts)]
+        for i, load in enumerate(broadcasts if by_row else vectors):
+            moving = load()
+            for j, kept in enumerate(held):
+                at = i * len(vectors) + j if by_row else j * len(vectors) + i
+                later[at] = _multiply_add(self.builder, moving, kept, sums[at])
+        return later
+
+    def broadcast(self, row, offset):
+        """One element of a in every lane."""
+        element = self.builder.load(self.builder.gep(row, [offset]))
+        return _splat(self.builder, element, self.vector.count)
+
+    def load(self, part, offset):
+        """One vector of w."""
+        pointer = self.builder.gep(part, [offset])
+        return _load(self.builder, pointer, self.vector, self.alignment)
