@@ -383,11 +383,9 @@ class _TileEmitter:
 
     def tile(self, rows: int, panels: int, matrices: list, k, add) -> None:
         """Accumulators from zero or from out, the loop over k, and back to out."""
-        (out_start, out_row, out_column), (a_start, a_row, a_column), (w_start, w_row, _) = (
-            out,
-            a,
-            w,
-        )
+        out, a, w = matrices
+        (out_start, out_row, out_column), (a_start, a_row, a_column) = out, a
+        w_start, w_row, _ = w
         outs = [
             part
             for row in self.every(out_start, out_row, rows)
