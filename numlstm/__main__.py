@@ -1,6 +1,7 @@
 """``python -m numlstm``: the sunspot run, its table and its figure."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,12 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.members < 1:
         parser.error(f"--members must be at least 1, received {options.members}")
     # a figure that cannot be written is better known before the training than after it
-    if options.output.suffix not in FORMATS or not options.output.parent.is_dir():
+    if options.output.suffix not in FORMATS or not os.access(options.output.parent, os.W_OK):
         parser.error(
-            f"--output must be a {', '.join(FORMATS)} file in a folder that exists, "
+            f"--output must be a {', '.join(FORMATS)} file in a folder that can be written to, "
             f"received {options.output}"
         )
-    run = compute(options.members)
+    try:
+        run = compute(options.members)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
     print(table(run), end="\n\n")
     try:
         drawing = figure(run)

@@ -18,6 +18,7 @@ import numpy as np
 
 from numlstm.fitting import fit
 from numlstm.model import LSTM
+from numlstm.result import INTERRUPTED, FitResult
 
 FIRST_YEAR, LAST_TRAINING_YEAR = 1700, 1920
 WINDOWS = ((1921, 1955), (1956, 1979), (1980, 2008))
@@ -83,14 +84,13 @@ def choose_epochs(numbers: np.ndarray, members: int = MEMBERS) -> Iterator[Learn
     for member in range(members):
         first, last = HELD_OUT[member % len(HELD_OUT)]
         hidden = (target_years >= first) & (target_years <= last)
-        history = fit(
+        history = _fit(
             x,
             np.where(hidden, np.nan, y),
             validation=(x, np.where(hidden, y, np.nan)),
             nan_policy="omit",
             epochs=MAX_EPOCHS,
             rng=member,
-            **SETTINGS,
         ).history
         training.append(history["loss"])
         held_out.append(history["validation_loss"])
@@ -101,7 +101,7 @@ def train(numbers: np.ndarray, epochs: int, members: int = MEMBERS) -> Iterator[
     """Networks trained on all training years, each from its own random weights."""
     x, y = _examples(numbers)
     for member in range(members):
-        yield fit(x, y, epochs=epochs, rng=member, **SETTINGS).model
+        yield _fit(x, y, epochs=epochs, rng=member).model
 
 
 def ensemble(models: Sequence[LSTM]) -> Callable[[np.ndarray], np.ndarray]:
@@ -138,6 +138,14 @@ def gates(model: LSTM, numbers: np.ndarray) -> np.ndarray:
     z = X[0] @ weights["weight_ih_l0"].T + before @ weights["weight_hh_l0"].T + weights["bias_l0"]
     i, f, _, o = np.split(1 / (1 + np.exp(-z)), 4, axis=1)
     return np.array([i, f, o]).mean(axis=2)
+
+
+def _fit(x: np.ndarray, y: np.ndarray, **settings: Any) -> FitResult:
+    """A network of the ensemble; Ctrl-C ends the whole run, not just this one's training."""
+    result = fit(x, y, **SETTINGS, **settings)
+    if result.status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return result
 
 
 def _training(numbers: np.ndarray) -> np.ndarray:

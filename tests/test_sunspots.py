@@ -8,6 +8,7 @@ import pytest
 
 from numlstm import __main__ as command
 from numlstm import sunspots
+from numlstm.result import INTERRUPTED, FitResult
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -134,6 +135,18 @@ def test_command(tmp_path, capsys):
     assert all(f"one year ahead {a}-{b}" in printed.out for a, b in sunspots.WINDOWS)
     assert "training, ensemble of 1" in printed.err
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_interrupted(monkeypatch, capsys, tmp_path):
+    """A fit that Ctrl-C ended returns as others do; the run must not go on with its network."""
+
+    def interrupted(*args, **settings):
+        return FitResult(status=INTERRUPTED)
+
+    monkeypatch.setattr(sunspots, "fit", interrupted)
+    assert command.main(["--output", str(tmp_path / "figure.png")]) == 130
+    assert capsys.readouterr().err.endswith("Interrupted.\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_matplotlib(run, monkeypatch, capsys, tmp_path):
