@@ -27,12 +27,13 @@ from numba.misc.appdirs import user_cache_dir
 import numlstm
 
 # error_model="numpy": division by zero gives inf or nan, so kernels have nothing to raise
-kernel = partial(numba.njit, nogil=True, error_model="numpy")
+_options = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+kernel = partial(numba.njit, no_cpython_wrapper=True, **_options)
 
 
 def entry(function: Callable) -> Callable:
     """A kernel that Python calls, with its machine code kept on disk."""
-    dispatcher = kernel(function)
+    dispatcher = numba.njit(function, **_options)
     dispatcher._cache = DiskCache(f"{function.__module__}.{function.__qualname__}")
     return dispatcher
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import accumulate, copy, panel_width, product
-from numlstm.backends.cpu.simd import Block
+from numlstm.backends.cpu.simd import Block, at, move
 
 CHUNK = 64  # rows
 
@@ -37,17 +37,17 @@ class HeadGradient(NamedTuple):
 def forward_shard(shard, sizes, weights, bias, H, Y, scratch):
     """y = W h + b. weights (padded O / W, H, W), bias (padded O,)."""
     width, row = panel_width(weights), scratch.shape[2]
-    w = Block(weights, 0, sizes.inputs * width, width)
-    y = Block(scratch, shard * CHUNK * row, row, width)
+    w = Block(at(weights, 0), sizes.inputs * width, width)
+    y = Block(at(scratch, shard * CHUNK * row), row, width)
     end = min(sizes.rows, (shard + 1) * sizes.per_shard)
     for first in range(shard * sizes.per_shard, end, CHUNK):
         rows = min(CHUNK, end - first)
         for j in range(rows):
-            copy(scratch, y.start + j * row, bias, 0, row)
-        h = Block(H, first * sizes.inputs, sizes.inputs, 1)
+            copy(move(y.start, j * row), at(bias, 0), row)
+        h = Block(at(H, first * sizes.inputs), sizes.inputs, 1)
         product(y, h, w, rows, row // width, sizes.inputs, True)
         for j in range(rows):
-            copy(Y, (first + j) * sizes.outputs, scratch, y.start + j * row, sizes.outputs)
+            copy(at(Y, (first + j) * sizes.outputs), move(y.start, j * row), sizes.outputs)
 
 
 @kernel
@@ -55,35 +55,26 @@ def backward_shard(shard, sizes, weights, H, dY, gradient):
     """dh = W' dy, dW = sum of dy h', db = sum of dy. weights (padded H / W, O, W)."""
     width, h_row = panel_width(weights), gradient.dh.shape[2]
     panels = gradient.dy.shape[1]
-    w = Block(weights, 0, sizes.outputs * width, width)
-    dh = Block(gradient.dh, shard * CHUNK * h_row, h_row, width)
-    dy = Block(gradient.dy, shard * panels * CHUNK * width, CHUNK * width, width)
-    dW = Block(gradient.dW, shard * panels * sizes.inputs * width, width, sizes.inputs * width)
+    w = Block(at(weights, 0), sizes.outputs * width, width)
+    dh = Block(at(gradient.dh, shard * CHUNK * h_row), h_row, width)
+    dy = Block(at(gradient.dy, shard * panels * CHUNK * width), CHUNK * width, width)
+    dW_at = shard * panels * sizes.inputs * width
+    dW = Block(at(gradient.dW, dW_at), width, sizes.inputs * width)
     end = min(sizes.rows, (shard + 1) * sizes.per_shard)
     for first in range(shard * sizes.per_shard, end, CHUNK):
         rows = min(CHUNK, end - first)
-        dy_rows = Block(dY, first * sizes.outputs, sizes.outputs, 1)
+        dy_rows = Block(at(dY, first * sizes.outputs), sizes.outputs, 1)
         product(dh, dy_rows, w, rows, h_row // width, sizes.outputs, False)
         for j in range(rows):
-            copy(
-                gradient.dH,
-                (first + j) * sizes.inputs,
-                gradient.dh,
-                dh.start + j * h_row,
-                sizes.inputs,
-            )
-            at = (first + j) * sizes.outputs
-            accumulate(gradient.db, shard * sizes.outputs, dY, at, sizes.outputs)
+            dH = at(gradient.dH, (first + j) * sizes.inputs)
+            copy(dH, move(dh.start, j * h_row), sizes.inputs)
+            dy_row = move(dy_rows.start, j * sizes.outputs)
+            accumulate(at(gradient.db, shard * sizes.outputs), dy_row, sizes.outputs)
             for panel in range(panels):
                 wide = min(width, sizes.outputs - panel * width)
-                copy(
-                    gradient.dy,
-                    dy.start + (panel * CHUNK + j) * width,
-                    dY,
-                    at + panel * width,
-                    wide,
-                )
-        h_columns = Block(H, first * sizes.inputs, 1, sizes.inputs)
+                line = move(dy.start, panel * dy.row + j * width)
+                copy(line, move(dy_row, panel * width), wide)
+        h_columns = Block(at(H, first * sizes.inputs), 1, sizes.inputs)
         product(dW, h_columns, dy, sizes.inputs, panels, rows, True)
 
 

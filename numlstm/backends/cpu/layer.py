@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import accumulate, copy, panel_width, product
-from numlstm.backends.cpu.simd import Block, lanes_of, load, put, store
+from numlstm.backends.cpu.simd import Block, at, lanes_of, load, move, put, store
 from numlstm.cell import cell_backward, cell_forward
 
 
@@ -61,28 +61,28 @@ def forward_shard(shard, plan, weights, X, Y, carry, tape, taped):
     place, stride, z_row = plan.place[shard], tape.xh.shape[1], carry.z.shape[1]
     k, width = 1 + plan.inputs + plan.units, panel_width(weights)
     panels = 2 * vectors_of_units(plan, weights)
-    w = Block(weights, 0, k * width, width)
-    z = Block(carry.z, place * z_row, z_row, width)
+    w = Block(at(weights, 0), k * width, width)
+    z = Block(at(carry.z, place * z_row), z_row, width)
     for t in range(plan.steps):
         rows = plan.line[shard, t + 1] - plan.line[shard, t]
         line = plan.line[shard, t] if taped else place
         for j in range(rows):
             _read_input(line + j, place + j, t, plan, X, carry, tape)
-        product(z, Block(tape.xh, line * stride, stride, 1), w, rows, panels, k, False)
+        product(z, Block(at(tape.xh, line * stride), stride, 1), w, rows, panels, k, False)
         for j in range(rows):
             _forward_row(line + j, place + j, plan, carry, tape)
-            at = (plan.order[place + j] * plan.steps + t) * plan.units
-            copy(Y, at, carry.h, (place + j) * carry.h.shape[1], plan.units)
+            y = at(Y, (plan.order[place + j] * plan.steps + t) * plan.units)
+            copy(y, at(carry.h, (place + j) * carry.h.shape[1]), plan.units)
 
 
 @kernel
 def _read_input(line, place, t, plan, X, carry, tape):
     """xh[line] = 1, x_t, h_{t-1}."""
-    at = line * tape.xh.shape[1]
-    x_at = (plan.order[place] * plan.steps + t) * plan.inputs
-    put(tape.xh, at, 1)
-    copy(tape.xh, at + 1, X, x_at, plan.inputs)
-    copy(tape.xh, at + 1 + plan.inputs, carry.h, place * carry.h.shape[1], plan.units)
+    xh = at(tape.xh, line * tape.xh.shape[1])
+    x = at(X, (plan.order[place] * plan.steps + t) * plan.inputs)
+    put(xh, 0, 1)
+    copy(move(xh, 1), x, plan.inputs)
+    copy(move(xh, 1 + plan.inputs), at(carry.h, place * carry.h.shape[1]), plan.units)
 
 
 @kernel
@@ -90,23 +90,20 @@ def _forward_row(line, place, plan, carry, tape):
     """The cell of one row: h and c to the carry, gates and c to the tape."""
     lanes = lanes_of(carry.h)
     for u in range(vectors_of_units(plan, carry.h)):
-        z = place * carry.z.shape[1] + u * 4 * lanes
-        unit = place * carry.h.shape[1] + u * lanes
-        gate = line * tape.gates.shape[1] + u * 5 * lanes
+        z = at(carry.z, place * carry.z.shape[1] + u * 4 * lanes)
+        h_now = at(carry.h, place * carry.h.shape[1] + u * lanes)
+        c_now = at(carry.c, place * carry.c.shape[1] + u * lanes)
+        gates = at(tape.gates, line * tape.gates.shape[1] + u * 5 * lanes)
         i, f, g, o, c, h = cell_forward(
-            load(carry.z, z),
-            load(carry.z, z + lanes),
-            load(carry.z, z + 2 * lanes),
-            load(carry.z, z + 3 * lanes),
-            load(carry.c, unit),
+            load(z, 0), load(z, lanes), load(z, 2 * lanes), load(z, 3 * lanes), load(c_now, 0)
         )
-        store(carry.h, unit, h)
-        store(carry.c, unit, c)
-        store(tape.gates, gate, i)
-        store(tape.gates, gate + lanes, f)
-        store(tape.gates, gate + 2 * lanes, g)
-        store(tape.gates, gate + 3 * lanes, o)
-        store(tape.gates, gate + 4 * lanes, c)
+        store(h_now, 0, h)
+        store(c_now, 0, c)
+        store(gates, 0, i)
+        store(gates, lanes, f)
+        store(gates, 2 * lanes, g)
+        store(gates, 3 * lanes, o)
+        store(gates, 4 * lanes, c)
 
 
 # --- backward -------------------------------------------------------------------------------------
@@ -133,96 +130,85 @@ def backward_shard(shard, plan, columns, dY, carry, tape, gradient):
     """dz from the tape, dh and dx = dz W, dW = sum dz xh', back in t. dY (B, T, H) or empty."""
     place, z_row, h_row = plan.place[shard], carry.z.shape[1], carry.h.shape[1]
     x_row, width, k = gradient.dx.shape[1], panel_width(columns.h), 4 * plan.units
-    dz = Block(carry.z, place * z_row, z_row, 1)
-    dh = Block(carry.h, place * h_row, h_row, width)
-    dx = Block(gradient.dx, place * x_row, x_row, width)
-    w_h, w_x = Block(columns.h, 0, k * width, width), Block(columns.x, 0, k * width, width)
+    dz = Block(at(carry.z, place * z_row), z_row, 1)
+    dh = Block(at(carry.h, place * h_row), h_row, width)
+    dx = Block(at(gradient.dx, place * x_row), x_row, width)
+    w_h, w_x = Block(at(columns.h, 0), k * width, width), Block(at(columns.x, 0), k * width, width)
     waiting = 0
     for t in range(plan.steps - 1, -1, -1):
         line = plan.line[shard, t]
         rows = plan.line[shard, t + 1] - line
         if waiting + rows > gradient.dz.shape[2]:
-            _add_to_dW(shard, line + rows, waiting, plan, tape, gradient)
+            _add_to_dW(shard, line + rows, waiting, tape, gradient)
             waiting = 0
         waiting += rows
         for j in range(rows):
-            at = (plan.order[place + j] * plan.steps + t) * plan.units
             if dY.size > 0:
-                accumulate(carry.h, (place + j) * h_row, dY, at, plan.units)
-            slot = gradient.dz.shape[2] - waiting + j
-            _backward_row(shard, t, j, slot, plan, carry, tape, gradient)
+                dy = at(dY, (plan.order[place + j] * plan.steps + t) * plan.units)
+                accumulate(move(dh.start, j * h_row), dy, plan.units)
+            _backward_row(shard, t, j, waiting, plan, carry, tape, gradient)
         product(dh, dz, w_h, rows, h_row // width, k, False)
         if gradient.dX.size > 0:
             product(dx, dz, w_x, rows, x_row // width, k, False)
             for j in range(rows):
-                at = (plan.order[place + j] * plan.steps + t) * plan.inputs
-                copy(gradient.dX, at, gradient.dx, (place + j) * x_row, plan.inputs)
-    _add_to_dW(shard, plan.line[shard, 0], waiting, plan, tape, gradient)
+                dx_out = at(gradient.dX, (plan.order[place + j] * plan.steps + t) * plan.inputs)
+                copy(dx_out, move(dx.start, j * x_row), plan.inputs)
+    _add_to_dW(shard, plan.line[shard, 0], waiting, tape, gradient)
 
 
 @kernel
-def _backward_row(shard, t, j, slot, plan, carry, tape, gradient):
+def _backward_row(shard, t, j, waiting, plan, carry, tape, gradient):
     """The cell of one row, backward: dz by row and to the waiting lines, dc to the carry."""
-    lanes, place = lanes_of(carry.h), plan.place[shard] + j
-    gate_row, panels = tape.gates.shape[1], gradient.dz.shape[1]
-    capacity, width, H = gradient.dz.shape[2], panel_width(carry.h), plan.units
-    if t > 0:
-        c_prev, c_at, c_step = (
-            tape.gates,
-            (plan.line[shard, t - 1] + j) * gate_row + 4 * lanes,
-            5 * lanes,
-        )
+    lanes, place, H = lanes_of(carry.h), plan.place[shard] + j, plan.units
+    gate_row, panel = tape.gates.shape[1], gradient.dz.shape[2] * gradient.dz.shape[3]
+    gates = at(tape.gates, (plan.line[shard, t] + j) * gate_row)
+    if t > 0:  # c_{t-1} is on the tape
+        c_prev, c_step = at(tape.gates, (plan.line[shard, t - 1] + j) * gate_row + 4 * lanes), 5
     else:
-        c_prev, c_at, c_step = tape.c_first, place * carry.c.shape[1], lanes
+        c_prev, c_step = at(tape.c_first, place * carry.c.shape[1]), 1
+    slot = (gradient.dz.shape[2] - waiting + j) * gradient.dz.shape[3]
+    lines = at(gradient.dz, shard * gradient.dz.shape[1] * panel + slot)
+    dh = at(carry.h, place * carry.h.shape[1])
+    dc_now = at(carry.c, place * carry.c.shape[1])
+    dz = at(carry.z, place * carry.z.shape[1])
     # from the last unit to the first, so that what the last vector writes beyond the units of one
     # gate is overwritten by the next gate's first
     for u in range(vectors_of_units(plan, carry.h) - 1, -1, -1):
-        unit = place * carry.h.shape[1] + u * lanes
-        gate = (plan.line[shard, t] + j) * gate_row + u * 5 * lanes
+        gate, unit = move(gates, u * 5 * lanes), u * lanes
         dz_i, dz_f, dz_g, dz_o, dc = cell_backward(
-            load(tape.gates, gate),
-            load(tape.gates, gate + lanes),
-            load(tape.gates, gate + 2 * lanes),
-            load(tape.gates, gate + 3 * lanes),
-            load(tape.gates, gate + 4 * lanes),
-            load(c_prev, c_at + u * c_step),
-            load(carry.h, unit),
-            load(carry.c, unit),
+            load(gate, 0),
+            load(gate, lanes),
+            load(gate, 2 * lanes),
+            load(gate, 3 * lanes),
+            load(gate, 4 * lanes),
+            load(c_prev, c_step * unit),
+            load(dh, unit),
+            load(dc_now, unit),
         )
-        store(carry.c, unit, dc)
-        z = place * carry.z.shape[1] + u * lanes
-        store(carry.z, z, dz_i)
-        store(carry.z, z + H, dz_f)
-        store(carry.z, z + 2 * H, dz_g)
-        store(carry.z, z + 3 * H, dz_o)
-        line = ((shard * panels + 2 * u) * capacity + slot) * width
-        store(gradient.dz, line, dz_i)
-        store(gradient.dz, line + lanes, dz_f)
-        store(gradient.dz, line + capacity * width, dz_g)
-        store(gradient.dz, line + capacity * width + lanes, dz_o)
+        store(dc_now, unit, dc)
+        store(dz, unit, dz_i)
+        store(dz, unit + H, dz_f)
+        store(dz, unit + 2 * H, dz_g)
+        store(dz, unit + 3 * H, dz_o)
+        pair = move(lines, 2 * u * panel)
+        store(pair, 0, dz_i)
+        store(pair, lanes, dz_f)
+        store(pair, panel, dz_g)
+        store(pair, panel + lanes, dz_o)
 
 
 @kernel
-def _add_to_dW(shard, line, waiting, plan, tape, gradient):
+def _add_to_dW(shard, line, waiting, tape, gradient):
     """dW += sum over the waiting lines, the first of which is `line`, of dz xh'."""
     if waiting == 0:
         return
     _, panels, k, width = gradient.dW.shape
     capacity, stride = gradient.dz.shape[2], tape.xh.shape[1]
-    product(
-        Block(gradient.dW, shard * panels * k * width, width, k * width),
-        Block(tape.xh, line * stride, 1, stride),
-        Block(
-            gradient.dz,
-            (shard * panels * capacity + capacity - waiting) * width,
-            capacity * width,
-            width,
-        ),
-        k,
-        panels,
-        waiting,
-        True,
-    )
+    dW = Block(at(gradient.dW, shard * panels * k * width), width, k * width)
+    xh = Block(at(tape.xh, line * stride), 1, stride)
+    first = (shard * panels * capacity + capacity - waiting) * width
+    dz = Block(at(gradient.dz, first), capacity * width, width)
+    product(dW, xh, dz, k, panels, waiting, True)
 
 
 # --- entries: what Python calls -------------------------------------------------------------------

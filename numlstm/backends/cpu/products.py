@@ -12,6 +12,7 @@ from numlstm.backends.cpu.simd import (
     get,
     lanes_of,
     load,
+    move,
     multiply,
     put,
     store,
@@ -25,10 +26,10 @@ def panel_width(array):
 
 
 @kernel
-def move(block, rows, columns):
+def corner(block, rows, columns):
     """The block that begins `rows` rows and `columns` columns further."""
-    start = block.start + rows * block.row + columns * block.column
-    return Block(block.array, start, block.row, block.column)
+    start = move(block.start, rows * block.row + columns * block.column)
+    return Block(start, block.row, block.column)
 
 
 @kernel
@@ -52,28 +53,29 @@ def product(out, a, w, rows, panels, k, add):
         row = 0
         for tile in range(tiles):
             high = (rows - row + tiles - tile - 1) // (tiles - tile)  # the rest, spread evenly
-            multiply(move(out, row, panel), move(a, row, 0), move(w, panel, 0), high, wide, k, add)
+            out_corner, a_corner = corner(out, row, panel), corner(a, row, 0)
+            multiply(out_corner, a_corner, corner(w, panel, 0), high, wide, k, add)
             row += high
         panel += wide
 
 
 @kernel
-def copy(target, at, source, source_at, count):
-    """target[at : at + count] = source[source_at : source_at + count], flat indices."""
+def copy(target, source, count):
+    """target[:count] = source[:count]."""
     lanes = lanes_of(source)
     whole = count - count % lanes
     for i in range(0, whole, lanes):
-        store(target, at + i, load(source, source_at + i))
+        store(target, i, load(source, i))
     for i in range(whole, count):
-        put(target, at + i, get(source, source_at + i))
+        put(target, i, get(source, i))
 
 
 @kernel
-def accumulate(target, at, source, source_at, count):
-    """target[at : at + count] += source[source_at : source_at + count], flat indices."""
+def accumulate(target, source, count):
+    """target[:count] += source[:count]."""
     lanes = lanes_of(source)
     whole = count - count % lanes
     for i in range(0, whole, lanes):
-        store(target, at + i, load(target, at + i) + load(source, source_at + i))
+        store(target, i, load(target, i) + load(source, i))
     for i in range(whole, count):
-        put(target, at + i, get(target, at + i) + get(source, source_at + i))
+        put(target, i, get(target, i) + get(source, i))

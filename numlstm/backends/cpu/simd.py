@@ -237,12 +237,29 @@ def _overload_series(r):
 
 
 # --- memory ---------------------------------------------------------------------------------------
+# Kernels reach memory by typed pointers: no bounds check, no wrap-around, and one type whatever the
+# number of dimensions of the array, so that a function over pointers is compiled once.
 
 
-def _pointer(context, builder, array_type, array, index):
-    """Address of the element at a flat index of a C-contiguous array; no bounds check."""
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [index])
+@intrinsic
+def at(typingctx, array, index):
+    """Pointer to the element at a flat index of a C-contiguous array."""
+
+    def codegen(context, builder, sig, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.intp), codegen
+
+
+@intrinsic
+def move(typingctx, pointer, count):
+    """The pointer `count` elements further."""
+
+    def codegen(context, builder, sig, args):
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), codegen
 
 
 def _load(builder, pointer, vector: ir.VectorType, alignment: int):
@@ -256,69 +273,68 @@ def _store(builder, value, pointer, alignment: int):
 
 
 @intrinsic
-def load(typingctx, array, index):
-    """The vector that begins at a flat index."""
-    vector = Vector(array.dtype)
+def load(typingctx, pointer, index):
+    """The vector that begins `index` elements after the pointer."""
+    vector = Vector(pointer.dtype)
 
     def codegen(context, builder, sig, args):
-        pointer = _pointer(context, builder, array, *args)
-        return _load(builder, pointer, context.get_value_type(vector), array.dtype.bitwidth // 8)
+        place = builder.gep(args[0], [args[1]])
+        return _load(builder, place, context.get_value_type(vector), vector.scalar.bitwidth // 8)
 
-    return vector(array, types.intp), codegen
+    return vector(pointer, types.intp), codegen
 
 
 @intrinsic
-def store(typingctx, array, index, value):
-    """Write a vector from a flat index on."""
+def store(typingctx, pointer, index, value):
+    """Write a vector from `index` elements after the pointer on."""
 
     def codegen(context, builder, sig, args):
-        pointer = _pointer(context, builder, array, args[0], args[1])
-        _store(builder, args[2], pointer, array.dtype.bitwidth // 8)
+        place = builder.gep(args[0], [args[1]])
+        _store(builder, args[2], place, pointer.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, value), codegen
+    return types.void(pointer, types.intp, value), codegen
 
 
 @intrinsic
-def get(typingctx, array, index):
-    """The element at a flat index."""
+def get(typingctx, pointer, index):
+    """The element `index` elements after the pointer."""
 
     def codegen(context, builder, sig, args):
-        return builder.load(_pointer(context, builder, array, *args))
+        return builder.load(builder.gep(args[0], [args[1]]))
 
-    return array.dtype(array, types.intp), codegen
+    return pointer.dtype(pointer, types.intp), codegen
 
 
 @intrinsic
-def put(typingctx, array, index, value):
-    """Write the element at a flat index."""
+def put(typingctx, pointer, index, value):
+    """Write the element `index` elements after the pointer."""
 
     def codegen(context, builder, sig, args):
-        builder.store(args[2], _pointer(context, builder, array, args[0], args[1]))
+        builder.store(args[2], builder.gep(args[0], [args[1]]))
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, array.dtype), codegen
+    return types.void(pointer, types.intp, pointer.dtype), codegen
 
 
 @intrinsic
-def lanes_of(typingctx, array):
-    """Number of elements of `array` in one vector."""
-    lanes = Vector(array.dtype).lanes
+def lanes_of(typingctx, memory):
+    """Number of elements in one vector, for an array or a pointer."""
+    lanes = Vector(memory.dtype).lanes
 
     def codegen(context, builder, sig, args):
         return context.get_constant(types.intp, lanes)
 
-    return types.intp(array), codegen
+    return types.intp(memory), codegen
 
 
 # --- the register tile ----------------------------------------------------------------------------
 
 
 class Block(NamedTuple):
-    """A matrix inside a flat array: element (i, j) stands at start + i * row + j * column."""
+    """A matrix in memory: element (i, j) stands i * row + j * column elements after `start`."""
 
-    array: Any
-    start: int
+    start: Any  # pointer
     row: int
     column: int
 
@@ -342,10 +358,7 @@ def multiply(typingctx, out, a, w, rows, panels, k, add):
     vector = Vector(scalar)
 
     def codegen(context, builder, sig, args):
-        matrices = [
-            _unpack_block(context, builder, kind, value)
-            for kind, value in zip(sig.args[:3], args[:3], strict=True)
-        ]
+        matrices = [[builder.extract_value(block, i) for i in range(3)] for block in args[:3]]
         rows_, panels_, k_, add_ = args[3:]
         emit = _TileEmitter(builder, context.get_value_type(vector), scalar.bitwidth // 8)
         done = builder.append_basic_block("multiplied")
@@ -365,12 +378,6 @@ def multiply(typingctx, out, a, w, rows, panels, k, add):
 
 
 _SHAPE_BASE = 16
-
-
-def _unpack_block(context, builder, kind, value) -> tuple:
-    """(pointer to the first element, row distance, column distance)."""
-    array, start, row, column = (builder.extract_value(value, i) for i in range(4))
-    return _pointer(context, builder, kind.types[0], array, start), row, column
 
 
 class _TileEmitter:
