@@ -218,6 +218,7 @@ def _new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws)
         settings.hidden_size,
         data.output_size if has_head else None,
         num_layers=settings.num_layers,
+        init="orthogonal" if given is None else "uniform",  # the cheaper, to be overwritten
         dtype=settings.dtype,
         rng=draws.stream(INITIAL),
         backend=settings.backend,
@@ -270,7 +271,7 @@ def _result(
     model.theta = x
     return FitResult(
         model=model,
-        x=x.copy(),
+        x=x,
         fun=fun,
         nit=run.epoch,
         nfev=run.updates,
