@@ -31,6 +31,9 @@ class Checkpoint:
         self.fingerprint: dict[str, str] = {}
         self._stored: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
         exists = os.path.exists(self.path)
+        folder = os.path.dirname(os.path.realpath(self.path))
+        if not os.path.isdir(folder):  # said now, not after the first epoch
+            raise ValueError(f"checkpoint {self.path!r}: there is no folder {folder!r}")
         if exists and not resume:
             raise ValueError(
                 f"checkpoint {self.path!r} exists: pass resume=True to go on from it, "

@@ -102,8 +102,9 @@ def fit(
         state carried from window to window, the gradient not. Default: whole sequences.
     stateful : bool, optional
         X is one long series, its rows (if any) consecutive pieces: train `batch_size` contiguous
-        parts of it in parallel, each with its state carried along. The windows are `bptt_steps`
-        long, by default as long as the rows of X.
+        parts of it in parallel (fewer, where they were shorter than a window), each with its
+        state carried along, from zero in every epoch. The windows are `bptt_steps` long, by
+        default as long as the rows of X.
     validation : float or (X, y), optional
         Data to judge the model on after each epoch; the best epoch's parameters are returned.
         A number in (0, 1) sets aside that fraction: the last sequences or, of one series, its

@@ -52,8 +52,9 @@ def prepare(
     if scaling is not None:
         train, judge = _scaled(train, scaling), judge and _scaled(judge, scaling)
     if settings.stateful:
-        count = settings.batch_size
-        train, judge = streams(train, count), judge and streams(judge, count)
+        most = settings.batch_size
+        train = _parallel(train, most, bptt_steps)
+        judge = judge and _parallel(judge, most, bptt_steps)
     return Data(train, judge, scaling, output_size, bptt_steps)
 
 
@@ -63,6 +64,11 @@ def _window(data: Dataset) -> int:
     if len(data.X) == 1:
         raise ValueError("stateful=True on one series needs bptt_steps=, the window to train on")
     return data.X.shape[1]
+
+
+def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
+    """One series as `most` streams, or fewer where they were shorter than a window."""
+    return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
 
 
 def _validation(

@@ -271,6 +271,14 @@ def test_a_warm_start_goes_on_in_the_units_of_the_model():
     assert quick(X, y, model=plain, standardize=True).model.scaling is not None
 
 
+def test_a_model_without_a_head_is_trained_on_its_hidden_sequence():
+    X, y = batch(O=4)
+    headless = numlstm.LSTM(2, 4, rng=0)
+    result = quick(X, np.tanh(y), model=headless, epochs=5)
+    assert result.model.spec.output_size is None
+    assert result.fun < result.history["loss"][0]
+
+
 def test_any_memory_layout_gives_the_same_bits():
     X, y = (array.astype("float32") for array in batch())
     expected = quick(X, y).x
@@ -310,6 +318,8 @@ def test_a_stateful_series_is_a_batch_of_streams():
     assert pieces.x.tobytes() == whole.x.tobytes()
     uneven = quick(X[:-1], y[:-1], stateful=True, batch_size=streams, bptt_steps=10)
     assert uneven.nfev == whole.nfev
+    short = quick(X, y, stateful=True, batch_size=32, bptt_steps=25)  # 4 streams, not 32
+    assert short.x.tobytes() == quick(X, y, stateful=True, batch_size=4, bptt_steps=25).x.tobytes()
 
 
 def test_weights_and_missing_targets():

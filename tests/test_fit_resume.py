@@ -143,6 +143,11 @@ def test_a_checkpoint_of_another_fit_is_refused(change, words, tmp_path):
     assert file.read_bytes() == content
 
 
+def test_a_folder_that_is_missing_is_said_before_the_training(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        quick(*batch(), checkpoint=tmp_path / "nowhere" / "run")
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     file = tmp_path / "run"
     quick(*batch(), checkpoint=file)
