@@ -235,16 +235,16 @@ def _runner(
     problem: Problem, data: Data, settings: Settings, run: Progress, draws: Draws
 ) -> Trainer | Minimizer:
     plan = Plan(
-        settings.epochs,
-        settings.batch_size,
-        data.bptt_steps,
-        settings.learning_rate,
-        schedules.get(settings.schedule),
-        settings.dropout,
-        settings.clip,
-        settings.weight_decay,
-        settings.patience,
-        settings.tol,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        bptt_steps=data.bptt_steps,
+        rate=settings.learning_rate,
+        schedule=schedules.get(settings.schedule),
+        dropout=settings.dropout,
+        clip=settings.clip,
+        weight_decay=settings.weight_decay,
+        patience=settings.patience,
+        tol=settings.tol,
     )
     if not settings.stochastic:
         return Minimizer(problem, plan, run, settings.method, settings.options)
