@@ -62,24 +62,33 @@ def require_close(case: Case, results, **options):
     """Hold results to the bar of the case's dtype: relative to the L2 norm of each array.
 
     Where the terms of a sum cancel, or everything is tiny, no arithmetic in that dtype can meet a
-    relative bar. So an array's scale has a floor: what moving every input by at most one unit in
-    its last place does to it, and the smallest normal number. Well-scaled examples never touch it.
+    relative bar: a random example of one unit and one row may do that. Only where the bar is
+    missed, the error is held against that of the definition itself: see `unavoidable`.
     """
-    truth = run_truth(case, **options)
-    shaken = run_truth(case, shake(case), **options)
-    bar, tiny = BARS[case.spec.dtype], np.finfo(case.spec.dtype).tiny
-    flushed = float(tiny) * (1 + case.B) * (1 + case.T)  # terms of a sum that may be flushed
+    truth, bar = run_truth(case, **options), BARS[case.spec.dtype]
     for name, expected in truth.items():
         require_kind(case, name, results[name], expected)
         if expected is None:
             continue
-        floor = 4 * np.linalg.norm(shaken[name] - expected) + flushed * np.sqrt(expected.size)
         error = np.linalg.norm(results[name] - expected)
-        assert error <= max(bar * np.linalg.norm(expected), floor), (name, error, floor)
+        if error > bar * np.linalg.norm(expected):
+            limit = 4 * unavoidable(case, name, expected, **options)
+            assert error <= limit, (name, error, limit)
+
+
+def unavoidable(case: Case, name, expected, **options):
+    """The largest error of plain NumPy in the case's dtype, inputs moved by up to one last place.
+
+    With what may be flushed to zero: for every term of a sum the smallest normal number.
+    """
+    flushed = float(np.finfo(case.spec.dtype).tiny) * (1 + case.B) * (1 + case.T)
+    moved = (run_case(reference, case, shake(case, seed), **options)[name] for seed in range(3))
+    worst = max(np.linalg.norm(result - expected) for result in moved)
+    return worst + flushed * np.sqrt(expected.size)
 
 
 def require_strict(case: Case, results, **options):
-    """As `require_close`, without the floor: for examples known to be well-scaled."""
+    """Hold results to the bar, whatever plain NumPy does: for examples known to be well-scaled."""
     for name, expected in run_truth(case, **options).items():
         require_kind(case, name, results[name], expected)
         error = np.linalg.norm(results[name] - expected)
@@ -95,9 +104,9 @@ def require_kind(case, name, result, expected):
     assert result.dtype == case.spec.dtype, name
 
 
-def shake(case: Case) -> Numbers:
-    """The numbers of a case in float64, each moved by up to one unit in its last place."""
-    rng = np.random.default_rng(case.seed + 1)
+def shake(case: Case, seed: int) -> Numbers:
+    """The numbers of a case, each moved by up to one unit in its last place."""
+    rng = np.random.default_rng([case.seed, seed])
     eps = np.finfo(case.spec.dtype).eps
 
     def moved(value):
@@ -107,8 +116,9 @@ def shake(case: Case) -> Numbers:
             return State(*map(moved, value))
         return value * (1 + eps * rng.uniform(-1, 1, value.shape))
 
-    numbers = promote(case.numbers)
-    return numbers._replace(**{k: moved(v) for k, v in numbers._asdict().items() if k != "lengths"})
+    wide = promote(case.numbers)
+    wide = wide._replace(**{k: moved(v) for k, v in wide._asdict().items() if k != "lengths"})
+    return promote(wide, case.spec.dtype)
 
 
 def require_same(backend, one, other):
