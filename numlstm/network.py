@@ -69,7 +69,7 @@ class Network:
             )
             finals.append(final)
             tapes.append(layer_tape)
-        final_state = State(*(np.stack(part) for part in zip(*finals, strict=True)))
+        final_state = State(*(_stacked(part) for part in zip(*finals, strict=True)))
         if last:
             hidden = finals[-1][0]
         Y = hidden if self.spec.head is None else self._head_forward(weights, hidden)
@@ -105,14 +105,20 @@ class Network:
             d_initial.append(d_state)
         # gathered from the head downwards; theta runs from the first layer to the head
         dthetas = dthetas[1:][::-1] + dthetas[:1] if self.spec.head else dthetas[::-1]
-        dh, dc = (np.stack(part[::-1]) for part in zip(*d_initial, strict=True))
-        return Gradients(np.concatenate(dthetas), dY, State(dh, dc))
+        dh, dc = (_stacked(part[::-1]) for part in zip(*d_initial, strict=True))
+        dtheta = np.concatenate(dthetas) if len(dthetas) > 1 else dthetas[0]
+        return Gradients(dtheta, dY, State(dh, dc))
 
     def _head_forward(self, weights, hidden):
         return self.backend.head_forward(self.spec.head, weights.head, hidden)
 
     def _head_backward(self, weights, hidden, dY):
         return self.backend.head_backward(self.spec.head, weights.head, hidden, dY)
+
+
+def _stacked(parts):
+    """One array with the layers first; of a single layer a view."""
+    return np.stack(parts) if len(parts) > 1 else parts[0][None]
 
 
 def _network_on(spec: NetworkSpec, backend: str) -> Network:

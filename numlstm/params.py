@@ -1,5 +1,6 @@
 """The flat parameter vector: named views into it, and how it is initialised."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -11,7 +12,7 @@ def split(shapes: Mapping[str, tuple[int, ...]], theta: np.ndarray) -> dict[str,
     """Views into `theta` by name: no copy, so writing to a view writes to `theta`."""
     views, start = {}, 0
     for name, shape in shapes.items():
-        stop = start + int(np.prod(shape))
+        stop = start + math.prod(shape)
         views[name] = theta[start:stop].reshape(shape)
         start = stop
     return views
@@ -22,7 +23,7 @@ def blocks(spec: NetworkSpec, theta: np.ndarray) -> Iterator[np.ndarray]:
     parts: list[LayerSpec | HeadSpec] = [*spec.layers, *([spec.head] if spec.head else [])]
     start = 0
     for part in parts:
-        stop = start + sum(int(np.prod(shape)) for shape in part.shapes.values())
+        stop = start + sum(math.prod(shape) for shape in part.shapes.values())
         yield theta[start:stop]
         start = stop
 

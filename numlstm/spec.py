@@ -1,9 +1,9 @@
 """The nouns of the package: what a layer and a network are, a state, a gradient."""
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
-
-import numpy as np
 
 GATES = (
     "i",
@@ -52,7 +52,7 @@ class LayerSpec:
     hidden_size: int
     dtype: str
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter, in the order in which they lie in the flat vector."""
         gates = 4 * self.hidden_size
@@ -71,7 +71,7 @@ class HeadSpec:
     output_size: int
     dtype: str
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter, in the order in which they lie in the flat vector."""
         return {"weight": (self.output_size, self.input_size), "bias": (self.output_size,)}
@@ -87,25 +87,25 @@ class NetworkSpec:
     num_layers: int = 1
     dtype: str = "float32"
 
-    @property
+    @cached_property
     def layers(self) -> tuple[LayerSpec, ...]:
         """The layers from the input upwards."""
         widths = (self.input_size,) + (self.hidden_size,) * (self.num_layers - 1)
         return tuple(LayerSpec(width, self.hidden_size, self.dtype) for width in widths)
 
-    @property
+    @cached_property
     def head(self) -> HeadSpec | None:
         """The linear head, or None where the network returns its hidden sequence."""
         if self.output_size is None:
             return None
         return HeadSpec(self.hidden_size, self.output_size, self.dtype)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Number of features that the network returns per step."""
         return self.hidden_size if self.output_size is None else self.output_size
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Public name and shape of every parameter, in the order of the flat vector."""
         named = {
@@ -117,7 +117,7 @@ class NetworkSpec:
             named |= {f"head_{name}": shape for name, shape in self.head.shapes.items()}
         return named
 
-    @property
+    @cached_property
     def num_parameters(self) -> int:
         """Length of the flat parameter vector."""
-        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+        return sum(math.prod(shape) for shape in self.shapes.values())

@@ -15,6 +15,7 @@ from numlstm.params import split
 from numlstm.spec import LayerSpec
 
 CACHE_LINE = 64  # bytes
+SMALL = 2**14  # bytes; smaller arrays stay in the nearest cache wherever they begin
 
 
 def lanes(dtype) -> int:
@@ -35,6 +36,8 @@ def blocks(count: int, size: int) -> int:
 def empty(shape: tuple, dtype) -> np.ndarray:
     """An array that begins at a cache line, as whole vectors like to."""
     count, itemsize = math.prod(shape), np.dtype(dtype).itemsize
+    if count * itemsize < SMALL:
+        return np.empty(shape, dtype)
     memory = np.empty(count + CACHE_LINE // itemsize, dtype)
     skip = -memory.ctypes.data % CACHE_LINE // itemsize
     return memory[skip : skip + count].reshape(shape)

@@ -5,8 +5,8 @@ a driver by address. There are two drivers, a loop and the one `parallel=True` f
 package; which one runs is decided per call, in `driver_for`.
 
 The parallel driver is entered by one Python thread at a time, because not every threading layer of
-Numba allows more; whoever finds it busy runs the serial one. So does a child of a fork whose parent
-had threads running: they did not survive the fork.
+Numba allows more; whoever finds it busy runs the serial one. So does every child of a fork: threads
+that the parent had running, ours or another library's, did not survive the fork.
 """
 
 import os
@@ -91,18 +91,15 @@ def _address(function: Callable, parallel: bool) -> int:
 
 
 _region = threading.Lock()
-_threads_started = False
 _forked = False
 
 
 @contextmanager
 def driver_for(shards: int, work: float) -> Iterator[int]:
     """The address of the driver to use now; `work` is the number of multiply-adds."""
-    global _threads_started
     worthwhile = shards > 1 and work > SMALL and numba.config.NUMBA_NUM_THREADS > 1
     if worthwhile and not _forked and _region.acquire(blocking=False):
         try:
-            _threads_started = True
             yield _address(_parallel, True)
         finally:
             _region.release()
@@ -112,7 +109,7 @@ def driver_for(shards: int, work: float) -> Iterator[int]:
 
 def _after_fork_in_child() -> None:
     global _forked, _region
-    _forked = _forked or _threads_started
+    _forked = True
     _region = threading.Lock()
 
 

@@ -22,14 +22,20 @@ def make_plan(spec: LayerSpec, lengths: np.ndarray | None, batch: int, steps: in
 
 @lru_cache(maxsize=32)
 def _uniform_plan(spec: LayerSpec, batch: int, steps: int) -> Plan:
-    return _plan(spec, np.full(batch, steps), steps)
+    in_order = np.array_split(np.arange(batch), shard_count(spec, batch))
+    return _assemble(spec, np.full(batch, steps), steps, in_order)
 
 
 def _plan(spec: LayerSpec, lengths: np.ndarray, steps: int) -> Plan:
     shards = shard_count(spec, len(lengths))
     longest_first = np.argsort(-lengths, kind="stable")
     dealt = [longest_first[shard::shards] for shard in range(shards)]
-    order = np.concatenate(dealt).astype(np.int64)
+    return _assemble(spec, lengths, steps, dealt)
+
+
+def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list) -> Plan:
+    """The plan in which every shard has the rows that it was dealt, longest first."""
+    shards, order = len(dealt), np.concatenate(dealt).astype(np.int64)
     place = np.concatenate([[0], np.cumsum([len(rows) for rows in dealt])]).astype(np.int64)
     line = np.zeros((shards, steps + 1), np.int64)
     for shard, rows in enumerate(dealt):
