@@ -1,0 +1,73 @@
+"""Where the time of a training step goes: `python benchmarks/profile_fit.py`.
+
+Profiles `numlstm.fit` on the training run of `peers.py` and sums the time by what it is spent on.
+"""
+
+import argparse
+import cProfile
+import pstats
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, repeat
+from pathlib import Path
+
+from contenders import SEQUENCES, fit_epochs, training_data
+
+PARTS = {  # functions of the package, by file, that together make a step
+    "kernels forward": [("backends/cpu/__init__.py", "layer_forward")],
+    "kernels backward": [("backends/cpu/__init__.py", "layer_backward")],
+    "head": [
+        ("backends/cpu/__init__.py", "head_forward"),
+        ("backends/cpu/__init__.py", "head_backward"),
+    ],
+    "packing of weights": [("network.py", "pack")],
+    "loss": [("losses.py", "mse")],
+    "clipping": [("optimizers.py", "norm"), ("optimizers.py", "clip")],
+    "optimiser": [("optimizers.py", "update")],
+    "batching": [("training.py", "_batches"), ("sequences.py", "cut")],
+}
+STEP = ("training.py", "_run_window")
+EPOCH = ("training.py", "_run_epoch")
+
+
+def profile(sequences: int, epochs: int) -> pstats.Stats:
+    """The profile of some epochs; not of the first, before which kernels are loaded."""
+    profiler = cProfile.Profile()
+    switches = chain([profiler.enable], repeat(lambda: None, epochs - 1), [profiler.disable])
+    data = training_data(sequences, "float32")
+    fit_epochs(*data, epochs=epochs, between=lambda: next(switches)())
+    return pstats.Stats(profiler)
+
+
+def seconds(stats: pstats.Stats, file: str, function: str) -> tuple[int, float]:
+    """Calls of a function, and the time from its beginnings to its ends."""
+    for (path, _, name), (_, calls, _, cumulative, _) in stats.stats.items():
+        if name == function and Path(path).match(f"numlstm/{file}"):
+            return calls, cumulative
+    raise LookupError(f"{function} of {file} was not called")
+
+
+def report(stats: pstats.Stats) -> None:
+    """Print microseconds per step and shares."""
+    steps, _ = seconds(stats, *STEP)
+    _, whole = seconds(stats, *EPOCH)
+    spent = {
+        part: sum(seconds(stats, *function)[1] for function in functions)
+        for part, functions in PARTS.items()
+    }
+    spent["rest"] = whole - sum(spent.values())
+    for part, total in [*spent.items(), ("a step", whole)]:
+        print(f"{part:20s} {total / steps * 1e6:10.0f} us {total / whole:7.1%}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few steps; no measurement")
+    quick = parser.parse_args().quick
+    # outside the main thread, where fit leaves Ctrl-C alone, it runs in one thread from end to end
+    with ThreadPoolExecutor(1) as worker:
+        stats = worker.submit(profile, 512 if quick else SEQUENCES, 1 if quick else 5).result()
+    report(stats)
+
+
+if __name__ == "__main__":
+    main()
