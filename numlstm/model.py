@@ -89,6 +89,7 @@ class LSTM:
         checks.choice("init", init, ("orthogonal", "uniform"))
         self.network = Network(self.spec, backends.get(backend))
         self._theta = params.initialise(self.spec, np.random.default_rng(rng), init)
+        self._packed: tuple | None = None
         # what training settles, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.scaling: Scaling | None = None
@@ -242,9 +243,10 @@ class LSTM:
         x = checks.array("x", x, self.spec.dtype)
         single = x.ndim == 1
         checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
-        X = x.reshape(-1, 1, self.spec.input_size)
-        Y, state = self.forward(X, state)
-        return (Y[0, 0] if single else Y[:, 0]), state
+        rows = x[None] if single else x
+        state = self._checked_state("state", state, len(rows))
+        y, state = self.network.step(self._weights(), rows, state)
+        return (y[0] if single else y), state
 
     def predict(self, X: Any, *, lengths: Any = None) -> Any:
         """What the trained network says about X, in the units of the data it was trained on.
@@ -322,7 +324,11 @@ class LSTM:
         storage.write(path, "model", {"theta": self._theta, **scaling}, meta)
 
     def _weights(self):
-        return self.network.pack(self._theta)
+        """theta as the backend reads it; packed again only where theta has changed since."""
+        content, packed = self._theta.tobytes(), self._packed
+        if packed is None or packed[0] != content:
+            self._packed = packed = (content, self.network.pack(self._theta))
+        return packed[1]
 
     def _checked(self, X: Any, state: Any, lengths: Any):
         X = checks.array("X", X, self.spec.dtype, finite=False)
@@ -333,11 +339,11 @@ class LSTM:
         else:  # padding may hold anything
             valid = sequences.mask(lengths, X.shape[1])[..., None]
             checks.require_finite("X", np.where(valid, X, X.dtype.type(0)))
-        if state is None:
-            return X, self.network.zero_state(X.shape[0]), lengths
         return X, self._checked_state("state", state, X.shape[0]), lengths
 
     def _checked_state(self, name: str, state: Any, batch: int) -> State:
+        if state is None:
+            return self.network.zero_state(batch)
         try:
             h, c = state
         except (TypeError, ValueError):

@@ -104,6 +104,13 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     return dtheta, (gradient.dX if need_dX else None), _state(plan, carry)
 
 
+def layer_step(spec: LayerSpec, weights, x, state):
+    """(h, c) after one step, all rows in one shard; the bits of `layer_forward`."""
+    h, c = state
+    h, c = layer.step(weights.panels, _readable(x[:, None]), _readable(h), _readable(c))
+    return h[:, 0], c
+
+
 def _carry(plan: layer.Plan, state, spec: LayerSpec) -> layer.Carry:
     """The state (or its gradient; None is zero) by place, padded to whole panels."""
     lanes, width = packing.lanes(spec.dtype), packing.panel_width(spec.dtype)
@@ -201,6 +208,6 @@ def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:
 
 def _readable(array):
     """C-contiguous and read-only, so that every input has one type for the compiler."""
-    view = np.require(array, requirements=["C", "A"]).view()
+    view = np.ascontiguousarray(array).view()
     view.flags.writeable = False
     return view

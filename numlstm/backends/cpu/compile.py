@@ -31,9 +31,11 @@ _options = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrap
 kernel = partial(numba.njit, no_cpython_wrapper=True, **_options)
 
 
-def entry(function: Callable) -> Callable:
+def entry(function: Callable | None = None, *, allocates: bool = False) -> Callable:
     """A kernel that Python calls, with its machine code kept on disk."""
-    dispatcher = numba.njit(function, **_options)
+    if function is None:
+        return partial(entry, allocates=allocates)
+    dispatcher = numba.njit(function, **(_options | {"_nrt": allocates}))
     dispatcher._cache = DiskCache(f"{function.__module__}.{function.__qualname__}")
     return dispatcher
 

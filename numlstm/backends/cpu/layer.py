@@ -11,6 +11,8 @@ C-contiguous and are read and written by flat index; rows are padded to whole ve
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import accumulate, copy, panel_width, product
@@ -224,3 +226,33 @@ def forward(driver, shards, plan, weights, X, Y, carry, tape, taped):
 def backward(driver, shards, plan, columns, dY, carry, tape, gradient):
     """The backward pass of all shards."""
     for_shards(backward_shard, driver, shards, (plan, columns, dY, carry, tape, gradient))
+
+
+@entry(allocates=True)
+def step(weights, x, h, c):
+    """(h, c) after one step, as new arrays: `forward_shard` over T = 1. x (B, 1, I), h c (B, H)."""
+    rows, units = h.shape
+    places, row_line = np.arange(rows), np.array([[0, rows]])
+    plan = Plan(1, x.shape[2], units, places, row_line[0], row_line)
+    lanes, width = lanes_of(weights), panel_width(weights)
+    vectors = vectors_of_units(plan, weights)
+    padded = (units + width - 1) // width * width
+    carry = Carry(
+        np.zeros((rows, padded), weights.dtype),
+        np.zeros((rows, padded), weights.dtype),
+        np.empty((rows, 4 * vectors * lanes), weights.dtype),
+    )
+    tape = Tape(
+        np.empty((rows, 1 + plan.inputs + padded), weights.dtype),
+        np.empty((rows, 5 * vectors * lanes), weights.dtype),
+        carry.c,
+    )
+    h_new = np.empty((rows, 1, units), weights.dtype)
+    c_new = np.empty((rows, units), weights.dtype)
+    for row in range(rows):
+        copy(at(carry.h, row * padded), at(h, row * units), units)
+        copy(at(carry.c, row * padded), at(c, row * units), units)
+    forward_shard(0, plan, weights, x, h_new, carry, tape, False)
+    for row in range(rows):
+        copy(at(c_new, row * units), at(carry.c, row * padded), units)
+    return h_new, c_new
