@@ -6,59 +6,60 @@ so that the vector units are what limits it.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 import numba
 import numpy as np
 
 from numlstm.backends.cpu import packing
-from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.products import panel_width
 from numlstm.backends.cpu.simd import TILE_ROWS, Block, at, multiply
 
 LENGTH = 128  # of the sum; the operands take 2 + 8 or 6 + 16 KB of the first-level cache
 
 
-@kernel
-def multiply_again(thread, times, out, a, w):
-    """The same tile `times` times, on memory of the thread's own."""
-    rows, width = a.shape[1], panel_width(w)
-    tile = Block(at(out, thread * rows * width), width, width)
-    left = Block(at(a, thread * rows * LENGTH), LENGTH, 1)
-    right = Block(at(w, thread * LENGTH * width), LENGTH * width, width)
-    for _ in range(times):
-        multiply(tile, left, right, rows, 1, LENGTH, False)
+TIMES = 2000  # less than a millisecond, so that some samples are left in peace
 
 
-@numba.njit(parallel=True)
-def multiply_on_threads(threads, times, out, a, w):
-    """Every thread for itself."""
-    for thread in numba.prange(threads):
-        multiply_again(thread, times, out, a, w)
+@numba.njit(nogil=True)
+def multiply_again(out, a, w):
+    """The same tile over and over."""
+    width = panel_width(w)
+    tile, left = Block(at(out, 0), width, width), Block(at(a, 0), LENGTH, 1)
+    right = Block(at(w, 0), LENGTH * width, width)
+    for _ in range(TIMES):
+        multiply(tile, left, right, TILE_ROWS, 1, LENGTH, False)
 
 
 class Peak:
-    """The peak of so many threads: the best of all the times that `measure` was called."""
+    """The peak of so many threads: the sum of the best that each reached while all were at work."""
 
     def __init__(self, dtype: str, threads: int):
         width = packing.panel_width(dtype)
-        self.threads, self.flops_per_second = threads, 0.0
-        self.memory = (
-            packing.zeros((threads, TILE_ROWS, width), dtype),
-            packing.zeros((threads, TILE_ROWS, LENGTH), dtype),
-            packing.zeros((threads, 1, LENGTH, width), dtype),
-        )
-        self.flops = 2 * threads * TILE_ROWS * width * LENGTH
-        multiply_on_threads(threads, 1, *self.memory)  # compile
+        shapes = ((TILE_ROWS, width), (TILE_ROWS, LENGTH), (LENGTH, width))
+        self.memory = [[packing.zeros(shape, dtype) for shape in shapes] for _ in range(threads)]
+        self.flops = 2 * TIMES * TILE_ROWS * LENGTH * width
+        self.best = [0.0] * threads
+        multiply_again(*self.memory[0])  # compile
 
     def measure(self, seconds: float = 0.2) -> float:
-        """Flops per second; noise only ever takes from a peak, so short runs, the best kept."""
-        times = 2000  # less than a millisecond
+        """Flops per second, the best of all calls so far: noise only ever takes from a peak."""
+        with ThreadPoolExecutor(len(self.best)) as threads:
+            list(threads.map(self._measure, range(len(self.best)), repeat(seconds)))
+        return self.flops_per_second
+
+    @property
+    def flops_per_second(self) -> float:
+        """What was measured so far."""
+        return sum(self.best)
+
+    def _measure(self, thread: int, seconds: float) -> None:
         end = time.perf_counter() + seconds
         while (start := time.perf_counter()) < end:
-            multiply_on_threads(self.threads, times, *self.memory)
-            rate = times * self.flops / (time.perf_counter() - start)
-            self.flops_per_second = max(self.flops_per_second, rate)
-        return self.flops_per_second
+            multiply_again(*self.memory[thread])
+            rate = self.flops / (time.perf_counter() - start)
+            self.best[thread] = max(self.best[thread], rate)
 
 
 if __name__ == "__main__":
