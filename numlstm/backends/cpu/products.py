@@ -18,6 +18,9 @@ from numlstm.backends.cpu.simd import (
     store,
 )
 
+K_PART = 256  # of k: a panel's part stays in the first-level cache
+ROWS_PART = 128  # of a: their part stays in the second-level cache
+
 
 @kernel
 def panel_width(array):
@@ -45,7 +48,26 @@ def product(out, a, w, rows, panels, k, add):
     """out[i, j] = sum over k of a[i, k] w[j, k] (+ out[i, j] with `add`).
 
     Blocks: out (rows, panels), a (rows, k), w (panels, k); an element of out or w is a panel's row.
+    Taken in parts that fit the caches: K_PART of a panel in the first level, ROWS_PART rows of a in
+    the second. A sum goes on where the last part left it, so the parts do not show in the result.
     """
+    for k_first in range(0, k, K_PART):
+        k_count = min(K_PART, k - k_first)
+        for row in range(0, rows, ROWS_PART):
+            _product_part(
+                corner(out, row, 0),
+                corner(a, row, k_first),
+                corner(w, 0, k_first),
+                min(ROWS_PART, rows - row),
+                panels,
+                k_count,
+                add or k_first > 0,
+            )
+
+
+@kernel
+def _product_part(out, a, w, rows, panels, k, add):
+    """As `product`: every panel in turn, with all rows, a tile at a time."""
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     panel = 0
     while panel < panels:
