@@ -84,6 +84,8 @@ class NumLSTM(Contender):
         return [self.model.forward(self.problem.X)[0]]
 
     def forward_backward(self):
+        # as in training, where every gradient is one at new weights, which are packed anew
+        self.model.theta[-1] = 1e-6 - self.model.theta[-1]
         Y, pullback = self.model.vjp(self.problem.X)
         return [Y, pullback(self.problem.dY).X]
 

@@ -15,7 +15,11 @@ TITLES = {
 def markdown(report: dict) -> str:
     """Everything in a report."""
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
-    lines = [f"{report['date']}, {report['cpu']}; {versions}; commit {report['commit']}.", ""]
+    lines = [
+        f"{report['date']}, {report['cpu']}; {versions}; commit {report['commit']}; load average "
+        f"before the run {report['load']}.",
+        "",
+    ]
     if report["quick"]:
         lines = ["Made with --quick: not a measurement.", "", *lines]
     for peak in report["peaks"]:
