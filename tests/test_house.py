@@ -31,6 +31,7 @@ PUBLIC_NAMES = [
 
 # from the ground up: a room may import the ones before it, never one that comes after
 ROOMS = [
+    "forks",
     "spec",
     "checks",
     "params",
@@ -120,7 +121,7 @@ def test_every_module_has_its_room():
 @pytest.mark.parametrize("path", SOURCES, ids=MODULES)
 def test_imports_go_one_way(path):
     here = room(MODULES[SOURCES.index(path)])
-    allowed = {None, here, *(ROOMS[: ROOMS.index(here)] if here else [])}
+    allowed = {None, here, *ROOMS[: ROOMS.index(here) if here else 1]}  # the package: forks alone
     upwards = {
         name
         for name in imports(path)

@@ -9,7 +9,6 @@ Numba allows more; whoever finds it busy runs the serial one. So does every chil
 that the parent had running, ours or another library's, did not survive the fork.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
+from numlstm import forks
 from numlstm.backends.cpu.compile import callback
 
 SMALL = 3e5  # multiply-adds below which waking the threads costs more than they save
@@ -91,27 +91,16 @@ def _address(function: Callable, parallel: bool) -> int:
 
 
 _region = threading.Lock()
-_forked = False
 
 
 @contextmanager
 def driver_for(shards: int, work: float) -> Iterator[int]:
     """The address of the driver to use now; `work` is the number of multiply-adds."""
     worthwhile = shards > 1 and work > SMALL and numba.config.NUMBA_NUM_THREADS > 1
-    if worthwhile and not _forked and _region.acquire(blocking=False):
+    if worthwhile and not forks.in_child and _region.acquire(blocking=False):
         try:
             yield _address(_parallel, True)
         finally:
             _region.release()
     else:
         yield _address(_serial, False)
-
-
-def _after_fork_in_child() -> None:
-    global _forked, _region
-    _forked = True
-    _region = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
