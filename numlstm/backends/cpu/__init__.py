@@ -16,7 +16,6 @@ from numlstm.spec import HeadSpec, LayerSpec
 
 name = "cpu"
 
-LINES_OF_DZ = 128  # lines of tape whose share of dW is computed in one product
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
 
@@ -33,7 +32,6 @@ class LayerTape(NamedTuple):
 
     plan: layer.Plan
     tape: layer.Tape
-    shape: tuple  # of X
 
 
 class HeadWeights(NamedTuple):
@@ -63,95 +61,44 @@ def to_numpy(array):
 
 def pack_layer(spec: LayerSpec, theta):
     """Copy the parameters, and rearrange them for the forward pass."""
-    theta = np.array(theta)
-    return LayerWeights(theta, packing.gate_panels(spec, theta))
+    plan = make_plan(spec, None, 0, 0)
+    lanes = packing.lanes(spec.dtype)
+    shape = (2 * blocks(plan.units, lanes), 1 + plan.inputs + plan.units, 2 * lanes)
+    weights = LayerWeights(np.array(theta), zeros(shape, spec.dtype))
+    layer.pack(plan, *weights)
+    return weights
 
 
 def layer_forward(spec: LayerSpec, weights, X, state, lengths=None, *, tape=False):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
-    X = _readable(X)
     batch, steps, _ = X.shape
     plan = make_plan(spec, lengths, batch, steps)
-    shards = len(plan.place) - 1
-    carry = _carry(plan, state, spec)
-    kept = _tape(plan, int(plan.line[-1, -1]) if tape else batch, carry, spec)
-    new_array = np.empty if lengths is None else np.zeros
-    Y = new_array((batch, steps, spec.hidden_size), spec.dtype)
-    with driver_for(shards, batch * steps * weights.panels.size) as driver:
-        layer.forward(driver, shards, plan, weights.panels, X, Y, carry, kept, tape)
-    return Y, _state(plan, carry), LayerTape(plan, kept, X.shape) if tape else None
+    h, c = state
+    with driver_for(len(plan.place) - 1, batch * steps * weights.panels.size) as driver:
+        Y, h, c, kept = layer.forward(
+            driver, plan, weights.panels, _readable(X), _readable(h), _readable(c), tape
+        )
+    return Y, (h, c), LayerTape(plan, kept) if tape else None
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    plan, kept, (batch, steps, inputs) = tape
-    shards, width = len(plan.place) - 1, packing.panel_width(spec.dtype)
-    dY = _readable(np.empty((0, 0, 0), spec.dtype) if dY is None else dY)
-    carry = _carry(plan, dstate, spec)
-    columns = _columns(spec, weights.theta, need_dX)
-    padded = blocks(inputs, width) * width if need_dX else 0
-    capacity = max(LINES_OF_DZ, int(np.diff(plan.place).max(initial=0)))
-    panels = len(weights.panels)
-    gradient = layer.Gradient(
-        np.zeros((batch, steps, inputs) if need_dX else (0, 0, 0), spec.dtype),
-        empty((batch, padded), spec.dtype),
-        zeros((shards, *weights.panels.shape), spec.dtype),
-        empty((shards, panels, capacity, width), spec.dtype),
-    )
-    with driver_for(shards, 2 * batch * steps * weights.panels.size) as driver:
-        layer.backward(driver, shards, plan, columns, dY, carry, kept, gradient)
-    dtheta = packing.unpack_gradient(spec, gradient.dW)
-    return dtheta, (gradient.dX if need_dX else None), _state(plan, carry)
+    plan, kept = tape
+    nothing = weights.theta[:0]
+    dY = nothing.reshape(0, 0, 0) if dY is None else dY
+    dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else dstate
+    work = 2 * len(kept.xh) * weights.panels.size
+    with driver_for(len(plan.place) - 1, work) as driver:
+        dtheta, dX, dh, dc = layer.backward(
+            *(driver, plan, weights.theta),
+            *(_readable(dY), _readable(dh), _readable(dc), kept, need_dX),
+        )
+    return dtheta, (dX if need_dX else None), (dh, dc)
 
 
 def layer_step(spec: LayerSpec, weights, x, state):
-    """(h, c) after one step, all rows in one shard; the bits of `layer_forward`."""
-    h, c = state
-    h, c = layer.step(weights.panels, _readable(x[:, None]), _readable(h), _readable(c))
-    return h[:, 0], c
-
-
-def _carry(plan: layer.Plan, state, spec: LayerSpec) -> layer.Carry:
-    """The state (or its gradient; None is zero) by place, padded to whole panels."""
-    lanes, width = packing.lanes(spec.dtype), packing.panel_width(spec.dtype)
-    batch, units = len(plan.order), plan.units
-    both = zeros((2, batch, blocks(units, width) * width), spec.dtype)
-    if state is not None:
-        for padded, values in zip(both, state, strict=True):
-            padded[:, :units] = np.asarray(values)[plan.order]
-    return layer.Carry(
-        both[0], both[1], empty((batch, 4 * lanes * blocks(units, lanes)), spec.dtype)
-    )
-
-
-def _state(plan: layer.Plan, carry: layer.Carry) -> tuple:
-    """(h, c) back in the caller's order."""
-    both = []
-    for padded in (carry.h, carry.c):
-        values = np.empty((len(plan.order), plan.units), padded.dtype)
-        values[plan.order] = padded[:, : plan.units]
-        both.append(values)
-    return tuple(both)
-
-
-def _tape(plan: layer.Plan, lines: int, carry: layer.Carry, spec: LayerSpec) -> layer.Tape:
-    lanes = packing.lanes(spec.dtype)
-    padded = lanes * blocks(plan.units, lanes)
-    per_line = packing.CACHE_LINE // np.dtype(spec.dtype).itemsize
-    stride = blocks(1 + plan.inputs + padded, per_line)
-    stride += 1 - stride % 2  # an odd number of cache lines: consecutive lines use different sets
-    return layer.Tape(
-        empty((lines, stride * per_line), spec.dtype),
-        empty((lines, 5 * padded), spec.dtype),
-        carry.c.copy(),
-    )
-
-
-def _columns(spec: LayerSpec, theta, need_dX: bool) -> layer.Columns:
-    views = split(spec.shapes, theta)
-    nothing = theta[:0].reshape(4 * spec.hidden_size, 0)
-    weight_ih = views["weight_ih"] if need_dX else nothing
-    return layer.Columns(packing.panels(views["weight_hh"]), packing.panels(weight_ih))
+    """(h, c) after one step: the forward pass over T = 1."""
+    return layer_forward(spec, weights, x[:, None], state)[1]
 
 
 # --- head -----------------------------------------------------------------------------------------

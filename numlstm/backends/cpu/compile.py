@@ -29,6 +29,7 @@ import numlstm
 # error_model="numpy": division by zero gives inf or nan, so kernels have nothing to raise
 _options = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 kernel = partial(numba.njit, no_cpython_wrapper=True, **_options)
+kernel_that_allocates = partial(kernel, _nrt=True)
 
 
 def entry(function: Callable | None = None, *, allocates: bool = False) -> Callable:

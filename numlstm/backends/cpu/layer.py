@@ -13,11 +13,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, copy, panel_width, product
-from numlstm.backends.cpu.simd import Block, at, lanes_of, load, move, put, store
+from numlstm.backends.cpu.products import (
+    accumulate,
+    copy,
+    gather,
+    pack_columns,
+    panel_width,
+    product,
+    scatter,
+)
+from numlstm.backends.cpu.simd import Block, at, get, lanes_of, load, move, put, store
 from numlstm.cell import cell_backward, cell_forward
+
+CACHE_LINE = 64  # bytes
+LINES_OF_DZ = 128  # lines of tape whose share of dW is computed in one product
 
 
 class Plan(NamedTuple):
@@ -216,43 +227,130 @@ def _add_to_dW(shard, line, waiting, tape, gradient):
 # --- entries: what Python calls -------------------------------------------------------------------
 
 
-@entry
-def forward(driver, shards, plan, weights, X, Y, carry, tape, taped):
-    """The forward pass of all shards."""
+@entry(allocates=True)
+def forward(driver, plan, weights, X, h, c, taped):
+    """(Y, h_T, c_T, tape) of all shards. weights (2U, K, W), X (B, T, I), h and c (B, H)."""
+    batch, units, lanes = len(plan.order), plan.units, lanes_of(weights)
+    lines = plan.line[-1, -1] if taped else batch
+    padded = vectors_of_units(plan, weights) * lanes
+    carry = _carry(plan, h, c)
+    tape = Tape(
+        np.empty((lines, _stride(1 + plan.inputs + padded, weights)), weights.dtype),
+        np.empty((lines, 5 * padded), weights.dtype),
+        carry.c.copy(),
+    )
+    Y = np.zeros((batch, plan.steps, units), weights.dtype)  # what is padding stays zero
+    shards = len(plan.place) - 1
     for_shards(forward_shard, driver, shards, (plan, weights, X, Y, carry, tape, taped))
-
-
-@entry
-def backward(driver, shards, plan, columns, dY, carry, tape, gradient):
-    """The backward pass of all shards."""
-    for_shards(backward_shard, driver, shards, (plan, columns, dY, carry, tape, gradient))
+    return Y, _in_order(plan, carry.h), _in_order(plan, carry.c), tape
 
 
 @entry(allocates=True)
-def step(weights, x, h, c):
-    """(h, c) after one step, as new arrays: `forward_shard` over T = 1. x (B, 1, I), h c (B, H)."""
-    rows, units = h.shape
-    places, row_line = np.arange(rows), np.array([[0, rows]])
-    plan = Plan(1, x.shape[2], units, places, row_line[0], row_line)
-    lanes, width = lanes_of(weights), panel_width(weights)
-    vectors = vectors_of_units(plan, weights)
-    padded = (units + width - 1) // width * width
+def backward(driver, plan, theta, dY, dh, dc, tape, wants_dX):
+    """(dtheta, dX, dh_0, dc_0) of all shards; dY, dh and dc may be empty, which means zero."""
+    batch, width, k = len(plan.order), panel_width(theta), 1 + plan.inputs + plan.units
+    shards, panels = len(plan.place) - 1, 2 * vectors_of_units(plan, theta)
+    capacity = LINES_OF_DZ
+    for shard in range(shards):
+        capacity = max(capacity, plan.place[shard + 1] - plan.place[shard])
+    inputs = plan.inputs if wants_dX else 0
+    columns = _columns(plan, theta, inputs)
+    carry = _carry(plan, dh, dc)
+    gradient = Gradient(
+        np.zeros((batch, plan.steps, inputs), theta.dtype),
+        np.empty((batch, columns.x.shape[0] * width), theta.dtype),
+        np.zeros((shards, panels, k, width), theta.dtype),
+        np.empty((shards, panels, capacity, width), theta.dtype),
+    )
+    for_shards(backward_shard, driver, shards, (plan, columns, dY, carry, tape, gradient))
+    for shard in range(1, shards):  # one after the other: the sum is the same on any machine
+        accumulate(at(gradient.dW, 0), at(gradient.dW[shard], 0), panels * k * width)
+    dtheta = np.empty_like(theta)
+    _unpack(plan, gradient.dW, dtheta)
+    return dtheta, gradient.dX, _in_order(plan, carry.h), _in_order(plan, carry.c)
+
+
+@kernel_that_allocates
+def _carry(plan, h, c):
+    """The state (or its gradient; empty means zero) by place, padded to whole panels."""
+    batch, lanes, width = len(plan.order), lanes_of(h), panel_width(h)
+    padded = (plan.units + width - 1) // width * width
     carry = Carry(
-        np.zeros((rows, padded), weights.dtype),
-        np.zeros((rows, padded), weights.dtype),
-        np.empty((rows, 4 * vectors * lanes), weights.dtype),
+        np.zeros((batch, padded), h.dtype),
+        np.zeros((batch, padded), h.dtype),
+        np.empty((batch, 4 * lanes * vectors_of_units(plan, h)), h.dtype),
     )
-    tape = Tape(
-        np.empty((rows, 1 + plan.inputs + padded), weights.dtype),
-        np.empty((rows, 5 * vectors * lanes), weights.dtype),
-        carry.c,
+    if h.size > 0:
+        for place in range(batch):
+            row = plan.order[place] * plan.units
+            copy(at(carry.h, place * padded), at(h, row), plan.units)
+            copy(at(carry.c, place * padded), at(c, row), plan.units)
+    return carry
+
+
+@kernel_that_allocates
+def _in_order(plan, values):
+    """The rows of a padded array (B, padded H) in the caller's order, (B, H)."""
+    result = np.empty((len(plan.order), plan.units), values.dtype)
+    for place in range(len(plan.order)):
+        row = at(result, plan.order[place] * plan.units)
+        copy(row, at(values, place * values.shape[1]), plan.units)
+    return result
+
+
+@kernel
+def _stride(count, array):
+    """Length of a line of xh: an odd number of cache lines, so that columns do not collide."""
+    per_line = CACHE_LINE // array.itemsize
+    return ((count + per_line - 1) // per_line // 2 * 2 + 1) * per_line
+
+
+@kernel_that_allocates
+def _columns(plan, theta, inputs):
+    """W_hh, and the first `inputs` columns of W_ih (all or none), packed for the way back."""
+    rows, width = 4 * plan.units, panel_width(theta)
+    columns = Columns(
+        np.empty(((plan.units + width - 1) // width, rows, width), theta.dtype),
+        np.empty(((inputs + width - 1) // width, rows, width), theta.dtype),
     )
-    h_new = np.empty((rows, 1, units), weights.dtype)
-    c_new = np.empty((rows, units), weights.dtype)
+    pack_columns(at(columns.h, 0), at(theta, rows * plan.inputs), rows, plan.units)
+    pack_columns(at(columns.x, 0), at(theta, 0), rows, inputs)
+    return columns
+
+
+# --- packing: theta is W_ih (4H, I), W_hh (4H, H), b (4H); panels 2u and 2u + 1 hold the gates ----
+# (i, f) and (g, o) of the u-th vector of units; their k runs over 1 (whose weight is b), x and h
+
+
+@kernel
+def _gate_column(plan, row, array):
+    """Where a row of theta's matrices begins in packed weights: (panel, column of the panel)."""
+    lanes = lanes_of(array)
+    gate, unit = row // plan.units, row % plan.units
+    return 2 * (unit // lanes) + gate // 2, gate % 2 * lanes + unit % lanes
+
+
+@entry
+def pack(plan, theta, weights):
+    """Fill weights (2U, K, W), zero at first, from theta."""
+    k, width, rows = 1 + plan.inputs + plan.units, panel_width(theta), 4 * plan.units
     for row in range(rows):
-        copy(at(carry.h, row * padded), at(h, row * units), units)
-        copy(at(carry.c, row * padded), at(c, row * units), units)
-    forward_shard(0, plan, weights, x, h_new, carry, tape, False)
+        panel, column = _gate_column(plan, row, theta)
+        to = at(weights, panel * k * width + column)
+        put(to, 0, get(at(theta, rows * (k - 1)), row))
+        scatter(move(to, width), at(theta, row * plan.inputs), plan.inputs, width)
+        w_hh = at(theta, rows * plan.inputs + row * plan.units)
+        scatter(move(to, (1 + plan.inputs) * width), w_hh, plan.units, width)
+
+
+@kernel
+def _unpack(plan, dW, dtheta):
+    """The mirror of `pack`, from the first shard's dW (shards, 2U, K, W)."""
+    k, width, rows = 1 + plan.inputs + plan.units, panel_width(dtheta), 4 * plan.units
     for row in range(rows):
-        copy(at(c_new, row * units), at(carry.c, row * padded), units)
-    return h_new, c_new
+        panel, column = _gate_column(plan, row, dtheta)
+        source = at(dW, panel * k * width + column)
+        put(at(dtheta, rows * (k - 1)), row, get(source, 0))
+        gather(at(dtheta, row * plan.inputs), move(source, width), plan.inputs, width)
+        w_hh = at(dtheta, rows * plan.inputs + row * plan.units)
+        gather(w_hh, move(source, (1 + plan.inputs) * width), plan.units, width)

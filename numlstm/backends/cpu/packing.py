@@ -1,9 +1,6 @@
-"""Weights rearranged into panels, as the register tiles read them, and gradients back again.
+"""Memory as the kernels like it: aligned, in whole vectors, weights in panels.
 
-Shape comments: H units, I inputs, K = 1 + I + H, L lanes of a vector, W = 2 L the width of a panel,
-U = ceil(H / L). The k of the forward weights runs over the constant 1 (whose weight is the bias),
-the inputs and the hidden state; panels 2u and 2u + 1 hold the gates (i, f) and (g, o) of the u-th
-vector of units. What lies beyond the last unit or column is zero.
+W is the width of a panel, PANEL_VECTORS vectors.
 """
 
 import math
@@ -11,8 +8,6 @@ import math
 import numpy as np
 
 from numlstm.backends.cpu.simd import PANEL_VECTORS, VECTOR_BYTES
-from numlstm.params import split
-from numlstm.spec import LayerSpec
 
 CACHE_LINE = 64  # bytes
 SMALL = 2**14  # bytes; smaller arrays stay in the nearest cache wherever they begin
@@ -61,35 +56,6 @@ def panels(matrix: np.ndarray) -> np.ndarray:
         packed[whole] = 0
         packed[whole, :, : columns - whole * width] = matrix[:, whole * width :]
     return packed
-
-
-def gate_panels(spec: LayerSpec, theta: np.ndarray) -> np.ndarray:
-    """The forward weights of a layer, (2U, K, W)."""
-    views, count = split(spec.shapes, theta), lanes(theta.dtype)
-    units, inputs = spec.hidden_size, spec.input_size
-    vectors, k = blocks(units, count), 1 + inputs + units
-    rows = np.zeros((4, vectors * count, k), theta.dtype)
-    rows[:, :units, 0] = views["bias"].reshape(4, units)
-    rows[:, :units, 1 : 1 + inputs] = views["weight_ih"].reshape(4, units, inputs)
-    rows[:, :units, 1 + inputs :] = views["weight_hh"].reshape(4, units, units)
-    packed = empty((2 * vectors, k, 2 * count), theta.dtype)
-    _by_gate(packed, count)[...] = rows.reshape(2, 2, vectors, count, k)
-    return packed
-
-
-def unpack_gradient(spec: LayerSpec, dW: np.ndarray) -> np.ndarray:
-    """The flat gradient from that of the panels, (shards, 2U, K, W), the shards added in order."""
-    count, units, inputs = lanes(dW.dtype), spec.hidden_size, spec.input_size
-    by_gate = _by_gate(sum_in_order(dW), count)
-    rows = by_gate.reshape(4, -1, by_gate.shape[-1])[:, :units].reshape(4 * units, -1)
-    parts = (rows[:, 1 : 1 + inputs], rows[:, 1 + inputs :], rows[:, 0])
-    return np.concatenate([part.ravel() for part in parts])
-
-
-def _by_gate(packed: np.ndarray, count: int) -> np.ndarray:
-    """(2U, K, W) seen as (2 pairs, 2 gates of a pair, U, L, K)."""
-    k = packed.shape[1]
-    return packed.reshape(-1, 2, k, 2, count).transpose(1, 3, 0, 4, 2)
 
 
 def sum_in_order(parts: np.ndarray) -> np.ndarray:

@@ -101,3 +101,30 @@ def accumulate(target, source, count):
         store(target, i, load(target, i) + load(source, i))
     for i in range(whole, count):
         put(target, i, get(target, i) + get(source, i))
+
+
+@kernel
+def scatter(target, source, count, distance):
+    """target[::distance] = source[:count]."""
+    for i in range(count):
+        put(target, i * distance, get(source, i))
+
+
+@kernel
+def gather(target, source, count, distance):
+    """target[:count] = source[::distance]."""
+    for i in range(count):
+        put(target, i, get(source, i * distance))
+
+
+@kernel
+def pack_columns(packed, matrix, rows, columns):
+    """Panels of a (rows, columns) matrix, k running over its rows; columns beyond are zero."""
+    width = panel_width(matrix)
+    for first in range(0, columns, width):
+        wide = min(width, columns - first)
+        for k in range(rows):
+            to = move(packed, first * rows + k * width)
+            copy(to, move(matrix, k * columns + first), wide)
+            for i in range(wide, width):
+                put(to, i, 0)
