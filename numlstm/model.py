@@ -123,6 +123,8 @@ class LSTM:
     def forward(self, X: Any, state: Any = None, *, lengths: Any = None):
         """Run a batch of sequences through the network.
 
+        X and Y are in the network's own (standardised) units, as `scaling` converts them.
+
         Parameters
         ----------
         X : array_like, shape (B, T, I)
@@ -135,7 +137,7 @@ class LSTM:
         Returns
         -------
         Y : ndarray, shape (B, T, O), or (B, T, H) without a head
-            Output at every step; zero hidden state in the padding.
+            Output at every step; zero in the padding.
         state : State
             State after each row's own last step.
 
@@ -161,6 +163,8 @@ class LSTM:
     ) -> tuple[np.ndarray, Callable[..., Gradients]]:
         """Forward pass, and the function that pulls gradients back through it.
 
+        X and Y are in the network's own (standardised) units, as `scaling` converts them.
+
         Parameters
         ----------
         X, state, lengths
@@ -173,6 +177,7 @@ class LSTM:
         pullback : callable
             ``pullback(dY, dstate=None) -> Gradients(theta, X, state)``: the gradient of
             ``sum(dY * Y) + sum(dstate.h * h) + sum(dstate.c * c)``, h and c the final state.
+            Anything, even a NaN, may stand in the padding of dY.
 
         Raises
         ------
@@ -210,6 +215,8 @@ class LSTM:
 
     def step(self, x: Any, state: Any = None):
         """One time step; T calls equal one `forward` over T steps, bit for bit.
+
+        x and y are in the network's own (standardised) units, as `scaling` converts them.
 
         Parameters
         ----------
@@ -265,7 +272,7 @@ class LSTM:
             sequence: (B, O), or (O,) for one series. For the losses "cross_entropy" and
             "binary_cross_entropy" they are logits, for "gaussian_nll" the means, then the
             log-variances. Without a head O is H. A row's prediction does not depend on the rows
-            that it comes with; in the padding it is that of a zero hidden state.
+            that it comes with; what stands in the padding of Y means nothing.
 
         Raises
         ------

@@ -7,6 +7,7 @@ import numpy as np
 
 from numlstm import backends
 from numlstm.params import blocks
+from numlstm.sequences import mask
 from numlstm.spec import Gradients, NetworkSpec, State
 
 
@@ -23,6 +24,7 @@ class Tape(NamedTuple):
     layers: tuple  # the backend's tape per layer
     masks: tuple  # dropout mask (B, T, H) on each layer's output but the last, or None
     hidden: Any  # input of the head: (B, T, H), or (B, H) with last=True
+    lengths: Any  # (B,) where the head's output has padding, else None
     last: bool
 
 
@@ -54,8 +56,8 @@ class Network:
     def forward(self, weights, X, state, lengths=None, *, tape=False, last=False, masks=None):
         """Run X (B, T, I) through the layers and the head.
 
-        Returns (Y, final state, tape or None). Y is (B, T, O), or with last=True (B, O): the
-        head applied to each row's final hidden state. `masks` are multiplied to the output of
+        Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
+        last=True (B, O): the head applied to each row's final hidden state. `masks` are multiplied to the output of
         each layer but the last (dropout), shape (B, T, H) each.
         """
         masks = masks or (None,) * (self.spec.num_layers - 1)
@@ -71,9 +73,11 @@ class Network:
             tapes.append(layer_tape)
         final_state = State(*(_stacked(part) for part in zip(*finals, strict=True)))
         if last:
-            hidden = finals[-1][0]
-        Y = hidden if self.spec.head is None else self._head_forward(weights, hidden)
-        return Y, final_state, Tape(tuple(tapes), tuple(masks), hidden, last) if tape else None
+            hidden, lengths = finals[-1][0], None  # one step per row: no padding
+        Y = hidden if self.spec.head is None else self._head_forward(weights, hidden, lengths)
+        if not tape:
+            return Y, final_state, None
+        return Y, final_state, Tape(tuple(tapes), tuple(masks), hidden, lengths, last)
 
     def step(self, weights, x, state):
         """One time step: x (B, I) -> (y (B, O), State), the same bits as `forward` over it."""
@@ -89,11 +93,12 @@ class Network:
     def backward(self, weights, tape: Tape, dY, dstate=None, *, need_dX=False) -> Gradients:
         """Gradients of theta, of X where asked for, and of the initial state.
 
-        dY has the shape of Y; dstate is a State or None, which means zero.
+        dY has the shape of Y, anything may stand in its padding; dstate is a State or None, which
+        means zero.
         """
         dthetas, d_initial = [], []
         if self.spec.head is not None:
-            dtheta, dY = self._head_backward(weights, tape.hidden, dY)
+            dtheta, dY = self._head_backward(weights, tape.hidden, dY, tape.lengths)
             dthetas.append(dtheta)
         dfinal: list[Any] = [None] * self.spec.num_layers
         if dstate is not None:
@@ -120,11 +125,18 @@ class Network:
         dtheta = np.concatenate(dthetas) if len(dthetas) > 1 else dthetas[0]
         return Gradients(dtheta, dY, State(dh, dc))
 
-    def _head_forward(self, weights, hidden):
-        return self.backend.head_forward(self.spec.head, weights.head, hidden)
+    def _head_forward(self, weights, hidden, lengths=None):
+        Y = self.backend.head_forward(self.spec.head, weights.head, hidden)
+        return Y if lengths is None else _without_padding(Y, lengths)
 
-    def _head_backward(self, weights, hidden, dY):
+    def _head_backward(self, weights, hidden, dY, lengths):
+        dY = dY if lengths is None else _without_padding(dY, lengths)
         return self.backend.head_backward(self.spec.head, weights.head, hidden, dY)
+
+
+def _without_padding(array, lengths):
+    """Zeros in the padding of (B, T, ...), whatever stands there."""
+    return np.where(mask(lengths, array.shape[1])[..., None], array, array.dtype.type(0))
 
 
 def _stacked(parts):

@@ -358,23 +358,47 @@ def multiply(typingctx, out, a, w, rows, panels, k, add):
     vector = Vector(scalar)
 
     def codegen(context, builder, sig, args):
-        matrices = [[builder.extract_value(block, i) for i in range(3)] for block in args[:3]]
-        rows_, panels_, k_, add_ = args[3:]
-        emit = _TileEmitter(builder, context.get_value_type(vector), scalar.bitwidth // 8)
-        done = builder.append_basic_block("multiplied")
-        code = builder.add(builder.mul(rows_, rows_.type(_SHAPE_BASE)), panels_)
-        switch = builder.switch(code, done)
-        for rows_of_tile, panels_of_tile in TILE_SHAPES:
-            case = builder.append_basic_block(f"tile{rows_of_tile}x{panels_of_tile}")
-            switch.add_case(code.type(rows_of_tile * _SHAPE_BASE + panels_of_tile), case)
-            builder.position_at_end(case)
-            emit.tile(rows_of_tile, panels_of_tile, matrices, k_, add_)
-            builder.branch(done)
-        builder.position_at_end(done)
+        blocks = [builder.extract_value(block, i) for block in args[:3] for i in range(3)]
+        values = [*blocks, *args[3:]]
+        function = _multiply_function(
+            builder.module, context.get_value_type(vector), [value.type for value in values]
+        )
+        builder.call(function, values)
         return context.get_dummy_value()
 
     index = types.intp
     return types.void(out, a, w, index, index, index, types.boolean), codegen
+
+
+def _multiply_function(module: ir.Module, vector: ir.VectorType, arguments: list) -> ir.Function:
+    """All tiles in one function of their own: a switch over the shapes.
+
+    It is kept out of line, and "optsize" keeps LLVM from unrolling its loops, which are as fast as
+    they can be: every kernel that calls it would spend seconds on optimising them again.
+    """
+    name = f"numlstm.multiply.{vector.count}x{vector.element}"
+    if name in module.globals:
+        return module.globals[name]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    function.linkage = "linkonce_odr"
+    for attribute in ("noinline", "optsize", "nounwind"):
+        function.attributes.add(attribute)
+    builder = ir.IRBuilder(function.append_basic_block())
+    *numbers, rows, panels, k, add = function.args
+    matrices = [numbers[:3], numbers[3:6], numbers[6:]]
+    emit = _TileEmitter(builder, vector, 4 if isinstance(vector.element, ir.FloatType) else 8)
+    done = builder.append_basic_block("done")
+    code = builder.add(builder.mul(rows, rows.type(_SHAPE_BASE)), panels)
+    switch = builder.switch(code, done)
+    for shape in TILE_SHAPES:
+        case = builder.append_basic_block("tile")
+        switch.add_case(code.type(shape[0] * _SHAPE_BASE + shape[1]), case)
+        builder.position_at_end(case)
+        emit.tile(*shape, matrices, k, add)
+        builder.branch(done)
+    builder.position_at_end(done)
+    builder.ret_void()
+    return function
 
 
 _SHAPE_BASE = 16
