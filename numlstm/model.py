@@ -45,6 +45,9 @@ class LSTM:
         Named, writable views into `theta`: ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, H),
         ``bias_l0`` (4H,), one set per layer, then ``head_weight`` (O, H), ``head_bias`` (O,).
         The rows are in gate order i, f, g, o.
+    scaling : Scaling or None
+        From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
+        by `fit` with ``standardize=True``, None where there is nothing to convert.
 
     Raises
     ------
@@ -123,7 +126,8 @@ class LSTM:
     def forward(self, X: Any, state: Any = None, *, lengths: Any = None):
         """Run a batch of sequences through the network.
 
-        X and Y are in the network's own (standardised) units, as `scaling` converts them.
+        Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
+        convert, `predict` does so by itself.
 
         Parameters
         ----------
@@ -163,7 +167,8 @@ class LSTM:
     ) -> tuple[np.ndarray, Callable[..., Gradients]]:
         """Forward pass, and the function that pulls gradients back through it.
 
-        X and Y are in the network's own (standardised) units, as `scaling` converts them.
+        Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
+        convert, `predict` does so by itself.
 
         Parameters
         ----------
@@ -216,7 +221,8 @@ class LSTM:
     def step(self, x: Any, state: Any = None):
         """One time step; T calls equal one `forward` over T steps, bit for bit.
 
-        x and y are in the network's own (standardised) units, as `scaling` converts them.
+        Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
+        convert, `predict` does so by itself.
 
         Parameters
         ----------

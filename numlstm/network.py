@@ -57,8 +57,8 @@ class Network:
         """Run X (B, T, I) through the layers and the head.
 
         Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
-        last=True (B, O): the head applied to each row's final hidden state. `masks` are multiplied to the output of
-        each layer but the last (dropout), shape (B, T, H) each.
+        last=True (B, O): the head applied to each row's final hidden state. `masks` are
+        multiplied to the output of each layer but the last (dropout), shape (B, T, H) each.
         """
         masks = masks or (None,) * (self.spec.num_layers - 1)
         hidden, finals, tapes = X, [], []

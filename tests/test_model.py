@@ -369,10 +369,22 @@ def test_the_first_bad_value_is_located(model, call, bad):
 
 @calls
 def test_anything_may_stand_in_the_padding(model, call):
+    model.params["head_bias"][...] = 1.0  # which a zero hidden state would show
     lengths = [2, 5, 0]
     spoiled = X.copy()
     spoiled[0, 2:], spoiled[2] = np.nan, np.inf
-    require_bits(call(model, spoiled, lengths=lengths)[0], call(model, X, lengths=lengths)[0])
+    Y = call(model, spoiled, lengths=lengths)[0]
+    require_bits(Y, call(model, X, lengths=lengths)[0])
+    assert not Y[0, 2:].any()
+    assert not Y[2].any()
+
+
+def test_anything_may_stand_in_the_padding_of_a_gradient(model):
+    _, pullback = model.vjp(X, lengths=[2, 5, 0])
+    dY = np.random.default_rng(1).standard_normal((3, 5, 3))
+    spoiled = dY.copy()
+    spoiled[0, 2:], spoiled[2] = np.nan, np.inf
+    require_equal_gradients(pullback(spoiled), pullback(dY))
 
 
 @calls

@@ -82,6 +82,34 @@ def test_a_row_does_not_depend_on_its_batch(backend, case, data):
         require_same(backend, alone[name], take)
 
 
+@given(case=cases(networks, last=False, ragged=True))
+def test_padding_is_zero_and_never_read(backend, case):
+    numbers, clean = case.numbers, run_case(backend, case)
+    padding = np.arange(case.T) >= numbers.lengths[:, None]
+    assert not clean["Y"][padding].any()
+    assert not clean["dX"][padding].any()
+    X, dY = (np.where(padding[..., None], np.nan, array) for array in (numbers.X, numbers.dY))
+    poisoned = numbers._replace(X=X.astype(case.spec.dtype), dY=dY.astype(case.spec.dtype))
+    for name, value in run_case(backend, case, poisoned).items():
+        require_bits(value, clean[name])
+
+
+@pytest.mark.parametrize("output_size", [None, 3])
+def test_padding_adds_nothing_to_a_gradient(backend, output_size):
+    """A padded batch has the gradient of its rows, each cut to its own length."""
+    case = Case(NetworkSpec(2, 9, output_size, 2, "float64"), 3, 6, seed=4, ragged=True)
+    numbers = case.numbers._replace(lengths=np.array([6, 2, 0]), dstate=None)
+    whole, dtheta = run_case(backend, case, numbers), 0
+    for i, length in enumerate(numbers.lengths):
+        row = rows(numbers._replace(state=None, lengths=None), slice(i, i + 1))
+        state = State(*(array[:, i : i + 1] for array in numbers.state))
+        row = row._replace(state=state, X=row.X[:, :length], dY=row.dY[:, :length])
+        alone = run_case(backend, case, row)
+        require_same(backend, whole["Y"][i : i + 1, :length], alone["Y"])
+        dtheta = dtheta + alone["dtheta"]
+    np.testing.assert_allclose(whole["dtheta"], dtheta, rtol=1e-12, atol=1e-13)
+
+
 @given(case=cases(networks, last=True))
 def test_last_is_the_last_step_of_the_sequence(backend, case):
     last = run_case(backend, case)
