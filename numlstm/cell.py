@@ -6,12 +6,10 @@ scalars.
 Equations: see `numlstm/backends/reference.py`, which states them independently.
 """
 
-from numba.extending import register_jitable
-
-from numlstm.elementary import flush, fma, like, sigmoid, tanh
+from numlstm.elementary import compilable, flush, fma, like, sigmoid, tanh
 
 
-@register_jitable
+@compilable()
 def cell_forward(z_i, z_f, z_g, z_o, c_prev):
     """i f o = sigmoid(z), g = tanh(z_g), c = f c_prev + i g, h = o tanh(c)."""
     i, f, g, o = sigmoid(z_i), sigmoid(z_f), tanh(z_g), sigmoid(z_o)
@@ -19,7 +17,7 @@ def cell_forward(z_i, z_f, z_g, z_o, c_prev):
     return i, f, g, o, c, o * tanh(c)
 
 
-@register_jitable
+@compilable()
 def cell_backward(i, f, g, o, c, c_prev, dh, dc):
     """dz_i, dz_f, dz_g, dz_o, dc_prev from dh and dc: the chain rule through `cell_forward`."""
     one = like(c, 1.0)

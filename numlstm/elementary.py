@@ -11,8 +11,13 @@ argument beyond +-87 (float32) or +-708 (float64) for that limit, so that every 
 a NaN stays a NaN.
 """
 
+from functools import partial
+
 import numpy as np
 from numba.extending import register_jitable
+
+# for functions that only compiled code calls: no entrance from Python or C is made for them
+compilable = partial(register_jitable, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 # --- primitives: one instruction each, supplied by the backend ------------------------------------
 
@@ -60,7 +65,7 @@ def expm1_series(r):
 # --- built on the primitives ----------------------------------------------------------------------
 
 
-@register_jitable
+@compilable()
 def series32(r):
     """Minimax polynomial of degree 4; relative error of expm1 1.4e-8."""
     q = like(r, 0.0013884184)
@@ -70,7 +75,7 @@ def series32(r):
     return fma(q, r, like(r, 0.49999997))
 
 
-@register_jitable
+@compilable()
 def series64(r):
     """Minimax polynomial of degree 9; relative error of expm1 1.9e-17."""
     q = like(r, 2.505488191636893e-08)
@@ -85,7 +90,7 @@ def series64(r):
     return fma(q, r, like(r, 0.5000000000000004))
 
 
-@register_jitable
+@compilable()
 def clip(x, limit):
     """x limited to [-limit, limit]; a NaN stays a NaN."""
     top = like(x, limit)
@@ -93,7 +98,7 @@ def clip(x, limit):
     return where(x < -top, -top, x)
 
 
-@register_jitable
+@compilable()
 def flush(x):
     """x, or zero where x is subnormal: subnormal arithmetic is slow on many processors."""
     tiny = like(x, smallest_normal(x))
@@ -101,7 +106,7 @@ def flush(x):
     return where(x > -tiny, where(x < tiny, zero, x), x)
 
 
-@register_jitable
+@compilable()
 def exp_parts(x):
     """(s, p) with exp(x) = s + s * p: s a power of two, abs(p) <= 0.42."""
     magic = like(x, shift(x))
@@ -114,21 +119,21 @@ def exp_parts(x):
     return power_of_two(shifted), p
 
 
-@register_jitable
+@compilable()
 def exp(x):
     """exp(x), x limited to the range where the result is a normal number."""
     s, p = exp_parts(clip(x, exponent_limit(x)))
     return fma(s, p, s)
 
 
-@register_jitable
+@compilable()
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
     one = like(x, 1.0)
     return one / (one + exp(-x))
 
 
-@register_jitable
+@compilable()
 def tanh(x):
     """(exp(2x) - 1) / (exp(2x) + 1), through expm1 so that small x keep all their digits."""
     s, p = exp_parts(clip(x + x, 44.0))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, copy, panel_width, product
-from numlstm.backends.cpu.simd import Block, at, move
+from numlstm.backends.cpu.products import accumulate, copy, product
+from numlstm.backends.cpu.simd import Block, at, move, panel_width
 
 CHUNK = 64  # rows
 

@@ -17,14 +17,14 @@ from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import (
     accumulate,
+    clear,
     copy,
     gather,
     pack_columns,
-    panel_width,
     product,
     scatter,
 )
-from numlstm.backends.cpu.simd import Block, at, get, lanes_of, load, move, put, store
+from numlstm.backends.cpu.simd import Block, at, get, lanes_of, load, move, panel_width, put, store
 from numlstm.cell import cell_backward, cell_forward
 
 CACHE_LINE = 64  # bytes
@@ -37,6 +37,8 @@ class Plan(NamedTuple):
     steps: int  # T
     inputs: int  # I
     units: int  # H
+    vectors: int  # U
+    padded: int  # H, filled up to whole panels
     order: Any  # (B,) the caller's row that stands in each place
     place: Any  # (shards + 1,) first place of each shard
     line: Any  # (shards, T + 1) first line of tape of each step
@@ -58,13 +60,6 @@ class Carry(NamedTuple):
     z: Any  # (B, U * 4 * L) scratch of the running step: pre-activations, or their gradients
 
 
-@kernel
-def vectors_of_units(plan, array):
-    """U: how many vectors hold the units."""
-    lanes = lanes_of(array)
-    return (plan.units + lanes - 1) // lanes
-
-
 # --- forward --------------------------------------------------------------------------------------
 
 
@@ -73,7 +68,7 @@ def forward_shard(shard, plan, weights, X, Y, carry, tape, taped):
     """z = W [1 x h], then the cell, for all t. weights (2U, K, W), X (B, T, I), Y (B, T, H)."""
     place, stride, z_row = plan.place[shard], tape.xh.shape[1], carry.z.shape[1]
     k, width = 1 + plan.inputs + plan.units, panel_width(weights)
-    panels = 2 * vectors_of_units(plan, weights)
+    panels = 2 * plan.vectors
     w = Block(at(weights, 0), k * width, width)
     z = Block(at(carry.z, place * z_row), z_row, width)
     for t in range(plan.steps):
@@ -102,7 +97,7 @@ def _read_input(line, place, t, plan, X, carry, tape):
 def _forward_row(line, place, plan, carry, tape):
     """The cell of one row: h and c to the carry, gates and c to the tape."""
     lanes = lanes_of(carry.h)
-    for u in range(vectors_of_units(plan, carry.h)):
+    for u in range(plan.vectors):
         z = at(carry.z, place * carry.z.shape[1] + u * 4 * lanes)
         h_now = at(carry.h, place * carry.h.shape[1] + u * lanes)
         c_now = at(carry.c, place * carry.c.shape[1] + u * lanes)
@@ -186,7 +181,7 @@ def _backward_row(shard, t, j, waiting, plan, carry, tape, gradient):
     dz = at(carry.z, place * carry.z.shape[1])
     # from the last unit to the first, so that what the last vector writes beyond the units of one
     # gate is overwritten by the next gate's first
-    for u in range(vectors_of_units(plan, carry.h) - 1, -1, -1):
+    for u in range(plan.vectors - 1, -1, -1):
         gate, unit = move(gates, u * 5 * lanes), u * lanes
         dz_i, dz_f, dz_g, dz_o, dc = cell_backward(
             load(gate, 0),
@@ -231,15 +226,18 @@ def _add_to_dW(shard, line, waiting, tape, gradient):
 def forward(driver, plan, weights, X, h, c, taped):
     """(Y, h_T, c_T, tape) of all shards. weights (2U, K, W), X (B, T, I), h and c (B, H)."""
     batch, units, lanes = len(plan.order), plan.units, lanes_of(weights)
-    lines = plan.line[-1, -1] if taped else batch
-    padded = vectors_of_units(plan, weights) * lanes
+    lines_of_all = plan.line[-1, -1]
+    lines = lines_of_all if taped else batch
+    padded = plan.vectors * lanes
     carry = _carry(plan, h, c)
     tape = Tape(
         np.empty((lines, _stride(1 + plan.inputs + padded, weights)), weights.dtype),
         np.empty((lines, 5 * padded), weights.dtype),
         carry.c.copy(),
     )
-    Y = np.zeros((batch, plan.steps, units), weights.dtype)  # what is padding stays zero
+    Y = np.empty((batch, plan.steps, units), weights.dtype)
+    if lines_of_all < batch * plan.steps:  # some rows are shorter: padding is zero
+        clear(at(Y, 0), Y.size)
     shards = len(plan.place) - 1
     for_shards(forward_shard, driver, shards, (plan, weights, X, Y, carry, tape, taped))
     return Y, _in_order(plan, carry.h), _in_order(plan, carry.c), tape
@@ -249,7 +247,7 @@ def forward(driver, plan, weights, X, h, c, taped):
 def backward(driver, plan, theta, dY, dh, dc, tape, wants_dX):
     """(dtheta, dX, dh_0, dc_0) of all shards; dY, dh and dc may be empty, which means zero."""
     batch, width, k = len(plan.order), panel_width(theta), 1 + plan.inputs + plan.units
-    shards, panels = len(plan.place) - 1, 2 * vectors_of_units(plan, theta)
+    shards, panels = len(plan.place) - 1, 2 * plan.vectors
     capacity = LINES_OF_DZ
     for shard in range(shards):
         capacity = max(capacity, plan.place[shard + 1] - plan.place[shard])
@@ -257,11 +255,13 @@ def backward(driver, plan, theta, dY, dh, dc, tape, wants_dX):
     columns = _columns(plan, theta, inputs)
     carry = _carry(plan, dh, dc)
     gradient = Gradient(
-        np.zeros((batch, plan.steps, inputs), theta.dtype),
+        np.empty((batch, plan.steps, inputs), theta.dtype),
         np.empty((batch, columns.x.shape[0] * width), theta.dtype),
-        np.zeros((shards, panels, k, width), theta.dtype),
+        np.empty((shards, panels, k, width), theta.dtype),
         np.empty((shards, panels, capacity, width), theta.dtype),
     )
+    clear(at(gradient.dX, 0), gradient.dX.size)
+    clear(at(gradient.dW, 0), gradient.dW.size)
     for_shards(backward_shard, driver, shards, (plan, columns, dY, carry, tape, gradient))
     for shard in range(1, shards):  # one after the other: the sum is the same on any machine
         accumulate(at(gradient.dW, 0), at(gradient.dW[shard], 0), panels * k * width)
@@ -273,13 +273,14 @@ def backward(driver, plan, theta, dY, dh, dc, tape, wants_dX):
 @kernel_that_allocates
 def _carry(plan, h, c):
     """The state (or its gradient; empty means zero) by place, padded to whole panels."""
-    batch, lanes, width = len(plan.order), lanes_of(h), panel_width(h)
-    padded = (plan.units + width - 1) // width * width
+    batch, padded = len(plan.order), plan.padded
     carry = Carry(
-        np.zeros((batch, padded), h.dtype),
-        np.zeros((batch, padded), h.dtype),
-        np.empty((batch, 4 * lanes * vectors_of_units(plan, h)), h.dtype),
+        np.empty((batch, padded), h.dtype),
+        np.empty((batch, padded), h.dtype),
+        np.empty((batch, 4 * lanes_of(h) * plan.vectors), h.dtype),
     )
+    clear(at(carry.h, 0), batch * padded)
+    clear(at(carry.c, 0), batch * padded)
     if h.size > 0:
         for place in range(batch):
             row = plan.order[place] * plan.units

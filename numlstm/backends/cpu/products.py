@@ -6,7 +6,6 @@ panel by panel, k by k, so that the innermost loop reads it front to back.
 
 from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.simd import (
-    PANEL_VECTORS,
     TILE_ROWS,
     Block,
     get,
@@ -14,18 +13,13 @@ from numlstm.backends.cpu.simd import (
     load,
     move,
     multiply,
+    panel_width,
     put,
     store,
 )
 
 K_PART = 256  # of k: a panel's part stays in the first-level cache
 ROWS_PART = 128  # of a: their part stays in the second-level cache
-
-
-@kernel
-def panel_width(array):
-    """Columns in a panel."""
-    return PANEL_VECTORS * lanes_of(array)
 
 
 @kernel
@@ -101,6 +95,13 @@ def accumulate(target, source, count):
         store(target, i, load(target, i) + load(source, i))
     for i in range(whole, count):
         put(target, i, get(target, i) + get(source, i))
+
+
+@kernel
+def clear(target, count):
+    """target[:count] = 0."""
+    for i in range(count):
+        put(target, i, 0)
 
 
 @kernel

@@ -4,7 +4,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from numlstm.backends.cpu import packing
 from numlstm.backends.cpu.layer import Plan
+from numlstm.backends.cpu.packing import blocks
 from numlstm.spec import LayerSpec
 
 MAX_SHARDS = 16  # every shard has its own copy of the gradient
@@ -43,7 +45,13 @@ def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list) -> 
         running = len(rows) - np.cumsum(ends)[:-1]  # rows longer than t
         line[shard, 1:] = np.cumsum(running)
     line += np.concatenate([[0], np.cumsum(line[:, -1])[:-1]])[:, None]
-    return Plan(steps, spec.input_size, spec.hidden_size, order, place, line)
+    units, lanes, width = (
+        spec.hidden_size,
+        packing.lanes(spec.dtype),
+        packing.panel_width(spec.dtype),
+    )
+    vectors, padded = blocks(units, lanes), blocks(units, width) * width
+    return Plan(steps, spec.input_size, units, vectors, padded, order, place, line)
 
 
 def shard_count(spec: LayerSpec, batch: int) -> int:

@@ -317,15 +317,21 @@ def put(typingctx, pointer, index, value):
     return types.void(pointer, types.intp, pointer.dtype), codegen
 
 
-@intrinsic
-def lanes_of(typingctx, memory):
-    """Number of elements in one vector, for an array or a pointer."""
-    lanes = Vector(memory.dtype).lanes
+def _constant_of_type(count: Callable):
+    """A function of an array or a pointer that is a constant once its type is known."""
 
-    def codegen(context, builder, sig, args):
-        return context.get_constant(types.intp, lanes)
+    @intrinsic
+    def constant(typingctx, memory):
+        def codegen(context, builder, sig, args):
+            return context.get_constant(types.intp, count(Vector(memory.dtype)))
 
-    return types.intp(memory), codegen
+        return types.intp(memory), codegen
+
+    return constant
+
+
+lanes_of = _constant_of_type(lambda vector: vector.lanes)
+panel_width = _constant_of_type(lambda vector: PANEL_VECTORS * vector.lanes)
 
 
 # --- the register tile ----------------------------------------------------------------------------
