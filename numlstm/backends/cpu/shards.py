@@ -22,7 +22,7 @@ def make_plan(spec: LayerSpec, lengths: np.ndarray | None, batch: int, steps: in
     return _plan(spec, np.minimum(lengths, steps), steps)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _uniform_plan(spec: LayerSpec, batch: int, steps: int) -> Plan:
     in_order = np.array_split(np.arange(batch), shard_count(spec, batch))
     return _assemble(spec, np.full(batch, steps), steps, in_order)
