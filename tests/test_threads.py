@@ -39,6 +39,11 @@ def test_a_second_run_does_not_change_a_bit(expected):
     assert run_worker("plain", NUMBA_NUM_THREADS="2") == expected
 
 
+def test_the_processor_does_not_change_a_bit(expected):
+    """The least that Numba compiles for: narrow vectors, and on x86 no multiply-add instruction."""
+    require_part(run_worker("single", NUMBA_CPU_NAME="generic"), expected)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_many_python_threads_at_once(expected, layer):
     environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
