@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
+from numlstm.backends.cpu.packing import CACHE_LINE
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import (
     accumulate,
@@ -27,7 +28,6 @@ from numlstm.backends.cpu.products import (
 from numlstm.backends.cpu.simd import Block, at, get, lanes_of, load, move, panel_width, put, store
 from numlstm.cell import cell_backward, cell_forward
 
-CACHE_LINE = 64  # bytes
 LINES_OF_DZ = 128  # lines of tape whose share of dW is computed in one product
 
 
