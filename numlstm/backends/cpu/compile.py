@@ -61,11 +61,8 @@ class DiskCache(NullCache):
         self.name = name
 
     def load_overload(self, sig, target_context):
-        """The compiled function for a signature, or None if it is not to be had.
-
-        Numba's own cache first has the context load all that a compilation may need, which takes
-        a third of a second; machine code that is complete needs nothing of it.
-        """
+        """The compiled function for a signature, or None if it is not to be had."""
+        target_context.refresh()  # machine code needs the runtime that this sets up
         try:
             path = self._path(sig, target_context)
             if not _is_private(path.parent):
