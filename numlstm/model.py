@@ -258,8 +258,8 @@ class LSTM:
         checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
         rows = x[None] if single else x
         state = self._checked_state("state", state, len(rows))
-        y, state = self.network.step(self._weights(), rows, state)
-        return (y[0] if single else y), state
+        Y, state, _ = self.network.forward(self._weights(), rows[:, None], state)
+        return (Y[0, 0] if single else Y[:, 0]), state
 
     def predict(self, X: Any, *, lengths: Any = None) -> Any:
         """What the trained network says about X, in the units of the data it was trained on.

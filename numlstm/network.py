@@ -79,17 +79,6 @@ class Network:
             return Y, final_state, None
         return Y, final_state, Tape(tuple(tapes), tuple(masks), hidden, lengths, last)
 
-    def step(self, weights, x, state):
-        """One time step: x (B, I) -> (y (B, O), State), the same bits as `forward` over it."""
-        hidden, finals = x, []
-        for index, layer in enumerate(self.spec.layers):
-            before = (state.h[index], state.c[index])
-            final = self.backend.layer_step(layer, weights.layers[index], hidden, before)
-            finals.append(final)
-            hidden = final[0]
-        y = hidden if self.spec.head is None else self._head_forward(weights, hidden)
-        return y, State(*(_stacked(part) for part in zip(*finals, strict=True)))
-
     def backward(self, weights, tape: Tape, dY, dstate=None, *, need_dX=False) -> Gradients:
         """Gradients of theta, of X where asked for, and of the initial state.
 

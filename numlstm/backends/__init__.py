@@ -12,7 +12,6 @@ there, `to_numpy` brings them back), and never changes its arguments.
 *, tape=False)``
 ``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta, dX or None, (dh, dc)); dY and
 need_dX=True)``                                        dstate may be None, which means zero
-``layer_step(spec, weights, x, state)``                (h, c) after one step; x (B, I)
 ``pack_head(spec, theta)``                             as pack_layer, for the linear head
 ``head_forward(spec, weights, H)``                     Y, over the last axis of H
 ``head_backward(spec, weights, H, dY)``                (dtheta, dH)
@@ -33,7 +32,6 @@ CONTRACT = (
     "pack_layer",
     "layer_forward",
     "layer_backward",
-    "layer_step",
     "pack_head",
     "head_forward",
     "head_backward",

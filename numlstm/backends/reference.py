@@ -125,11 +125,6 @@ def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=
     return dtheta, (dX if need_dX else None), (dh.astype(dtype), dc.astype(dtype))
 
 
-def layer_step(spec: LayerSpec, weights, x, state):
-    """(h, c) after one step: the forward pass over a sequence of length 1."""
-    return layer_forward(spec, weights, x[:, None], state)[1]
-
-
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
     return H @ weights["weight"].T + weights["bias"]

@@ -96,11 +96,6 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     return dtheta, (dX if need_dX else None), (dh, dc)
 
 
-def layer_step(spec: LayerSpec, weights, x, state):
-    """(h, c) after one step: the forward pass over T = 1."""
-    return layer_forward(spec, weights, x[:, None], state)[1]
-
-
 # --- head -----------------------------------------------------------------------------------------
 
 

@@ -67,10 +67,11 @@ class DiskCache(NullCache):
             path = self._path(sig, target_context)
             if not _is_private(path.parent):
                 return None
-            digest, data = path.read_bytes()[:32], path.read_bytes()[32:]
-            if hashlib.sha256(data).digest() != digest:
+            content = path.read_bytes()
+            digest, payload = content[:32], content[32:]
+            if hashlib.sha256(payload).digest() != digest:
                 return None
-            return CompileResult._rebuild(target_context, *pickle.loads(data))
+            return CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:  # whatever is wrong with a cache, compiling again cures it
             return None
 
@@ -99,14 +100,11 @@ def _folder() -> Path:
     """The cache folder for this version of the source and of the compiler."""
     stamp = hashlib.sha256(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
     package = Path(numlstm.__file__).parent
-    for path in (package / "cell.py", package / "elementary.py", *_sources()):
+    kernels = sorted(Path(__file__).parent.glob("*.py"))
+    for path in (package / "cell.py", package / "elementary.py", *kernels):
         stamp.update(path.read_bytes())
     root = os.environ.get("NUMLSTM_CACHE_DIR") or user_cache_dir("numlstm", appauthor=False)
     return Path(root) / f"{numlstm.__version__}-{stamp.hexdigest()[:16]}"
-
-
-def _sources() -> list[Path]:
-    return sorted(Path(__file__).parent.glob("*.py"))
 
 
 def _is_private(folder: Path) -> bool:

@@ -20,10 +20,9 @@ from numlstm.backends.cpu.products import (
     accumulate,
     clear,
     copy,
-    gather,
+    copy_spaced,
     pack_columns,
     product,
-    scatter,
 )
 from numlstm.backends.cpu.simd import Block, at, get, lanes_of, load, move, panel_width, put, store
 from numlstm.cell import cell_backward, cell_forward
@@ -339,9 +338,9 @@ def pack(plan, theta, weights):
         panel, column = _gate_column(plan, row, theta)
         to = at(weights, panel * k * width + column)
         put(to, 0, get(at(theta, rows * (k - 1)), row))
-        scatter(move(to, width), at(theta, row * plan.inputs), plan.inputs, width)
+        copy_spaced(move(to, width), width, at(theta, row * plan.inputs), 1, plan.inputs)
         w_hh = at(theta, rows * plan.inputs + row * plan.units)
-        scatter(move(to, (1 + plan.inputs) * width), w_hh, plan.units, width)
+        copy_spaced(move(to, (1 + plan.inputs) * width), width, w_hh, 1, plan.units)
 
 
 @kernel
@@ -352,6 +351,6 @@ def _unpack(plan, dW, dtheta):
         panel, column = _gate_column(plan, row, dtheta)
         source = at(dW, panel * k * width + column)
         put(at(dtheta, rows * (k - 1)), row, get(source, 0))
-        gather(at(dtheta, row * plan.inputs), move(source, width), plan.inputs, width)
+        copy_spaced(at(dtheta, row * plan.inputs), 1, move(source, width), width, plan.inputs)
         w_hh = at(dtheta, rows * plan.inputs + row * plan.units)
-        gather(w_hh, move(source, (1 + plan.inputs) * width), plan.units, width)
+        copy_spaced(w_hh, 1, move(source, (1 + plan.inputs) * width), width, plan.units)

@@ -105,17 +105,10 @@ def clear(target, count):
 
 
 @kernel
-def scatter(target, source, count, distance):
-    """target[::distance] = source[:count]."""
+def copy_spaced(target, target_step, source, source_step, count):
+    """target[::target_step] = source[::source_step], `count` elements."""
     for i in range(count):
-        put(target, i * distance, get(source, i))
-
-
-@kernel
-def gather(target, source, count, distance):
-    """target[:count] = source[::distance]."""
-    for i in range(count):
-        put(target, i, get(source, i * distance))
+        put(target, i * target_step, get(source, i * source_step))
 
 
 @kernel

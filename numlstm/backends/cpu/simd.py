@@ -19,7 +19,6 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import (
     intrinsic,
     lower_builtin,
-    lower_cast,
     models,
     overload,
     register_model,
@@ -78,11 +77,6 @@ def _splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, cgutils.int32_t(0))
     zeros = ir.Constant(ir.VectorType(cgutils.int32_t, lanes), [0] * lanes)
     return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
-
-
-@lower_cast(types.Float, Vector)
-def _cast_scalar(context, builder, fromty, toty, value):
-    return _splat(builder, context.cast(builder, value, fromty, toty.scalar), toty.lanes)
 
 
 def _multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
