@@ -28,36 +28,67 @@ def blocks(spec: NetworkSpec, theta: np.ndarray) -> Iterator[np.ndarray]:
         start = stop
 
 
-def initialise(spec: NetworkSpec, rng: np.random.Generator, init: str = "orthogonal") -> np.ndarray:
+def initialise(
+    spec: NetworkSpec,
+    rng: np.random.Generator,
+    init: str = "orthogonal",
+    forget_bias: float = 1.0,
+    chrono: float | None = None,
+) -> np.ndarray:
     """A fresh parameter vector, shape (n,).
 
     "orthogonal": input weights uniform as in Glorot & Bengio (2010, eq. 16), every gate's
-    recurrent matrix orthogonal as in Saxe et al. (2014). "uniform": all weights uniform in
-    +-1/sqrt(H), as PyTorch draws them. Either way the biases are 0 but for the forget gate's,
-    which is 1 (Gers et al. 2000; Jozefowicz et al. 2015).
+    recurrent matrix orthogonal as in Saxe et al. (2014), with a projection its columns
+    orthonormal. "uniform": all weights uniform in +-1/sqrt(H), as PyTorch draws them. The biases
+    are 0 but for the forget gate's, `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
+    With `chrono` the forget gate's are log(u), u uniform in [1, chrono - 1], and the input gate's
+    the negative of that (Tallec & Ollivier 2018, eq. 16). Gains are 1; peepholes and learned
+    states begin at 0, so that the network begins as one without them.
     """
     theta = np.zeros(spec.num_parameters, dtype=spec.dtype)
     parts = list(blocks(spec, theta))
     for layer, block in zip(spec.layers, parts, strict=False):
-        _initialise_layer(layer, split(layer.shapes, block), rng, init)
+        views = split(layer.shapes, block)
+        _draw_weights(layer, views, rng, init)
+        _set_biases(layer, views, rng, forget_bias, chrono)
     if spec.head is not None:
         weight = split(spec.head.shapes, parts[-1])["weight"]
         weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init)
     return theta
 
 
-def _initialise_layer(
+def _draw_weights(
     spec: LayerSpec, views: Mapping[str, np.ndarray], rng: np.random.Generator, init: str
 ) -> None:
-    size = spec.hidden_size
-    for gate in range(4):
+    size, width = spec.hidden_size, spec.output_size
+    for gate in range(len(spec.cell.gates)):
         rows = slice(gate * size, (gate + 1) * size)
         views["weight_ih"][rows] = _uniform(rng, (size, spec.input_size), size, init)
         if init == "orthogonal":
-            views["weight_hh"][rows] = _orthogonal(rng, size)
+            views["weight_hh"][rows] = _orthogonal(rng, size, width)
         else:
-            views["weight_hh"][rows] = _uniform(rng, (size, size), size, init)
-    views["bias"][size : 2 * size] = 1.0
+            views["weight_hh"][rows] = _uniform(rng, (size, width), size, init)
+    if "weight_hr" in views:
+        views["weight_hr"][...] = _uniform(rng, (width, size), size, init)
+
+
+def _set_biases(
+    spec: LayerSpec,
+    views: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+    forget_bias: float,
+    chrono: float | None,
+) -> None:
+    size = spec.hidden_size
+    biases = dict(zip(spec.cell.gates, views["bias"].reshape(-1, size), strict=True))
+    if chrono is not None:
+        biases["f"][...] = np.log(rng.uniform(1, chrono - 1, size))
+        biases["i"][...] = -biases["f"]
+    elif "f" in biases:
+        biases["f"][...] = forget_bias
+    for name in ("gain", "cell_gain"):
+        if name in views:
+            views[name][...] = 1.0
 
 
 def _uniform(
@@ -67,8 +98,9 @@ def _uniform(
     return rng.uniform(-bound, bound, shape)
 
 
-def _orthogonal(rng: np.random.Generator, size: int) -> np.ndarray:
-    q, r = np.linalg.qr(rng.standard_normal((size, size)))
+def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Orthonormal columns, of which there are no more than rows."""
+    q, r = np.linalg.qr(rng.standard_normal((rows, columns)))
     q = q * np.sign(np.diag(r))  # makes the draw uniform over the group (Mezzadri 2007)
     # LAPACK's last bits differ between machines; a grid of 2**-20 keeps them out of theta
     return np.round(q * 2.0**20) / 2.0**20

@@ -1,6 +1,7 @@
-"""The nouns of the package: what a layer and a network are, a state, a gradient."""
+"""The nouns of the package: what a layer and a network are, a state, a gradient, noise."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,14 +13,32 @@ GATES = (
     "o",
 )  # input gate, forget gate, candidate, output gate: the order everywhere
 
+# name -> default constants (alpha, beta): the activations that the ONNX LSTM operator knows
+ACTIVATIONS: dict[str, tuple[float, ...]] = {
+    "sigmoid": (),
+    "tanh": (),
+    "relu": (),
+    "affine": (1.0, 0.0),
+    "leaky_relu": (0.01,),
+    "thresholded_relu": (1.0,),
+    "scaled_tanh": (1.0, 1.0),
+    "hard_sigmoid": (0.2, 0.5),
+    "elu": (1.0,),
+    "softsign": (),
+    "softplus": (),
+}
+
 
 class State(NamedTuple):
     """Recurrent state of a network.
 
     Attributes
     ----------
-    h, c : ndarray, shape (num_layers, B, H)
-        Hidden state and cell state, one row per sequence, in the dtype of the model.
+    h : ndarray, shape (num_layers * num_directions, B, P)
+        Hidden state, one row per sequence, in the dtype of the model; P is `proj_size`, or H
+        where there is no projection. Layers from the input upwards, forward before reverse.
+    c : ndarray, shape (num_layers * num_directions, B, H)
+        Cell state.
     """
 
     h: Any
@@ -45,22 +64,119 @@ class Gradients(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Activation:
+    """An activation function and its constants; what is left out gets ONNX's default.
+
+    sigmoid, tanh, relu, softsign z / (1 + |z|), softplus log(1 + exp z), affine alpha z + beta,
+    leaky_relu (alpha z below 0), thresholded_relu (0 up to alpha), scaled_tanh
+    alpha tanh(beta z), hard_sigmoid min(1, max(0, alpha z + beta)), elu (alpha (exp z - 1) below
+    0). ONNX gives affine and scaled_tanh no defaults; here they are 1, 0 and 1, 1.
+    """
+
+    name: str
+    alpha: float | None = None
+    beta: float | None = None
+
+    def __post_init__(self):
+        """Fill in the defaults; a constant that the activation does not have is 0."""
+        defaults = (*ACTIVATIONS[self.name], 0.0, 0.0)
+        for field, default in zip(("alpha", "beta"), defaults, strict=False):
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, default)
+
+    def __str__(self) -> str:
+        """The name, with its constants where it has some."""
+        constants = (self.alpha, self.beta)[: len(ACTIVATIONS[self.name])]
+        return self.name + (f"({', '.join(f'{c:g}' for c in constants)})" if constants else "")
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """The variant of a cell; the equations are in `numlstm.backends.reference`."""
+
+    forget: str = "gate"  # "gate", "coupled" (f = 1 - i) or "none" (f = 1)
+    peephole: bool = False
+    layer_norm: bool = False
+    clip: float | None = None  # limit on what goes into every activation
+    cell_clip: float | None = None  # limit on the cell that is carried
+    activations: tuple[Activation, Activation, Activation] = (
+        Activation("sigmoid"),  # of the gates
+        Activation("tanh"),  # of the candidate
+        Activation("tanh"),  # of the cell, on its way out
+    )
+
+    @cached_property
+    def gates(self) -> tuple[str, ...]:
+        """The gates that have weights of their own, in their order."""
+        return GATES if self.forget == "gate" else tuple(gate for gate in GATES if gate != "f")
+
+    @cached_property
+    def peepholes(self) -> tuple[str, ...]:
+        """The gates that look at the cell, in their order."""
+        return tuple(gate for gate in self.gates if gate != "g") if self.peephole else ()
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Rates of the regularisations in the recurrence; 0 is off."""
+
+    layers: float = 0.0  # outputs of a layer on their way to the next one, per step
+    inputs: float = 0.0  # inputs of every layer, one mask per sequence
+    states: float = 0.0  # hidden state on its way into the gates, one mask per sequence
+    recurrent: float = 0.0  # the candidate g, per step
+    weights: float = 0.0  # entries of weight_hh, one mask per update
+    zoneout_h: float = 0.0  # units of the hidden state that keep their value, per step
+    zoneout_c: float = 0.0  # units of the cell that keep their value, per step
+
+
+class Noise(NamedTuple):
+    """Random factors on one layer; None is no noise. T may be 1: the same at every step.
+
+    Dropout masks hold 0 or 1 / (1 - rate). `keep_h` and `keep_c` are the share of the new value
+    (1: new, 0: the old one is kept); the mean 1 - rate takes their place in predictions.
+    """
+
+    x: Any = None  # (B, I)
+    h: Any = None  # (B, P)
+    g: Any = None  # (B, T, H)
+    keep_h: Any = None  # (B, T, P)
+    keep_c: Any = None  # (B, T, H)
+
+
+@dataclass(frozen=True)
 class LayerSpec:
-    """Sizes of one LSTM layer; enough to lay out its parameters and choose its kernels."""
+    """Sizes and variant of one LSTM layer; lays out its parameters and chooses its kernels."""
 
     input_size: int
     hidden_size: int
     dtype: str
+    proj_size: int | None = None
+    cell: CellSpec = CellSpec()
+    learned_state: bool = False
+
+    @property
+    def output_size(self) -> int:
+        """Number of features of the hidden state."""
+        return self.proj_size or self.hidden_size
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter, in the order in which they lie in the flat vector."""
-        gates = 4 * self.hidden_size
-        return {
+        units, gates = self.hidden_size, len(self.cell.gates) * self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (gates, self.input_size),
-            "weight_hh": (gates, self.hidden_size),
+            "weight_hh": (gates, self.output_size),
             "bias": (gates,),
         }
+        if self.cell.peephole:
+            shapes["peephole"] = (len(self.cell.peepholes) * units,)
+        if self.cell.layer_norm:
+            shapes |= {"gain": (gates,), "cell_gain": (units,), "cell_bias": (units,)}
+        if self.proj_size:
+            shapes["weight_hr"] = (self.proj_size, units)
+        if self.learned_state:
+            shapes |= {"initial_h": (self.output_size,), "initial_c": (units,)}
+        return shapes
 
 
 @dataclass(frozen=True)
@@ -79,37 +195,70 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Stacked LSTM layers and an optional linear head."""
+    """Stacked LSTM layers, in one direction or both, and an optional linear head."""
 
     input_size: int
     hidden_size: int
     output_size: int | None = None
     num_layers: int = 1
     dtype: str = "float32"
+    bidirectional: bool = False
+    residual: bool = False  # the second and every further layer adds its output to its input
+    proj_size: int | None = None
+    cell: CellSpec = CellSpec()
+    learned_state: bool = False
+    dropout: Dropout = Dropout()
+
+    @classmethod
+    def restored(cls, fields: Mapping[str, Any]) -> "NetworkSpec":
+        """From `dataclasses.asdict`, after a way through JSON; what is missing is the default."""
+        fields = dict(fields)
+        if "cell" in fields:
+            activations = tuple(Activation(**a) for a in fields["cell"]["activations"])
+            fields["cell"] = CellSpec(**{**fields["cell"], "activations": activations})
+        if "dropout" in fields:
+            fields["dropout"] = Dropout(**fields["dropout"])
+        return cls(**fields)
+
+    @property
+    def num_directions(self) -> int:
+        """2 where every layer also reads the sequence from its end, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @cached_property
+    def hidden_width(self) -> int:
+        """Number of features that a layer gives per step, both directions together."""
+        return self.num_directions * (self.proj_size or self.hidden_size)
 
     @cached_property
     def layers(self) -> tuple[LayerSpec, ...]:
-        """The layers from the input upwards."""
-        widths = (self.input_size,) + (self.hidden_size,) * (self.num_layers - 1)
-        return tuple(LayerSpec(width, self.hidden_size, self.dtype) for width in widths)
+        """The layers from the input upwards, forward before reverse."""
+        widths = (self.input_size,) + (self.hidden_width,) * (self.num_layers - 1)
+        variant = (self.dtype, self.proj_size, self.cell, self.learned_state)
+        return tuple(
+            LayerSpec(width, self.hidden_size, *variant)
+            for width in widths
+            for _ in range(self.num_directions)
+        )
 
     @cached_property
     def head(self) -> HeadSpec | None:
         """The linear head, or None where the network returns its hidden sequence."""
         if self.output_size is None:
             return None
-        return HeadSpec(self.hidden_size, self.output_size, self.dtype)
+        return HeadSpec(self.hidden_width, self.output_size, self.dtype)
 
     @cached_property
     def width(self) -> int:
         """Number of features that the network returns per step."""
-        return self.hidden_size if self.output_size is None else self.output_size
+        return self.hidden_width if self.output_size is None else self.output_size
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Public name and shape of every parameter, in the order of the flat vector."""
+        suffixes = ("", "_reverse")
         named = {
-            f"{name}_l{index}": shape
+            f"{name}_l{index // self.num_directions}{suffixes[index % self.num_directions]}": shape
             for index, layer in enumerate(self.layers)
             for name, shape in layer.shapes.items()
         }
