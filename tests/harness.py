@@ -1,18 +1,18 @@
 """Run a case on a backend, and compare the results with the reference's."""
 
 import numpy as np
-from strategies import Case, Numbers, promote
+from strategies import Case, Numbers, mapped, promote
 
 from numlstm.backends import reference
 from numlstm.network import Network
-from numlstm.spec import NetworkSpec, State
+from numlstm.spec import NetworkSpec
 
 BARS = {"float64": 1e-12, "float32": 2e-6}  # relative in L2, per array
 
 
 def run(backend, spec, numbers: Numbers, *, last=False, need_dX=True, masks=None):
     """Forward and backward of a layer or a network: every result by name, as NumPy arrays."""
-    numbers = Numbers(*(_brought(backend, value) for value in numbers))
+    numbers = mapped(backend.asarray, numbers)
     if isinstance(spec, NetworkSpec):
         results = _run_network(Network(spec, backend), numbers, last, need_dX, masks)
     else:
@@ -25,25 +25,24 @@ def run_case(backend, case: Case, numbers: Numbers | None = None, **options):
     return run(backend, case.spec, numbers or case.numbers, last=case.last, **options)
 
 
-def _brought(backend, value):
-    if isinstance(value, State):
-        return State(*(backend.asarray(part) for part in value))
-    if value is None or value.dtype.kind == "i":
-        return value
-    return backend.asarray(value)
-
-
 def _run_layer(backend, spec, numbers, need_dX):
-    theta, X, state, lengths, dY, dstate = numbers
+    theta, X, state, lengths, dY, dstate, reset, noise = numbers
     weights = backend.pack_layer(spec, theta)
-    Y, (h, c), tape = backend.layer_forward(spec, weights, X, tuple(state), lengths, tape=True)
+    Y, (h, c), tape = backend.layer_forward(
+        spec, weights, X, tuple(state), lengths, tape=True, **_set(reset=reset, noise=noise)
+    )
     dstate = None if dstate is None else tuple(dstate)
     dtheta, dX, (dh, dc) = backend.layer_backward(spec, weights, tape, dY, dstate, need_dX=need_dX)
     return {"Y": Y, "h": h, "c": c, "dtheta": dtheta, "dX": dX, "dh": dh, "dc": dc}
 
 
+def _set(**options):
+    """The options that are set."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _run_network(network, numbers, last, need_dX, masks):
-    theta, X, state, lengths, dY, dstate = numbers
+    theta, X, state, lengths, dY, dstate, _, _ = numbers
     weights = network.pack(theta)
     Y, final, tape = network.forward(weights, X, state, lengths, tape=True, last=last, masks=masks)
     dtheta, dX, (dh, dc) = network.backward(weights, tape, dY, dstate, need_dX=need_dX)
@@ -110,15 +109,9 @@ def shake(case: Case, seed: int) -> Numbers:
     eps = np.finfo(case.spec.dtype).eps
 
     def moved(value):
-        if value is None:
-            return None
-        if isinstance(value, State):
-            return State(*map(moved, value))
         return value * (1 + eps * rng.uniform(-1, 1, value.shape))
 
-    wide = promote(case.numbers)
-    wide = wide._replace(**{k: moved(v) for k, v in wide._asdict().items() if k != "lengths"})
-    return promote(wide, case.spec.dtype)
+    return promote(mapped(moved, promote(case.numbers)), case.spec.dtype)
 
 
 def require_same(backend, one, other):
@@ -155,8 +148,8 @@ def rows(numbers: Numbers, index) -> Numbers:
     def take(value):
         if value is None:
             return None
-        if isinstance(value, State):
-            return State(*map(take, value))
+        if isinstance(value, tuple):
+            return type(value)(*map(take, value))
         return value[index]
 
     taken = {k: take(v) for k, v in numbers._asdict().items() if k != "theta"}

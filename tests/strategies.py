@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from numlstm.spec import HeadSpec, LayerSpec, NetworkSpec, State
+from numlstm.spec import (
+    ACTIVATIONS,
+    Activation,
+    CellSpec,
+    HeadSpec,
+    LayerSpec,
+    NetworkSpec,
+    Noise,
+    State,
+)
 
 
 class Numbers(NamedTuple):
@@ -18,10 +27,12 @@ class Numbers(NamedTuple):
 
     theta: np.ndarray  # (n,)
     X: np.ndarray  # (B, T, I)
-    state: State  # each (B, H), or (num_layers, B, H) for a network
+    state: State  # (B, P) and (B, H), for a network (layers, B, P) and (layers, B, H)
     lengths: np.ndarray | None  # (B,)
     dY: np.ndarray | None  # (B, T, O), or (B, O) for the last step only
     dstate: State | None
+    reset: np.ndarray | None = None  # (B, T), bool
+    noise: Noise | None = None  # of a layer
 
 
 @dataclass(frozen=True)
@@ -38,16 +49,19 @@ class Case:
     with_dstate: bool = True
     gain: float = 1.0  # size of the weights; 1 keeps the gates in their curved range
     loud: float = 1.0  # size of the inputs and states
+    resets: bool = False
+    noisy: tuple[str, ...] = ()  # the fields of `Noise` that are set; of a layer only
+    frozen: bool = False  # noise that is the same at every step
 
     @property
     def numbers(self) -> Numbers:
         """The arrays, equal at every call."""
         rng = np.random.default_rng(self.seed)
         network = isinstance(self.spec, NetworkSpec)
-        rows = (self.B, self.spec.hidden_size)
-        if network:
-            rows = (self.spec.num_layers, *rows)
-        width = self.spec.width if network else self.spec.hidden_size
+        layer = self.spec.layers[0] if network else self.spec
+        stacked = (len(self.spec.layers), self.B) if network else (self.B,)
+        h_shape, c_shape = (*stacked, layer.output_size), (*stacked, layer.hidden_size)
+        width = self.spec.width if network else layer.output_size
         # float32 numbers are drawn in float64 first: an example has the same numbers in both
 
         def normal(*shape, scale=1.0):
@@ -59,13 +73,29 @@ class Case:
         return Numbers(
             (self.gain * theta).astype(self.spec.dtype),
             normal(self.B, self.T, self.spec.input_size, scale=self.loud),
-            State(np.tanh(normal(*rows)), normal(*rows, scale=self.loud)),
+            State(np.tanh(normal(*h_shape)), normal(*c_shape, scale=self.loud)),
             rng.integers(0, self.T + 1, self.B) if self.ragged else None,
             normal(*((self.B, width) if self.last else (self.B, self.T, width)))
             if self.with_dY
             else None,
-            State(normal(*rows), normal(*rows)) if self.with_dstate else None,
+            State(normal(*h_shape), normal(*c_shape)) if self.with_dstate else None,
+            rng.random((self.B, self.T)) < 0.3 if self.resets else None,
+            self._noise(rng) if self.noisy else None,
         )
+
+    def _noise(self, rng) -> Noise:
+        """Masks of 0 and 2; shares of the new value anywhere between 0 and 1."""
+        spec, steps = self.spec, 1 if self.frozen else self.T
+        shapes = {
+            "x": (self.B, spec.input_size),
+            "h": (self.B, spec.output_size),
+            "g": (self.B, steps, spec.hidden_size),
+            "keep_h": (self.B, steps, spec.output_size),
+            "keep_c": (self.B, steps, spec.hidden_size),
+        }
+        drawn = {name: rng.random(shapes[name]) for name in self.noisy}
+        drawn |= {name: 2 * np.round(drawn[name]) for name in {"x", "h", "g"} & set(drawn)}
+        return Noise(**{name: value.astype(spec.dtype) for name, value in drawn.items()})
 
     @property
     def promoted(self) -> "Case":
@@ -74,16 +104,19 @@ class Case:
 
 
 def promote(numbers: Numbers, dtype: Any = np.float64) -> Numbers:
-    """The same numbers in another dtype; lengths stay integers."""
+    """The same numbers in another dtype; lengths stay integers, resets stay bool."""
+    return mapped(lambda value: value.astype(dtype), numbers)
 
-    def cast(value):
-        if value is None:
-            return None
-        if isinstance(value, State):
-            return State(*map(cast, value))
-        return value.astype(dtype)
 
-    return numbers._replace(**{k: cast(v) for k, v in numbers._asdict().items() if k != "lengths"})
+def mapped(function, value):
+    """The function of every array of floats, whatever tuple it is in; None stays None."""
+    if isinstance(value, tuple):
+        parts = (mapped(function, part) for part in value)
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return value if value is None or value.dtype.kind in "ib" else function(value)
+
+
+FAMILIAR = CellSpec().activations
 
 
 def _weights(rng, shape):
@@ -104,6 +137,61 @@ hidden_sizes = _mostly([1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65], 70)
 output_sizes = st.sampled_from([None, 1, 2, 5, 17])
 batches = _mostly([1, 2, 3, 0, 5, 6, 7, 13], 40, 0)
 steps = _mostly([1, 2, 3, 5, 0], 12, 0)
+
+
+def alone(dtype: str = "float64", B: int = 3, T: int = 4, seed: int = 0) -> dict[str, Case]:
+    """Every variant of a layer by itself, by name."""
+    cells = {
+        "plain": CellSpec(),
+        "coupled": CellSpec("coupled"),
+        "no forget gate": CellSpec("none"),
+        "peephole": CellSpec(peephole=True),
+        "layer_norm": CellSpec(layer_norm=True),
+        "clip": CellSpec(clip=0.3),
+        "cell_clip": CellSpec(cell_clip=0.4),
+    }
+    for name in ACTIVATIONS:
+        cells[name] = CellSpec(activations=(Activation(name, 0.4, 0.6),) * 3)
+    specs = {name: LayerSpec(3, 5, dtype, cell=cell) for name, cell in cells.items()}
+    specs["projection"] = LayerSpec(3, 5, dtype, proj_size=2)
+    cases = {name: Case(spec, B, T, seed, ragged=True) for name, spec in specs.items()}
+    plain = cases["plain"]
+    cases["resets"] = replace(plain, resets=True)
+    learned = LayerSpec(3, 5, dtype, learned_state=True)
+    cases["learned state"] = replace(plain, spec=learned, resets=True)
+    for field in Noise._fields:
+        cases[f"noise {field}"] = replace(plain, noisy=(field,))
+        cases[f"noise {field}, frozen"] = replace(plain, noisy=(field,), frozen=True)
+    return cases
+
+
+def random_family_case(seed: int, dtype: str = "float64") -> Case:
+    """A small layer with any combination of variants, resets and noise."""
+    rng = np.random.default_rng(seed)
+    sometimes = lambda value: value if rng.random() < 0.3 else None  # noqa: E731
+    cell = CellSpec(
+        str(rng.choice(["gate", "coupled", "none"])),
+        *(bool(flag) for flag in rng.integers(0, 2, 2)),
+        sometimes(float(rng.uniform(0.3, 3))),
+        sometimes(float(rng.uniform(0.3, 3))),
+        tuple(_random_activation(rng) for _ in range(3)) if rng.random() < 0.5 else FAMILIAR,
+    )
+    H = int(rng.integers(1, 7))
+    if cell.layer_norm and H == 2:
+        H = 3  # two numbers normalise to -1 and 1: their gradient is nothing but cancellation
+    proj_size = sometimes(int(rng.integers(1, H))) if H > 1 else None
+    learned = bool(rng.random() < 0.3)
+    spec = LayerSpec(int(rng.integers(1, 5)), H, dtype, proj_size, cell, learned)
+    B, T = int(rng.integers(1, 4)), int(rng.integers(1, 6))
+    flags = [bool(flag) for flag in rng.integers(0, 2, 3)]
+    noisy = tuple(field for field in Noise._fields if rng.random() < 0.3)
+    return Case(spec, B, T, seed, ragged=flags[0], resets=flags[1], noisy=noisy, frozen=flags[2])
+
+
+def _random_activation(rng) -> Activation:
+    alpha, beta = rng.uniform(0.1, 1.2, 2)
+    return Activation(str(rng.choice(list(ACTIVATIONS))), float(alpha), float(beta))
+
 
 layers = st.builds(LayerSpec, input_sizes, hidden_sizes, dtypes)
 networks = st.builds(

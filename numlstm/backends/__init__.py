@@ -9,7 +9,7 @@ there, `to_numpy` brings them back), and never changes its arguments.
 ``asarray(array)``, ``to_numpy(array)``                host to backend memory, and back
 ``pack_layer(spec, theta)``                            weights in the layout that the kernels read
 ``layer_forward(spec, weights, X, state, lengths=None, (Y, (h, c), tape or None)
-*, tape=False)``
+*, tape=False, reset=None, noise=None)``
 ``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta, dX or None, (dh, dc)); dY and
 need_dX=True)``                                        dstate may be None, which means zero
 ``pack_head(spec, theta)``                             as pack_layer, for the linear head
@@ -17,8 +17,14 @@ need_dX=True)``                                        dstate may be None, which
 ``head_backward(spec, weights, H, dY)``                (dtheta, dH)
 =====================================================  ==========================================
 
-X (B, T, I), Y (B, T, H), h and c (B, H), theta flat, lengths (B,) integers or None. Rows are
+X (B, T, I), Y (B, T, P), h (B, P), c (B, H), theta flat, lengths (B,) integers or None. Rows are
 independent: a row's result does not depend on the batch that it came in. Y is zero in the padding.
+
+``reset`` (B, T) is bool or None: where it is True, the row's state is replaced before the step by
+the layer's initial state, the learned one or zeros; the gradient of a learned one is in dtheta.
+``noise`` is a `numlstm.spec.Noise` or None, in the dtype of the layer. A state that is passed in is
+taken as it is: whether it is the learned one is the network's business, as are directions,
+residual connections, and dropout between layers and on weights.
 """
 
 import importlib

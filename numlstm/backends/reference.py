@@ -11,32 +11,81 @@ Hochreiter & Schmidhuber (1997), "Long short-term memory", Neural Computation 9(
 cell c (eq. 9) and its input and output gates (eqs. 3-8); Gers, Schmidhuber & Cummins (2000),
 "Learning to forget", Neural Computation 12(10), eqs. 3.1-3.6, added the forget gate f; the
 notation and the full gradient through time follow Graves (2013), "Generating sequences with
-recurrent neural networks", eqs. 7-11 (without peepholes).
+recurrent neural networks", eqs. 7-11.
+
+The variants, each a change of one line and all free to be combined (`spec.cell`, `Noise`):
+
+    peephole      z_i += p_i * c_{t-1}   z_f += p_f * c_{t-1}   z_o += p_o * c_t
+                  Gers & Schmidhuber (2000), "Recurrent nets that time and count", IJCNN
+    forget        "coupled": f_t = 1 - i_t, Greff et al. (2017), "LSTM: a search space odyssey",
+                  IEEE TNNLS 28(10), CIFG; "none": f_t = 1, the cell of 1997
+    layer_norm    per gate, over its units: z = gain * (a - mean a) / sqrt(var a + 1e-5) + b with
+                  a = W_ih x_t + W_hh h_{t-1}; and the cell alike, on its way out:
+                  h_t = o_t * tanh(cell_gain * (c_t - mean c_t) / sqrt(...) + cell_bias)
+                  Ba, Kiros & Hinton (2016), "Layer normalization", arXiv:1607.06450, eqs. 20-22,
+                  with the sum of both products normalised once
+    activations   other functions in the place of s, tanh (of z_g) and tanh (of the cell)
+    clip          limits what goes into every activation: the ONNX LSTM operator's `clip`
+    cell_clip     limits c_t; proj_size: h_t = W_hr (o_t * tanh(c_t)), the weight_hr of PyTorch
+                  Sak, Senior & Beaufays (2014), arXiv:1402.1128
+    x, h          W_ih (m_x * x_t), W_hh (m_h * h_{t-1}): Gal & Ghahramani (2016), "A theoretically
+                  grounded application of dropout in recurrent neural networks", eqs. 6-7
+    g             c_t = f_t * c_{t-1} + i_t * (m_g * g_t): Semeniuta, Severyn & Barth (2016),
+                  "Recurrent dropout without memory loss", eq. 12
+    keep_h/c      h_t = k_h * h_t + (1 - k_h) * h_{t-1}, and c alike, after all other lines:
+                  Krueger et al. (2017), "Zoneout", eqs. 3-4
+    reset         h_{t-1} and c_{t-1} are first replaced by the initial state: the learned one, or 0
 
 Backward is the chain rule through these lines, read from the last to the first; `d` before a
-name means the derivative of the loss with respect to it. Every line is analytic, so the same
-code runs on complex arrays and complex-step differentiation checks it to the last digits.
+name means the derivative of the loss with respect to it. The derivative of an activation is
+written with its value, that of a clip is 0 from the limit on. Every line is analytic but for
+kinks, where the real part decides, so the same code runs on complex arrays and complex-step
+differentiation checks it to the last digits.
 
-Arrays: X (B, T, I), Y (B, T, H), h and c (B, H). Sequences shorter than T are padded; a row is
-frozen from its own length on, and its padding is never read into a result.
+Arrays: X (B, T, I), Y (B, T, P), h (B, P) and c (B, H), with P = H unless there is a projection.
+Sequences shorter than T are padded; a row is frozen from its own length on, and its padding is
+never read into a result.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.params import split
-from numlstm.spec import HeadSpec, LayerSpec
+from numlstm.spec import Activation, HeadSpec, LayerSpec, Noise
 
 name = "reference"
+
+EPSILON = 1e-5  # under the root of layer normalisation, as in PyTorch
 
 
 class Tape(NamedTuple):
     """What the backward pass needs to know of the forward pass."""
 
-    X: np.ndarray  # (B, T, I)
     lengths: np.ndarray  # (B,)
-    steps: list  # per t: (h_prev, c_prev, i, f, g, o, c)
+    reset: np.ndarray  # (B, T)
+    noise: Noise
+    steps: list  # a Step per t
+
+
+class Step(NamedTuple):
+    """The values of one step, (B, H) unless it says otherwise; None where a variant is off."""
+
+    x: np.ndarray  # (B, I), with its mask
+    h_prev: np.ndarray  # (B, P), with its mask
+    c_prev: np.ndarray
+    normalised_z: Any  # Normalised, (B, G, H)
+    z: dict  # gate -> pre-activation, before it is clipped
+    i: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
+    o: np.ndarray
+    c_free: np.ndarray  # before it is clipped
+    c: np.ndarray
+    normalised_c: Any  # Normalised
+    n: np.ndarray  # what goes into the output activation, before it is clipped
+    a: np.ndarray  # what comes out of it
 
 
 def require() -> None:
@@ -63,6 +112,9 @@ def pack_head(spec: HeadSpec, theta):
     return split(spec.shapes, theta.copy())
 
 
+# --- activations, clipping, normalisation ---------------------------------------------------------
+
+
 def sigmoid(z):
     """s(z) = 1 / (1 + exp(-z)) = exp(z) / (1 + exp(z)): the form whose exponential is small."""
     negative = z.real < 0
@@ -70,59 +122,294 @@ def sigmoid(z):
     return np.where(negative, e, 1) / (1 + e)
 
 
-def layer_forward(spec: LayerSpec, weights, X, state, lengths=None, *, tape=False):
+def positive(z):
+    """The larger of z and 0."""
+    return np.where(z.real > 0, z, 0)
+
+
+def magnitude(z):
+    """z or -z, whichever is not negative: analytic on either side of 0."""
+    return np.where(z.real > 0, z, -z)
+
+
+class Function(NamedTuple):
+    """An activation with constants a and b, and its derivative, a function of its value y."""
+
+    value: Callable[..., Any]  # (z, a, b) -> y
+    slope: Callable[..., Any]  # (y, a, b) -> dy/dz
+
+
+FUNCTIONS = {
+    "sigmoid": Function(lambda z, a, b: sigmoid(z), lambda y, a, b: y * (1 - y)),
+    "tanh": Function(lambda z, a, b: np.tanh(z), lambda y, a, b: 1 - y**2),
+    "relu": Function(lambda z, a, b: positive(z), lambda y, a, b: np.where(y.real > 0, 1, 0)),
+    "affine": Function(lambda z, a, b: a * z + b, lambda y, a, b: np.full_like(y, a)),
+    "leaky_relu": Function(
+        lambda z, a, b: np.where(z.real > 0, z, a * z), lambda y, a, b: np.where(y.real > 0, 1, a)
+    ),
+    "thresholded_relu": Function(
+        lambda z, a, b: np.where(z.real > a, z, 0), lambda y, a, b: np.where(y.real > a, 1, 0)
+    ),
+    "scaled_tanh": Function(
+        lambda z, a, b: a * np.tanh(b * z), lambda y, a, b: b * (a - y * y / a)
+    ),
+    "hard_sigmoid": Function(
+        lambda z, a, b: 1 - positive(1 - positive(a * z + b)),
+        lambda y, a, b: np.where((y.real > 0) & (y.real < 1), a, 0),
+    ),
+    "elu": Function(
+        lambda z, a, b: np.where(z.real > 0, z, a * np.expm1(np.where(z.real > 0, 0, z))),
+        lambda y, a, b: np.where(y.real > 0, 1, y + a),
+    ),
+    "softsign": Function(
+        lambda z, a, b: z / (1 + magnitude(z)), lambda y, a, b: (1 - magnitude(y)) ** 2
+    ),
+    "softplus": Function(
+        lambda z, a, b: positive(z) + np.log1p(np.exp(-magnitude(z))),
+        lambda y, a, b: -np.expm1(-y),
+    ),
+}
+
+
+def activate(activation: Activation, z, limit):
+    """The activation of z, clipped before."""
+    value = FUNCTIONS[activation.name].value
+    return value(clipped(z, limit), activation.alpha, activation.beta)
+
+
+def activate_backward(activation: Activation, y, dy, z, limit):
+    """The gradient of z, which became y: 0 where it was clipped."""
+    slope = FUNCTIONS[activation.name].slope(y, activation.alpha, activation.beta)
+    return clipped_backward(dy * slope.astype(y.dtype), z, limit)
+
+
+def clipped(z, limit):
+    """z between -limit and limit; all of it where there is none."""
+    if limit is None:
+        return z
+    return np.where(z.real > limit, limit, np.where(z.real < -limit, -limit, z))
+
+
+def clipped_backward(dz, z, limit):
+    """The gradient before the limit of z: 0 from there on."""
+    return dz if limit is None else np.where(np.abs(z.real) < limit, dz, 0)
+
+
+class Normalised(NamedTuple):
+    """Numbers of mean 0 and variance 1 over the last axis."""
+
+    value: np.ndarray
+    scale: np.ndarray  # what they were multiplied by
+
+    def backward(self, dvalue):
+        """The gradient of what was normalised: without its parts along 1 and along the value."""
+        along = (dvalue * self.value).mean(axis=-1, keepdims=True)
+        return self.scale * (dvalue - dvalue.mean(axis=-1, keepdims=True) - self.value * along)
+
+
+def normalise(a) -> Normalised:
+    """(a - mean a) / sqrt(var a + epsilon) over the last axis."""
+    centred = a - a.mean(axis=-1, keepdims=True)
+    scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + EPSILON)
+    return Normalised(centred * scale, scale)
+
+
+# --- one step -------------------------------------------------------------------------------------
+
+
+def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise):
+    """The state (h, c) after one step, and the values that it is made of."""
+    cell = spec.cell
+    of_gates, of_candidate, of_output = cell.activations
+    x, h_masked = times(x, noise.x), times(h_prev, noise.h)
+    z, normalised_z = gate_inputs(spec, weights, x, h_masked)
+    look = peepholes(spec, weights)
+    for gate in early(look):
+        z[gate] = z[gate] + look[gate] * c_prev
+    i = activate(of_gates, z["i"], cell.clip)
+    f = forget(spec, z, i)
+    g = activate(of_candidate, z["g"], cell.clip)
+    c_free = f * c_prev + i * times(g, noise.g)
+    c_new = clipped(c_free, cell.cell_clip)
+    if look:
+        z["o"] = z["o"] + look["o"] * c_new
+    o = activate(of_gates, z["o"], cell.clip)
+    n, normalised_c = c_new, None
+    if cell.layer_norm:
+        normalised_c = normalise(c_new)
+        n = weights["cell_gain"] * normalised_c.value + weights["cell_bias"]
+    a = activate(of_output, n, cell.clip)
+    h_new = o * a
+    if spec.proj_size:
+        h_new = h_new @ weights["weight_hr"].T
+    step = Step(
+        *(x, h_masked, c_prev, normalised_z, z, i, f, g, o),
+        *(c_free, c_new, normalised_c, n, a),
+    )
+    return mixed(noise.keep_h, h_new, h_prev), mixed(noise.keep_c, c_new, c_prev), step
+
+
+def step_backward(spec: LayerSpec, weights, step: Step, dh, dc, noise: Noise, d):
+    """Gradients (dx, dh_prev, dc_prev) of one step; those of the parameters are added to `d`."""
+    cell = spec.cell
+    of_gates, of_candidate, of_output = cell.activations
+    i, f, g, o, c_prev = step.i, step.f, step.g, step.o, step.c_prev
+    dh_new, dh_kept = mixed_backward(noise.keep_h, dh)
+    dc_new, dc_kept = mixed_backward(noise.keep_c, dc)
+    if spec.proj_size:
+        d["weight_hr"] += dh_new.T @ (o * step.a)
+        dh_new = dh_new @ weights["weight_hr"]
+    dn = activate_backward(of_output, step.a, dh_new * o, step.n, cell.clip)
+    if cell.layer_norm:
+        d["cell_gain"] += (dn * step.normalised_c.value).sum(axis=0)
+        d["cell_bias"] += dn.sum(axis=0)
+        dn = step.normalised_c.backward(dn * weights["cell_gain"])
+    dc_new = dc_new + dn
+    dz = {"o": activate_backward(of_gates, o, dh_new * step.a, step.z["o"], cell.clip)}
+    look = peepholes(spec, weights)
+    if look:
+        dc_new = dc_new + dz["o"] * look["o"]
+    dc_new = clipped_backward(dc_new, step.c_free, cell.cell_clip)
+    dg, df = times(dc_new * i, noise.g), dc_new * c_prev
+    di = dc_new * times(g, noise.g)
+    dc_prev = dc_kept + dc_new * f
+    if cell.forget == "gate":
+        dz["f"] = activate_backward(of_gates, f, df, step.z["f"], cell.clip)
+    elif cell.forget == "coupled":
+        di = di - df
+    dz["i"] = activate_backward(of_gates, i, di, step.z["i"], cell.clip)
+    dz["g"] = activate_backward(of_candidate, g, dg, step.z["g"], cell.clip)
+    for gate in early(look):
+        dc_prev = dc_prev + dz[gate] * look[gate]
+    if look:
+        seen = {"i": c_prev, "f": c_prev, "o": step.c}
+        d["peephole"] += np.concatenate([(dz[k] * seen[k]).sum(axis=0) for k in look])
+    dx, dh_prev = gate_inputs_backward(spec, weights, step, dz, d)
+    return times(dx, noise.x), dh_kept + times(dh_prev, noise.h), dc_prev
+
+
+def gate_inputs(spec: LayerSpec, weights, x, h):
+    """The pre-activation of every gate by name, without peepholes; and what was normalised."""
+    a, normalised = x @ weights["weight_ih"].T + h @ weights["weight_hh"].T, None
+    if spec.cell.layer_norm:
+        normalised = normalise(a.reshape(len(a), len(spec.cell.gates), spec.hidden_size))
+        a = weights["gain"] * normalised.value.reshape(a.shape)
+    gates = np.split(a + weights["bias"], len(spec.cell.gates), axis=1)
+    return dict(zip(spec.cell.gates, gates, strict=True)), normalised
+
+
+def gate_inputs_backward(spec: LayerSpec, weights, step: Step, dz, d):
+    """Gradients of x and h; those of the parameters are added to `d`."""
+    da = np.concatenate([dz[gate] for gate in spec.cell.gates], axis=1)
+    d["bias"] += da.sum(axis=0)
+    if step.normalised_z is not None:
+        value = step.normalised_z.value
+        d["gain"] += (da * value.reshape(da.shape)).sum(axis=0)
+        dvalue = (da * weights["gain"]).reshape(value.shape)
+        da = step.normalised_z.backward(dvalue).reshape(da.shape)
+    d["weight_ih"] += da.T @ step.x
+    d["weight_hh"] += da.T @ step.h_prev
+    return da @ weights["weight_ih"], da @ weights["weight_hh"]
+
+
+def forget(spec: LayerSpec, z, i):
+    """How much of the cell is kept."""
+    if spec.cell.forget == "gate":
+        return activate(spec.cell.activations[0], z["f"], spec.cell.clip)
+    return 1 - i if spec.cell.forget == "coupled" else np.ones_like(i)
+
+
+def peepholes(spec: LayerSpec, weights):
+    """The weights from its unit's cell to every gate that looks at it, by name."""
+    gates = spec.cell.peepholes
+    return dict(zip(gates, np.split(weights["peephole"], len(gates)), strict=True)) if gates else {}
+
+
+def early(look):
+    """The gates that look at the cell before it changes."""
+    return [gate for gate in look if gate != "o"]
+
+
+def times(value, mask):
+    """The value under a mask, if there is one."""
+    return value if mask is None else value * mask
+
+
+def mixed(keep, new, old):
+    """Zoneout: the share `keep` of the new value, the rest of the old one."""
+    return new if keep is None else keep * new + (1 - keep) * old
+
+
+def mixed_backward(keep, d):
+    """Gradients of the new and of the old value."""
+    return (d, 0) if keep is None else (keep * d, (1 - keep) * d)
+
+
+# --- whole sequences ------------------------------------------------------------------------------
+
+
+def layer_forward(
+    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
+):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
-    W_ih, W_hh, b = weights["weight_ih"], weights["weight_hh"], weights["bias"]
     B, T, _ = X.shape
     lengths = np.full(B, T) if lengths is None else lengths
-    h, c = state
-    dtype = np.result_type(X, W_ih, h, c)
-    Y = np.zeros((B, T, spec.hidden_size), dtype)
-    steps = []
+    reset = np.zeros((B, T), bool) if reset is None else reset
+    noise = Noise() if noise is None else noise
+    h_0, c_0 = weights.get("initial_h", 0), weights.get("initial_c", 0)  # after a reset
+    (h, c), steps = state, []
+    dtype = np.result_type(X, *weights.values(), h, c)
+    Y = np.zeros((B, T, spec.output_size), dtype)
     for t in range(T):
-        active = (t < lengths)[:, None]
+        active, again = (t < lengths)[:, None], reset[:, t, None]
+        # a row that has ended computes on zeros: its numbers stay finite and add nothing
         x = np.where(active, X[:, t], 0)
-        z = x @ W_ih.T + h @ W_hh.T + b
-        z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)
-        i, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)
-        c_new = f * c + i * g
-        h_new = o * np.tanh(c_new)
+        h_prev = np.where(active, np.where(again, h_0, h), 0)
+        c_prev = np.where(active, np.where(again, c_0, c), 0)
+        h_new, c_new, step = step_forward(spec, weights, x, h_prev, c_prev, noise_at(noise, t))
         if tape:
-            steps.append((h, c, i, f, g, o, c_new))
+            steps.append(step)
         Y[:, t] = np.where(active, h_new, 0)
         h, c = np.where(active, h_new, h), np.where(active, c_new, c)
-    return Y, (h.astype(dtype), c.astype(dtype)), Tape(X, lengths, steps) if tape else None
+    kept = Tape(lengths, reset, noise, steps) if tape else None
+    return Y, (h.astype(dtype), c.astype(dtype)), kept
 
 
 def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    W_ih, W_hh, b = weights["weight_ih"], weights["weight_hh"], weights["bias"]
-    dtype = np.result_type(tape.X, W_ih, *(a for a in (dY, *(dstate or ())) if a is not None))
-    dW_ih, dW_hh = np.zeros(W_ih.shape, dtype), np.zeros(W_hh.shape, dtype)
-    db, dX = np.zeros(b.shape, dtype), np.zeros(tape.X.shape, dtype)
-    zero = np.zeros((len(tape.X), spec.hidden_size), dtype)
-    dh, dc = (zero, zero) if dstate is None else dstate
-    for t in reversed(range(len(tape.steps))):
-        h_prev, c_prev, i, f, g, o, c = tape.steps[t]
-        active = (t < tape.lengths)[:, None]
-        x = np.where(active, tape.X[:, t], 0)
-        dh_t = dh if dY is None else dh + np.where(active, dY[:, t], 0)
-        tanh_c = np.tanh(c)
-        do = dh_t * tanh_c
-        dc_t = dc + dh_t * o * (1 - tanh_c**2)
-        di, df, dg = dc_t * g, dc_t * c_prev, dc_t * i
-        dz = np.concatenate(
-            [di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1
+    given = [array for array in (dY, *(dstate or ())) if array is not None]
+    dtype = np.result_type(*weights.values(), *given)
+    d = {name: np.zeros(shape, dtype) for name, shape in spec.shapes.items()}
+    B, T = tape.reset.shape
+    dX = np.zeros((B, T, spec.input_size), dtype)
+    dh, dc = (np.zeros((B, size), dtype) for size in (spec.output_size, spec.hidden_size))
+    dh, dc = (dh, dc) if dstate is None else dstate
+    for t in reversed(range(T)):
+        active, again = (t < tape.lengths)[:, None], tape.reset[:, t, None]
+        dh_t, dc_t = np.where(active, dh, 0), np.where(active, dc, 0)
+        dh_t = dh_t if dY is None else dh_t + np.where(active, dY[:, t], 0)
+        dX[:, t], dh_prev, dc_prev = step_backward(
+            spec, weights, tape.steps[t], dh_t, dc_t, noise_at(tape.noise, t), d
         )
-        dz = np.where(active, dz, 0)
-        dW_ih += dz.T @ x
-        dW_hh += dz.T @ h_prev
-        db += dz.sum(axis=0)
-        dX[:, t] = dz @ W_ih
-        dh = np.where(active, dz @ W_hh, dh)
-        dc = np.where(active, dc_t * f, dc)
-    dtheta = np.concatenate([dW_ih.ravel(), dW_hh.ravel(), db])
+        if spec.learned_state:  # what a reset put in the place of the state were parameters
+            d["initial_h"] += np.where(again, dh_prev, 0).sum(axis=0)
+            d["initial_c"] += np.where(again, dc_prev, 0).sum(axis=0)
+        dh = np.where(active, np.where(again, 0, dh_prev), dh)
+        dc = np.where(active, np.where(again, 0, dc_prev), dc)
+    dtheta = np.concatenate([part.ravel() for part in d.values()])
     return dtheta, (dX if need_dX else None), (dh.astype(dtype), dc.astype(dtype))
+
+
+def noise_at(noise: Noise, t) -> Noise:
+    """The noise of step t; what has but one step is the same at all of them."""
+
+    def at(value):
+        return None if value is None else value[:, min(t, value.shape[1] - 1)]
+
+    return Noise(noise.x, noise.h, at(noise.g), at(noise.keep_h), at(noise.keep_c))
+
+
+# --- head -----------------------------------------------------------------------------------------
 
 
 def head_forward(spec: HeadSpec, weights, H):
