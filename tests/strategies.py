@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+from numlstm.draws import Draws
+from numlstm.noise import NetworkNoise, draw_noise
 from numlstm.spec import (
     ACTIVATIONS,
     Activation,
@@ -32,7 +34,7 @@ class Numbers(NamedTuple):
     dY: np.ndarray | None  # (B, T, O), or (B, O) for the last step only
     dstate: State | None
     reset: np.ndarray | None = None  # (B, T), bool
-    noise: Noise | None = None  # of a layer
+    noise: Noise | NetworkNoise | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Case:
     gain: float = 1.0  # size of the weights; 1 keeps the gates in their curved range
     loud: float = 1.0  # size of the inputs and states
     resets: bool = False
-    noisy: tuple[str, ...] = ()  # the fields of `Noise` that are set; of a layer only
+    noisy: Any = ()  # of a layer the fields of `Noise` that are set; of a network whether drawn
     frozen: bool = False  # noise that is the same at every step
 
     @property
@@ -83,8 +85,10 @@ class Case:
             self._noise(rng) if self.noisy else None,
         )
 
-    def _noise(self, rng) -> Noise:
-        """Masks of 0 and 2; shares of the new value anywhere between 0 and 1."""
+    def _noise(self, rng) -> Noise | NetworkNoise:
+        """Masks of 0 and 2, shares anywhere between 0 and 1; of a network, what training draws."""
+        if isinstance(self.spec, NetworkSpec):
+            return draw_noise(self.spec, Draws(self.seed), 0, self.B, self.T)
         spec, steps = self.spec, 1 if self.frozen else self.T
         shapes = {
             "x": (self.B, spec.input_size),

@@ -29,11 +29,11 @@ The variants, each a change of one line and all free to be combined (`spec.cell`
     cell_clip     limits c_t; proj_size: h_t = W_hr (o_t * tanh(c_t)), the weight_hr of PyTorch
                   Sak, Senior & Beaufays (2014), arXiv:1402.1128
     x, h          W_ih (m_x * x_t), W_hh (m_h * h_{t-1}): Gal & Ghahramani (2016), "A theoretically
-                  grounded application of dropout in recurrent neural networks", eqs. 6-7
+                  grounded application of dropout in recurrent neural networks", NIPS
     g             c_t = f_t * c_{t-1} + i_t * (m_g * g_t): Semeniuta, Severyn & Barth (2016),
-                  "Recurrent dropout without memory loss", eq. 12
+                  "Recurrent dropout without memory loss", arXiv:1603.05118
     keep_h/c      h_t = k_h * h_t + (1 - k_h) * h_{t-1}, and c alike, after all other lines:
-                  Krueger et al. (2017), "Zoneout", eqs. 3-4
+                  Krueger et al. (2017), "Zoneout", arXiv:1606.01305
     reset         h_{t-1} and c_{t-1} are first replaced by the initial state: the learned one, or 0
 
 Backward is the chain rule through these lines, read from the last to the first; `d` before a
