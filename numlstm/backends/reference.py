@@ -127,6 +127,11 @@ def positive(z):
     return np.where(z.real > 0, z, 0)
 
 
+def between_0_and_1(z):
+    """z, or the end of the interval that it lies beyond."""
+    return np.where(z.real <= 0, 0, np.where(z.real >= 1, 1, z))
+
+
 def magnitude(z):
     """z or -z, whichever is not negative: analytic on either side of 0."""
     return np.where(z.real > 0, z, -z)
@@ -154,7 +159,7 @@ FUNCTIONS = {
         lambda z, a, b: a * np.tanh(b * z), lambda y, a, b: b * (a - y * y / a)
     ),
     "hard_sigmoid": Function(
-        lambda z, a, b: 1 - positive(1 - positive(a * z + b)),
+        lambda z, a, b: between_0_and_1(a * z + b),
         lambda y, a, b: np.where((y.real > 0) & (y.real < 1), a, 0),
     ),
     "elu": Function(
