@@ -405,8 +405,8 @@ class LSTM:
             (T_b,) for a list.
         noise_rng : int or numpy.random.Generator, optional
             Draw the masks of `dropout` from this source, for Monte-Carlo dropout: the spread of
-            such predictions says how sure the model is (Gal & Ghahramani 2016). Row i of X has
-            its own masks, the same whatever the other rows hold. Default: no noise.
+            such predictions says how sure the model is (Gal & Ghahramani 2016). Row i of a
+            batch of T steps has masks of its own, whatever the other rows hold. Default: no noise.
 
         Returns
         -------
