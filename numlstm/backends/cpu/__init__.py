@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu import head, layer, packing
+from numlstm.backends.cpu import head, layer, packing, shards, weights, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import driver_for
-from numlstm.backends.cpu.shards import make_plan
+from numlstm.backends.cpu.shards import Shards
+from numlstm.backends.cpu.weights import Columns
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -30,8 +31,8 @@ class LayerWeights(NamedTuple):
 class LayerTape(NamedTuple):
     """What `layer_backward` needs to know of `layer_forward`."""
 
-    plan: layer.Plan
-    tape: layer.Tape
+    shards: Shards
+    memory: Any
 
 
 class HeadWeights(NamedTuple):
@@ -61,39 +62,71 @@ def to_numpy(array):
 
 def pack_layer(spec: LayerSpec, theta):
     """Copy the parameters, and rearrange them for the forward pass."""
-    plan = make_plan(spec, None, 0, 0)
     lanes = packing.lanes(spec.dtype)
-    shape = (2 * blocks(plan.units, lanes), 1 + plan.inputs + plan.units, 2 * lanes)
-    weights = LayerWeights(np.array(theta), zeros(shape, spec.dtype))
-    layer.pack(plan, *weights)
-    return weights
+    shape = (2 * blocks(spec.hidden_size, lanes), 1 + spec.input_size + spec.hidden_size, 2 * lanes)
+    packed = LayerWeights(np.array(theta), empty(shape, spec.dtype))
+    with driver_for(2, packed.panels.size / 8) as driver:
+        weights.pack(driver, shards.uniform(spec, 0, 0).numbers, *packed)
+    return packed
 
 
-def layer_forward(spec: LayerSpec, weights, X, state, lengths=None, *, tape=False):
+def layer_forward(spec: LayerSpec, packed, X, state, lengths=None, *, tape=False):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plan = make_plan(spec, lengths, batch, steps)
+    plan = (
+        shards.uniform(spec, batch, steps)
+        if lengths is None
+        else shards.ragged(spec, lengths, steps)
+    )
+    Y = np.empty((batch, steps, spec.hidden_size), spec.dtype)
+    final = np.empty((2, batch, spec.hidden_size), spec.dtype)
+    memory = empty((plan.memory(tape),), spec.dtype)
     h, c = state
-    with driver_for(len(plan.place) - 1, batch * steps * weights.panels.size) as driver:
-        Y, h, c, kept = layer.forward(
-            driver, plan, weights.panels, _readable(X), _readable(h), _readable(c), tape
+    kernels = wide if plan.wide else layer
+    with driver_for(plan.tasks, batch * steps * packed.panels.size) as driver:
+        kernels.forward(
+            *(driver, plan.numbers, packed.panels, plain(X), plain(h), plain(c)),
+            *(Y, final, memory, tape),
         )
-    return Y, (h, c), LayerTape(plan, kept) if tape else None
+    return Y, (final[0], final[1]), LayerTape(plan, memory) if tape else None
 
 
-def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
+def layer_backward(spec: LayerSpec, packed, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    plan, kept = tape
-    nothing = weights.theta[:0]
+    plan, memory = tape
+    nothing = packed.theta[:0]
     dY = nothing.reshape(0, 0, 0) if dY is None else dY
     dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else dstate
-    work = 2 * len(kept.xh) * weights.panels.size
-    with driver_for(len(plan.place) - 1, work) as driver:
-        dtheta, dX, dh, dc = layer.backward(
-            *(driver, plan, weights.theta),
-            *(_readable(dY), _readable(dh), _readable(dc), kept, need_dX),
-        )
-    return dtheta, (dX if need_dX else None), (dh, dc)
+    batch, steps = plan.numbers[:2]
+    dtheta = np.empty(packed.theta.shape, spec.dtype)
+    dX = np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype)
+    initial = np.empty((2, batch, spec.hidden_size), spec.dtype)
+    with driver_for(plan.tasks, 2 * plan.lines * packed.panels.size) as driver:
+        arguments = (driver, plan.numbers, packed.theta, plain(dY), plain(dh), plain(dc))
+        if plan.wide:
+            scratch = _scratch(spec, plan, packed.panels.shape, need_dX)
+            wide.backward(*arguments, memory, dtheta, dX, initial, scratch)
+        else:
+            layer.backward(*arguments, memory, dtheta, dX, initial)
+    return dtheta, (dX if need_dX else None), (initial[0], initial[1])
+
+
+def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> wide.Scratch:
+    """The memory of a wide backward pass, for weights of a shape."""
+    width, rows = packing.panel_width(spec.dtype), 4 * plan.gate
+    h_panels = blocks(spec.hidden_size, width)
+    x_panels = blocks(spec.input_size, width) if need_dX else 0
+    groups = min(wide.MAX_GROUPS, h_panels)
+    columns = Columns(
+        empty((h_panels, rows, width), spec.dtype), empty((x_panels, rows, width), spec.dtype)
+    )
+    return wide.Scratch(
+        empty((plan.lines, 4, plan.gate), spec.dtype),
+        columns,
+        empty(shape, spec.dtype),
+        empty((groups, layer.LINES_OF_DZ, width), spec.dtype),
+        empty((groups, plan.lines_of_chunk, x_panels * width), spec.dtype),
+    )
 
 
 # --- head -----------------------------------------------------------------------------------------
@@ -109,33 +142,33 @@ def pack_head(spec: HeadSpec, theta):
     return HeadWeights(packing.panels(weight.T), packing.panels(weight), padded_bias)
 
 
-def head_forward(spec: HeadSpec, weights, H):
+def head_forward(spec: HeadSpec, packed, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
-    sizes, shards = _head_rows(spec, H)
+    sizes, count = _head_rows(spec, H)
     Y = np.empty((sizes.rows, spec.output_size), spec.dtype)
-    scratch = empty((shards, head.CHUNK, len(weights.bias)), spec.dtype)
-    rows = _readable(H.reshape(sizes.rows, sizes.inputs))
-    with driver_for(shards, sizes.rows * weights.forward.size) as driver:
-        head.forward(driver, shards, sizes, weights.forward, weights.bias, rows, Y, scratch)
+    scratch = empty((count, head.CHUNK, len(packed.bias)), spec.dtype)
+    rows = plain(H.reshape(sizes.rows, sizes.inputs))
+    with driver_for(count, sizes.rows * packed.forward.size) as driver:
+        head.forward(driver, count, sizes, packed.forward, packed.bias, rows, Y, scratch)
     return Y.reshape(*H.shape[:-1], spec.output_size)
 
 
-def head_backward(spec: HeadSpec, weights, H, dY):
+def head_backward(spec: HeadSpec, packed, H, dY):
     """Gradients of theta (flat) and of H."""
-    sizes, shards = _head_rows(spec, H)
-    rows = _readable(H.reshape(sizes.rows, sizes.inputs))
-    drows = _readable(dY.reshape(sizes.rows, sizes.outputs))
-    panels, _, width = weights.forward.shape
-    padded = len(weights.backward) * width
+    sizes, count = _head_rows(spec, H)
+    rows = plain(H.reshape(sizes.rows, sizes.inputs))
+    drows = plain(dY.reshape(sizes.rows, sizes.outputs))
+    panels, _, width = packed.forward.shape
+    padded = len(packed.backward) * width
     gradient = head.HeadGradient(
         np.empty((sizes.rows, sizes.inputs), spec.dtype),
-        zeros((shards, *weights.forward.shape), spec.dtype),
-        np.zeros((shards, spec.output_size), spec.dtype),
-        empty((shards, head.CHUNK, padded), spec.dtype),
-        zeros((shards, panels, head.CHUNK, width), spec.dtype),
+        zeros((count, *packed.forward.shape), spec.dtype),
+        np.zeros((count, spec.output_size), spec.dtype),
+        empty((count, head.CHUNK, padded), spec.dtype),
+        zeros((count, panels, head.CHUNK, width), spec.dtype),
     )
-    with driver_for(shards, 2 * sizes.rows * weights.backward.size) as driver:
-        head.backward(driver, shards, sizes, weights.backward, rows, drows, gradient)
+    with driver_for(count, 2 * sizes.rows * packed.backward.size) as driver:
+        head.backward(driver, count, sizes, packed.backward, rows, drows, gradient)
     dW, db = (packing.sum_in_order(parts) for parts in (gradient.dW, gradient.db))
     dW = dW.transpose(0, 2, 1).reshape(-1, spec.input_size)[: spec.output_size]
     return np.concatenate([dW.ravel(), db]), gradient.dH.reshape(H.shape)
@@ -148,8 +181,6 @@ def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:
     return head.Rows(rows, spec.input_size, spec.output_size, per_shard), shards
 
 
-def _readable(array):
-    """C-contiguous and read-only, so that every input has one type for the compiler."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
+def plain(array):
+    """C-contiguous, aligned and writable, so that every input has one type for the compiler."""
+    return np.require(array, requirements="CAW")
