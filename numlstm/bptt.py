@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.network import Network
+from numlstm.noise import NetworkNoise
 from numlstm.sequences import Dataset
 
 # Elements of hidden sequence that are held at once where the cut is ours to choose. They depend
@@ -38,9 +39,12 @@ class Evaluator:
     network: Network
     loss: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
-    def step(self, theta, window: Dataset, state, scale: float, masks=None):
-        """(loss, gradient, state after the window) of the sum of the losses times `scale`."""
-        return self._gradient(self.network.pack(theta), window, state, scale, masks)
+    def step(self, theta, window: Dataset, state, scale: float, noise: NetworkNoise | None = None):
+        """(loss, gradient, state after the window) of the sum of the losses times `scale`.
+
+        No state: the initial one.
+        """
+        return self._gradient(self.network.pack(theta, noise), window, state, scale, noise)
 
     def advance(self, theta, window: Dataset, state):
         """The state after a window in which there is nothing to learn."""
@@ -48,11 +52,13 @@ class Evaluator:
 
     def value(self, theta: np.ndarray, data: Dataset, run=run_here) -> float:
         """Mean loss over a dataset, without a tape, in pieces of bounded size."""
-        weights = self.network.pack(theta)
-        total, hidden = 0.0, self.network.spec.hidden_size
-        for rows in _blocks(len(data.X), 1024):
-            state = self.network.zero_state(rows.stop - rows.start)
-            k = max(1, _HELD // ((rows.stop - rows.start) * hidden))
+        weights, spec, total = self.network.pack(theta), self.network.spec, 0.0
+        # a bidirectional network needs sequences whole: then fewer of them at once
+        size = max(1, _HELD // (spec.hidden_width * max(1, data.steps())))
+        for rows in _blocks(len(data.X), size if spec.bidirectional else 1024):
+            state, k = None, None
+            if not spec.bidirectional:
+                k = max(1, _HELD // ((rows.stop - rows.start) * spec.hidden_width))
             for start, stop in windows(data.steps(rows), k):
                 value, state = run(self._value, weights, data.cut(start, stop, rows), state)
                 total += value
@@ -66,9 +72,9 @@ class Evaluator:
         scale = 1.0 / total_weight(data)
         total, gradient = 0.0, np.zeros(theta.size)
         spec = self.network.spec
-        taped = spec.hidden_size * spec.num_layers * (k or data.steps())
+        taped = spec.hidden_width * spec.num_layers * (k or data.steps())
         for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
-            state = self.network.zero_state(rows.stop - rows.start)
+            state = None
             for start, stop in windows(data.steps(rows), k):
                 window = data.cut(start, stop, rows)
                 if total_weight(window) == 0:
@@ -79,7 +85,7 @@ class Evaluator:
                 gradient += part
         return total, gradient
 
-    def _gradient(self, weights, window: Dataset, state, scale, masks=None):
+    def _gradient(self, weights, window: Dataset, state, scale, noise=None):
         network, backend = self.network, self.network.backend
         with np.errstate(all="ignore"):  # what is not finite is reported by the caller
             Y, state, tape = network.forward(
@@ -89,7 +95,8 @@ class Evaluator:
                 window.lengths,
                 tape=True,
                 last=window.last,
-                masks=masks,
+                reset=window.reset,
+                noise=noise,
             )
             weight = window.weight * window.weight.dtype.type(scale)
             value, dY = self.loss(backend.to_numpy(Y), window.y, weight)
@@ -100,7 +107,12 @@ class Evaluator:
         backend = self.network.backend
         with np.errstate(all="ignore"):
             Y, state, _ = self.network.forward(
-                weights, backend.asarray(window.X), state, window.lengths, last=window.last
+                weights,
+                backend.asarray(window.X),
+                state,
+                window.lengths,
+                last=window.last,
+                reset=window.reset,
             )
             value, _ = self.loss(backend.to_numpy(Y), window.y, window.weight)
         return value, state

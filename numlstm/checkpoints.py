@@ -80,9 +80,13 @@ class Checkpoint:
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
     """What makes a run the one it is, by name. More epochs or patience may be asked for later."""
-    later = {"patience", "tol", "epochs", "output", "standardize", "nan_policy"}
-    names = [name for name in settings.__dataclass_fields__ if name not in later]
-    prints = {name: repr(getattr(settings, name)) for name in names}
+    later = {"patience", "tol", "epochs", "output", "standardize", "nan_policy", "spec"}
+    prints = {
+        name: repr(getattr(part, name))
+        for part in (settings, model.spec)
+        for name in part.__dataclass_fields__
+        if name not in later
+    }
     if callable(settings.schedule):
         prints["schedule"] = "a function"
     elif settings.schedule is not None:
@@ -95,7 +99,7 @@ def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
 
 
 def _arrays(data: Dataset | None) -> tuple:
-    return () if data is None else (data.X, data.y, data.weight, data.lengths)
+    return () if data is None else (data.X, data.y, data.weight, data.lengths, data.reset)
 
 
 def _digest(*arrays: np.ndarray | None) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,40 @@ def size(name: str, value: Any, minimum: int = 1) -> int:
     if isinstance(value, bool) or number < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}, received {value!r}")
     return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` as a bool, if it is one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, received {value!r}")
+    return bool(value)
+
+
+def real(
+    name: str,
+    value: Any,
+    *,
+    least: float = -np.inf,
+    above: float = -np.inf,
+    below: float = np.inf,
+) -> float:
+    """`value` as a finite float in the range."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, received {value!r}") from None
+    if least <= number < below and number > above and np.isfinite(number):
+        return number
+    bounds = [f">= {least:g}"] * (least > -np.inf) + [f"> {above:g}"] * (above > -np.inf)
+    bounds += [f"< {below:g}"] * (below < np.inf)
+    raise ValueError(
+        f"{name} must be {' and '.join(bounds) or 'a finite number'}, received {value!r}"
+    )
+
+
+def optional(check: Callable[..., Any], name: str, value: Any, **bounds: Any) -> Any:
+    """None, or what another check makes of `value`."""
+    return None if value is None else check(name, value, **bounds)
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
@@ -100,6 +135,19 @@ def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None
     if expected[:2] == ("B", "T") and value.ndim == 3 and value.shape[1] == expected[2]:
         message += f"; if the features come second, pass {name}.transpose(0, 2, 1)"
     raise ValueError(message)
+
+
+def flags(name: str, value: Any, expected: tuple[int, ...]) -> np.ndarray:
+    """`value` as an array of bool of a shape; numbers are refused unless they are 0 and 1."""
+    result = np.asarray(value)
+    if result.dtype.kind not in "biuf" or result.shape != expected:
+        raise ValueError(
+            f"{name} must hold True or False in shape {expected}, received dtype {result.dtype} "
+            f"and shape {result.shape}"
+        )
+    if result.dtype.kind != "b" and not np.isin(result, (0, 1)).all():
+        raise ValueError(f"{name} must hold True or False, received other numbers")
+    return result.astype(bool)
 
 
 def lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:

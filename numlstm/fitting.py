@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from numlstm import schedules
+from numlstm import params, schedules
 from numlstm.bptt import Evaluator
 from numlstm.checkpoints import Checkpoint, fingerprint
 from numlstm.draws import INITIAL, Draws, new_seed
@@ -28,15 +29,28 @@ def fit(
     *,
     hidden_size: int = 32,
     num_layers: int = 1,
+    bidirectional: bool = False,
+    residual: bool = False,
+    learned_state: bool = False,
+    proj_size: int | None = None,
+    forget_gate: str = "gate",
+    peephole: bool = False,
+    layer_norm: bool = False,
+    activation_clip: float | None = None,
+    cell_clip: float | None = None,
+    activations: Any = None,
+    forget_bias: float | None = None,
+    chrono: float | None = None,
     output: str | None = None,
     loss: str = "mse",
     sample_weight: Any = None,
     lengths: Any = None,
+    reset: Any = None,
     method: str = "adam",
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
     weight_decay: float = 0.0,
-    dropout: float = 0.0,
+    dropout: Any = 0.0,
     clip: float | None = 1.0,
     batch_size: int = 32,
     epochs: int = 100,
@@ -47,6 +61,7 @@ def fit(
     tol: float | None = None,
     standardize: bool | None = None,
     nan_policy: str = "raise",
+    missing: str = "raise",
     rng: Any = None,
     callback: Callable[..., Any] | None = None,
     progress: bool | None = None,
@@ -69,6 +84,13 @@ def fit(
         "cross_entropy". None: forecast the next value of X.
     hidden_size, num_layers : int, optional
         Units per layer, and stacked layers, of a new model.
+    bidirectional, residual, learned_state, proj_size : optional
+        What the layers of a new model are: as in `LSTM`. A bidirectional network needs whole
+        sequences: not with `bptt_steps` or `stateful`.
+    forget_gate, peephole, layer_norm, activation_clip, cell_clip, activations : optional
+        What the cells of a new model are: as in `LSTM`.
+    forget_bias, chrono : float, optional
+        How the biases of a new model begin: as in `LSTM`.
     output : {"sequence", "last"}, optional
         One target per step, or one per sequence. Default: what the shape of `y` says.
     loss : str, optional
@@ -79,6 +101,10 @@ def fit(
         Weight of every sequence or step in the loss, >= 0; for a list of series also a list.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read.
+    reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
+        Where True, a sequence begins anew before that step: its state becomes the initial one. To
+        forecast across a reset is then not asked for. With `validation` as a pair, that pair has
+        no resets.
     method : str, optional
         "adam", "adamw", "sgd", "rmsprop", or a method of `scipy.optimize.minimize` that takes a
         gradient and no more: "L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP",
@@ -89,8 +115,12 @@ def fit(
         Factor on the learning rate in every epoch; a callable gets the epoch, from 0 on.
     weight_decay : float, optional
         L2 penalty, ``weight_decay / 2 * sum(x**2)``; for "adamw" the decoupled decay.
-    dropout : float, optional
-        Probability of zeroing an output of a layer on its way to the next layer, in [0, 1).
+    dropout : float or mapping of str to float, optional
+        Rates in [0, 1): a number is the probability of zeroing an output of a layer on its way to
+        the next layer; a mapping has any of "layers" (the same), "inputs", "states", "recurrent",
+        "weights", "zoneout_h" and "zoneout_c", see `LSTM`. Masks are drawn anew at every update;
+        with `bptt_steps`, that is in every window. Default: none, or those of a `model` given,
+        which ``{}`` turns off. The result's model keeps the rates. Not for SciPy's methods.
     clip : float, optional
         Largest norm of the gradient; a longer one is scaled down. None: as it is.
     batch_size : int, optional
@@ -120,6 +150,12 @@ def fit(
         `predict`. Default: True for a new model; a model given keeps what it has.
     nan_policy : {"raise", "omit"}, optional
         "omit": a NaN in `y` means that there is no target.
+    missing : {"raise", "mask"}, optional
+        "mask": a NaN in `X` is a missing input. It is replaced by the feature's last value observed
+        in that sequence, before the first one by the mean of the training data, and a channel per
+        feature is appended that is 1 where a value was observed and 0 where it was not. Without
+        `y`, a missing value is no target. `predict` does the same; `forward`, `vjp` and `step`
+        read the 2 I channels.
     rng : None, int, or numpy.random.Generator, optional
         Source of initial weights, order and dropout, as in SPEC 7.
     callback : callable, optional
@@ -170,7 +206,9 @@ def fit(
     ----------
     Hochreiter & Schmidhuber (1997), Neural Computation 9(8); Gers, Schmidhuber & Cummins (2000),
     Neural Computation 12(10). Truncation: Williams & Peng (1990), Neural Computation 2(4).
-    Dropout between layers: Zaremba, Sutskever & Vinyals (2014), arXiv:1409.2329, eqs. 7-9.
+    Dropout between layers: Zaremba, Sutskever & Vinyals (2014), arXiv:1409.2329, eqs. 7-9. The
+    variants: the docstring of `LSTM`. Mask channels: Lipton, Kale & Wetzel (2016), "Directly
+    modeling missing data in sequences with RNNs", MLHC.
 
     Examples
     --------
@@ -183,7 +221,8 @@ def fit(
     (300, 1)
     """
     settings = read_settings(locals(), defaults_of(fit))
-    data = prepare(X, y, sample_weight, lengths, validation, settings, model)
+    rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset}
+    data = prepare(X, y, rows, validation, settings, model)
     saved = _checkpoint(checkpoint, resume, rng, settings)
     draws = Draws(new_seed(rng) if saved is None else saved.seed)
     trained = _new_model(data, settings, model, draws)
@@ -214,19 +253,17 @@ def _checkpoint(path: Any, resume: bool, rng: Any, settings: Settings) -> Checkp
 def _new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
     has_head = given is None or given.spec.output_size is not None
-    model = LSTM(
-        data.train.X.shape[2],
-        settings.hidden_size,
-        data.output_size if has_head else None,
-        num_layers=settings.num_layers,
-        init="orthogonal" if given is None else "uniform",  # the cheaper, to be overwritten
-        dtype=settings.dtype,
-        rng=draws.stream(INITIAL),
-        backend=settings.backend,
+    spec = replace(
+        settings.spec,
+        input_size=data.train.X.shape[2],
+        output_size=data.output_size if has_head else None,
     )
-    if given is not None:
-        model.theta = given.theta
-    model.scaling = data.scaling
+    if given is None:
+        theta = params.initialise(spec, draws.stream(INITIAL), "orthogonal", *settings.start)
+    else:
+        theta = given.theta.copy()
+    model = LSTM._of(spec, settings.backend, theta)
+    model.scaling, model.filling = data.scaling, data.filling
     model.output = "last" if data.train.last else "sequence"
     return model
 
@@ -240,7 +277,6 @@ def _runner(
         bptt_steps=data.bptt_steps,
         rate=settings.learning_rate,
         schedule=schedules.get(settings.schedule),
-        dropout=settings.dropout,
         clip=settings.clip,
         weight_decay=settings.weight_decay,
         patience=settings.patience,

@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import backends, checks, params, sequences, storage
+from numlstm import backends, checks, params, sequences, storage, variants
+from numlstm.draws import Draws, new_seed
+from numlstm.missing import Filling, network_inputs
 from numlstm.network import Network
+from numlstm.noise import NetworkNoise
 from numlstm.scaling import Scaling
-from numlstm.spec import Gradients, NetworkSpec, State
+from numlstm.spec import Dropout, Gradients, NetworkSpec, State
 
 
 class LSTM:
     """A long short-term memory network: stacked layers and an optional linear head.
+
+    The defaults are the plain LSTM; every variant can be combined with every other one.
 
     Parameters
     ----------
@@ -26,10 +31,48 @@ class LSTM:
         Number of outputs per step, O. None: no head, the network returns its hidden sequence.
     num_layers : int, optional
         Number of stacked layers.
+    bidirectional : bool, optional
+        Every layer reads the sequence forward and, with weights of its own, from its end; the next
+        layer or head gets both hidden states side by side (Schuster & Paliwal 1997).
+    residual : bool, optional
+        The second and every further layer adds its output to its input (He et al. 2016).
+    learned_state : bool, optional
+        The initial state is learned; it is used where no state is given, and after a reset.
+    proj_size : int, optional
+        Size P < H of the hidden state, a linear projection of what the output gate lets through
+        (Sak et al. 2014). None: no projection, P = H.
+    forget_gate : {"gate", "coupled", "none"}, optional
+        A gate of its own, f = 1 - i (Greff et al. 2017), or f = 1 (the cell of 1997).
+    peephole : bool, optional
+        The gates see their unit's cell (Gers & Schmidhuber 2000).
+    layer_norm : bool, optional
+        Normalise every gate's pre-activations and the cell on its way out over the units (Ba et
+        al. 2016).
+    activation_clip : float, optional
+        Limit on what goes into every activation: ONNX's ``clip``.
+    cell_clip : float, optional
+        Limit on the cell (Sak et al. 2014).
+    activations : sequence of three, optional
+        Of the gates, of the candidate, of the cell on its way out; default sigmoid, tanh, tanh.
+        Each is a name or a tuple (name, alpha[, beta]): sigmoid, tanh, relu, affine, leaky_relu,
+        thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus, with ONNX's meaning
+        and defaults.
+    forget_bias : float, optional
+        Initial bias of the forget gate; default 1 (Jozefowicz et al. 2015).
+    chrono : float, optional
+        Longest dependency expected, in steps, above 2: draws the initial biases of forget and
+        input gates accordingly (Tallec & Ollivier 2018).
+    dropout : float or mapping of str to float, optional
+        Rates in [0, 1), used in training and on request. A number is the rate "layers"; the names
+        are "layers" (outputs of a layer on their way to the next, Zaremba et al. 2014), "inputs"
+        and "states" (one mask per sequence on what goes into a layer and on its hidden state,
+        Gal & Ghahramani 2016), "recurrent" (on the candidate, Semeniuta et al. 2016), "weights"
+        (on the entries of weight_hh, Merity et al. 2017), "zoneout_h" and "zoneout_c" (units that
+        keep their old value, Krueger et al. 2017; predictions use the mean).
     init : {"orthogonal", "uniform"}, optional
         How the weights are drawn. "orthogonal": input weights uniform (Glorot & Bengio 2010,
         eq. 16), recurrent weights orthogonal per gate (Saxe et al. 2014). "uniform": all weights
-        uniform in +-1/sqrt(H). Biases are 0, the forget gate's 1 (Jozefowicz et al. 2015).
+        uniform in +-1/sqrt(H). Biases are 0 but for the forget gate's.
     dtype : {"float32", "float64"}, optional
         Type of the parameters and of all arithmetic.
     rng : None, int, or numpy.random.Generator, optional
@@ -42,17 +85,24 @@ class LSTM:
     theta : ndarray, shape (n,)
         The one flat parameter vector. Writing to it changes the model.
     params : mapping of str to ndarray
-        Named, writable views into `theta`: ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, H),
-        ``bias_l0`` (4H,), one set per layer, then ``head_weight`` (O, H), ``head_bias`` (O,).
-        The rows are in gate order i, f, g, o.
+        Named, writable views into `theta`: ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, P),
+        ``bias_l0`` (4H,), one set per layer, then ``head_weight`` (O, P), ``head_bias`` (O,).
+        The rows are in gate order i, f, g, o; 3H without a forget gate of its own. Where a
+        variant has them, after the bias: ``peephole_l0`` (3H or 2H,), ``gain_l0`` (4H or 3H,),
+        ``cell_gain_l0`` and ``cell_bias_l0`` (H,), ``weight_hr_l0`` (P, H), ``initial_h_l0`` (P,)
+        and ``initial_c_l0`` (H,). Reverse layers end in ``_reverse``, and the head and the layers
+        above then read 2P features.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
         by `fit` with ``standardize=True``, None where there is nothing to convert.
+    filling : Filling or None
+        How missing inputs are filled, set by `fit` with ``missing="mask"``.
 
     Raises
     ------
     ValueError, TypeError
-        For a size below 1, an unknown dtype, initialiser or backend.
+        For a size below 1, an unknown dtype, initialiser or backend, and for keywords that make
+        no sense together.
     BackendError
         For a backend that cannot run here; the message says what is missing.
 
@@ -60,6 +110,7 @@ class LSTM:
     ----------
     Hochreiter & Schmidhuber (1997), Neural Computation 9(8), 1735-1780.
     Gers, Schmidhuber & Cummins (2000), Neural Computation 12(10), 2451-2471, eqs. 3.1-3.6.
+    The variants: the docstring of `numlstm.backends.reference` has their equations and papers.
 
     Examples
     --------
@@ -77,33 +128,68 @@ class LSTM:
         output_size: int | None = None,
         *,
         num_layers: int = 1,
+        bidirectional: bool = False,
+        residual: bool = False,
+        learned_state: bool = False,
+        proj_size: int | None = None,
+        forget_gate: str = "gate",
+        peephole: bool = False,
+        layer_norm: bool = False,
+        activation_clip: float | None = None,
+        cell_clip: float | None = None,
+        activations: Any = None,
+        forget_bias: float | None = None,
+        chrono: float | None = None,
+        dropout: Any = 0.0,
         init: str = "orthogonal",
         dtype: Any = "float32",
         rng: Any = None,
         backend: str = "auto",
     ):
-        self.spec = NetworkSpec(
+        given = locals()
+        spec = NetworkSpec(
             checks.size("input_size", input_size),
             checks.size("hidden_size", hidden_size),
-            None if output_size is None else checks.size("output_size", output_size),
+            checks.optional(checks.size, "output_size", output_size),
             checks.size("num_layers", num_layers),
             checks.dtype(dtype),
+            **variants.read_variant(given),
+            dropout=variants.read_dropout(dropout),
         )
+        variants.require_sense(spec)
+        start = variants.read_start(forget_bias, chrono, spec.cell)
         checks.choice("init", init, ("orthogonal", "uniform"))
-        self.network = Network(self.spec, backends.get(backend))
-        self._theta = params.initialise(self.spec, np.random.default_rng(rng), init)
+        network = Network(spec, backends.get(backend))
+        self._become(network, params.initialise(spec, np.random.default_rng(rng), init, *start))
+
+    @classmethod
+    def _of(cls, spec: NetworkSpec, backend: str, theta: np.ndarray) -> "LSTM":
+        """A model of a spec that was checked before; theta becomes its own."""
+        model = cls.__new__(cls)
+        model._become(Network(spec, backends.get(backend)), theta)
+        return model
+
+    def _become(self, network: Network, theta: np.ndarray) -> None:
+        self.spec, self.network, self._theta = network.spec, network, theta
         self._packed: tuple | None = None
         # what training settles, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.scaling: Scaling | None = None
+        self.filling: Filling | None = None
+
+    @property
+    def num_features(self) -> int:
+        """Number of input features of the data; a mask channel is none of them."""
+        return self.spec.input_size if self.filling is None else self.filling.mean.size
 
     def __repr__(self) -> str:
-        """Sizes, parameters, dtype and backend on one line."""
-        spec = self.spec
+        """Sizes, variant, parameters, dtype and backend on one line."""
+        spec, variant = self.spec, variants.in_words(self.spec)
         head = "no head" if spec.head is None else _count(spec.width, "output")
         return (
             f"<LSTM: {_count(spec.input_size, 'input')}, {_count(spec.num_layers, 'layer')} "
-            f"of {_count(spec.hidden_size, 'unit')}, {head}; {spec.num_parameters} parameters, "
+            f"of {_count(spec.hidden_size, 'unit')}, {head}; {variant}{'; ' if variant else ''}"
+            f"{spec.num_parameters} parameters, "
             f"{spec.dtype}, {self.network.backend.name} backend>"
         )
 
@@ -123,7 +209,15 @@ class LSTM:
         """Named, writable views into `theta`."""
         return params.split(self.spec.shapes, self._theta)
 
-    def forward(self, X: Any, state: Any = None, *, lengths: Any = None):
+    def forward(
+        self,
+        X: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
+    ):
         """Run a batch of sequences through the network.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -134,13 +228,19 @@ class LSTM:
         X : array_like, shape (B, T, I)
             Input, batch first.
         state : State, optional
-            Initial state, each of h and c (num_layers, B, H). Default: zeros.
+            Initial state, h (num_layers, B, P) and c (num_layers, B, H); twice as many layers for
+            a bidirectional network. Default: the learned one, else zeros.
         lengths : array_like of int, shape (B,), optional
             Length of each row; what lies behind it is padding, which is never read.
+        reset : array_like of bool, shape (B, T), optional
+            Where True, the row begins anew before that step: its state becomes the learned one,
+            else zeros. A reset parts t - 1 and t; the reverse direction begins anew at t - 1.
+        noise_rng : int or numpy.random.Generator, optional
+            Draw the masks of `dropout` from this source, as in training. Default: no noise.
 
         Returns
         -------
-        Y : ndarray, shape (B, T, O), or (B, T, H) without a head
+        Y : ndarray, shape (B, T, O), or (B, T, P) without a head
             Output at every step; zero in the padding.
         state : State
             State after each row's own last step.
@@ -158,12 +258,21 @@ class LSTM:
         >>> bool((Y[:, -1] == state.h[-1]).all())
         True
         """
-        X, state, lengths = self._checked(X, state, lengths)
-        Y, final, _ = self.network.forward(self._weights(), X, state, lengths)
+        X, state, lengths, reset = self._checked(X, state, lengths, reset)
+        noise = self._noise(noise_rng, X)
+        Y, final, _ = self.network.forward(
+            self._weights(noise), X, state, lengths, reset=reset, noise=noise
+        )
         return Y, final
 
     def vjp(
-        self, X: Any, state: Any = None, *, lengths: Any = None
+        self,
+        X: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
     ) -> tuple[np.ndarray, Callable[..., Gradients]]:
         """Forward pass, and the function that pulls gradients back through it.
 
@@ -172,7 +281,7 @@ class LSTM:
 
         Parameters
         ----------
-        X, state, lengths
+        X, state, lengths, reset, noise_rng
             As in `forward`.
 
         Returns
@@ -182,7 +291,8 @@ class LSTM:
         pullback : callable
             ``pullback(dY, dstate=None) -> Gradients(theta, X, state)``: the gradient of
             ``sum(dY * Y) + sum(dstate.h * h) + sum(dstate.c * c)``, h and c the final state.
-            Anything, even a NaN, may stand in the padding of dY.
+            Anything, even a NaN, may stand in the padding of dY. The gradient of a learned
+            initial state is summed into `theta`, and per row in `state`.
 
         Raises
         ------
@@ -203,11 +313,14 @@ class LSTM:
         >>> gradients.theta.shape == model.theta.shape, gradients.X.shape
         (True, (2, 3, 1))
         """
-        X, state, lengths = self._checked(X, state, lengths)
+        X, state, lengths, reset = self._checked(X, state, lengths, reset)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
-        X, state = X.copy(), State(*(part.copy() for part in state))
-        weights = self._weights()
-        Y, _, tape = self.network.forward(weights, X, state, lengths, tape=True)
+        X, state = X.copy(), state and State(*(part.copy() for part in state))
+        noise = self._noise(noise_rng, X)
+        weights = self._weights(noise)
+        Y, _, tape = self.network.forward(
+            weights, X, state, lengths, tape=True, reset=reset, noise=noise
+        )
 
         def pullback(dY: Any, dstate: Any = None) -> Gradients:
             dY = checks.array("dY", dY, self.spec.dtype, finite=False)
@@ -218,7 +331,7 @@ class LSTM:
 
         return Y, pullback
 
-    def step(self, x: Any, state: Any = None):
+    def step(self, x: Any, state: Any = None, *, reset: Any = None):
         """One time step; T calls equal one `forward` over T steps, bit for bit.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -229,8 +342,10 @@ class LSTM:
         x : array_like, shape (I,) or (B, I)
             Input of this step.
         state : State, optional
-            State before the step, each of h and c (num_layers, B, H), B = 1 for x of shape (I,).
-            Default: zeros.
+            State before the step, h (num_layers, B, P) and c (num_layers, B, H), B = 1 for x of
+            shape (I,). Default: the learned one, else zeros.
+        reset : bool, or array_like of bool, shape (B,), optional
+            Whether the state is to begin anew before the step.
 
         Returns
         -------
@@ -242,7 +357,7 @@ class LSTM:
         Raises
         ------
         ValueError, TypeError
-            As `forward`.
+            As `forward`; and for a bidirectional network, whose output needs the whole sequence.
 
         Examples
         --------
@@ -253,23 +368,40 @@ class LSTM:
         >>> y.shape
         (1,)
         """
+        if self.spec.bidirectional:
+            raise ValueError(
+                "a bidirectional network has no step: its output at a time depends on what comes "
+                "later; use forward on the whole sequence"
+            )
         x = checks.array("x", x, self.spec.dtype)
         single = x.ndim == 1
         checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
         rows = x[None] if single else x
         state = self._checked_state("state", state, len(rows))
-        Y, state, _ = self.network.forward(self._weights(), rows[:, None], state)
+        if reset is not None:
+            reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
+        Y, state, _ = self.network.forward(self._weights(), rows[:, None], state, reset=reset)
         return (Y[0, 0] if single else Y[:, 0]), state
 
-    def predict(self, X: Any, *, lengths: Any = None) -> Any:
+    def predict(
+        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+    ) -> Any:
         """What the trained network says about X, in the units of the data it was trained on.
 
         Parameters
         ----------
         X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
-            Inputs, in any of the forms that `fit` takes.
+            Inputs, in any of the forms that `fit` takes. A model trained with ``missing="mask"``
+            fills a NaN as it did there.
         lengths : array_like of int, shape (B,), optional
             Length of each row of X (B, T, I); what lies behind it is padding, never read.
+        reset : array_like of bool, or list of them, optional
+            Where a sequence begins anew before a step: (B, T), (T,) for one series, a list of
+            (T_b,) for a list.
+        noise_rng : int or numpy.random.Generator, optional
+            Draw the masks of `dropout` from this source, for Monte-Carlo dropout: the spread of
+            such predictions says how sure the model is (Gal & Ghahramani 2016). Row i of X has
+            its own masks, the same whatever the other rows hold. Default: no noise.
 
         Returns
         -------
@@ -295,11 +427,19 @@ class LSTM:
         [(3, 1), (5, 1)]
         """
         X, lengths, form = sequences.read_inputs(
-            X, self.spec.input_size, self.spec.dtype, lengths=lengths
+            *(X, self.num_features, self.spec.dtype),
+            lengths=lengths,
+            missing=self.filling is not None,
         )
-        X = self.scaling.inputs(X) if self.scaling else X
-        state, last = self.network.zero_state(len(X)), self.output == "last"
-        Y, _, _ = self.network.forward(self._weights(), X, state, lengths, last=last)
+        reset = sequences.read_reset(reset, form, X.shape[1])
+        X = network_inputs(X, self.filling, self.scaling, reset)
+        noise = self._noise(noise_rng, X)
+        Y, _, _ = self.network.forward(
+            *(self._weights(noise), X, None, lengths),
+            last=self.output == "last",
+            reset=reset,
+            noise=noise,
+        )
         return form.restore(self.scaling.outputs(Y) if self.scaling else Y)
 
     def save(self, path: str | os.PathLike) -> None:
@@ -331,19 +471,31 @@ class LSTM:
         >>> bool((copy.theta == model.theta).all())
         True
         """
-        parts = self.scaling._asdict() if self.scaling else {}
-        scaling = {f"scaling/{name}": part for name, part in parts.items() if part is not None}
+        arrays = {"theta": self._theta}
+        for name, parts in (("scaling", self.scaling), ("filling", self.filling)):
+            named = parts._asdict().items() if parts is not None else ()
+            arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
         meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
-        storage.write(path, "model", {"theta": self._theta, **scaling}, meta)
+        storage.write(path, "model", arrays, meta)
 
-    def _weights(self):
+    def _noise(self, rng: Any, X: np.ndarray) -> NetworkNoise | None:
+        """Masks drawn for X, or None where there is no source for them."""
+        if rng is None:
+            return None
+        if self.spec.dropout == Dropout():
+            raise ValueError("noise_rng= needs a model with dropout, this one has no rate above 0")
+        return self.network.draw_noise(Draws(new_seed(rng)), 0, *X.shape[:2])
+
+    def _weights(self, noise: NetworkNoise | None = None):
         """theta as the backend reads it; packed again only where theta has changed since."""
+        if noise is not None:
+            return self.network.pack(self._theta, noise)
         content, packed = self._theta.tobytes(), self._packed
         if packed is None or packed[0] != content:
             self._packed = packed = (content, self.network.pack(self._theta))
         return packed[1]
 
-    def _checked(self, X: Any, state: Any, lengths: Any):
+    def _checked(self, X: Any, state: Any, lengths: Any, reset: Any):
         X = checks.array("X", X, self.spec.dtype, finite=False)
         checks.shape("X", X, ("B", "T", self.spec.input_size))
         lengths = checks.lengths(lengths, X.shape[0], X.shape[1])
@@ -352,20 +504,24 @@ class LSTM:
         else:  # padding may hold anything
             valid = sequences.mask(lengths, X.shape[1])[..., None]
             checks.require_finite("X", np.where(valid, X, X.dtype.type(0)))
-        return X, self._checked_state("state", state, X.shape[0]), lengths
+        if reset is not None:
+            reset = checks.flags("reset", reset, X.shape[:2])
+        return X, self._checked_state("state", state, X.shape[0]), lengths, reset
 
-    def _checked_state(self, name: str, state: Any, batch: int) -> State:
+    def _checked_state(self, name: str, state: Any, batch: int) -> State | None:
+        """A state, or None for the initial one."""
         if state is None:
-            return self.network.zero_state(batch)
+            return None
         try:
             h, c = state
         except (TypeError, ValueError):
             raise TypeError(f"{name} must be a State(h, c), received {type(state)}") from None
-        expected = (self.spec.num_layers, batch, self.spec.hidden_size)
+        layers = self.spec.layers
+        sizes = (layers[0].output_size, layers[0].hidden_size)
         arrays = []
-        for part, value in (("h", h), ("c", c)):
+        for part, value, size in zip("hc", (h, c), sizes, strict=True):
             value = checks.array(f"{name}.{part}", value, self.spec.dtype)
-            checks.shape(f"{name}.{part}", value, expected)
+            checks.shape(f"{name}.{part}", value, (len(layers), batch, size))
             arrays.append(value)
         return State(*arrays)
 
@@ -405,11 +561,12 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float64, reference backend>
     """
     arrays, meta = storage.read(path, "model")
-    model = LSTM(**meta["spec"], init="uniform", rng=0, backend=backend)
-    model.theta = arrays.pop("theta")
+    model = LSTM._of(NetworkSpec.restored(meta["spec"]), backend, arrays["theta"])
     model.output = meta["output"]
-    if arrays:
-        model.scaling = Scaling(**{key.removeprefix("scaling/"): arrays[key] for key in arrays})
+    for name, kind in (("scaling", Scaling), ("filling", Filling)):
+        start = f"{name}/"
+        parts = {k.removeprefix(start): arrays[k] for k in arrays if k.startswith(start)}
+        setattr(model, name, kind(**parts) if parts else None)
     return model
 
 

@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import backends
-from numlstm.params import blocks
+from numlstm.directions import flip, flip_reset
+from numlstm.draws import Draws
+from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
+from numlstm.params import blocks, split
 from numlstm.sequences import mask
-from numlstm.spec import Gradients, NetworkSpec, State
+from numlstm.spec import Dropout, Gradients, NetworkSpec, State
 
 
 class Weights(NamedTuple):
@@ -16,16 +19,25 @@ class Weights(NamedTuple):
 
     layers: tuple
     head: Any
+    initial: tuple  # the learned (h, c) per layer, empty where states begin at zero
+
+
+class Batch(NamedTuple):
+    """What is the same for all layers of one pass."""
+
+    lengths: Any  # (B,) or None
+    reset: Any  # (B, T) or None
+    noise: NetworkNoise
 
 
 class Tape(NamedTuple):
     """What `backward` needs to know of `forward`."""
 
-    layers: tuple  # the backend's tape per layer
-    masks: tuple  # dropout mask (B, T, H) on each layer's output but the last, or None
-    hidden: Any  # input of the head: (B, T, H), or (B, H) with last=True
-    lengths: Any  # (B,) where the head's output has padding, else None
+    layers: list  # the backend's tape per layer and direction
+    batch: Batch
+    hidden: Any  # input of the head: (B, T, W), or (B, W) with last=True
     last: bool
+    learned: bool  # the initial state was the learned one
 
 
 class Network:
@@ -34,93 +46,228 @@ class Network:
     def __init__(self, spec: NetworkSpec, backend: ModuleType):
         self.spec = spec
         self.backend = backend
+        self._no_noise = no_noise(spec)
 
     def __reduce__(self):
         """By the backend's name: a module cannot be pickled, but models are sent and copied."""
         return _network_on, (self.spec, self.backend.name)
 
-    def pack(self, theta) -> Weights:
-        """Rearrange the flat vector once per update; theta is read, never kept."""
+    def pack(self, theta, noise: NetworkNoise | None = None) -> Weights:
+        """Rearrange the flat vector once per update; theta is read, never kept.
+
+        Of `noise` its masks on weights are used (DropConnect).
+        """
         parts = list(blocks(self.spec, theta))
-        pairs = zip(self.spec.layers, parts, strict=False)
-        layers = tuple(self.backend.pack_layer(layer, part) for layer, part in pairs)
+        masks = noise.weights if noise else (None,) * len(self.spec.layers)
+        layers, initial = [], []
+        for layer, part, kept in zip(self.spec.layers, parts, masks, strict=False):
+            if kept is not None:
+                part = part.copy()
+                split(layer.shapes, part)["weight_hh"][...] *= kept
+            layers.append(self.backend.pack_layer(layer, part))
+            if layer.learned_state:
+                views = split(layer.shapes, part)
+                initial.append((views["initial_h"].copy(), views["initial_c"].copy()))
         head = self.spec.head
-        return Weights(layers, self.backend.pack_head(head, parts[-1]) if head else None)
+        packed = self.backend.pack_head(head, parts[-1]) if head else None
+        return Weights(tuple(layers), packed, tuple(initial))
 
     def zero_state(self, batch: int) -> State:
-        """The state before anything was seen: zeros, (num_layers, B, H)."""
-        shape = (self.spec.num_layers, batch, self.spec.hidden_size)
-        zeros = self.backend.asarray(np.zeros(shape, self.spec.dtype))
-        return State(zeros, zeros)
+        """A state of zeros: h (layers, B, P) and c (layers, B, H), directions counted apart."""
+        layers = self.spec.layers
+        shapes = ((len(layers), batch, n) for n in (layers[0].output_size, layers[0].hidden_size))
+        return State(*(self.backend.asarray(np.zeros(s, self.spec.dtype)) for s in shapes))
 
-    def forward(self, weights, X, state, lengths=None, *, tape=False, last=False, masks=None):
+    def initial_state(self, weights: Weights, batch: int) -> State:
+        """The state before anything was seen: the learned one, the same for all rows, or zeros."""
+        if not weights.initial:
+            return self.zero_state(batch)
+        parts = (np.stack(part)[:, None] for part in zip(*weights.initial, strict=True))
+        return State(*(np.repeat(part, batch, axis=1) for part in parts))
+
+    def draw_noise(self, source: Draws, update: int, batch: int, steps: int) -> NetworkNoise | None:
+        """The masks of one update, in the backend's memory; None where no rate is above 0."""
+        if self.spec.dropout == Dropout():
+            return None
+        return _brought(self.backend, draw_noise(self.spec, source, update, batch, steps))
+
+    def forward(
+        self,
+        weights,
+        X,
+        state=None,
+        lengths=None,
+        *,
+        tape=False,
+        last=False,
+        reset=None,
+        noise: NetworkNoise | None = None,
+    ):
         """Run X (B, T, I) through the layers and the head.
 
         Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
-        last=True (B, O): the head applied to each row's final hidden state. `masks` are
-        multiplied to the output of each layer but the last (dropout), shape (B, T, H) each.
+        last=True (B, O): the head applied to each row's final hidden state. No `state`: the
+        initial one. `reset` (B, T) is True where a row begins anew from the initial state;
+        `noise` is what `numlstm.noise` drew, by default its mean.
         """
-        masks = masks or (None,) * (self.spec.num_layers - 1)
+        learned = state is None and self.spec.learned_state
+        state = self.initial_state(weights, len(X)) if state is None else state
+        batch = Batch(lengths, reset, noise or self._mean_noise(len(X)))
         hidden, finals, tapes = X, [], []
-        for index, layer in enumerate(self.spec.layers):
-            if index > 0 and masks[index - 1] is not None:
-                hidden = hidden * masks[index - 1]
-            initial = (state.h[index], state.c[index])
-            hidden, final, layer_tape = self.backend.layer_forward(
-                layer, weights.layers[index], hidden, initial, lengths, tape=tape
-            )
-            finals.append(final)
-            tapes.append(layer_tape)
-        final_state = State(*(_stacked(part) for part in zip(*finals, strict=True)))
+        for level, below in enumerate(batch.noise.between):
+            outputs = []
+            for index in self._directions(level):
+                Y, final, kept = self._layer_forward(
+                    *(index, weights, _masked(hidden, below)),
+                    *((state.h[index], state.c[index]), batch, tape),
+                )
+                outputs.append(Y)
+                finals.append(final)
+                tapes.append(kept)
+            output = _joined(outputs)
+            hidden = hidden + output if self.spec.residual and level else output
         if last:
-            hidden, lengths = finals[-1][0], None  # one step per row: no padding
-        Y = hidden if self.spec.head is None else self._head_forward(weights, hidden, lengths)
-        if not tape:
-            return Y, final_state, None
-        return Y, final_state, Tape(tuple(tapes), tuple(masks), hidden, lengths, last)
+            hidden = self._last_hidden(finals)
+        Y = self._head_forward(weights, hidden, None if last else lengths)
+        final_state = State(*(_stacked(part) for part in zip(*finals, strict=True)))
+        return Y, final_state, Tape(tapes, batch, hidden, last, learned) if tape else None
 
     def backward(self, weights, tape: Tape, dY, dstate=None, *, need_dX=False) -> Gradients:
         """Gradients of theta, of X where asked for, and of the initial state.
 
         dY has the shape of Y, anything may stand in its padding; dstate is a State or None, which
-        means zero.
+        means zero. The gradient of a learned initial state is in both.
         """
-        dthetas, d_initial = [], []
-        if self.spec.head is not None:
-            dtheta, dY = self._head_backward(weights, tape.hidden, dY, tape.lengths)
-            dthetas.append(dtheta)
-        dfinal: list[Any] = [None] * self.spec.num_layers
-        if dstate is not None:
-            dfinal = list(zip(dstate.h, dstate.c, strict=True))
+        dtheta_head, d_hidden = self._head_backward(weights, tape, dY)
+        count = len(self.spec.layers)
+        dfinal: list[Any] = [None] * count if dstate is None else list(zip(*dstate, strict=True))
         if tape.last:
-            dh, dc = dfinal[-1] or (np.zeros_like(dY), np.zeros_like(dY))
-            dfinal[-1], dY = (dh + dY, dc), None
-        for index in reversed(range(self.spec.num_layers)):
-            dtheta, dY, d_state = self.backend.layer_backward(
-                self.spec.layers[index],
-                weights.layers[index],
-                tape.layers[index],
-                dY,
-                dfinal[index],
-                need_dX=need_dX or index > 0,
-            )
-            if index > 0 and tape.masks[index - 1] is not None:
-                dY = dY * tape.masks[index - 1]
-            dthetas.append(dtheta)
-            d_initial.append(d_state)
-        # gathered from the head downwards; theta runs from the first layer to the head
-        dthetas = dthetas[1:][::-1] + dthetas[:1] if self.spec.head else dthetas[::-1]
-        dh, dc = (_stacked(part[::-1]) for part in zip(*d_initial, strict=True))
+            self._last_hidden_backward(dfinal, d_hidden)
+            d_hidden = None
+        dthetas: list[Any] = [None] * count
+        d_initial: list[Any] = [None] * count
+        for level in reversed(range(self.spec.num_layers)):
+            directions, dXs = self._directions(level), []
+            for index, d_output in zip(directions, _parted(d_hidden, directions), strict=True):
+                dthetas[index], dX, d_initial[index] = self._layer_backward(
+                    *(index, weights, tape, d_output, dfinal[index]), need_dX=need_dX or level > 0
+                )
+                dXs.append(dX)
+            dX = _masked(_summed(dXs), tape.batch.noise.between[level])
+            through = self.spec.residual and level and d_hidden is not None
+            d_hidden = dX + d_hidden if through else dX
+        dh, dc = (_stacked(part) for part in zip(*d_initial, strict=True))
+        dthetas += [dtheta_head] if self.spec.head else []
         dtheta = np.concatenate(dthetas) if len(dthetas) > 1 else dthetas[0]
-        return Gradients(dtheta, dY, State(dh, dc))
+        return Gradients(dtheta, d_hidden, State(dh, dc))
 
-    def _head_forward(self, weights, hidden, lengths=None):
+    def _mean_noise(self, batch: int) -> NetworkNoise:
+        """What predictions use; the same object, ready made, where no rate has a mean but 1."""
+        rates = self.spec.dropout
+        if not (rates.zoneout_h or rates.zoneout_c):
+            return self._no_noise
+        return _brought(self.backend, mean_noise(self.spec, batch))
+
+    def _directions(self, level: int) -> range:
+        """The places of a level's layers, forward and reverse, in all lists of layers."""
+        count = self.spec.num_directions
+        return range(level * count, (level + 1) * count)
+
+    def _layer_forward(self, index, weights, X, state, batch: Batch, tape):
+        """One layer in one direction; X and Y run forward in time in either."""
+        reverse = index % self.spec.num_directions
+        reset = batch.reset
+        if reverse:
+            X = flip(X, batch.lengths)
+            reset = None if reset is None else flip_reset(reset, batch.lengths)
+        Y, final, kept = self.backend.layer_forward(
+            *(self.spec.layers[index], weights.layers[index], X, state, batch.lengths),
+            **{"tape": tape, **_present(reset=reset, noise=batch.noise.layers[index])},
+        )
+        return (flip(Y, batch.lengths) if reverse else Y), final, kept
+
+    def _layer_backward(self, index, weights, tape: Tape, dY, dfinal, *, need_dX):
+        layer, reverse = self.spec.layers[index], index % self.spec.num_directions
+        lengths, masks = tape.batch.lengths, tape.batch.noise.weights
+        if reverse and dY is not None:
+            dY = flip(dY, lengths)
+        dtheta, dX, d_initial = self.backend.layer_backward(
+            layer, weights.layers[index], tape.layers[index], dY, dfinal, need_dX=need_dX
+        )
+        views = split(layer.shapes, dtheta)
+        if masks[index] is not None:
+            views["weight_hh"][...] *= masks[index]
+        if tape.learned:
+            for name, part in zip(("initial_h", "initial_c"), d_initial, strict=True):
+                views[name][...] += part.sum(axis=0)
+        return dtheta, (flip(dX, lengths) if reverse and need_dX else dX), d_initial
+
+    def _last_hidden(self, finals):
+        """What a sequence ends with, (B, W): of residual layers the sum, as at every step."""
+        levels = [_joined([finals[i][0] for i in directions]) for directions in self._ends()]
+        return levels[0] if len(levels) == 1 else np.sum(levels, axis=0)
+
+    def _last_hidden_backward(self, dfinal, d_hidden) -> None:
+        """Add the gradient of what a sequence ends with to those of the final states."""
+        for directions in self._ends():
+            for index, d_last in zip(directions, _parted(d_hidden, directions), strict=True):
+                zeros = np.zeros((len(d_last), self.spec.hidden_size), d_last.dtype)
+                dh, dc = dfinal[index] or (0, zeros)
+                dfinal[index] = dh + d_last, dc
+
+    def _ends(self) -> list[range]:
+        """The levels whose final hidden states make up what a sequence ends with."""
+        levels = range(self.spec.num_layers)
+        return [
+            self._directions(level) for level in (levels if self.spec.residual else levels[-1:])
+        ]
+
+    def _head_forward(self, weights, hidden, lengths):
+        if self.spec.head is None:
+            return hidden
         Y = self.backend.head_forward(self.spec.head, weights.head, hidden)
         return Y if lengths is None else _without_padding(Y, lengths)
 
-    def _head_backward(self, weights, hidden, dY, lengths):
-        dY = dY if lengths is None else _without_padding(dY, lengths)
-        return self.backend.head_backward(self.spec.head, weights.head, hidden, dY)
+    def _head_backward(self, weights, tape: Tape, dY):
+        """(gradient of the head's parameters, gradient of what went into it)."""
+        if self.spec.head is None:
+            return None, dY
+        if tape.batch.lengths is not None and not tape.last:
+            dY = _without_padding(dY, tape.batch.lengths)
+        return self.backend.head_backward(self.spec.head, weights.head, tape.hidden, dY)
+
+
+def _present(**options):
+    """The options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _brought(backend, value):
+    """Arrays in the backend's memory, whatever tuples they are in."""
+    if isinstance(value, tuple):
+        parts = [_brought(backend, part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return None if value is None else backend.asarray(value)
+
+
+def _masked(array, factors):
+    return array if array is None or factors is None else array * factors
+
+
+def _summed(arrays):
+    return arrays[0] if len(arrays) == 1 or arrays[0] is None else arrays[0] + arrays[1]
+
+
+def _joined(arrays):
+    """Both directions side by side."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1)
+
+
+def _parted(array, directions):
+    """What belongs to each direction."""
+    if array is None or len(directions) == 1:
+        return [array] * len(directions)
+    return np.split(array, len(directions), axis=-1)
 
 
 def _without_padding(array, lengths):

@@ -1,11 +1,13 @@
 """From the user's arrays to training and validation data in the network's units."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.bptt import total_weight
+from numlstm.missing import Filling, network_inputs
 from numlstm.model import LSTM
 from numlstm.scaling import Scaling, moments
 from numlstm.sequences import Dataset, mask, streams
@@ -19,6 +21,7 @@ class Data(NamedTuple):
     train: Dataset
     validation: Dataset | None
     scaling: Scaling | None
+    filling: Filling | None
     output_size: int
     bptt_steps: int | None
 
@@ -26,17 +29,21 @@ class Data(NamedTuple):
 def prepare(
     X: Any,
     y: Any,
-    sample_weight: Any,
-    lengths: Any,
+    rows: Mapping[str, Any],
     validation: Any,
     settings: Settings,
     model: LSTM | None,
 ) -> Data:
-    """Read, split, standardise and lay out the data of a fit."""
-    loss = settings.criterion
-    size = None if model is None else model.spec.input_size
-    reading = Reading(size, settings.dtype, settings.nan_policy, loss.classes, settings.output)
-    train = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths)
+    """Read, split, standardise and lay out the data of a fit.
+
+    `rows` are the arrays beside X and y: sample_weight, lengths and reset.
+    """
+    loss, missing = settings.criterion, settings.missing == "mask"
+    size = None if model is None else model.num_features
+    reading = Reading(
+        *(size, settings.dtype, settings.nan_policy, loss.classes, settings.output, missing)
+    )
+    train = read_dataset(X, y, reading, **rows)
     bptt_steps = settings.bptt_steps
     if settings.stateful:
         bptt_steps = bptt_steps or _window(train)
@@ -49,13 +56,14 @@ def prepare(
     if settings.loss == "binary_cross_entropy":
         _require_probabilities(train, judge)
     scaling = _scaling(train, y is None, settings, model)
-    if scaling is not None:
-        train, judge = _scaled(train, scaling), judge and _scaled(judge, scaling)
+    filling = _filling(train, model) if missing else None
+    train = _for_network(train, filling, scaling)
+    judge = judge and _for_network(judge, filling, scaling)
     if settings.stateful:
         most = settings.batch_size
         train = _parallel(train, most, bptt_steps)
         judge = judge and _parallel(judge, most, bptt_steps)
-    return Data(train, judge, scaling, output_size, bptt_steps)
+    return Data(train, judge, scaling, filling, output_size, bptt_steps)
 
 
 def _window(data: Dataset) -> int:
@@ -171,10 +179,7 @@ def _scaling(
         return model.scaling
     if not wanted:
         return None
-    valid = np.ones(train.X.shape, bool)
-    if train.lengths is not None:
-        valid &= mask(train.lengths, train.X.shape[1])[..., None]
-    x_mean, x_scale = moments(train.X, valid)
+    x_mean, x_scale = _moments(train)
     if not settings.criterion.regression:
         return Scaling(x_mean, x_scale)
     if forecast:
@@ -182,5 +187,21 @@ def _scaling(
     return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
 
 
-def _scaled(data: Dataset, scaling: Scaling) -> Dataset:
-    return replace(data, X=scaling.inputs(data.X), y=scaling.targets(data.y))
+def _filling(train: Dataset, model: LSTM | None) -> Filling:
+    """How missing inputs are filled: as a given model does, or by what was observed."""
+    if model is not None and model.filling is not None:
+        return model.filling
+    return Filling(_moments(train)[0])
+
+
+def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every input feature where it was observed."""
+    valid = ~np.isnan(train.X)
+    if train.lengths is not None:
+        valid &= mask(train.lengths, train.X.shape[1])[..., None]
+    return moments(train.X, valid)
+
+
+def _for_network(data: Dataset, filling: Filling | None, scaling: Scaling | None) -> Dataset:
+    X = network_inputs(data.X, filling, scaling, data.reset)
+    return replace(data, X=X, y=data.y if scaling is None else scaling.targets(data.y))

@@ -24,6 +24,8 @@ class Dataset:
         Length of every row; None where all have T steps.
     last : bool
         One target per sequence.
+    reset : ndarray of bool, shape (B, T), or None
+        Where a row's state begins anew before the step.
     """
 
     X: np.ndarray
@@ -31,6 +33,7 @@ class Dataset:
     weight: np.ndarray
     lengths: np.ndarray | None = None
     last: bool = False
+    reset: np.ndarray | None = None
 
     def steps(self, rows: Any = slice(None)) -> int:
         """Length of the longest of the rows."""
@@ -54,7 +57,8 @@ class Dataset:
             weight = np.ascontiguousarray(self.weight[rows, start:stop])
         if lengths is not None:
             lengths = np.clip(lengths - start, 0, stop - start)
-        return Dataset(X, y, weight, lengths, self.last)
+        reset = None if self.reset is None else self.reset[rows, start:stop]
+        return Dataset(X, y, weight, lengths, self.last, reset)
 
 
 class Form(NamedTuple):
@@ -73,19 +77,25 @@ class Form(NamedTuple):
 
 
 def read_inputs(
-    X: Any, input_size: int | None, dtype: str, nan_policy: str = "raise", *, lengths: Any = None
+    X: Any,
+    input_size: int | None,
+    dtype: str,
+    nan_policy: str = "raise",
+    *,
+    lengths: Any = None,
+    missing: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None, Form]:
     """Inputs in any accepted form as (X (B, T, I), lengths or None, form).
 
     X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. What lies
-    behind `lengths` may hold anything; it comes back as zeros. `nan_policy` speaks of targets:
-    an input is needed at every step, so a NaN in it is refused under every policy.
+    behind `lengths` may hold anything; it comes back as zeros. `nan_policy` speaks of targets: a
+    NaN in the inputs is refused under every policy, unless `missing` says that it is to be filled.
     """
     checks.choice("nan_policy", nan_policy, ("raise", "omit"))
     if is_list(X):
         if lengths is not None:
             raise ValueError("lengths= goes with an X of shape (B, T, I); a list has its own")
-        array, lengths = _stacked(X, dtype)
+        array, lengths = _stacked(X, dtype, missing)
         form = Form("list", tuple(map(int, lengths)))
         if len(set(form.lengths)) <= 1:
             lengths = None
@@ -95,12 +105,23 @@ def read_inputs(
     if input_size is not None and array.shape[2] != input_size:
         checks.shape("X", array, ("B", "T", input_size))
     array = np.ascontiguousarray(array)
-    if lengths is None:
-        checks.require_finite("X", array)
-        return array, None, form
-    array = np.where(mask(lengths, array.shape[1])[..., None], array, array.dtype.type(0))
-    checks.require_finite("X", array)
+    if lengths is not None:
+        array = np.where(mask(lengths, array.shape[1])[..., None], array, array.dtype.type(0))
+    _require_values("X", array, missing)
     return array, lengths, form
+
+
+def read_reset(reset: Any, form: Form, steps: int) -> np.ndarray | None:
+    """Resets in the form of the inputs as (B, T): (B, T), (T,) for a series, a list for a list."""
+    if reset is None:
+        return None
+    if form.kind != "list":
+        shape = (steps,) if form.kind == "series" else (len(form.lengths), steps)
+        return checks.flags("reset", reset, shape).reshape(-1, steps)
+    if not isinstance(reset, (list, tuple)) or len(reset) != len(form.lengths):
+        raise ValueError("reset must be a list with one array (T_i,) per series of X")
+    pairs = enumerate(zip(reset, form.lengths, strict=True))
+    return padded([checks.flags(f"reset[{i}]", part, (n,)) for i, (part, n) in pairs])
 
 
 def is_list(X: Any) -> bool:
@@ -137,10 +158,18 @@ def _batched(X: Any, dtype: str) -> tuple[np.ndarray, Form]:
     return series[None], Form("series", (len(series),))
 
 
-def _stacked(X: Any, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+def _require_values(name: str, array: np.ndarray, missing: bool) -> None:
+    """Finite numbers, or NaN where values may be missing."""
+    if missing:
+        array = np.where(np.isnan(array), array.dtype.type(0), array)
+    checks.require_finite(name, array)
+
+
+def _stacked(X: Any, dtype: str, missing: bool) -> tuple[np.ndarray, np.ndarray]:
     parts: list[np.ndarray] = []
     for index, series in enumerate(X):
-        part = checks.array(f"X[{index}]", series, dtype)
+        part = checks.array(f"X[{index}]", series, dtype, finite=False)
+        _require_values(f"X[{index}]", part, missing)
         part = part[:, None] if part.ndim == 1 else part
         if part.ndim != 2 or part.shape[1] != (parts[0] if parts else part).shape[1]:
             wanted = f"(T, {parts[0].shape[1]})" if parts else "(T,) or (T, I)"
@@ -160,8 +189,9 @@ def streams(data: Dataset, count: int) -> Dataset:
     lengths = np.full(len(data.X), data.X.shape[1]) if data.lengths is None else data.lengths
     valid = mask(lengths, data.X.shape[1])
     steps = -(-int(lengths.sum()) // count)
-    parts = [part[valid] for part in (data.X, data.y, data.weight)]
+    arrays = (data.X, data.y, data.weight, *([] if data.reset is None else [data.reset]))
+    parts = [part[valid] for part in arrays]
     cuts = range(0, len(parts[0]), steps) if steps else ()
-    X, y, weight = (padded([part[i : i + steps] for i in cuts]) for part in parts)
+    X, y, weight, *reset = (padded([part[i : i + steps] for i in cuts]) for part in parts)
     ends = np.array([min(steps, len(parts[0]) - i) for i in cuts], dtype=np.int64)
-    return Dataset(X, y, weight, ends if ends.min() < steps else None)
+    return Dataset(X, y, weight, ends if ends.min() < steps else None, False, *reset)

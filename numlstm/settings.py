@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,29 @@ from numlstm.losses import LOSSES, Loss
 from numlstm.minimize import METHODS
 from numlstm.model import LSTM
 from numlstm.optimizers import OPTIMIZERS
+from numlstm.spec import Dropout, NetworkSpec
+from numlstm.variants import (
+    Start,
+    describe,
+    read_dropout,
+    read_start,
+    read_variant,
+    require_sense,
+)
 
 
 @dataclass(frozen=True)
 class Settings:
     """Arguments of `fit` by the same names, checked and with their defaults filled in."""
 
-    hidden_size: int
-    num_layers: int
+    spec: NetworkSpec  # but for the sizes of input and output, which the data say
+    start: Start
     output: str | None
     loss: str
     method: str
     learning_rate: float
     schedule: Any
     weight_decay: float
-    dropout: float
     clip: float | None
     batch_size: int
     epochs: int
@@ -36,9 +44,14 @@ class Settings:
     tol: float | None
     standardize: bool | None
     nan_policy: str
-    dtype: str
+    missing: str
     backend: str
     options: Mapping[str, Any]
+
+    @property
+    def dtype(self) -> str:
+        """Type of parameters and arithmetic."""
+        return self.spec.dtype
 
     @property
     def stochastic(self) -> bool:
@@ -56,22 +69,36 @@ def read_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Sett
     method = _method(given["method"])
     checks.choice("loss", given["loss"], tuple(LOSSES))
     checks.choice("nan_policy", given["nan_policy"], ("raise", "omit"))
+    checks.choice("missing", given["missing"], ("raise", "mask"))
     if given["output"] is not None:
         checks.choice("output", given["output"], ("sequence", "last"))
-    if not isinstance(given["stateful"], (bool, np.bool_)):
-        raise TypeError(f"stateful must be True or False, received {given['stateful']!r}")
+    checks.flag("stateful", given["stateful"])
     schedules.get(given["schedule"])
     settings = Settings(
         **{name: given[name] for name in ("output", "loss", "schedule", "stateful", "nan_policy")},
         **_numbers(given, method),
-        **_of_the_network(given, defaults),
+        **_of_the_network(given, defaults, method in OPTIMIZERS),
         method=method,
         standardize=given["standardize"],
         options=_options(method, given["options"]),
     )
     changed = {name for name in defaults if _differs(given[name], defaults[name])}
+    _require_whole_sequences(settings)
     _warn_unused(settings, changed)
     return settings
+
+
+def _require_whole_sequences(settings: Settings) -> None:
+    """The reverse direction of a bidirectional network begins at the end of a sequence."""
+    if not settings.spec.bidirectional:
+        return
+    for name in ("bptt_steps", "stateful"):
+        if getattr(settings, name):
+            raise ValueError(
+                f"{name} cuts sequences into windows and carries the state from one to the next; "
+                "a bidirectional network reads them from the end too, and needs them whole: leave "
+                f"{name} out, or cut the series into sequences of their own"
+            )
 
 
 def _method(method: Any) -> str:
@@ -87,46 +114,59 @@ def _numbers(given: Mapping[str, Any], method: str) -> dict[str, Any]:
     if rate is None:
         rate = OPTIMIZERS[method].rate if method in OPTIMIZERS else 0.0
     else:
-        rate = _real("learning_rate", rate, above=0.0)
+        rate = checks.real("learning_rate", rate, above=0.0)
     return {
         "learning_rate": rate,
-        "weight_decay": _real("weight_decay", given["weight_decay"], least=0.0),
-        "dropout": _real("dropout", given["dropout"], least=0.0, below=1.0),
-        "clip": None if given["clip"] is None else _real("clip", given["clip"], above=0.0),
-        "tol": None if given["tol"] is None else _real("tol", given["tol"]),
+        "weight_decay": checks.real("weight_decay", given["weight_decay"], least=0.0),
+        "clip": checks.optional(checks.real, "clip", given["clip"], above=0.0),
+        "tol": checks.optional(checks.real, "tol", given["tol"]),
         **{name: checks.size(name, given[name]) for name in ("batch_size", "epochs")},
         **{
-            name: None if given[name] is None else checks.size(name, given[name])
+            name: checks.optional(checks.size, name, given[name])
             for name in ("bptt_steps", "patience")
         },
     }
 
 
-def _of_the_network(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Sizes, dtype and backend: the arguments, or what a given model has."""
-    model = given["model"]
-    asked: dict[str, Any] = {
+def _of_the_network(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], stochastic: bool
+) -> dict[str, Any]:
+    """What the network is and how it begins: the arguments, or what a given model has."""
+    sizes: dict[str, Any] = {
         name: checks.size(name, given[name]) for name in ("hidden_size", "num_layers")
     }
-    asked |= {"dtype": checks.dtype(given["dtype"]), "backend": given["backend"]}
+    asked = NetworkSpec(1, **sizes, dtype=checks.dtype(given["dtype"]), **read_variant(given))
+    dropout = read_dropout(given["dropout"]) if stochastic else Dropout()
+    model = given["model"]
     if model is None:
-        return asked
+        require_sense(asked)
+        return {
+            "spec": replace(asked, dropout=dropout),
+            "start": read_start(given["forget_bias"], given["chrono"], asked.cell),
+            **{name: given[name] for name in ("backend", "missing")},
+        }
     if not isinstance(model, LSTM):
         raise TypeError(f"model must be a numlstm.LSTM, received {type(model)}")
-    spec, backend = model.spec, model.network.backend.name
-    has = {
-        "hidden_size": spec.hidden_size,
-        "num_layers": spec.num_layers,
-        "dtype": spec.dtype,
-        "backend": backend,
-    }
-    for name, value in asked.items():
-        if value not in (has[name], defaults[name]):
+    has = _described(model.spec, model.network.backend.name, model.filling is not None)
+    mine = _described(asked, given["backend"], given["missing"] == "mask")
+    mine |= {name: given[name] for name in ("forget_bias", "chrono")}
+    for name, value in mine.items():
+        if value not in (has.get(name), defaults[name]):
             raise ValueError(
-                f"{name}={value!r} does not go with the model given, which has {has[name]!r}: "
+                f"{name}={value!r} does not go with the model given, which has {has.get(name)!r}: "
                 f"leave {name} out, or start without model="
             )
-    return has
+    changed = stochastic and _differs(given["dropout"], defaults["dropout"])
+    spec = replace(model.spec, dropout=dropout) if changed else model.spec
+    return {"spec": spec, "start": Start(), "backend": has["backend"], "missing": has["missing"]}
+
+
+def _described(spec: NetworkSpec, backend: str, masked: bool) -> dict[str, Any]:
+    """The keywords that must agree with those of a model that is given."""
+    names = ("hidden_size", "num_layers", "dtype")
+    missing = "mask" if masked else "raise"
+    sizes = {name: getattr(spec, name) for name in names}
+    return {**sizes, **describe(spec), "backend": backend, "missing": missing}
 
 
 def _options(method: str, options: Any) -> Mapping[str, Any]:
@@ -153,32 +193,10 @@ def _constant(name: str, value: Any) -> Any:
     if name == "betas":
         if np.shape(value) != (2,):
             raise ValueError(f"betas must be two numbers, received {value!r}")
-        return tuple(_real("betas", beta, least=0.0, below=1.0) for beta in value)
+        return tuple(checks.real("betas", beta, least=0.0, below=1.0) for beta in value)
     if name == "alpha":
-        return _real(name, value, least=0.0, below=1.0)
-    return _real(name, value, least=0.0)
-
-
-def _real(
-    name: str,
-    value: Any,
-    *,
-    least: float = -np.inf,
-    above: float = -np.inf,
-    below: float = np.inf,
-) -> float:
-    """`value` as a finite float in the range."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, received {value!r}") from None
-    if least <= number < below and number > above and np.isfinite(number):
-        return number
-    bounds = [f">= {least:g}"] * (least > -np.inf) + [f"> {above:g}"] * (above > -np.inf)
-    bounds += [f"< {below:g}"] * (below < np.inf)
-    raise ValueError(
-        f"{name} must be {' and '.join(bounds) or 'a finite number'}, received {value!r}"
-    )
+        return checks.real(name, value, least=0.0, below=1.0)
+    return checks.real(name, value, least=0.0)
 
 
 def _differs(value: Any, default: Any) -> bool:
@@ -194,7 +212,7 @@ def _warn_unused(settings: Settings, changed: set[str]) -> None:
         unused |= set() if settings.stateful else {"batch_size"}
     for name in sorted(unused & changed):
         _warn(f"Method {settings.method} does not use {name}.")
-    if settings.stochastic and settings.num_layers == 1 and settings.dropout > 0:
+    if settings.spec.num_layers == 1 and settings.spec.dropout.layers > 0:
         _warn("dropout lies between layers: with num_layers=1 it does nothing.")
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import checks
-from numlstm.sequences import Dataset, Form, mask, padded, read_inputs
+from numlstm.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 
 
 class Reading(NamedTuple):
@@ -16,27 +16,41 @@ class Reading(NamedTuple):
     nan_policy: str
     classes: bool  # targets are class numbers
     output: str | None  # "sequence", "last", or None: by the shapes
+    missing: bool = False  # inputs may be NaN
 
 
 def read_dataset(
-    X: Any, y: Any, reading: Reading, *, sample_weight: Any = None, lengths: Any = None
+    X: Any,
+    y: Any,
+    reading: Reading,
+    *,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    reset: Any = None,
 ) -> Dataset:
     """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
     array, lengths, form = read_inputs(
-        X, reading.input_size, reading.dtype, reading.nan_policy, lengths=lengths
+        *(X, reading.input_size, reading.dtype, reading.nan_policy),
+        lengths=lengths,
+        missing=reading.missing,
     )
     if 0 in array.shape:
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
     weight = None if sample_weight is None else _read_weight(sample_weight, form, array.shape[1])
+    reset = read_reset(reset, form, array.shape[1])
     if y is None:
-        return _forecast(array, lengths, weight, reading)
+        return _forecast(array, lengths, weight, reset, reading)
     y, last = _read_targets(y, form, reading)
     y, present = _present(y, lengths, last, reading)
-    return Dataset(array, y, _combined(present, weight, lengths, last), lengths, last)
+    return Dataset(array, y, _combined(present, weight, lengths, last), lengths, last, reset)
 
 
-def _forecast(X, lengths, weight, reading: Reading) -> Dataset:
-    """The next value at every step: the weight of a step is that of the value forecast there."""
+def _forecast(X, lengths, weight, reset, reading: Reading) -> Dataset:
+    """The next value at every step: the weight of a step is that of the value forecast there.
+
+    A value that is missing is no target, nor is one that comes after a reset: it belongs to
+    another sequence.
+    """
     if reading.classes or reading.output == "last":
         what = "this loss" if reading.classes else "output='last'"
         raise ValueError(f"{what} needs targets: pass y (y=None means the next value of X)")
@@ -44,8 +58,12 @@ def _forecast(X, lengths, weight, reading: Reading) -> Dataset:
     lengths = None if lengths is None else np.maximum(lengths - 1, 0)
     weight = None if weight is None or weight.ndim == 1 else weight[:, 1:]
     X, y = np.ascontiguousarray(X[:, :steps]), np.ascontiguousarray(X[:, 1:])
-    present = np.ones(y.shape, reading.dtype)
-    return Dataset(X, y, _combined(present, weight, lengths, False), lengths)
+    there = ~np.isnan(y)
+    if reset is not None:
+        there &= ~reset[:, 1:, None]
+        reset = reset[:, :steps]
+    y, present = np.where(there, y, y.dtype.type(0)), there.astype(reading.dtype)
+    return Dataset(X, y, _combined(present, weight, lengths, False), lengths, False, reset)
 
 
 def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[np.ndarray, bool]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from numlstm import optimizers
 from numlstm.bptt import Evaluator, total_weight, windows
-from numlstm.draws import DROPOUT, SHUFFLE, Draws
+from numlstm.draws import SHUFFLE, Draws
 from numlstm.interrupt import Interrupted
 from numlstm.optimizers import Optimizer
 from numlstm.result import Outcome
@@ -32,7 +32,6 @@ class Plan:
     bptt_steps: int | None
     rate: float
     schedule: Callable[[int, int], float]
-    dropout: float
     clip: float | None
     weight_decay: float
     patience: int | None
@@ -87,7 +86,7 @@ class Progress:
     batch: int = 0
     window: int = 0
     updates: int = 0
-    state: State | None = None
+    state: State | None = None  # None: the initial one
     sums: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("loss", "weight", "norm", "updates"), 0.0)
     )  # over the epoch so far
@@ -168,8 +167,6 @@ class Trainer:
         cuts = windows(train.steps(rows), self.plan.bptt_steps)
         while progress.window < len(cuts):
             window = train.cut(*cuts[progress.window], rows)
-            if progress.state is None:
-                progress.state = self.problem.evaluator.network.zero_state(len(window.X))
             self._run_window(window)
             progress.window += 1
             if self.save is not None and time.monotonic() > self._next_save:
@@ -181,8 +178,9 @@ class Trainer:
         if weight == 0:
             progress.state = self.problem.run(evaluator.advance, theta, window, state)
             return
+        noise = evaluator.network.draw_noise(self.draws, progress.updates, *window.X.shape[:2])
         value, gradient, state = self.problem.run(
-            evaluator.step, theta, window, state, 1 / weight, self._masks(window)
+            evaluator.step, theta, window, state, 1 / weight, noise
         )
         norm = optimizers.norm(gradient)
         if not np.isfinite(value + norm):
@@ -205,20 +203,6 @@ class Trainer:
 
     def _rate(self) -> float:
         return self.plan.rate * self.plan.schedule(self.progress.epoch, self.plan.epochs)
-
-    def _masks(self, window: Dataset) -> tuple | None:
-        """Dropout between the layers: zero with probability p, else 1 / (1 - p)."""
-        network, p = self.problem.evaluator.network, self.plan.dropout
-        spec = network.spec
-        if p == 0 or spec.num_layers == 1:
-            return None
-        shape = (*window.X.shape[:2], spec.hidden_size)
-        masks = []
-        for layer in range(spec.num_layers - 1):
-            stream = self.draws.stream(DROPOUT, self.progress.updates, layer)
-            kept = stream.random(shape, dtype=np.float32) >= p
-            masks.append(network.backend.asarray(kept * window.X.dtype.type(1 / (1 - p))))
-        return tuple(masks)
 
     def _close_epoch(self) -> None:
         progress, sums = self.progress, self.progress.sums

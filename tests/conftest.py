@@ -25,6 +25,16 @@ def _runnable() -> list:
     return found
 
 
+# backends that have every variant, not the plain layer alone
+FAMILY = ("reference",)
+
+
+@pytest.fixture(scope="session", params=FAMILY)
+def family_backend(request):
+    """Every backend that has the whole family."""
+    return backends.get(request.param)
+
+
 @pytest.fixture(scope="session", params=_runnable(), ids=lambda backend: backend.name)
 def backend(request):
     """Every registered backend that can run on this machine."""

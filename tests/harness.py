@@ -10,11 +10,11 @@ from numlstm.spec import NetworkSpec
 BARS = {"float64": 1e-12, "float32": 2e-6}  # relative in L2, per array
 
 
-def run(backend, spec, numbers: Numbers, *, last=False, need_dX=True, masks=None):
+def run(backend, spec, numbers: Numbers, *, last=False, need_dX=True):
     """Forward and backward of a layer or a network: every result by name, as NumPy arrays."""
     numbers = mapped(backend.asarray, numbers)
     if isinstance(spec, NetworkSpec):
-        results = _run_network(Network(spec, backend), numbers, last, need_dX, masks)
+        results = _run_network(Network(spec, backend), numbers, last, need_dX)
     else:
         results = _run_layer(backend, spec, numbers, need_dX)
     return {k: None if v is None else backend.to_numpy(v) for k, v in results.items()}
@@ -41,10 +41,12 @@ def _set(**options):
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _run_network(network, numbers, last, need_dX, masks):
-    theta, X, state, lengths, dY, dstate, _, _ = numbers
-    weights = network.pack(theta)
-    Y, final, tape = network.forward(weights, X, state, lengths, tape=True, last=last, masks=masks)
+def _run_network(network, numbers, last, need_dX):
+    theta, X, state, lengths, dY, dstate, reset, noise = numbers
+    weights = network.pack(theta, noise)
+    Y, final, tape = network.forward(
+        weights, X, state, lengths, tape=True, last=last, reset=reset, noise=noise
+    )
     dtheta, dX, (dh, dc) = network.backward(weights, tape, dY, dstate, need_dX=need_dX)
     return {
         "Y": Y, "h": final.h, "c": final.c, "dtheta": dtheta, "dX": dX, "dh": dh, "dc": dc,

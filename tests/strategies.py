@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+from numlstm.draws import Draws
+from numlstm.noise import NetworkNoise, draw_noise
 from numlstm.spec import (
     ACTIVATIONS,
     Activation,
     CellSpec,
+    Dropout,
     HeadSpec,
     LayerSpec,
     NetworkSpec,
@@ -27,12 +30,12 @@ class Numbers(NamedTuple):
 
     theta: np.ndarray  # (n,)
     X: np.ndarray  # (B, T, I)
-    state: State  # (B, P) and (B, H), for a network (layers, B, P) and (layers, B, H)
+    state: State | None  # (B, P) and (B, H), for a network (layers, B, P) and (layers, B, H)
     lengths: np.ndarray | None  # (B,)
     dY: np.ndarray | None  # (B, T, O), or (B, O) for the last step only
     dstate: State | None
     reset: np.ndarray | None = None  # (B, T), bool
-    noise: Noise | None = None  # of a layer
+    noise: Noise | NetworkNoise | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ class Case:
     gain: float = 1.0  # size of the weights; 1 keeps the gates in their curved range
     loud: float = 1.0  # size of the inputs and states
     resets: bool = False
-    noisy: tuple[str, ...] = ()  # the fields of `Noise` that are set; of a layer only
+    noisy: Any = ()  # of a layer the fields of `Noise` that are set; of a network whether drawn
     frozen: bool = False  # noise that is the same at every step
+    begins: bool = False  # no state is given to a network
 
     @property
     def numbers(self) -> Numbers:
@@ -70,7 +74,7 @@ class Case:
         theta = np.concatenate(
             [_weights(rng, shape).ravel() for shape in self.spec.shapes.values()]
         )
-        return Numbers(
+        numbers = Numbers(
             (self.gain * theta).astype(self.spec.dtype),
             normal(self.B, self.T, self.spec.input_size, scale=self.loud),
             State(np.tanh(normal(*h_shape)), normal(*c_shape, scale=self.loud)),
@@ -82,9 +86,12 @@ class Case:
             rng.random((self.B, self.T)) < 0.3 if self.resets else None,
             self._noise(rng) if self.noisy else None,
         )
+        return numbers._replace(state=None) if self.begins else numbers
 
-    def _noise(self, rng) -> Noise:
-        """Masks of 0 and 2; shares of the new value anywhere between 0 and 1."""
+    def _noise(self, rng) -> Noise | NetworkNoise:
+        """Masks of 0 and 2, shares anywhere between 0 and 1; of a network, what training draws."""
+        if isinstance(self.spec, NetworkSpec):
+            return draw_noise(self.spec, Draws(self.seed), 0, self.B, self.T)
         spec, steps = self.spec, 1 if self.frozen else self.T
         shapes = {
             "x": (self.B, spec.input_size),
@@ -168,24 +175,50 @@ def alone(dtype: str = "float64", B: int = 3, T: int = 4, seed: int = 0) -> dict
 def random_family_case(seed: int, dtype: str = "float64") -> Case:
     """A small layer with any combination of variants, resets and noise."""
     rng = np.random.default_rng(seed)
-    sometimes = lambda value: value if rng.random() < 0.3 else None  # noqa: E731
-    cell = CellSpec(
-        str(rng.choice(["gate", "coupled", "none"])),
-        *(bool(flag) for flag in rng.integers(0, 2, 2)),
-        sometimes(float(rng.uniform(0.3, 3))),
-        sometimes(float(rng.uniform(0.3, 3))),
-        tuple(_random_activation(rng) for _ in range(3)) if rng.random() < 0.5 else FAMILIAR,
-    )
+    cell = _random_cell(rng)
     H = int(rng.integers(1, 7))
     if cell.layer_norm and H == 2:
         H = 3  # two numbers normalise to -1 and 1: their gradient is nothing but cancellation
-    proj_size = sometimes(int(rng.integers(1, H))) if H > 1 else None
+    proj_size = _sometimes(rng, int(rng.integers(1, H))) if H > 1 else None
     learned = bool(rng.random() < 0.3)
     spec = LayerSpec(int(rng.integers(1, 5)), H, dtype, proj_size, cell, learned)
     B, T = int(rng.integers(1, 4)), int(rng.integers(1, 6))
     flags = [bool(flag) for flag in rng.integers(0, 2, 3)]
     noisy = tuple(field for field in Noise._fields if rng.random() < 0.3)
     return Case(spec, B, T, seed, ragged=flags[0], resets=flags[1], noisy=noisy, frozen=flags[2])
+
+
+def random_family_network(seed: int, dtype: str = "float64") -> Case:
+    """A small network with any combination of what networks and their cells can be."""
+    rng = np.random.default_rng(seed)
+    flags = [bool(flag) for flag in rng.integers(0, 2, 8)]
+    H, num_layers = int(rng.integers(3, 6)), int(rng.integers(1, 4))
+    spec = NetworkSpec(
+        *(int(rng.integers(1, 5)), H, [None, 2][rng.integers(2)], num_layers, dtype),
+        bidirectional=flags[0],
+        residual=flags[1] and num_layers > 1,
+        proj_size=_sometimes(rng, int(rng.integers(1, H))),
+        cell=_random_cell(rng),
+        learned_state=flags[2],
+        dropout=Dropout(*(_sometimes(rng, 0.3) or 0.0 for _ in range(7))),
+    )
+    B, T = int(rng.integers(1, 4)), int(rng.integers(1, 6))
+    drawn = dict(zip(("ragged", "last", "resets", "noisy", "begins"), flags[3:], strict=True))
+    return Case(spec, B, T, seed, **drawn)
+
+
+def _random_cell(rng) -> CellSpec:
+    return CellSpec(
+        str(rng.choice(["gate", "coupled", "none"])),
+        *(bool(flag) for flag in rng.integers(0, 2, 2)),
+        _sometimes(rng, float(rng.uniform(0.3, 3))),
+        _sometimes(rng, float(rng.uniform(0.3, 3))),
+        tuple(_random_activation(rng) for _ in range(3)) if rng.random() < 0.5 else FAMILIAR,
+    )
+
+
+def _sometimes(rng, value):
+    return value if rng.random() < 0.3 else None
 
 
 def _random_activation(rng) -> Activation:

@@ -406,17 +406,6 @@ def test_dropout_is_between_layers_scaled_and_for_training_only():
     np.testing.assert_array_equal(*predictions)
 
 
-def test_dropout_masks_are_new_at_every_update_and_keep_the_mean():
-    from numlstm.draws import DROPOUT, Draws
-
-    draws = Draws(0)
-    streams = [draws.stream(DROPOUT, *key).random(1000) for key in [(0, 0), (0, 1), (1, 0)]]
-    again = draws.stream(DROPOUT, 0, 1).random(1000)
-    assert streams[1].tobytes() == again.tobytes()
-    assert len({stream.tobytes() for stream in streams}) == 3
-    assert Draws(1).stream(DROPOUT, 0, 0).random() != streams[0][0]
-
-
 def test_a_bar_on_request_only(capsys):
     quick(*batch())
     assert capsys.readouterr().err == ""

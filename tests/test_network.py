@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from strategies import Case, cases, networks
 
 from numlstm.network import Network
-from numlstm.spec import NetworkSpec, State
+from numlstm.noise import no_noise
+from numlstm.spec import Dropout, NetworkSpec, State
 
 ROW_RESULTS = ("Y", "h", "c", "dX", "dh", "dc")
 # (I, H, O, num_layers, B, T)
@@ -46,21 +47,17 @@ def test_network(backend, case, need_dX):
     require_close(case, run_case(backend, case, need_dX=need_dX), need_dX=need_dX)
 
 
-@given(case=cases(networks), seed=st.integers(0, 1000))
-def test_dropout_masks(backend, case, seed):
-    rng = np.random.default_rng(seed)
-    shape = (case.B, case.T, case.spec.hidden_size)
-    masks = tuple(
-        (2 * rng.integers(0, 2, shape)).astype(case.spec.dtype)
-        for _ in range(case.spec.num_layers - 1)
-    )
-    require_close(case, run_case(backend, case, masks=masks), masks=masks)
+@given(case=cases(networks), rate=st.sampled_from([0.1, 0.5, 0.9]))
+def test_dropout_between_layers(backend, case, rate):
+    case = replace(case, spec=replace(case.spec, dropout=Dropout(layers=rate)), noisy=True)
+    require_close(case, run_case(backend, case))
 
 
 def test_a_mask_of_ones_changes_nothing(backend):
     case = Case(NetworkSpec(2, 9, 3, 3, "float64"), 5, 6, seed=2)
-    ones = (np.ones((5, 6, 9)), None)
-    plain, masked = run_case(backend, case), run_case(backend, case, masks=ones)
+    noise = no_noise(case.spec)._replace(between=(None, np.ones((5, 6, 9)), None))
+    plain = run_case(backend, case)
+    masked = run_case(backend, case, case.numbers._replace(noise=noise))
     for name in plain:
         require_bits(masked[name], plain[name])
 

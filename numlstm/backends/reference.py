@@ -29,11 +29,11 @@ The variants, each a change of one line and all free to be combined (`spec.cell`
     cell_clip     limits c_t; proj_size: h_t = W_hr (o_t * tanh(c_t)), the weight_hr of PyTorch
                   Sak, Senior & Beaufays (2014), arXiv:1402.1128
     x, h          W_ih (m_x * x_t), W_hh (m_h * h_{t-1}): Gal & Ghahramani (2016), "A theoretically
-                  grounded application of dropout in recurrent neural networks", eqs. 6-7
+                  grounded application of dropout in recurrent neural networks", NIPS
     g             c_t = f_t * c_{t-1} + i_t * (m_g * g_t): Semeniuta, Severyn & Barth (2016),
-                  "Recurrent dropout without memory loss", eq. 12
+                  "Recurrent dropout without memory loss", arXiv:1603.05118
     keep_h/c      h_t = k_h * h_t + (1 - k_h) * h_{t-1}, and c alike, after all other lines:
-                  Krueger et al. (2017), "Zoneout", eqs. 3-4
+                  Krueger et al. (2017), "Zoneout", arXiv:1606.01305
     reset         h_{t-1} and c_{t-1} are first replaced by the initial state: the learned one, or 0
 
 Backward is the chain rule through these lines, read from the last to the first; `d` before a
@@ -127,6 +127,11 @@ def positive(z):
     return np.where(z.real > 0, z, 0)
 
 
+def between_0_and_1(z):
+    """z, or the end of the interval that it lies beyond."""
+    return np.where(z.real <= 0, 0, np.where(z.real >= 1, 1, z))
+
+
 def magnitude(z):
     """z or -z, whichever is not negative: analytic on either side of 0."""
     return np.where(z.real > 0, z, -z)
@@ -154,7 +159,7 @@ FUNCTIONS = {
         lambda z, a, b: a * np.tanh(b * z), lambda y, a, b: b * (a - y * y / a)
     ),
     "hard_sigmoid": Function(
-        lambda z, a, b: 1 - positive(1 - positive(a * z + b)),
+        lambda z, a, b: between_0_and_1(a * z + b),
         lambda y, a, b: np.where((y.real > 0) & (y.real < 1), a, 0),
     ),
     "elu": Function(

@@ -1,0 +1,48 @@
+"""Missing inputs: filled by a rule, with a channel per feature that says what was observed."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from numlstm.scaling import Scaling
+
+
+class Filling(NamedTuple):
+    """The rule: a NaN becomes the last observed value, before the first one the mean.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (I,)
+        Mean of every feature's observed training values, float64.
+    """
+
+    mean: np.ndarray
+
+    def fill(self, X: np.ndarray, reset: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """X (B, T, I) without NaN, and 1 where a value was observed, 0 where it was not.
+
+        A reset begins anew: what was observed before it is not carried over it.
+        """
+        observed = ~np.isnan(X)
+        t = np.arange(X.shape[1])[:, None]
+        last = np.maximum.accumulate(np.where(observed, t, -1), axis=1)
+        if reset is not None:
+            begin = np.maximum.accumulate(np.where(reset[..., None], t, 0), axis=1)
+            last = np.where(last >= begin, last, -1)
+        carried = np.take_along_axis(X, np.maximum(last, 0), axis=1)
+        filled = np.where(last >= 0, carried, self.mean.astype(X.dtype))
+        return filled, observed.astype(X.dtype)
+
+
+def network_inputs(
+    X: np.ndarray,
+    filling: Filling | None,
+    scaling: Scaling | None,
+    reset: np.ndarray | None = None,
+) -> np.ndarray:
+    """X (B, T, I) as the network reads it: filled, standardised, with its mask channels."""
+    if filling is None:
+        return X if scaling is None else scaling.inputs(X)
+    X, observed = filling.fill(X, reset)
+    X = X if scaling is None else scaling.inputs(X)
+    return np.concatenate([X, observed], axis=-1)

@@ -1,0 +1,90 @@
+"""Random masks of a whole network: drawn for an update, or the mean that predictions use."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm import draws
+from numlstm.draws import Draws
+from numlstm.spec import LayerSpec, NetworkSpec, Noise
+
+_LEVELS = 2**16  # a rate is rounded to a multiple of 1 / _LEVELS
+
+
+class NetworkNoise(NamedTuple):
+    """Random factors by their place; None where there are none."""
+
+    layers: tuple  # a Noise per layer and direction
+    between: tuple  # (B, T, W) per layer: on what comes from the layer below; None for the first
+    weights: tuple  # the shape of weight_hh per layer and direction
+
+
+def no_noise(spec: NetworkSpec) -> NetworkNoise:
+    """Nothing random anywhere."""
+    nothing = (None,) * len(spec.layers)
+    return NetworkNoise(nothing, (None,) * spec.num_layers, nothing)
+
+
+def mean_noise(spec: NetworkSpec, batch: int) -> NetworkNoise:
+    """What takes the place of noise in predictions: zoneout's mean; dropout has mean 1."""
+    rates = spec.dropout
+
+    def keep(rate, size):
+        return np.full((batch, 1, size), 1 - _share(rate), spec.dtype) if rate else None
+
+    layers = tuple(
+        Noise(
+            keep_h=keep(rates.zoneout_h, layer.output_size),
+            keep_c=keep(rates.zoneout_c, layer.hidden_size),
+        )
+        for layer in spec.layers
+    )
+    return no_noise(spec)._replace(layers=layers)
+
+
+def draw_noise(
+    spec: NetworkSpec, source: Draws, update: int, batch: int, steps: int
+) -> NetworkNoise:
+    """The masks of one update, for a batch of sequences of so many steps."""
+    rates = spec.dropout
+
+    def mask(purpose, rate, part, *shape, scaled=True) -> Any:
+        if rate == 0:
+            return None
+        mask, at = np.empty(shape, spec.dtype), 0
+        flat = mask.reshape(shape[0], math.prod(shape[1:]))
+        for bits in source.bits(purpose, update, part, *flat.shape):
+            np.greater_equal(bits, round(_LEVELS * _share(rate)), out=flat[at : at + len(bits)])
+            at += len(bits)
+        if scaled:
+            mask *= 1 / (1 - _share(rate))
+        return mask
+
+    def of_layer(part: int, layer: LayerSpec) -> Noise | None:
+        P, H = layer.output_size, layer.hidden_size
+        noise = Noise(
+            mask(draws.INPUTS, rates.inputs, part, batch, layer.input_size),
+            mask(draws.STATES, rates.states, part, batch, P),
+            mask(draws.RECURRENT, rates.recurrent, part, batch, steps, H),
+            mask(draws.ZONEOUT_H, rates.zoneout_h, part, batch, steps, P, scaled=False),
+            mask(draws.ZONEOUT_C, rates.zoneout_c, part, batch, steps, H, scaled=False),
+        )
+        return None if all(part is None for part in noise) else noise
+
+    return NetworkNoise(
+        tuple(of_layer(part, layer) for part, layer in enumerate(spec.layers)),
+        tuple(
+            mask(draws.LAYERS, rates.layers if level else 0, level, batch, steps, spec.hidden_width)
+            for level in range(spec.num_layers)
+        ),
+        tuple(
+            mask(draws.WEIGHTS, rates.weights, part, *layer.shapes["weight_hh"])
+            for part, layer in enumerate(spec.layers)
+        ),
+    )
+
+
+def _share(rate: float) -> float:
+    """The rate that is really used: a multiple of 1 / _LEVELS below 1."""
+    return min(round(_LEVELS * rate), _LEVELS - 1) / _LEVELS

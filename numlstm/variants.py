@@ -1,0 +1,156 @@
+"""The keywords that say what a network is, read once: `LSTM` and `fit` take the same."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from numlstm import checks
+from numlstm.spec import ACTIVATIONS, Activation, CellSpec, Dropout, NetworkSpec
+
+FLAGS = ("bidirectional", "residual", "learned_state", "peephole", "layer_norm")
+
+# keyword -> its default; a description of a network has them all, see `describe`
+DEFAULTS: dict[str, Any] = {
+    "bidirectional": False,
+    "residual": False,
+    "learned_state": False,
+    "proj_size": None,
+    "forget_gate": "gate",
+    "peephole": False,
+    "layer_norm": False,
+    "activation_clip": None,
+    "cell_clip": None,
+    "activations": None,
+}
+
+
+class Start(NamedTuple):
+    """How a new network's biases begin."""
+
+    forget_bias: float = 1.0
+    chrono: float | None = None
+
+
+def read_variant(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `NetworkSpec` that are not its sizes, from the keywords of `DEFAULTS`."""
+    flags = {name: checks.flag(name, given[name]) for name in FLAGS}
+    cell = CellSpec(
+        checks.choice("forget_gate", given["forget_gate"], ("gate", "coupled", "none")),
+        flags.pop("peephole"),
+        flags.pop("layer_norm"),
+        checks.optional(checks.real, "activation_clip", given["activation_clip"], above=0.0),
+        checks.optional(checks.real, "cell_clip", given["cell_clip"], above=0.0),
+        _activations(given["activations"]),
+    )
+    return {**flags, "proj_size": checks.optional(checks.size, "proj_size", given["proj_size"]),
+            "cell": cell}  # fmt: skip
+
+
+def require_sense(spec: NetworkSpec) -> None:
+    """Refuse what could be built but would not be what its name says."""
+    if spec.proj_size is not None and spec.proj_size >= spec.hidden_size:
+        raise ValueError(
+            f"proj_size must be below hidden_size = {spec.hidden_size}, received {spec.proj_size}: "
+            "a projection makes the hidden state smaller than the cell"
+        )
+    if spec.residual and spec.num_layers == 1:
+        raise ValueError(
+            "residual=True needs num_layers >= 2: the second and every further layer adds its "
+            "output to its input"
+        )
+    if spec.cell.layer_norm and spec.hidden_size == 1:
+        raise ValueError(
+            "layer_norm=True needs hidden_size >= 2: one number alone is always normalised to 0"
+        )
+
+
+def read_start(forget_bias: Any, chrono: Any, cell: CellSpec) -> Start:
+    """The initial biases of gates; `forget_bias` is 1 unless it is said."""
+    for name, value in (("forget_bias", forget_bias), ("chrono", chrono)):
+        if value is not None and cell.forget != "gate":
+            raise ValueError(
+                f"{name} sets the bias of a forget gate, and forget_gate={cell.forget!r} has none "
+                f"of its own: leave {name} out"
+            )
+    if chrono is None:
+        return Start() if forget_bias is None else Start(checks.real("forget_bias", forget_bias))
+    if forget_bias is not None:
+        raise ValueError("chrono draws the biases of the forget gate: leave forget_bias out")
+    return Start(chrono=checks.real("chrono", chrono, above=2.0))
+
+
+def read_dropout(value: Any) -> Dropout:
+    """Rates by name; a number alone is the rate between layers."""
+    if not isinstance(value, Mapping):
+        value = {"layers": value}
+    known = [field.name for field in fields(Dropout)]
+    if unknown := [name for name in value if name not in known]:
+        raise ValueError(f"dropout has the rates {known}, received {unknown}")
+    rates = {
+        name: checks.real(f"dropout {name}" if name != "layers" else "dropout", rate, least=0.0,
+                          below=1.0)
+        for name, rate in value.items()
+    }  # fmt: skip
+    return Dropout(**rates)
+
+
+def describe(spec: NetworkSpec) -> dict[str, Any]:
+    """The keywords with which a network was built, those of `DEFAULTS`."""
+    cell = spec.cell
+    return {
+        "bidirectional": spec.bidirectional,
+        "residual": spec.residual,
+        "learned_state": spec.learned_state,
+        "proj_size": spec.proj_size,
+        "forget_gate": cell.forget,
+        "peephole": cell.peephole,
+        "layer_norm": cell.layer_norm,
+        "activation_clip": cell.clip,
+        "cell_clip": cell.cell_clip,
+        "activations": None if cell.activations == CellSpec().activations else cell.activations,
+    }
+
+
+def in_words(spec: NetworkSpec) -> str:
+    """What is not plain about a network, for people; nothing for a plain one."""
+    words = []
+    for name, value in describe(spec).items():
+        if value != DEFAULTS[name]:
+            shown = f"({', '.join(map(str, value))})" if name == "activations" else value
+            words.append(name if value is True else f"{name}={shown}")
+    rates = {f.name: getattr(spec.dropout, f.name) for f in fields(Dropout)}
+    words += [f"dropout {name}={rate:g}" for name, rate in rates.items() if rate]
+    return ", ".join(words)
+
+
+def _activations(value: Any) -> tuple[Activation, Activation, Activation]:
+    """Three activations; each a name, or a name with its constants."""
+    if value is None:
+        return CellSpec().activations
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
+        raise ValueError(
+            "activations must be three, of the gates, of the candidate and of the cell's output, "
+            f"received {value!r}"
+        )
+    first, second, third = (_activation(one) for one in value)
+    return first, second, third
+
+
+def _activation(value: Any) -> Activation:
+    if isinstance(value, Activation):
+        value = (value.name, value.alpha, value.beta)[: 1 + len(ACTIVATIONS[value.name])]
+    name, *constants = (value,) if isinstance(value, str) else value
+    checks.choice("an activation", name, tuple(ACTIVATIONS))
+    if len(constants) > len(ACTIVATIONS[name]):
+        raise ValueError(
+            f"activation {name!r} has {len(ACTIVATIONS[name])} constant(s), "
+            f"received {len(constants)}"
+        )
+    activation = Activation(name, *(checks.real(f"a constant of {name}", c) for c in constants))
+    alpha = activation.alpha or 0.0
+    # the derivative is written with the value, which must say on which side of a kink it lies
+    if name in ("leaky_relu", "thresholded_relu", "elu") and alpha < 0:
+        raise ValueError(f"activation {name!r} needs alpha >= 0, received {alpha:g}")
+    if name in ("scaled_tanh", "hard_sigmoid") and alpha <= 0:
+        raise ValueError(f"activation {name!r} needs alpha > 0, received {alpha:g}")
+    return activation
