@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu import head, layer, packing, shards, weights, wide
+from numlstm.backends.cpu import family, head, layer, packing, shards, weights, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import driver_for
 from numlstm.backends.cpu.shards import Shards
+from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.weights import Columns
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
@@ -31,8 +32,9 @@ class LayerWeights(NamedTuple):
 class LayerTape(NamedTuple):
     """What `layer_backward` needs to know of `layer_forward`."""
 
-    shards: Shards
+    plan: Shards
     memory: Any
+    switches: Any  # resets and noise, or None for the kernels of the plain cell
 
 
 class HeadWeights(NamedTuple):
@@ -63,52 +65,68 @@ def to_numpy(array):
 def pack_layer(spec: LayerSpec, theta):
     """Copy the parameters, and rearrange them for the forward pass."""
     lanes = packing.lanes(spec.dtype)
-    shape = (2 * blocks(spec.hidden_size, lanes), 1 + spec.input_size + spec.hidden_size, 2 * lanes)
+    shape = (2 * blocks(spec.hidden_size, lanes), 1 + spec.input_size + spec.output_size, 2 * lanes)
     packed = LayerWeights(np.array(theta), empty(shape, spec.dtype))
     with driver_for(2, packed.panels.size / 8) as driver:
         weights.pack(driver, shards.uniform(spec, 0, 0).numbers, *packed)
     return packed
 
 
-def layer_forward(spec: LayerSpec, packed, X, state, lengths=None, *, tape=False):
+def layer_forward(
+    spec: LayerSpec, packed, X, state, lengths=None, *, tape=False, reset=None, noise=None
+):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plan = (
-        shards.uniform(spec, batch, steps)
-        if lengths is None
-        else shards.ragged(spec, lengths, steps)
-    )
-    Y = np.empty((batch, steps, spec.hidden_size), spec.dtype)
-    final = np.empty((2, batch, spec.hidden_size), spec.dtype)
+    plain = shards.is_plain(spec) and reset is None and noise is None
+    if lengths is None:
+        plan = shards.uniform(spec, batch, steps, plain)
+    else:
+        plan = shards.ragged(spec, lengths, steps, plain)
+    Y = np.empty((batch, steps, spec.output_size), spec.dtype)
+    h_last = np.empty((batch, spec.output_size), spec.dtype)
+    c_last = np.empty((batch, spec.hidden_size), spec.dtype)
     memory = empty((plan.memory(tape),), spec.dtype)
     h, c = state
-    kernels = wide if plan.wide else layer
+    inputs, results = (uniform(X), uniform(h), uniform(c)), (Y, h_last, c_last, memory, tape)
+    switches = None
     with driver_for(plan.tasks, batch * steps * packed.panels.size) as driver:
-        kernels.forward(
-            *(driver, plan.numbers, packed.panels, plain(X), plain(h), plain(c)),
-            *(Y, final, memory, tape),
-        )
-    return Y, (final[0], final[1]), LayerTape(plan, memory) if tape else None
+        if plain:
+            kernels = wide if plan.wide else layer
+            kernels.forward(driver, plan.numbers, packed.panels, *inputs, *results)
+        else:
+            switches = switches_of(spec, reset, noise)
+            variant = family_of(spec), packed.panels, parameters_of(spec, packed.theta), switches
+            family.forward(driver, plan.numbers, *variant, *inputs, *results)
+    return Y, (h_last, c_last), LayerTape(plan, memory, switches) if tape else None
 
 
 def layer_backward(spec: LayerSpec, packed, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    plan, memory = tape
+    plan, memory, switches = tape
     nothing = packed.theta[:0]
     dY = nothing.reshape(0, 0, 0) if dY is None else dY
     dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else dstate
     batch, steps = plan.numbers[:2]
-    dtheta = np.empty(packed.theta.shape, spec.dtype)
+    dtheta = np.zeros(packed.theta.shape, spec.dtype)
     dX = np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype)
-    initial = np.empty((2, batch, spec.hidden_size), spec.dtype)
+    dh_0 = np.empty((batch, spec.output_size), spec.dtype)
+    dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
+    given, results = (uniform(dY), uniform(dh), uniform(dc), memory), (dX, dh_0, dc_0)
     with driver_for(plan.tasks, 2 * plan.lines * packed.panels.size) as driver:
-        arguments = (driver, plan.numbers, packed.theta, plain(dY), plain(dh), plain(dc))
-        if plan.wide:
+        common = driver, plan.numbers
+        if switches is not None:
+            parameters = parameters_of(spec, packed.theta)
+            dunit = zeros((plan.count, *parameters.unit.shape), spec.dtype)
+            dout = zeros((plan.count, *parameters.back.shape), spec.dtype)
+            variant = family_of(spec), packed.theta, parameters, switches
+            family.backward(*common, *variant, *given, dtheta, dunit, dout, *results)
+            put_gradients(spec, dtheta, dunit, dout)
+        elif plan.wide:
             scratch = _scratch(spec, plan, packed.panels.shape, need_dX)
-            wide.backward(*arguments, memory, dtheta, dX, initial, scratch)
+            wide.backward(*common, packed.theta, *given, dtheta, *results, scratch)
         else:
-            layer.backward(*arguments, memory, dtheta, dX, initial)
-    return dtheta, (dX if need_dX else None), (initial[0], initial[1])
+            layer.backward(*common, packed.theta, *given, dtheta, *results)
+    return dtheta, (dX if need_dX else None), (dh_0, dc_0)
 
 
 def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> wide.Scratch:
@@ -147,7 +165,7 @@ def head_forward(spec: HeadSpec, packed, H):
     sizes, count = _head_rows(spec, H)
     Y = np.empty((sizes.rows, spec.output_size), spec.dtype)
     scratch = empty((count, head.CHUNK, len(packed.bias)), spec.dtype)
-    rows = plain(H.reshape(sizes.rows, sizes.inputs))
+    rows = uniform(H.reshape(sizes.rows, sizes.inputs))
     with driver_for(count, sizes.rows * packed.forward.size) as driver:
         head.forward(driver, count, sizes, packed.forward, packed.bias, rows, Y, scratch)
     return Y.reshape(*H.shape[:-1], spec.output_size)
@@ -156,8 +174,8 @@ def head_forward(spec: HeadSpec, packed, H):
 def head_backward(spec: HeadSpec, packed, H, dY):
     """Gradients of theta (flat) and of H."""
     sizes, count = _head_rows(spec, H)
-    rows = plain(H.reshape(sizes.rows, sizes.inputs))
-    drows = plain(dY.reshape(sizes.rows, sizes.outputs))
+    rows = uniform(H.reshape(sizes.rows, sizes.inputs))
+    drows = uniform(dY.reshape(sizes.rows, sizes.outputs))
     panels, _, width = packed.forward.shape
     padded = len(packed.backward) * width
     gradient = head.HeadGradient(
@@ -181,6 +199,6 @@ def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:
     return head.Rows(rows, spec.input_size, spec.output_size, per_shard), shards
 
 
-def plain(array):
+def uniform(array):
     """C-contiguous, aligned and writable, so that every input has one type for the compiler."""
     return np.require(array, requirements="CAW")

@@ -22,7 +22,6 @@ from numba.core import serialize, types
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
-from numba.extending import intrinsic
 from numba.misc.appdirs import user_cache_dir
 
 import numlstm
@@ -45,21 +44,6 @@ def kernel(function: Callable, *, allocates: bool = False) -> Callable:
 
 
 kernel_that_allocates = partial(kernel, allocates=True)
-
-
-@intrinsic
-def compact(typingctx):
-    """Keep the kernel that says this small and out of line.
-
-    For what is not hot: LLVM would spend seconds on unrolling its loops, once for every caller.
-    """
-
-    def codegen(context, builder, sig, args):
-        for attribute in ("noinline", "optsize"):
-            builder.function.attributes.add(attribute)
-        return context.get_dummy_value()
-
-    return types.void(), codegen
 
 
 def entry(function: Callable | None = None, *, allocates: bool = False) -> Callable:

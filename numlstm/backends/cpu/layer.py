@@ -9,11 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends.cpu.cells import SLOTS, backward_cells, forward_cells
-from numlstm.backends.cpu.compile import compact, entry, kernel
+from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.packing import blocks, odd_cache_lines
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import accumulate, clear, copy, product
-from numlstm.backends.cpu.simd import Block, at, get, lanes_of, load, move, panel_width, store
+from numlstm.backends.cpu.simd import (
+    Block,
+    at,
+    compact,
+    get,
+    lanes_of,
+    load,
+    move,
+    panel_width,
+    store,
+)
 from numlstm.backends.cpu.tape import (
     hidden,
     in_caller,
@@ -35,8 +45,8 @@ LINES_OF_DZ = 128  # lines of tape whose share of dW is computed in one product
 
 
 @entry(allocates=True)
-def forward(driver, plan_numbers, weights, X, h, c, Y, state, memory, taped):
-    """Fill Y (B, T, H), state (2, B, H) and the tape.
+def forward(driver, plan_numbers, weights, X, h, c, Y, h_last, c_last, memory, taped):
+    """Fill Y (B, T, H), the last state and the tape.
 
     weights (2U, K, W), X (B, T, I), h and c (B, H); memory as `Shards.memory` says.
     """
@@ -49,7 +59,7 @@ def forward(driver, plan_numbers, weights, X, h, c, Y, state, memory, taped):
     start_tape(plan, carry, tape, taped)
     z = np.empty((plan.batch, 4 * plan.vectors * lanes_of(h)), h.dtype)
     for_shards(forward_shard, driver, plan.shards, (plan, weights, X, Y, carry, z, tape, taped))
-    write_carry(plan, carry, state)
+    write_carry(plan, carry, h_last, c_last)
 
 
 @kernel
@@ -89,8 +99,8 @@ class Gradient(NamedTuple):
 
 
 @entry(allocates=True)
-def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dstate):
-    """Fill dtheta, dX (B, T, I) and dstate (2, B, H); dY, dh, dc and dX may be empty."""
+def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0):
+    """Fill dtheta, dX (B, T, I), dh_0 and dc_0 (B, H); dY, dh, dc and dX may be empty."""
     plan = read_plan(plan_numbers)
     width, k, shards = panel_width(theta), 1 + plan.inputs + plan.units, plan.shards
     capacity = LINES_OF_DZ
@@ -123,7 +133,7 @@ def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dstate
         accumulate(at(gradient.dW, 0), at(gradient.dW[shard], 0), 2 * plan.vectors * k * width)
     for u in range(plan.vectors):
         unpack(u, plan, at(gradient.dW, 0), dtheta)
-    write_carry(plan, carry, dstate)
+    write_carry(plan, carry, dh_0, dc_0)
 
 
 @kernel
@@ -172,7 +182,7 @@ def _use_dz(shard, t_first, t_last, waiting, plan, columns, tape, gradient):
     capacity, dz_row = gradient.dz.shape[1], gradient.dz.shape[2]
     start = at(gradient.dz, (shard * capacity + capacity - waiting) * dz_row)
     dz = Block(start, dz_row, 1)
-    line, w_k = line_of(plan, shard, t_first), 1 + plan.inputs + plan.units
+    line, w_k = line_of(plan, shard, t_first), 1 + plan.inputs + plan.outputs
     width = panel_width(columns.x)
     dW = at(gradient.dW, shard * 2 * plan.vectors * w_k * width)
     panel = at(gradient.panel, shard * LINES_OF_DZ * width)
@@ -191,7 +201,7 @@ def add_to_dW(first, last, line, lines, dz, gate, plan, tape, dW, panel):
     A panel of dz is brought together first: read in place, its lines would collide in the cache.
     """
     compact()
-    k, width = 1 + plan.inputs + plan.units, panel_width(dW)
+    k, width = 1 + plan.inputs + plan.outputs, panel_width(dW)
     for part in range(0, lines, LINES_OF_DZ):
         count = min(LINES_OF_DZ, lines - part)
         xh = Block(move(tape.xh.start, (line + part) * tape.xh.row), 1, tape.xh.row)

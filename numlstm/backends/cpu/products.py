@@ -4,10 +4,11 @@ The second factor is packed: cut into panels, `PANEL_VECTORS` vectors of columns
 panel by panel, k by k, so that the innermost loop reads it front to back.
 """
 
-from numlstm.backends.cpu.compile import compact, kernel
+from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.simd import (
     TILE_ROWS,
     Block,
+    compact,
     get,
     lanes_of,
     load,
@@ -99,6 +100,17 @@ def accumulate(target, source, count):
         store(target, i, load(target, i) + load(source, i))
     for i in range(whole, count):
         put(target, i, get(target, i) + get(source, i))
+
+
+@kernel
+def scale(target, source, count):
+    """target[:count] *= source[:count]."""
+    lanes = lanes_of(source)
+    whole = count - count % lanes
+    for i in range(0, whole, lanes):
+        store(target, i, load(target, i) * load(source, i))
+    for i in range(whole, count):
+        put(target, i, get(target, i) * get(source, i))
 
 
 @kernel

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu import packing
+from numlstm.backends.cpu import family_cells, packing
 from numlstm.backends.cpu.cells import SLOTS
 from numlstm.backends.cpu.packing import blocks
-from numlstm.spec import LayerSpec
+from numlstm.spec import CellSpec, LayerSpec
 
 MAX_SHARDS = 16  # every shard has its own copy of the gradient
 MIN_ROWS = 8  # fewer rows per shard would read the weights too often
@@ -42,22 +42,22 @@ class Shards(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def uniform(spec: LayerSpec, batch: int, steps: int) -> Shards:
-    """The plan for rows of the same length."""
-    in_order = np.array_split(np.arange(batch), shard_count(spec, batch))
-    return _assemble(spec, np.full(batch, steps), steps, in_order)
+def uniform(spec: LayerSpec, batch: int, steps: int, plain: bool = True) -> Shards:
+    """The plan for rows of the same length; plain as `is_plain` says."""
+    in_order = np.array_split(np.arange(batch), shard_count(spec, batch, plain))
+    return _assemble(spec, np.full(batch, steps), steps, in_order, plain)
 
 
-def ragged(spec: LayerSpec, lengths: np.ndarray, steps: int) -> Shards:
+def ragged(spec: LayerSpec, lengths: np.ndarray, steps: int, plain: bool = True) -> Shards:
     """The plan for rows of any length, dealt to the shards longest first, like cards."""
     lengths = np.minimum(lengths, steps)
-    shards = shard_count(spec, len(lengths))
+    shards = shard_count(spec, len(lengths), plain)
     longest_first = np.argsort(-lengths, kind="stable")
     dealt = [longest_first[shard::shards] for shard in range(shards)]
-    return _assemble(spec, lengths, steps, dealt)
+    return _assemble(spec, lengths, steps, dealt, plain)
 
 
-def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list) -> Shards:
+def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list, plain: bool) -> Shards:
     """The plan in which every shard has the rows that it was dealt, longest first."""
     shards, order = len(dealt), np.concatenate(dealt)
     place = np.concatenate([[0], np.cumsum([len(rows) for rows in dealt])])
@@ -71,28 +71,50 @@ def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list) -> 
     lanes, width = packing.lanes(spec.dtype), packing.panel_width(spec.dtype)
     vectors, padded = blocks(units, lanes), blocks(units, width) * width
     itemsize = np.dtype(spec.dtype).itemsize
+    outputs = spec.output_size
     stride = packing.odd_cache_lines(1 + spec.input_size + vectors * lanes, itemsize)
-    wide = is_wide(spec)
+    slots, row = _tape_line(spec, vectors * lanes, plain)
+    wide = plain and is_wide(spec)
     chunk = max(2, WIDE_LINES // max(1, batch)) if wide else 1
-    header = (batch, steps, spec.input_size, units, vectors, padded, stride, shards, chunk)
-    numbers = np.concatenate([header, order, place, line.ravel()]).astype(np.int64)
     chunk_lines = min(lines, chunk * batch)
+    header = (
+        *(batch, steps, spec.input_size, units, vectors, padded, stride, shards, chunk),
+        *(outputs, blocks(outputs, width) * width, len(spec.cell.gates)),
+        *(not spec.cell.layer_norm, slots, row),
+    )
+    numbers = np.concatenate([header, order, place, line.ravel()]).astype(np.int64)
     return Shards(
         numbers,
         shards,
         lines,
         lines_untaped=chunk_lines if wide else batch,
         lines_of_chunk=chunk_lines,
-        line_size=stride + SLOTS * vectors * lanes,
+        line_size=stride + row,
         first_size=batch * padded,
         gate=vectors * lanes,
         wide=wide,
     )
 
 
-def shard_count(spec: LayerSpec, batch: int) -> int:
+def _tape_line(spec: LayerSpec, padded: int, plain: bool) -> tuple[int, int]:
+    """Values of a unit on the tape, and elements of a line of them."""
+    if plain:
+        return SLOTS, SLOTS * padded
+    if spec.cell.layer_norm:
+        return family_cells.SLOTS_NORMALISED, (
+            family_cells.SLOTS_NORMALISED * padded + family_cells.SCALES
+        )
+    return family_cells.SLOTS, family_cells.SLOTS * padded
+
+
+def is_plain(spec: LayerSpec) -> bool:
+    """Whether it is the cell of `layer.py`, without a variant."""
+    return spec.cell == CellSpec() and spec.proj_size is None
+
+
+def shard_count(spec: LayerSpec, batch: int, plain: bool) -> int:
     """Number of shards of rows for a batch, at least one."""
-    if is_wide(spec):
+    if plain and is_wide(spec):
         return 1
     most = max(batch // MIN_ROWS, min(FEW_SHARDS, batch // FEW_ROWS))
     return max(1, min(MAX_SHARDS, most))

@@ -191,6 +191,26 @@ def _power_of_two(typingctx, shifted):
     return shifted(shifted), codegen
 
 
+@intrinsic
+def compact(typingctx):
+    """Keep the function that says this small and out of line.
+
+    For what is not hot: LLVM would spend seconds on unrolling its loops, once for every caller.
+    """
+
+    def codegen(context, builder, sig, args):
+        for attribute in ("noinline", "optsize"):
+            builder.function.attributes.add(attribute)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@overload(elementary.compact)
+def _overload_compact():
+    return lambda: compact()
+
+
 @overload(elementary.fma)
 def _overload_fma(a, b, c):
     return lambda a, b, c: _fma(a, b, c)

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu.cells import SLOTS
-from numlstm.backends.cpu.compile import compact, kernel, kernel_that_allocates
+from numlstm.backends.cpu.compile import kernel, kernel_that_allocates
 from numlstm.backends.cpu.products import clear, copy
-from numlstm.backends.cpu.simd import Block, at, get, lanes_of, move, put
+from numlstm.backends.cpu.simd import Block, at, compact, get, move, put
 
-HEADER = 9  # numbers before the arrays of a plan
+HEADER = 15  # numbers before the arrays of a plan
 
 
 class Plan(NamedTuple):
@@ -33,6 +32,12 @@ class Plan(NamedTuple):
     stride: int  # of a line of xh
     shards: int
     chunk: int  # steps whose input part `wide.py` computes at once
+    outputs: int  # P: H, or the size of the projection
+    padded_out: int  # P, filled up to whole panels
+    gates: int  # how many have weights of their own: 4, or 3 without a forget gate
+    biased: bool  # whether b is a weight of the product, or comes after the normalisation
+    slots: int  # values of a unit on the tape
+    row: int  # of a line of cells
     order: Any  # (B,) the caller's row that stands in each place
     place: Any  # (shards + 1,) first place of each shard
     line: Any  # (shards, T + 1) first line of tape of each step
@@ -45,7 +50,10 @@ def read_plan(numbers):
     order = at(n, HEADER)
     place = move(order, n[0])
     line = move(place, n[7] + 1)
-    return Plan(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], order, place, line)
+    return Plan(
+        n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13],
+        n[14], order, place, line,
+    )  # fmt: skip
 
 
 @kernel
@@ -70,18 +78,17 @@ class Tape(NamedTuple):
     """What a forward pass leaves behind; without a backward pass to come its lines are reused."""
 
     xh: Block  # (N, K) the k-vector of every line: 1, x_t, h_{t-1}
-    cells: Block  # (N, U * SLOTS * L) i, f, g, o, c of every line
+    cells: Block  # (N, U * slots * L) i, f, g, o, c... of every line; see `cells.py`
     c_first: Block  # (B, padded H) initial cell state by place
 
 
 @kernel
 def read_tape(plan, lines, memory):
     """The tape that stands in one array, as long as `cpu.shards` says."""
-    row = SLOTS * plan.vectors * lanes_of(memory)
     xh = at(memory, 0)
     cells = move(xh, lines * plan.stride)
-    c_first = move(cells, lines * row)
-    return Tape(Block(xh, plan.stride, 1), Block(cells, row, 1), Block(c_first, plan.padded, 1))
+    first = Block(move(cells, lines * plan.row), plan.padded, 1)
+    return Tape(Block(xh, plan.stride, 1), Block(cells, plan.row, 1), first)
 
 
 @kernel
@@ -102,7 +109,7 @@ def hidden(line, plan, tape):
 class Carry(NamedTuple):
     """The state of every row, or on the way back its gradient, by place."""
 
-    h: Any  # (B, padded H); forward: only of rows that have ended
+    h: Any  # (B, padded P); forward in a plain layer: only of rows that have ended
     c: Any  # (B, padded H)
 
 
@@ -110,27 +117,28 @@ class Carry(NamedTuple):
 def read_carry(plan, h, c):
     """The state (or its gradient; empty means zero), in order of place and padded."""
     compact()
-    batch, padded, units = plan.batch, plan.padded, plan.units
-    carry = Carry(np.empty((batch, padded), h.dtype), np.empty((batch, padded), h.dtype))
-    clear(at(carry.h, 0), batch * padded)
-    clear(at(carry.c, 0), batch * padded)
+    batch = plan.batch
+    carry = Carry(
+        np.empty((batch, plan.padded_out), h.dtype), np.empty((batch, plan.padded), h.dtype)
+    )
+    clear(at(carry.h, 0), carry.h.size)
+    clear(at(carry.c, 0), carry.c.size)
     if h.size > 0:
         for place in range(batch):
-            row = get(plan.order, place) * units
-            copy(at(carry.h, place * padded), at(h, row), units)
-            copy(at(carry.c, place * padded), at(c, row), units)
+            row = get(plan.order, place)
+            copy(at(carry.h, place * plan.padded_out), at(h, row * plan.outputs), plan.outputs)
+            copy(at(carry.c, place * plan.padded), at(c, row * plan.units), plan.units)
     return carry
 
 
 @kernel
-def write_carry(plan, carry, state):
-    """The state in the caller's order. state (2, B, H): h, c."""
+def write_carry(plan, carry, h, c):
+    """The state in the caller's order. h (B, P), c (B, H)."""
     compact()
-    units, padded = plan.units, plan.padded
     for place in range(plan.batch):
         row = get(plan.order, place)
-        copy(at(state, row * units), at(carry.h, place * padded), units)
-        copy(at(state, (plan.batch + row) * units), at(carry.c, place * padded), units)
+        copy(at(h, row * plan.outputs), at(carry.h, place * plan.padded_out), plan.outputs)
+        copy(at(c, row * plan.units), at(carry.c, place * plan.padded), plan.units)
 
 
 @kernel

@@ -1,16 +1,17 @@
 """A layer's parameters in the layout of the products, and their gradient back from it.
 
-theta is W_ih (4H, I), W_hh (4H, H), b (4H). Forward, panels 2u and 2u + 1 hold the gates (i, f) and
+theta begins with W_ih (4H, I), W_hh (4H, P), b (4H), where a gate may be absent; in the products it
+is there, with weights of zero. Forward, panels 2u and 2u + 1 hold the gates (i, f) and
 (g, o) of the u-th vector of units; their k runs over 1 (whose weight is b), x and h. The letters in
 the shape comments: see `tape.py`.
 """
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.compile import compact, entry, kernel
+from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import copy_spaced, pack_panel
-from numlstm.backends.cpu.simd import at, get, lanes_of, move, panel_width, put
+from numlstm.backends.cpu.simd import at, compact, get, lanes_of, move, panel_width, put
 from numlstm.backends.cpu.tape import read_plan
 
 
@@ -25,16 +26,17 @@ def pack(driver, numbers, theta, weights):
 def _pack_vector(u, plan, theta, weights):
     """The two panels of a vector of units."""
     compact()
-    k, width, lanes = 1 + plan.inputs + plan.units, panel_width(theta), lanes_of(theta)
-    count = min(lanes, plan.units - u * lanes)
+    k, width, lanes = 1 + plan.inputs + plan.outputs, panel_width(theta), lanes_of(theta)
     for gate in range(4):
         panel = at(weights, (2 * u + gate // 2) * k * width + gate % 2 * lanes)
+        own = gate_of_theta(plan, gate)
+        count = 0 if own < 0 else min(lanes, plan.units - u * lanes)
         for j in range(count):
-            b, w_ih, w_hh = row_of_theta(plan, gate * plan.units + u * lanes + j, theta)
+            b, w_ih, w_hh = row_of_theta(plan, own * plan.units + u * lanes + j, theta)
             to = move(panel, j)
-            put(to, 0, get(b, 0))
+            put(to, 0, get(b, 0) if plan.biased else get(b, 0) * 0)
             copy_spaced(move(to, width), width, w_ih, 1, plan.inputs)
-            copy_spaced(move(to, (1 + plan.inputs) * width), width, w_hh, 1, plan.units)
+            copy_spaced(move(to, (1 + plan.inputs) * width), width, w_hh, 1, plan.outputs)
         for j in range(count, lanes):
             for row in range(k):
                 put(panel, row * width + j, 0)
@@ -44,29 +46,38 @@ def _pack_vector(u, plan, theta, weights):
 def unpack(u, plan, dW, dtheta):
     """The mirror of `pack`, for a vector of units. dW (2U, K, W)."""
     compact()
-    k, width, lanes = 1 + plan.inputs + plan.units, panel_width(dtheta), lanes_of(dtheta)
+    k, width, lanes = 1 + plan.inputs + plan.outputs, panel_width(dtheta), lanes_of(dtheta)
     for gate in range(4):
         panel = move(dW, (2 * u + gate // 2) * k * width + gate % 2 * lanes)
-        for j in range(min(lanes, plan.units - u * lanes)):
-            db, dw_ih, dw_hh = row_of_theta(plan, gate * plan.units + u * lanes + j, dtheta)
+        own = gate_of_theta(plan, gate)
+        for j in range(0 if own < 0 else min(lanes, plan.units - u * lanes)):
+            db, dw_ih, dw_hh = row_of_theta(plan, own * plan.units + u * lanes + j, dtheta)
             source = move(panel, j)
             put(db, 0, get(source, 0))
             copy_spaced(dw_ih, 1, move(source, width), width, plan.inputs)
-            copy_spaced(dw_hh, 1, move(source, (1 + plan.inputs) * width), width, plan.units)
+            copy_spaced(dw_hh, 1, move(source, (1 + plan.inputs) * width), width, plan.outputs)
+
+
+@kernel
+def gate_of_theta(plan, gate):
+    """Where a gate (i, f, g, o) stands in theta, or -1."""
+    if plan.gates == 4 or gate == 0:
+        return gate
+    return gate - 1 if gate > 1 else -1
 
 
 @kernel
 def row_of_theta(plan, row, theta):
     """Pointers to b, W_ih and W_hh of one of the 4H rows."""
-    rows, inputs, units = 4 * plan.units, plan.inputs, plan.units
-    w_hh = at(theta, rows * inputs + row * units)
-    return at(theta, rows * (inputs + units) + row), at(theta, row * inputs), w_hh
+    rows, inputs, outputs = plan.gates * plan.units, plan.inputs, plan.outputs
+    w_hh = at(theta, rows * inputs + row * outputs)
+    return at(theta, rows * (inputs + outputs) + row), at(theta, row * inputs), w_hh
 
 
 class Columns(NamedTuple):
     """The weights packed for the way back: k runs over the rows of W_hh and W_ih, by gates."""
 
-    h: Any  # (ceil(H / W), 4 gate, W)
+    h: Any  # (ceil(P / W), 4 gate, W)
     x: Any  # (ceil(I / W), 4 gate, W), or empty where dX is not wanted
 
 
@@ -74,13 +85,15 @@ class Columns(NamedTuple):
 def pack_columns_of(panel, plan, theta, columns, gate):
     """One panel of W_hh, and every so many of W_ih; `gate` >= H rows belong to a gate."""
     compact()
-    width, units, inputs = panel_width(theta), plan.units, plan.inputs
+    compact()
+    width, units = panel_width(theta), plan.units
     for n in range(4):
-        first = n * gate * width
+        own, first = gate_of_theta(plan, n), n * gate * width
+        rows = 0 if own < 0 else units
+        _, w_ih, w_hh = row_of_theta(plan, max(own, 0) * units, theta)
         if panel < columns.h.shape[0]:
             to = at(columns.h, panel * 4 * gate * width + first)
-            w_hh = at(theta, (4 * inputs + n * units) * units)
-            pack_panel(to, gate, w_hh, units, units, panel * width)
+            pack_panel(to, gate, w_hh, rows, plan.outputs, panel * width)
         if panel < columns.x.shape[0]:
             to = at(columns.x, panel * 4 * gate * width + first)
-            pack_panel(to, gate, at(theta, n * units * inputs), units, inputs, panel * width)
+            pack_panel(to, gate, w_ih, rows, plan.inputs, panel * width)

@@ -65,7 +65,7 @@ def read_group(group, plan, width):
 
 
 @entry(allocates=True)
-def forward(driver, numbers, weights, X, h, c, Y, state, memory, taped):
+def forward(driver, numbers, weights, X, h, c, Y, h_last, c_last, memory, taped):
     """As `layer.forward`."""
     plan = read_plan(numbers)
     lines = line_of(plan, 0, plan.steps)
@@ -80,7 +80,7 @@ def forward(driver, numbers, weights, X, h, c, Y, state, memory, taped):
         if t % plan.chunk == 0:
             _put_inputs(t, plan, X, tape, taped)
         for_shards(forward_group, driver, groups, (t, plan, weights, Y, carry, z, tape, taped))
-    write_carry(plan, carry, state)
+    write_carry(plan, carry, h_last, c_last)
 
 
 @kernel
@@ -146,7 +146,7 @@ class Scratch(NamedTuple):
 
 
 @entry(allocates=True)
-def backward(driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dstate, scratch):
+def backward(driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, scratch):
     """As `layer.backward`."""
     plan = read_plan(numbers)
     groups, lines = groups_of(plan, panel_width(theta)), line_of(plan, 0, plan.steps)
@@ -162,7 +162,7 @@ def backward(driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dstate, scr
     for_shards(dW_of_group, driver, groups, (plan, tape, scratch, dtheta))
     if dX.size > 0:
         for_shards(dX_of_group, driver, groups, (groups, plan, scratch, dX))
-    write_carry(plan, carry, dstate)
+    write_carry(plan, carry, dh_0, dc_0)
 
 
 @kernel
