@@ -20,3 +20,15 @@ def flip_reset(reset, lengths):
     if lengths is not None:
         before_next &= np.arange(1, reset.shape[1] + 1) < lengths[:, None]
     return flip(before_next, lengths)
+
+
+def joined(arrays):
+    """Both directions side by side."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1)
+
+
+def parted(array, level):
+    """What belongs to each direction of a level."""
+    if array is None or len(level) == 1:
+        return [array] * len(level)
+    return np.split(array, len(level), axis=-1)

@@ -157,6 +157,11 @@ class LSTM:
             dropout=variants.read_dropout(dropout),
         )
         variants.require_sense(spec)
+        if spec.num_layers == 1 and spec.dropout.layers:
+            raise ValueError(
+                "dropout lies between layers: with num_layers=1 it does nothing; other rates have "
+                "names, as in dropout={'states': 0.2}"
+            )
         start = variants.read_start(forget_bias, chrono, spec.cell)
         checks.choice("init", init, ("orthogonal", "uniform"))
         network = Network(spec, backends.get(backend))

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import backends
-from numlstm.directions import flip, flip_reset
+from numlstm.directions import flip, flip_reset, joined, parted
 from numlstm.draws import Draws
-from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
+from numlstm.noise import NetworkNoise, brought, draw_noise, mean_noise, no_noise
 from numlstm.params import blocks, split
 from numlstm.sequences import mask
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
@@ -47,6 +47,9 @@ class Network:
         self.spec = spec
         self.backend = backend
         self._no_noise = no_noise(spec)
+        ways, layers = spec.num_directions, range(len(spec.layers))
+        # the places of every level's layers, forward and reverse, in all lists of layers
+        self._levels = [layers[i : i + ways] for i in layers[::ways]]
 
     def __reduce__(self):
         """By the backend's name: a module cannot be pickled, but models are sent and copied."""
@@ -74,9 +77,11 @@ class Network:
 
     def zero_state(self, batch: int) -> State:
         """A state of zeros: h (layers, B, P) and c (layers, B, H), directions counted apart."""
-        layers = self.spec.layers
-        shapes = ((len(layers), batch, n) for n in (layers[0].output_size, layers[0].hidden_size))
-        return State(*(self.backend.asarray(np.zeros(s, self.spec.dtype)) for s in shapes))
+        count, layer = len(self.spec.layers), self.spec.layers[0]
+        h = c = self.backend.asarray(np.zeros((count, batch, layer.hidden_size), layer.dtype))
+        if layer.proj_size:
+            h = self.backend.asarray(np.zeros((count, batch, layer.proj_size), layer.dtype))
+        return State(h, c)
 
     def initial_state(self, weights: Weights, batch: int) -> State:
         """The state before anything was seen: the learned one, the same for all rows, or zeros."""
@@ -89,7 +94,7 @@ class Network:
         """The masks of one update, in the backend's memory; None where no rate is above 0."""
         if self.spec.dropout == Dropout():
             return None
-        return _brought(self.backend, draw_noise(self.spec, source, update, batch, steps))
+        return brought(self.backend, draw_noise(self.spec, source, update, batch, steps))
 
     def forward(
         self,
@@ -114,22 +119,20 @@ class Network:
         state = self.initial_state(weights, len(X)) if state is None else state
         batch = Batch(lengths, reset, noise or self._mean_noise(len(X)))
         hidden, finals, tapes = X, [], []
-        for level, below in enumerate(batch.noise.between):
-            outputs = []
-            for index in self._directions(level):
-                Y, final, kept = self._layer_forward(
-                    *(index, weights, _masked(hidden, below)),
-                    *((state.h[index], state.c[index]), batch, tape),
-                )
+        for level, below in zip(self._levels, batch.noise.between, strict=True):
+            outputs, inputs = [], _masked(hidden, below)
+            for index in level:
+                initial = (state.h[index], state.c[index])
+                Y, final, kept = self._layer_forward(index, weights, inputs, initial, batch, tape)
                 outputs.append(Y)
                 finals.append(final)
                 tapes.append(kept)
-            output = _joined(outputs)
-            hidden = hidden + output if self.spec.residual and level else output
+            output = joined(outputs)
+            hidden = hidden + output if self.spec.residual and level[0] else output
         if last:
             hidden = self._last_hidden(finals)
         Y = self._head_forward(weights, hidden, None if last else lengths)
-        final_state = State(*(_stacked(part) for part in zip(*finals, strict=True)))
+        final_state = _stacked(finals)
         return Y, final_state, Tape(tapes, batch, hidden, last, learned) if tape else None
 
     def backward(self, weights, tape: Tape, dY, dstate=None, *, need_dX=False) -> Gradients:
@@ -146,32 +149,26 @@ class Network:
             d_hidden = None
         dthetas: list[Any] = [None] * count
         d_initial: list[Any] = [None] * count
-        for level in reversed(range(self.spec.num_layers)):
-            directions, dXs = self._directions(level), []
-            for index, d_output in zip(directions, _parted(d_hidden, directions), strict=True):
+        for level, below in zip(self._levels[::-1], tape.batch.noise.between[::-1], strict=True):
+            need, dXs = need_dX or level[0] > 0, []
+            for index, d_output in zip(level, parted(d_hidden, level), strict=True):
                 dthetas[index], dX, d_initial[index] = self._layer_backward(
-                    *(index, weights, tape, d_output, dfinal[index]), need_dX=need_dX or level > 0
+                    index, weights, tape, d_output, dfinal[index], need_dX=need
                 )
                 dXs.append(dX)
-            dX = _masked(_summed(dXs), tape.batch.noise.between[level])
-            through = self.spec.residual and level and d_hidden is not None
+            dX = _masked(_summed(dXs), below)
+            through = self.spec.residual and level[0] and d_hidden is not None
             d_hidden = dX + d_hidden if through else dX
-        dh, dc = (_stacked(part) for part in zip(*d_initial, strict=True))
         dthetas += [dtheta_head] if self.spec.head else []
         dtheta = np.concatenate(dthetas) if len(dthetas) > 1 else dthetas[0]
-        return Gradients(dtheta, d_hidden, State(dh, dc))
+        return Gradients(dtheta, d_hidden, _stacked(d_initial))
 
     def _mean_noise(self, batch: int) -> NetworkNoise:
         """What predictions use; the same object, ready made, where no rate has a mean but 1."""
         rates = self.spec.dropout
         if not (rates.zoneout_h or rates.zoneout_c):
             return self._no_noise
-        return _brought(self.backend, mean_noise(self.spec, batch))
-
-    def _directions(self, level: int) -> range:
-        """The places of a level's layers, forward and reverse, in all lists of layers."""
-        count = self.spec.num_directions
-        return range(level * count, (level + 1) * count)
+        return brought(self.backend, mean_noise(self.spec, batch))
 
     def _layer_forward(self, index, weights, X, state, batch: Batch, tape):
         """One layer in one direction; X and Y run forward in time in either."""
@@ -182,7 +179,8 @@ class Network:
             reset = None if reset is None else flip_reset(reset, batch.lengths)
         Y, final, kept = self.backend.layer_forward(
             *(self.spec.layers[index], weights.layers[index], X, state, batch.lengths),
-            **{"tape": tape, **_present(reset=reset, noise=batch.noise.layers[index])},
+            tape=tape,
+            **_present(reset, batch.noise.layers[index]),
         )
         return (flip(Y, batch.lengths) if reverse else Y), final, kept
 
@@ -204,23 +202,20 @@ class Network:
 
     def _last_hidden(self, finals):
         """What a sequence ends with, (B, W): of residual layers the sum, as at every step."""
-        levels = [_joined([finals[i][0] for i in directions]) for directions in self._ends()]
+        levels = [joined([finals[index][0] for index in level]) for level in self._ends()]
         return levels[0] if len(levels) == 1 else np.sum(levels, axis=0)
 
     def _last_hidden_backward(self, dfinal, d_hidden) -> None:
         """Add the gradient of what a sequence ends with to those of the final states."""
-        for directions in self._ends():
-            for index, d_last in zip(directions, _parted(d_hidden, directions), strict=True):
+        for level in self._ends():
+            for index, d_last in zip(level, parted(d_hidden, level), strict=True):
                 zeros = np.zeros((len(d_last), self.spec.hidden_size), d_last.dtype)
                 dh, dc = dfinal[index] or (0, zeros)
                 dfinal[index] = dh + d_last, dc
 
     def _ends(self) -> list[range]:
         """The levels whose final hidden states make up what a sequence ends with."""
-        levels = range(self.spec.num_layers)
-        return [
-            self._directions(level) for level in (levels if self.spec.residual else levels[-1:])
-        ]
+        return self._levels if self.spec.residual else self._levels[-1:]
 
     def _head_forward(self, weights, hidden, lengths):
         if self.spec.head is None:
@@ -237,17 +232,9 @@ class Network:
         return self.backend.head_backward(self.spec.head, weights.head, tape.hidden, dY)
 
 
-def _present(**options):
-    """The options that are not None."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _brought(backend, value):
-    """Arrays in the backend's memory, whatever tuples they are in."""
-    if isinstance(value, tuple):
-        parts = [_brought(backend, part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return None if value is None else backend.asarray(value)
+def _present(reset, noise):
+    """Options of a layer's pass; plain layers need none."""
+    return {} if reset is None and noise is None else {"reset": reset, "noise": noise}
 
 
 def _masked(array, factors):
@@ -258,26 +245,17 @@ def _summed(arrays):
     return arrays[0] if len(arrays) == 1 or arrays[0] is None else arrays[0] + arrays[1]
 
 
-def _joined(arrays):
-    """Both directions side by side."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1)
-
-
-def _parted(array, directions):
-    """What belongs to each direction."""
-    if array is None or len(directions) == 1:
-        return [array] * len(directions)
-    return np.split(array, len(directions), axis=-1)
-
-
 def _without_padding(array, lengths):
     """Zeros in the padding of (B, T, ...), whatever stands there."""
     return np.where(mask(lengths, array.shape[1])[..., None], array, array.dtype.type(0))
 
 
-def _stacked(parts):
-    """One array with the layers first; of a single layer a view."""
-    return np.stack(parts) if len(parts) > 1 else parts[0][None]
+def _stacked(states) -> State:
+    """The layers' states as one, the layers first; of a single layer views."""
+    if len(states) == 1:
+        h, c = states[0]
+        return State(h[None], c[None])
+    return State(*(np.stack(part) for part in zip(*states, strict=True)))
 
 
 def _network_on(spec: NetworkSpec, backend: str) -> Network:

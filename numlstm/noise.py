@@ -88,3 +88,11 @@ def draw_noise(
 def _share(rate: float) -> float:
     """The rate that is really used: a multiple of 1 / _LEVELS below 1."""
     return min(round(_LEVELS * rate), _LEVELS - 1) / _LEVELS
+
+
+def brought(backend, value):
+    """Masks in the backend's memory, whatever tuples they are in."""
+    if isinstance(value, tuple):
+        parts = [brought(backend, part) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return None if value is None else backend.asarray(value)
