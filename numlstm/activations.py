@@ -1,8 +1,8 @@
 """Activation functions by number: their values, and their slopes from their values.
 
-Written over the primitives of `numlstm.elementary`, for every kernel. The derivative of each
-is a function a function of the value alone, so that nothing else need be kept for the way back; none
-of them turns, which is what `slope_limited` rests on. Names and constants: `numlstm.spec.ACTIVATIONS`.
+Written over the primitives of `numlstm.elementary`, for every kernel. The derivative of each is
+a function of the value alone, so that nothing else need be kept for the way back; none of them
+turns, which is what `slope_limited` rests on. Names and constants: `numlstm.spec.ACTIVATIONS`.
 """
 
 from typing import Any, NamedTuple

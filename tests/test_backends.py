@@ -293,7 +293,7 @@ def test_a_ragged_row_equals_its_own_truncated_run(backend, case):
 
 @given(case=cases(layers))
 def test_steps_one_by_one_equal_the_whole(backend, case):
-    theta, X, state, lengths, _, _ = case.numbers
+    theta, X, state, lengths, *_ = case.numbers
     weights = backend.pack_layer(case.spec, backend.asarray(theta))
     whole, final, tape = backend.layer_forward(
         case.spec, weights, backend.asarray(X), tuple(state), lengths
@@ -322,7 +322,7 @@ def test_the_final_state_is_that_of_each_rows_own_last_step(backend, case):
 
 @given(case=cases(layers))
 def test_forward_is_the_same_with_and_without_a_tape(backend, case):
-    theta, X, state, lengths, _, _ = case.numbers
+    theta, X, state, lengths, *_ = case.numbers
     weights = backend.pack_layer(case.spec, backend.asarray(theta))
     state = tuple(map(backend.asarray, state))
     Y, (h, c), _ = backend.layer_forward(case.spec, weights, backend.asarray(X), state, lengths)
@@ -349,7 +349,7 @@ def poison_freed_memory(backend, case):
 
 @given(case=cases(layers))
 def test_a_tape_can_be_read_twice(backend, case):
-    theta, X, state, lengths, dY, dstate = case.numbers
+    theta, X, state, lengths, dY, dstate, *_ = case.numbers
     weights = backend.pack_layer(case.spec, backend.asarray(theta))
     _, _, tape = backend.layer_forward(
         case.spec, weights, backend.asarray(X), tuple(state), lengths, tape=True

@@ -94,6 +94,7 @@ class Cell(NamedTuple):
 @kernel
 def read_cell(family, array):
     """The variant, with the ends of its activations in the type of the array."""
+    compact()
     zero = like(get(at(array, 0), 0), 0.0)
     gates, candidate, output = family.activations
     variant = Variant(
@@ -122,6 +123,7 @@ class Work(NamedTuple):
 @kernel_that_allocates
 def new_work(plan, switches, array):
     """Scratch in the type of the array; factors are 1 where there is no noise."""
+    compact()
     batch, padded, out = plan.batch, plan.padded, plan.padded_out
     work = Work(
         np.empty((batch, 4 * plan.vectors * lanes_of(array)), array.dtype),
@@ -235,6 +237,7 @@ def forward_shard(shard, plan, cell, weights, parameters, switches, X, Y, carry,
 @kernel
 def put_line(line, place, t, plan, unit, switches, X, carry, work, tape):
     """xh[line] = 1, x_t and h_{t-1} under their masks; the state anew where it is reset."""
+    compact()
     h_now = at(carry.h, place * plan.padded_out)
     if resets_at(plan, switches, place, t):
         copy(h_now, move(unit, INITIAL_H * plan.padded), plan.outputs)
@@ -391,6 +394,7 @@ def add_product(target, a, b, count):
 @kernel
 def c_before(shard, t, j, plan, unit, switches, tape):
     """c_{t-1} of a row as (pointer, distance of its vectors): where it was reset, anew."""
+    compact()
     place = get(plan.place, shard) + j
     if resets_at(plan, switches, place, t):
         return move(unit, INITIAL_C * plan.padded), 1
@@ -426,6 +430,7 @@ def use_lines(shard, t_first, t_last, waiting, plan, cell, columns, switches, ta
 @kernel
 def add_to_dout(line, lines, plan, dh, tape, dout, panel):
     """dW_hr += sum of dh m' over lines of tape, m = o a. dout (padded H / W, P, W)."""
+    compact()
     width = panel_width(dout)
     for part in range(0, lines, LINES_OF_DZ):
         count = min(LINES_OF_DZ, lines - part)
@@ -440,6 +445,7 @@ def add_to_dout(line, lines, plan, dh, tape, dout, panel):
 @kernel
 def put_output_panel(panel, cells, cells_row, p, plan, count):
     """panel (count, W) = o a of two vectors of units; zero beyond the last."""
+    compact()
     lanes = lanes_of(panel)
     for half in range(2):
         u = 2 * p + half
@@ -455,6 +461,7 @@ def put_output_panel(panel, cells, cells_row, p, plan, count):
 @kernel
 def mask_dX(shard, t_first, t_last, plan, switches, dX):
     """dX under the mask of the inputs."""
+    compact()
     place = get(plan.place, shard)
     for t in range(t_first, t_last):
         for j in range(rows_at(plan, shard, t)):

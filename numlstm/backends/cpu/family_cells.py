@@ -1,4 +1,4 @@
-"""One row through a cell of any variant, forward next to backward: see `cells.py` for the plain one.
+"""One row through a cell of any variant, forward next to backward: as `cells.py` the plain one.
 
 Sums over the units of a row, for normalisation, go unit by unit in order, so that their bits do
 not depend on the width of the vectors. The letters in the shape comments: see `tape.py`.
@@ -169,6 +169,7 @@ def normalise_gates(plan, unit, row, z):
 @kernel
 def normalise_cell(plan, row):
     """c_hat and its scale to the tape."""
+    compact()
     lanes = lanes_of(row.cells)
     cells = row.cells
     scale = normalise(plan, move(cells, C_NEW * lanes), plan.slots, move(cells, C_HAT * lanes))
@@ -234,6 +235,7 @@ def place(x, x_step, unit):
 @kernel
 def normalise_cell_backward(plan, unit, row, dn, dunit):
     """dn: from that of what was normalised to that of the cell, in place."""
+    compact()
     lanes, size = lanes_of(dn), plan.padded
     hat = move(row.cells, C_HAT * lanes)
     gain = move(unit, CELL_GAIN * size)
@@ -245,6 +247,7 @@ def normalise_cell_backward(plan, unit, row, dn, dunit):
 @kernel
 def normalise_gates_backward(plan, unit, row, dz, dunit):
     """dz of every gate: from that of gain z_hat + b to that of the products, in place."""
+    compact()
     lanes, size = lanes_of(dz), plan.padded
     for gate in range(4):
         hat = move(row.cells, (Z_HAT + gate) * lanes)
