@@ -47,7 +47,7 @@ class Function(NamedTuple):
 
 def function_of(activation: Activation) -> Function:
     """An activation of a spec as kernels take it."""
-    return Function(NUMBERS[activation.name], float(activation.alpha), float(activation.beta))
+    return Function(NUMBERS[activation.name], activation.alpha or 0.0, activation.beta or 0.0)
 
 
 @compilable()

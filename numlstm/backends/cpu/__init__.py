@@ -116,8 +116,8 @@ def layer_backward(spec: LayerSpec, packed, tape, dY, dstate, *, need_dX=True):
         common = driver, plan.numbers
         if switches is not None:
             parameters = parameters_of(spec, packed.theta)
-            dunit = zeros((plan.count, *parameters.unit.shape), spec.dtype)
-            dout = zeros((plan.count, *parameters.back.shape), spec.dtype)
+            dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
+            dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
             variant = family_of(spec), packed.theta, parameters, switches
             family.backward(*common, *variant, *given, dtheta, dunit, dout, *results)
             put_gradients(spec, dtheta, dunit, dout)
@@ -201,4 +201,4 @@ def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:
 
 def uniform(array):
     """C-contiguous, aligned and writable, so that every input has one type for the compiler."""
-    return np.require(array, requirements="CAW")
+    return np.require(array, requirements=["C", "A", "W"])

@@ -18,10 +18,11 @@ from typing import Any
 
 import llvmlite
 import numba
-from numba.core import serialize, types
+from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
+from numba.core.types.misc import unliteral
 from numba.misc.appdirs import user_cache_dir
 
 import numlstm
@@ -37,7 +38,7 @@ def kernel(function: Callable, *, allocates: bool = False) -> Callable:
     of_types = dispatcher.get_call_template
 
     def get_call_template(args, kws):
-        return of_types([types.unliteral(arg) for arg in args], kws)
+        return of_types([unliteral(arg) for arg in args], kws)
 
     dispatcher.get_call_template = get_call_template
     return dispatcher

@@ -22,7 +22,7 @@ class Shards(NamedTuple):
     """A plan as the kernels read it, and the sizes of what is to be allocated."""
 
     numbers: np.ndarray  # see tape.Plan
-    count: int  # shards
+    parts: int  # shards of rows
     lines: int  # N
     lines_untaped: int  # lines that a pass without a tape uses
     lines_of_chunk: int  # of a chunk of steps in `wide.py`
@@ -34,7 +34,7 @@ class Shards(NamedTuple):
     @property
     def tasks(self) -> int:
         """What the threads can share."""
-        return 2 if self.wide else self.count
+        return 2 if self.wide else self.parts
 
     def memory(self, taped: bool) -> int:
         """Elements of the tape's memory."""

@@ -74,7 +74,7 @@ def switches_of(spec: LayerSpec, reset, noise: Noise | None) -> Switches:
     def factors(array, dimensions):
         if array is None:
             return nothing.reshape((0,) * dimensions)
-        return np.require(array, spec.dtype, "CAW")
+        return np.require(array, spec.dtype, ["C", "A", "W"])
 
     bits = np.empty((0, 0), np.uint8) if reset is None else np.array(reset, np.uint8)
     per_row = factors(noise.x, 2), factors(noise.h, 2)
