@@ -3,10 +3,17 @@
 z is the pre-activation of a gate; i f g o are input gate, forget gate, candidate and output gate, c
 the cell, h the hidden state, `d` before a name its gradient. Arguments are vectors over units, or
 scalars.
-Equations: see `numlstm/backends/reference.py`, which states them independently.
+The plain cell stands by itself; `variant_*` is every other one, up to what goes into the output
+activation, because a row of cells may be normalised there. Equations: see
+`numlstm/backends/reference.py`, which states them independently.
 """
 
-from numlstm.elementary import compilable, flush, fma, like, sigmoid, tanh
+from typing import Any, NamedTuple
+
+from numlstm.activations import Limited, activate_limited, slope_limited
+from numlstm.elementary import clip, compilable, flush, fma, like, sigmoid, tanh, where
+
+OWN, COUPLED, NONE = range(3)  # kinds of forget gate
 
 
 @compilable()
@@ -28,3 +35,65 @@ def cell_backward(i, f, g, o, c, c_prev, dh, dc):
     dz_g = dc * i * fma(-g, g, one)
     dz_o = dh * tanh_c * o * (one - o)
     return flush(dz_i), flush(dz_f), flush(dz_g), flush(dz_o), flush(dc * f)
+
+
+class Variant(NamedTuple):
+    """A cell's variant as kernels take it; an infinite limit is none."""
+
+    forget: int  # OWN, COUPLED or NONE
+    cell_clip: float
+    of_gates: Limited
+    of_candidate: Limited
+    of_output: Limited
+
+
+class Unit(NamedTuple):
+    """What a unit has beside its gates: weights of the peepholes, factors of the noise."""
+
+    p_i: Any
+    p_f: Any
+    p_o: Any
+    m_g: Any  # on the candidate
+    keep_c: Any  # share of the new cell
+
+
+@compilable()
+def variant_forward(v, z_i, z_f, z_g, z_o, c_prev, unit):
+    """i, f, g, o, c before and c after zoneout."""
+    i = activate_limited(v.of_gates, fma(unit.p_i, c_prev, z_i))
+    f = like(i, 1.0)
+    if v.forget == OWN:
+        f = activate_limited(v.of_gates, fma(unit.p_f, c_prev, z_f))
+    elif v.forget == COUPLED:
+        f = f - i
+    g = activate_limited(v.of_candidate, z_g)
+    c_new = clip(fma(f, c_prev, i * (unit.m_g * g)), v.cell_clip)
+    o = activate_limited(v.of_gates, fma(unit.p_o, c_new, z_o))
+    return i, f, g, o, c_new, mixed(unit.keep_c, c_new, c_prev)
+
+
+@compilable()
+def variant_backward(v, i, f, g, o, c_new, c_prev, do, dn, dc, unit):
+    """dz_i, dz_f, dz_g, dz_o and dc_prev; dn is the gradient of what went to the output."""
+    one, zero = like(c_new, 1.0), like(c_new, 0.0)
+    dz_o = do * slope_limited(v.of_gates, o)
+    dc_new = fma(unit.keep_c, dc, fma(dz_o, unit.p_o, dn))
+    limit = like(c_new, v.cell_clip)
+    dc_new = where(c_new < limit, where(c_new > -limit, dc_new, zero), zero)
+    dg, df = dc_new * i * unit.m_g, dc_new * c_prev
+    di, dz_f = dc_new * (unit.m_g * g), zero
+    if v.forget == OWN:
+        dz_f = df * slope_limited(v.of_gates, f)
+    elif v.forget == COUPLED:
+        di = di - df
+    dz_i = di * slope_limited(v.of_gates, i)
+    dz_g = dg * slope_limited(v.of_candidate, g)
+    dc_prev = fma(one - unit.keep_c, dc, dc_new * f)
+    dc_prev = fma(dz_f, unit.p_f, fma(dz_i, unit.p_i, dc_prev))
+    return flush(dz_i), flush(dz_f), flush(dz_g), flush(dz_o), flush(dc_prev)
+
+
+@compilable()
+def mixed(keep, new, old):
+    """Zoneout: the share `keep` of the new value, the rest of the old one."""
+    return fma(keep, new, (like(keep, 1.0) - keep) * old)

@@ -47,6 +47,10 @@ def shift(x):
     return 1.5 * 2.0 ** np.finfo(type(x)).nmant
 
 
+def compact():
+    """Keep the function that says this out of line: it is large, and seldom called."""
+
+
 def smallest_normal(x):
     """The smallest normal number of the type of x."""
     return np.finfo(type(x)).smallest_normal
@@ -124,6 +128,24 @@ def exp(x):
     """exp(x), x limited to the range where the result is a normal number."""
     s, p = exp_parts(clip(x, exponent_limit(x)))
     return fma(s, p, s)
+
+
+@compilable()
+def expm1(x):
+    """exp(x) - 1, with all its digits near 0; x limited as for exp."""
+    s, p = exp_parts(clip(x, exponent_limit(x)))
+    return fma(s, p, s - like(x, 1.0))
+
+
+@compilable()
+def log1p(x):
+    """log(1 + x) for 0 <= x <= 1: 2 atanh(x / (2 + x)), by its Taylor series."""
+    ratio = x / (x + like(x, 2.0))
+    square = ratio * ratio
+    total = like(x, 1.0 / 35.0)
+    for n in range(33, 0, -2):
+        total = fma(total, square, like(x, 1.0 / n))
+    return (ratio + ratio) * total
 
 
 @compilable()

@@ -26,7 +26,7 @@ def _runnable() -> list:
 
 
 # backends that have every variant, not the plain layer alone
-FAMILY = ("reference",)
+FAMILY = ("reference", "cpu")
 
 
 @pytest.fixture(scope="session", params=FAMILY)

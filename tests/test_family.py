@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from harness import require_bits, require_close, require_same, run, run_case
-from strategies import Case, Numbers, alone, random_family_case, random_family_network
+from strategies import FAMILIAR, Case, Numbers, alone, random_family_case, random_family_network
 
 from numlstm.backends import reference
 from numlstm.directions import flip, flip_reset
@@ -270,3 +270,18 @@ def test_no_state_is_the_learned_one_and_its_gradient_is_summed_into_theta(famil
         assert not dnamed[name].any()
         part = named["dh" if name.startswith("initial_h") else "dc"]
         np.testing.assert_allclose(dlearned[name], part[int(name[-1])].sum(axis=0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("H", [7, 16, 17, 33, 65])
+def test_random_layers_of_odd_sizes(family_backend, H, dtype):
+    """Sizes that fill no vector, no panel and no tile, and more rows than one shard has."""
+    for seed in range(8):
+        rng, case = np.random.default_rng([H, seed]), random_family_case(seed, dtype)
+        cell = replace(case.spec.cell, activations=FAMILIAR)  # others may grow without bound
+        proj_size = int(rng.integers(1, H)) if case.spec.proj_size else None
+        spec = replace(
+            case.spec, input_size=1 + seed, hidden_size=H, proj_size=proj_size, cell=cell
+        )
+        case = replace(case, spec=spec, B=int(rng.integers(1, 40)), T=int(rng.integers(1, 9)))
+        require_close(case, run_case(family_backend, case))

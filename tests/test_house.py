@@ -38,6 +38,7 @@ ROOMS = [
     "params",
     "storage",
     "elementary",
+    "activations",
     "cell",
     "backends",
     "draws",

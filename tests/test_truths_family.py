@@ -15,7 +15,7 @@ import numlstm
 from numlstm import params
 from numlstm.spec import State
 
-BACKENDS = ("reference",)
+BACKENDS = ("reference", "cpu")
 BAR = 1e-12  # relative in L2, per array, float64
 FLOAT32_BAR = 2e-6
 

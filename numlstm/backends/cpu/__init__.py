@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu import head, layer, packing
+from numlstm.backends.cpu import family, head, layer, packing, shards, weights, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import driver_for
-from numlstm.backends.cpu.shards import make_plan
+from numlstm.backends.cpu.shards import Shards
+from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.weights import Columns
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -30,8 +32,9 @@ class LayerWeights(NamedTuple):
 class LayerTape(NamedTuple):
     """What `layer_backward` needs to know of `layer_forward`."""
 
-    plan: layer.Plan
-    tape: layer.Tape
+    plan: Shards
+    memory: Any
+    switches: Any  # resets and noise, or None for the kernels of the plain cell
 
 
 class HeadWeights(NamedTuple):
@@ -61,39 +64,87 @@ def to_numpy(array):
 
 def pack_layer(spec: LayerSpec, theta):
     """Copy the parameters, and rearrange them for the forward pass."""
-    plan = make_plan(spec, None, 0, 0)
     lanes = packing.lanes(spec.dtype)
-    shape = (2 * blocks(plan.units, lanes), 1 + plan.inputs + plan.units, 2 * lanes)
-    weights = LayerWeights(np.array(theta), zeros(shape, spec.dtype))
-    layer.pack(plan, *weights)
-    return weights
+    shape = (2 * blocks(spec.hidden_size, lanes), 1 + spec.input_size + spec.output_size, 2 * lanes)
+    packed = LayerWeights(np.array(theta), empty(shape, spec.dtype))
+    with driver_for(2, packed.panels.size / 8) as driver:
+        weights.pack(driver, shards.uniform(spec, 0, 0).numbers, *packed)
+    return packed
 
 
-def layer_forward(spec: LayerSpec, weights, X, state, lengths=None, *, tape=False):
+def layer_forward(
+    spec: LayerSpec, packed, X, state, lengths=None, *, tape=False, reset=None, noise=None
+):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plan = make_plan(spec, lengths, batch, steps)
+    plain = shards.is_plain(spec) and reset is None and noise is None
+    if lengths is None:
+        plan = shards.uniform(spec, batch, steps, plain)
+    else:
+        plan = shards.ragged(spec, lengths, steps, plain)
+    Y = np.empty((batch, steps, spec.output_size), spec.dtype)
+    h_last = np.empty((batch, spec.output_size), spec.dtype)
+    c_last = np.empty((batch, spec.hidden_size), spec.dtype)
+    memory = empty((plan.memory(tape),), spec.dtype)
     h, c = state
-    with driver_for(len(plan.place) - 1, batch * steps * weights.panels.size) as driver:
-        Y, h, c, kept = layer.forward(
-            driver, plan, weights.panels, _readable(X), _readable(h), _readable(c), tape
-        )
-    return Y, (h, c), LayerTape(plan, kept) if tape else None
+    inputs, results = (uniform(X), uniform(h), uniform(c)), (Y, h_last, c_last, memory, tape)
+    switches = None
+    with driver_for(plan.tasks, batch * steps * packed.panels.size) as driver:
+        if plain:
+            kernels = wide if plan.wide else layer
+            kernels.forward(driver, plan.numbers, packed.panels, *inputs, *results)
+        else:
+            switches = switches_of(spec, reset, noise)
+            variant = family_of(spec), packed.panels, parameters_of(spec, packed.theta), switches
+            family.forward(driver, plan.numbers, *variant, *inputs, *results)
+    return Y, (h_last, c_last), LayerTape(plan, memory, switches) if tape else None
 
 
-def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
+def layer_backward(spec: LayerSpec, packed, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    plan, kept = tape
-    nothing = weights.theta[:0]
+    plan, memory, switches = tape
+    nothing = packed.theta[:0]
     dY = nothing.reshape(0, 0, 0) if dY is None else dY
     dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else dstate
-    work = 2 * len(kept.xh) * weights.panels.size
-    with driver_for(len(plan.place) - 1, work) as driver:
-        dtheta, dX, dh, dc = layer.backward(
-            *(driver, plan, weights.theta),
-            *(_readable(dY), _readable(dh), _readable(dc), kept, need_dX),
-        )
-    return dtheta, (dX if need_dX else None), (dh, dc)
+    batch, steps = plan.numbers[:2]
+    dtheta = np.zeros(packed.theta.shape, spec.dtype)
+    dX = np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype)
+    dh_0 = np.empty((batch, spec.output_size), spec.dtype)
+    dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
+    given, results = (uniform(dY), uniform(dh), uniform(dc), memory), (dX, dh_0, dc_0)
+    with driver_for(plan.tasks, 2 * plan.lines * packed.panels.size) as driver:
+        common = driver, plan.numbers
+        if switches is not None:
+            parameters = parameters_of(spec, packed.theta)
+            dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
+            dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
+            variant = family_of(spec), packed.theta, parameters, switches
+            family.backward(*common, *variant, *given, dtheta, dunit, dout, *results)
+            put_gradients(spec, dtheta, dunit, dout)
+        elif plan.wide:
+            scratch = _scratch(spec, plan, packed.panels.shape, need_dX)
+            wide.backward(*common, packed.theta, *given, dtheta, *results, scratch)
+        else:
+            layer.backward(*common, packed.theta, *given, dtheta, *results)
+    return dtheta, (dX if need_dX else None), (dh_0, dc_0)
+
+
+def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> wide.Scratch:
+    """The memory of a wide backward pass, for weights of a shape."""
+    width, rows = packing.panel_width(spec.dtype), 4 * plan.gate
+    h_panels = blocks(spec.hidden_size, width)
+    x_panels = blocks(spec.input_size, width) if need_dX else 0
+    groups = min(wide.MAX_GROUPS, h_panels)
+    columns = Columns(
+        empty((h_panels, rows, width), spec.dtype), empty((x_panels, rows, width), spec.dtype)
+    )
+    return wide.Scratch(
+        empty((plan.lines, 4, plan.gate), spec.dtype),
+        columns,
+        empty(shape, spec.dtype),
+        empty((groups, layer.LINES_OF_DZ, width), spec.dtype),
+        empty((groups, plan.lines_of_chunk, x_panels * width), spec.dtype),
+    )
 
 
 # --- head -----------------------------------------------------------------------------------------
@@ -109,33 +160,33 @@ def pack_head(spec: HeadSpec, theta):
     return HeadWeights(packing.panels(weight.T), packing.panels(weight), padded_bias)
 
 
-def head_forward(spec: HeadSpec, weights, H):
+def head_forward(spec: HeadSpec, packed, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
-    sizes, shards = _head_rows(spec, H)
+    sizes, count = _head_rows(spec, H)
     Y = np.empty((sizes.rows, spec.output_size), spec.dtype)
-    scratch = empty((shards, head.CHUNK, len(weights.bias)), spec.dtype)
-    rows = _readable(H.reshape(sizes.rows, sizes.inputs))
-    with driver_for(shards, sizes.rows * weights.forward.size) as driver:
-        head.forward(driver, shards, sizes, weights.forward, weights.bias, rows, Y, scratch)
+    scratch = empty((count, head.CHUNK, len(packed.bias)), spec.dtype)
+    rows = uniform(H.reshape(sizes.rows, sizes.inputs))
+    with driver_for(count, sizes.rows * packed.forward.size) as driver:
+        head.forward(driver, count, sizes, packed.forward, packed.bias, rows, Y, scratch)
     return Y.reshape(*H.shape[:-1], spec.output_size)
 
 
-def head_backward(spec: HeadSpec, weights, H, dY):
+def head_backward(spec: HeadSpec, packed, H, dY):
     """Gradients of theta (flat) and of H."""
-    sizes, shards = _head_rows(spec, H)
-    rows = _readable(H.reshape(sizes.rows, sizes.inputs))
-    drows = _readable(dY.reshape(sizes.rows, sizes.outputs))
-    panels, _, width = weights.forward.shape
-    padded = len(weights.backward) * width
+    sizes, count = _head_rows(spec, H)
+    rows = uniform(H.reshape(sizes.rows, sizes.inputs))
+    drows = uniform(dY.reshape(sizes.rows, sizes.outputs))
+    panels, _, width = packed.forward.shape
+    padded = len(packed.backward) * width
     gradient = head.HeadGradient(
         np.empty((sizes.rows, sizes.inputs), spec.dtype),
-        zeros((shards, *weights.forward.shape), spec.dtype),
-        np.zeros((shards, spec.output_size), spec.dtype),
-        empty((shards, head.CHUNK, padded), spec.dtype),
-        zeros((shards, panels, head.CHUNK, width), spec.dtype),
+        zeros((count, *packed.forward.shape), spec.dtype),
+        np.zeros((count, spec.output_size), spec.dtype),
+        empty((count, head.CHUNK, padded), spec.dtype),
+        zeros((count, panels, head.CHUNK, width), spec.dtype),
     )
-    with driver_for(shards, 2 * sizes.rows * weights.backward.size) as driver:
-        head.backward(driver, shards, sizes, weights.backward, rows, drows, gradient)
+    with driver_for(count, 2 * sizes.rows * packed.backward.size) as driver:
+        head.backward(driver, count, sizes, packed.backward, rows, drows, gradient)
     dW, db = (packing.sum_in_order(parts) for parts in (gradient.dW, gradient.db))
     dW = dW.transpose(0, 2, 1).reshape(-1, spec.input_size)[: spec.output_size]
     return np.concatenate([dW.ravel(), db]), gradient.dH.reshape(H.shape)
@@ -148,8 +199,6 @@ def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:
     return head.Rows(rows, spec.input_size, spec.output_size, per_shard), shards
 
 
-def _readable(array):
-    """C-contiguous and read-only, so that every input has one type for the compiler."""
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
+def uniform(array):
+    """C-contiguous, aligned and writable, so that every input has one type for the compiler."""
+    return np.require(array, requirements=["C", "A", "W"])

@@ -22,14 +22,29 @@ from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
+from numba.core.types.misc import unliteral
 from numba.misc.appdirs import user_cache_dir
 
 import numlstm
 
 # error_model="numpy": division by zero gives inf or nan, so kernels have nothing to raise
 _options = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
-kernel = partial(numba.njit, no_cpython_wrapper=True, **_options)
-kernel_that_allocates = partial(kernel, _nrt=True)
+
+
+def kernel(function: Callable, *, allocates: bool = False) -> Callable:
+    """What other kernels call; compiled once for a number, whether or not it is a constant."""
+    options = _options | {"_nrt": allocates, "no_cpython_wrapper": True}
+    dispatcher = numba.njit(function, **options)
+    of_types = dispatcher.get_call_template
+
+    def get_call_template(args, kws):
+        return of_types([unliteral(arg) for arg in args], kws)
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher
+
+
+kernel_that_allocates = partial(kernel, allocates=True)
 
 
 def entry(function: Callable | None = None, *, allocates: bool = False) -> Callable:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from numlstm.backends.cpu.simd import PANEL_VECTORS, VECTOR_BYTES
+from numlstm.elementary import compilable
 
 CACHE_LINE = 64  # bytes
 SMALL = 2**14  # bytes; smaller arrays stay in the nearest cache wherever they begin
@@ -23,9 +24,17 @@ def panel_width(dtype) -> int:
     return PANEL_VECTORS * lanes(dtype)
 
 
-def blocks(count: int, size: int) -> int:
+@compilable()
+def blocks(count, size):
     """How many blocks of `size` hold `count` elements."""
     return -(-count // size)
+
+
+@compilable()
+def odd_cache_lines(count, itemsize):
+    """At least `count` elements, in an odd number of cache lines so that columns do not collide."""
+    per_line = CACHE_LINE // itemsize
+    return (blocks(count, per_line) // 2 * 2 + 1) * per_line
 
 
 def empty(shape: tuple, dtype) -> np.ndarray:

@@ -33,7 +33,7 @@ def for_shards(typingctx, body, driver, shards, arguments):
     def codegen(context, builder, sig, args):
         _, address, count, values = args
         index, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
-        name = f"shard.{builder.function.name}"
+        name = builder.module.get_unique_name(f"shard.{builder.function.name}")
         function = ir.Function(
             builder.module, ir.FunctionType(ir.VoidType(), [index, pointer]), name
         )

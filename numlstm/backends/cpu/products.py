@@ -8,6 +8,7 @@ from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.simd import (
     TILE_ROWS,
     Block,
+    compact,
     get,
     lanes_of,
     load,
@@ -45,6 +46,7 @@ def product(out, a, w, rows, panels, k, add):
     Taken in parts that fit the caches: K_PART of a panel in the first level, ROWS_PART rows of a in
     the second. A sum goes on where the last part left it, so the parts do not show in the result.
     """
+    compact()
     for k_first in range(0, k, K_PART):
         k_count = min(K_PART, k - k_first)
         for row in range(0, rows, ROWS_PART):
@@ -70,7 +72,10 @@ def _product_part(out, a, w, rows, panels, k, add):
         for tile in range(tiles):
             high = (rows - row + tiles - tile - 1) // (tiles - tile)  # the rest, spread evenly
             out_corner, a_corner = corner(out, row, panel), corner(a, row, 0)
-            multiply(out_corner, a_corner, corner(w, panel, 0), high, wide, k, add)
+            step = wide * w.column // tiles
+            after = move(w.start, (panel + wide) * w.row + tile * k * step)
+            ahead = Block(after, 0, step)
+            multiply(out_corner, a_corner, corner(w, panel, 0), high, wide, k, add, ahead)
             row += high
         panel += wide
 
@@ -98,8 +103,20 @@ def accumulate(target, source, count):
 
 
 @kernel
+def scale(target, source, count):
+    """target[:count] *= source[:count]."""
+    lanes = lanes_of(source)
+    whole = count - count % lanes
+    for i in range(0, whole, lanes):
+        store(target, i, load(target, i) * load(source, i))
+    for i in range(whole, count):
+        put(target, i, get(target, i) * get(source, i))
+
+
+@kernel
 def clear(target, count):
     """target[:count] = 0."""
+    compact()
     for i in range(count):
         put(target, i, 0)
 
@@ -107,18 +124,21 @@ def clear(target, count):
 @kernel
 def copy_spaced(target, target_step, source, source_step, count):
     """target[::target_step] = source[::source_step], `count` elements."""
+    compact()
     for i in range(count):
         put(target, i * target_step, get(source, i * source_step))
 
 
 @kernel
-def pack_columns(packed, matrix, rows, columns):
-    """Panels of a (rows, columns) matrix, k running over its rows; columns beyond are zero."""
+def pack_panel(panel, count, matrix, rows, columns, first):
+    """Columns of a (rows, columns) matrix from `first` on as a panel (count, W), count >= rows.
+
+    k runs over the rows; what lies beyond rows and columns is zero.
+    """
     width = panel_width(matrix)
-    for first in range(0, columns, width):
-        wide = min(width, columns - first)
-        for k in range(rows):
-            to = move(packed, first * rows + k * width)
-            copy(to, move(matrix, k * columns + first), wide)
-            for i in range(wide, width):
-                put(to, i, 0)
+    wide = min(width, columns - first)
+    for k in range(rows):
+        to = move(panel, k * width)
+        copy(to, move(matrix, k * columns + first), wide)
+        clear(move(to, wide), width - wide)
+    clear(move(panel, rows * width), (count - rows) * width)

@@ -1,62 +1,126 @@
-"""How a batch is cut into shards: by the problem alone, never by the number of threads."""
+"""How a layer's work is cut into shards: by the problem alone, never by the number of threads."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu import packing
-from numlstm.backends.cpu.layer import Plan
+from numlstm.backends.cpu import family_cells, packing
+from numlstm.backends.cpu.cells import SLOTS
 from numlstm.backends.cpu.packing import blocks
-from numlstm.spec import LayerSpec
+from numlstm.spec import CellSpec, LayerSpec
 
 MAX_SHARDS = 16  # every shard has its own copy of the gradient
 MIN_ROWS = 8  # fewer rows per shard would read the weights too often
-MIN_ROWS_LARGE = 16  # where the weights do not stay in a core's own cache
-LARGE_WEIGHTS = 2**20  # bytes
+FEW_ROWS = 4  # but a few threads should have something to do
+FEW_SHARDS = 4
+WIDE_WEIGHTS = 2**21  # bytes; beyond, a shard is a group of units: see `wide.py`
+WIDE_LINES = 128  # lines of tape whose input part is computed in one product
 
 
-def make_plan(spec: LayerSpec, lengths: np.ndarray | None, batch: int, steps: int) -> Plan:
-    """The plan for one batch; rows are dealt to the shards longest first, like cards."""
-    if lengths is None:
-        return _uniform_plan(spec, batch, steps)
-    return _plan(spec, np.minimum(lengths, steps), steps)
+class Shards(NamedTuple):
+    """A plan as the kernels read it, and the sizes of what is to be allocated."""
+
+    numbers: np.ndarray  # see tape.Plan
+    parts: int  # shards of rows
+    lines: int  # N
+    lines_untaped: int  # lines that a pass without a tape uses
+    lines_of_chunk: int  # of a chunk of steps in `wide.py`
+    line_size: int  # elements of a line of tape
+    first_size: int  # elements of the initial cell states
+    gate: int  # H, filled up to whole vectors
+    wide: bool  # shards of units, as many as `wide.py` says
+
+    @property
+    def tasks(self) -> int:
+        """What the threads can share."""
+        return 2 if self.wide else self.parts
+
+    def memory(self, taped: bool) -> int:
+        """Elements of the tape's memory."""
+        return (self.lines if taped else self.lines_untaped) * self.line_size + self.first_size
 
 
 @lru_cache(maxsize=8)
-def _uniform_plan(spec: LayerSpec, batch: int, steps: int) -> Plan:
-    in_order = np.array_split(np.arange(batch), shard_count(spec, batch))
-    return _assemble(spec, np.full(batch, steps), steps, in_order)
+def uniform(spec: LayerSpec, batch: int, steps: int, plain: bool = True) -> Shards:
+    """The plan for rows of the same length; plain as `is_plain` says."""
+    in_order = np.array_split(np.arange(batch), shard_count(spec, batch, plain))
+    return _assemble(spec, np.full(batch, steps), steps, in_order, plain)
 
 
-def _plan(spec: LayerSpec, lengths: np.ndarray, steps: int) -> Plan:
-    shards = shard_count(spec, len(lengths))
+def ragged(spec: LayerSpec, lengths: np.ndarray, steps: int, plain: bool = True) -> Shards:
+    """The plan for rows of any length, dealt to the shards longest first, like cards."""
+    lengths = np.minimum(lengths, steps)
+    shards = shard_count(spec, len(lengths), plain)
     longest_first = np.argsort(-lengths, kind="stable")
     dealt = [longest_first[shard::shards] for shard in range(shards)]
-    return _assemble(spec, lengths, steps, dealt)
+    return _assemble(spec, lengths, steps, dealt, plain)
 
 
-def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list) -> Plan:
+def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list, plain: bool) -> Shards:
     """The plan in which every shard has the rows that it was dealt, longest first."""
-    shards, order = len(dealt), np.concatenate(dealt).astype(np.int64)
-    place = np.concatenate([[0], np.cumsum([len(rows) for rows in dealt])]).astype(np.int64)
+    shards, order = len(dealt), np.concatenate(dealt)
+    place = np.concatenate([[0], np.cumsum([len(rows) for rows in dealt])])
     line = np.zeros((shards, steps + 1), np.int64)
     for shard, rows in enumerate(dealt):
         ends = np.bincount(lengths[rows], minlength=steps + 1)[: steps + 1]
         running = len(rows) - np.cumsum(ends)[:-1]  # rows longer than t
         line[shard, 1:] = np.cumsum(running)
     line += np.concatenate([[0], np.cumsum(line[:, -1])[:-1]])[:, None]
-    units, lanes, width = (
-        spec.hidden_size,
-        packing.lanes(spec.dtype),
-        packing.panel_width(spec.dtype),
-    )
+    units, batch, lines = spec.hidden_size, len(order), int(line[-1, -1])
+    lanes, width = packing.lanes(spec.dtype), packing.panel_width(spec.dtype)
     vectors, padded = blocks(units, lanes), blocks(units, width) * width
-    return Plan(steps, spec.input_size, units, vectors, padded, order, place, line)
+    itemsize = np.dtype(spec.dtype).itemsize
+    outputs = spec.output_size
+    stride = packing.odd_cache_lines(1 + spec.input_size + vectors * lanes, itemsize)
+    slots, row = _tape_line(spec, vectors * lanes, plain)
+    wide = plain and is_wide(spec)
+    chunk = max(2, WIDE_LINES // max(1, batch)) if wide else 1
+    chunk_lines = min(lines, chunk * batch)
+    header = (
+        *(batch, steps, spec.input_size, units, vectors, padded, stride, shards, chunk),
+        *(outputs, blocks(outputs, width) * width, len(spec.cell.gates)),
+        *(not spec.cell.layer_norm, slots, row),
+    )
+    numbers = np.concatenate([header, order, place, line.ravel()]).astype(np.int64)
+    return Shards(
+        numbers,
+        shards,
+        lines,
+        lines_untaped=chunk_lines if wide else batch,
+        lines_of_chunk=chunk_lines,
+        line_size=stride + row,
+        first_size=batch * padded,
+        gate=vectors * lanes,
+        wide=wide,
+    )
 
 
-def shard_count(spec: LayerSpec, batch: int) -> int:
-    """Number of shards for a batch, at least one."""
+def _tape_line(spec: LayerSpec, padded: int, plain: bool) -> tuple[int, int]:
+    """Values of a unit on the tape, and elements of a line of them."""
+    if plain:
+        return SLOTS, SLOTS * padded
+    if spec.cell.layer_norm:
+        return family_cells.SLOTS_NORMALISED, (
+            family_cells.SLOTS_NORMALISED * padded + family_cells.SCALES
+        )
+    return family_cells.SLOTS, family_cells.SLOTS * padded
+
+
+def is_plain(spec: LayerSpec) -> bool:
+    """Whether it is the cell of `layer.py`, without a variant."""
+    return spec.cell == CellSpec() and spec.proj_size is None
+
+
+def shard_count(spec: LayerSpec, batch: int, plain: bool) -> int:
+    """Number of shards of rows for a batch, at least one."""
+    if plain and is_wide(spec):
+        return 1
+    most = max(batch // MIN_ROWS, min(FEW_SHARDS, batch // FEW_ROWS))
+    return max(1, min(MAX_SHARDS, most))
+
+
+def is_wide(spec: LayerSpec) -> bool:
+    """Whether the weights are so large that every thread should read only a part of them."""
     columns = 1 + spec.input_size + spec.hidden_size
-    large = 4 * spec.hidden_size * columns * np.dtype(spec.dtype).itemsize > LARGE_WEIGHTS
-    rows = MIN_ROWS_LARGE if large else MIN_ROWS
-    return max(1, min(MAX_SHARDS, batch // rows))
+    return 4 * spec.hidden_size * columns * np.dtype(spec.dtype).itemsize > WIDE_WEIGHTS

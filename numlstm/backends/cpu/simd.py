@@ -43,11 +43,11 @@ PANEL_VECTORS = 2  # a panel of packed weights is this many vectors wide
 
 
 class Vector(types.Type):
-    """`lanes` numbers of one floating-point type, in one register."""
+    """Numbers of one floating-point type, as many as fill `registers` registers."""
 
-    def __init__(self, scalar: types.Float):
+    def __init__(self, scalar: types.Float, registers: int = 1):
         self.scalar = scalar
-        self.lanes = VECTOR_BYTES * 8 // scalar.bitwidth
+        self.lanes = registers * VECTOR_BYTES * 8 // scalar.bitwidth
         super().__init__(name=f"Vector({scalar}, {self.lanes})")
 
 
@@ -191,6 +191,26 @@ def _power_of_two(typingctx, shifted):
     return shifted(shifted), codegen
 
 
+@intrinsic
+def compact(typingctx):
+    """Keep the function that says this small and out of line.
+
+    For what is not hot: LLVM would spend seconds on unrolling its loops, once for every caller.
+    """
+
+    def codegen(context, builder, sig, args):
+        for attribute in ("noinline", "optsize"):
+            builder.function.attributes.add(attribute)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@overload(elementary.compact)
+def _overload_compact():
+    return lambda: compact()
+
+
 @overload(elementary.fma)
 def _overload_fma(a, b, c):
     return lambda a, b, c: _fma(a, b, c)
@@ -291,6 +311,38 @@ def store(typingctx, pointer, index, value):
 
 
 @intrinsic
+def load_pair(typingctx, pointer, first, second):
+    """The vectors that begin `first` and `second` elements after the pointer, as one value."""
+    vector, pair = Vector(pointer.dtype), Vector(pointer.dtype, 2)
+
+    def codegen(context, builder, sig, args):
+        kind, alignment = context.get_value_type(vector), vector.scalar.bitwidth // 8
+        places = [builder.gep(args[0], [index]) for index in args[1:]]
+        halves = [_load(builder, place, kind, alignment) for place in places]
+        return builder.shuffle_vector(*halves, _lanes(range(pair.lanes)))
+
+    return pair(pointer, types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_pair(typingctx, pointer, first, second, pair):
+    """Write the halves of a pair from `first` and from `second` elements after the pointer on."""
+
+    def codegen(context, builder, sig, args):
+        value, half = args[3], pair.lanes // 2
+        for index, start in ((args[1], 0), (args[2], half)):
+            part = builder.shuffle_vector(value, value, _lanes(range(start, start + half)))
+            _store(builder, part, builder.gep(args[0], [index]), pointer.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.intp, types.intp, pair), codegen
+
+
+def _lanes(numbers) -> ir.Constant:
+    return ir.Constant(ir.VectorType(cgutils.int32_t, len(numbers)), list(numbers))
+
+
+@intrinsic
 def get(typingctx, pointer, index):
     """The element `index` elements after the pointer."""
 
@@ -347,19 +399,21 @@ TILE_SHAPES = (
 
 
 @intrinsic
-def multiply(typingctx, out, a, w, rows, panels, k, add):
+def multiply(typingctx, out, a, w, rows, panels, k, add, ahead):
     """out[i, j] = sum over k of a[i, k] * w[j, k], added to what stands there with `add`.
 
     out, a and w are Blocks: i counts rows, j panels of PANEL_VECTORS vectors, k >= 1 is the length
     of the sum; w.column is the width of a panel. (rows, panels) must be one of TILE_SHAPES, whose
-    accumulators all stay in registers. Every element is summed over k in order.
+    accumulators all stay in registers. Every element is summed over k in order. Meanwhile memory
+    is asked for `ahead`, a Block of what will be read next: `column` elements further at every k.
     """
     scalar = out.types[0].dtype
     vector = Vector(scalar)
 
     def codegen(context, builder, sig, args):
         blocks = [builder.extract_value(block, i) for block in args[:3] for i in range(3)]
-        values = [*blocks, *args[3:]]
+        ahead_parts = [builder.extract_value(args[7], i) for i in (0, 2)]
+        values = [*blocks, *args[3:7], *ahead_parts]
         function = _multiply_function(
             builder.module, context.get_value_type(vector), [value.type for value in values]
         )
@@ -367,7 +421,7 @@ def multiply(typingctx, out, a, w, rows, panels, k, add):
         return context.get_dummy_value()
 
     index = types.intp
-    return types.void(out, a, w, index, index, index, types.boolean), codegen
+    return types.void(out, a, w, index, index, index, types.boolean, ahead), codegen
 
 
 def _multiply_function(module: ir.Module, vector: ir.VectorType, arguments: list) -> ir.Function:
@@ -384,7 +438,7 @@ def _multiply_function(module: ir.Module, vector: ir.VectorType, arguments: list
     for attribute in ("noinline", "optsize", "nounwind"):
         function.attributes.add(attribute)
     builder = ir.IRBuilder(function.append_basic_block())
-    *numbers, rows, panels, k, add = function.args
+    *numbers, rows, panels, k, add, ahead, ahead_step = function.args
     matrices = [numbers[:3], numbers[3:6], numbers[6:]]
     emit = _TileEmitter(builder, vector, 4 if isinstance(vector.element, ir.FloatType) else 8)
     done = builder.append_basic_block("done")
@@ -394,7 +448,7 @@ def _multiply_function(module: ir.Module, vector: ir.VectorType, arguments: list
         case = builder.append_basic_block("tile")
         switch.add_case(code.type(shape[0] * _SHAPE_BASE + shape[1]), case)
         builder.position_at_end(case)
-        emit.tile(*shape, matrices, k, add)
+        emit.tile(*shape, matrices, k, add, (ahead, ahead_step))
         builder.branch(done)
     builder.position_at_end(done)
     builder.ret_void()
@@ -412,7 +466,7 @@ class _TileEmitter:
         self.vector = vector
         self.alignment = alignment
 
-    def tile(self, rows: int, panels: int, matrices: list, k, add) -> None:
+    def tile(self, rows: int, panels: int, matrices: list, k, add, ahead: tuple) -> None:
         """Accumulators from zero or from out, the loop over k, and back to out."""
         out, a, w = matrices
         (out_start, out_row, out_column), (a_start, a_row, a_column) = out, a
@@ -429,6 +483,7 @@ class _TileEmitter:
             [part for panel in self.every(w_start, w_row, panels) for part in self.parts(panel)],
             a_column,
             k,
+            ahead,
         )
         for value, pointer in zip(sums, outs, strict=True):
             _store(self.builder, value, pointer, self.alignment)
@@ -448,26 +503,25 @@ class _TileEmitter:
         loaded = [_load(self.builder, out, self.vector, self.alignment) for out in outs]
         return [self.builder.select(add, value, zero) for value in loaded]
 
-    def sum_over_k(self, initial: list, a_rows: list, w_parts: list, a_column, k) -> list:
+    def sum_over_k(self, initial: list, a_rows: list, w_parts: list, a_column, k, ahead) -> list:
         """The loop: one broadcast per row, one load per vector of w, one fma per accumulator."""
         builder, index = self.builder, k.type
         before, loop = builder.block, builder.append_basic_block("k")
         after = builder.append_basic_block("k.end")
         builder.branch(loop)
         builder.position_at_end(loop)
-        counters = [builder.phi(index) for _ in range(3)]
-        _, a_offset, w_offset = counters
+        counters = [builder.phi(index) for _ in range(4)]
+        _, a_offset, w_offset, ahead_offset = counters
         sums = [builder.phi(self.vector) for _ in initial]
         broadcasts = [partial(self.broadcast, row, a_offset) for row in a_rows]
         vectors = [partial(self.load, part, w_offset) for part in w_parts]
         later = self.multiply_add(sums, broadcasts, vectors)
+        self.prefetch(ahead[0], ahead_offset)
         width = index(PANEL_VECTORS * self.vector.count)
-        moved = [
-            builder.add(counter, increment)
-            for counter, increment in zip(counters, (index(1), a_column, width), strict=True)
-        ]
+        steps = (index(1), a_column, width, ahead[1])
+        moved = [builder.add(*pair) for pair in zip(counters, steps, strict=True)]
         builder.cbranch(builder.icmp_signed("<", moved[0], k), loop, after)
-        starts, nexts = [index(0)] * 3 + initial, moved + later
+        starts, nexts = [index(0)] * 4 + initial, moved + later
         for phi, first, following in zip(counters + sums, starts, nexts, strict=True):
             phi.add_incoming(first, before)
             phi.add_incoming(following, loop)
@@ -485,6 +539,16 @@ class _TileEmitter:
                 at = i * len(vectors) + j if by_row else j * len(vectors) + i
                 later[at] = _multiply_add(self.builder, moving, kept, sums[at])
         return later
+
+    def prefetch(self, pointer, offset):
+        """Ask for the cache line of an element that will be read soon; any address will do."""
+        byte = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
+        function = self.builder.module.declare_intrinsic(
+            "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        )
+        place = self.builder.bitcast(self.builder.gep(pointer, [offset]), byte)
+        self.builder.call(function, [place, number(0), number(2), number(1)])
 
     def broadcast(self, row, offset):
         """One element of a in every lane."""

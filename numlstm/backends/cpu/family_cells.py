@@ -1,0 +1,283 @@
+"""One row through a cell of any variant, forward next to backward: as `cells.py` the plain one.
+
+Sums over the units of a row, for normalisation, go unit by unit in order, so that their bits do
+not depend on the width of the vectors. The letters in the shape comments: see `tape.py`.
+"""
+
+from math import sqrt
+from typing import Any, NamedTuple
+
+from numlstm.activations import activate_limited, slope_limited
+from numlstm.backends.cpu.compile import kernel
+from numlstm.backends.cpu.simd import compact, get, lanes_of, load_pair, move, put, store_pair
+from numlstm.cell import Unit, variant_backward, variant_forward
+from numlstm.elementary import fma, like
+
+# what the tape holds of a unit: the state after zoneout and a, the cell's activation, too; where
+# there is normalisation the normalised values, and behind the units what they were scaled by
+I, F, G, O, C_NEW, A, C, Z_HAT = range(8)  # noqa: E741
+C_HAT = Z_HAT + 4
+SLOTS, SLOTS_NORMALISED, SCALES = 7, 12, 8
+
+# rows of the parameters that every unit has beside its gates, and of their gradients
+P_I, P_F, P_O, GAIN, BIAS, CELL_GAIN, CELL_BIAS = 0, 1, 2, 3, 7, 11, 12
+INITIAL_H, INITIAL_C = 13, 14
+UNIT_ROWS = 15
+
+EPSILON = 1e-5  # under the root of layer normalisation
+
+
+class Row(NamedTuple):
+    """Pointers to what belongs to one row at one step; all padded."""
+
+    cells: Any  # (U, slots, L), SCALES
+    c_prev: Any  # (U, c_step, L)
+    c_step: int
+    m_g: Any  # (H,) noise on the candidate
+    keep_c: Any  # (H,) share of the new cell
+
+
+@kernel
+def forward_row(plan, cell, unit, row, z, c_now, m):
+    """i f g o c a of one row. z (U, 4, L), unit (UNIT_ROWS, H), m (H,) = o a."""
+    lanes, size = lanes_of(z), plan.padded
+    if cell.normalised:
+        normalise_gates(plan, unit, row, z)
+    for u in range(0, plan.vectors, 2):
+        v = min(u + 1, plan.vectors - 1)
+        zu, zv, cu, cv = 4 * lanes * u, 4 * lanes * v, lanes * u, lanes * v
+        i, f, g, o, c_new, c = variant_forward(
+            cell.variant,
+            load_pair(z, zu, zv),
+            load_pair(z, zu + lanes, zv + lanes),
+            load_pair(z, zu + 2 * lanes, zv + 2 * lanes),
+            load_pair(z, zu + 3 * lanes, zv + 3 * lanes),
+            load_pair(row.c_prev, row.c_step * cu, row.c_step * cv),
+            unit_pair(unit, size, row, cu, cv),
+        )
+        tu, tv = plan.slots * cu, plan.slots * cv
+        store_pair(move(row.cells, I * lanes), tu, tv, i)
+        store_pair(move(row.cells, F * lanes), tu, tv, f)
+        store_pair(move(row.cells, G * lanes), tu, tv, g)
+        store_pair(move(row.cells, O * lanes), tu, tv, o)
+        store_pair(move(row.cells, C_NEW * lanes), tu, tv, c_new)
+        store_pair(move(row.cells, C * lanes), tu, tv, c)
+        store_pair(c_now, cu, cv, c)
+    if cell.normalised:
+        normalise_cell(plan, row)
+    for u in range(0, plan.vectors, 2):
+        v = min(u + 1, plan.vectors - 1)
+        cu, cv = lanes * u, lanes * v
+        tu, tv = plan.slots * cu, plan.slots * cv
+        n = load_pair(move(row.cells, C_NEW * lanes), tu, tv)
+        if cell.normalised:
+            hat = load_pair(move(row.cells, C_HAT * lanes), tu, tv)
+            gain = load_pair(move(unit, CELL_GAIN * size), cu, cv)
+            n = fma(gain, hat, load_pair(move(unit, CELL_BIAS * size), cu, cv))
+        a = activate_limited(cell.variant.of_output, n)
+        store_pair(move(row.cells, A * lanes), tu, tv, a)
+        store_pair(m, cu, cv, load_pair(move(row.cells, O * lanes), tu, tv) * a)
+
+
+@kernel
+def unit_pair(unit, size, row, cu, cv):
+    """The parameters and the noise of two vectors of units."""
+    return Unit(
+        load_pair(move(unit, P_I * size), cu, cv),
+        load_pair(move(unit, P_F * size), cu, cv),
+        load_pair(move(unit, P_O * size), cu, cv),
+        load_pair(row.m_g, cu, cv),
+        load_pair(row.keep_c, cu, cv),
+    )
+
+
+@kernel
+def backward_row(plan, cell, unit, row, dm, dn, dc_now, dz, dunit):
+    """dz (4, gate) and dc of one row from dm, the gradient of o a; dn (H,) is scratch.
+
+    Gradients of the unit's parameters are added to dunit (UNIT_ROWS, H).
+    """
+    lanes, size, gate = lanes_of(dm), plan.padded, plan.vectors * lanes_of(dm)
+    for u in range(0, plan.vectors, 2):
+        v = min(u + 1, plan.vectors - 1)
+        cu, cv = lanes * u, lanes * v
+        tu, tv = plan.slots * cu, plan.slots * cv
+        a = load_pair(move(row.cells, A * lanes), tu, tv)
+        da = load_pair(dm, cu, cv) * load_pair(move(row.cells, O * lanes), tu, tv)
+        store_pair(dn, cu, cv, da * slope_limited(cell.variant.of_output, a))
+    if cell.normalised:
+        normalise_cell_backward(plan, unit, row, dn, dunit)
+    for u in range(0, plan.vectors, 2):
+        v = min(u + 1, plan.vectors - 1)
+        cu, cv = lanes * u, lanes * v
+        tu, tv = plan.slots * cu, plan.slots * cv
+        c_new = load_pair(move(row.cells, C_NEW * lanes), tu, tv)
+        c_prev = load_pair(row.c_prev, row.c_step * cu, row.c_step * cv)
+        dz_i, dz_f, dz_g, dz_o, dc = variant_backward(
+            cell.variant,
+            load_pair(move(row.cells, I * lanes), tu, tv),
+            load_pair(move(row.cells, F * lanes), tu, tv),
+            load_pair(move(row.cells, G * lanes), tu, tv),
+            load_pair(move(row.cells, O * lanes), tu, tv),
+            c_new,
+            c_prev,
+            load_pair(dm, cu, cv) * load_pair(move(row.cells, A * lanes), tu, tv),
+            load_pair(dn, cu, cv),
+            load_pair(dc_now, cu, cv),
+            unit_pair(unit, size, row, cu, cv),
+        )
+        store_pair(dc_now, cu, cv, dc)
+        store_pair(dz, cu, cv, dz_i)
+        store_pair(move(dz, gate), cu, cv, dz_f)
+        store_pair(move(dz, 2 * gate), cu, cv, dz_g)
+        store_pair(move(dz, 3 * gate), cu, cv, dz_o)
+        if cell.peephole:
+            add_pair(move(dunit, P_I * size), cu, cv, dz_i * c_prev)
+            add_pair(move(dunit, P_F * size), cu, cv, dz_f * c_prev)
+            add_pair(move(dunit, P_O * size), cu, cv, dz_o * c_new)
+    if cell.normalised:
+        normalise_gates_backward(plan, unit, row, dz, dunit)
+
+
+@kernel
+def add_pair(pointer, first, second, pair):
+    """pointer[first:] += pair, and so the second half."""
+    store_pair(pointer, first, second, load_pair(pointer, first, second) + pair)
+
+
+# --- layer normalisation: x_hat = (x - mean x) scale, scale = 1 / sqrt(var x + EPSILON) -----------
+
+
+@kernel
+def normalise_gates(plan, unit, row, z):
+    """z = gain z_hat + b of every gate, in place; z_hat and the scales to the tape."""
+    compact()
+    lanes, size = lanes_of(z), plan.padded
+    for gate in range(4):
+        source, hat = move(z, gate * lanes), move(row.cells, (Z_HAT + gate) * lanes)
+        scale = normalise(plan, source, 4, hat)
+        put(move(row.cells, plan.slots * plan.vectors * lanes), gate, scale)
+        gain, bias = move(unit, (GAIN + gate) * size), move(unit, (BIAS + gate) * size)
+        for u in range(0, plan.vectors, 2):
+            v = min(u + 1, plan.vectors - 1)
+            cu, cv = lanes * u, lanes * v
+            value = load_pair(hat, plan.slots * cu, plan.slots * cv)
+            value = fma(load_pair(gain, cu, cv), value, load_pair(bias, cu, cv))
+            store_pair(source, 4 * cu, 4 * cv, value)
+
+
+@kernel
+def normalise_cell(plan, row):
+    """c_hat and its scale to the tape."""
+    compact()
+    lanes = lanes_of(row.cells)
+    cells = row.cells
+    scale = normalise(plan, move(cells, C_NEW * lanes), plan.slots, move(cells, C_HAT * lanes))
+    put(move(cells, plan.slots * plan.vectors * lanes), 4, scale)
+
+
+@kernel
+def normalise(plan, x, x_step, hat):
+    """x_hat (U, slots, L) of x (U, x_step, L); returns the scale."""
+    compact()
+    lanes, count = lanes_of(x), like(get(x, 0), plan.units)
+    mean = sum_of(plan, x, x_step) / count
+    for u in range(0, plan.vectors, 2):
+        v = min(u + 1, plan.vectors - 1)
+        value = load_pair(x, u * x_step * lanes, v * x_step * lanes)
+        store_pair(hat, u * plan.slots * lanes, v * plan.slots * lanes, value - like(value, mean))
+    squares = sum_of_products(plan, hat, plan.slots, hat, plan.slots)
+    scale = like(mean, 1.0) / sqrt(squares / count + like(mean, EPSILON))
+    for u in range(0, plan.vectors, 2):
+        tu, tv = plan.slots * lanes * u, plan.slots * lanes * min(u + 1, plan.vectors - 1)
+        value = load_pair(hat, tu, tv)
+        store_pair(hat, tu, tv, value * like(value, scale))
+    return scale
+
+
+@kernel
+def sum_of(plan, x, x_step):
+    """The sum of x (U, x_step, L) over the units, in four parts so that none waits for another."""
+    a = b = c = d = like(get(x, 0), 0.0)
+    whole = plan.units - plan.units % 4
+    for unit in range(0, whole, 4):
+        a += get(x, place(x, x_step, unit))
+        b += get(x, place(x, x_step, unit + 1))
+        c += get(x, place(x, x_step, unit + 2))
+        d += get(x, place(x, x_step, unit + 3))
+    for unit in range(whole, plan.units):
+        a += get(x, place(x, x_step, unit))
+    return (a + b) + (c + d)
+
+
+@kernel
+def sum_of_products(plan, x, x_step, y, y_step):
+    """The sum of x y over the units, as `sum_of`."""
+    a = b = c = d = like(get(x, 0), 0.0)
+    whole = plan.units - plan.units % 4
+    for unit in range(0, whole, 4):
+        a = fma(get(x, place(x, x_step, unit)), get(y, place(y, y_step, unit)), a)
+        b = fma(get(x, place(x, x_step, unit + 1)), get(y, place(y, y_step, unit + 1)), b)
+        c = fma(get(x, place(x, x_step, unit + 2)), get(y, place(y, y_step, unit + 2)), c)
+        d = fma(get(x, place(x, x_step, unit + 3)), get(y, place(y, y_step, unit + 3)), d)
+    for unit in range(whole, plan.units):
+        a = fma(get(x, place(x, x_step, unit)), get(y, place(y, y_step, unit)), a)
+    return (a + b) + (c + d)
+
+
+@kernel
+def place(x, x_step, unit):
+    """Where a unit stands in an array (U, x_step, L)."""
+    lanes = lanes_of(x)
+    return unit // lanes * x_step * lanes + unit % lanes
+
+
+@kernel
+def normalise_cell_backward(plan, unit, row, dn, dunit):
+    """dn: from that of what was normalised to that of the cell, in place."""
+    compact()
+    lanes, size = lanes_of(dn), plan.padded
+    hat = move(row.cells, C_HAT * lanes)
+    gain = move(unit, CELL_GAIN * size)
+    dgain, dbias = move(dunit, CELL_GAIN * size), move(dunit, CELL_BIAS * size)
+    scale = get(move(row.cells, plan.slots * plan.vectors * lanes), 4)
+    normalise_backward(plan, dn, hat, gain, scale, dgain, dbias)
+
+
+@kernel
+def normalise_gates_backward(plan, unit, row, dz, dunit):
+    """dz of every gate: from that of gain z_hat + b to that of the products, in place."""
+    compact()
+    lanes, size = lanes_of(dz), plan.padded
+    for gate in range(4):
+        hat = move(row.cells, (Z_HAT + gate) * lanes)
+        gain = move(unit, (GAIN + gate) * size)
+        dgain, dbias = move(dunit, (GAIN + gate) * size), move(dunit, (BIAS + gate) * size)
+        scale = get(move(row.cells, plan.slots * plan.vectors * lanes), gate)
+        dz_gate = move(dz, gate * plan.vectors * lanes)
+        normalise_backward(plan, dz_gate, hat, gain, scale, dgain, dbias)
+
+
+@kernel
+def normalise_backward(plan, d, hat, gain, scale, dgain, dbias):
+    """d = scale (d gain - mean(d gain) - x_hat mean(d gain x_hat)), in place; dgain, dbias.
+
+    Without its parts along 1 and along x_hat, which normalisation takes away.
+    """
+    compact()
+    lanes, count = lanes_of(d), like(scale, plan.units)
+    for u in range(0, plan.vectors, 2):
+        v = min(u + 1, plan.vectors - 1)
+        cu, cv = lanes * u, lanes * v
+        value = load_pair(d, cu, cv)
+        add_pair(dgain, cu, cv, value * load_pair(hat, plan.slots * cu, plan.slots * cv))
+        add_pair(dbias, cu, cv, value)
+        store_pair(d, cu, cv, value * load_pair(gain, cu, cv))
+    along_one = sum_of(plan, d, 1) / count
+    along_hat = sum_of_products(plan, d, 1, hat, plan.slots) / count
+    for u in range(0, plan.vectors, 2):
+        v = min(u + 1, plan.vectors - 1)
+        cu, cv = lanes * u, lanes * v
+        value, x = load_pair(d, cu, cv), load_pair(hat, plan.slots * cu, plan.slots * cv)
+        rest = fma(-x, like(x, along_hat), value - like(x, along_one))
+        store_pair(d, cu, cv, rest * like(x, scale))

@@ -1,0 +1,99 @@
+"""A layer's parameters in the layout of the products, and their gradient back from it.
+
+theta begins with W_ih (4H, I), W_hh (4H, P), b (4H), where a gate may be absent; in the products it
+is there, with weights of zero. Forward, panels 2u and 2u + 1 hold the gates (i, f) and
+(g, o) of the u-th vector of units; their k runs over 1 (whose weight is b), x and h. The letters in
+the shape comments: see `tape.py`.
+"""
+
+from typing import Any, NamedTuple
+
+from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.parallel import for_shards
+from numlstm.backends.cpu.products import copy_spaced, pack_panel
+from numlstm.backends.cpu.simd import at, compact, get, lanes_of, move, panel_width, put
+from numlstm.backends.cpu.tape import read_plan
+
+
+@entry
+def pack(driver, numbers, theta, weights):
+    """Fill weights (2U, K, W) from theta."""
+    plan = read_plan(numbers)
+    for_shards(_pack_vector, driver, plan.vectors, (plan, theta, weights))
+
+
+@kernel
+def _pack_vector(u, plan, theta, weights):
+    """The two panels of a vector of units."""
+    compact()
+    k, width, lanes = 1 + plan.inputs + plan.outputs, panel_width(theta), lanes_of(theta)
+    for gate in range(4):
+        panel = at(weights, (2 * u + gate // 2) * k * width + gate % 2 * lanes)
+        own = gate_of_theta(plan, gate)
+        count = 0 if own < 0 else min(lanes, plan.units - u * lanes)
+        for j in range(count):
+            b, w_ih, w_hh = row_of_theta(plan, own * plan.units + u * lanes + j, theta)
+            to = move(panel, j)
+            put(to, 0, get(b, 0) if plan.biased else get(b, 0) * 0)
+            copy_spaced(move(to, width), width, w_ih, 1, plan.inputs)
+            copy_spaced(move(to, (1 + plan.inputs) * width), width, w_hh, 1, plan.outputs)
+        for j in range(count, lanes):
+            for row in range(k):
+                put(panel, row * width + j, 0)
+
+
+@kernel
+def unpack(u, plan, dW, dtheta):
+    """The mirror of `pack`, for a vector of units. dW (2U, K, W)."""
+    compact()
+    k, width, lanes = 1 + plan.inputs + plan.outputs, panel_width(dtheta), lanes_of(dtheta)
+    for gate in range(4):
+        panel = move(dW, (2 * u + gate // 2) * k * width + gate % 2 * lanes)
+        own = gate_of_theta(plan, gate)
+        for j in range(0 if own < 0 else min(lanes, plan.units - u * lanes)):
+            db, dw_ih, dw_hh = row_of_theta(plan, own * plan.units + u * lanes + j, dtheta)
+            source = move(panel, j)
+            put(db, 0, get(source, 0))
+            copy_spaced(dw_ih, 1, move(source, width), width, plan.inputs)
+            copy_spaced(dw_hh, 1, move(source, (1 + plan.inputs) * width), width, plan.outputs)
+
+
+@kernel
+def gate_of_theta(plan, gate):
+    """Where a gate (i, f, g, o) stands in theta, or -1."""
+    if plan.gates == 4 or gate == 0:
+        return gate
+    return gate - 1 if gate > 1 else -1
+
+
+@kernel
+def row_of_theta(plan, row, theta):
+    """Pointers to b, W_ih and W_hh of one of the 4H rows."""
+    rows, inputs, outputs = plan.gates * plan.units, plan.inputs, plan.outputs
+    w_hh = at(theta, rows * inputs + row * outputs)
+    return at(theta, rows * (inputs + outputs) + row), at(theta, row * inputs), w_hh
+
+
+class Columns(NamedTuple):
+    """The weights packed for the way back: k runs over the rows of W_hh and W_ih, by gates."""
+
+    h: Any  # (ceil(P / W), 4 gate, W)
+    x: Any  # (ceil(I / W), 4 gate, W), or empty where dX is not wanted
+
+
+@kernel
+def pack_columns_of(panel, plan, theta, columns, gate):
+    """One panel of W_hh, and every so many of W_ih; `gate` >= H rows belong to a gate."""
+    compact()
+    compact()
+    width, units = panel_width(theta), plan.units
+    for n in range(4):
+        own, first = gate_of_theta(plan, n), n * gate * width
+        rows = 0 if own < 0 else units
+        _, w_ih, w_hh = row_of_theta(plan, max(own, 0) * units, theta)
+        if panel < columns.h.shape[0]:
+            to = at(columns.h, panel * 4 * gate * width + first)
+            pack_panel(to, gate, w_hh, rows, plan.outputs, panel * width)
+        if panel < columns.x.shape[0]:
+            to = at(columns.x, panel * 4 * gate * width + first)
+            pack_panel(to, gate, w_ih, rows, plan.inputs, panel * width)

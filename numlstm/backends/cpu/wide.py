@@ -1,0 +1,214 @@
+"""One LSTM layer whose weights are large, in shards of units, forward next to backward.
+
+Where the weights do not fit the caches, a shard of rows would read all of them at every step. Here
+a shard is a group of units with all rows: it reads its own part of the weights, and the shards meet
+once per step. The input's part of z and all gradients of weights and inputs do not depend on the
+step before; they are large products, outside of the steps. The letters: see `tape.py`.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.backends.cpu.cells import forward_cells
+from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.layer import LINES_OF_DZ, add_to_dW, backward_row, put_dX
+from numlstm.backends.cpu.packing import blocks
+from numlstm.backends.cpu.parallel import for_shards
+from numlstm.backends.cpu.products import accumulate, clear, copy, product
+from numlstm.backends.cpu.simd import Block, at, lanes_of, move, panel_width
+from numlstm.backends.cpu.tape import (
+    hidden,
+    in_caller,
+    line_of,
+    put_input,
+    read_carry,
+    read_plan,
+    read_tape,
+    rows_at,
+    start_tape,
+    write_carry,
+)
+from numlstm.backends.cpu.weights import Columns, pack_columns_of, unpack
+
+MAX_GROUPS = 32  # shards
+
+
+class Group(NamedTuple):
+    """A share of the units: panels of h, vectors of units, and the elements they cover."""
+
+    first_panel: int
+    last_panel: int
+    first: int
+    last: int
+    unit: int
+    units: int
+
+
+@kernel
+def groups_of(plan, width):
+    """How many groups the units are cut into."""
+    return min(MAX_GROUPS, plan.padded // width)
+
+
+@kernel
+def read_group(group, plan, width):
+    """The group's share: panels of h dealt evenly, two vectors of units each."""
+    panels, groups = plan.padded // width, groups_of(plan, width)
+    first, last = group * panels // groups, (group + 1) * panels // groups
+    unit = first * width
+    units = min(plan.units, last * width) - unit
+    return Group(first, last, 2 * first, min(2 * last, plan.vectors), unit, units)
+
+
+# --- forward --------------------------------------------------------------------------------------
+
+
+@entry(allocates=True)
+def forward(driver, numbers, weights, X, h, c, Y, h_last, c_last, memory, taped):
+    """As `layer.forward`."""
+    plan = read_plan(numbers)
+    lines = line_of(plan, 0, plan.steps)
+    if lines < plan.batch * plan.steps:
+        clear(at(Y, 0), Y.size)
+    tape = read_tape(plan, lines if taped else min(lines, plan.chunk * plan.batch), memory)
+    carry = read_carry(plan, h, c)
+    start_tape(plan, carry, tape, True)
+    z = np.empty((plan.chunk * plan.batch, 4 * plan.vectors * lanes_of(h)), h.dtype)
+    groups = groups_of(plan, panel_width(h))
+    for t in range(plan.steps):
+        if t % plan.chunk == 0:
+            _put_inputs(t, plan, X, tape, taped)
+        for_shards(forward_group, driver, groups, (t, plan, weights, Y, carry, z, tape, taped))
+    write_carry(plan, carry, h_last, c_last)
+
+
+@kernel
+def _line(plan, t, first, taped):
+    """The line of step t; without a tape every chunk, from step `first` on, uses the same ones."""
+    return line_of(plan, 0, t) - (0 if taped else line_of(plan, 0, first))
+
+
+@kernel
+def _put_inputs(first, plan, X, tape, taped):
+    """1, x_t to the lines of the chunk that begins at step `first`."""
+    for t in range(first, min(first + plan.chunk, plan.steps)):
+        line = _line(plan, t, first, taped)
+        for j in range(rows_at(plan, 0, t)):
+            put_input(line + j, j, t, plan, X, tape)
+
+
+@kernel
+def forward_group(group, t, plan, weights, Y, carry, z, tape, taped):
+    """Step t of a group: z += W_hh h, then the cell; at the first of a chunk, all its W_ih x."""
+    width, k = panel_width(weights), 1 + plan.inputs + plan.units
+    share = read_group(group, plan, width)
+    first_panel = 2 * share.first
+    panels = 2 * (share.last - share.first)
+    first = t - t % plan.chunk
+    begin, end = line_of(plan, 0, first), line_of(plan, 0, min(first + plan.chunk, plan.steps))
+    z_all = Block(at(z, first_panel * width), z.shape[1], width)
+    w = Block(at(weights, first_panel * k * width), k * width, width)
+    if t == first:
+        line = _line(plan, t, first, taped)
+        xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
+        product(z_all, xh, w, end - begin, panels, 1 + plan.inputs, False)
+    line, rows = _line(plan, t, first, taped), rows_at(plan, 0, t)
+    z_rows = Block(move(z_all.start, (line_of(plan, 0, t) - begin) * z_all.row), z_all.row, width)
+    w_h = Block(move(w.start, (1 + plan.inputs) * width), k * width, width)
+    product(
+        z_rows, Block(hidden(line, plan, tape), tape.xh.row, 1), w_h, rows, panels, plan.units, True
+    )
+
+    rows_after = rows_at(plan, 0, t + 1)
+    following = _line(plan, t + 1, first, taped) if t + 1 < first + plan.chunk or taped else 0
+    for j in range(rows):
+        row = j * plan.padded
+        h_now = hidden(following + j, plan, tape) if j < rows_after else at(carry.h, row)
+        z_row = at(z, (line_of(plan, 0, t) - begin + j) * z.shape[1])
+        cells = move(tape.cells.start, (line + j) * tape.cells.row)
+        forward_cells(share.first, share.last, z_row, at(carry.c, row), h_now, cells)
+        y = in_caller(plan, Y, j, t, plan.units)
+        copy(move(y, share.unit), move(h_now, share.unit), share.units)
+
+
+# --- backward -------------------------------------------------------------------------------------
+
+
+class Scratch(NamedTuple):
+    """What a backward pass needs beside the tape; it is large, so that Python allocates it."""
+
+    dz: Any  # (N, 4, U * L)
+    columns: Columns  # 4 U * L rows
+    dW: Any  # (2U, K, W)
+    panel: Any  # (groups, LINES_OF_DZ, W)
+    dx: Any  # (groups, lines of a chunk, padded I)
+
+
+@entry(allocates=True)
+def backward(driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, scratch):
+    """As `layer.backward`."""
+    plan = read_plan(numbers)
+    groups, lines = groups_of(plan, panel_width(theta)), line_of(plan, 0, plan.steps)
+    if lines < plan.batch * plan.steps:
+        clear(at(dX, 0), dX.size)
+    tape = read_tape(plan, lines, memory)
+    carry = read_carry(plan, dh, dc)
+    panels = max(scratch.columns.h.shape[0], scratch.columns.x.shape[0])
+    gate = scratch.dz.shape[2]
+    for_shards(pack_columns_of, driver, panels, (plan, theta, scratch.columns, gate))
+    for t in range(plan.steps - 1, -2, -1):
+        for_shards(backward_group, driver, groups, (t, plan, dY, carry, tape, scratch))
+    for_shards(dW_of_group, driver, groups, (plan, tape, scratch, dtheta))
+    if dX.size > 0:
+        for_shards(dX_of_group, driver, groups, (groups, plan, scratch, dX))
+    write_carry(plan, carry, dh_0, dc_0)
+
+
+@kernel
+def backward_group(group, t, plan, dY, carry, tape, scratch):
+    """dh_t = dz_{t+1} W_hh, then dz_t, of a group of units; t = -1: dh_0 alone."""
+    width, gate = panel_width(scratch.columns.h), scratch.dz.shape[2]
+    share, k = read_group(group, plan, width), 4 * gate
+    after = rows_at(plan, 0, t + 1)
+    if after > 0:
+        dz = Block(at(scratch.dz, line_of(plan, 0, t + 1) * k), k, 1)
+        dh = Block(at(carry.h, share.unit), plan.padded, width)
+        w = Block(at(scratch.columns.h, share.first_panel * k * width), k * width, width)
+        product(dh, dz, w, after, share.last_panel - share.first_panel, k, False)
+    if t < 0:
+        return
+    line = line_of(plan, 0, t)
+    for j in range(rows_at(plan, 0, t)):
+        if dY.size > 0:
+            dy = move(in_caller(plan, dY, j, t, plan.units), share.unit)
+            accumulate(at(carry.h, j * plan.padded + share.unit), dy, share.units)
+        dz = at(scratch.dz, (line + j) * k)
+        backward_row(0, t, j, share.first, share.last, plan, carry, tape, dz, gate)
+
+
+@kernel
+def dW_of_group(group, plan, tape, scratch, dtheta):
+    """dW = sum of dz xh' over all lines, of the group's units, and from there to dtheta."""
+    width, k, gate = panel_width(dtheta), 1 + plan.inputs + plan.units, scratch.dz.shape[2]
+    share, lines = read_group(group, plan, width), line_of(plan, 0, plan.steps)
+    dz, dW = Block(at(scratch.dz, 0), 4 * gate, 1), at(scratch.dW, 0)
+    panel = at(scratch.panel, group * LINES_OF_DZ * width)
+    first, last = 2 * share.first, 2 * share.last
+    clear(move(dW, first * k * width), (last - first) * k * width)
+    add_to_dW(first, last, 0, lines, dz, gate, plan, tape, dW, panel)
+    for u in range(share.first, share.last):
+        unpack(u, plan, dW, dtheta)
+
+
+@kernel
+def dX_of_group(group, groups, plan, scratch, dX):
+    """dX = dz W_ih, every so many chunks of steps."""
+    width, k = panel_width(dX), 4 * scratch.dz.shape[2]
+    dx = at(scratch.dx, group * scratch.dx.shape[1] * scratch.dx.shape[2])
+    w = Block(at(scratch.columns.x, 0), k * width, width)
+    for chunk in range(group, blocks(plan.steps, plan.chunk), groups):
+        t, end = chunk * plan.chunk, min((chunk + 1) * plan.chunk, plan.steps)
+        line = line_of(plan, 0, t)
+        dz = Block(at(scratch.dz, line * k), k, 1)
+        put_dX(0, t, end, line_of(plan, 0, end) - line, dz, w, plan, dx, dX)
