@@ -52,6 +52,7 @@ ROOMS = [
     "targets",
     "directions",
     "network",
+    "derivatives",
     "bptt",
     "model",
     "interrupt",
