@@ -53,6 +53,7 @@ ROOMS = [
     "directions",
     "network",
     "bptt",
+    "embed",
     "model",
     "interrupt",
     "result",
