@@ -20,7 +20,7 @@ from numlstm.backends.cpu.family_cells import (
     backward_row,
     forward_row,
 )
-from numlstm.backends.cpu.layer import LINES_OF_DZ, add_to_dW, put_dX
+from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
 from numlstm.backends.cpu.packing import blocks, odd_cache_lines
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import accumulate, clear, copy, product, scale
@@ -185,7 +185,7 @@ def resets_at(plan, switches, place, t):
 
 @entry(allocates=True)
 def forward(
-    driver, numbers, family, weights, parameters, switches, X, h, c, Y, h_last, c_last, memory,
+    driver, numbers, weights, parameters, switches, family, X, h, c, Y, h_last, c_last, memory,
     taped,
 ):  # fmt: skip
     """As `layer.forward`."""
@@ -272,14 +272,14 @@ class Gradient(NamedTuple):
     dout: Any  # (shards, padded H / W, P, W) of W_hr, or empty
     dz: Any  # (shards, capacity, 4 U L) padded
     dh: Any  # (shards, capacity, padded P) of the new hidden state
-    panel: Any  # (shards, LINES_OF_DZ, W)
+    panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W)
     dx: Any  # (shards, capacity, padded I)
 
 
 @entry(allocates=True)
 def backward(
-    driver, numbers, family, theta, parameters, switches, dY, dh, dc, memory, dtheta, dunit, dout,
-    dX, dh_0, dc_0,
+    driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0,
+    parameters, switches, family, dunit, dout,
 ):  # fmt: skip
     """As `layer.backward`; dtheta is filled up to the biases, dunit and dout by shards."""
     plan = read_plan(numbers)
@@ -301,7 +301,7 @@ def backward(
         dout,
         np.empty((shards, capacity, odd_cache_lines(4 * gate, theta.itemsize)), theta.dtype),
         np.empty((shards, capacity, plan.padded_out), theta.dtype),
-        np.empty((shards, LINES_OF_DZ, width), theta.dtype),
+        np.empty((shards, PANELS_OF_DZ, LINES_OF_DZ, width), theta.dtype),
         np.empty((shards, capacity, x_panels * width), theta.dtype),
     )
     lines = line_of(plan, shards - 1, plan.steps)
@@ -413,12 +413,12 @@ def use_lines(shard, t_first, t_last, waiting, plan, cell, columns, switches, ta
     dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
     line, k = line_of(plan, shard, t_first), 1 + plan.inputs + plan.outputs
     dW = at(gradient.dW, shard * 2 * plan.vectors * k * width)
-    panel = at(gradient.panel, shard * LINES_OF_DZ * width)
-    add_to_dW(0, 2 * plan.vectors, line, waiting, dz, gate, plan, tape, dW, panel)
+    panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
+    add_to_dW(0, 2 * plan.vectors, line, waiting, dz, gate, plan, tape, dW, panels)
     if cell.projected:
         dh = Block(at(gradient.dh, slot * plan.padded_out), 1, plan.padded_out)
         dout = at(gradient.dout, shard * plan.padded * plan.outputs)
-        add_to_dout(line, waiting, plan, dh, tape, dout, panel)
+        add_to_dout(line, waiting, plan, dh, tape, dout, panels)
     if gradient.dX.size > 0:
         dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
         w_x = Block(at(columns.x, 0), 4 * gate * width, width)
