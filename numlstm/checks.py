@@ -126,11 +126,11 @@ def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None
     """Require a shape; letters in `expected` stand for any size, e.g. ("B", "T", 3)."""
     if value.shape == expected:
         return
-    wanted = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
     if value.ndim == len(expected):
         pairs = zip(expected, value.shape, strict=True)
         if not [want for want, have in pairs if want != have and type(want) is not str]:
             return
+    wanted = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
     message = f"{name} must have shape {wanted}, received {value.shape}"
     if expected[:2] == ("B", "T") and value.ndim == 3 and value.shape[1] == expected[2]:
         message += f"; if the features come second, pass {name}.transpose(0, 2, 1)"

@@ -1,6 +1,7 @@
 """The CPU backend: the contract of `numlstm.backends` over the kernels of this folder.
 
-Here arrays are allocated, padded and counted; `layer.py` and `head.py` hold the arithmetic.
+Here arrays are allocated, padded and counted, and the kernels chosen: `layer.py` for a plain layer
+in shards of rows, `wide.py` in shards of units, `family.py` for every variant, `head.py`.
 """
 
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ name = "cpu"
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
+MAX_PLANS = 8  # that a layer's weights keep
 
 
 class LayerWeights(NamedTuple):
@@ -103,10 +105,12 @@ def layer_forward(
 def _plan(spec: LayerSpec, packed, batch, steps, lengths, plain) -> Shards:
     if lengths is not None:
         return shards.ragged(spec, lengths, steps, plain)
-    key = batch, steps, plain
-    if key not in packed.plans:
-        packed.plans[key] = shards.uniform(spec, *key)
-    return packed.plans[key]
+    key, plans = (batch, steps, plain), packed.plans
+    if key not in plans:
+        if len(plans) >= MAX_PLANS:  # one of a long series is large
+            plans.clear()
+        plans[key] = shards.uniform(spec, *key)
+    return plans[key]
 
 
 def layer_backward(spec: LayerSpec, packed, tape, dY, dstate, *, need_dX=True):
