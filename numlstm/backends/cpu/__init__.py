@@ -4,6 +4,7 @@ Here arrays are allocated, padded and counted, and the kernels chosen: `layer.py
 in shards of rows, `wide.py` in shards of units, `family.py` for every variant, `head.py`.
 """
 
+import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,11 @@ class HeadWeights(NamedTuple):
 
 def require() -> None:
     """Nothing is missing: Numba is a requirement of the package."""
+
+
+def tangents():
+    """Derivatives along a direction, by the complex step of the reference."""
+    return importlib.import_module("numlstm.backends.reference").tangents()
 
 
 def asarray(array):
