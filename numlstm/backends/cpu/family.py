@@ -23,7 +23,7 @@ from numlstm.backends.cpu.family_cells import (
 from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
 from numlstm.backends.cpu.packing import blocks, odd_cache_lines
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, clear, copy, product, scale
+from numlstm.backends.cpu.products import accumulate, ask_for, clear, copy, product, scale
 from numlstm.backends.cpu.simd import (
     Block,
     at,
@@ -150,25 +150,34 @@ def at_step(plan, noise, place, t, width):
 
 
 @kernel
-def row_at(shard, place, line, t, plan, switches, work, tape, c_prev, c_step):
+def read_ahead(target, noise, count, step):
+    """target = noise, and ask for the factors of the next step, `step` (1 or -1) further."""
+    copy(target, noise, count)
+    ask_for(move(noise, step * count), count)
+
+
+@kernel
+def row_at(shard, place, line, t, step, plan, switches, work, tape, c_prev, c_step):
     """What the cells of one row take beside z, with its noise at step t."""
     compact()
     m_g, keep_c = at(work.m_g, shard * plan.padded), at(work.keep_c, shard * plan.padded)
     if switches.g.size > 0:
-        copy(m_g, at_step(plan, switches.g, place, t, plan.units), plan.units)
+        read_ahead(m_g, at_step(plan, switches.g, place, t, plan.units), plan.units, step)
     if switches.keep_c.size > 0:
-        copy(keep_c, at_step(plan, switches.keep_c, place, t, plan.units), plan.units)
+        noise = at_step(plan, switches.keep_c, place, t, plan.units)
+        read_ahead(keep_c, noise, plan.units, step)
     cells = move(tape.cells.start, line * tape.cells.row)
     return Row(cells, c_prev, c_step, m_g, keep_c)
 
 
 @kernel
-def keep_h_at(shard, place, t, plan, switches, work):
+def keep_h_at(shard, place, t, step, plan, switches, work):
     """The share of the new hidden state of one row at step t."""
     compact()
     keep = at(work.keep_h, shard * plan.padded_out)
     if switches.keep_h.size > 0:
-        copy(keep, at_step(plan, switches.keep_h, place, t, plan.outputs), plan.outputs)
+        noise = at_step(plan, switches.keep_h, place, t, plan.outputs)
+        read_ahead(keep, noise, plan.outputs, step)
     return keep
 
 
@@ -221,7 +230,7 @@ def forward_shard(shard, plan, cell, weights, parameters, switches, X, Y, carry,
         product(z, xh, w, rows, 2 * plan.vectors, k, False)
         for j in range(rows):
             c_now = at(carry.c, (place + j) * plan.padded)
-            row = row_at(shard, place + j, line + j, t, plan, switches, work, tape, c_now, 1)
+            row = row_at(shard, place + j, line + j, t, 1, plan, switches, work, tape, c_now, 1)
             z_j, m_j = move(z.start, j * z.row), move(m.start, j * m.row)
             forward_row(plan, cell, unit, row, z_j, c_now, m_j)
         if cell.projected:
@@ -229,7 +238,7 @@ def forward_shard(shard, plan, cell, weights, parameters, switches, X, Y, carry,
         for j in range(rows):
             new = move(out.start, j * out.row) if cell.projected else move(m.start, j * m.row)
             h_now = at(carry.h, (place + j) * plan.padded_out)
-            keep = keep_h_at(shard, place + j, t, plan, switches, work)
+            keep = keep_h_at(shard, place + j, t, 1, plan, switches, work)
             mix_rows(h_now, keep, new, h_now, plan.padded_out)
             copy(in_caller(plan, Y, place + j, t, plan.outputs), h_now, plan.outputs)
 
@@ -343,7 +352,7 @@ def backward_shard(
         dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
         new = Block(at(gradient.dh, slot * plan.padded_out), plan.padded_out, 1)
         for j in range(rows):
-            keep = keep_h_at(shard, place + j, t, plan, switches, work)
+            keep = keep_h_at(shard, place + j, t, -1, plan, switches, work)
             dh = at(carry.h, (place + j) * plan.padded_out)
             if dY.size > 0:
                 accumulate(dh, in_caller(plan, dY, place + j, t, plan.outputs), plan.outputs)
@@ -356,7 +365,7 @@ def backward_shard(
                 dm = move(dm_all.start, j * dm_all.row)
             c_prev, c_step = c_before(shard, t, j, plan, unit, switches, tape)
             line = line_of(plan, shard, t) + j
-            row = row_at(shard, place + j, line, t, plan, switches, work, tape, c_prev, c_step)
+            row = row_at(shard, place + j, line, t, -1, plan, switches, work, tape, c_prev, c_step)
             dc = at(carry.c, (place + j) * plan.padded)
             backward_row(plan, cell, unit, row, dm, dn, dc, move(dz.start, j * dz.row), dunit)
         product(dh_all, dz, w_h, rows, plan.padded_out // width, k, False)

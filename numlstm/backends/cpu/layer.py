@@ -12,7 +12,7 @@ from numlstm.backends.cpu.cells import SLOTS, backward_cells, forward_cells
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.packing import blocks, odd_cache_lines
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, clear, copy, product
+from numlstm.backends.cpu.products import accumulate, ask_for, clear, copy, product
 from numlstm.backends.cpu.simd import (
     Block,
     at,
@@ -155,7 +155,9 @@ def backward_shard(shard, plan, columns, dY, carry, tape, gradient):
         for j in range(rows):
             dh_row = move(dh.start, j * plan.padded)
             if dY.size > 0:
-                accumulate(dh_row, in_caller(plan, dY, place + j, t, plan.units), plan.units)
+                dy = in_caller(plan, dY, place + j, t, plan.units)
+                accumulate(dh_row, dy, plan.units)
+                ask_for(move(dy, -plan.units), plan.units)
             dz = move(start, j * dz_row)
             backward_row(shard, t, j, 0, plan.vectors, plan, carry, tape, dz, plan.units)
         product(dh, Block(start, dz_row, 1), w_h, rows, plan.padded // width, k, False)
