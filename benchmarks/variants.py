@@ -36,11 +36,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def pass_of(name: str, sizes: tuple[int, ...]) -> Callable[[], None]:
     """A forward and backward pass of a variant, its masks drawn anew every time."""
-    T, B, I, H = sizes
+    T, B, inputs, units = sizes
     rng = np.random.default_rng(0)
     options = {"init": "uniform", "rng": 0} | VARIANTS.get(name, {})
-    model = numlstm.LSTM(I, H, **options)
-    X = rng.standard_normal((B, T, I)).astype("float32")
+    model = numlstm.LSTM(inputs, units, **options)
+    X = rng.standard_normal((B, T, inputs)).astype("float32")
     dY = np.ones((B, T, model.spec.width), "float32")
     lengths, reset = None, None
     if name == "resets":
