@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu import family, head, layer, packing, shards, weights, wide
+from numlstm.backends.cpu import family, head, layer, packing, shards, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
-from numlstm.backends.cpu.weights import Columns
+from numlstm.backends.cpu.weights import Columns, pack
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -43,7 +43,7 @@ class LayerTape(NamedTuple):
 
 
 class HeadWeights(NamedTuple):
-    """A head's parameters, packed for both passes."""
+    """A head's parameters, weights for both passes."""
 
     forward: Any  # (padded O / W, H, W)
     backward: Any  # (padded H / W, O, W)
@@ -78,18 +78,18 @@ def pack_layer(spec: LayerSpec, theta):
     shape = (2 * blocks(spec.hidden_size, lanes), 1 + spec.input_size + spec.output_size, 2 * lanes)
     theta, panels = np.array(theta), empty(shape, spec.dtype)
     numbers = shards.uniform(spec, 0, 0).numbers
-    call(weights.pack, shape[0], panels.size / 8, numbers, theta, panels)
+    call(pack, shape[0], panels.size / 8, numbers, theta, panels)
     return LayerWeights(theta, panels, shards.is_plain(spec), {})
 
 
 def layer_forward(
-    spec: LayerSpec, packed, X, state, lengths=None, *, tape=False, reset=None, noise=None
+    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
     h, c = state
-    plain = packed.plain and reset is None and noise is None
-    plan = _plan(spec, packed, batch, steps, lengths, plain)
+    plain = weights.plain and reset is None and noise is None
+    plan = _plan(spec, weights, batch, steps, lengths, plain)
     Y = np.empty((batch, steps, spec.output_size), spec.dtype)
     h_last = np.empty((batch, spec.output_size), spec.dtype)
     c_last = np.empty((batch, spec.hidden_size), spec.dtype)
@@ -99,19 +99,19 @@ def layer_forward(
     variant: tuple[Any, ...] = ()
     if not plain:
         kernel = family.forward
-        variant = parameters_of(spec, packed.theta), switches, family_of(spec)
+        variant = parameters_of(spec, weights.theta), switches, family_of(spec)
     call(
-        *(kernel, plan.tasks, plan.lines * packed.panels.size),
-        *(plan.numbers, packed.panels, *variant, uniform(X), uniform(h), uniform(c)),
+        *(kernel, plan.tasks, plan.lines * weights.panels.size),
+        *(plan.numbers, weights.panels, *variant, uniform(X), uniform(h), uniform(c)),
         *(Y, h_last, c_last, memory, tape),
     )
     return Y, (h_last, c_last), LayerTape(plan, memory, switches) if tape else None
 
 
-def _plan(spec: LayerSpec, packed, batch, steps, lengths, plain) -> Shards:
+def _plan(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Shards:
     if lengths is not None:
         return shards.ragged(spec, lengths, steps, plain)
-    key, plans = (batch, steps, plain), packed.plans
+    key, plans = (batch, steps, plain), weights.plans
     if key not in plans:
         if len(plans) >= MAX_PLANS:  # one of a long series is large
             plans.clear()
@@ -119,29 +119,29 @@ def _plan(spec: LayerSpec, packed, batch, steps, lengths, plain) -> Shards:
     return plans[key]
 
 
-def layer_backward(spec: LayerSpec, packed, tape, dY, dstate, *, need_dX=True):
+def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
     plan, memory, switches = tape
-    nothing = packed.theta[:0]
+    nothing = weights.theta[:0]
     dY = nothing.reshape(0, 0, 0) if dY is None else uniform(dY)
     dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else map(uniform, dstate)
     batch, steps = plan.batch, plan.steps
-    dtheta = np.zeros(packed.theta.shape, spec.dtype)
+    dtheta = np.zeros(weights.theta.shape, spec.dtype)
     dX = np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype)
     dh_0 = np.empty((batch, spec.output_size), spec.dtype)
     dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
     kernel = layer.backward
     extra: tuple[Any, ...] = ()
     if switches is not None:
-        parameters = parameters_of(spec, packed.theta)
+        parameters = parameters_of(spec, weights.theta)
         dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
         dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
         kernel, extra = family.backward, (parameters, switches, family_of(spec), dunit, dout)
     elif plan.wide:
-        kernel, extra = wide.backward, (_scratch(spec, plan, packed.panels.shape, need_dX),)
+        kernel, extra = wide.backward, (_scratch(spec, plan, weights.panels.shape, need_dX),)
     call(
-        *(kernel, plan.tasks, 2 * plan.lines * packed.panels.size),
-        *(plan.numbers, packed.theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, *extra),
+        *(kernel, plan.tasks, 2 * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, *extra),
     )
     if switches is not None:
         put_gradients(spec, dtheta, dunit, dout)
@@ -179,36 +179,36 @@ def pack_head(spec: HeadSpec, theta):
     return HeadWeights(packing.panels(weight.T), packing.panels(weight), padded_bias)
 
 
-def head_forward(spec: HeadSpec, packed, H):
+def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
     sizes, count = _head_rows(spec, H)
     Y = np.empty((sizes.rows, spec.output_size), spec.dtype)
-    scratch = empty((count, head.CHUNK, len(packed.bias)), spec.dtype)
+    scratch = empty((count, head.CHUNK, len(weights.bias)), spec.dtype)
     rows = uniform(H.reshape(sizes.rows, sizes.inputs))
     call(
-        *(head.forward, count, sizes.rows * packed.forward.size),
-        *(count, sizes, packed.forward, packed.bias, rows, Y, scratch),
+        *(head.forward, count, sizes.rows * weights.forward.size),
+        *(count, sizes, weights.forward, weights.bias, rows, Y, scratch),
     )
     return Y.reshape(*H.shape[:-1], spec.output_size)
 
 
-def head_backward(spec: HeadSpec, packed, H, dY):
+def head_backward(spec: HeadSpec, weights, H, dY):
     """Gradients of theta (flat) and of H."""
     sizes, count = _head_rows(spec, H)
     rows = uniform(H.reshape(sizes.rows, sizes.inputs))
     drows = uniform(dY.reshape(sizes.rows, sizes.outputs))
-    panels, _, width = packed.forward.shape
-    padded = len(packed.backward) * width
+    panels, _, width = weights.forward.shape
+    padded = len(weights.backward) * width
     gradient = head.HeadGradient(
         np.empty((sizes.rows, sizes.inputs), spec.dtype),
-        zeros((count, *packed.forward.shape), spec.dtype),
+        zeros((count, *weights.forward.shape), spec.dtype),
         np.zeros((count, spec.output_size), spec.dtype),
         empty((count, head.CHUNK, padded), spec.dtype),
         zeros((count, panels, head.CHUNK, width), spec.dtype),
     )
     call(
-        *(head.backward, count, 2 * sizes.rows * packed.backward.size),
-        *(count, sizes, packed.backward, rows, drows, gradient),
+        *(head.backward, count, 2 * sizes.rows * weights.backward.size),
+        *(count, sizes, weights.backward, rows, drows, gradient),
     )
     dW, db = (packing.sum_in_order(parts) for parts in (gradient.dW, gradient.db))
     dW = dW.transpose(0, 2, 1).reshape(-1, spec.input_size)[: spec.output_size]
