@@ -14,6 +14,7 @@ _HOMES = {
     "LSTM": "numlstm.model",
     "State": "numlstm.spec",
     "Gradients": "numlstm.spec",
+    "objective": "numlstm.objectives",
     "load": "numlstm.model",
     "StorageError": "numlstm.storage",
     "BackendError": "numlstm.backends",

@@ -67,6 +67,8 @@ class FitResult(OptimizeResult):
         before clipping), with validation "validation_loss", and "learning_rate".
     output : {"sequence", "last"}
         Whether the model was trained on one target per step or one per sequence.
+    fixed : tuple of str
+        Names of the parameters that were held still.
 
     Examples
     --------

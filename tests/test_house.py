@@ -27,6 +27,7 @@ PUBLIC_NAMES = [
     "StorageError",
     "fit",
     "load",
+    "objective",
 ]
 
 # from the ground up: a room may import the ones before it, never one that comes after
@@ -54,6 +55,8 @@ ROOMS = [
     "network",
     "bptt",
     "model",
+    "limits",
+    "objectives",
     "interrupt",
     "result",
     "training",
