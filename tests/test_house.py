@@ -57,6 +57,7 @@ ROOMS = [
     "model",
     "limits",
     "objectives",
+    "uncertainty",
     "interrupt",
     "result",
     "training",
