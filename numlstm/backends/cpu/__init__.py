@@ -3,6 +3,7 @@
 Here arrays are allocated, padded and counted; `layer.py` and `head.py` hold the arithmetic.
 """
 
+import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,11 @@ class HeadWeights(NamedTuple):
 
 def require() -> None:
     """Nothing is missing: Numba is a requirement of the package."""
+
+
+def tangents():
+    """Derivatives along a direction, by the complex step of the reference."""
+    return importlib.import_module("numlstm.backends.reference").tangents()
 
 
 def asarray(array):
