@@ -14,6 +14,8 @@ _HOMES = {
     "LSTM": "numlstm.model",
     "State": "numlstm.spec",
     "Gradients": "numlstm.spec",
+    "LSTMRegressor": "numlstm.estimators",
+    "LSTMClassifier": "numlstm.estimators",
     "objective": "numlstm.objectives",
     "load": "numlstm.model",
     "StorageError": "numlstm.storage",

@@ -307,7 +307,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
         --------
         See the class.
         """
-        pair = _flat(y), _flat(self.predict(X))
+        pair = _flat(y, self.output), _flat(self.predict(X), self.output)
         return float(r2_score(*pair, sample_weight=_per_step(sample_weight, y, pair[0])))
 
     def __sklearn_tags__(self):
@@ -393,7 +393,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):
         y = self._read_targets(X, y, None)
         if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
             y = _column(y)
-        labels = _flat(y)
+        labels = _flat(y, self.output)
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
         if isinstance(y, list):
@@ -480,7 +480,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):
         --------
         See the class.
         """
-        pair = _flat(y), _flat(self.predict(X))
+        pair = _flat(y, self.output), _flat(self.predict(X), self.output)
         return float(accuracy_score(*pair, sample_weight=_per_step(sample_weight, y, pair[0])))
 
     def _probability(self, logits: np.ndarray) -> np.ndarray:
@@ -496,12 +496,11 @@ def _column(y: np.ndarray) -> np.ndarray:
     return column_or_1d(y, warn=True)
 
 
-def _flat(y: Any) -> np.ndarray:
-    """Targets of all sequences behind one another: a batch (B, T, ...) loses its second axis."""
-    if sequences.is_list(y):
-        return np.concatenate([np.asarray(part) for part in y])
-    y = np.asarray(y)
-    return y.reshape(-1, *y.shape[2:]) if y.ndim > 2 else y
+def _flat(y: Any, output: str) -> np.ndarray:
+    """Targets per step of all sequences behind one another, (N,) or (N, O)."""
+    if output == "last":
+        return np.asarray(y)
+    return np.concatenate([np.asarray(part) for part in y])
 
 
 def _per_step(sample_weight: Any, y: Any, flat: np.ndarray) -> Any:

@@ -70,6 +70,7 @@ class Minimizer:
         except Exception as error:
             return self._outcome(self._reason or error)
         self.progress.theta[...] = self._whole(result.x)
+        self.limits.project(self.progress.theta)  # trust-constr may end outside
         return Outcome(bool(result.success), int(result.status), str(result.message))
 
     def _outcome(self, error: Exception) -> Outcome:
@@ -196,6 +197,7 @@ class Minimizer:
         if not np.isfinite(value + norm):
             raise NotFinite
         progress.theta[...] = theta
+        self.limits.project(progress.theta)
         problem.judge(progress, loss=value, gradient_norm=norm)
         try:
             for call in self.on_epoch:

@@ -124,8 +124,8 @@ class Covariance:
         wide = ndtri(tail) if np.isinf(self.dof) else stdtrit(self.dof, tail)
         if isinstance(mean, list):
             pairs = list(zip(mean, std, strict=True))
-            ends = [[m + sign * wide * s for m, s in pairs] for sign in (-1, 1)]
-            return Band(mean, *ends, std)
+            lower, upper = ([m + sign * wide * s for m, s in pairs] for sign in (-1, 1))
+            return Band(mean, lower, upper, std)
         return Band(mean, mean - wide * std, mean + wide * std, std)
 
     def _standard_error(self, X: Any, lengths: Any, reset: Any, noise: float) -> Any:
@@ -147,8 +147,7 @@ class Covariance:
             part = data.cut(0, X.shape[1], rows)
             spread = _outputs(model, part).jacobian(model.theta) @ self.factor
             variance[rows][part.weight > 0] = np.sum(np.square(spread), axis=1) + noise**2
-        scale = 1.0 if model.scaling is None else model.scaling.y_scale
-        return form.restore(np.sqrt(variance) * scale)
+        return form.restore(np.sqrt(variance) * _target_scale(model))
 
 
 def covariance(
@@ -193,7 +192,7 @@ def covariance(
 
 
 def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
-    """A copy with these parameters in float64: singular values below the rounding of float32 mean nothing."""
+    """A copy with these parameters, in float64: the rounding of float32 hides small directions."""
     spec = replace(model.spec, dtype="float64")
     copied = LSTM._of(spec, model.network.backend.name, theta.astype(np.float64))
     copied.output, copied.scaling = model.output, model.scaling
@@ -201,9 +200,15 @@ def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
     return copied
 
 
+def _target_scale(model: LSTM) -> np.ndarray:
+    """The network's unit of every target in the units of the data, (O,) or (1,)."""
+    scaling = model.scaling
+    return np.ones(1) if scaling is None or scaling.y_scale is None else scaling.y_scale
+
+
 def _units(model: LSTM, fun: Objective, absolute_sigma: bool) -> np.ndarray:
     """What every residual is multiplied by: known sigmas are in the units of the data."""
-    scale = 1.0 if model.scaling is None or not absolute_sigma else model.scaling.y_scale
+    scale = _target_scale(model) if absolute_sigma else np.ones(1)
     return np.broadcast_to(scale, fun.data.y.shape)[fun.data.weight > 0].astype(np.float64)
 
 

@@ -23,6 +23,8 @@ PUBLIC_NAMES = [
     "FitResult",
     "Gradients",
     "LSTM",
+    "LSTMClassifier",
+    "LSTMRegressor",
     "State",
     "StorageError",
     "fit",
@@ -67,6 +69,7 @@ ROOMS = [
     "preparation",
     "checkpoints",
     "fitting",
+    "estimators",
     "sunspots",
     "__main__",
 ]
