@@ -51,8 +51,8 @@ def require() -> None:
 
 
 def tangents():
-    """Derivatives along a direction, by the complex step of the reference."""
-    return importlib.import_module("numlstm.backends.reference").tangents()
+    """Derivatives along a direction, by the same kernels over dual numbers."""
+    return importlib.import_module("numlstm.backends.cpu.forward_mode")
 
 
 def asarray(array):

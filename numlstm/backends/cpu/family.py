@@ -29,9 +29,11 @@ from numlstm.backends.cpu.simd import (
     at,
     compact,
     get,
+    itemsize_of,
     lanes_of,
     load,
     move,
+    new,
     panel_width,
     store,
 )
@@ -122,24 +124,32 @@ class Work(NamedTuple):
 
 @kernel_that_allocates
 def new_work(plan, switches, array):
-    """Scratch in the type of the array; factors are 1 where there is no noise."""
+    """Scratch for numbers like the array's; factors are 1 where there is no noise."""
     compact()
-    batch, padded, out = plan.batch, plan.padded, plan.padded_out
+    batch, padded, out, dtype = plan.batch, plan.padded, plan.padded_out, switches.x.dtype
     work = Work(
-        np.empty((batch, 4 * plan.vectors * lanes_of(array)), array.dtype),
-        np.zeros((batch, padded), array.dtype),
-        np.zeros((batch, out), array.dtype),
-        np.ones((batch, out), array.dtype),
-        np.ones((plan.shards, padded), array.dtype),
-        np.ones((plan.shards, padded), array.dtype),
-        np.ones((plan.shards, out), array.dtype),
-        np.zeros((plan.shards, padded), array.dtype),
+        new(array, (batch, 4 * plan.vectors * lanes_of(array))),
+        new_zeros(array, (batch, padded)),
+        new_zeros(array, (batch, out)),
+        np.ones((batch, out), dtype),
+        np.ones((plan.shards, padded), dtype),
+        np.ones((plan.shards, padded), dtype),
+        np.ones((plan.shards, out), dtype),
+        new_zeros(array, (plan.shards, padded)),
     )
     if switches.h.size > 0:
         for place in range(batch):
             mask = at(switches.h, get(plan.order, place) * plan.outputs)
             copy(at(work.mask_h, place * out), mask, plan.outputs)
     return work
+
+
+@kernel_that_allocates
+def new_zeros(array, shape):
+    """An array of zeros for numbers like those of another one."""
+    zeros = new(array, shape)
+    clear(at(zeros, 0), zeros.size)
+    return zeros
 
 
 @kernel
@@ -196,7 +206,7 @@ def forward(
     tape = read_tape(plan, lines if taped else plan.batch, memory)
     carry = read_carry(plan, h, c)
     copy(tape.c_first.start, at(carry.c, 0), plan.batch * plan.padded)
-    cell, work = read_cell(family, weights), new_work(plan, switches, weights)
+    cell, work = read_cell(family, h), new_work(plan, switches, h)
     arguments = (plan, cell, weights, parameters, switches, X, Y, carry, work, tape, taped)
     for_shards(forward_shard, driver, plan.shards, arguments)
     write_carry(plan, carry, h_last, c_last)
@@ -289,30 +299,31 @@ def backward(
         capacity = max(capacity, rows_at(plan, shard, 0))
     x_panels = blocks(plan.inputs, width) if dX.size > 0 else 0
     columns = Columns(
-        np.empty((plan.padded_out // width, 4 * gate, width), theta.dtype),
-        np.empty((x_panels, 4 * gate, width), theta.dtype),
+        new(theta, (plan.padded_out // width, 4 * gate, width)),
+        new(theta, (x_panels, 4 * gate, width)),
     )
     for panel in range(max(columns.h.shape[0], x_panels)):
         pack_columns_of(panel, plan, theta, columns, gate)
     gradient = Gradient(
         dX,
-        np.zeros((shards, 2 * plan.vectors, k, width), theta.dtype),
+        new_zeros(dh, (shards, 2 * plan.vectors, k, width)),
         dunit,
         dout,
-        np.empty((shards, capacity, odd_cache_lines(4 * gate, theta.itemsize)), theta.dtype),
-        np.empty((shards, capacity, plan.padded_out), theta.dtype),
-        np.empty((shards, LINES_OF_DZ, width), theta.dtype),
-        np.empty((shards, capacity, x_panels * width), theta.dtype),
+        new(dh, (shards, capacity, odd_cache_lines(4 * gate, itemsize_of(dh)))),
+        new(dh, (shards, capacity, plan.padded_out)),
+        new(dh, (shards, LINES_OF_DZ, width)),
+        new(dh, (shards, capacity, x_panels * width)),
     )
     lines = line_of(plan, shards - 1, plan.steps)
     if lines < plan.batch * plan.steps:
         clear(at(dX, 0), dX.size)
     tape, carry = read_tape(plan, lines, memory), read_carry(plan, dh, dc)
-    cell, work = read_cell(family, theta), new_work(plan, switches, theta)
+    cell, work = read_cell(family, dh), new_work(plan, switches, dh)
     arguments = (plan, cell, columns, parameters, switches, dY, carry, work, tape, gradient)
     for_shards(backward_shard, driver, shards, arguments)
     for shard in range(1, shards):  # one after the other: the sum is the same on any machine
-        accumulate(at(gradient.dW, 0), at(gradient.dW[shard], 0), 2 * plan.vectors * k * width)
+        size = 2 * plan.vectors * k * width
+        accumulate(at(gradient.dW, 0), at(gradient.dW, shard * size), size)
     for u in range(plan.vectors):
         unpack(u, plan, at(gradient.dW, 0), dtheta)
     write_carry(plan, carry, dh_0, dc_0)
