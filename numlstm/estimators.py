@@ -99,7 +99,7 @@ class _SequenceEstimator(BaseEstimator):
         finite = "allow-nan" if self.missing == "mask" else True
         if sequences.is_list(X) and any(np.ndim(series) == 2 for series in X):
             return self._counted(list(X), np.shape(X[0])[-1], reset)
-        if np.ndim(X) == 3:
+        if getattr(X, "ndim", None) == 3 or (isinstance(X, (list, tuple)) and np.ndim(X) == 3):
             X = check_array(
                 X, allow_nd=True, ensure_all_finite=finite, dtype="numeric", input_name="X"
             )
@@ -253,7 +253,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
         X = self._read(X, reset=True)
         y = self._read_targets(X, y, "numeric")
         # whether a target is a number, and predictions are to be numbers too
-        self._single = np.ndim(y if self.output == "last" else y[0]) == 1
+        self._single = (y if self.output == "last" else y[0]).ndim == 1
         return self._train(X, y, self.loss, sample_weight)
 
     def predict(self, X: Any) -> Any:
@@ -278,10 +278,10 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
         --------
         See the class.
         """
-        Y = self._predicted(X)
-        if not self._single:
-            return Y
-        return [part[..., 0] for part in Y] if isinstance(Y, list) else Y[..., 0]
+        Y, which = self._predicted(X), (..., 0) if self._single else ...
+        if isinstance(Y, list):
+            return [part[which].astype(np.float64) for part in Y]
+        return Y[which].astype(np.float64)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 of the predictions, over all steps where there is a target per step.

@@ -199,7 +199,7 @@ def _combined(present, weight, lengths, last: bool) -> np.ndarray:
         valid = mask(lengths, present.shape[1])
         present *= valid.reshape(*valid.shape, *(1,) * (present.ndim - 2))
     if not (present > 0).any():
-        raise ValueError("there is nothing to learn: no target with a weight above 0 is left")
+        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
     return present
 
 

@@ -104,10 +104,10 @@ def test_in_scikit_learns_machinery():
     assert search.best_params_["hidden_size"] in (2, 6)
     pipeline = make_pipeline(FunctionTransformer(np.tanh), quick(epochs=20))
     assert pipeline.fit(X, y).predict(X).shape == (30,)
-    network = {"peephole": True, "bidirectional": True}
+    network = {"bidirectional": True}
     copied = clone(quick(network=network))
     assert copied.get_params()["network"] == network
-    assert "peephole" in repr(copied.fit(X, y).model_)
+    assert "bidirectional" in repr(copied.fit(X, y).model_)
     again = pickle.loads(pickle.dumps(copied))
     np.testing.assert_array_equal(again.predict(X), copied.predict(X))
 
