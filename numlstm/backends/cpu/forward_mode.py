@@ -12,7 +12,7 @@ from numlstm.backends import cpu
 from numlstm.backends.cpu import family, packing, shards
 from numlstm.backends.cpu.duals import DualArray, dual_array
 from numlstm.backends.cpu.family import Parameters
-from numlstm.backends.cpu.parallel import driver_for
+from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -72,10 +72,12 @@ def layer_forward(
     )
     memory = _zeros((plan.memory(tape),), spec)
     switches = switches_of(spec, reset, noise)
-    variant = family_of(spec), weights.panels, weights.parameters, switches
+    variant = weights.parameters, switches, family_of(spec)
     given = (dual_array(array) for array in (X, *state))
-    with driver_for(plan.tasks, WORK * batch * steps * weights.panels.size) as driver:
-        family.forward(driver, plan.numbers, *variant, *given, Y, h_last, c_last, memory, tape)
+    call(
+        *(family.forward, plan.tasks, WORK * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.panels, *variant, *given, Y, h_last, c_last, memory, tape),
+    )
     kept = LayerTape(plan, memory, switches) if tape else None
     return _complex(Y), (_complex(h_last), _complex(c_last)), kept
 
@@ -83,7 +85,7 @@ def layer_forward(
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
     plan, memory, switches = tape
-    batch, steps = plan.numbers[:2]
+    batch, steps = plan.batch, plan.steps
     dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
     dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
     dtheta = _zeros(weights.theta.shape, spec)
@@ -92,11 +94,12 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dc_0 = _zeros((batch, spec.hidden_size), spec)
     dunit = _zeros((plan.parts, *weights.parameters.unit.shape), spec)
     dout = _zeros((plan.parts, *weights.parameters.back.shape), spec)
-    variant = family_of(spec), weights.theta, weights.parameters, switches
+    variant = weights.parameters, switches, family_of(spec), dunit, dout
     given = (dual_array(array) for array in (dY, *dstate))
-    results = dtheta, dunit, dout, dX, dh_0, dc_0
-    with driver_for(plan.tasks, 2 * WORK * plan.lines * weights.panels.size) as driver:
-        family.backward(driver, plan.numbers, *variant, *given, memory, *results)
+    call(
+        *(family.backward, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.theta, *given, memory, dtheta, dX, dh_0, dc_0, *variant),
+    )
     for part in range(2):
         put_gradients(spec, dtheta[part], dunit[part], dout[part])
     return _complex(dtheta), (_complex(dX) if need_dX else None), (_complex(dh_0), _complex(dc_0))
