@@ -23,10 +23,13 @@ PUBLIC_NAMES = [
     "FitResult",
     "Gradients",
     "LSTM",
+    "LSTMClassifier",
+    "LSTMRegressor",
     "State",
     "StorageError",
     "fit",
     "load",
+    "objective",
 ]
 
 # from the ground up: a room may import the ones before it, never one that comes after
@@ -55,6 +58,9 @@ ROOMS = [
     "bptt",
     "embed",
     "model",
+    "limits",
+    "objectives",
+    "uncertainty",
     "interrupt",
     "result",
     "training",
@@ -64,6 +70,7 @@ ROOMS = [
     "preparation",
     "checkpoints",
     "fitting",
+    "estimators",
     "sunspots",
     "__main__",
 ]
