@@ -22,6 +22,7 @@ from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import user_cache_dir
 
@@ -77,7 +78,7 @@ class DiskCache(NullCache):
 
     def load_overload(self, sig, target_context):
         """The compiled function for a signature, or None if it is not to be had."""
-        target_context.refresh()  # machine code needs the runtime that this sets up
+        rtsys.initialize(target_context)  # what machine code calls when it allocates
         try:
             path = self._path(sig, target_context)
             if not _is_private(path.parent):

@@ -125,7 +125,7 @@ def _lift_parts(function: Callable, typingctx, *args):
     return result(*kinds), codegen
 
 
-for _name in ("move", "load", "store", "load_pair", "store_pair", "get", "put"):
+for _name in ("move", "load", "store", "load_pair", "store_pair", "get", "put", "prefetch"):
     LIFTS[_name] = _lift_parts
 
 

@@ -13,7 +13,7 @@ from numlstm.backends import cpu
 from numlstm.backends.cpu import family, layer, packing, shards
 from numlstm.backends.cpu.duals import DualArray, dual_array
 from numlstm.backends.cpu.family import Parameters
-from numlstm.backends.cpu.parallel import driver_for
+from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -38,8 +38,9 @@ def pack_layer(spec: LayerSpec, theta) -> cpu.LayerWeights:
     """Values and tangents alike, as packing is linear; real parameters stay real: constants."""
     if not np.iscomplexobj(theta):
         return cpu.pack_layer(spec, theta)
-    value, tangent = (cpu.pack_layer(spec, part) for part in dual_array(theta)[:2])
-    return cpu.LayerWeights(*(_joined(*pair) for pair in zip(value, tangent, strict=True)))
+    parts = dual_array(theta)
+    value, tangent = (cpu.pack_layer(spec, part) for part in parts[:2])
+    return value._replace(theta=parts, panels=_joined(value.panels, tangent.panels))
 
 
 def _parameters(spec: LayerSpec, theta) -> Parameters:
@@ -55,7 +56,12 @@ def layer_forward(
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plain = shards.is_plain(spec) and not shards.is_wide(spec) and reset is None and noise is None
+    plain = (
+        shards.is_plain(spec)
+        and not shards.is_wide(spec, batch)
+        and reset is None
+        and noise is None
+    )
     if lengths is None:
         plan = shards.uniform(spec, batch, steps, plain)
     else:
@@ -69,17 +75,16 @@ def layer_forward(
         )
     )
     memory = _empty((plan.memory(tape),), spec)
-    switches = None
+    kernel, switches = layer.forward, None
+    variant: tuple[Any, ...] = ()
+    if not plain:
+        kernel, switches = family.forward, switches_of(spec, reset, noise)
+        variant = _parameters(spec, weights.theta), switches, family_of(spec)
     given = (dual_array(array) for array in (X, *state))
-    results = Y, h_last, c_last, memory, tape
-    with driver_for(plan.tasks, WORK * batch * steps * weights.panels.size) as driver:
-        if plain:
-            layer.forward(driver, plan.numbers, weights.panels, *given, *results)
-        else:
-            switches = switches_of(spec, reset, noise)
-            parameters = _parameters(spec, weights.theta)
-            variant = family_of(spec), weights.panels, parameters, switches
-            family.forward(driver, plan.numbers, *variant, *given, *results)
+    call(
+        *(kernel, plan.tasks, WORK * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.panels, *variant, *given, Y, h_last, c_last, memory, tape),
+    )
     kept = LayerTape(plan, memory, switches) if tape else None
     return _complex(Y), (_complex(h_last), _complex(c_last)), kept
 
@@ -87,26 +92,28 @@ def layer_forward(
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
     plan, memory, switches = tape
-    batch, steps = plan.numbers[:2]
+    batch, steps = plan.batch, plan.steps
     dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
     dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
     dtheta = _zeros(weights.theta.shape, spec)
     dX = _empty((batch if need_dX else 0, steps, spec.input_size), spec)
     dh_0 = _empty((batch, spec.output_size), spec)
     dc_0 = _empty((batch, spec.hidden_size), spec)
-    given, results = (*(dual_array(array) for array in (dY, *dstate)), memory), (dX, dh_0, dc_0)
-    with driver_for(plan.tasks, 2 * WORK * plan.lines * weights.panels.size) as driver:
-        if switches is None:
-            layer.backward(driver, plan.numbers, weights.theta, *given, dtheta, *results)
-        else:
-            parameters = _parameters(spec, weights.theta)
-            dunit = _zeros((plan.parts, *parameters.unit.shape), spec)
-            dout = _zeros((plan.parts, *parameters.back.shape), spec)
-            variant = family_of(spec), weights.theta, parameters, switches
-            gradients = dtheta, dunit, dout
-            family.backward(driver, plan.numbers, *variant, *given, *gradients, *results)
-            for part in range(2):
-                put_gradients(spec, dtheta[part], dunit[part], dout[part])
+    kernel = layer.backward
+    variant: tuple[Any, ...] = ()
+    if switches is not None:
+        parameters = _parameters(spec, weights.theta)
+        dunit = _zeros((plan.parts, *parameters.unit.shape), spec)
+        dout = _zeros((plan.parts, *parameters.back.shape), spec)
+        kernel, variant = family.backward, (parameters, switches, family_of(spec), dunit, dout)
+    given = (dual_array(array) for array in (dY, *dstate))
+    call(
+        *(kernel, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.theta, *given, memory, dtheta, dX, dh_0, dc_0, *variant),
+    )
+    if switches is not None:
+        for part in range(2):
+            put_gradients(spec, dtheta[part], dunit[part], dout[part])
     return _complex(dtheta), (_complex(dX) if need_dX else None), (_complex(dh_0), _complex(dc_0))
 
 

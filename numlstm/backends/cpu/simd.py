@@ -391,6 +391,26 @@ def put(typingctx, pointer, index, value):
     return types.void(pointer, types.intp, pointer.dtype), codegen
 
 
+@primitive
+def prefetch(typingctx, pointer, index):
+    """Ask for the cache line of an element that will be read soon; any address will do."""
+
+    def codegen(context, builder, sig, args):
+        _prefetch(builder, builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.intp), codegen
+
+
+def _prefetch(builder: ir.IRBuilder, pointer) -> None:
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function = builder.module.declare_intrinsic(
+        "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    )
+    # to be read, and to stay in the second-level cache
+    builder.call(function, [builder.bitcast(pointer, byte), number(0), number(2), number(1)])
+
+
 def _constant_of_type(count: Callable):
     """A function of an array or a pointer that is a constant once its type is known."""
 
@@ -556,7 +576,7 @@ class _TileEmitter:
         broadcasts = [partial(self.broadcast, row, a_offset) for row in a_rows]
         vectors = [partial(self.load, part, w_offset) for part in w_parts]
         later = self.multiply_add(sums, broadcasts, vectors)
-        self.prefetch(ahead[0], ahead_offset)
+        _prefetch(builder, builder.gep(ahead[0], [ahead_offset]))
         width = index(PANEL_VECTORS * self.vector.count)
         steps = (index(1), a_column, width, ahead[1])
         moved = [builder.add(*pair) for pair in zip(counters, steps, strict=True)]
@@ -579,16 +599,6 @@ class _TileEmitter:
                 at = i * len(vectors) + j if by_row else j * len(vectors) + i
                 later[at] = fused(self.builder, moving, kept, sums[at])
         return later
-
-    def prefetch(self, pointer, offset):
-        """Ask for the cache line of an element that will be read soon; any address will do."""
-        byte = ir.IntType(8).as_pointer()
-        number = ir.IntType(32)
-        function = self.builder.module.declare_intrinsic(
-            "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        )
-        place = self.builder.bitcast(self.builder.gep(pointer, [offset]), byte)
-        self.builder.call(function, [place, number(0), number(2), number(1)])
 
     def broadcast(self, row, offset):
         """One element of a in every lane."""
