@@ -1,0 +1,1 @@
+"""The network inside the user's own loop: Numba, C and Fortran."""
