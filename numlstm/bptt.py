@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.network import Network
+from numlstm.losses import CURVATURES
+from numlstm.network import Network, with_tangent
 from numlstm.noise import NetworkNoise
 from numlstm.sequences import Dataset
 
@@ -84,6 +85,40 @@ class Evaluator:
                 total += value
                 gradient += part
         return total, gradient
+
+    def hessp(self, theta: np.ndarray, v: np.ndarray, data: Dataset, run=run_here) -> np.ndarray:
+        """The Hessian of the mean loss over a dataset times a vector, float64 (n,): exact.
+
+        It is the derivative of `gradient` along v: Pearlmutter (1994), "Fast exact multiplication
+        by the Hessian", Neural Computation 6(1), by forward over reverse differentiation.
+        """
+        spec = self.network.spec
+        weights = self.network.tangents.pack(with_tangent(theta, v))
+        scale, total = 1.0 / total_weight(data), np.zeros(theta.size)
+        taped = 2 * spec.hidden_width * spec.num_layers * data.steps()
+        for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
+            window = data.cut(0, data.steps(rows), rows)
+            if total_weight(window) > 0:
+                total += run(self._bend, weights, window, scale)
+        return total
+
+    def _bend(self, weights, window: Dataset, scale):
+        """What the gradient of a window changes by along the tangent of the weights."""
+        network = self.network.tangents
+        with np.errstate(all="ignore"):  # as for the gradient
+            Y, _, tape = network.forward(
+                weights,
+                with_tangent(window.X, None),
+                None,
+                window.lengths,
+                tape=True,
+                last=window.last,
+                reset=window.reset,
+            )
+            weight = window.weight * window.weight.dtype.type(scale)
+            _, dY = self.loss(Y.real, window.y, weight)
+            bend = CURVATURES[self.loss](Y.real, window.y, weight, Y.imag)
+            return network.backward(weights, tape, with_tangent(dY, bend)).theta.imag
 
     def _gradient(self, weights, window: Dataset, state, scale, noise=None):
         network, backend = self.network, self.network.backend

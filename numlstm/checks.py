@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 DTYPES = ("float32", "float64")
+_NATIVE = {name: np.dtype(name) for name in DTYPES}
 
 
 def size(name: str, value: Any, minimum: int = 1) -> int:
@@ -78,8 +79,8 @@ def array(name: str, value: Any, dtype: str, *, finite: bool = True) -> np.ndarr
     np.matrix, object, string and complex data are refused rather than reinterpreted, and with
     `finite` so is a NaN or an infinite value.
     """
-    if type(value) is np.ndarray and value.dtype == dtype:
-        result = value if value.flags.aligned and value.dtype.isnative else value.astype(dtype)
+    if type(value) is np.ndarray and value.dtype == _NATIVE[dtype] and value.flags.aligned:
+        result = value
     else:
         result = _converted(name, value, dtype)
     if finite:
@@ -125,12 +126,11 @@ def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None
     """Require a shape; letters in `expected` stand for any size, e.g. ("B", "T", 3)."""
     if value.shape == expected:
         return
+    if value.ndim == len(expected):
+        pairs = zip(expected, value.shape, strict=True)
+        if not [want for want, have in pairs if want != have and type(want) is not str]:
+            return
     wanted = "(" + ", ".join(map(str, expected)) + ("," if len(expected) == 1 else "") + ")"
-    if value.ndim == len(expected) and all(
-        isinstance(want, str) or want == have
-        for want, have in zip(expected, value.shape, strict=True)
-    ):
-        return
     message = f"{name} must have shape {wanted}, received {value.shape}"
     if expected[:2] == ("B", "T") and value.ndim == 3 and value.shape[1] == expected[2]:
         message += f"; if the features come second, pass {name}.transpose(0, 2, 1)"

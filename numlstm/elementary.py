@@ -11,13 +11,28 @@ argument beyond +-87 (float32) or +-708 (float64) for that limit, so that every 
 a NaN stays a NaN.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numba.extending import register_jitable
+from numba.extending import overload, register_jitable
 
 # for functions that only compiled code calls: no entrance from Python or C is made for them
-compilable = partial(register_jitable, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_inside = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+compilable = partial(register_jitable, **_inside)
+
+CHAIN_RULES: dict[Callable, Callable] = {}  # function -> what it is for a number with a tangent
+
+
+def differentiable(function):
+    """Compilable; for a number with a tangent the rule of a backend that knows such numbers."""
+
+    @overload(function, jit_options=dict(_inside), strict=False)
+    def by_type(x):
+        return CHAIN_RULES[function] if getattr(x, "has_tangent", False) else function
+
+    return function
+
 
 # --- primitives: one instruction each, supplied by the backend ------------------------------------
 
@@ -102,7 +117,7 @@ def clip(x, limit):
     return where(x < -top, -top, x)
 
 
-@compilable()
+@differentiable
 def flush(x):
     """x, or zero where x is subnormal: subnormal arithmetic is slow on many processors."""
     tiny = like(x, smallest_normal(x))
@@ -130,14 +145,14 @@ def exp(x):
     return fma(s, p, s)
 
 
-@compilable()
+@differentiable
 def expm1(x):
     """exp(x) - 1, with all its digits near 0; x limited as for exp."""
     s, p = exp_parts(clip(x, exponent_limit(x)))
     return fma(s, p, s - like(x, 1.0))
 
 
-@compilable()
+@differentiable
 def log1p(x):
     """log(1 + x) for 0 <= x <= 1: 2 atanh(x / (2 + x)), by its Taylor series."""
     ratio = x / (x + like(x, 2.0))
@@ -148,14 +163,14 @@ def log1p(x):
     return (ratio + ratio) * total
 
 
-@compilable()
+@differentiable
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
     one = like(x, 1.0)
     return one / (one + exp(-x))
 
 
-@compilable()
+@differentiable
 def tanh(x):
     """(exp(2x) - 1) / (exp(2x) + 1), through expm1 so that small x keep all their digits."""
     s, p = exp_parts(clip(x + x, 44.0))

@@ -1,8 +1,9 @@
-"""Losses: value and gradient with respect to the predictions, from one pass.
+"""Losses: value and gradient with respect to the predictions, from one pass; and curvatures.
 
-Each takes (prediction, target, weight) and returns the sum of the weighted losses as a float and
-its gradient, shape and dtype of the prediction. The mean is the caller's: weights that sum to one
-make the sum a mean. `weight` has the shape of `target`.
+Each loss takes (prediction, target, weight) and returns the sum of the weighted losses as a float
+and its gradient, shape and dtype of the prediction. The mean is the caller's: weights that sum to
+one make the sum a mean. `weight` has the shape of `target`. Behind every loss stands its curvature:
+the derivative of the gradient along a direction, which has the shape of the prediction.
 """
 
 from collections.abc import Callable
@@ -24,10 +25,20 @@ def mse(prediction, target, weight):
     return float(np.sum(scaled * error, dtype=np.float64)), 2 * scaled
 
 
+def mse_curvature(prediction, target, weight, along):
+    """2 along."""
+    return 2 * weight * along
+
+
 def mae(prediction, target, weight):
     """Absolute error, abs(p - y)."""
     error = prediction - target
     return _total(weight, np.abs(error)), weight * np.sign(error)
+
+
+def mae_curvature(prediction, target, weight, along):
+    """0: the gradient is constant but for its step at the target."""
+    return np.zeros_like(prediction)
 
 
 def huber(prediction, target, weight):
@@ -37,16 +48,33 @@ def huber(prediction, target, weight):
     return _total(weight, slope * (error - 0.5 * slope)), weight * slope
 
 
+def huber_curvature(prediction, target, weight, along):
+    """along where the error is squared, 0 where it is absolute."""
+    return weight * np.where(np.abs(prediction - target) < 1, along, 0)
+
+
 def cross_entropy(prediction, target, weight):
     """-log softmax(p)[class]: p (..., K) logits, target (...) classes."""
-    shifted = prediction - prediction.max(axis=-1, keepdims=True)  # exp cannot overflow
-    exp = np.exp(shifted)
-    norm = exp.sum(axis=-1, keepdims=True)
+    shifted, exp, norm = _softmax_parts(prediction)
     index = target[..., None]
     value = np.log(norm[..., 0]) - np.take_along_axis(shifted, index, axis=-1)[..., 0]
     gradient = exp / norm
     np.put_along_axis(gradient, index, np.take_along_axis(gradient, index, -1) - 1, axis=-1)
     return _total(weight, value), gradient * weight[..., None]
+
+
+def cross_entropy_curvature(prediction, target, weight, along):
+    """p (along - sum of p along), p = softmax."""
+    _, exp, norm = _softmax_parts(prediction)
+    p = exp / norm
+    return weight[..., None] * p * (along - (p * along).sum(axis=-1, keepdims=True))
+
+
+def _softmax_parts(prediction):
+    """The logits less their largest, so that exp cannot overflow; their exp and its sum."""
+    shifted = prediction - prediction.max(axis=-1, keepdims=True)
+    exp = np.exp(shifted)
+    return shifted, exp, exp.sum(axis=-1, keepdims=True)
 
 
 def binary_cross_entropy(prediction, target, weight):
@@ -57,6 +85,12 @@ def binary_cross_entropy(prediction, target, weight):
     return _total(weight, value), weight * (sigmoid - target)
 
 
+def binary_cross_entropy_curvature(prediction, target, weight, along):
+    """s (1 - s) along."""
+    exp = np.exp(-np.abs(prediction))
+    return weight * exp / (1 + exp) ** 2 * along
+
+
 def gaussian_nll(prediction, target, weight):
     """(log v + (y - m)^2 / v) / 2: p (..., 2 O) the means m, then log(v - 1e-6).
 
@@ -64,16 +98,33 @@ def gaussian_nll(prediction, target, weight):
     distribution". The constant log(2 pi) / 2 is left out; the floor of 1e-6 under the variance
     keeps a perfect fit from running away.
     """
-    mean, log_variance = np.split(prediction, 2, axis=-1)
-    exp = np.exp(np.minimum(log_variance, 80))  # finite in float32
-    variance = exp + prediction.dtype.type(_VARIANCE_FLOOR)
-    error = mean - target
+    error, log_variance, exp, variance = _gaussian_parts(prediction, target)
     ratio = error / variance
     value = 0.5 * (np.log(variance) + error * ratio)
     d_variance = 0.5 * (1 / variance - ratio * ratio)
     d_log_variance = np.where(log_variance > 80, 0, d_variance * exp)
     gradient = np.concatenate([weight * ratio, weight * d_log_variance], axis=-1)
     return _total(weight, value), gradient
+
+
+def gaussian_nll_curvature(prediction, target, weight, along):
+    """The derivative of both halves of the gradient along those of the direction."""
+    error, log_variance, exp, variance = _gaussian_parts(prediction, target)
+    along_mean, along_log_variance = np.split(along, 2, axis=-1)
+    ratio, inside = error / variance, log_variance <= 80
+    along_variance = np.where(inside, exp * along_log_variance, 0)
+    along_ratio = (along_mean - ratio * along_variance) / variance
+    bend = 0.5 * (1 / variance - ratio * ratio) * along_variance
+    bend -= exp * (0.5 * along_variance / variance / variance + ratio * along_ratio)
+    halves = [weight * along_ratio, weight * np.where(inside, bend, 0)]
+    return np.concatenate(halves, axis=-1)
+
+
+def _gaussian_parts(prediction, target):
+    """The error of the mean, the log-variance, its exp, and the variance."""
+    mean, log_variance = np.split(prediction, 2, axis=-1)
+    exp = np.exp(np.minimum(log_variance, 80))  # finite in float32
+    return mean - target, log_variance, exp, exp + prediction.dtype.type(_VARIANCE_FLOOR)
 
 
 class Loss(NamedTuple):
@@ -92,4 +143,14 @@ LOSSES = {
     "cross_entropy": Loss(cross_entropy, classes=True, regression=False),
     "binary_cross_entropy": Loss(binary_cross_entropy, regression=False),
     "gaussian_nll": Loss(gaussian_nll, outputs=2),
+}
+
+# by the loss: what `fit` hands on is the function
+CURVATURES = {
+    mse: mse_curvature,
+    mae: mae_curvature,
+    huber: huber_curvature,
+    cross_entropy: cross_entropy_curvature,
+    binary_cross_entropy: binary_cross_entropy_curvature,
+    gaussian_nll: gaussian_nll_curvature,
 }

@@ -1,5 +1,6 @@
 """Layers and head over any backend: the forward and backward pass of a whole network."""
 
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -54,6 +55,11 @@ class Network:
     def __reduce__(self):
         """By the backend's name: a module cannot be pickled, but models are sent and copied."""
         return _network_on, (self.spec, self.backend.name)
+
+    @cached_property
+    def tangents(self) -> "Network":
+        """The same network over complex arrays whose imaginary parts are derivatives."""
+        return Network(self.spec, self.backend.tangents())
 
     def pack(self, theta, noise: NetworkNoise | None = None) -> Weights:
         """Rearrange the flat vector once per update; theta is read, never kept.
@@ -230,6 +236,15 @@ class Network:
         if tape.batch.lengths is not None and not tape.last:
             dY = _without_padding(dY, tape.batch.lengths)
         return self.backend.head_backward(self.spec.head, weights.head, tape.hidden, dY)
+
+
+def with_tangent(value, tangent):
+    """A complex array: the value, and its derivative along a direction (None: zero)."""
+    result = np.zeros(value.shape, np.result_type(value, np.complex64))
+    result.real = value
+    if tangent is not None:
+        result.imag = tangent
+    return result
 
 
 def _present(reset, noise):

@@ -131,3 +131,24 @@ def test_memory_does_not_grow_with_the_length(arguments):
     tracemalloc.stop()
     assert result.nit == 1
     assert peak < 4 * T * H  # bytes: less than one array of hidden states
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_the_hessian_times_a_vector_is_the_derivative_of_the_gradient(loss, last):
+    model, evaluator, data = make([4, 2, 5], last, loss=loss)
+    u, v = np.random.default_rng(0).standard_normal((2, model.theta.size))
+    product = evaluator.hessp(model.theta, v, data)
+    step = 1e-6
+    ahead, behind = (evaluator.gradient(model.theta + s * v, data)[1] for s in (step, -step))
+    np.testing.assert_allclose(product, (ahead - behind) / (2 * step), rtol=1e-6, atol=1e-9)
+    scale = np.linalg.norm(u) * np.linalg.norm(product)
+    assert abs(u @ product - v @ evaluator.hessp(model.theta, u, data)) <= 1e-11 * scale
+
+
+def test_the_hessian_of_a_dataset_is_the_sum_over_its_blocks(monkeypatch):
+    model, evaluator, data = make([4, 2, 5])
+    v = np.ones(model.theta.size)
+    whole = evaluator.hessp(model.theta, v, data)
+    monkeypatch.setattr(bptt, "_TAPED", 1)
+    np.testing.assert_allclose(evaluator.hessp(model.theta, v, data), whole, rtol=1e-12)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numlstm.losses import LOSSES
+from numlstm.losses import CURVATURES, LOSSES
 
 SHAPES = {"cross_entropy": ((4, 3, 5), (4, 3)), "gaussian_nll": ((4, 3, 4), (4, 3, 2))}
 
@@ -105,3 +105,28 @@ def test_log_variance_beyond_every_number_has_no_slope():
     value, gradient = LOSSES["gaussian_nll"].function(prediction, np.ones((1, 1)), np.ones((1, 1)))
     assert np.isfinite(value)
     assert gradient[0, 1] == 0
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_the_curvature_is_the_derivative_of_the_gradient(name, scale):
+    prediction, target, weight = example(name, 3, scale)
+    along = np.random.default_rng(4).standard_normal(prediction.shape)
+    loss = LOSSES[name].function
+    exact = np.longdouble  # central differences need the digits
+    weight, step = weight.astype(exact), exact(1e-6)
+    target = target if name == "cross_entropy" else target.astype(exact)
+    ahead, behind = (
+        loss(prediction.astype(exact) + sign * step * along, target, weight)[1] for sign in (1, -1)
+    )
+    bend = CURVATURES[loss](prediction.astype(exact), target, weight, along.astype(exact))
+    expected = (ahead - behind) / (2 * step)
+    assert np.linalg.norm(bend - expected) <= 1e-9 * max(1e-12, np.linalg.norm(expected))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_curvature_keeps_the_dtype_and_stays_finite(name):
+    prediction, target, weight = example(name, 5, 1e4, "float32")
+    bend = CURVATURES[LOSSES[name].function](prediction, target, weight, np.ones_like(prediction))
+    assert bend.dtype == np.float32
+    assert np.isfinite(bend).all()

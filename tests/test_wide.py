@@ -16,7 +16,7 @@ from numlstm.spec import LayerSpec
 @pytest.fixture
 def every_layer_is_wide(monkeypatch):
     """The kernels for large weights, at the sizes of the other tests."""
-    monkeypatch.setattr(shards, "is_wide", lambda spec: True)
+    monkeypatch.setattr(shards, "is_wide", lambda spec, batch: True)
     shards.uniform.cache_clear()
     yield
     shards.uniform.cache_clear()
@@ -60,7 +60,7 @@ def test_large_weights_are_wide_and_give_the_bits_of_shards_of_rows(monkeypatch)
     spec = LayerSpec(40, 33, "float32")
     case = Case(spec, 9, 12, seed=3, ragged=True)
     wide = run_case(cpu, case)
-    monkeypatch.setattr(shards, "is_wide", lambda spec: False)
+    monkeypatch.setattr(shards, "is_wide", lambda spec, batch: False)
     by_rows = run_case(cpu, case)
     for name in ("Y", "h", "c", "dX", "dh", "dc"):
         require_bits(wide[name], by_rows[name])

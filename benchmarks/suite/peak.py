@@ -29,7 +29,7 @@ def multiply_again(out, a, w):
     tile, left = Block(at(out, 0), width, width), Block(at(a, 0), LENGTH, 1)
     right = Block(at(w, 0), LENGTH * width, width)
     for _ in range(TIMES):
-        multiply(tile, left, right, TILE_ROWS, 1, LENGTH, False)
+        multiply(tile, left, right, TILE_ROWS, 1, LENGTH, False, Block(at(w, 0), 0, 0))
 
 
 class Peak:

@@ -15,6 +15,8 @@ need_dX=True)``                                        dstate may be None, which
 ``pack_head(spec, theta)``                             as pack_layer, for the linear head
 ``head_forward(spec, weights, H)``                     Y, over the last axis of H
 ``head_backward(spec, weights, H, dY)``                (dtheta, dH)
+``tangents()``                                         what has these functions, from `asarray`
+                                                       to `head_backward`, over tangents
 =====================================================  ==========================================
 
 X (B, T, I), Y (B, T, P), h (B, P), c (B, H), theta flat, lengths (B,) integers or None. Rows are
@@ -25,6 +27,10 @@ the layer's initial state, the learned one or zeros; the gradient of a learned o
 ``noise`` is a `numlstm.spec.Noise` or None, in the dtype of the layer. A state that is passed in is
 taken as it is: whether it is the learned one is the network's business, as are directions,
 residual connections, and dropout between layers and on weights.
+
+The functions of ``tangents()`` take and give complex arrays for real ones: the real part is the
+value, the imaginary part its derivative along some direction. What is linear in an array, as all
+that the network does between the layers, then does the right thing to both without knowing.
 """
 
 import importlib
@@ -41,6 +47,7 @@ CONTRACT = (
     "pack_head",
     "head_forward",
     "head_backward",
+    "tangents",
 )
 
 REGISTRY = {

@@ -1,1 +1,1 @@
-"""The network inside the user's own loop: Numba, C and Fortran."""
+"""Doors into other people's programs: a step for their loops in Numba, C and Fortran."""

@@ -1,18 +1,20 @@
 """The CPU backend: the contract of `numlstm.backends` over the kernels of this folder.
 
-Here arrays are allocated, padded and counted; `layer.py` and `head.py` hold the arithmetic.
+Here arrays are allocated, padded and counted, and the kernels chosen: `layer.py` for a plain layer
+in shards of rows, `wide.py` in shards of units, `family.py` for every variant, `head.py`.
 """
 
+import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu import family, head, layer, packing, shards, weights, wide
+from numlstm.backends.cpu import family, head, layer, packing, shards, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
-from numlstm.backends.cpu.parallel import driver_for
+from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
-from numlstm.backends.cpu.weights import Columns
+from numlstm.backends.cpu.weights import Columns, pack
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -20,6 +22,7 @@ name = "cpu"
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
+MAX_PLANS = 8  # that a layer's weights keep
 
 
 class LayerWeights(NamedTuple):
@@ -27,6 +30,8 @@ class LayerWeights(NamedTuple):
 
     theta: Any  # (n,)
     panels: Any  # (2U, K, W)
+    plain: bool  # no variant
+    plans: dict  # (batch, steps) -> Shards of rows of the same length, looked up before
 
 
 class LayerTape(NamedTuple):
@@ -49,6 +54,11 @@ def require() -> None:
     """Nothing is missing: Numba is a requirement of the package."""
 
 
+def tangents():
+    """Derivatives along a direction, by the same kernels over dual numbers."""
+    return importlib.import_module("numlstm.backends.cpu.forward_mode")
+
+
 def asarray(array):
     """Backend memory is NumPy memory."""
     return np.asarray(array)
@@ -66,66 +76,75 @@ def pack_layer(spec: LayerSpec, theta):
     """Copy the parameters, and rearrange them for the forward pass."""
     lanes = packing.lanes(spec.dtype)
     shape = (2 * blocks(spec.hidden_size, lanes), 1 + spec.input_size + spec.output_size, 2 * lanes)
-    packed = LayerWeights(np.array(theta), empty(shape, spec.dtype))
-    with driver_for(2, packed.panels.size / 8) as driver:
-        weights.pack(driver, shards.uniform(spec, 0, 0).numbers, *packed)
-    return packed
+    theta, panels = np.array(theta), empty(shape, spec.dtype)
+    numbers = shards.uniform(spec, 0, 0).numbers
+    call(pack, shape[0], panels.size / 8, numbers, theta, panels)
+    return LayerWeights(theta, panels, shards.is_plain(spec), {})
 
 
 def layer_forward(
-    spec: LayerSpec, packed, X, state, lengths=None, *, tape=False, reset=None, noise=None
+    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plain = shards.is_plain(spec) and reset is None and noise is None
-    if lengths is None:
-        plan = shards.uniform(spec, batch, steps, plain)
-    else:
-        plan = shards.ragged(spec, lengths, steps, plain)
+    h, c = state
+    plain = weights.plain and reset is None and noise is None
+    plan = _plan(spec, weights, batch, steps, lengths, plain)
     Y = np.empty((batch, steps, spec.output_size), spec.dtype)
     h_last = np.empty((batch, spec.output_size), spec.dtype)
     c_last = np.empty((batch, spec.hidden_size), spec.dtype)
     memory = empty((plan.memory(tape),), spec.dtype)
-    h, c = state
-    inputs, results = (uniform(X), uniform(h), uniform(c)), (Y, h_last, c_last, memory, tape)
-    switches = None
-    with driver_for(plan.tasks, batch * steps * packed.panels.size) as driver:
-        if plain:
-            kernels = wide if plan.wide else layer
-            kernels.forward(driver, plan.numbers, packed.panels, *inputs, *results)
-        else:
-            switches = switches_of(spec, reset, noise)
-            variant = family_of(spec), packed.panels, parameters_of(spec, packed.theta), switches
-            family.forward(driver, plan.numbers, *variant, *inputs, *results)
+    switches = None if plain else switches_of(spec, reset, noise)
+    kernel = (wide if plan.wide else layer).forward
+    variant: tuple[Any, ...] = ()
+    if not plain:
+        kernel = family.forward
+        variant = parameters_of(spec, weights.theta), switches, family_of(spec)
+    call(
+        *(kernel, plan.tasks, plan.lines * weights.panels.size),
+        *(plan.numbers, weights.panels, *variant, uniform(X), uniform(h), uniform(c)),
+        *(Y, h_last, c_last, memory, tape),
+    )
     return Y, (h_last, c_last), LayerTape(plan, memory, switches) if tape else None
 
 
-def layer_backward(spec: LayerSpec, packed, tape, dY, dstate, *, need_dX=True):
+def _plan(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Shards:
+    if lengths is not None:
+        return shards.ragged(spec, lengths, steps, plain)
+    key, plans = (batch, steps, plain), weights.plans
+    if key not in plans:
+        if len(plans) >= MAX_PLANS:  # one of a long series is large
+            plans.clear()
+        plans[key] = shards.uniform(spec, *key)
+    return plans[key]
+
+
+def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
     plan, memory, switches = tape
-    nothing = packed.theta[:0]
-    dY = nothing.reshape(0, 0, 0) if dY is None else dY
-    dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else dstate
-    batch, steps = plan.numbers[:2]
-    dtheta = np.zeros(packed.theta.shape, spec.dtype)
+    nothing = weights.theta[:0]
+    dY = nothing.reshape(0, 0, 0) if dY is None else uniform(dY)
+    dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else map(uniform, dstate)
+    batch, steps = plan.batch, plan.steps
+    dtheta = np.zeros(weights.theta.shape, spec.dtype)
     dX = np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype)
     dh_0 = np.empty((batch, spec.output_size), spec.dtype)
     dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
-    given, results = (uniform(dY), uniform(dh), uniform(dc), memory), (dX, dh_0, dc_0)
-    with driver_for(plan.tasks, 2 * plan.lines * packed.panels.size) as driver:
-        common = driver, plan.numbers
-        if switches is not None:
-            parameters = parameters_of(spec, packed.theta)
-            dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
-            dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
-            variant = family_of(spec), packed.theta, parameters, switches
-            family.backward(*common, *variant, *given, dtheta, dunit, dout, *results)
-            put_gradients(spec, dtheta, dunit, dout)
-        elif plan.wide:
-            scratch = _scratch(spec, plan, packed.panels.shape, need_dX)
-            wide.backward(*common, packed.theta, *given, dtheta, *results, scratch)
-        else:
-            layer.backward(*common, packed.theta, *given, dtheta, *results)
+    kernel = layer.backward
+    extra: tuple[Any, ...] = ()
+    if switches is not None:
+        parameters = parameters_of(spec, weights.theta)
+        dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
+        dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
+        kernel, extra = family.backward, (parameters, switches, family_of(spec), dunit, dout)
+    elif plan.wide:
+        kernel, extra = wide.backward, (_scratch(spec, plan, weights.panels.shape, need_dX),)
+    call(
+        *(kernel, plan.tasks, 2 * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, *extra),
+    )
+    if switches is not None:
+        put_gradients(spec, dtheta, dunit, dout)
     return dtheta, (dX if need_dX else None), (dh_0, dc_0)
 
 
@@ -134,15 +153,15 @@ def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> wide.Scratc
     width, rows = packing.panel_width(spec.dtype), 4 * plan.gate
     h_panels = blocks(spec.hidden_size, width)
     x_panels = blocks(spec.input_size, width) if need_dX else 0
-    groups = min(wide.MAX_GROUPS, h_panels)
+    groups, itemsize = min(wide.MAX_GROUPS, h_panels), np.dtype(spec.dtype).itemsize
     columns = Columns(
         empty((h_panels, rows, width), spec.dtype), empty((x_panels, rows, width), spec.dtype)
     )
     return wide.Scratch(
-        empty((plan.lines, 4, plan.gate), spec.dtype),
+        empty((plan.lines, packing.odd_cache_lines(rows, itemsize)), spec.dtype),
         columns,
         empty(shape, spec.dtype),
-        empty((groups, layer.LINES_OF_DZ, width), spec.dtype),
+        empty((groups, layer.PANELS_OF_DZ, layer.LINES_OF_DZ, width), spec.dtype),
         empty((groups, plan.lines_of_chunk, x_panels * width), spec.dtype),
     )
 
@@ -160,33 +179,37 @@ def pack_head(spec: HeadSpec, theta):
     return HeadWeights(packing.panels(weight.T), packing.panels(weight), padded_bias)
 
 
-def head_forward(spec: HeadSpec, packed, H):
+def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
     sizes, count = _head_rows(spec, H)
     Y = np.empty((sizes.rows, spec.output_size), spec.dtype)
-    scratch = empty((count, head.CHUNK, len(packed.bias)), spec.dtype)
+    scratch = empty((count, head.CHUNK, len(weights.bias)), spec.dtype)
     rows = uniform(H.reshape(sizes.rows, sizes.inputs))
-    with driver_for(count, sizes.rows * packed.forward.size) as driver:
-        head.forward(driver, count, sizes, packed.forward, packed.bias, rows, Y, scratch)
+    call(
+        *(head.forward, count, sizes.rows * weights.forward.size),
+        *(count, sizes, weights.forward, weights.bias, rows, Y, scratch),
+    )
     return Y.reshape(*H.shape[:-1], spec.output_size)
 
 
-def head_backward(spec: HeadSpec, packed, H, dY):
+def head_backward(spec: HeadSpec, weights, H, dY):
     """Gradients of theta (flat) and of H."""
     sizes, count = _head_rows(spec, H)
     rows = uniform(H.reshape(sizes.rows, sizes.inputs))
     drows = uniform(dY.reshape(sizes.rows, sizes.outputs))
-    panels, _, width = packed.forward.shape
-    padded = len(packed.backward) * width
+    panels, _, width = weights.forward.shape
+    padded = len(weights.backward) * width
     gradient = head.HeadGradient(
         np.empty((sizes.rows, sizes.inputs), spec.dtype),
-        zeros((count, *packed.forward.shape), spec.dtype),
+        zeros((count, *weights.forward.shape), spec.dtype),
         np.zeros((count, spec.output_size), spec.dtype),
         empty((count, head.CHUNK, padded), spec.dtype),
         zeros((count, panels, head.CHUNK, width), spec.dtype),
     )
-    with driver_for(count, 2 * sizes.rows * packed.backward.size) as driver:
-        head.backward(driver, count, sizes, packed.backward, rows, drows, gradient)
+    call(
+        *(head.backward, count, 2 * sizes.rows * weights.backward.size),
+        *(count, sizes, weights.backward, rows, drows, gradient),
+    )
     dW, db = (packing.sum_in_order(parts) for parts in (gradient.dW, gradient.db))
     dW = dW.transpose(0, 2, 1).reshape(-1, spec.input_size)[: spec.output_size]
     return np.concatenate([dW.ravel(), db]), gradient.dH.reshape(H.shape)
@@ -201,4 +224,6 @@ def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:
 
 def uniform(array):
     """C-contiguous, aligned and writable, so that every input has one type for the compiler."""
+    if array.flags.carray:
+        return array
     return np.require(array, requirements=["C", "A", "W"])

@@ -22,6 +22,7 @@ from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import user_cache_dir
 
@@ -77,7 +78,7 @@ class DiskCache(NullCache):
 
     def load_overload(self, sig, target_context):
         """The compiled function for a signature, or None if it is not to be had."""
-        target_context.refresh()  # machine code needs the runtime that this sets up
+        rtsys.initialize(target_context)  # what machine code calls when it allocates
         try:
             path = self._path(sig, target_context)
             if not _is_private(path.parent):
@@ -116,7 +117,8 @@ def _folder() -> Path:
     stamp = hashlib.sha256(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
     package = Path(numlstm.__file__).parent
     kernels = sorted(Path(__file__).parent.glob("*.py"))
-    for path in (package / "cell.py", package / "elementary.py", *kernels):
+    shared = (package / f"{name}.py" for name in ("activations", "cell", "elementary"))
+    for path in (*shared, *kernels):
         stamp.update(path.read_bytes())
     root = os.environ.get("NUMLSTM_CACHE_DIR") or user_cache_dir("numlstm", appauthor=False)
     return Path(root) / f"{numlstm.__version__}-{stamp.hexdigest()[:16]}"

@@ -20,18 +20,20 @@ from numlstm.backends.cpu.family_cells import (
     backward_row,
     forward_row,
 )
-from numlstm.backends.cpu.layer import LINES_OF_DZ, add_to_dW, put_dX
+from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
 from numlstm.backends.cpu.packing import blocks, odd_cache_lines
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, clear, copy, product, scale
+from numlstm.backends.cpu.products import accumulate, ask_for, clear, copy, product, scale
 from numlstm.backends.cpu.simd import (
     Block,
     at,
     compact,
     get,
+    itemsize_of,
     lanes_of,
     load,
     move,
+    new,
     panel_width,
     store,
 )
@@ -122,24 +124,32 @@ class Work(NamedTuple):
 
 @kernel_that_allocates
 def new_work(plan, switches, array):
-    """Scratch in the type of the array; factors are 1 where there is no noise."""
+    """Scratch for numbers like the array's; factors are 1 where there is no noise."""
     compact()
-    batch, padded, out = plan.batch, plan.padded, plan.padded_out
+    batch, padded, out, dtype = plan.batch, plan.padded, plan.padded_out, switches.x.dtype
     work = Work(
-        np.empty((batch, 4 * plan.vectors * lanes_of(array)), array.dtype),
-        np.zeros((batch, padded), array.dtype),
-        np.zeros((batch, out), array.dtype),
-        np.ones((batch, out), array.dtype),
-        np.ones((plan.shards, padded), array.dtype),
-        np.ones((plan.shards, padded), array.dtype),
-        np.ones((plan.shards, out), array.dtype),
-        np.zeros((plan.shards, padded), array.dtype),
+        new(array, (batch, 4 * plan.vectors * lanes_of(array))),
+        new_zeros(array, (batch, padded)),
+        new_zeros(array, (batch, out)),
+        np.ones((batch, out), dtype),
+        np.ones((plan.shards, padded), dtype),
+        np.ones((plan.shards, padded), dtype),
+        np.ones((plan.shards, out), dtype),
+        new_zeros(array, (plan.shards, padded)),
     )
     if switches.h.size > 0:
         for place in range(batch):
             mask = at(switches.h, get(plan.order, place) * plan.outputs)
             copy(at(work.mask_h, place * out), mask, plan.outputs)
     return work
+
+
+@kernel_that_allocates
+def new_zeros(array, shape):
+    """An array of zeros for numbers like those of another one."""
+    zeros = new(array, shape)
+    clear(at(zeros, 0), zeros.size)
+    return zeros
 
 
 @kernel
@@ -150,25 +160,34 @@ def at_step(plan, noise, place, t, width):
 
 
 @kernel
-def row_at(shard, place, line, t, plan, switches, work, tape, c_prev, c_step):
+def read_ahead(target, noise, count, step):
+    """target = noise, and ask for the factors of the next step, `step` (1 or -1) further."""
+    copy(target, noise, count)
+    ask_for(move(noise, step * count), count)
+
+
+@kernel
+def row_at(shard, place, line, t, step, plan, switches, work, tape, c_prev, c_step):
     """What the cells of one row take beside z, with its noise at step t."""
     compact()
     m_g, keep_c = at(work.m_g, shard * plan.padded), at(work.keep_c, shard * plan.padded)
     if switches.g.size > 0:
-        copy(m_g, at_step(plan, switches.g, place, t, plan.units), plan.units)
+        read_ahead(m_g, at_step(plan, switches.g, place, t, plan.units), plan.units, step)
     if switches.keep_c.size > 0:
-        copy(keep_c, at_step(plan, switches.keep_c, place, t, plan.units), plan.units)
+        noise = at_step(plan, switches.keep_c, place, t, plan.units)
+        read_ahead(keep_c, noise, plan.units, step)
     cells = move(tape.cells.start, line * tape.cells.row)
     return Row(cells, c_prev, c_step, m_g, keep_c)
 
 
 @kernel
-def keep_h_at(shard, place, t, plan, switches, work):
+def keep_h_at(shard, place, t, step, plan, switches, work):
     """The share of the new hidden state of one row at step t."""
     compact()
     keep = at(work.keep_h, shard * plan.padded_out)
     if switches.keep_h.size > 0:
-        copy(keep, at_step(plan, switches.keep_h, place, t, plan.outputs), plan.outputs)
+        noise = at_step(plan, switches.keep_h, place, t, plan.outputs)
+        read_ahead(keep, noise, plan.outputs, step)
     return keep
 
 
@@ -185,7 +204,7 @@ def resets_at(plan, switches, place, t):
 
 @entry(allocates=True)
 def forward(
-    driver, numbers, family, weights, parameters, switches, X, h, c, Y, h_last, c_last, memory,
+    driver, numbers, weights, parameters, switches, family, X, h, c, Y, h_last, c_last, memory,
     taped,
 ):  # fmt: skip
     """As `layer.forward`."""
@@ -196,7 +215,7 @@ def forward(
     tape = read_tape(plan, lines if taped else plan.batch, memory)
     carry = read_carry(plan, h, c)
     copy(tape.c_first.start, at(carry.c, 0), plan.batch * plan.padded)
-    cell, work = read_cell(family, weights), new_work(plan, switches, weights)
+    cell, work = read_cell(family, h), new_work(plan, switches, h)
     arguments = (plan, cell, weights, parameters, switches, X, Y, carry, work, tape, taped)
     for_shards(forward_shard, driver, plan.shards, arguments)
     write_carry(plan, carry, h_last, c_last)
@@ -221,7 +240,7 @@ def forward_shard(shard, plan, cell, weights, parameters, switches, X, Y, carry,
         product(z, xh, w, rows, 2 * plan.vectors, k, False)
         for j in range(rows):
             c_now = at(carry.c, (place + j) * plan.padded)
-            row = row_at(shard, place + j, line + j, t, plan, switches, work, tape, c_now, 1)
+            row = row_at(shard, place + j, line + j, t, 1, plan, switches, work, tape, c_now, 1)
             z_j, m_j = move(z.start, j * z.row), move(m.start, j * m.row)
             forward_row(plan, cell, unit, row, z_j, c_now, m_j)
         if cell.projected:
@@ -229,7 +248,7 @@ def forward_shard(shard, plan, cell, weights, parameters, switches, X, Y, carry,
         for j in range(rows):
             new = move(out.start, j * out.row) if cell.projected else move(m.start, j * m.row)
             h_now = at(carry.h, (place + j) * plan.padded_out)
-            keep = keep_h_at(shard, place + j, t, plan, switches, work)
+            keep = keep_h_at(shard, place + j, t, 1, plan, switches, work)
             mix_rows(h_now, keep, new, h_now, plan.padded_out)
             copy(in_caller(plan, Y, place + j, t, plan.outputs), h_now, plan.outputs)
 
@@ -272,14 +291,14 @@ class Gradient(NamedTuple):
     dout: Any  # (shards, padded H / W, P, W) of W_hr, or empty
     dz: Any  # (shards, capacity, 4 U L) padded
     dh: Any  # (shards, capacity, padded P) of the new hidden state
-    panel: Any  # (shards, LINES_OF_DZ, W)
+    panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W)
     dx: Any  # (shards, capacity, padded I)
 
 
 @entry(allocates=True)
 def backward(
-    driver, numbers, family, theta, parameters, switches, dY, dh, dc, memory, dtheta, dunit, dout,
-    dX, dh_0, dc_0,
+    driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0,
+    parameters, switches, family, dunit, dout,
 ):  # fmt: skip
     """As `layer.backward`; dtheta is filled up to the biases, dunit and dout by shards."""
     plan = read_plan(numbers)
@@ -289,30 +308,31 @@ def backward(
         capacity = max(capacity, rows_at(plan, shard, 0))
     x_panels = blocks(plan.inputs, width) if dX.size > 0 else 0
     columns = Columns(
-        np.empty((plan.padded_out // width, 4 * gate, width), theta.dtype),
-        np.empty((x_panels, 4 * gate, width), theta.dtype),
+        new(theta, (plan.padded_out // width, 4 * gate, width)),
+        new(theta, (x_panels, 4 * gate, width)),
     )
     for panel in range(max(columns.h.shape[0], x_panels)):
         pack_columns_of(panel, plan, theta, columns, gate)
     gradient = Gradient(
         dX,
-        np.zeros((shards, 2 * plan.vectors, k, width), theta.dtype),
+        new_zeros(dh, (shards, 2 * plan.vectors, k, width)),
         dunit,
         dout,
-        np.empty((shards, capacity, odd_cache_lines(4 * gate, theta.itemsize)), theta.dtype),
-        np.empty((shards, capacity, plan.padded_out), theta.dtype),
-        np.empty((shards, LINES_OF_DZ, width), theta.dtype),
-        np.empty((shards, capacity, x_panels * width), theta.dtype),
+        new(dh, (shards, capacity, odd_cache_lines(4 * gate, itemsize_of(dh)))),
+        new(dh, (shards, capacity, plan.padded_out)),
+        new(dh, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
+        new(dh, (shards, capacity, x_panels * width)),
     )
     lines = line_of(plan, shards - 1, plan.steps)
     if lines < plan.batch * plan.steps:
         clear(at(dX, 0), dX.size)
     tape, carry = read_tape(plan, lines, memory), read_carry(plan, dh, dc)
-    cell, work = read_cell(family, theta), new_work(plan, switches, theta)
+    cell, work = read_cell(family, dh), new_work(plan, switches, dh)
     arguments = (plan, cell, columns, parameters, switches, dY, carry, work, tape, gradient)
     for_shards(backward_shard, driver, shards, arguments)
     for shard in range(1, shards):  # one after the other: the sum is the same on any machine
-        accumulate(at(gradient.dW, 0), at(gradient.dW[shard], 0), 2 * plan.vectors * k * width)
+        size = 2 * plan.vectors * k * width
+        accumulate(at(gradient.dW, 0), at(gradient.dW, shard * size), size)
     for u in range(plan.vectors):
         unpack(u, plan, at(gradient.dW, 0), dtheta)
     write_carry(plan, carry, dh_0, dc_0)
@@ -343,7 +363,7 @@ def backward_shard(
         dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
         new = Block(at(gradient.dh, slot * plan.padded_out), plan.padded_out, 1)
         for j in range(rows):
-            keep = keep_h_at(shard, place + j, t, plan, switches, work)
+            keep = keep_h_at(shard, place + j, t, -1, plan, switches, work)
             dh = at(carry.h, (place + j) * plan.padded_out)
             if dY.size > 0:
                 accumulate(dh, in_caller(plan, dY, place + j, t, plan.outputs), plan.outputs)
@@ -356,7 +376,7 @@ def backward_shard(
                 dm = move(dm_all.start, j * dm_all.row)
             c_prev, c_step = c_before(shard, t, j, plan, unit, switches, tape)
             line = line_of(plan, shard, t) + j
-            row = row_at(shard, place + j, line, t, plan, switches, work, tape, c_prev, c_step)
+            row = row_at(shard, place + j, line, t, -1, plan, switches, work, tape, c_prev, c_step)
             dc = at(carry.c, (place + j) * plan.padded)
             backward_row(plan, cell, unit, row, dm, dn, dc, move(dz.start, j * dz.row), dunit)
         product(dh_all, dz, w_h, rows, plan.padded_out // width, k, False)
@@ -413,12 +433,12 @@ def use_lines(shard, t_first, t_last, waiting, plan, cell, columns, switches, ta
     dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
     line, k = line_of(plan, shard, t_first), 1 + plan.inputs + plan.outputs
     dW = at(gradient.dW, shard * 2 * plan.vectors * k * width)
-    panel = at(gradient.panel, shard * LINES_OF_DZ * width)
-    add_to_dW(0, 2 * plan.vectors, line, waiting, dz, gate, plan, tape, dW, panel)
+    panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
+    add_to_dW(0, 2 * plan.vectors, line, waiting, dz, gate, plan, tape, dW, panels)
     if cell.projected:
         dh = Block(at(gradient.dh, slot * plan.padded_out), 1, plan.padded_out)
         dout = at(gradient.dout, shard * plan.padded * plan.outputs)
-        add_to_dout(line, waiting, plan, dh, tape, dout, panel)
+        add_to_dout(line, waiting, plan, dh, tape, dout, panels)
     if gradient.dX.size > 0:
         dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
         w_x = Block(at(columns.x, 0), 4 * gate * width, width)

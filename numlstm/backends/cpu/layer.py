@@ -12,7 +12,7 @@ from numlstm.backends.cpu.cells import SLOTS, backward_cells, forward_cells
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.packing import blocks, odd_cache_lines
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, clear, copy, product
+from numlstm.backends.cpu.products import accumulate, ask_for, clear, copy, product
 from numlstm.backends.cpu.simd import (
     Block,
     at,
@@ -38,7 +38,8 @@ from numlstm.backends.cpu.tape import (
 )
 from numlstm.backends.cpu.weights import Columns, pack_columns_of, unpack
 
-LINES_OF_DZ = 128  # lines of tape whose share of dW is computed in one product
+# lines of tape whose share of dW is computed in one product, and how many of its panels
+LINES_OF_DZ, PANELS_OF_DZ = 128, 8
 
 
 # --- forward --------------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ class Gradient(NamedTuple):
     dX: Any  # (B, T, I), or empty where it is not wanted
     dW: Any  # (shards, 2U, K, W) gradient of the packed weights, zero at first
     dz: Any  # (shards, capacity, 4H) padded
-    panel: Any  # (shards, LINES_OF_DZ, W) a panel of dz
+    panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W) of dz
     dx: Any  # (shards, capacity, padded I)
 
 
@@ -119,7 +120,7 @@ def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, 
         np.empty(
             (shards, capacity, odd_cache_lines(4 * plan.units + width, theta.itemsize)), theta.dtype
         ),
-        np.empty((shards, LINES_OF_DZ, width), theta.dtype),
+        np.empty((shards, PANELS_OF_DZ, LINES_OF_DZ, width), theta.dtype),
         np.empty((shards, capacity, columns.x.shape[0] * width), theta.dtype),
     )
     lines = line_of(plan, shards - 1, plan.steps)
@@ -154,7 +155,9 @@ def backward_shard(shard, plan, columns, dY, carry, tape, gradient):
         for j in range(rows):
             dh_row = move(dh.start, j * plan.padded)
             if dY.size > 0:
-                accumulate(dh_row, in_caller(plan, dY, place + j, t, plan.units), plan.units)
+                dy = in_caller(plan, dY, place + j, t, plan.units)
+                accumulate(dh_row, dy, plan.units)
+                ask_for(move(dy, -plan.units), plan.units)
             dz = move(start, j * dz_row)
             backward_row(shard, t, j, 0, plan.vectors, plan, carry, tape, dz, plan.units)
         product(dh, Block(start, dz_row, 1), w_h, rows, plan.padded // width, k, False)
@@ -185,8 +188,8 @@ def _use_dz(shard, t_first, t_last, waiting, plan, columns, tape, gradient):
     line, w_k = line_of(plan, shard, t_first), 1 + plan.inputs + plan.outputs
     width = panel_width(columns.x)
     dW = at(gradient.dW, shard * 2 * plan.vectors * w_k * width)
-    panel = at(gradient.panel, shard * LINES_OF_DZ * width)
-    add_to_dW(0, 2 * plan.vectors, line, waiting, dz, plan.units, plan, tape, dW, panel)
+    panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
+    add_to_dW(0, 2 * plan.vectors, line, waiting, dz, plan.units, plan, tape, dW, panels)
     if gradient.dX.size > 0:
         k = 4 * plan.units
         dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
@@ -195,20 +198,23 @@ def _use_dz(shard, t_first, t_last, waiting, plan, columns, tape, gradient):
 
 
 @kernel
-def add_to_dW(first, last, line, lines, dz, gate, plan, tape, dW, panel):
+def add_to_dW(first, last, line, lines, dz, gate, plan, tape, dW, panels):
     """dW += sum of dz xh' over lines of tape, a range of panels. dW (2U, K, W), dz (lines, 4 gate).
 
-    A panel of dz is brought together first: read in place, its lines would collide in the cache.
+    A few panels of dz are brought together: in place, their lines would collide in the cache.
     """
     compact()
     k, width = 1 + plan.inputs + plan.outputs, panel_width(dW)
     for part in range(0, lines, LINES_OF_DZ):
         count = min(LINES_OF_DZ, lines - part)
         xh = Block(move(tape.xh.start, (line + part) * tape.xh.row), 1, tape.xh.row)
-        for p in range(first, last):
-            copy_panel(panel, move(dz.start, part * dz.row), dz.row, p, gate, count)
-            out = Block(move(dW, p * k * width), width, 0)
-            product(out, xh, Block(panel, 0, width), k, 1, count, True)
+        for p in range(first, last, PANELS_OF_DZ):
+            high = min(PANELS_OF_DZ, last - p)
+            for n in range(high):
+                panel = move(panels, n * LINES_OF_DZ * width)
+                copy_panel(panel, move(dz.start, part * dz.row), dz.row, p + n, gate, count)
+            out = Block(move(dW, p * k * width), width, k * width)
+            product(out, xh, Block(panels, LINES_OF_DZ * width, width), k, high, count, True)
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 `for_shards` turns the shard body of an entry into a plain function (shard, context) and hands it to
 a driver by address. There are two drivers, a loop and the one `parallel=True` function of the
-package; which one runs is decided per call, in `driver_for`.
+package; which one runs is decided per call, in `call`.
 
 The parallel driver is entered by one Python thread at a time, because not every threading layer of
 Numba allows more; whoever finds it busy runs the serial one. So does every child of a fork: threads
@@ -10,8 +10,7 @@ that the parent had running, ours or another library's, did not survive the fork
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 
 import numba
@@ -93,14 +92,13 @@ def _address(function: Callable, parallel: bool) -> int:
 _region = threading.Lock()
 
 
-@contextmanager
-def driver_for(shards: int, work: float) -> Iterator[int]:
-    """The address of the driver to use now; `work` is the number of multiply-adds."""
-    worthwhile = shards > 1 and work > SMALL and numba.config.NUMBA_NUM_THREADS > 1
-    if worthwhile and not forks.in_child and _region.acquire(blocking=False):
-        try:
-            yield _address(_parallel, True)
-        finally:
-            _region.release()
-    else:
-        yield _address(_serial, False)
+def call(kernel: Callable, shards: int, work: float, *arguments):
+    """kernel(driver, *arguments) with the driver to use now; `work` counts multiply-adds."""
+    if shards == 1 or work < SMALL or numba.config.NUMBA_NUM_THREADS == 1 or forks.in_child:
+        return kernel(_address(_serial, False), *arguments)
+    if not _region.acquire(blocking=False):
+        return kernel(_address(_serial, False), *arguments)
+    try:
+        return kernel(_address(_parallel, True), *arguments)
+    finally:
+        _region.release()

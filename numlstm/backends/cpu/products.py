@@ -15,6 +15,7 @@ from numlstm.backends.cpu.simd import (
     move,
     multiply,
     panel_width,
+    prefetch,
     put,
     store,
 )
@@ -89,6 +90,13 @@ def copy(target, source, count):
         store(target, i, load(source, i))
     for i in range(whole, count):
         put(target, i, get(source, i))
+
+
+@kernel
+def ask_for(source, count):
+    """Ask the memory for source[:count], which will be read soon."""
+    for i in range(0, count, lanes_of(source)):
+        prefetch(source, i)
 
 
 @kernel

@@ -14,7 +14,9 @@ MAX_SHARDS = 16  # every shard has its own copy of the gradient
 MIN_ROWS = 8  # fewer rows per shard would read the weights too often
 FEW_ROWS = 4  # but a few threads should have something to do
 FEW_SHARDS = 4
-WIDE_WEIGHTS = 2**21  # bytes; beyond, a shard is a group of units: see `wide.py`
+# bytes of weights beyond which a shard is a group of units (see `wide.py`): in any case, and where
+# the rows are too few to be shared
+WIDE_WEIGHTS, WIDE_WEIGHTS_OF_FEW = 2**24, 2**18
 WIDE_LINES = 128  # lines of tape whose input part is computed in one product
 
 
@@ -22,6 +24,8 @@ class Shards(NamedTuple):
     """A plan as the kernels read it, and the sizes of what is to be allocated."""
 
     numbers: np.ndarray  # see tape.Plan
+    batch: int
+    steps: int
     parts: int  # shards of rows
     lines: int  # N
     lines_untaped: int  # lines that a pass without a tape uses
@@ -74,7 +78,7 @@ def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list, pla
     outputs = spec.output_size
     stride = packing.odd_cache_lines(1 + spec.input_size + vectors * lanes, itemsize)
     slots, row = _tape_line(spec, vectors * lanes, plain)
-    wide = plain and is_wide(spec)
+    wide = plain and is_wide(spec, batch)
     chunk = max(2, WIDE_LINES // max(1, batch)) if wide else 1
     chunk_lines = min(lines, chunk * batch)
     header = (
@@ -85,6 +89,8 @@ def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list, pla
     numbers = np.concatenate([header, order, place, line.ravel()]).astype(np.int64)
     return Shards(
         numbers,
+        batch,
+        steps,
         shards,
         lines,
         lines_untaped=chunk_lines if wide else batch,
@@ -114,13 +120,14 @@ def is_plain(spec: LayerSpec) -> bool:
 
 def shard_count(spec: LayerSpec, batch: int, plain: bool) -> int:
     """Number of shards of rows for a batch, at least one."""
-    if plain and is_wide(spec):
+    if plain and is_wide(spec, batch):
         return 1
     most = max(batch // MIN_ROWS, min(FEW_SHARDS, batch // FEW_ROWS))
     return max(1, min(MAX_SHARDS, most))
 
 
-def is_wide(spec: LayerSpec) -> bool:
-    """Whether the weights are so large that every thread should read only a part of them."""
+def is_wide(spec: LayerSpec, batch: int) -> bool:
+    """Whether every thread should read only a part of the weights, for all rows."""
     columns = 1 + spec.input_size + spec.hidden_size
-    return 4 * spec.hidden_size * columns * np.dtype(spec.dtype).itemsize > WIDE_WEIGHTS
+    size = 4 * spec.hidden_size * columns * np.dtype(spec.dtype).itemsize
+    return size > WIDE_WEIGHTS or (size > WIDE_WEIGHTS_OF_FEW and batch < 2 * FEW_ROWS)

@@ -8,9 +8,10 @@ products are added one after the other.
 
 import operator
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -37,6 +38,31 @@ def _vector_bytes() -> int:
 VECTOR_BYTES = _vector_bytes()
 TILE_ROWS = 12 if VECTOR_BYTES == 64 else 6  # rows of accumulators that fit in the registers
 PANEL_VECTORS = 2  # a panel of packed weights is this many vectors wide
+
+
+# --- primitives -----------------------------------------------------------------------------------
+
+LIFTS: dict[str, Callable] = {}  # name -> the primitive over numbers with tangents: `duals.py`
+
+
+def primitive(function: Callable):
+    """An intrinsic; where a type has a tangent, what LIFTS makes of it."""
+
+    @wraps(function)
+    def by_type(typingctx, *args):
+        if any(has_tangent(kind) for kind in args):
+            return LIFTS[function.__name__](function, typingctx, *args)
+        return function(typingctx, *args)
+
+    return intrinsic(by_type)
+
+
+def has_tangent(kind: types.Type) -> bool:
+    """Whether a type, or one that a named tuple is made of, has a tangent."""
+    parts = (kind, *getattr(kind, "types", ()))
+    return "tangent" in getattr(kind, "fields", ()) or any(
+        getattr(part, "has_tangent", False) for part in parts
+    )
 
 
 # --- the type -------------------------------------------------------------------------------------
@@ -72,14 +98,15 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.VectorType(ir.IntType(1), fe_type.lanes))
 
 
-def _splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+def splat(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
+    """A vector with the value in every lane."""
     vector = ir.VectorType(value.type, lanes)
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, cgutils.int32_t(0))
     zeros = ir.Constant(ir.VectorType(cgutils.int32_t, lanes), [0] * lanes)
     return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
 
 
-def _multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+def fused(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a * b + c rounded once, for scalars and vectors."""
     kind = a.type
     element = kind.element if isinstance(kind, ir.VectorType) else kind
@@ -144,28 +171,29 @@ def _lower_neg(context, builder, sig, args):
 # --- the primitives of numlstm.elementary, for vectors and scalars --------------------------------
 
 
-def _scalar(value: types.Type) -> types.Float:
+def scalar_of(value: types.Type) -> types.Float:
+    """The type of a number, or of a lane of a vector."""
     return value.scalar if isinstance(value, Vector) else value
 
 
-@intrinsic
+@primitive
 def _fma(typingctx, a, b, c):
     def codegen(context, builder, sig, args):
-        return _multiply_add(builder, *args)
+        return fused(builder, *args)
 
     return a(a, a, a), codegen
 
 
-@intrinsic
+@primitive
 def _like(typingctx, x, value):
     def codegen(context, builder, sig, args):
-        number = context.cast(builder, args[1], sig.args[1], _scalar(x))
-        return _splat(builder, number, x.lanes) if isinstance(x, Vector) else number
+        number = context.cast(builder, args[1], sig.args[1], scalar_of(x))
+        return splat(builder, number, x.lanes) if isinstance(x, Vector) else number
 
     return x(x, types.float64), codegen
 
 
-@intrinsic
+@primitive
 def _where(typingctx, condition, a, b):
     def codegen(context, builder, sig, args):
         return builder.select(*args)
@@ -175,7 +203,7 @@ def _where(typingctx, condition, a, b):
 
 @intrinsic
 def _power_of_two(typingctx, shifted):
-    bits = _scalar(shifted).bitwidth
+    bits = scalar_of(shifted).bitwidth
     mantissa, bias = (23, 127) if bits == 32 else (52, 1023)
 
     def codegen(context, builder, sig, args):
@@ -234,7 +262,7 @@ def _overload_power_of_two(shifted):
 def _overload_by_type(function: Callable, value32, value64) -> None:
     @overload(function)
     def _overload(x):
-        value = value32 if _scalar(x).bitwidth == 32 else value64
+        value = value32 if scalar_of(x).bitwidth == 32 else value64
         return lambda x: value
 
 
@@ -245,7 +273,7 @@ _overload_by_type(elementary.exponent_limit, 87.0, 708.0)
 
 @overload(elementary.expm1_series)
 def _overload_series(r):
-    if _scalar(r).bitwidth == 32:
+    if scalar_of(r).bitwidth == 32:
         return lambda r: elementary.series32(r)
     return lambda r: elementary.series64(r)
 
@@ -255,7 +283,7 @@ def _overload_series(r):
 # number of dimensions of the array, so that a function over pointers is compiled once.
 
 
-@intrinsic
+@primitive
 def at(typingctx, array, index):
     """Pointer to the element at a flat index of a C-contiguous array."""
 
@@ -266,7 +294,7 @@ def at(typingctx, array, index):
     return types.CPointer(array.dtype)(array, types.intp), codegen
 
 
-@intrinsic
+@primitive
 def move(typingctx, pointer, count):
     """The pointer `count` elements further."""
 
@@ -286,7 +314,7 @@ def _store(builder, value, pointer, alignment: int):
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = alignment
 
 
-@intrinsic
+@primitive
 def load(typingctx, pointer, index):
     """The vector that begins `index` elements after the pointer."""
     vector = Vector(pointer.dtype)
@@ -298,7 +326,7 @@ def load(typingctx, pointer, index):
     return vector(pointer, types.intp), codegen
 
 
-@intrinsic
+@primitive
 def store(typingctx, pointer, index, value):
     """Write a vector from `index` elements after the pointer on."""
 
@@ -310,7 +338,7 @@ def store(typingctx, pointer, index, value):
     return types.void(pointer, types.intp, value), codegen
 
 
-@intrinsic
+@primitive
 def load_pair(typingctx, pointer, first, second):
     """The vectors that begin `first` and `second` elements after the pointer, as one value."""
     vector, pair = Vector(pointer.dtype), Vector(pointer.dtype, 2)
@@ -324,7 +352,7 @@ def load_pair(typingctx, pointer, first, second):
     return pair(pointer, types.intp, types.intp), codegen
 
 
-@intrinsic
+@primitive
 def store_pair(typingctx, pointer, first, second, pair):
     """Write the halves of a pair from `first` and from `second` elements after the pointer on."""
 
@@ -342,7 +370,7 @@ def _lanes(numbers) -> ir.Constant:
     return ir.Constant(ir.VectorType(cgutils.int32_t, len(numbers)), list(numbers))
 
 
-@intrinsic
+@primitive
 def get(typingctx, pointer, index):
     """The element `index` elements after the pointer."""
 
@@ -352,7 +380,7 @@ def get(typingctx, pointer, index):
     return pointer.dtype(pointer, types.intp), codegen
 
 
-@intrinsic
+@primitive
 def put(typingctx, pointer, index, value):
     """Write the element `index` elements after the pointer."""
 
@@ -363,14 +391,35 @@ def put(typingctx, pointer, index, value):
     return types.void(pointer, types.intp, pointer.dtype), codegen
 
 
+@primitive
+def prefetch(typingctx, pointer, index):
+    """Ask for the cache line of an element that will be read soon; any address will do."""
+
+    def codegen(context, builder, sig, args):
+        _prefetch(builder, builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.intp), codegen
+
+
+def _prefetch(builder: ir.IRBuilder, pointer) -> None:
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function = builder.module.declare_intrinsic(
+        "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    )
+    # to be read, and to stay in the second-level cache
+    builder.call(function, [builder.bitcast(pointer, byte), number(0), number(2), number(1)])
+
+
 def _constant_of_type(count: Callable):
     """A function of an array or a pointer that is a constant once its type is known."""
 
     @intrinsic
     def constant(typingctx, memory):
         def codegen(context, builder, sig, args):
-            return context.get_constant(types.intp, count(Vector(memory.dtype)))
+            return context.get_constant(types.intp, count(Vector(number)))
 
+        number = memory.types[0].dtype if isinstance(memory, types.BaseTuple) else memory.dtype
         return types.intp(memory), codegen
 
     return constant
@@ -378,6 +427,17 @@ def _constant_of_type(count: Callable):
 
 lanes_of = _constant_of_type(lambda vector: vector.lanes)
 panel_width = _constant_of_type(lambda vector: PANEL_VECTORS * vector.lanes)
+itemsize_of = _constant_of_type(lambda vector: vector.scalar.bitwidth // 8)
+
+
+def new(array, shape):
+    """An array for numbers like those of another one, uninitialised."""
+    return np.empty(shape, array.dtype)
+
+
+@overload(new)
+def _overload_new(array, shape):
+    return LIFTS["new"] if has_tangent(array) else new
 
 
 # --- the register tile ----------------------------------------------------------------------------
@@ -398,7 +458,7 @@ TILE_SHAPES = (
 )
 
 
-@intrinsic
+@primitive
 def multiply(typingctx, out, a, w, rows, panels, k, add, ahead):
     """out[i, j] = sum over k of a[i, k] * w[j, k], added to what stands there with `add`.
 
@@ -516,7 +576,7 @@ class _TileEmitter:
         broadcasts = [partial(self.broadcast, row, a_offset) for row in a_rows]
         vectors = [partial(self.load, part, w_offset) for part in w_parts]
         later = self.multiply_add(sums, broadcasts, vectors)
-        self.prefetch(ahead[0], ahead_offset)
+        _prefetch(builder, builder.gep(ahead[0], [ahead_offset]))
         width = index(PANEL_VECTORS * self.vector.count)
         steps = (index(1), a_column, width, ahead[1])
         moved = [builder.add(*pair) for pair in zip(counters, steps, strict=True)]
@@ -537,23 +597,13 @@ class _TileEmitter:
             moving = load()
             for j, kept in enumerate(held):
                 at = i * len(vectors) + j if by_row else j * len(vectors) + i
-                later[at] = _multiply_add(self.builder, moving, kept, sums[at])
+                later[at] = fused(self.builder, moving, kept, sums[at])
         return later
-
-    def prefetch(self, pointer, offset):
-        """Ask for the cache line of an element that will be read soon; any address will do."""
-        byte = ir.IntType(8).as_pointer()
-        number = ir.IntType(32)
-        function = self.builder.module.declare_intrinsic(
-            "llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        )
-        place = self.builder.bitcast(self.builder.gep(pointer, [offset]), byte)
-        self.builder.call(function, [place, number(0), number(2), number(1)])
 
     def broadcast(self, row, offset):
         """One element of a in every lane."""
         element = self.builder.load(self.builder.gep(row, [offset]))
-        return _splat(self.builder, element, self.vector.count)
+        return splat(self.builder, element, self.vector.count)
 
     def load(self, part, offset):
         """One vector of w."""

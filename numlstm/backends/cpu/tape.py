@@ -11,11 +11,9 @@ filled up to whole panels. The user's arrays are C-contiguous and not padded.
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from numlstm.backends.cpu.compile import kernel, kernel_that_allocates
 from numlstm.backends.cpu.products import clear, copy
-from numlstm.backends.cpu.simd import Block, at, compact, get, move, put
+from numlstm.backends.cpu.simd import Block, at, compact, get, move, new, put
 
 HEADER = 15  # numbers before the arrays of a plan
 
@@ -118,9 +116,7 @@ def read_carry(plan, h, c):
     """The state (or its gradient; empty means zero), in order of place and padded."""
     compact()
     batch = plan.batch
-    carry = Carry(
-        np.empty((batch, plan.padded_out), h.dtype), np.empty((batch, plan.padded), h.dtype)
-    )
+    carry = Carry(new(h, (batch, plan.padded_out)), new(h, (batch, plan.padded)))
     clear(at(carry.h, 0), carry.h.size)
     clear(at(carry.c, 0), carry.c.size)
     if h.size > 0:

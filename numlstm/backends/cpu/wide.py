@@ -12,7 +12,7 @@ import numpy as np
 
 from numlstm.backends.cpu.cells import forward_cells
 from numlstm.backends.cpu.compile import entry, kernel
-from numlstm.backends.cpu.layer import LINES_OF_DZ, add_to_dW, backward_row, put_dX
+from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, backward_row, put_dX
 from numlstm.backends.cpu.packing import blocks
 from numlstm.backends.cpu.parallel import for_shards
 from numlstm.backends.cpu.products import accumulate, clear, copy, product
@@ -138,10 +138,10 @@ def forward_group(group, t, plan, weights, Y, carry, z, tape, taped):
 class Scratch(NamedTuple):
     """What a backward pass needs beside the tape; it is large, so that Python allocates it."""
 
-    dz: Any  # (N, 4, U * L)
+    dz: Any  # (N, 4 U * L) padded, so that its rows do not collide in the cache
     columns: Columns  # 4 U * L rows
     dW: Any  # (2U, K, W)
-    panel: Any  # (groups, LINES_OF_DZ, W)
+    panels: Any  # (groups, PANELS_OF_DZ, LINES_OF_DZ, W)
     dx: Any  # (groups, lines of a chunk, padded I)
 
 
@@ -155,7 +155,7 @@ def backward(driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0,
     tape = read_tape(plan, lines, memory)
     carry = read_carry(plan, dh, dc)
     panels = max(scratch.columns.h.shape[0], scratch.columns.x.shape[0])
-    gate = scratch.dz.shape[2]
+    gate = plan.vectors * lanes_of(theta)
     for_shards(pack_columns_of, driver, panels, (plan, theta, scratch.columns, gate))
     for t in range(plan.steps - 1, -2, -1):
         for_shards(backward_group, driver, groups, (t, plan, dY, carry, tape, scratch))
@@ -168,11 +168,11 @@ def backward(driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0,
 @kernel
 def backward_group(group, t, plan, dY, carry, tape, scratch):
     """dh_t = dz_{t+1} W_hh, then dz_t, of a group of units; t = -1: dh_0 alone."""
-    width, gate = panel_width(scratch.columns.h), scratch.dz.shape[2]
+    width, gate = panel_width(dY), plan.vectors * lanes_of(dY)
     share, k = read_group(group, plan, width), 4 * gate
-    after = rows_at(plan, 0, t + 1)
+    after, dz_row = rows_at(plan, 0, t + 1), scratch.dz.shape[1]
     if after > 0:
-        dz = Block(at(scratch.dz, line_of(plan, 0, t + 1) * k), k, 1)
+        dz = Block(at(scratch.dz, line_of(plan, 0, t + 1) * dz_row), dz_row, 1)
         dh = Block(at(carry.h, share.unit), plan.padded, width)
         w = Block(at(scratch.columns.h, share.first_panel * k * width), k * width, width)
         product(dh, dz, w, after, share.last_panel - share.first_panel, k, False)
@@ -183,20 +183,21 @@ def backward_group(group, t, plan, dY, carry, tape, scratch):
         if dY.size > 0:
             dy = move(in_caller(plan, dY, j, t, plan.units), share.unit)
             accumulate(at(carry.h, j * plan.padded + share.unit), dy, share.units)
-        dz = at(scratch.dz, (line + j) * k)
+        dz = at(scratch.dz, (line + j) * dz_row)
         backward_row(0, t, j, share.first, share.last, plan, carry, tape, dz, gate)
 
 
 @kernel
 def dW_of_group(group, plan, tape, scratch, dtheta):
     """dW = sum of dz xh' over all lines, of the group's units, and from there to dtheta."""
-    width, k, gate = panel_width(dtheta), 1 + plan.inputs + plan.units, scratch.dz.shape[2]
+    width, k = panel_width(dtheta), 1 + plan.inputs + plan.units
+    gate = plan.vectors * lanes_of(dtheta)
     share, lines = read_group(group, plan, width), line_of(plan, 0, plan.steps)
-    dz, dW = Block(at(scratch.dz, 0), 4 * gate, 1), at(scratch.dW, 0)
-    panel = at(scratch.panel, group * LINES_OF_DZ * width)
+    dz, dW = Block(at(scratch.dz, 0), scratch.dz.shape[1], 1), at(scratch.dW, 0)
+    panels = at(scratch.panels, group * PANELS_OF_DZ * LINES_OF_DZ * width)
     first, last = 2 * share.first, 2 * share.last
     clear(move(dW, first * k * width), (last - first) * k * width)
-    add_to_dW(first, last, 0, lines, dz, gate, plan, tape, dW, panel)
+    add_to_dW(first, last, 0, lines, dz, gate, plan, tape, dW, panels)
     for u in range(share.first, share.last):
         unpack(u, plan, dW, dtheta)
 
@@ -204,11 +205,12 @@ def dW_of_group(group, plan, tape, scratch, dtheta):
 @kernel
 def dX_of_group(group, groups, plan, scratch, dX):
     """dX = dz W_ih, every so many chunks of steps."""
-    width, k = panel_width(dX), 4 * scratch.dz.shape[2]
+    width, dz_row = panel_width(dX), scratch.dz.shape[1]
+    k = 4 * plan.vectors * lanes_of(dX)
     dx = at(scratch.dx, group * scratch.dx.shape[1] * scratch.dx.shape[2])
     w = Block(at(scratch.columns.x, 0), k * width, width)
     for chunk in range(group, blocks(plan.steps, plan.chunk), groups):
         t, end = chunk * plan.chunk, min((chunk + 1) * plan.chunk, plan.steps)
         line = line_of(plan, 0, t)
-        dz = Block(at(scratch.dz, line * k), k, 1)
+        dz = Block(at(scratch.dz, line * dz_row), dz_row, 1)
         put_dX(0, t, end, line_of(plan, 0, end) - line, dz, w, plan, dx, dX)

@@ -1,0 +1,152 @@
+"""The contract over complex arrays: values and tangents through the kernels, in dual numbers.
+
+The kernels of `family.py` and `head.py` compile over dual numbers as they stand; the plain cell is
+one of the family. Here complex arrays are parted, and what comes back is put together.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.backends import cpu
+from numlstm.backends.cpu import family, packing, shards
+from numlstm.backends.cpu.duals import DualArray, dual_array
+from numlstm.backends.cpu.family import Parameters
+from numlstm.backends.cpu.parallel import call
+from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
+from numlstm.spec import HeadSpec, LayerSpec
+
+name = cpu.name
+asarray, to_numpy = cpu.asarray, cpu.to_numpy
+
+WORK = 3  # products for one of real numbers
+
+
+class LayerWeights(NamedTuple):
+    """A layer's parameters for both passes."""
+
+    theta: Any  # (n,), a DualArray or, where it has no tangent, an array; and so the others
+    panels: Any  # (2U, K, W)
+    parameters: Parameters
+
+
+class LayerTape(NamedTuple):
+    """What `layer_backward` needs to know of `layer_forward`."""
+
+    plan: shards.Shards
+    memory: DualArray
+    switches: Any
+
+
+# --- layer ----------------------------------------------------------------------------------------
+
+
+def pack_layer(spec: LayerSpec, theta) -> LayerWeights:
+    """Values and tangents alike, as packing is linear; real parameters stay real: constants."""
+    if not np.iscomplexobj(theta):
+        packed = cpu.pack_layer(spec, theta)
+        return LayerWeights(packed.theta, packed.panels, parameters_of(spec, theta))
+    parts = dual_array(theta)
+    panels = [cpu.pack_layer(spec, part).panels for part in parts[:2]]
+    values, tangents = (parameters_of(spec, part) for part in parts[:2])
+    parameters = Parameters(*(_joined(*pair) for pair in zip(values, tangents, strict=True)))
+    return LayerWeights(parts, _joined(*panels), parameters)
+
+
+def layer_forward(
+    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
+):
+    """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
+    batch, steps, _ = X.shape
+    if lengths is None:
+        plan = shards.uniform(spec, batch, steps, False)
+    else:
+        plan = shards.ragged(spec, lengths, steps, False)
+    Y, h_last, c_last = (
+        _zeros(shape, spec)
+        for shape in (
+            (batch, steps, spec.output_size),
+            (batch, spec.output_size),
+            (batch, spec.hidden_size),
+        )
+    )
+    memory = _zeros((plan.memory(tape),), spec)
+    switches = switches_of(spec, reset, noise)
+    variant = weights.parameters, switches, family_of(spec)
+    given = (dual_array(array) for array in (X, *state))
+    call(
+        *(family.forward, plan.tasks, WORK * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.panels, *variant, *given, Y, h_last, c_last, memory, tape),
+    )
+    kept = LayerTape(plan, memory, switches) if tape else None
+    return _complex(Y), (_complex(h_last), _complex(c_last)), kept
+
+
+def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
+    """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
+    plan, memory, switches = tape
+    batch, steps = plan.batch, plan.steps
+    dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
+    dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
+    dtheta = _zeros(weights.theta.shape, spec)
+    dX = _zeros((batch if need_dX else 0, steps, spec.input_size), spec)
+    dh_0 = _zeros((batch, spec.output_size), spec)
+    dc_0 = _zeros((batch, spec.hidden_size), spec)
+    dunit = _zeros((plan.parts, *weights.parameters.unit.shape), spec)
+    dout = _zeros((plan.parts, *weights.parameters.back.shape), spec)
+    variant = weights.parameters, switches, family_of(spec), dunit, dout
+    given = (dual_array(array) for array in (dY, *dstate))
+    call(
+        *(family.backward, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),
+        *(plan.numbers, weights.theta, *given, memory, dtheta, dX, dh_0, dc_0, *variant),
+    )
+    for part in range(2):
+        put_gradients(spec, dtheta[part], dunit[part], dout[part])
+    return _complex(dtheta), (_complex(dX) if need_dX else None), (_complex(dh_0), _complex(dc_0))
+
+
+# --- head -----------------------------------------------------------------------------------------
+
+
+def pack_head(spec: HeadSpec, theta) -> tuple:
+    """Values and tangents alike."""
+    return tuple(cpu.pack_head(spec, part) for part in dual_array(theta)[:2])
+
+
+def head_forward(spec: HeadSpec, weights, H):
+    """y = W h + b over the last axis: y' = W h' + W' h + b'."""
+    value, tangent = weights
+    still = value._replace(bias=np.zeros_like(value.bias))
+    H, dH, *_ = dual_array(H)
+    moved = cpu.head_forward(spec, still, dH) + cpu.head_forward(spec, tangent, H)
+    return _complex((cpu.head_forward(spec, value, H), moved))
+
+
+def head_backward(spec: HeadSpec, weights, H, dY):
+    """Gradients of theta (flat) and of H, bilinear in the weights or H and dY."""
+    value, tangent = weights
+    H, moved_H, *_ = dual_array(H)
+    dY, moved_dY, *_ = dual_array(dY)
+    dtheta, dH = cpu.head_backward(spec, value, H, dY)
+    by_dY = cpu.head_backward(spec, value, H, moved_dY)
+    by_rest = cpu.head_backward(spec, tangent, moved_H, dY)
+    by_rest[0][-spec.output_size :] = 0  # the gradient of the bias has no H in it
+    return _complex((dtheta, by_dY[0] + by_rest[0])), _complex((dH, by_dY[1] + by_rest[1]))
+
+
+# --- values and tangents --------------------------------------------------------------------------
+
+
+def _zeros(shape: tuple, spec: LayerSpec) -> DualArray:
+    return _joined(packing.zeros(shape, spec.dtype), packing.zeros(shape, spec.dtype))
+
+
+def _joined(value: np.ndarray, tangent: np.ndarray) -> DualArray:
+    return DualArray(value, tangent, value.size, value.shape)
+
+
+def _complex(parts) -> np.ndarray:
+    value, tangent = parts[:2]
+    result = np.empty(value.shape, np.result_type(value, np.complex64))
+    result.real, result.imag = value, tangent
+    return result
