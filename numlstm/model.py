@@ -413,7 +413,7 @@ class LSTM:
             self._stepping = stepping = (content, stepper)
         return stepping[1] and stepping[1].advanced(rows, state)
 
-    def njit(self, *, standardize: bool = True, derivatives: bool = False) -> Any:
+    def njit(self, *, standardize: bool = True) -> Any:
         """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
 
         The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
@@ -424,8 +424,6 @@ class LSTM:
         standardize : bool, optional
             Whether x and y are in the units of the data, where the model was trained with
             standardisation, as in `predict`. False: in the network's units, as in `step`.
-        derivatives : bool, optional
-            Whether it has ``step_vjp`` and ``step_jvp``, too; they take their time to compile.
 
         Returns
         -------
@@ -452,7 +450,7 @@ class LSTM:
         ...     return y[0]
         >>> stepper, X = model.njit(), np.ones((100, 1))
         >>> y = last(stepper, X, *stepper.initial_state(), np.zeros(1))
-        >>> y == model.forward(X[None])[0][0, -1, 0]
+        >>> bool(y == model.forward(X[None])[0][0, -1, 0])
         True
         """
         from numlstm.embed.stepper import stepper_of
@@ -465,7 +463,7 @@ class LSTM:
                 "standardize=False and give it filled, standardised inputs with their mask channels"
             )
         scaling = self.scaling if standardize else None
-        stepper = stepper_of(self.spec, self._theta, scaling, derivatives=derivatives)
+        stepper = stepper_of(self.spec, self._theta, scaling)
         if stepper is None:
             raise ValueError(
                 f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "

@@ -12,11 +12,11 @@ from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
 from numlstm.backends.cpu.packing import CACHE_LINE, blocks, panel_width
 from numlstm.backends.cpu.shards import is_plain
 from numlstm.backends.cpu.simd import TILE_ROWS
-from numlstm.backends.cpu.variants import family_of, parameters_of, unit_rows
+from numlstm.backends.cpu.variants import family_of, parameters_of
 from numlstm.network import Weights
 from numlstm.noise import mean_noise
 from numlstm.scaling import Scaling
-from numlstm.spec import LayerSpec, NetworkSpec
+from numlstm.spec import NetworkSpec
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line
@@ -57,35 +57,28 @@ class NetMemory(NamedTuple):
     sizes: step.Sizes
 
 
-def write_net(
-    spec: NetworkSpec,
-    theta: np.ndarray,
-    weights: Weights,
-    scaling: Scaling | None,
-    derivatives: bool = False,
-) -> NetMemory | None:
+def write_net(spec: NetworkSpec, weights: Weights, scaling: Scaling | None) -> NetMemory | None:
     """The network in one block; None where a step would need too much of the stack."""
     values, floats = Shelf(spec.dtype), _floats(spec, scaling)
-    parts, pieces = _parts(spec, values, weights), _pieces(spec)
-    sizes = _sizes(spec, values, theta, weights, scaling is not None, len(pieces))
+    parts = _parts(spec, values, weights)
+    sizes = _sizes(spec, values, weights, scaling is not None)
     rows = STACK // (step.work_size(sizes, 1) * values.dtype.itemsize)
     if rows == 0:
         return None
     numbers = Shelf(np.int64)
     numbers.add(np.zeros(step.SIZES + len(sizes)))
-    parts_at, pieces_at = numbers.add(parts), numbers.add(pieces)
+    parts_at = numbers.add(parts)
     floats_at = numbers.integers
     values_at = floats_at + floats.integers
     sizes = sizes._replace(
         rows=min(rows, TILE_ROWS),
         parts_at=parts_at,
-        pieces_at=pieces_at,
         floats_at=floats_at,
         values_at=values_at,
     )
     memory = _aligned(values_at + values.integers)
     numbers.write(memory)
-    memory[: step.SIZES + len(sizes)] = (*_addresses(spec, derivatives), *sizes)
+    memory[: step.SIZES + len(sizes)] = (_address(spec), *sizes)
     floats.write(memory[floats_at:values_at])
     values.write(memory[values_at:])
     return NetMemory(memory, sizes)
@@ -123,40 +116,15 @@ def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np
 
 def _parts(spec: NetworkSpec, values: Shelf, weights: Weights) -> list[step.Part]:
     """The layers' parameters in the kernels' layout."""
-    parts, theta = [], 0
+    parts = []
     for layer, packed in zip(spec.layers, weights.layers, strict=True):
         beside = parameters_of(layer, packed.theta)
         panels, unit, out = (values.add(a) for a in (packed.panels, beside.unit, beside.out))
-        parts.append(step.Part(layer.input_size, panels, unit, out, theta))
-        theta += packed.theta.size
+        parts.append(step.Part(layer.input_size, panels, unit, out))
     return parts
 
 
-def _pieces(spec: NetworkSpec) -> list[step.Piece]:
-    """Where the parameters that `unit_rows` names stand in theta."""
-    pieces, base = [], 0
-    for index, layer in enumerate(spec.layers):
-        starts, size = _starts(layer)
-        for name, part, row in unit_rows(layer):
-            count = part.stop - (part.start or 0)
-            place = base + starts[name] + (part.start or 0)
-            pieces.append(step.Piece(index, place, row, count))
-        base += size
-    return pieces
-
-
-def _starts(layer: LayerSpec) -> tuple[dict[str, int], int]:
-    """Where the layer's parameters begin in its part of theta, and the length of that."""
-    starts, place = {}, 0
-    for name, shape in layer.shapes.items():
-        starts[name] = place
-        place += int(np.prod(shape))
-    return starts, place
-
-
-def _sizes(
-    spec: NetworkSpec, values: Shelf, theta: np.ndarray, weights: Weights, scaled: bool, pieces: int
-) -> step.Sizes:
+def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> step.Sizes:
     """Everything but what depends on the whole: see `write_net`."""
     layer, head = spec.layers[0], weights.head
     family, width = family_of(layer), panel_width(spec.dtype)
@@ -175,8 +143,6 @@ def _sizes(
         padded_out=padded_out,
         padded_width=padded_width,
         slots=SLOTS_NORMALISED if spec.cell.layer_norm else SLOTS,
-        gates=len(spec.cell.gates),
-        biased=not spec.cell.layer_norm,
         forget=family.forget,
         peephole=family.peephole,
         normalised=family.normalised,
@@ -188,10 +154,7 @@ def _sizes(
         of_candidate=family.activations[1].number,
         of_output=family.activations[2].number,
         rows=1,
-        parameters=spec.num_parameters,
-        pieces=pieces,
         parts_at=0,
-        pieces_at=0,
         floats_at=0,
         values_at=0,
         ones=values.add(np.ones(padded)),
@@ -199,8 +162,6 @@ def _sizes(
         keep_h=values.add(keep_h),
         head_panels=0 if head is None else values.add(head.forward),
         head_bias=0 if head is None else values.add(head.bias),
-        theta=values.add(theta),
-        head_theta=sum(packed.theta.size for packed in weights.layers),
     )
 
 
@@ -220,10 +181,10 @@ def is_plain_network(spec: NetworkSpec) -> bool:
     return is_plain(spec.layers[0]) and not (rates.zoneout_h or rates.zoneout_c)
 
 
-def _addresses(spec: NetworkSpec, derivatives: bool) -> tuple[int, int, int]:
-    """The functions of a step, its pullback and its tangent; the latter two on request."""
+def _address(spec: NetworkSpec) -> int:
+    """The address of the compiled step."""
     function = step.step_plain if is_plain_network(spec) else step.step_family
-    return step_address(function, spec.dtype), 0, 0
+    return step_address(function, spec.dtype)
 
 
 @cache

@@ -27,7 +27,7 @@ from numba.extending import (
 from numlstm import backends
 from numlstm.backends.cpu.pointers import call_at
 from numlstm.backends.cpu.simd import at
-from numlstm.backends.cpu.step import SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
+from numlstm.backends.cpu.step import SIZES, STEP, WRONG_SIZE, Sizes, step_once
 from numlstm.embed.memory import NetMemory, write_net
 from numlstm.network import Network, Weights
 from numlstm.scaling import Scaling
@@ -60,29 +60,21 @@ class Stepper:
     """One time step of a trained network, for compiled code; `LSTM.njit` makes it.
 
     Pass it to a function under ``numba.njit`` as an argument, and call there
-
-    - ``stepper.step(x, h, c, y)``: x (I,) is read, the state h (layers, P) and c (layers, H) goes
-      one step on in place, y (O,) is written; or, for B sequences at once, x (B, I), h
-      (layers, B, P), c (layers, B, H) and y (B, O);
-    - ``stepper.step_vjp(x, h, c, dy, dh, dc, dx, dtheta)``: the pullback of a step that began at
-      h and c. dh and dc come in as gradients of the state after it and go out as gradients of
-      the state before it, dx is written, and to dtheta (n,) is added; an empty dtheta is left;
-    - ``stepper.step_jvp(x, h, c, dx, dh, dc, y, dy)``: a step as by ``step``, and with it the
-      tangent: dh and dc go on in place, dy is written.
+    ``stepper.step(x, h, c, y)``: x (I,) is read, the state h (layers, P) and c (layers, H) goes one
+    step on in place, y (O,) is written. Or, for B sequences at once, x (B, I), h (layers, B, P),
+    c (layers, B, H) and y (B, O).
 
     All arrays are C-contiguous and of the model's dtype; another kind is refused when the caller
-    is compiled. Every function returns 0, or 2 where an array has the wrong size, and then nothing
-    was written. It allocates nothing, takes no lock, never raises, and any number of threads
+    is compiled. A step returns 0, or 2 where an array has the wrong size, and then nothing was
+    written. It allocates nothing, takes no lock, never raises, and any number of threads
     may call it at once, each with a state of its own. Infinite and NaN inputs go through.
 
     Attributes
     ----------
     dtype : str
         Of all arrays.
-    input_size, output_size, num_parameters : int
-        I, O and n.
-    state_shapes : tuple
-        (layers, P) and (layers, H).
+    input_size, output_size : int
+        I and O.
     address : int
         Of the network in memory.
 
@@ -111,11 +103,8 @@ class Stepper:
         self._net = net
         self._initial = initial
         self.dtype = dtype
-        self.num_parameters = net.sizes.parameters
         self.input_size, self.output_size = net.sizes.inputs, net.sizes.width
-        self.state_shapes = initial.h[:, 0].shape, initial.c[:, 0].shape
         self.address = net.memory.ctypes.data
-        self.has_derivatives = bool(net.memory[VJP])
 
     def __repr__(self) -> str:
         """Sizes and dtype on one line."""
@@ -199,8 +188,6 @@ def stepper_of(
     theta: np.ndarray,
     scaling: Scaling | None,
     weights: Weights | None = None,
-    *,
-    derivatives: bool = False,
 ) -> Stepper | None:
     """The stepper of a network; None where a step would need too much of the stack.
 
@@ -208,7 +195,7 @@ def stepper_of(
     """
     network = Network(spec, backends.get("cpu"))
     weights = weights or network.pack(theta)
-    net = write_net(spec, theta, weights, scaling, derivatives)
+    net = write_net(spec, weights, scaling)
     return None if net is None else Stepper(net, spec.dtype, network.initial_state(weights, 1))
 
 
@@ -224,11 +211,9 @@ def _uniform(array: np.ndarray) -> np.ndarray:
 class StepperType(types.Type):
     """A `Stepper` in compiled code: the address of its memory."""
 
-    def __init__(self, dtype: str, has_derivatives: bool):
+    def __init__(self, dtype: str):
         self.scalar = types.float32 if dtype == "float32" else types.float64
-        self.has_derivatives = has_derivatives
-        words = " with derivatives" if has_derivatives else ""
-        super().__init__(name=f"numlstm.Stepper({dtype}{words})")
+        super().__init__(name=f"numlstm.Stepper({dtype})")
 
 
 @register_model(StepperType)
@@ -239,7 +224,7 @@ class _StepperModel(models.PrimitiveModel):
 
 @typeof_impl.register(Stepper)
 def _typeof_stepper(value, context):
-    return StepperType(value.dtype, value.has_derivatives)
+    return StepperType(value.dtype)
 
 
 @unbox(StepperType)
@@ -271,9 +256,8 @@ def _number(typingctx, memory, index):
     return types.int64(memory, types.intp), codegen
 
 
-INPUTS, WIDTH, LAYERS, UNITS, OUTPUTS, PARAMETERS = (
-    SIZES + Sizes._fields.index(name)
-    for name in ("inputs", "width", "layers", "units", "outputs", "parameters")
+INPUTS, WIDTH, LAYERS, UNITS, OUTPUTS = (
+    SIZES + Sizes._fields.index(name) for name in ("inputs", "width", "layers", "units", "outputs")
 )
 
 

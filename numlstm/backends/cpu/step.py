@@ -1,14 +1,14 @@
 """One time step of a whole network, for callers that have the loop: no allocation, no Python.
 
-Everything that a step needs stands in one block of memory, a `Net`: addresses of the compiled
-functions, sizes, tables of offsets, and the packed parameters; `net_memory.py` writes it. So a
-caller in another language holds one pointer, and its machine code knows nothing of ours. Scratch
-is on the stack. The letters in the shape comments: see `tape.py`; R rows of a batch.
+All that a step needs stands in one block of memory, a `Net`: the address of the compiled function,
+sizes, offsets and the packed parameters; `numlstm/embed/memory.py` writes it. So a caller holds one
+pointer, and its machine code has nothing of ours in it. Scratch is on the stack. The letters in the
+shape comments: see `tape.py`; R rows of a batch.
 """
 
 from typing import Any, NamedTuple
 
-from numlstm.activations import Function, Limited, limited
+from numlstm.activations import Function, Limited
 from numlstm.backends.cpu.cells import forward_cells
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.family import Cell, mix_rows
@@ -41,8 +41,8 @@ from numlstm.elementary import compilable, fma, like
 
 DONE, NULL_POINTER, WRONG_SIZE = 0, 1, 2  # what a step returns
 
-# where in a net's memory the addresses of its functions stand, and where its sizes begin
-STEP, VJP, JVP, SIZES = 0, 1, 2, 3
+# where in a net's memory the address of its step stands, and where its sizes begin
+STEP, SIZES = 0, 1
 
 
 class Sizes(NamedTuple):
@@ -58,8 +58,6 @@ class Sizes(NamedTuple):
     padded_out: int
     padded_width: int  # O, filled up to whole panels
     slots: int
-    gates: int
-    biased: int
     forget: int
     peephole: int
     normalised: int
@@ -71,11 +69,8 @@ class Sizes(NamedTuple):
     of_candidate: int
     of_output: int
     rows: int  # that are taken at once
-    parameters: int  # n
-    pieces: int  # how many parameters a unit has beside its gates, as `Piece`s
     # where things stand: in the memory,
     parts_at: int
-    pieces_at: int
     floats_at: int
     values_at: int
     # and among the values
@@ -84,8 +79,6 @@ class Sizes(NamedTuple):
     keep_h: int  # (padded_out,)
     head_panels: int  # (padded O / W, P, W)
     head_bias: int  # (padded O,)
-    theta: int  # (n,)
-    head_theta: int
 
 
 class Part(NamedTuple):
@@ -95,16 +88,6 @@ class Part(NamedTuple):
     panels: int  # (2U, K, W)
     unit: int  # (UNIT_ROWS, padded)
     out: int  # (padded P / W, H, W)
-    theta: int  # within theta
-
-
-class Piece(NamedTuple):
-    """Parameters of the units of a layer beside their gates: see `variants.unit_rows`."""
-
-    layer: int
-    theta: int  # within theta
-    row: int  # of `Parameters.unit`
-    length: int
 
 
 # numbers of the float64 part of a net: limits, constants of the activations, then the scaling
@@ -127,7 +110,6 @@ class Shape(NamedTuple):
     vectors: int
     padded: int
     slots: int
-    gates: int
 
 
 @kernel
@@ -143,24 +125,20 @@ def read_net(memory, number):
 @kernel
 def shape_of(s):
     """What the kernels of a row need to know."""
-    return Shape(s.units, s.vectors, s.padded, s.slots, s.gates)
+    return Shape(s.units, s.vectors, s.padded, s.slots)
 
 
 @kernel
-def cell_of(memory, number, with_ends):
-    """The variant; the ends of its activations only where a derivative will ask for them."""
+def cell_of(memory, number):
+    """The variant; the ends of its activations are for derivatives, which are not asked for."""
     net = read_net(memory, number)
     s, floats, zero = net.sizes, net.floats, like(get(number, 0), 0.0)
     clip, cell_clip = get(floats, CLIP), get(floats, CELL_CLIP)
     gates = Function(s.of_gates, get(floats, ALPHA), get(floats, BETA))
     candidate = Function(s.of_candidate, get(floats, ALPHA + 1), get(floats, BETA + 1))
     output = Function(s.of_output, get(floats, ALPHA + 2), get(floats, BETA + 2))
-    if with_ends:
-        ends = limited(gates, clip, zero), limited(candidate, clip, zero)
-        variant = Variant(s.forget, cell_clip, *ends, limited(output, clip, zero))
-    else:
-        ends = Limited(gates, clip, zero, zero), Limited(candidate, clip, zero, zero)
-        variant = Variant(s.forget, cell_clip, *ends, Limited(output, clip, zero, zero))
+    limits = Limited(gates, clip, zero, zero), Limited(candidate, clip, zero, zero)
+    variant = Variant(s.forget, cell_clip, *limits, Limited(output, clip, zero, zero))
     return Cell(variant, s.peephole != 0, s.normalised != 0, s.projected != 0)
 
 
@@ -414,7 +392,7 @@ def family_layer(memory, scratch, layer, rows, below, h, c):
     """As `plain_layer`, of any variant."""
     put_z(memory, scratch, layer, rows, below, h)
     net = read_net(memory, h)
-    s, cell = net.sizes, cell_of(memory, h, False)
+    s, cell = net.sizes, cell_of(memory, h)
     part, work, shape = read_numbers(net.parts, layer, Part), carve(s, rows, scratch), shape_of(s)
     row = Row(work.cells, work.c, 1, move(net.values, s.ones), move(net.values, s.keep_c))
     for j in range(rows):
