@@ -604,25 +604,31 @@ class LSTM:
         meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
         storage.write(path, "model", arrays, meta)
 
-    def export_c(self, path: str | os.PathLike) -> None:
+    def export_c(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
         """Write the network as a C99 file with its numbers in it, and its header beside it.
 
         `docs/embedding.md` shows how to call it. The file NAME.c holds NAME_reset and NAME_step,
-        one time step on an explicit state: for one sequence, in the units of the data, as
-        `predict` has them, with dropout off. It needs no library but libm, allocates nothing, may
-        run in any number of threads, and answers bad arguments with a status code.
+        one time step on an explicit state, for one sequence, with dropout off. It needs no library
+        but libm, allocates nothing, may run in any number of threads, and answers bad arguments
+        with a status code.
 
         Parameters
         ----------
         path : str or path-like
             The C file, NAME.c, where NAME begins the names in it: a letter, then letters, digits
             and underscores, at most 40. Files that are there are replaced.
+        standardize : bool, optional
+            Whether x and y are in the units of the data, where the model was trained with
+            standardisation, as in `predict`. False: in the network's units, as in `step`.
 
         Raises
         ------
         ValueError
-            For another kind of name; for a bidirectional network, which has no step; for a model
-            that fills missing inputs; for a parameter that is not finite.
+            For another kind of name; for a bidirectional network, which has no step; with
+            ``standardize=True`` for a model that fills missing inputs; for a parameter that is not
+            finite.
+        TypeError
+            Where `standardize` is not a bool.
         OSError
             Where a file cannot be written.
 
@@ -641,9 +647,9 @@ class LSTM:
         """
         from numlstm.embed import c
 
-        c.export_c(self._source(), path)
+        c.export_c(self._source(standardize), path)
 
-    def export_fortran(self, path: str | os.PathLike) -> None:
+    def export_fortran(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
         """Write the network as a Fortran module over the C file of `export_c`, and that file.
 
         The module NAME has the type NAME_state and the functions NAME_reset and NAME_step, as in
@@ -653,10 +659,12 @@ class LSTM:
         ----------
         path : str or path-like
             The Fortran file, NAME.f90; NAME.c and NAME.h go beside it. NAME is as for `export_c`.
+        standardize : bool, optional
+            As for `export_c`.
 
         Raises
         ------
-        ValueError, OSError
+        ValueError, TypeError, OSError
             As `export_c`.
 
         Examples
@@ -670,14 +678,20 @@ class LSTM:
         """
         from numlstm.embed import fortran
 
-        fortran.export_fortran(self._source(), path)
+        fortran.export_fortran(self._source(standardize), path)
 
-    def _source(self) -> Any:
+    def _source(self, standardize: bool) -> Any:
         """What an exported file is made of."""
         from numlstm.embed.c import Source
 
+        standardize = checks.flag("standardize", standardize)
+        if standardize and self.filling is not None:
+            raise ValueError(
+                "this model fills missing inputs, which one step cannot do alone; pass "
+                "standardize=False and give it filled, standardised inputs with their mask channels"
+            )
         summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
-        return Source(self.spec, self._theta, self.scaling, self.filling, summary)
+        return Source(self.spec, self._theta, self.scaling if standardize else None, summary)
 
     def _noise(self, rng: Any, X: np.ndarray) -> NetworkNoise | None:
         """Masks drawn for X, or None where there is no source for them."""
