@@ -1,7 +1,7 @@
 """numlstm.fit: arrays in, a trained model and a SciPy-style result out."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,8 +13,10 @@ from numlstm.bptt import Evaluator
 from numlstm.checkpoints import Checkpoint, fingerprint
 from numlstm.draws import INITIAL, Draws, new_seed
 from numlstm.interrupt import Interrupted, Watch
-from numlstm.minimize import Minimizer
+from numlstm.limits import read_limits
+from numlstm.minimize import Minimizer, Solver
 from numlstm.model import LSTM
+from numlstm.objectives import Objective
 from numlstm.optimizers import OPTIMIZERS
 from numlstm.preparation import Data, prepare
 from numlstm.reporting import Bar, caller
@@ -71,6 +73,9 @@ def fit(
     dtype: Any = "float32",
     backend: str = "auto",
     options: Mapping[str, Any] | None = None,
+    fixed: str | Sequence[str] | None = None,
+    bounds: Mapping[str, Any] | None = None,
+    constraints: Any = None,
 ) -> FitResult:
     """Train an LSTM network on sequences.
 
@@ -106,9 +111,11 @@ def fit(
         forecast across a reset is then not asked for. With `validation` as a pair, that pair has
         no resets.
     method : str, optional
-        "adam", "adamw", "sgd", "rmsprop", or a method of `scipy.optimize.minimize` that takes a
-        gradient and no more: "L-BFGS-B", "BFGS", "CG", "Newton-CG", "TNC", "SLSQP",
-        "trust-constr". Those see all data in every iteration.
+        "adam", "adamw", "sgd", "rmsprop"; or one of `scipy.optimize`, which see all data in every
+        iteration: of `minimize` with gradients "L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP", with
+        exact Hessian-vector products "Newton-CG", "trust-ncg", "trust-krylov", "trust-constr";
+        or "least_squares", for the loss "mse", with ``options={"method": "trf"}``, "dogbox" or
+        "lm". Use ``dtype="float64"`` with them.
     learning_rate : float, optional
         Default: 0.01, for "rmsprop" 0.001.
     schedule : {"cosine", "step"} or callable, optional
@@ -178,7 +185,16 @@ def fit(
     options : dict, optional
         Further constants of the method: ``betas`` and ``eps`` of "adam" and "adamw"; ``momentum``
         and ``nesterov`` of "sgd"; ``alpha``, ``eps`` and ``momentum`` of "rmsprop"; the options of
-        SciPy's method.
+        SciPy's method, or the arguments of `least_squares` (with ``tr_solver="lsmr"`` the Jacobian
+        is never formed).
+    fixed : str or sequence of str, optional
+        Names of parameters, as in `LSTM.params`, that keep their initial value.
+    bounds : dict, optional
+        Pairs (lower, upper) by name of parameter, numbers or arrays of its shape; None is no
+        bound. For "L-BFGS-B", "TNC", "SLSQP", "trust-constr", "least_squares" ("trf", "dogbox");
+        "adam" and its like project onto them after every update. The start is projected too.
+    constraints : LinearConstraint, NonlinearConstraint or list of them, optional
+        SciPy's constraints on the whole vector theta, for "trust-constr" and "SLSQP".
 
     Returns
     -------
@@ -231,7 +247,7 @@ def fit(
     with Watch() as watch:
         evaluator = Evaluator(trained.network, settings.criterion.function)
         problem = Problem(evaluator, data.train, data.validation, watch.run)
-        runner = _runner(problem, data, settings, run, draws)
+        runner = _runner(problem, _plan(settings, data, trained), settings, run, draws)
         if saved is not None and isinstance(runner, Trainer):
             saved.fingerprint = fingerprint(data, settings, trained)
             saved.restore(run, runner.optimizer)
@@ -268,10 +284,8 @@ def _new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws)
     return model
 
 
-def _runner(
-    problem: Problem, data: Data, settings: Settings, run: Progress, draws: Draws
-) -> Trainer | Minimizer:
-    plan = Plan(
+def _plan(settings: Settings, data: Data, model: LSTM) -> Plan:
+    return Plan(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         bptt_steps=data.bptt_steps,
@@ -281,9 +295,23 @@ def _runner(
         weight_decay=settings.weight_decay,
         patience=settings.patience,
         tol=settings.tol,
+        limits=read_limits(model.spec, settings.fixed, settings.bounds),
     )
+
+
+def _runner(
+    problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: Draws
+) -> Trainer | Minimizer:
     if not settings.stochastic:
-        return Minimizer(problem, plan, run, settings.method, settings.options)
+        objective = Objective(
+            *(problem.evaluator, problem.train, settings.loss, settings.weight_decay),
+            bptt_steps=plan.bptt_steps,
+            run=problem.run,
+        )
+        solver = Solver(settings.method, settings.options, settings.constraints)
+        return Minimizer(problem, objective, plan, run, solver)
+    if plan.limits is not None:
+        plan.limits.project(run.theta)
     optimizer = OPTIMIZERS[settings.method](
         run.theta.size, settings.dtype, settings.weight_decay, settings.options
     )
@@ -317,4 +345,5 @@ def _result(
         message=outcome.message,
         history={name: np.array(values) for name, values in run.history.items()},
         output=model.output,
+        fixed=settings.fixed,
     )

@@ -1,16 +1,23 @@
-"""The bridge to scipy.optimize.minimize: the loss of all data and its gradient, in float64."""
+"""The bridge to scipy.optimize: minimize and least_squares on the loss of all data, in float64."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from numlstm import optimizers
 from numlstm.interrupt import Interrupted
+from numlstm.limits import Limits, on_free
+from numlstm.objectives import Objective
 from numlstm.result import Outcome
 from numlstm.training import NotFinite, Plan, Problem, Progress
 
-METHODS = ("CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "SLSQP", "trust-constr")
+LEAST_SQUARES = "least_squares"
+HESSIAN = ("Newton-CG", "trust-ncg", "trust-krylov")  # these need Hessian-vector products
+BOUNDED = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr", LEAST_SQUARES)
+CONSTRAINED = ("SLSQP", "trust-constr")
+METHODS = ("CG", "BFGS", *HESSIAN, "L-BFGS-B", "TNC", "SLSQP", "trust-constr", LEAST_SQUARES)
 
 
 class _Ended(Exception):
@@ -21,71 +28,176 @@ class _Ended(Exception):
         self.outcome = outcome
 
 
+@dataclass(frozen=True)
+class Solver:
+    """A method of SciPy's and what it is told."""
+
+    method: str
+    options: Mapping[str, Any]
+    constraints: tuple[Any, ...] = ()
+
+
 class Minimizer:
-    """Runs a method of scipy.optimize.minimize on a problem; `progress` is kept as it goes."""
+    """Runs a method of scipy.optimize on a problem; `progress` is kept as it goes.
+
+    SciPy's x are the free entries of theta; all of them where no limits are set.
+    """
 
     def __init__(
         self,
         problem: Problem,
+        objective: Objective,
         plan: Plan,
         progress: Progress,
-        method: str,
-        options: Mapping[str, Any],
+        solver: Solver,
     ):
-        self.problem, self.plan, self.progress = problem, plan, progress
-        self.method, self.options = method, options
+        self.problem, self.objective, self.plan = problem, objective, plan
+        self.progress, self.solver = progress, solver
+        self.limits = plan.limits or Limits.none(progress.theta.size)
         self.on_epoch: list[Callable[[], None]] = []  # called after each iteration, in order
+        self._start = progress.theta.astype(np.float64)
         self._last: tuple[np.ndarray, float, float] | None = None  # theta, its loss and norm
+        self._jac_at: np.ndarray | None = None  # where the last Jacobian was asked for
+        self._reason: Exception | None = None
 
     def run(self) -> Outcome:
         """Minimise until something ends it."""
-        from scipy.optimize import minimize
-
-        # TNC knows a limit on calls only; that on iterations is kept by _close_iteration
-        limit = {"maxiter": self.plan.epochs} if self.method != "TNC" else {"maxfun": 2**31 - 1}
+        self.limits.project(self.progress.theta)
+        x = self.progress.theta[self.limits.free].astype(np.float64)
+        least_squares = self.solver.method == LEAST_SQUARES
         try:
-            result = minimize(
-                self.fun,
-                self.progress.theta.astype(np.float64),
-                jac=True,
-                method=self.method,
-                callback=lambda x, *_: self._close_iteration(x),
-                options={**limit, **self.options},
-            )
-        except Interrupted:
-            return Outcome.interrupted()
-        except NotFinite:
-            return Outcome.not_finite()
-        except _Ended as end:
-            return end.outcome
-        self.progress.theta[...] = result.x
+            result = self._least_squares(x) if least_squares else self._minimize(x)
+        except Exception as error:
+            return self._outcome(self._reason or error)
+        self.progress.theta[...] = self._whole(result.x)
+        self.limits.project(self.progress.theta)  # trust-constr may end outside
         return Outcome(bool(result.success), int(result.status), str(result.message))
 
-    def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """What is minimised, and its gradient: loss, and weight_decay / 2 * sum(x^2)."""
-        theta = x.astype(self.progress.theta.dtype)
-        value, gradient = self.problem.evaluator.gradient(
-            theta, self.problem.train, self.plan.bptt_steps, self.problem.run
+    def _outcome(self, error: Exception) -> Outcome:
+        """What an end of our own means; any other exception is the user's."""
+        if isinstance(error, Interrupted):
+            return Outcome.interrupted()
+        if isinstance(error, NotFinite):
+            return Outcome.not_finite()
+        if isinstance(error, _Ended):
+            return error.outcome
+        raise error
+
+    def _minimize(self, x: np.ndarray) -> Any:
+        from scipy.optimize import Bounds, minimize
+
+        method, free = self.solver.method, self.limits.free
+        given: dict[str, Any] = {}
+        if method in (*HESSIAN, "trust-constr") and self.plan.bptt_steps is None:
+            given["hessp"] = self.hessp
+        if self.limits.bounded:
+            given["bounds"] = Bounds(self.limits.lower[free], self.limits.upper[free])
+        if self.solver.constraints:
+            given["constraints"] = [on_free(c, self._start, free) for c in self.solver.constraints]
+        # TNC knows a limit on calls only; that on iterations is kept by _close_iteration
+        limit = {"maxiter": self.plan.epochs} if method != "TNC" else {"maxfun": 2**31 - 1}
+        return minimize(
+            self.fun,
+            x,
+            jac=True,
+            method=method,
+            callback=lambda x, *_: self._close_iteration(x),
+            options={**limit, **self.solver.options},
+            **given,
         )
+
+    def _least_squares(self, x: np.ndarray) -> Any:
+        from scipy.optimize import least_squares
+
+        options, free = dict(self.solver.options), self.limits.free
+        if self.limits.bounded:
+            options["bounds"] = self.limits.lower[free], self.limits.upper[free]
+        result = least_squares(self.residuals, x, self.jacobian, **options)
+        if self._jac_at is not None and not np.array_equal(result.x, self._jac_at):
+            self._close_iteration(result.x)
+        return result
+
+    def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """What is minimised, and its gradient: loss, and weight_decay / 2 * sum(theta^2)."""
         self.progress.updates += 1
-        norm = optimizers.norm(gradient)
-        self._last = theta, value, norm
+        value, gradient = self._evaluate(x)
+        return value, gradient[self.limits.free]
+
+    def hessp(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """The Hessian of `fun` times v."""
+        whole = np.zeros(self._start.size)
+        whole[self.limits.free] = np.ravel(v)
+        return self.objective.hessp(self._whole(x), whole)[self.limits.free]
+
+    def residuals(self, x: np.ndarray) -> np.ndarray:
+        """What least_squares makes small."""
+        self.progress.updates += 1
+        return self._stopping(self.objective.residuals, self._whole(x))
+
+    def jacobian(self, x: np.ndarray) -> Any:
+        """Of the residuals. It is asked for at the start, then once at every new iterate."""
+        if self._jac_at is not None and not np.array_equal(x, self._jac_at):
+            self._stopping(self._close_iteration, x)
+        self._jac_at = x.copy()
+        if self.solver.options.get("tr_solver") == "lsmr":
+            return self._operator(x)
+        return self._stopping(self.objective.jacobian, self._whole(x))[:, self.limits.free]
+
+    def _operator(self, x: np.ndarray) -> Any:
+        """The Jacobian for the free entries, never formed."""
+        from scipy.sparse.linalg import LinearOperator
+
+        whole = self.objective.linear_operator(self._whole(x))
+        free = np.flatnonzero(self.limits.free)
+
+        def matvec(v):
+            padded = np.zeros(self._start.size)
+            padded[free] = np.ravel(v)
+            return whole.matvec(padded)
+
+        return LinearOperator(
+            (whole.shape[0], free.size),
+            matvec=matvec,
+            rmatvec=lambda u: whole.rmatvec(u)[free],
+            dtype=np.float64,
+        )
+
+    def _whole(self, x: np.ndarray) -> np.ndarray:
+        """theta of the free entries x, in float64."""
+        return self.limits.whole(self._start, x)
+
+    def _stopping(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call it; MINPACK would replace an exception by one of its own, so it is kept."""
+        try:
+            return function(*args)
+        except Exception as error:
+            self._reason = error
+            raise
+
+    def _evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        whole = self._whole(x)
+        value, gradient = self.objective(whole)
+        free = gradient[self.limits.free]
+        decay = self.plan.weight_decay
+        norm = optimizers.norm(free - decay * x)
+        loss = value - 0.5 * decay * float(np.sum(np.square(whole)))
+        self._last = whole.astype(self.progress.theta.dtype), loss, norm
         if self.progress.updates == 1 and not np.isfinite(value + norm):
             raise NotFinite
-        decay = 0.5 * self.plan.weight_decay * float(np.sum(np.square(x)))
-        return value + decay, gradient + self.plan.weight_decay * x
+        return value, gradient
 
     def _close_iteration(self, x: np.ndarray) -> None:
-        """Called by SciPy with every iterate."""
+        """Called with every iterate."""
         progress, problem = self.progress, self.problem
-        theta = x.astype(progress.theta.dtype)
+        theta = self._whole(x).astype(progress.theta.dtype)
         if self._last is None or not np.array_equal(theta, self._last[0]):
-            self.fun(x)
+            self._evaluate(x)
         assert self._last is not None
         _, value, norm = self._last
         if not np.isfinite(value + norm):
             raise NotFinite
         progress.theta[...] = theta
+        self.limits.project(progress.theta)
         problem.judge(progress, loss=value, gradient_norm=norm)
         try:
             for call in self.on_epoch:
@@ -94,5 +206,6 @@ class Minimizer:
             raise _Ended(Outcome.stopped()) from None
         if (goal := self.plan.goal(progress)) is not None:
             raise _Ended(Outcome.reached(goal))
-        if self.method == "TNC" and progress.epoch >= self.plan.epochs:
+        limited = self.solver.method in ("TNC", LEAST_SQUARES)
+        if limited and progress.epoch >= self.plan.epochs:
             raise _Ended(Outcome(False, 1, "Maximum number of iterations has been exceeded."))

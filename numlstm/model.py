@@ -483,6 +483,95 @@ class LSTM:
         meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
         storage.write(path, "model", arrays, meta)
 
+    def export_c(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
+        """Write the network as a C99 file with its numbers in it, and its header beside it.
+
+        `docs/embedding.md` shows how to call it. The file NAME.c holds NAME_reset and NAME_step,
+        one time step on an explicit state, for one sequence, with dropout off. It needs no library
+        but libm, allocates nothing, may run in any number of threads, and answers bad arguments
+        with a status code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The C file, NAME.c, where NAME begins the names in it: a letter, then letters, digits
+            and underscores, at most 40. Files that are there are replaced.
+        standardize : bool, optional
+            Whether x and y are in the units of the data, where the model was trained with
+            standardisation, as in `predict`. False: in the network's units, as in `step`.
+
+        Raises
+        ------
+        ValueError
+            For another kind of name; for a bidirectional network, which has no step; with
+            ``standardize=True`` for a model that fills missing inputs; for a parameter that is not
+            finite.
+        TypeError
+            Where `standardize` is not a bool.
+        OSError
+            Where a file cannot be written.
+
+        See Also
+        --------
+        export_fortran : the same with a Fortran module.
+
+        Examples
+        --------
+        >>> import os, tempfile, numlstm
+        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_c(os.path.join(folder, "river.c"))
+        ...     sorted(os.listdir(folder))
+        ['river.c', 'river.h']
+        """
+        from numlstm.embed import c
+
+        c.export_c(self._source(standardize), path)
+
+    def export_fortran(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
+        """Write the network as a Fortran module over the C file of `export_c`, and that file.
+
+        The module NAME has the type NAME_state and the functions NAME_reset and NAME_step, as in
+        C; compile and link NAME.c with it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The Fortran file, NAME.f90; NAME.c and NAME.h go beside it. NAME is as for `export_c`.
+        standardize : bool, optional
+            As for `export_c`.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            As `export_c`.
+
+        Examples
+        --------
+        >>> import os, tempfile, numlstm
+        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_fortran(os.path.join(folder, "river.f90"))
+        ...     sorted(os.listdir(folder))
+        ['river.c', 'river.f90', 'river.h']
+        """
+        from numlstm.embed import fortran
+
+        fortran.export_fortran(self._source(standardize), path)
+
+    def _source(self, standardize: bool) -> Any:
+        """What an exported file is made of."""
+        from numlstm.embed.c import Source
+
+        standardize = checks.flag("standardize", standardize)
+        if standardize and self.filling is not None:
+            raise ValueError(
+                "this model fills missing inputs, which one step cannot do alone; pass "
+                "standardize=False and give it filled, standardised inputs with their mask channels"
+            )
+        summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
+        return Source(self.spec, self._theta, self.scaling if standardize else None, summary)
+
     def _noise(self, rng: Any, X: np.ndarray) -> NetworkNoise | None:
         """Masks drawn for X, or None where there is no source for them."""
         if rng is None:

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.bptt import total_weight
-from numlstm.missing import Filling, network_inputs
+from numlstm.missing import Filling
 from numlstm.model import LSTM
 from numlstm.scaling import Scaling, moments
 from numlstm.sequences import Dataset, mask, streams
 from numlstm.settings import Settings
-from numlstm.targets import Reading, read_dataset
+from numlstm.targets import (
+    Reading,
+    for_network,
+    needed_outputs,
+    read_dataset,
+    require_outputs,
+    require_probabilities,
+)
 
 
 class Data(NamedTuple):
@@ -53,12 +60,13 @@ def prepare(
     )
     train, judge = _validation(train, validation, reading, settings)
     output_size = _output_size(train, judge, settings, model)
-    if settings.loss == "binary_cross_entropy":
-        _require_probabilities(train, judge)
+    for part in (train, judge):
+        if part is not None and settings.loss == "binary_cross_entropy":
+            require_probabilities(part)
     scaling = _scaling(train, y is None, settings, model)
     filling = _filling(train, model) if missing else None
-    train = _for_network(train, filling, scaling)
-    judge = judge and _for_network(judge, filling, scaling)
+    train = for_network(train, filling, scaling)
+    judge = judge and for_network(judge, filling, scaling)
     if settings.stateful:
         most = settings.batch_size
         train = _parallel(train, most, bptt_steps)
@@ -135,35 +143,16 @@ def _output_size(
     train: Dataset, judge: Dataset | None, settings: Settings, model: LSTM | None
 ) -> int:
     """What the targets need the network to give."""
-    loss = settings.criterion
-    if not loss.classes:
-        if judge is not None and judge.y.shape[-1] != train.y.shape[-1]:
-            raise ValueError(
-                f"validation has {judge.y.shape[-1]} target(s) per step, y has {train.y.shape[-1]}"
-            )
-        needed = loss.outputs * train.y.shape[-1]
-        fits = model is None or model.spec.width == needed
-    else:
-        highest = max(int(part.y.max()) for part in (train, judge) if part is not None)
-        needed = max(2, highest + 1)
-        fits = model is None or model.spec.width >= needed
+    parts = [part for part in (train, judge) if part is not None]
+    if not settings.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
+        raise ValueError(
+            f"validation has {parts[-1].y.shape[-1]} target(s) per step, y has {train.y.shape[-1]}"
+        )
+    needed = max(needed_outputs(part, settings.criterion) for part in parts)
     if model is None:
         return needed
-    if not fits:
-        raise ValueError(
-            f"the model given has {model.spec.width} outputs, but y and loss={settings.loss!r} "
-            f"need {needed}"
-        )
+    require_outputs(model.spec.width, needed, settings.loss)
     return model.spec.width
-
-
-def _require_probabilities(*parts: Dataset | None) -> None:
-    for part in parts:
-        if part is not None and not ((part.y >= 0) & (part.y <= 1)).all():
-            raise ValueError(
-                "binary_cross_entropy needs targets between 0 and 1, received "
-                f"{part.y.min():g} to {part.y.max():g}"
-            )
 
 
 def _scaling(
@@ -200,8 +189,3 @@ def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
     if train.lengths is not None:
         valid &= mask(train.lengths, train.X.shape[1])[..., None]
     return moments(train.X, valid)
-
-
-def _for_network(data: Dataset, filling: Filling | None, scaling: Scaling | None) -> Dataset:
-    X = network_inputs(data.X, filling, scaling, data.reset)
-    return replace(data, X=X, y=data.y if scaling is None else scaling.targets(data.y))

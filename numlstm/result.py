@@ -1,8 +1,10 @@
 """What `fit` returns: SciPy's result object, with a model in it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scipy.optimize import OptimizeResult
+
+from numlstm.uncertainty import Covariance, covariance
 
 NOT_FINITE, INTERRUPTED, CALLBACK = 97, 98, 99  # the last is SciPy's, none has the others
 
@@ -67,6 +69,8 @@ class FitResult(OptimizeResult):
         before clipping), with validation "validation_loss", and "learning_rate".
     output : {"sequence", "last"}
         Whether the model was trained on one target per step or one per sequence.
+    fixed : tuple of str
+        Names of the parameters that were held still.
 
     Examples
     --------
@@ -75,3 +79,72 @@ class FitResult(OptimizeResult):
     >>> result.success, result.nit, result.history["loss"].shape
     (True, 2, (2,))
     """
+
+    def covariance(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        absolute_sigma: bool = False,
+        weight_decay: float = 0.0,
+        rank: int | None = None,
+        sample_weight: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        nan_policy: str = "raise",
+    ) -> Covariance:
+        """How sure the parameters are, by Gauss-Newton; for a fit of the loss "mse".
+
+        Parameters
+        ----------
+        X, y, sample_weight, lengths, reset, nan_policy
+            The data of the fit, which the result does not keep.
+        absolute_sigma : bool, optional
+            As in `scipy.optimize.curve_fit`. False: the noise is estimated from the residuals,
+            and `sample_weight` counts relatively. True: ``sample_weight`` is 1 / sigma**2 of every
+            sequence or step, in the units of the data.
+        weight_decay : float, optional
+            That of the fit: it then counts as what was known before, a normal prior around zero,
+            and directions that the data do not determine have its variance.
+        rank : int, optional
+            Compute only so many directions of the parameters, those which the data determine best,
+            without forming a Jacobian; the others then count as certain. Default: all of them up
+            to 1000 free parameters, 100 beyond.
+
+        Returns
+        -------
+        covariance : Covariance
+            With ``factor`` (n, r), ``matrix`` (n, n), ``stderr`` by name, ``sigma`` and ``dof``;
+            its ``predict(X, level=0.95)`` gives predictions with a band. All is computed in
+            float64. Parameters held `fixed` are certain. Directions that the data do not
+            determine are left out, as in `curve_fit`, unless `weight_decay` is given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit` for the data; where as many parameters as residuals leave no noise to
+            estimate; and for a model whose outputs are not the means of the targets.
+
+        References
+        ----------
+        Seber & Wild (1989), "Nonlinear regression", chapters 2 and 5.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> series = np.sin(np.arange(200) / 5) + np.random.default_rng(0).normal(0, 0.1, 200)
+        >>> options = {"hidden_size": 3, "weight_decay": 0.01, "dtype": "float64", "rng": 0}
+        >>> result = numlstm.fit(series, method="L-BFGS-B", epochs=50, **options)
+        >>> covariance = result.covariance(series, weight_decay=0.01)
+        >>> band = covariance.predict(series)
+        >>> band.mean.shape, bool((band.lower < band.upper).all())
+        ((200, 1), True)
+        """
+        return covariance(
+            *(self.model, self.x, X, y, self.fixed),
+            absolute_sigma=absolute_sigma,
+            weight_decay=weight_decay,
+            rank=rank,
+            **{"sample_weight": sample_weight, "lengths": lengths, "reset": reset},
+            nan_policy=nan_policy,
+        )

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from numlstm import checks, schedules
+from numlstm.limits import read_bounds, read_constraints, read_fixed
 from numlstm.losses import LOSSES, Loss
-from numlstm.minimize import METHODS
+from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.model import LSTM
 from numlstm.optimizers import OPTIMIZERS
 from numlstm.spec import Dropout, NetworkSpec
@@ -47,6 +48,9 @@ class Settings:
     missing: str
     backend: str
     options: Mapping[str, Any]
+    fixed: tuple[str, ...]
+    bounds: Mapping[str, Any]
+    constraints: tuple[Any, ...]
 
     @property
     def dtype(self) -> str:
@@ -81,9 +85,13 @@ def read_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Sett
         method=method,
         standardize=given["standardize"],
         options=_options(method, given["options"]),
+        fixed=read_fixed(given["fixed"]),
+        bounds=read_bounds(given["bounds"]),
+        constraints=read_constraints(given["constraints"]),
     )
     changed = {name for name in defaults if _differs(given[name], defaults[name])}
     _require_whole_sequences(settings)
+    _require_able(settings)
     _warn_unused(settings, changed)
     return settings
 
@@ -99,6 +107,24 @@ def _require_whole_sequences(settings: Settings) -> None:
                 "a bidirectional network reads them from the end too, and needs them whole: leave "
                 f"{name} out, or cut the series into sequences of their own"
             )
+
+
+def _require_able(settings: Settings) -> None:
+    """Refuse what a method of SciPy's cannot do."""
+    method = settings.method
+    for name, able in (("bounds", (*OPTIMIZERS, *BOUNDED)), ("constraints", CONSTRAINED)):
+        if getattr(settings, name) and method not in able:
+            raise ValueError(f"method {method!r} knows no {name}; these do: {', '.join(able)}")
+    if method == LEAST_SQUARES and settings.loss != "mse":
+        raise ValueError(
+            f"method 'least_squares' needs loss='mse', received {settings.loss!r}; for a robust "
+            "fit pass options={'loss': 'huber'} or 'soft_l1'"
+        )
+    if method in (*HESSIAN, LEAST_SQUARES) and settings.bptt_steps is not None:
+        raise ValueError(
+            f"method {method!r} needs exact derivatives of whole sequences, and bptt_steps "
+            "truncates them: leave it out, or use a method of gradients alone"
+        )
 
 
 def _method(method: Any) -> str:

@@ -1,10 +1,14 @@
 """What is to be learned: targets and their weights, laid out beside the inputs."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm import checks
+from numlstm.losses import Loss
+from numlstm.missing import Filling, network_inputs
+from numlstm.scaling import Scaling
 from numlstm.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 
 
@@ -195,5 +199,35 @@ def _combined(present, weight, lengths, last: bool) -> np.ndarray:
         valid = mask(lengths, present.shape[1])
         present *= valid.reshape(*valid.shape, *(1,) * (present.ndim - 2))
     if not (present > 0).any():
-        raise ValueError("there is nothing to learn: no target with a weight above 0 is left")
+        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
     return present
+
+
+def needed_outputs(data: Dataset, loss: Loss) -> int:
+    """How many outputs per step a network needs for the targets."""
+    if loss.classes:
+        return max(2, int(data.y.max()) + 1)
+    return loss.outputs * data.y.shape[-1]
+
+
+def require_outputs(width: int, needed: int, loss: str) -> None:
+    """Refuse a model of another width; of classes it may know more."""
+    if width < needed or (width > needed and loss != "cross_entropy"):
+        raise ValueError(
+            f"the model given has {width} outputs, but y and loss={loss!r} need {needed}"
+        )
+
+
+def require_probabilities(data: Dataset) -> None:
+    """Refuse targets of "binary_cross_entropy" that are none."""
+    if not ((data.y >= 0) & (data.y <= 1)).all():
+        raise ValueError(
+            "binary_cross_entropy needs targets between 0 and 1, received "
+            f"{data.y.min():g} to {data.y.max():g}"
+        )
+
+
+def for_network(data: Dataset, filling: Filling | None, scaling: Scaling | None) -> Dataset:
+    """The same in the network's units, with its mask channels."""
+    X = network_inputs(data.X, filling, scaling, data.reset)
+    return replace(data, X=X, y=data.y if scaling is None else scaling.targets(data.y))

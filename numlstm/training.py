@@ -11,6 +11,7 @@ from numlstm import optimizers
 from numlstm.bptt import Evaluator, total_weight, windows
 from numlstm.draws import SHUFFLE, Draws
 from numlstm.interrupt import Interrupted
+from numlstm.limits import Limits
 from numlstm.optimizers import Optimizer
 from numlstm.result import Outcome
 from numlstm.sequences import Dataset
@@ -36,6 +37,7 @@ class Plan:
     weight_decay: float
     patience: int | None
     tol: float | None
+    limits: Limits | None = None
 
     def goal(self, progress: "Progress") -> str | None:
         """The goal that was reached, in words; a function of `progress` alone."""
@@ -182,6 +184,8 @@ class Trainer:
         value, gradient, state = self.problem.run(
             evaluator.step, theta, window, state, 1 / weight, noise
         )
+        if self.plan.limits is not None:
+            gradient = np.where(self.plan.limits.free, gradient, gradient.dtype.type(0))
         norm = optimizers.norm(gradient)
         if not np.isfinite(value + norm):
             raise NotFinite
@@ -197,6 +201,8 @@ class Trainer:
         progress.previous[...] = progress.theta
         with np.errstate(all="ignore"):
             self.optimizer.update(progress.theta, gradient, self._rate())
+            if self.plan.limits is not None:
+                self.plan.limits.hold(progress.theta, progress.previous)
             if not np.isfinite(np.sum(progress.theta)):
                 raise NotFinite
         progress.updates += 1

@@ -23,10 +23,13 @@ PUBLIC_NAMES = [
     "FitResult",
     "Gradients",
     "LSTM",
+    "LSTMClassifier",
+    "LSTMRegressor",
     "State",
     "StorageError",
     "fit",
     "load",
+    "objective",
 ]
 
 # from the ground up: a room may import the ones before it, never one that comes after
@@ -53,7 +56,11 @@ ROOMS = [
     "directions",
     "network",
     "bptt",
+    "embed",
     "model",
+    "limits",
+    "objectives",
+    "uncertainty",
     "interrupt",
     "result",
     "training",
@@ -63,6 +70,7 @@ ROOMS = [
     "preparation",
     "checkpoints",
     "fitting",
+    "estimators",
     "sunspots",
     "__main__",
 ]
@@ -229,7 +237,7 @@ def test_docstring_examples_run(module, tmp_path, monkeypatch):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/embedding.md"])
 def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text()
@@ -262,8 +270,10 @@ def test_linters_are_content(command):
 
 def texts() -> list[Path]:
     """The text files of the project, wherever they stand."""
-    kinds = {".cfg", ".csv", ".json", ".md", ".py", ".toml", ".yaml", ".yml"}
-    folders = [ROOT / name for name in ("numlstm", "tests", "benchmarks", "docs", ".ci")]
+    kinds = {".c", ".cfg", ".csv", ".f90", ".in", ".json", ".md", ".py", ".toml", ".yaml", ".yml"}
+    folders = [
+        ROOT / name for name in ("numlstm", "tests", "benchmarks", "docs", "examples", ".ci")
+    ]
     found = [path for folder in folders for path in folder.rglob("*")]
     found += [path for path in ROOT.iterdir() if path.suffix in kinds]
     return [p for p in found if p.is_file() and (p.suffix in kinds or p.parent.name == ".ci")]

@@ -1,0 +1,172 @@
+"""The C door: a network as one C99 file and its header, its numbers in it."""
+
+import os
+import re
+import textwrap
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm import __version__, checks
+from numlstm.noise import mean_noise
+from numlstm.params import blocks, split
+from numlstm.scaling import Scaling
+from numlstm.spec import NetworkSpec
+
+NUMBERS = {"float32": "float", "float64": "double"}
+FORGET = {"gate": "OWN", "coupled": "COUPLED", "none": "NONE"}
+# the parameters of a layer in the order of the C file's struct
+FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "cell_bias",
+          "weight_hr", "initial_h", "initial_c")  # fmt: skip
+
+
+class Source(NamedTuple):
+    """What is exported: a network, its parameters, and the units of its data."""
+
+    spec: NetworkSpec
+    theta: np.ndarray
+    scaling: Scaling | None  # None: x and y are in the network's units
+    summary: str  # a line for the reader of the file
+
+
+def export_c(source: Source, path: str | os.PathLike) -> None:
+    """Write the C file and, beside it, its header."""
+    path = checked_path(path, ".c")
+    write_c(checked_source(source), path)
+
+
+def write_c(source: Source, path: Path) -> None:
+    """The C file and the header, of arguments that were checked."""
+    fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
+    for suffix in (".c", ".h"):
+        fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
+
+
+def checked_path(path: str | os.PathLike, suffix: str) -> Path:
+    """A path whose name can begin the names in C and Fortran."""
+    path = Path(path)
+    if path.suffix != suffix or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", path.stem):
+        raise ValueError(
+            f"the file must be called NAME{suffix}, where NAME begins the names of the functions "
+            f"in it: a letter, then letters, digits or _, at most 40; received {str(path)!r}"
+        )
+    return path
+
+
+def checked_source(source: Source) -> Source:
+    """The same, if one step at a time can be exported."""
+    if source.spec.bidirectional:
+        raise ValueError(
+            "a bidirectional network has no step to export: its output at a time depends on what "
+            "comes later"
+        )
+    checks.require_finite("theta", source.theta)
+    return source
+
+
+def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:
+    """What every template asks for: names and sizes; `new_line` goes on with a comment."""
+    spec = source.spec
+    return {
+        "name": name,
+        "NAME": name.upper(),
+        "version": __version__,
+        "summary": new_line.join(textwrap.wrap(source.summary, 90)),
+        "number": NUMBERS[spec.dtype],
+        "is_double": int(spec.dtype == "float64"),
+        "inputs": spec.input_size,
+        "outputs": spec.width,
+        "layers": spec.num_layers,
+        "units": spec.hidden_size,
+        "hidden": spec.hidden_width,
+    }
+
+
+def fill(template: str, fields: dict[str, Any], path: Path) -> None:
+    """Write a template with its fields filled in."""
+    text = files("numlstm.embed").joinpath(template).read_text(encoding="ascii")
+    path.write_text(Template(text).substitute(fields), encoding="ascii", newline="\n")
+
+
+def network_part(source: Source) -> str:
+    """The section of the C file that no other network has."""
+    spec, parts = source.spec, list(blocks(source.spec, source.theta))
+    lines, table = switches(spec), []
+    for index, (layer, theta) in enumerate(zip(spec.layers, parts, strict=False)):
+        views = split(layer.shapes, theta)
+        lines += [array(f"{key}_{index}", by_columns(view)) for key, view in views.items()]
+        names = [f"{key}_{index}" if key in views else "NULL" for key in FIELDS]
+        table.append(f"    {{{layer.input_size}, {', '.join(names)}}}")
+    lines += ["static const layer NETWORK[LAYERS] = {\n" + ",\n".join(table) + "\n};\n"]
+    head = split(spec.head.shapes, parts[-1]) if spec.head else {}
+    lines += [array(f"head_{key}", by_columns(view)) for key, view in head.items()]
+    for key in ("weight", "bias"):
+        value = f"head_{key}" if head else "NULL"
+        lines.append(f"static const number *const HEAD_{key.upper()} = {value};")
+    return "\n".join([*lines, *units_of_data(source), ""])
+
+
+def switches(spec: NetworkSpec) -> list[str]:
+    """What the variant of the network is; a limit of 0 is none."""
+    cell = spec.cell
+    flags = {
+        "FORGET": FORGET[cell.forget],
+        "PEEPHOLE": int(cell.peephole),
+        "LAYER_NORM": int(cell.layer_norm),
+        "PROJECTION": int(spec.proj_size is not None),
+        "RESIDUAL": int(spec.residual),
+        "LEARNED_STATE": int(spec.learned_state),
+    }
+    mean = mean_noise(spec, 1).layers[0]
+    numbers = {
+        "CLIP": cell.clip or 0.0,
+        "CELL_CLIP": cell.cell_clip or 0.0,
+        "KEEP_H": 1.0 if mean is None or mean.keep_h is None else float(mean.keep_h.flat[0]),
+        "KEEP_C": 1.0 if mean is None or mean.keep_c is None else float(mean.keep_c.flat[0]),
+    }
+    as_number = np.dtype(spec.dtype).type
+    values = flags | {name: literal(as_number(value)) for name, value in numbers.items()}
+    lines = [f"#define {name} {value}" for name, value in values.items()]
+    for name, function in zip(("GATES", "CANDIDATE", "OUTPUT"), cell.activations, strict=True):
+        constants = (literal(as_number(c)) for c in (function.alpha, function.beta))
+        lines.append(
+            f"static const activation OF_{name} = "
+            f"{{{', '.join((function.name.upper(), *constants))}}};"
+        )
+    return lines
+
+
+def units_of_data(source: Source) -> list[str]:
+    """Mean and scale of inputs and outputs, in double as in `Scaling`; 0 and 1 for none."""
+    spec, scaling = source.spec, source.scaling
+    inputs, outputs = np.ones(spec.input_size), np.ones(spec.width)
+    x, y = (0 * inputs, inputs), (0 * outputs, outputs)
+    if scaling is not None:
+        x = (scaling.x_mean, scaling.x_scale)
+        if scaling.y_mean is not None and scaling.y_scale is not None:
+            y = (scaling.y_mean, scaling.y_scale)
+            if spec.width == 2 * scaling.y_mean.size:  # means, then log-variances
+                shift = 2 * np.log(scaling.y_scale)
+                y = (np.append(y[0], shift), np.append(y[1], np.ones(shift.size)))
+    names = ("X_MEAN", "X_SCALE", "Y_MEAN", "Y_SCALE")
+    return [array(name, value, "double") for name, value in zip(names, x + y, strict=True)]
+
+
+def by_columns(view: np.ndarray) -> np.ndarray:
+    """A matrix by its columns, which the C file runs through; a vector as it is."""
+    return view.T.ravel()
+
+
+def array(name: str, values: np.ndarray, kind: str = "number") -> str:
+    """The definition of an array of constants."""
+    rows = (", ".join(map(literal, values[k : k + 6])) for k in range(0, values.size, 6))
+    body = ",\n    ".join(rows)
+    return f"static const {kind} {name}[{values.size}] = {{\n    {body}\n}};"
+
+
+def literal(value: np.floating) -> str:
+    """The shortest literal that is read back as this very number."""
+    return f"{value!s}f" if value.dtype == np.float32 else str(value)

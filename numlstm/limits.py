@@ -1,0 +1,190 @@
+"""What a fit may change: parameters held still, bounds by name, constraints on the whole vector."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm import checks
+from numlstm.params import split
+from numlstm.spec import NetworkSpec
+
+
+class Limits(NamedTuple):
+    """Which entries of theta are free, and between what; all (n,)."""
+
+    free: np.ndarray
+    lower: np.ndarray  # float64, -inf where there is no bound
+    upper: np.ndarray
+
+    @classmethod
+    def none(cls, count: int) -> "Limits":
+        """No limits on so many parameters."""
+        return cls(np.ones(count, bool), np.full(count, -np.inf), np.full(count, np.inf))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound on anything."""
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    def project(self, theta: np.ndarray) -> None:
+        """Move theta, in place, to the nearest point within the bounds; what is held stays."""
+        nearest = np.clip(theta, self.lower, self.upper)
+        theta[self.free] = nearest[self.free]
+
+    def hold(self, theta: np.ndarray, before: np.ndarray) -> None:
+        """Bring theta, in place, back from a step to what is allowed."""
+        theta[~self.free] = before[~self.free]
+        self.project(theta)
+
+    def whole(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """`theta` in float64 with x in the place of its free entries."""
+        result = theta.astype(np.float64)
+        result[self.free] = x
+        return result
+
+
+def read_limits(spec: NetworkSpec, fixed: Any, bounds: Any) -> Limits | None:
+    """Limits by parameter name; None where there are none."""
+    if not fixed and not bounds:
+        return None
+    free = np.ones(spec.num_parameters, bool)
+    views = split(spec.shapes, free)
+    for name in fixed:
+        _require_name("fixed", name, views)
+        views[name][...] = False
+    if not free.any():
+        raise ValueError("fixed holds every parameter: there is nothing left to fit")
+    lower, upper = np.full(free.size, -np.inf), np.full(free.size, np.inf)
+    lower_views, upper_views = split(spec.shapes, lower), split(spec.shapes, upper)
+    for name, pair in bounds.items():
+        _require_name("bounds", name, views)
+        low, high = _read_pair(name, pair, views[name].shape)
+        # on the grid of the dtype, inwards: then rounding theta cannot leave the bounds
+        lower_views[name][...] = _rounded(low, spec.dtype, np.inf)
+        upper_views[name][...] = _rounded(high, spec.dtype, -np.inf)
+    return Limits(free, lower, upper)
+
+
+def read_fixed(value: Any) -> tuple[str, ...]:
+    """Names of parameters: one, or several."""
+    if value is None:
+        return ()
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"fixed must hold names of parameters, received {value!r}")
+    return names
+
+
+def read_bounds(value: Any) -> dict[str, Any]:
+    """Bounds by name."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            "bounds must be a dict from names of parameters to pairs (lower, upper), "
+            f"received {type(value)}"
+        )
+    return dict(value)
+
+
+def _require_name(argument: str, name: Any, views: Mapping[str, np.ndarray]) -> None:
+    if name not in views:
+        raise ValueError(
+            f"{argument} names {name!r}, but the parameters of this network are {list(views)}"
+        )
+
+
+def _read_pair(name: str, pair: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bound of one parameter; None is no bound."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"bounds[{name!r}] must be a pair (lower, upper), received {pair!r}")
+    ends = []
+    for end, none in zip(pair, (-np.inf, np.inf), strict=True):
+        value = checks.array(
+            f"bounds[{name!r}]", none if end is None else end, "float64", finite=False
+        )
+        try:
+            ends.append(np.broadcast_to(value, shape))
+        except ValueError:
+            raise ValueError(
+                f"bounds[{name!r}] must hold numbers or arrays of shape {shape}, "
+                f"received shape {value.shape}"
+            ) from None
+    low, high = ends
+    if not (low <= high).all():
+        raise ValueError(f"bounds[{name!r}]: a lower bound lies above its upper bound, or is NaN")
+    return low, high
+
+
+def _rounded(bound: np.ndarray, dtype: str, towards: float) -> np.ndarray:
+    """The next number of the dtype in a direction, or the bound itself where it is one."""
+    near = bound.astype(dtype)
+    beyond = near < bound if towards > 0 else near > bound
+    return np.where(beyond, np.nextafter(near, near.dtype.type(towards)), near)
+
+
+def on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> Any:
+    """A constraint of SciPy's on theta as one on its free entries, the others as they stand."""
+    from scipy.optimize import LinearConstraint
+
+    if free.all():
+        return constraint
+    if isinstance(constraint, LinearConstraint):
+        return _linear_on_free(constraint, theta, free)
+    return _nonlinear_on_free(constraint, theta, free)
+
+
+def _linear_on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> Any:
+    from scipy.optimize import LinearConstraint
+
+    A = constraint.A.toarray() if hasattr(constraint.A, "toarray") else np.atleast_2d(constraint.A)
+    if A.shape[1] != free.size:
+        raise ValueError(
+            f"the matrix of a LinearConstraint must have {free.size} columns, one per entry of "
+            f"theta, received shape {A.shape}"
+        )
+    held = A[:, ~free] @ theta[~free].astype(np.float64)
+    ends = constraint.lb - held, constraint.ub - held
+    return LinearConstraint(A[:, free], *ends, constraint.keep_feasible)
+
+
+def _nonlinear_on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> Any:
+    from scipy.optimize import NonlinearConstraint
+
+    def whole(x):
+        result = theta.astype(np.float64)
+        result[free] = x
+        return result
+
+    def jac(x):
+        return np.atleast_2d(constraint.jac(whole(x)))[:, free]
+
+    def hess(x, v):
+        return constraint.hess(whole(x), v)[np.ix_(free, free)]
+
+    return NonlinearConstraint(
+        lambda x: constraint.fun(whole(x)),
+        *(constraint.lb, constraint.ub),
+        jac=jac if callable(constraint.jac) else constraint.jac,
+        hess=hess if callable(constraint.hess) else constraint.hess,
+        keep_feasible=constraint.keep_feasible,
+    )
+
+
+def read_constraints(value: Any) -> tuple[Any, ...]:
+    """One of SciPy's constraint objects, or several."""
+    from scipy.optimize import LinearConstraint, NonlinearConstraint
+
+    if value is None:
+        return ()
+    kinds = (LinearConstraint, NonlinearConstraint)
+    constraints = (value,) if isinstance(value, kinds) else value
+    if not isinstance(constraints, (tuple, list)) or not all(
+        isinstance(constraint, kinds) for constraint in constraints
+    ):
+        raise TypeError(
+            "constraints must be a scipy.optimize.LinearConstraint or NonlinearConstraint on "
+            f"theta, or a list of them; received {value!r}"
+        )
+    return tuple(constraints)

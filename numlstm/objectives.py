@@ -1,0 +1,307 @@
+"""numlstm.objective: a model and data as one function of the flat vector, with its derivatives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from numlstm import checks
+from numlstm.bptt import Evaluator, run_here, total_weight
+from numlstm.losses import LOSSES
+from numlstm.model import LSTM
+from numlstm.network import with_tangent
+from numlstm.sequences import Dataset
+from numlstm.targets import (
+    Reading,
+    for_network,
+    needed_outputs,
+    read_dataset,
+    require_outputs,
+    require_probabilities,
+)
+
+
+def objective(
+    model: LSTM,
+    X: Any,
+    y: Any = None,
+    *,
+    loss: str = "mse",
+    weight_decay: float = 0.0,
+    sample_weight: Any = None,
+    lengths: Any = None,
+    reset: Any = None,
+    output: str | None = None,
+    nan_policy: str = "raise",
+) -> "Objective":
+    """The loss of a network on data as a function of its parameters, for `scipy.optimize`.
+
+    Parameters
+    ----------
+    model : LSTM
+        What network it is, and the units of the data; its own parameters are not used, and it is
+        left as it is.
+    X, y : array_like
+        Inputs and targets in any of the forms that `fit` takes; ``y=None`` means the next value
+        of X. They are copied.
+    loss : str, optional
+        As in `fit`.
+    weight_decay : float, optional
+        L2 penalty, ``weight_decay / 2 * sum(theta**2)``, part of everything below.
+    sample_weight, lengths, reset, output, nan_policy : optional
+        As in `fit`.
+
+    Returns
+    -------
+    fun : Objective
+        ``fun(theta) -> (loss, gradient)``, with the methods `value`, `gradient`, `hessp`,
+        `residuals`, `jacobian`, `jvp`, `vjp` and `linear_operator`. The order of theta is that of
+        ``model.params``; results are float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `fit`, for data that do not fit together or do not fit the model.
+
+    See Also
+    --------
+    numlstm.fit : with ``method="L-BFGS-B"`` and others it does all of this by itself.
+
+    References
+    ----------
+    Hessian-vector products forward over reverse: Pearlmutter (1994), "Fast exact multiplication by
+    the Hessian", Neural Computation 6(1).
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> from scipy.optimize import minimize
+    >>> X = np.sin(np.arange(120) / 4).reshape(4, 30, 1)
+    >>> model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
+    >>> fun = numlstm.objective(model, X)  # y=None: forecast the next value
+    >>> result = minimize(fun, model.theta, jac=True, method="L-BFGS-B", options={"maxiter": 30})
+    >>> bool(result.fun < 0.2 * fun.value(model.theta))
+    True
+    >>> model.theta = result.x
+    """
+    if not isinstance(model, LSTM):
+        raise TypeError(f"model must be a numlstm.LSTM, received {type(model)}")
+    checks.choice("loss", loss, tuple(LOSSES))
+    weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
+    if output is not None:
+        checks.choice("output", output, ("sequence", "last"))
+    criterion, missing = LOSSES[loss], model.filling is not None
+    reading = Reading(
+        *(model.num_features, model.spec.dtype, nan_policy, criterion.classes, output, missing)
+    )
+    data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
+    require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
+    if loss == "binary_cross_entropy":
+        require_probabilities(data)
+    data = for_network(data, model.filling, model.scaling)
+    data = replace(data, X=data.X.copy())  # what the caller writes to X later is not in it
+    evaluator = Evaluator(model.network, criterion.function)
+    return Objective(evaluator, data, loss, weight_decay)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A loss as a function of theta; made by `numlstm.objective`. Calls change nothing.
+
+    All take a `theta` of shape (n,) and give float64; with a float32 model the arithmetic between
+    is float32. m is the number of residuals: targets with a weight above 0, in C order, then with
+    `weight_decay` one per parameter.
+
+    ``fun(theta)``, ``fun.value(theta)``, ``fun.gradient(theta)``
+        The mean loss with its penalty, a float; its gradient (n,); both of them.
+    ``fun.hessp(theta, v)``
+        The exact Hessian times v (n,), forward over reverse.
+    ``fun.residuals(theta)``
+        For "mse": (prediction - target) times the root of its weight, (m,), in the network's
+        (standardised) units. Their squares sum to `value` times the sum of the weights.
+    ``fun.jacobian(theta)``
+        Of the residuals, (m, n).
+    ``fun.jvp(theta, v)``, ``fun.vjp(theta, u)``
+        Jacobian times v (n,), a vector (m,); its transpose times u (m,), a vector (n,).
+    ``fun.linear_operator(theta)``
+        The Jacobian as a `scipy.sparse.linalg.LinearOperator`, never formed.
+    """
+
+    evaluator: Evaluator
+    data: Dataset
+    loss: str
+    weight_decay: float
+    bptt_steps: int | None = None  # truncates the gradient
+    run: Callable[..., Any] = run_here
+
+    def __call__(self, theta: Any) -> tuple[float, np.ndarray]:
+        """(loss, gradient), for ``minimize(fun, theta0, jac=True)``."""
+        theta = self._checked("theta", theta)
+        value, gradient = self.evaluator.gradient(
+            self._cast(theta), self.data, self.bptt_steps, self.run
+        )
+        return value + self._penalty(theta), gradient + self.weight_decay * theta
+
+    def value(self, theta: Any) -> float:
+        """The loss alone, in about a third of the time."""
+        theta = self._checked("theta", theta)
+        value = self.evaluator.value(self._cast(theta), self.data, self.run)
+        return value + self._penalty(theta)
+
+    def gradient(self, theta: Any) -> np.ndarray:
+        """The gradient alone, (n,)."""
+        return self(theta)[1]
+
+    def hessp(self, theta: Any, v: Any) -> np.ndarray:
+        """The Hessian times v, (n,)."""
+        theta, v = self._checked("theta", theta), self._checked("v", v)
+        product = self.evaluator.hessp(self._cast(theta), v, self.data, self.run)
+        return product + self.weight_decay * v
+
+    def residuals(self, theta: Any) -> np.ndarray:
+        """What `scipy.optimize.least_squares` takes as `fun`, (m,)."""
+        theta = self._checked("theta", theta)
+        return self._with_penalty(
+            self._on_targets(self.run(self._forward, theta)[0] - self.data.y), theta
+        )
+
+    def jacobian(self, theta: Any) -> np.ndarray:
+        """What `scipy.optimize.least_squares` takes as `jac`, (m, n)."""
+        operator = self.linear_operator(theta)
+        rows, columns = operator.shape
+        count = rows - columns if self.weight_decay else rows
+        result = np.zeros((rows, columns))
+        if columns <= count:
+            for column, unit in enumerate(np.eye(columns)):
+                result[:, column] = operator.matvec(unit)
+            return result
+        for row in range(rows):
+            unit = np.zeros(rows)
+            unit[row] = 1.0
+            result[row] = operator.rmatvec(unit)
+        return result
+
+    def jvp(self, theta: Any, v: Any) -> np.ndarray:
+        """The Jacobian of the residuals times v, (m,)."""
+        v = self._checked("v", v)
+        return self.linear_operator(theta).matvec(v)
+
+    def vjp(self, theta: Any, u: Any) -> np.ndarray:
+        """The transposed Jacobian of the residuals times u, (n,)."""
+        operator = self.linear_operator(theta)
+        u = checks.array("u", u, "float64", finite=False)
+        if u.shape != operator.shape[:1]:
+            raise ValueError(
+                f"u must have {operator.shape[0]} entries, one per residual; "
+                f"received shape {u.shape}"
+            )
+        return operator.rmatvec(u)
+
+    def linear_operator(self, theta: Any) -> Any:
+        """The Jacobian of the residuals, matrix-free; one forward pass serves all products."""
+        from scipy.sparse.linalg import LinearOperator
+
+        theta = self._checked("theta", theta)
+        backward = self._pullback(theta)
+        return LinearOperator(
+            (self.num_residuals, theta.size),
+            matvec=lambda v: self.run(self._pushed, theta, np.ravel(v)),
+            rmatvec=lambda u: backward(np.ravel(u)),
+            dtype=np.float64,
+        )
+
+    @cached_property
+    def num_residuals(self) -> int:
+        """How many entries `residuals` has, m."""
+        count = int(self._valid.sum())
+        return count + (self.evaluator.network.spec.num_parameters if self.weight_decay else 0)
+
+    # --- what stands behind them ------------------------------------------------------------------
+
+    @cached_property
+    def _valid(self) -> np.ndarray:
+        """Where there is a target, in the shape of y."""
+        if self.loss != "mse":
+            raise ValueError(
+                f"residuals are those of loss='mse', this objective has loss={self.loss!r}; for a "
+                "robust fit pass least_squares its own loss='huber' or 'soft_l1'"
+            )
+        return self.data.weight > 0
+
+    @cached_property
+    def _root(self) -> np.ndarray:
+        """The root of every target's weight."""
+        return np.sqrt(self.data.weight[self._valid].astype(np.float64))
+
+    @cached_property
+    def _decay_root(self) -> float:
+        """The factor on theta whose squares are the penalty, in the units of the residuals."""
+        return float(np.sqrt(0.5 * self.weight_decay * total_weight(self.data)))
+
+    def _checked(self, name: str, value: Any) -> np.ndarray:
+        """A vector of the size of theta, in float64."""
+        shapes = self.evaluator.network.spec.shapes
+        count = self.evaluator.network.spec.num_parameters
+        value = checks.array(name, value, "float64", finite=False)
+        if value.shape != (count,):
+            order = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+            raise ValueError(
+                f"{name} must have {count} entries, in the order {order}; "
+                f"received shape {value.shape}"
+            )
+        return value
+
+    def _cast(self, theta: np.ndarray) -> np.ndarray:
+        return theta.astype(self.evaluator.network.spec.dtype)
+
+    def _penalty(self, theta: np.ndarray) -> float:
+        return 0.5 * self.weight_decay * float(np.sum(np.square(theta)))
+
+    def _forward(self, theta: np.ndarray, tape: bool = False):
+        """(Y, packed weights, tape or None)."""
+        data, network = self.data, self.evaluator.network
+        weights = network.pack(self._cast(theta))
+        with np.errstate(all="ignore"):  # whoever asked sees what is not finite
+            X = network.backend.asarray(data.X)
+            Y, _, kept = network.forward(
+                weights, X, None, data.lengths, tape=tape, last=data.last, reset=data.reset
+            )
+        return network.backend.to_numpy(Y), weights, kept
+
+    def _on_targets(self, Y: np.ndarray) -> np.ndarray:
+        """What is at the targets, weighted: (m,) without the rows of the penalty."""
+        return Y[self._valid].astype(np.float64) * self._root
+
+    def _with_penalty(self, residuals: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        if self.weight_decay == 0:
+            return residuals
+        return np.concatenate([residuals, self._decay_root * theta])
+
+    def _pushed(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """The Jacobian times v."""
+        data, network = self.data, self.evaluator.network.tangents
+        weights = network.pack(with_tangent(self._cast(theta), v))
+        with np.errstate(all="ignore"):
+            Y, _, _ = network.forward(
+                *(weights, with_tangent(data.X, None), None, data.lengths),
+                last=data.last,
+                reset=data.reset,
+            )
+        return self._with_penalty(self._on_targets(Y.imag), v)
+
+    def _pullback(self, theta: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """The transposed Jacobian as a function, over one forward pass."""
+        network = self.evaluator.network
+        _, weights, tape = self.run(self._forward, theta, True)
+        count = self._root.size
+
+        def pull(u: np.ndarray) -> np.ndarray:
+            dY = np.zeros(self.data.y.shape, network.spec.dtype)
+            dY[self._valid] = u[:count] * self._root
+            gradient = self.run(network.backward, weights, tape, network.backend.asarray(dY)).theta
+            gradient = network.backend.to_numpy(gradient).astype(np.float64)
+            return gradient + self._decay_root * u[count:] if self.weight_decay else gradient
+
+        return pull

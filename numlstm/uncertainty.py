@@ -1,0 +1,266 @@
+"""How sure a fit is: the covariance of its parameters, and bands around its predictions.
+
+Gauss-Newton: near the least squares the Hessian of half the sum of squares is J'J, J the Jacobian
+of the residuals, so that the parameters' covariance is s^2 (J'J)^-1 (Seber & Wild 1989, "Nonlinear
+regression", ch. 2). A prediction's variance follows by the delta method: j' C j, j its gradient.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm import checks, sequences
+from numlstm.bptt import Evaluator, total_weight
+from numlstm.losses import LOSSES
+from numlstm.missing import network_inputs
+from numlstm.model import LSTM
+from numlstm.objectives import Objective, objective
+from numlstm.params import split
+from numlstm.sequences import Dataset, mask
+
+_FULL = 1000  # parameters up to which all directions are computed
+_LEADING = 100  # else so many
+_ROWS = 64  # sequences whose Jacobian is held at once
+
+
+class Band(NamedTuple):
+    """Predictions and how sure they are, each in the form and shape of `LSTM.predict`.
+
+    Attributes
+    ----------
+    mean : ndarray, or list of ndarray
+        What `predict` says.
+    lower, upper : ndarray, or list of ndarray
+        The ends of the band.
+    std : ndarray, or list of ndarray
+        Standard error, half the band's width over the quantile.
+    """
+
+    mean: Any
+    lower: Any
+    upper: Any
+    std: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """The covariance of a fit's parameters, as a factor; made by `FitResult.covariance`.
+
+    Attributes
+    ----------
+    factor : ndarray, shape (n, r)
+        The covariance is ``factor @ factor.T``; rows of parameters held still are zero.
+    sigma : float
+        Standard deviation of the residuals (with ``absolute_sigma`` 1), for targets in the
+        network's units.
+    dof : float
+        Residuals less parameters that they determine; infinite with ``absolute_sigma``.
+    matrix : ndarray, shape (n, n)
+        The covariance, formed on first use.
+    stderr : dict of str to ndarray
+        Standard error of every parameter, by name.
+    """
+
+    model: LSTM  # of its own, in float64
+    factor: np.ndarray
+    sigma: float
+    dof: float
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """The covariance, (n, n)."""
+        return self.factor @ self.factor.T
+
+    @cached_property
+    def stderr(self) -> dict[str, np.ndarray]:
+        """Standard error of every parameter, by name."""
+        return split(self.model.spec.shapes, np.sqrt(np.sum(np.square(self.factor), axis=1)))
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        level: float = 0.95,
+        noise: bool = False,
+        lengths: Any = None,
+        reset: Any = None,
+    ) -> Band:
+        """Predictions with a band by the delta method.
+
+        Parameters
+        ----------
+        X, lengths, reset
+            As in `LSTM.predict`.
+        level : float, optional
+            Probability that the band covers the true mean at a point, between 0 and 1.
+        noise : bool, optional
+            Cover a new observation, with the spread of the residuals, instead of the mean.
+
+        Returns
+        -------
+        band : Band
+            ``mean``, ``lower``, ``upper`` and ``std`` in the units of the data.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `LSTM.predict`, and for ``noise=True`` with ``absolute_sigma``, where the fit does
+            not estimate the noise.
+        """
+        from scipy.special import ndtri, stdtrit
+
+        level = checks.real("level", level, above=0.0, below=1.0)
+        if checks.flag("noise", noise) and not np.isfinite(self.dof):
+            raise ValueError(
+                "noise=True needs the spread of the residuals, which absolute_sigma=True does not "
+                "estimate: add your own to std"
+            )
+        mean = self.model.predict(X, lengths=lengths, reset=reset)
+        std = self._standard_error(X, lengths, reset, self.sigma if noise else 0.0)
+        tail = 0.5 + 0.5 * level
+        wide = ndtri(tail) if np.isinf(self.dof) else stdtrit(self.dof, tail)
+        if isinstance(mean, list):
+            pairs = list(zip(mean, std, strict=True))
+            lower, upper = ([m + sign * wide * s for m, s in pairs] for sign in (-1, 1))
+            return Band(mean, lower, upper, std)
+        return Band(mean, mean - wide * std, mean + wide * std, std)
+
+    def _standard_error(self, X: Any, lengths: Any, reset: Any, noise: float) -> Any:
+        """Of every prediction, in the form of X and the units of the data."""
+        model, spec = self.model, self.model.spec
+        X, lengths, form = sequences.read_inputs(
+            *(X, model.num_features, spec.dtype), lengths=lengths, missing=model.filling is not None
+        )
+        reset = sequences.read_reset(reset, form, X.shape[1])
+        X = network_inputs(X, model.filling, model.scaling, reset)
+        last = model.output == "last"
+        weight = np.ones((len(X), spec.width) if last else (*X.shape[:2], spec.width))
+        if lengths is not None and not last:
+            weight *= mask(lengths, X.shape[1])[..., None]
+        data = Dataset(X, np.zeros(weight.shape), weight, lengths, last, reset)
+        variance = np.zeros(weight.shape)
+        for start in range(0, len(X), _ROWS):
+            rows = slice(start, start + _ROWS)
+            part = data.cut(0, X.shape[1], rows)
+            spread = _outputs(model, part).jacobian(model.theta) @ self.factor
+            variance[rows][part.weight > 0] = np.sum(np.square(spread), axis=1) + noise**2
+        return form.restore(np.sqrt(variance) * _target_scale(model))
+
+
+def covariance(
+    model: LSTM,
+    theta: np.ndarray,
+    X: Any,
+    y: Any,
+    fixed: tuple[str, ...],
+    *,
+    absolute_sigma: bool,
+    weight_decay: float,
+    rank: int | None,
+    **rows: Any,
+) -> Covariance:
+    """The covariance of the parameters of a fitted model; the arguments of `FitResult`'s method."""
+    checks.flag("absolute_sigma", absolute_sigma)
+    checks.optional(checks.size, "rank", rank)
+    weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
+    model = _promoted(model, theta)
+    fun = objective(model, X, y, output=model.output, **rows)
+    free = np.ones(model.spec.num_parameters, bool)
+    for name in fixed:
+        split(model.spec.shapes, free)[name][...] = False
+    units, prior = _units(model, fun, absolute_sigma), 0.5 * weight_decay * total_weight(fun.data)
+    prior *= float(np.mean(np.square(units)))
+    values, directions = _directions(fun, model.theta, free, units, rank, prior > 0)
+    precision = np.square(values) + prior
+    determined = float(np.sum(np.square(values) / precision))
+    sigma, dof = 1.0, np.inf
+    if not absolute_sigma:
+        dof = units.size - determined
+        if dof <= 0:
+            raise ValueError(
+                f"{units.size} residuals leave nothing to estimate the noise from, "
+                f"{determined:.0f} parameters fit them: pass absolute_sigma=True, the "
+                "weight_decay of the fit, fewer parameters or more data"
+            )
+        sigma = float(np.sqrt(np.sum(np.square(fun.residuals(model.theta))) / dof))
+    factor = np.zeros((free.size, precision.size))
+    factor[free] = directions * (sigma / np.sqrt(precision))
+    return Covariance(model, factor, sigma, dof)
+
+
+def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
+    """A copy with these parameters, in float64: the rounding of float32 hides small directions."""
+    spec = replace(model.spec, dtype="float64")
+    copied = LSTM._of(spec, model.network.backend.name, theta.astype(np.float64))
+    copied.output, copied.scaling = model.output, model.scaling
+    copied.filling = copy.copy(model.filling)
+    return copied
+
+
+def _target_scale(model: LSTM) -> np.ndarray:
+    """The network's unit of every target in the units of the data, (O,) or (1,)."""
+    scaling = model.scaling
+    return np.ones(1) if scaling is None or scaling.y_scale is None else scaling.y_scale
+
+
+def _units(model: LSTM, fun: Objective, absolute_sigma: bool) -> np.ndarray:
+    """What every residual is multiplied by: known sigmas are in the units of the data."""
+    scale = _target_scale(model) if absolute_sigma else np.ones(1)
+    return np.broadcast_to(scale, fun.data.y.shape)[fun.data.weight > 0].astype(np.float64)
+
+
+def _directions(
+    fun: Objective,
+    theta: np.ndarray,
+    free: np.ndarray,
+    units: np.ndarray,
+    rank: int | None,
+    everywhere: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values and right singular vectors (n, r) of the Jacobian, the largest first.
+
+    All of them, `everywhere` also those of value zero, or the `rank` largest ones.
+    """
+    count = int(free.sum())
+    if rank is None and count > _FULL:
+        rank = _LEADING
+    if rank is not None and rank < min(count, units.size):
+        return _leading(fun, theta, free, units, rank)
+    J = fun.jacobian(theta)[:, free] * units[:, None]
+    _, values, directions = np.linalg.svd(J, full_matrices=everywhere)
+    if everywhere:
+        return np.pad(values, (0, count - values.size)), directions.T
+    # as in scipy.optimize.curve_fit: a direction that the data do not determine has no part in it
+    kept = values > np.finfo(np.float64).eps * max(J.shape) * values[0]
+    return values[kept], directions[kept].T
+
+
+def _leading(fun, theta, free, units, rank):
+    """The largest singular values and their vectors; the Jacobian is never formed."""
+    from scipy.sparse.linalg import LinearOperator, svds
+
+    whole = fun.linear_operator(theta)
+
+    def matvec(v):
+        padded = np.zeros(free.size)
+        padded[free] = np.ravel(v)
+        return whole.matvec(padded) * units
+
+    operator = LinearOperator(
+        (units.size, int(free.sum())),
+        matvec=matvec,
+        rmatvec=lambda u: whole.rmatvec(np.ravel(u) * units)[free],
+        dtype=np.float64,
+    )
+    start = np.ones(min(operator.shape))  # the same result every time
+    _, values, directions = svds(operator, k=rank, v0=start, return_singular_vectors="vh")
+    order = np.argsort(-values)
+    return values[order], directions[order].T
+
+
+def _outputs(model: LSTM, data: Dataset) -> Objective:
+    """An objective whose residuals are the network's outputs."""
+    return Objective(Evaluator(model.network, LOSSES["mse"].function), data, "mse", 0.0)
