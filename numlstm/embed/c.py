@@ -18,6 +18,7 @@ from numlstm.spec import NetworkSpec
 
 NUMBERS = {"float32": "float", "float64": "double"}
 FORGET = {"gate": "OWN", "coupled": "COUPLED", "none": "NONE"}
+HEADERS = ("math", "stddef", "stdint", "string")  # which the C file includes
 # the parameters of a layer in the order of the C file's struct
 FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "cell_bias",
           "weight_hr", "initial_h", "initial_c")  # fmt: skip
@@ -48,6 +49,8 @@ def write_c(source: Source, path: Path) -> None:
 def checked_path(path: str | os.PathLike, suffix: str) -> Path:
     """A path whose name can begin the names in C and Fortran."""
     path = Path(path)
+    if path.stem in HEADERS:
+        raise ValueError(f"{path.stem}.h is a header of C itself: choose another name")
     if path.suffix != suffix or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", path.stem):
         raise ValueError(
             f"the file must be called NAME{suffix}, where NAME begins the names of the functions "
