@@ -15,6 +15,8 @@ from numlstm.noise import NetworkNoise
 from numlstm.scaling import Scaling
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
 
+LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
+
 
 class LSTM:
     """A long short-term memory network: stacked layers and an optional linear head.
@@ -177,10 +179,15 @@ class LSTM:
     def _become(self, network: Network, theta: np.ndarray) -> None:
         self.spec, self.network, self._theta = network.spec, network, theta
         self._packed: tuple | None = None
+        self._stepping: tuple | None = None
         # what training settles, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.scaling: Scaling | None = None
         self.filling: Filling | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or sent; not the compiled step, which holds addresses of this process."""
+        return vars(self) | {"_stepping": None}
 
     @property
     def num_features(self) -> int:
@@ -373,20 +380,134 @@ class LSTM:
         >>> y.shape
         (1,)
         """
-        if self.spec.bidirectional:
-            raise ValueError(
-                "a bidirectional network has no step: its output at a time depends on what comes "
-                "later; use forward on the whole sequence"
-            )
-        x = checks.array("x", x, self.spec.dtype)
+        self._require_step()
+        x = checks.array("x", x, self.spec.dtype, finite=False)
         single = x.ndim == 1
         checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
         rows = x[None] if single else x
-        state = self._checked_state("state", state, len(rows))
-        if reset is not None:
-            reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
-        Y, state, _ = self.network.forward(self._weights(), rows[:, None], state, reset=reset)
-        return (Y[0, 0] if single else Y[:, 0]), state
+        state = self._checked_state("state", state, len(rows), finite=False)
+        taken = self._step_at_once(rows, state) if reset is None else None
+        if taken is None:
+            checks.require_finite("x", x)
+            for name, part in zip("hc", state or (), strict=False):
+                checks.require_finite(f"state.{name}", part)
+            if reset is not None:
+                reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
+            Y, state, _ = self.network.forward(self._weights(), rows[:, None], state, reset=reset)
+            taken = Y[:, 0], state
+        y, state = taken
+        return (y[0] if single else y), state
+
+    def _step_at_once(self, rows: np.ndarray, state: State | None):
+        """(y, state) from one call of compiled code for all layers; None where there is none.
+
+        Nor where something is not finite, or where so much is to be done that threads are worth it.
+        """
+        if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
+            return None
+        content, stepping = self._theta.tobytes(), self._stepping
+        if stepping is None or stepping[0] != content:
+            from numlstm.embed.stepper import stepper_of
+
+            stepper = stepper_of(self.spec, self._theta, None, self._weights())
+            self._stepping = stepping = (content, stepper)
+        return stepping[1] and stepping[1].advanced(rows, state)
+
+    def njit(self, *, standardize: bool = True) -> Any:
+        """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
+
+        The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
+        that took one takes any other of the same dtype without being compiled again.
+
+        Parameters
+        ----------
+        standardize : bool, optional
+            Whether x and y are in the units of the data, where the model was trained with
+            standardisation, as in `predict`. False: in the network's units, as in `step`.
+
+        Returns
+        -------
+        stepper : Stepper
+            ``stepper.step(x, h, c, y)`` takes the state one step on in place and writes y; it
+            agrees with `step` bit for bit. See `help(type(stepper))`.
+
+        Raises
+        ------
+        ValueError
+            For a bidirectional network, one with more units than fit a thread's stack, and with
+            ``standardize=True`` for a model that fills missing inputs.
+        BackendError
+            Where the "cpu" backend cannot run.
+
+        Examples
+        --------
+        >>> import numpy as np, numba, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
+        >>> @numba.njit
+        ... def last(stepper, X, h, c, y):
+        ...     for t in range(len(X)):
+        ...         stepper.step(X[t], h, c, y)
+        ...     return y[0]
+        >>> stepper, X = model.njit(), np.ones((100, 1))
+        >>> y = last(stepper, X, *stepper.initial_state(), np.zeros(1))
+        >>> bool(y == model.forward(X[None])[0][0, -1, 0])
+        True
+        """
+        from numlstm.embed.stepper import stepper_of
+
+        self._require_step()
+        standardize = checks.flag("standardize", standardize)
+        if standardize and self.filling is not None:
+            raise ValueError(
+                "this model fills missing inputs, which one step cannot do alone; pass "
+                "standardize=False and give it filled, standardised inputs with their mask channels"
+            )
+        scaling = self.scaling if standardize else None
+        stepper = stepper_of(self.spec, self._theta, scaling)
+        if stepper is None:
+            raise ValueError(
+                f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
+                "has room for; use step or forward"
+            )
+        return stepper
+
+    def cfunc(self, *, standardize: bool = True) -> Any:
+        """One time step as a C function in this process: its address, and the network's.
+
+        Parameters
+        ----------
+        standardize : bool, optional
+            As in `njit`.
+
+        Returns
+        -------
+        function : CFunction
+            ``function.address`` is that of ``int64_t step(const int64_t *net, const T *x, T *h,
+            T *c, T *y, int64_t batch)``, T float or double, and ``function.net`` its first
+            argument; ``function.ctypes`` calls it from Python. x (batch, I) is read, h (layers,
+            batch, P) and c (layers, batch, H) go one step on in place, y (batch, O) is written.
+            It returns 0; 1 for a null pointer; 2 for a negative batch. Both addresses are good
+            as long as `function` lives. It is reentrant, allocates nothing and takes no lock.
+
+        Raises
+        ------
+        ValueError, BackendError
+            As `njit`.
+
+        Notes
+        -----
+        `scipy.LowLevelCallable` has no signature with a state, so no routine of SciPy takes this
+        function as it is; a `numba.cfunc` of yours that calls the stepper of `njit` fits them all.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> function = numlstm.LSTM(1, 4, 1, rng=0).cfunc()
+        >>> x, y, h, c = (np.ones((1, n), "float32") for n in (1, 1, 4, 4))
+        >>> function.ctypes(function.net, *(a.ctypes.data for a in (x, h, c, y)), 1)
+        0
+        """
+        return self.njit(standardize=standardize).cfunc
 
     def predict(
         self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
@@ -602,7 +723,17 @@ class LSTM:
             reset = checks.flags("reset", reset, X.shape[:2])
         return X, self._checked_state("state", state, X.shape[0]), lengths, reset
 
-    def _checked_state(self, name: str, state: Any, batch: int) -> State | None:
+    def _require_step(self) -> None:
+        """Refuse networks that have none."""
+        if self.spec.bidirectional:
+            raise ValueError(
+                "a bidirectional network has no step: its output at a time depends on what comes "
+                "later; use forward on the whole sequence"
+            )
+
+    def _checked_state(
+        self, name: str, state: Any, batch: int, *, finite: bool = True
+    ) -> State | None:
         """A state, or None for the initial one."""
         if state is None:
             return None
@@ -610,14 +741,13 @@ class LSTM:
             h, c = state
         except (TypeError, ValueError):
             raise TypeError(f"{name} must be a State(h, c), received {type(state)}") from None
-        layers = self.spec.layers
-        sizes = (layers[0].output_size, layers[0].hidden_size)
-        arrays = []
-        for part, value, size in zip("hc", (h, c), sizes, strict=True):
-            value = checks.array(f"{name}.{part}", value, self.spec.dtype)
-            checks.shape(f"{name}.{part}", value, (len(layers), batch, size))
-            arrays.append(value)
-        return State(*arrays)
+        layer, layers = self.spec.layers[0], len(self.spec.layers)
+        dtype, arrays = layer.dtype, []
+        for part, value, size in ((".h", h, layer.output_size), (".c", c, layer.hidden_size)):
+            array = checks.array(name + part, value, dtype, finite=finite)
+            checks.shape(name + part, array, (layers, batch, size))
+            arrays.append(array)
+        return State._make(arrays)
 
 
 def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
