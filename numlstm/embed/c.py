@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import __version__, checks
+from numlstm import __version__
 from numlstm.noise import mean_noise
 from numlstm.params import blocks, split
 from numlstm.scaling import Scaling
@@ -35,12 +35,11 @@ class Source(NamedTuple):
 
 def export_c(source: Source, path: str | os.PathLike) -> None:
     """Write the C file and, beside it, its header."""
-    path = checked_path(path, ".c")
-    write_c(checked_source(source), path)
+    write_c(source, checked_path(path, ".c"))
 
 
 def write_c(source: Source, path: Path) -> None:
-    """The C file and the header, of arguments that were checked."""
+    """The C file and its header, beside a file of that name."""
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
     for suffix in (".c", ".h"):
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
@@ -57,17 +56,6 @@ def checked_path(path: str | os.PathLike, suffix: str) -> Path:
             f"in it: a letter, then letters, digits or _, at most 40; received {str(path)!r}"
         )
     return path
-
-
-def checked_source(source: Source) -> Source:
-    """The same, if one step at a time can be exported."""
-    if source.spec.bidirectional:
-        raise ValueError(
-            "a bidirectional network has no step to export: its output at a time depends on what "
-            "comes later"
-        )
-    checks.require_finite("theta", source.theta)
-    return source
 
 
 def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:
