@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import backends, checks, params, sequences, storage, variants
+from numlstm import backends, checks, derivatives, params, sequences, storage, variants
 from numlstm.draws import Draws, new_seed
 from numlstm.missing import Filling, network_inputs
 from numlstm.network import Network
 from numlstm.noise import NetworkNoise
 from numlstm.scaling import Scaling
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
+
+LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
 class LSTM:
@@ -177,10 +179,15 @@ class LSTM:
     def _become(self, network: Network, theta: np.ndarray) -> None:
         self.spec, self.network, self._theta = network.spec, network, theta
         self._packed: tuple | None = None
+        self._stepping: tuple | None = None
         # what training settles, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.scaling: Scaling | None = None
         self.filling: Filling | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or sent; not the compiled step, which holds addresses of this process."""
+        return vars(self) | {"_stepping": None}
 
     @property
     def num_features(self) -> int:
@@ -336,6 +343,167 @@ class LSTM:
 
         return Y, pullback
 
+    def jvp(
+        self,
+        X: Any,
+        dX: Any = None,
+        dstate: Any = None,
+        dtheta: Any = None,
+        *,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+    ):
+        """Forward pass, and its exact derivative along a direction (forward mode).
+
+        Works in the network's own (standardised) units, without noise.
+
+        Parameters
+        ----------
+        X, state, lengths, reset
+            As in `forward`.
+        dX : array_like, shape (B, T, I), optional
+            Change of X. Default, here and for the next two: none.
+        dstate : State, optional
+            Change of the initial state, also where that is the learned one or zero.
+        dtheta : array_like, shape (n,), optional
+            Change of `theta`.
+
+        Returns
+        -------
+        values : tuple (Y, state)
+            As from `forward`.
+        tangents : tuple (dY, dstate)
+            Derivatives of both along the direction, of the same shapes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`; and for a direction that has not the shape of what it changes.
+
+        References
+        ----------
+        Forward mode: Wengert (1964), Communications of the ACM 7(8), over the equations of
+        `numlstm.backends.reference`.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
+        >>> X, dX = np.ones((2, 3, 1)), np.full((2, 3, 1), 0.1)
+        >>> (Y, state), (dY, dstate) = model.jvp(X, dX)
+        >>> Z, _ = model.forward(X + 1e-4 * dX)
+        >>> bool(np.allclose(Y + 1e-4 * dY, Z, atol=1e-9))
+        True
+        """
+        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
+        along = [("dX", dX, run.X.shape), ("dtheta", dtheta, self._theta.shape)]
+        for name, value, shape in along:
+            if value is not None:
+                checks.shape(name, np.asarray(value), shape)
+        dX, dtheta = (
+            checks.optional(checks.array, name, value, dtype=self.spec.dtype, finite=False)
+            for name, value, _ in along
+        )
+        dstate = self._checked_state("dstate", dstate, len(run.X))
+        return derivatives.jvp(self.network, run, derivatives.Direction(dtheta, dX, dstate))
+
+    def jacobian(
+        self,
+        X: Any,
+        of: str = "y",
+        wrt: str = "X",
+        *,
+        state: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+    ) -> np.ndarray:
+        """Exact Jacobians of the outputs or of the final state, row by row.
+
+        Works in the network's own (standardised) units, without noise.
+
+        Parameters
+        ----------
+        X, state, lengths, reset
+            As in `forward`.
+        of : {"y", "state"}, optional
+            What is differentiated: Y (T, O), or the final state as one vector (S,).
+        wrt : {"X", "state", "theta"}, optional
+            By what: X (T, I), the initial state as one vector (S,), or theta (n,).
+
+        Returns
+        -------
+        J : ndarray, shape (B, ...of, ...wrt)
+            For example (B, T, O, T, I), (B, S, S) or (B, T, O, n). A state as one vector of
+            S = num_layers * (P + H) numbers is h of all layers, then c of all layers; twice as
+            many layers for a bidirectional network.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`; and for an `of` or `wrt` that is none of the above.
+
+        Notes
+        -----
+        Forward or reverse mode, whichever needs fewer passes; directions are rows of a batch.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(2, 4, 1, rng=0)
+        >>> model.jacobian(np.ones((5, 3, 2))).shape
+        (5, 3, 1, 3, 2)
+        >>> model.jacobian(np.ones((5, 3, 2)), of="state", wrt="state").shape
+        (5, 8, 8)
+        """
+        checks.choice("of", of, ("y", "state"))
+        checks.choice("wrt", wrt, ("X", "state", "theta"))
+        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
+        return derivatives.jacobian(self.network, run, of, wrt)
+
+    def transitions(
+        self, X: Any, state: Any = None, *, lengths: Any = None, reset: Any = None
+    ) -> np.ndarray:
+        """Exact Jacobians of every step's state with respect to the state before it.
+
+        They linearise the network along a trajectory: for its stability, Lyapunov exponents, or
+        an extended Kalman filter. Their product over the steps is the Jacobian of the final state
+        by the initial one. Works in the network's own (standardised) units, without noise.
+
+        Parameters
+        ----------
+        X, state, lengths, reset
+            As in `forward`.
+
+        Returns
+        -------
+        J : ndarray, shape (B, T, S, S)
+            A state is one vector of S = num_layers * (P + H) numbers, h of all layers, then c of
+            all layers: J[b, t, :H, :H] is dh_t / dh_{t-1} of one layer. The identity where a row
+            has ended, zero where it is reset.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `forward`; and for a bidirectional network, which has no state between two steps.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(2, 4, dtype="float64", rng=0)
+        >>> X = np.ones((1, 3, 2))
+        >>> first, second, third = model.transitions(X)[0]
+        >>> whole = model.jacobian(X, of="state", wrt="state")[0]
+        >>> bool(np.allclose(third @ second @ first, whole))
+        True
+        """
+        if self.spec.bidirectional:
+            raise ValueError(
+                "a bidirectional network has no transitions: its directions run towards each other"
+            )
+        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
+        return derivatives.transitions(self.network, run)
+
     def step(self, x: Any, state: Any = None, *, reset: Any = None):
         """One time step; T calls equal one `forward` over T steps, bit for bit.
 
@@ -373,20 +541,134 @@ class LSTM:
         >>> y.shape
         (1,)
         """
-        if self.spec.bidirectional:
-            raise ValueError(
-                "a bidirectional network has no step: its output at a time depends on what comes "
-                "later; use forward on the whole sequence"
-            )
-        x = checks.array("x", x, self.spec.dtype)
+        self._require_step()
+        x = checks.array("x", x, self.spec.dtype, finite=False)
         single = x.ndim == 1
         checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
         rows = x[None] if single else x
-        state = self._checked_state("state", state, len(rows))
-        if reset is not None:
-            reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
-        Y, state, _ = self.network.forward(self._weights(), rows[:, None], state, reset=reset)
-        return (Y[0, 0] if single else Y[:, 0]), state
+        state = self._checked_state("state", state, len(rows), finite=False)
+        taken = self._step_at_once(rows, state) if reset is None else None
+        if taken is None:
+            checks.require_finite("x", x)
+            for name, part in zip("hc", state or (), strict=False):
+                checks.require_finite(f"state.{name}", part)
+            if reset is not None:
+                reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
+            Y, state, _ = self.network.forward(self._weights(), rows[:, None], state, reset=reset)
+            taken = Y[:, 0], state
+        y, state = taken
+        return (y[0] if single else y), state
+
+    def _step_at_once(self, rows: np.ndarray, state: State | None):
+        """(y, state) from one call of compiled code for all layers; None where there is none.
+
+        Nor where something is not finite, or where so much is to be done that threads are worth it.
+        """
+        if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
+            return None
+        content, stepping = self._theta.tobytes(), self._stepping
+        if stepping is None or stepping[0] != content:
+            from numlstm.embed.stepper import stepper_of
+
+            stepper = stepper_of(self.spec, self._theta, None, self._weights())
+            self._stepping = stepping = (content, stepper)
+        return stepping[1] and stepping[1].advanced(rows, state)
+
+    def njit(self, *, standardize: bool = True) -> Any:
+        """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
+
+        The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
+        that took one takes any other of the same dtype without being compiled again.
+
+        Parameters
+        ----------
+        standardize : bool, optional
+            Whether x and y are in the units of the data, where the model was trained with
+            standardisation, as in `predict`. False: in the network's units, as in `step`.
+
+        Returns
+        -------
+        stepper : Stepper
+            ``stepper.step(x, h, c, y)`` takes the state one step on in place and writes y; it
+            agrees with `step` bit for bit. See `help(type(stepper))`.
+
+        Raises
+        ------
+        ValueError
+            For a bidirectional network, one with more units than fit a thread's stack, and with
+            ``standardize=True`` for a model that fills missing inputs.
+        BackendError
+            Where the "cpu" backend cannot run.
+
+        Examples
+        --------
+        >>> import numpy as np, numba, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
+        >>> @numba.njit
+        ... def last(stepper, X, h, c, y):
+        ...     for t in range(len(X)):
+        ...         stepper.step(X[t], h, c, y)
+        ...     return y[0]
+        >>> stepper, X = model.njit(), np.ones((100, 1))
+        >>> y = last(stepper, X, *stepper.initial_state(), np.zeros(1))
+        >>> bool(y == model.forward(X[None])[0][0, -1, 0])
+        True
+        """
+        from numlstm.embed.stepper import stepper_of
+
+        self._require_step()
+        standardize = checks.flag("standardize", standardize)
+        if standardize and self.filling is not None:
+            raise ValueError(
+                "this model fills missing inputs, which one step cannot do alone; pass "
+                "standardize=False and give it filled, standardised inputs with their mask channels"
+            )
+        scaling = self.scaling if standardize else None
+        stepper = stepper_of(self.spec, self._theta, scaling)
+        if stepper is None:
+            raise ValueError(
+                f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
+                "has room for; use step or forward"
+            )
+        return stepper
+
+    def cfunc(self, *, standardize: bool = True) -> Any:
+        """One time step as a C function in this process: its address, and the network's.
+
+        Parameters
+        ----------
+        standardize : bool, optional
+            As in `njit`.
+
+        Returns
+        -------
+        function : CFunction
+            ``function.address`` is that of ``int64_t step(const int64_t *net, const T *x, T *h,
+            T *c, T *y, int64_t batch)``, T float or double, and ``function.net`` its first
+            argument; ``function.ctypes`` calls it from Python. x (batch, I) is read, h (layers,
+            batch, P) and c (layers, batch, H) go one step on in place, y (batch, O) is written.
+            It returns 0; 1 for a null pointer; 2 for a negative batch. Both addresses are good
+            as long as `function` lives. It is reentrant, allocates nothing and takes no lock.
+
+        Raises
+        ------
+        ValueError, BackendError
+            As `njit`.
+
+        Notes
+        -----
+        `scipy.LowLevelCallable` has no signature with a state, so no routine of SciPy takes this
+        function as it is; a `numba.cfunc` of yours that calls the stepper of `njit` fits them all.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> function = numlstm.LSTM(1, 4, 1, rng=0).cfunc()
+        >>> x, y, h, c = (np.ones((1, n), "float32") for n in (1, 1, 4, 4))
+        >>> function.ctypes(function.net, *(a.ctypes.data for a in (x, h, c, y)), 1)
+        0
+        """
+        return self.njit(standardize=standardize).cfunc
 
     def predict(
         self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
@@ -483,25 +765,31 @@ class LSTM:
         meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
         storage.write(path, "model", arrays, meta)
 
-    def export_c(self, path: str | os.PathLike) -> None:
+    def export_c(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
         """Write the network as a C99 file with its numbers in it, and its header beside it.
 
         `docs/embedding.md` shows how to call it. The file NAME.c holds NAME_reset and NAME_step,
-        one time step on an explicit state: for one sequence, in the units of the data, as
-        `predict` has them, with dropout off. It needs no library but libm, allocates nothing, may
-        run in any number of threads, and answers bad arguments with a status code.
+        one time step on an explicit state, for one sequence, with dropout off. It needs no library
+        but libm, allocates nothing, may run in any number of threads, and answers bad arguments
+        with a status code.
 
         Parameters
         ----------
         path : str or path-like
             The C file, NAME.c, where NAME begins the names in it: a letter, then letters, digits
             and underscores, at most 40. Files that are there are replaced.
+        standardize : bool, optional
+            Whether x and y are in the units of the data, where the model was trained with
+            standardisation, as in `predict`. False: in the network's units, as in `step`.
 
         Raises
         ------
         ValueError
-            For another kind of name; for a bidirectional network, which has no step; for a model
-            that fills missing inputs; for a parameter that is not finite.
+            For another kind of name; for a bidirectional network, which has no step; with
+            ``standardize=True`` for a model that fills missing inputs; for a parameter that is not
+            finite.
+        TypeError
+            Where `standardize` is not a bool.
         OSError
             Where a file cannot be written.
 
@@ -520,9 +808,9 @@ class LSTM:
         """
         from numlstm.embed import c
 
-        c.export_c(self._source(), path)
+        c.export_c(self._source(standardize), path)
 
-    def export_fortran(self, path: str | os.PathLike) -> None:
+    def export_fortran(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
         """Write the network as a Fortran module over the C file of `export_c`, and that file.
 
         The module NAME has the type NAME_state and the functions NAME_reset and NAME_step, as in
@@ -532,10 +820,12 @@ class LSTM:
         ----------
         path : str or path-like
             The Fortran file, NAME.f90; NAME.c and NAME.h go beside it. NAME is as for `export_c`.
+        standardize : bool, optional
+            As for `export_c`.
 
         Raises
         ------
-        ValueError, OSError
+        ValueError, TypeError, OSError
             As `export_c`.
 
         Examples
@@ -549,14 +839,20 @@ class LSTM:
         """
         from numlstm.embed import fortran
 
-        fortran.export_fortran(self._source(), path)
+        fortran.export_fortran(self._source(standardize), path)
 
-    def _source(self) -> Any:
+    def _source(self, standardize: bool) -> Any:
         """What an exported file is made of."""
         from numlstm.embed.c import Source
 
+        standardize = checks.flag("standardize", standardize)
+        if standardize and self.filling is not None:
+            raise ValueError(
+                "this model fills missing inputs, which one step cannot do alone; pass "
+                "standardize=False and give it filled, standardised inputs with their mask channels"
+            )
         summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
-        return Source(self.spec, self._theta, self.scaling, self.filling, summary)
+        return Source(self.spec, self._theta, self.scaling if standardize else None, summary)
 
     def _noise(self, rng: Any, X: np.ndarray) -> NetworkNoise | None:
         """Masks drawn for X, or None where there is no source for them."""
@@ -588,7 +884,17 @@ class LSTM:
             reset = checks.flags("reset", reset, X.shape[:2])
         return X, self._checked_state("state", state, X.shape[0]), lengths, reset
 
-    def _checked_state(self, name: str, state: Any, batch: int) -> State | None:
+    def _require_step(self) -> None:
+        """Refuse networks that have none."""
+        if self.spec.bidirectional:
+            raise ValueError(
+                "a bidirectional network has no step: its output at a time depends on what comes "
+                "later; use forward on the whole sequence"
+            )
+
+    def _checked_state(
+        self, name: str, state: Any, batch: int, *, finite: bool = True
+    ) -> State | None:
         """A state, or None for the initial one."""
         if state is None:
             return None
@@ -596,14 +902,13 @@ class LSTM:
             h, c = state
         except (TypeError, ValueError):
             raise TypeError(f"{name} must be a State(h, c), received {type(state)}") from None
-        layers = self.spec.layers
-        sizes = (layers[0].output_size, layers[0].hidden_size)
-        arrays = []
-        for part, value, size in zip("hc", (h, c), sizes, strict=True):
-            value = checks.array(f"{name}.{part}", value, self.spec.dtype)
-            checks.shape(f"{name}.{part}", value, (len(layers), batch, size))
-            arrays.append(value)
-        return State(*arrays)
+        layer, layers = self.spec.layers[0], len(self.spec.layers)
+        dtype, arrays = layer.dtype, []
+        for part, value, size in ((".h", h, layer.output_size), (".c", c, layer.hidden_size)):
+            array = checks.array(name + part, value, dtype, finite=finite)
+            checks.shape(name + part, array, (layers, batch, size))
+            arrays.append(array)
+        return State._make(arrays)
 
 
 def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:

@@ -52,8 +52,8 @@ def execute(*command, folder: Path, text=True, **options):
 class Exported:
     """A model's C file as a shared library, with a state to run it on."""
 
-    def __init__(self, model, folder: Path, *flags, compiler="gcc", name="net"):
-        model.export_c(folder / f"{name}.c")
+    def __init__(self, model, folder: Path, *flags, compiler="gcc", name="net", **options):
+        model.export_c(folder / f"{name}.c", **options)
         flags = flags or ("-O2", "-march=native", "-ffp-contract=fast")
         build(
             *(compiler, "-std=c99", *WARNINGS, *flags, "-shared", "-fPIC"),

@@ -131,6 +131,8 @@ def test_it_speaks_the_units_of_the_data(outputs, dtype, tmp_path):
     X = model.scaling.x_mean + inputs(model, 300) * model.scaling.x_scale
     Y, _ = Exported(model, tmp_path).run(X)
     require_near(Y, model.predict(X), BARS[dtype])
+    plain = Exported(model, tmp_path, name="plain", standardize=False)
+    require_near(plain.run(X)[0], model.forward(X[None])[0][0], BARS[dtype])
 
 
 # --- bad arguments --------------------------------------------------------------------------------
@@ -283,8 +285,11 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(tmp_path):
     filled = numlstm.fit(
         X, np.ones((1, 40, 1)), missing="mask", epochs=1, backend="reference"
     ).model
-    with pytest.raises(ValueError, match="missing='mask'"):
+    with pytest.raises(ValueError, match="fills missing inputs"):
         filled.export_c(path)
+    with pytest.raises(TypeError, match="standardize must be True or False"):
+        model_of().export_c(path, standardize=None)
     with pytest.raises(FileNotFoundError):
         model_of().export_c(tmp_path / "nowhere" / "net.c")
     assert not path.exists()
+    require_agreement(filled, Exported(filled, tmp_path, standardize=False), steps=50)

@@ -56,6 +56,7 @@ ROOMS = [
     "targets",
     "directions",
     "network",
+    "derivatives",
     "bptt",
     "embed",
     "model",
@@ -145,6 +146,9 @@ def test_imports_go_one_way(path):
     assert not upwards
 
 
+NUMBA = ("numlstm.backends.cpu", "numlstm.backends.cuda", "numlstm.embed")
+
+
 def test_numba_stays_with_the_kernels():
     for path, module in zip(SOURCES, MODULES, strict=True):
         numba = {name for name in imports(path) if name.split(".")[0] == "numba"}
@@ -153,7 +157,7 @@ def test_numba_stays_with_the_kernels():
         if room(module) in ("elementary", "cell"):
             assert numba <= {"numba.extending"}, module  # what every target shares
         elif numba:
-            assert module.startswith(("numlstm.backends.cpu", "numlstm.backends.cuda")), module
+            assert module.startswith(NUMBA), module
 
 
 def test_backends_do_not_know_each_other():

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import __version__, checks
-from numlstm.missing import Filling
 from numlstm.noise import mean_noise
 from numlstm.params import blocks, split
 from numlstm.scaling import Scaling
@@ -29,8 +28,7 @@ class Source(NamedTuple):
 
     spec: NetworkSpec
     theta: np.ndarray
-    scaling: Scaling | None
-    filling: Filling | None
+    scaling: Scaling | None  # None: x and y are in the network's units
     summary: str  # a line for the reader of the file
 
 
@@ -64,11 +62,6 @@ def checked_source(source: Source) -> Source:
         raise ValueError(
             "a bidirectional network has no step to export: its output at a time depends on what "
             "comes later"
-        )
-    if source.filling is not None:
-        raise ValueError(
-            "a model trained with missing='mask' has no step to export: fill its inputs and add "
-            "their mask channels outside, and export a model trained on them"
         )
     checks.require_finite("theta", source.theta)
     return source

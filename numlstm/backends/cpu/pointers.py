@@ -1,0 +1,87 @@
+"""What a step in foreign memory needs beside `simd.py`: casts, numbers, stack, calls by address."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+@intrinsic
+def recast(typingctx, pointer, other):
+    """The pointer, to numbers of the type that `other` points to."""
+
+    def codegen(context, builder, sig, args):
+        return builder.bitcast(args[0], context.get_value_type(other))
+
+    return other(pointer, other), codegen
+
+
+@intrinsic
+def as_floats(typingctx, pointer):
+    """The pointer, to float64."""
+    result = types.CPointer(types.float64)
+
+    def codegen(context, builder, sig, args):
+        return builder.bitcast(args[0], context.get_value_type(result))
+
+    return result(pointer), codegen
+
+
+@intrinsic
+def read_numbers(typingctx, pointer, index, kind):
+    """The NamedTuple of integers that stands at a place in a row of such."""
+    count = len(kind.instance_class._fields)
+    result = types.NamedUniTuple(types.int64, count, kind.instance_class)
+
+    def codegen(context, builder, sig, args):
+        first = builder.mul(args[1], args[1].type(count))
+        places = [builder.gep(args[0], [builder.add(first, first.type(i))]) for i in range(count)]
+        return context.make_tuple(builder, result, [builder.load(place) for place in places])
+
+    return result(pointer, types.intp, kind), codegen
+
+
+@intrinsic
+def is_null(typingctx, pointer):
+    """Whether it points nowhere."""
+
+    def codegen(context, builder, sig, args):
+        return cgutils.is_null(builder, args[0])
+
+    return types.boolean(pointer), codegen
+
+
+@intrinsic
+def apart(typingctx):
+    """Keep the function that says this out of line: its scratch on the stack ends with it."""
+
+    def codegen(context, builder, sig, args):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def reserve(typingctx, pointer, count):
+    """Scratch of so many elements on the stack of the function that asks, which is `apart`."""
+
+    def codegen(context, builder, sig, args):
+        memory = builder.alloca(context.get_value_type(pointer.dtype), size=args[1])
+        memory.align = 64
+        return memory
+
+    return pointer(pointer, types.intp), codegen
+
+
+@intrinsic
+def call_at(typingctx, address, arguments):
+    """Call the function at an address with a tuple of pointers and integers; its status."""
+    kinds = arguments.types
+
+    def codegen(context, builder, sig, args):
+        parts = [builder.extract_value(args[1], i) for i in range(len(kinds))]
+        kind = ir.FunctionType(ir.IntType(64), [part.type for part in parts])
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), parts)
+
+    return types.int64(types.int64, arguments), codegen

@@ -1,0 +1,487 @@
+"""One time step of a whole network, for callers that have the loop: no allocation, no Python.
+
+All that a step needs stands in one block of memory, a `Net`: the address of the compiled function,
+sizes, offsets and the packed parameters; `numlstm/embed/memory.py` writes it. So a caller holds one
+pointer, and its machine code has nothing of ours in it. Scratch is on the stack. The letters in the
+shape comments: see `tape.py`; R rows of a batch.
+"""
+
+from typing import Any, NamedTuple
+
+from numlstm.activations import Function, Limited
+from numlstm.backends.cpu.cells import forward_cells
+from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.family import Cell, mix_rows
+from numlstm.backends.cpu.family_cells import SCALES, Row, forward_row
+from numlstm.backends.cpu.pointers import (
+    apart,
+    as_floats,
+    call_at,
+    is_null,
+    read_numbers,
+    recast,
+    reserve,
+)
+from numlstm.backends.cpu.products import accumulate, copy, product
+from numlstm.backends.cpu.simd import (
+    Block,
+    at,
+    get,
+    lanes_of,
+    load,
+    load_pair,
+    move,
+    panel_width,
+    put,
+    store,
+    store_pair,
+)
+from numlstm.cell import Variant, cell_forward
+from numlstm.elementary import compilable, fma, like
+
+DONE, NULL_POINTER, WRONG_SIZE = 0, 1, 2  # what a step returns
+
+# where in a net's memory the address of its step stands, and where its sizes begin
+STEP, SIZES = 0, 1
+
+
+class Sizes(NamedTuple):
+    """A network in integers; as a plan for `family_cells` it has the names of `tape.Plan`."""
+
+    inputs: int  # I
+    width: int  # O: outputs of the network
+    layers: int
+    units: int  # H
+    outputs: int  # P
+    vectors: int  # U
+    padded: int
+    padded_out: int
+    padded_width: int  # O, filled up to whole panels
+    slots: int
+    forget: int
+    peephole: int
+    normalised: int
+    projected: int
+    residual: int
+    head: int
+    scaled: int  # whether x and y are in the units of the data
+    of_gates: int  # numbers of the activations
+    of_candidate: int
+    of_output: int
+    rows: int  # that are taken at once
+    # where things stand: in the memory,
+    parts_at: int
+    floats_at: int
+    values_at: int
+    # and among the values
+    ones: int  # (padded,)
+    keep_c: int  # (padded,)
+    keep_h: int  # (padded_out,)
+    head_panels: int  # (padded O / W, P, W)
+    head_bias: int  # (padded O,)
+
+
+class Part(NamedTuple):
+    """One layer: how many features it reads, and where its parameters stand among the values."""
+
+    inputs: int
+    panels: int  # (2U, K, W)
+    unit: int  # (UNIT_ROWS, padded)
+    out: int  # (padded P / W, H, W)
+
+
+# numbers of the float64 part of a net: limits, constants of the activations, then the scaling
+CLIP, CELL_CLIP, ALPHA, BETA, SCALING = 0, 1, 2, 5, 8
+
+
+class Net(NamedTuple):
+    """A network in memory. It has many parts: kernels pass the address on, and read it again."""
+
+    sizes: Sizes
+    parts: Any
+    floats: Any
+    values: Any
+
+
+class Shape(NamedTuple):
+    """The plan of one row, as `family_cells` reads it: see `tape.Plan`."""
+
+    units: int
+    vectors: int
+    padded: int
+    slots: int
+
+
+@kernel
+def read_net(memory, number):
+    """The net at a pointer; `number` points to numbers of its type."""
+    sizes = read_numbers(move(memory, SIZES), 0, Sizes)
+    values = recast(move(memory, sizes.values_at), number)
+    return Net(
+        sizes, move(memory, sizes.parts_at), as_floats(move(memory, sizes.floats_at)), values
+    )
+
+
+@kernel
+def shape_of(s):
+    """What the kernels of a row need to know."""
+    return Shape(s.units, s.vectors, s.padded, s.slots)
+
+
+@kernel
+def cell_of(memory, number):
+    """The variant; the ends of its activations are for derivatives, which are not asked for."""
+    net = read_net(memory, number)
+    s, floats, zero = net.sizes, net.floats, like(get(number, 0), 0.0)
+    clip, cell_clip = get(floats, CLIP), get(floats, CELL_CLIP)
+    gates = Function(s.of_gates, get(floats, ALPHA), get(floats, BETA))
+    candidate = Function(s.of_candidate, get(floats, ALPHA + 1), get(floats, BETA + 1))
+    output = Function(s.of_output, get(floats, ALPHA + 2), get(floats, BETA + 2))
+    limits = Limited(gates, clip, zero, zero), Limited(candidate, clip, zero, zero)
+    variant = Variant(s.forget, cell_clip, *limits, Limited(output, clip, zero, zero))
+    return Cell(variant, s.peephole != 0, s.normalised != 0, s.projected != 0)
+
+
+# --- scratch --------------------------------------------------------------------------------------
+
+
+class Work(NamedTuple):
+    """Scratch of one step of so many rows."""
+
+    x: Any  # (R, I) the input in the network's units
+    hidden: Any  # (R, P) what goes from one residual layer to the next
+    xh: Any  # (R, K)
+    z: Any  # (R, 4 padded)
+    m: Any  # (R, padded)
+    out: Any  # (R, padded_out)
+    y: Any  # (R, padded O)
+    h: Any  # (padded_out,) of one row, and so the next two
+    c: Any  # (padded,)
+    cells: Any  # (slots * padded + SCALES,)
+
+
+@compilable()
+def row_of_xh(s):
+    """Elements of a line of xh."""
+    return whole(1 + max(s.inputs, s.outputs) + s.outputs)
+
+
+@compilable()
+def whole(count):
+    """The count, filled up to whole cache lines."""
+    return -(-count // 16) * 16
+
+
+@compilable()
+def work_size(s, rows):
+    """Elements of scratch."""
+    per_row = whole(s.inputs) + whole(s.outputs) + row_of_xh(s) + 5 * whole(s.padded)
+    per_row += whole(s.padded_out) + whole(s.padded_width)
+    cells = whole(s.slots * s.padded + SCALES)
+    return rows * per_row + whole(s.padded_out) + whole(s.padded) + cells
+
+
+@kernel
+def carve(s, rows, memory):
+    """The scratch in a piece of memory."""
+    x = memory
+    hidden = move(x, rows * whole(s.inputs))
+    xh = move(hidden, rows * whole(s.outputs))
+    z = move(xh, rows * row_of_xh(s))
+    m = move(z, rows * 4 * whole(s.padded))
+    out = move(m, rows * whole(s.padded))
+    y = move(out, rows * whole(s.padded_out))
+    h = move(y, rows * whole(s.padded_width))
+    c = move(h, whole(s.padded_out))
+    return Work(x, hidden, xh, z, m, out, y, h, c, move(c, whole(s.padded)))
+
+
+# --- one step -------------------------------------------------------------------------------------
+
+
+@kernel
+def advance(layer_step, memory, scratch, rows, batch, x, h, c, y):
+    """h and c after the step, in place, and y; x (R, I) and y (R, O) are Blocks.
+
+    h (layers, batch, P) and c (layers, batch, H) are pointers to the first of the rows.
+    """
+    s = read_net(memory, h).sizes
+    work, below = carve(s, rows, scratch), x
+    if s.scaled:
+        scale_inputs(memory, rows, x, work.x)
+        below = Block(work.x, s.inputs, 1)
+    for layer in range(s.layers):
+        h_layer = move(h, layer * batch * s.outputs)
+        c_layer = move(c, layer * batch * s.units)
+        layer_step(memory, scratch, layer, rows, below, h_layer, c_layer)
+        below = Block(h_layer, s.outputs, 1)
+        if s.residual:
+            if layer == 0:
+                copy(work.hidden, h_layer, rows * s.outputs)
+            else:
+                accumulate(work.hidden, h_layer, rows * s.outputs)
+            below = Block(work.hidden, s.outputs, 1)
+    if s.head or s.scaled:
+        put_outputs(memory, rows, below, y, work.y)
+    else:
+        for j in range(rows):
+            copy(move(y.start, j * y.row), move(below.start, j * below.row), s.width)
+
+
+@kernel
+def scale_inputs(memory, rows, x, target):
+    """x (R, I) in the network's units."""
+    net = read_net(memory, target)
+    inputs, scaling = net.sizes.inputs, move(net.floats, SCALING)
+    for j in range(rows):
+        for i in range(inputs):
+            value = get(x.start, j * x.row + i)
+            scaled = (value - get(scaling, i)) / get(scaling, inputs + i)
+            put(target, j * inputs + i, like(value, scaled))
+
+
+@kernel
+def put_outputs(memory, rows, hidden, y, scratch):
+    """y from what the last layer gives: the head, and the units of the data."""
+    net = read_net(memory, scratch)
+    s, row = net.sizes, net.sizes.padded_width
+    if s.head:
+        width = panel_width(scratch)
+        for j in range(rows):
+            copy(move(scratch, j * row), move(net.values, s.head_bias), row)
+        w = Block(move(net.values, s.head_panels), s.outputs * width, width)
+        out = Block(scratch, row, width)
+        product(out, hidden, w, rows, row // width, s.outputs, True)
+        hidden = Block(scratch, row, 1)
+    for j in range(rows):
+        target, source = move(y.start, j * y.row), move(hidden.start, j * hidden.row)
+        if s.scaled:
+            scale_output(memory, source, target)
+        else:
+            copy(target, source, s.width)
+
+
+@kernel
+def scale_output(memory, source, target):
+    """One row of y in the units of the data."""
+    net = read_net(memory, source)
+    width, factors = net.sizes.width, move(net.floats, SCALING + 2 * net.sizes.inputs)
+    for i in range(width):
+        value = get(source, i)
+        put(target, i, like(value, value * get(factors, i) + get(factors, width + i)))
+
+
+@kernel
+def put_z(memory, scratch, layer, rows, below, h):
+    """z = W [1 x h] of all rows; their lines of xh stay."""
+    net = read_net(memory, h)
+    s, row = net.sizes, row_of_xh(net.sizes)
+    part, work = read_numbers(net.parts, layer, Part), carve(s, rows, scratch)
+    for j in range(rows):
+        xh = move(work.xh, j * row)
+        put(xh, 0, 1)
+        copy(move(xh, 1), move(below.start, j * below.row), part.inputs)
+        copy(move(xh, 1 + part.inputs), move(h, j * s.outputs), s.outputs)
+    k, width = 1 + part.inputs + s.outputs, panel_width(h)
+    w = Block(move(net.values, part.panels), k * width, width)
+    z = Block(work.z, 4 * s.padded, width)
+    product(z, Block(work.xh, row, 1), w, rows, 2 * s.vectors, k, False)
+
+
+# --- the plain cell -------------------------------------------------------------------------------
+
+
+@kernel
+def plain_layer(memory, scratch, layer, rows, below, h, c):
+    """h (R, P) and c (R, H) of a layer without a variant, in place; below (R, I) is its input."""
+    if rows == 1:
+        plain_row(memory, scratch, layer, below.start, h, c)
+    else:
+        plain_rows(memory, scratch, layer, rows, below, h, c)
+
+
+@kernel
+def plain_rows(memory, scratch, layer, rows, below, h, c):
+    """Several rows, by tiles."""
+    put_z(memory, scratch, layer, rows, below, h)
+    s = read_net(memory, h).sizes
+    work = carve(s, rows, scratch)
+    for j in range(rows):
+        h_row, c_row = move(h, j * s.units), move(c, j * s.units)
+        copy(work.c, c_row, s.units)
+        z_row = move(work.z, j * 4 * s.padded)
+        forward_cells(0, s.vectors, z_row, work.c, work.h, work.cells)
+        copy(c_row, work.c, s.units)
+        copy(h_row, work.h, s.units)
+
+
+@kernel
+def plain_row(memory, scratch, layer, x, h, c):
+    """One row: the sums stay in registers until the cells have taken them."""
+    net = read_net(memory, h)
+    s, part = net.sizes, read_numbers(net.parts, layer, Part)
+    work, lanes, panels = carve(s, 1, scratch), lanes_of(h), move(net.values, part.panels)
+    k, c_row = 1 + part.inputs + s.outputs, c
+    fits = s.vectors * lanes == s.units  # else what is beyond the units is not ours
+    if not fits:
+        c_row = work.c
+        copy(c_row, c, s.units)
+    for u in range(0, s.vectors - 1, 2):
+        z = sums_of_pair(move(panels, 4 * lanes * k * u), k, part.inputs, x, h)
+        c_prev = load_pair(c_row, lanes * u, lanes * u + lanes)
+        _, _, _, _, c_now, h_now = cell_forward(z[0], z[1], z[2], z[3], c_prev)
+        store_pair(work.h, lanes * u, lanes * u + lanes, h_now)
+        store_pair(c_row, lanes * u, lanes * u + lanes, c_now)
+    if s.vectors % 2 == 1:
+        u = s.vectors - 1
+        z = sums_of_one(move(panels, 4 * lanes * k * u), k, part.inputs, x, h)
+        _, _, _, _, c_one, h_one = cell_forward(z[0], z[1], z[2], z[3], load(c_row, lanes * u))
+        store(work.h, lanes * u, h_one)
+        store(c_row, lanes * u, c_one)
+    copy(h, work.h, s.units)
+    if not fits:
+        copy(c, c_row, s.units)
+
+
+@kernel
+def sums_of_pair(w, k, inputs, x, h):
+    """z of the four gates of two vectors of units; every element is summed over k in order."""
+    lanes, panel = lanes_of(w), panel_width(w) * k
+    p, q, r = panel, 2 * panel, 3 * panel  # where the other panels begin
+    zero = like(load_pair(w, 0, q), 0.0)
+    z_i, z_f = load_pair(w, 0, q) + zero, load_pair(w, lanes, q + lanes) + zero
+    z_g, z_o = load_pair(w, p, r) + zero, load_pair(w, p + lanes, r + lanes) + zero
+    source, count = x, inputs
+    for _ in range(2):  # over x, then over h
+        for n in range(count):
+            w = move(w, 2 * lanes)
+            value = like(zero, get(source, n))
+            z_i = fma(value, load_pair(w, 0, q), z_i)
+            z_f = fma(value, load_pair(w, lanes, q + lanes), z_f)
+            z_g = fma(value, load_pair(w, p, r), z_g)
+            z_o = fma(value, load_pair(w, p + lanes, r + lanes), z_o)
+        source, count = h, k - 1 - inputs
+    return z_i, z_f, z_g, z_o
+
+
+@kernel
+def sums_of_one(w, k, inputs, x, h):
+    """As `sums_of_pair`, of one vector of units."""
+    lanes, p = lanes_of(w), panel_width(w) * k
+    zero = like(load(w, 0), 0.0)
+    z_i, z_f, z_g, z_o = load(w, 0), load(w, lanes), load(w, p), load(w, p + lanes)
+    z_i, z_f, z_g, z_o = z_i + zero, z_f + zero, z_g + zero, z_o + zero
+    source, count = x, inputs
+    for _ in range(2):
+        for n in range(count):
+            w = move(w, 2 * lanes)
+            value = like(zero, get(source, n))
+            z_i = fma(value, load(w, 0), z_i)
+            z_f = fma(value, load(w, lanes), z_f)
+            z_g = fma(value, load(w, p), z_g)
+            z_o = fma(value, load(w, p + lanes), z_o)
+        source, count = h, k - 1 - inputs
+    return z_i, z_f, z_g, z_o
+
+
+# --- a cell of any variant ------------------------------------------------------------------------
+
+
+@kernel
+def family_layer(memory, scratch, layer, rows, below, h, c):
+    """As `plain_layer`, of any variant."""
+    put_z(memory, scratch, layer, rows, below, h)
+    net = read_net(memory, h)
+    s, cell = net.sizes, cell_of(memory, h)
+    part, work, shape = read_numbers(net.parts, layer, Part), carve(s, rows, scratch), shape_of(s)
+    row = Row(work.cells, work.c, 1, move(net.values, s.ones), move(net.values, s.keep_c))
+    for j in range(rows):
+        copy(work.c, move(c, j * s.units), s.units)
+        z_row, m_row = move(work.z, j * 4 * s.padded), move(work.m, j * s.padded)
+        forward_row(shape, cell, move(net.values, part.unit), row, z_row, work.c, m_row)
+        copy(move(c, j * s.units), work.c, s.units)
+    put_hidden(memory, scratch, layer, rows, h)
+
+
+@kernel
+def put_hidden(memory, scratch, layer, rows, h):
+    """h from m = o a: the projection, and what zoneout keeps of the old one."""
+    net, width = read_net(memory, h), panel_width(h)
+    s, work = net.sizes, carve(net.sizes, rows, scratch)
+    if s.projected:
+        w_out = move(net.values, read_numbers(net.parts, layer, Part).out)
+        m, out = Block(work.m, s.padded, 1), Block(work.out, s.padded_out, width)
+        w = Block(w_out, s.units * width, width)
+        product(out, m, w, rows, s.padded_out // width, s.units, False)
+    for j in range(rows):
+        new = move(work.m, j * s.padded)
+        if s.projected:
+            new = move(work.out, j * s.padded_out)
+        copy(work.h, move(h, j * s.outputs), s.outputs)
+        mix_rows(work.h, move(net.values, s.keep_h), new, work.h, s.padded_out)
+        copy(move(h, j * s.outputs), work.h, s.outputs)
+
+
+# --- the functions that callers reach by address --------------------------------------------------
+
+
+@kernel
+def advance_on_stack(layer_step, memory, rows, batch, x, h, c, y):
+    """As `advance`, with scratch that is gone at the end."""
+    apart()
+    scratch = reserve(h, work_size(read_net(memory, h).sizes, rows))
+    advance(layer_step, memory, scratch, rows, batch, x, h, c, y)
+
+
+@kernel
+def advance_all(layer_step, memory, x, h, c, y, batch):
+    """The step of any number of rows."""
+    if is_null(memory) or is_null(x) or is_null(h) or is_null(c) or is_null(y):
+        return NULL_POINTER
+    if batch < 0:
+        return WRONG_SIZE
+    s, row = read_net(memory, x).sizes, 0
+    while row < batch:
+        rows = min(s.rows, batch - row)
+        x_rows = Block(move(x, row * s.inputs), s.inputs, 1)
+        y_rows = Block(move(y, row * s.width), s.width, 1)
+        h_rows, c_rows = move(h, row * s.outputs), move(c, row * s.units)
+        advance_on_stack(layer_step, memory, rows, batch, x_rows, h_rows, c_rows, y_rows)
+        row += rows
+    return DONE
+
+
+def step_plain(memory, x, h, c, y, batch):
+    """A step of networks of plain cells."""
+    return advance_all(plain_layer, memory, x, h, c, y, batch)
+
+
+def step_family(memory, x, h, c, y, batch):
+    """A step of networks of any variant."""
+    return advance_all(family_layer, memory, x, h, c, y, batch)
+
+
+# --- from Python ----------------------------------------------------------------------------------
+
+
+@entry
+def step_once(memory, x, h, c, y, h_new, c_new):
+    """A step that leaves h and c as they are; whether x, h and c were finite."""
+    for array, target in ((h, h_new), (c, c_new)):
+        copy(at(target, 0), at(array, 0), array.size)
+    good = finite(x) and finite(h) and finite(c)
+    net = at(memory, 0)
+    if good:
+        arguments = net, at(x, 0), at(h_new, 0), at(c_new, 0), at(y, 0), x.shape[0]
+        call_at(get(net, STEP), arguments)
+    return good
+
+
+@kernel
+def finite(array):
+    """Whether no element is NaN or infinite."""
+    start, bad = at(array, 0), 0
+    for i in range(array.size):
+        value = get(start, i)
+        bad += value - value != 0
+    return bad == 0

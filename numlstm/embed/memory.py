@@ -1,0 +1,196 @@
+"""A network in one block of memory, as `numlstm.backends.cpu.step` reads it."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+
+from numlstm.backends.cpu import step
+from numlstm.backends.cpu.compile import callback
+from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
+from numlstm.backends.cpu.packing import CACHE_LINE, blocks, panel_width
+from numlstm.backends.cpu.shards import is_plain
+from numlstm.backends.cpu.simd import TILE_ROWS
+from numlstm.backends.cpu.variants import family_of, parameters_of
+from numlstm.network import Weights
+from numlstm.noise import mean_noise
+from numlstm.scaling import Scaling
+from numlstm.spec import NetworkSpec
+
+STACK = 2**18  # bytes that a step may take of its thread's stack
+LINE = CACHE_LINE // 8  # integers in a cache line
+
+
+class Shelf:
+    """Arrays of one type, one behind the other, each from a cache line on."""
+
+    def __init__(self, dtype: Any):
+        self.dtype = np.dtype(dtype)
+        self.arrays: list[tuple[int, np.ndarray]] = []
+        self.size = 0
+
+    def add(self, array: Any) -> int:
+        """Put an array there; the place of its first element."""
+        place, flat = self.size, np.asarray(array, self.dtype).ravel()
+        per_line = CACHE_LINE // self.dtype.itemsize
+        self.arrays.append((place, flat))
+        self.size += blocks(flat.size, per_line) * per_line
+        return place
+
+    def write(self, memory: np.ndarray) -> None:
+        """Copy all to a memory of integers."""
+        target = memory.view(self.dtype)
+        for place, array in self.arrays:
+            target[place : place + array.size] = array
+
+    @property
+    def integers(self) -> int:
+        """Its size in integers, whole cache lines."""
+        return self.size * self.dtype.itemsize // 8
+
+
+class NetMemory(NamedTuple):
+    """A network in memory, and its sizes once more for Python."""
+
+    memory: np.ndarray  # of integers, from a cache line on
+    sizes: step.Sizes
+
+
+def write_net(spec: NetworkSpec, weights: Weights, scaling: Scaling | None) -> NetMemory | None:
+    """The network in one block; None where a step would need too much of the stack."""
+    values, floats = Shelf(spec.dtype), _floats(spec, scaling)
+    parts = _parts(spec, values, weights)
+    sizes = _sizes(spec, values, weights, scaling is not None)
+    rows = STACK // (step.work_size(sizes, 1) * values.dtype.itemsize)
+    if rows == 0:
+        return None
+    numbers = Shelf(np.int64)
+    numbers.add(np.zeros(step.SIZES + len(sizes)))
+    parts_at = numbers.add(parts)
+    floats_at = numbers.integers
+    values_at = floats_at + floats.integers
+    sizes = sizes._replace(
+        rows=min(rows, TILE_ROWS),
+        parts_at=parts_at,
+        floats_at=floats_at,
+        values_at=values_at,
+    )
+    memory = _aligned(values_at + values.integers)
+    numbers.write(memory)
+    memory[: step.SIZES + len(sizes)] = (_address(spec), *sizes)
+    floats.write(memory[floats_at:values_at])
+    values.write(memory[values_at:])
+    return NetMemory(memory, sizes)
+
+
+def _aligned(count: int) -> np.ndarray:
+    memory = np.zeros(count + LINE, np.int64)
+    skip = -memory.ctypes.data % CACHE_LINE // 8
+    return memory[skip : skip + count]
+
+
+def _floats(spec: NetworkSpec, scaling: Scaling | None) -> Shelf:
+    """The variant's constants, then how x and y are scaled."""
+    family = family_of(spec.layers[0])
+    alpha, beta = ([getattr(f, name) for f in family.activations] for name in ("alpha", "beta"))
+    numbers = [family.clip, family.cell_clip, *alpha, *beta]
+    if scaling is not None:
+        factor, offset = _output_scaling(spec, scaling)
+        numbers += [*scaling.x_mean, *scaling.x_scale, *factor, *offset]
+    shelf = Shelf(np.float64)
+    shelf.add(numbers)
+    return shelf
+
+
+def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
+    """factor and offset of every output; log-variances behind the means are only moved."""
+    factor, offset = np.ones(spec.width), np.zeros(spec.width)
+    if scaling.y_mean is not None and scaling.y_scale is not None:
+        targets = scaling.y_mean.size
+        factor[:targets], offset[:targets] = scaling.y_scale, scaling.y_mean
+        if spec.width > targets:
+            offset[targets:] = 2.0 * np.log(scaling.y_scale)
+    return factor, offset
+
+
+def _parts(spec: NetworkSpec, values: Shelf, weights: Weights) -> list[step.Part]:
+    """The layers' parameters in the kernels' layout."""
+    parts = []
+    for layer, packed in zip(spec.layers, weights.layers, strict=True):
+        beside = parameters_of(layer, packed.theta)
+        panels, unit, out = (values.add(a) for a in (packed.panels, beside.unit, beside.out))
+        parts.append(step.Part(layer.input_size, panels, unit, out))
+    return parts
+
+
+def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> step.Sizes:
+    """Everything but what depends on the whole: see `write_net`."""
+    layer, head = spec.layers[0], weights.head
+    family, width = family_of(layer), panel_width(spec.dtype)
+    padded, padded_out, padded_width = (
+        blocks(count, width) * width for count in (spec.hidden_size, layer.output_size, spec.width)
+    )
+    keep_h, keep_c = _kept(spec, padded_out, padded)
+    return step.Sizes(
+        inputs=spec.input_size,
+        width=spec.width,
+        layers=len(spec.layers),
+        units=spec.hidden_size,
+        outputs=layer.output_size,
+        vectors=blocks(spec.hidden_size, width // 2),
+        padded=padded,
+        padded_out=padded_out,
+        padded_width=padded_width,
+        slots=SLOTS_NORMALISED if spec.cell.layer_norm else SLOTS,
+        forget=family.forget,
+        peephole=family.peephole,
+        normalised=family.normalised,
+        projected=family.projected,
+        residual=spec.residual,
+        head=head is not None,
+        scaled=scaled,
+        of_gates=family.activations[0].number,
+        of_candidate=family.activations[1].number,
+        of_output=family.activations[2].number,
+        rows=1,
+        parts_at=0,
+        floats_at=0,
+        values_at=0,
+        ones=values.add(np.ones(padded)),
+        keep_c=values.add(keep_c),
+        keep_h=values.add(keep_h),
+        head_panels=0 if head is None else values.add(head.forward),
+        head_bias=0 if head is None else values.add(head.bias),
+    )
+
+
+def _kept(spec: NetworkSpec, padded_out: int, padded: int) -> tuple[np.ndarray, np.ndarray]:
+    """The share of the new hidden state and of the new cell: the mean of zoneout."""
+    keep_h, keep_c = np.ones(padded_out), np.ones(padded)
+    noise = mean_noise(spec, 1).layers[0]
+    for target, mean in ((keep_h, noise and noise.keep_h), (keep_c, noise and noise.keep_c)):
+        if mean is not None:
+            target[: mean.shape[-1]] = mean[0, 0]
+    return keep_h, keep_c
+
+
+def is_plain_network(spec: NetworkSpec) -> bool:
+    """Whether the kernels of the plain cell will do."""
+    rates = spec.dropout
+    return is_plain(spec.layers[0]) and not (rates.zoneout_h or rates.zoneout_c)
+
+
+def _address(spec: NetworkSpec) -> int:
+    """The address of the compiled step."""
+    function = step.step_plain if is_plain_network(spec) else step.step_family
+    return step_address(function, spec.dtype)
+
+
+@cache
+def step_address(function: Any, dtype: str) -> int:
+    """The address of a step for numbers of a type."""
+    number = types.CPointer(types.float32 if dtype == "float32" else types.float64)
+    integer = types.CPointer(types.int64)
+    signature = types.int64(integer, *(number,) * 4, types.int64)
+    return callback(function, signature, parallel=False)

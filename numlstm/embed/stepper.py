@@ -1,0 +1,315 @@
+"""A trained network as a value for compiled code: `stepper.step(x, h, c, y)` in any `@njit`.
+
+What compiled code holds of a `Stepper` is one address: a block of memory with the network and the
+addresses of our own compiled functions. A call is a call by address, so the caller's machine code
+has nothing of ours in it: it compiles at once, and `cache=True` keeps it good for any other
+network, and for any other version of the kernels.
+"""
+
+import ctypes
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.errors import TypingError
+from numba.extending import (
+    NativeValue,
+    intrinsic,
+    models,
+    overload_method,
+    register_jitable,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+
+from numlstm import backends
+from numlstm.backends.cpu.pointers import call_at
+from numlstm.backends.cpu.simd import at
+from numlstm.backends.cpu.step import SIZES, STEP, WRONG_SIZE, Sizes, step_once
+from numlstm.embed.memory import NetMemory, write_net
+from numlstm.network import Network, Weights
+from numlstm.scaling import Scaling
+from numlstm.spec import NetworkSpec, State
+
+
+class CFunction(NamedTuple):
+    """One step as a function for callers in C: see `numlstm.LSTM.cfunc`.
+
+    Attributes
+    ----------
+    address : int
+        Of ``int64_t step(const int64_t *net, const T *x, T *h, T *c, T *y, int64_t batch)``, T
+        float or double.
+    net : int
+        Address of the network, the first argument.
+    ctypes : ctypes function
+        The function, callable from Python with addresses.
+    owner : object
+        Keeps the network in memory; hold it as long as `net` is in use.
+    """
+
+    address: int
+    net: int
+    ctypes: Any
+    owner: Any
+
+
+class Stepper:
+    """One time step of a trained network, for compiled code; `LSTM.njit` makes it.
+
+    Pass it to a function under ``numba.njit`` as an argument, and call there
+    ``stepper.step(x, h, c, y)``: x (I,) is read, the state h (layers, P) and c (layers, H) goes one
+    step on in place, y (O,) is written. Or, for B sequences at once, x (B, I), h (layers, B, P),
+    c (layers, B, H) and y (B, O).
+
+    All arrays are C-contiguous and of the model's dtype; another kind is refused when the caller
+    is compiled. A step returns 0, or 2 where an array has the wrong size, and then nothing was
+    written. It allocates nothing, takes no lock, never raises, and any number of threads
+    may call it at once, each with a state of its own. Infinite and NaN inputs go through.
+
+    Attributes
+    ----------
+    dtype : str
+        Of all arrays.
+    input_size, output_size : int
+        I and O.
+    address : int
+        Of the network in memory.
+
+    Raises
+    ------
+    ValueError
+        From `LSTM.njit`; a stepper is not constructed directly.
+
+    Examples
+    --------
+    >>> import numpy as np, numba, numlstm
+    >>> @numba.njit
+    ... def simulate(stepper, X, h, c, Y):
+    ...     for t in range(len(X)):
+    ...         stepper.step(X[t], h, c, Y[t])
+    >>> model = numlstm.LSTM(1, 4, 1, rng=0)
+    >>> stepper = model.njit()
+    >>> X, Y = np.ones((3, 1), "float32"), np.zeros((3, 1), "float32")
+    >>> h, c = stepper.initial_state()
+    >>> simulate(stepper, X, h, c, Y)
+    >>> bool((Y == model.forward(X[None])[0][0]).all())
+    True
+    """
+
+    def __init__(self, net: NetMemory, dtype: str, initial: State):
+        self._net = net
+        self._initial = initial
+        self.dtype = dtype
+        self.input_size, self.output_size = net.sizes.inputs, net.sizes.width
+        self.address = net.memory.ctypes.data
+
+    def __repr__(self) -> str:
+        """Sizes and dtype on one line."""
+        return f"<Stepper: {self.input_size} inputs, {self.output_size} outputs, {self.dtype}>"
+
+    def __reduce__(self):
+        """Refused: what it holds are addresses of this process."""
+        raise TypeError("a Stepper holds addresses of this process; send the model, then njit()")
+
+    def initial_state(self, batch: int | None = None) -> State:
+        """The state before anything was seen, the learned one or zeros, in arrays of its own.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Number of sequences. Default: one, without an axis for it.
+
+        Returns
+        -------
+        state : State
+            h (layers, P) and c (layers, H), or (layers, batch, P) and (layers, batch, H).
+
+        Raises
+        ------
+        Nothing.
+
+        Examples
+        --------
+        >>> import numlstm
+        >>> h, c = numlstm.LSTM(1, 4, rng=0).njit().initial_state(batch=3)
+        >>> h.shape
+        (1, 3, 4)
+        """
+        if batch is None:
+            return State(*(part[:, 0].copy() for part in self._initial))
+        return State(*(np.repeat(part, batch, axis=1) for part in self._initial))
+
+    def advanced(self, x: np.ndarray, state: State | None) -> tuple[np.ndarray, State] | None:
+        """(y, state after it) of a step from Python; None where something is not finite.
+
+        Parameters
+        ----------
+        x : ndarray, shape (B, I)
+            Input, of the right shape and dtype; the state alike.
+        state : State, optional
+            State before the step. Default: the initial one.
+
+        Returns
+        -------
+        y, state : ndarray, State
+            In new arrays.
+
+        Raises
+        ------
+        Nothing.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> stepper = numlstm.LSTM(1, 4, 1, rng=0).njit()
+        >>> y, state = stepper.advanced(np.ones((3, 1), "float32"), None)
+        >>> y.shape
+        (3, 1)
+        """
+        h, c = state or self.initial_state(len(x))
+        y = np.empty((len(x), self.output_size), x.dtype)
+        h_new, c_new = np.empty(h.shape, x.dtype), np.empty(c.shape, x.dtype)
+        good = step_once(self._net.memory, _uniform(x), _uniform(h), _uniform(c), y, h_new, c_new)
+        return (y, State(h_new, c_new)) if good else None
+
+    @property
+    def cfunc(self) -> CFunction:
+        """The step as a function for callers in C; see `LSTM.cfunc`."""
+        address, pointer = int(self._net.memory[STEP]), ctypes.c_void_p
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, *(pointer,) * 5, ctypes.c_int64)
+        return CFunction(address, self.address, kind(address), self)
+
+
+def stepper_of(
+    spec: NetworkSpec,
+    theta: np.ndarray,
+    scaling: Scaling | None,
+    weights: Weights | None = None,
+) -> Stepper | None:
+    """The stepper of a network; None where a step would need too much of the stack.
+
+    `weights` are theta as the "cpu" backend packs it, where they are at hand.
+    """
+    network = Network(spec, backends.get("cpu"))
+    weights = weights or network.pack(theta)
+    net = write_net(spec, weights, scaling)
+    return None if net is None else Stepper(net, spec.dtype, network.initial_state(weights, 1))
+
+
+def _uniform(array: np.ndarray) -> np.ndarray:
+    """C-contiguous and writable, so that there is one type for the compiler."""
+    flags = array.flags
+    return array if flags.carray else np.array(array, order="C")
+
+
+# --- for Numba ------------------------------------------------------------------------------------
+
+
+class StepperType(types.Type):
+    """A `Stepper` in compiled code: the address of its memory."""
+
+    def __init__(self, dtype: str):
+        self.scalar = types.float32 if dtype == "float32" else types.float64
+        super().__init__(name=f"numlstm.Stepper({dtype})")
+
+
+@register_model(StepperType)
+class _StepperModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, ir.IntType(64))
+
+
+@typeof_impl.register(Stepper)
+def _typeof_stepper(value, context):
+    return StepperType(value.dtype)
+
+
+@unbox(StepperType)
+def _unbox_stepper(kind, value, c):
+    address = c.pyapi.object_getattr_string(value, "address")
+    number = c.pyapi.long_as_longlong(address)
+    c.pyapi.decref(address)
+    return NativeValue(number)
+
+
+@intrinsic
+def _memory(typingctx, stepper):
+    """Pointer to the network."""
+    result = types.CPointer(types.int64)
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_value_type(result))
+
+    return result(stepper), codegen
+
+
+@intrinsic
+def _number(typingctx, memory, index):
+    """A number of the network's header."""
+
+    def codegen(context, builder, sig, args):
+        return builder.load(builder.gep(args[0], [args[1]]))
+
+    return types.int64(memory, types.intp), codegen
+
+
+INPUTS, WIDTH, LAYERS, UNITS, OUTPUTS = (
+    SIZES + Sizes._fields.index(name) for name in ("inputs", "width", "layers", "units", "outputs")
+)
+
+
+def _require_arrays(stepper: StepperType, method: str, read: dict, written: dict) -> None:
+    """Refuse, when the caller is compiled, what a step cannot take."""
+    for name, array in (read | written).items():
+        good = isinstance(array, types.Array) and array.layout == "C" and array.aligned
+        if not good or array.dtype != stepper.scalar:
+            raise TypingError(
+                f"{method}: {name} must be a C-contiguous array of {stepper.scalar}, received "
+                f"{array}; make it one before the loop: np.ascontiguousarray({name}, stepper.dtype)"
+            )
+        if name in written and not array.mutable:
+            raise TypingError(f"{method}: {name} is written, but the array is read-only")
+    if read["x"].ndim not in (1, 2):
+        raise TypingError(f"{method}: x must be (I,) or (B, I), received {read['x'].ndim} axes")
+
+
+@overload_method(StepperType, "step")
+def _step(stepper, x, h, c, y):
+    _require_arrays(stepper, "step", {"x": x}, {"h": h, "c": c, "y": y})
+    # without a branch, so that Numba sees that it need not count references around the call
+    if x.ndim == 1:
+
+        def step(stepper, x, h, c, y):
+            sizes = x.size, h.size, c.size, y.size
+            return _call_step(_memory(stepper), 1, sizes, (at(x, 0), at(h, 0), at(c, 0), at(y, 0)))
+    else:
+
+        def step(stepper, x, h, c, y):
+            sizes = x.size, h.size, c.size, y.size
+            pointers = at(x, 0), at(h, 0), at(c, 0), at(y, 0)
+            return _call_step(_memory(stepper), x.shape[0], sizes, pointers)
+
+    return step
+
+
+@register_jitable
+def _call_step(net, rows, sizes, pointers):
+    """The step, if the sizes are right."""
+    if _wrong(net, rows, sizes):
+        return WRONG_SIZE
+    return call_at(_number(net, STEP), (net, *pointers, rows))
+
+
+@register_jitable
+def _wrong(net, rows, sizes):
+    """Whether the size of x, h, c or y is not the network's."""
+    states = rows * _number(net, LAYERS)
+    return (
+        sizes[0] != rows * _number(net, INPUTS)
+        or sizes[1] != states * _number(net, OUTPUTS)
+        or sizes[2] != states * _number(net, UNITS)
+        or sizes[3] != rows * _number(net, WIDTH)
+    )

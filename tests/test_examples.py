@@ -1,0 +1,36 @@
+"""The examples, run by the very commands that their README names."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from compilers import execute, find
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+# folder -> its compilers, and the error that its last line may admit
+EXPECTED = {"oscillator": (["gcc", "gfortran"], 0.05), "audio": (["gcc"], 0.05)}
+
+
+def commands() -> dict[str, str]:
+    """The command of every folder, as the README's table has it."""
+    rows = re.findall(r"^\| `(\w+)` .*\| `(.+)` \|$", (EXAMPLES / "README.md").read_text(), re.M)
+    return dict(rows)
+
+
+def test_the_readme_lists_every_example():
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
+    assert folders == set(commands()) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name, tmp_path):
+    compilers, limit = EXPECTED[name]
+    for compiler in compilers:
+        find(compiler)
+    shutil.copytree(EXAMPLES / name, tmp_path, dirs_exist_ok=True)
+    command = commands()[name].replace("python ", f"{sys.executable} ")
+    last = execute("sh", "-c", command, folder=tmp_path).splitlines()[-1]
+    assert 0 < float(last.split()[-1]) < limit, last
