@@ -176,6 +176,11 @@ class Stepper:
         return (y, State(h_new, c_new)) if good else None
 
     @property
+    def memory(self) -> np.ndarray:
+        """The network as `numlstm.backends.cpu.step` reads it."""
+        return self._net.memory
+
+    @property
     def cfunc(self) -> CFunction:
         """The step as a function for callers in C; see `LSTM.cfunc`."""
         address, pointer = int(self._net.memory[STEP]), ctypes.c_void_p
