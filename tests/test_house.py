@@ -55,6 +55,7 @@ ROOMS = [
     "targets",
     "directions",
     "network",
+    "derivatives",
     "bptt",
     "embed",
     "model",

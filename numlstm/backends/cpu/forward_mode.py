@@ -1,7 +1,8 @@
 """The contract over complex arrays: values and tangents through the kernels, in dual numbers.
 
-The kernels of `family.py` and `head.py` compile over dual numbers as they stand; the plain cell is
-one of the family. Here complex arrays are parted, and what comes back is put together.
+The kernels of `layer.py` and `family.py` compile over dual numbers as they stand; a plain cell with
+large weights is one of the family. Here complex arrays are parted, and what comes back is put
+together.
 """
 
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends import cpu
-from numlstm.backends.cpu import family, packing, shards
+from numlstm.backends.cpu import family, layer, packing, shards
 from numlstm.backends.cpu.duals import DualArray, dual_array
 from numlstm.backends.cpu.family import Parameters
 from numlstm.backends.cpu.parallel import call
@@ -20,14 +21,6 @@ name = cpu.name
 asarray, to_numpy = cpu.asarray, cpu.to_numpy
 
 WORK = 3  # products for one of real numbers
-
-
-class LayerWeights(NamedTuple):
-    """A layer's parameters for both passes."""
-
-    theta: Any  # (n,), a DualArray or, where it has no tangent, an array; and so the others
-    panels: Any  # (2U, K, W)
-    parameters: Parameters
 
 
 class LayerTape(NamedTuple):
@@ -41,16 +34,21 @@ class LayerTape(NamedTuple):
 # --- layer ----------------------------------------------------------------------------------------
 
 
-def pack_layer(spec: LayerSpec, theta) -> LayerWeights:
+def pack_layer(spec: LayerSpec, theta) -> cpu.LayerWeights:
     """Values and tangents alike, as packing is linear; real parameters stay real: constants."""
     if not np.iscomplexobj(theta):
-        packed = cpu.pack_layer(spec, theta)
-        return LayerWeights(packed.theta, packed.panels, parameters_of(spec, theta))
+        return cpu.pack_layer(spec, theta)
     parts = dual_array(theta)
-    panels = [cpu.pack_layer(spec, part).panels for part in parts[:2]]
-    values, tangents = (parameters_of(spec, part) for part in parts[:2])
-    parameters = Parameters(*(_joined(*pair) for pair in zip(values, tangents, strict=True)))
-    return LayerWeights(parts, _joined(*panels), parameters)
+    value, tangent = (cpu.pack_layer(spec, part) for part in parts[:2])
+    return value._replace(theta=parts, panels=_joined(value.panels, tangent.panels))
+
+
+def _parameters(spec: LayerSpec, theta) -> Parameters:
+    """What the layer has beside its gates."""
+    if not isinstance(theta, DualArray):
+        return parameters_of(spec, theta)
+    value, tangent = (parameters_of(spec, part) for part in theta[:2])
+    return Parameters(*(_joined(*pair) for pair in zip(value, tangent, strict=True)))
 
 
 def layer_forward(
@@ -58,24 +56,33 @@ def layer_forward(
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
+    plain = (
+        shards.is_plain(spec)
+        and not shards.is_wide(spec, batch)
+        and reset is None
+        and noise is None
+    )
     if lengths is None:
-        plan = shards.uniform(spec, batch, steps, False)
+        plan = shards.uniform(spec, batch, steps, plain)
     else:
-        plan = shards.ragged(spec, lengths, steps, False)
+        plan = shards.ragged(spec, lengths, steps, plain)
     Y, h_last, c_last = (
-        _zeros(shape, spec)
+        _empty(shape, spec)
         for shape in (
             (batch, steps, spec.output_size),
             (batch, spec.output_size),
             (batch, spec.hidden_size),
         )
     )
-    memory = _zeros((plan.memory(tape),), spec)
-    switches = switches_of(spec, reset, noise)
-    variant = weights.parameters, switches, family_of(spec)
+    memory = _empty((plan.memory(tape),), spec)
+    kernel, switches = layer.forward, None
+    variant: tuple[Any, ...] = ()
+    if not plain:
+        kernel, switches = family.forward, switches_of(spec, reset, noise)
+        variant = _parameters(spec, weights.theta), switches, family_of(spec)
     given = (dual_array(array) for array in (X, *state))
     call(
-        *(family.forward, plan.tasks, WORK * plan.lines * weights.panels.size),
+        *(kernel, plan.tasks, WORK * plan.lines * weights.panels.size),
         *(plan.numbers, weights.panels, *variant, *given, Y, h_last, c_last, memory, tape),
     )
     kept = LayerTape(plan, memory, switches) if tape else None
@@ -89,19 +96,24 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
     dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
     dtheta = _zeros(weights.theta.shape, spec)
-    dX = _zeros((batch if need_dX else 0, steps, spec.input_size), spec)
-    dh_0 = _zeros((batch, spec.output_size), spec)
-    dc_0 = _zeros((batch, spec.hidden_size), spec)
-    dunit = _zeros((plan.parts, *weights.parameters.unit.shape), spec)
-    dout = _zeros((plan.parts, *weights.parameters.back.shape), spec)
-    variant = weights.parameters, switches, family_of(spec), dunit, dout
+    dX = _empty((batch if need_dX else 0, steps, spec.input_size), spec)
+    dh_0 = _empty((batch, spec.output_size), spec)
+    dc_0 = _empty((batch, spec.hidden_size), spec)
+    kernel = layer.backward
+    variant: tuple[Any, ...] = ()
+    if switches is not None:
+        parameters = _parameters(spec, weights.theta)
+        dunit = _zeros((plan.parts, *parameters.unit.shape), spec)
+        dout = _zeros((plan.parts, *parameters.back.shape), spec)
+        kernel, variant = family.backward, (parameters, switches, family_of(spec), dunit, dout)
     given = (dual_array(array) for array in (dY, *dstate))
     call(
-        *(family.backward, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),
+        *(kernel, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),
         *(plan.numbers, weights.theta, *given, memory, dtheta, dX, dh_0, dc_0, *variant),
     )
-    for part in range(2):
-        put_gradients(spec, dtheta[part], dunit[part], dout[part])
+    if switches is not None:
+        for part in range(2):
+            put_gradients(spec, dtheta[part], dunit[part], dout[part])
     return _complex(dtheta), (_complex(dX) if need_dX else None), (_complex(dh_0), _complex(dc_0))
 
 
@@ -139,6 +151,10 @@ def head_backward(spec: HeadSpec, weights, H, dY):
 
 def _zeros(shape: tuple, spec: LayerSpec) -> DualArray:
     return _joined(packing.zeros(shape, spec.dtype), packing.zeros(shape, spec.dtype))
+
+
+def _empty(shape: tuple, spec: LayerSpec) -> DualArray:
+    return _joined(packing.empty(shape, spec.dtype), packing.empty(shape, spec.dtype))
 
 
 def _joined(value: np.ndarray, tangent: np.ndarray) -> DualArray:

@@ -6,8 +6,6 @@ meeting another. The letters in the shape comments: see `tape.py`.
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from numlstm.backends.cpu.cells import SLOTS, backward_cells, forward_cells
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.packing import blocks, odd_cache_lines
@@ -18,9 +16,11 @@ from numlstm.backends.cpu.simd import (
     at,
     compact,
     get,
+    itemsize_of,
     lanes_of,
     load,
     move,
+    new,
     panel_width,
     store,
 )
@@ -58,7 +58,7 @@ def forward(driver, plan_numbers, weights, X, h, c, Y, h_last, c_last, memory, t
     tape = read_tape(plan, lines if taped else plan.batch, memory)
     carry = read_carry(plan, h, c)
     start_tape(plan, carry, tape, taped)
-    z = np.empty((plan.batch, 4 * plan.vectors * lanes_of(h)), h.dtype)
+    z = new(h, (plan.batch, 4 * plan.vectors * lanes_of(h)))
     for_shards(forward_shard, driver, plan.shards, (plan, weights, X, Y, carry, z, tape, taped))
     write_carry(plan, carry, h_last, c_last)
 
@@ -109,19 +109,17 @@ def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, 
         capacity = max(capacity, rows_at(plan, shard, 0))
     wanted = plan.inputs if dX.size > 0 else 0
     columns = Columns(
-        np.empty((plan.padded // width, 4 * plan.units, width), theta.dtype),
-        np.empty((blocks(wanted, width), 4 * plan.units, width), theta.dtype),
+        new(theta, (plan.padded // width, 4 * plan.units, width)),
+        new(theta, (blocks(wanted, width), 4 * plan.units, width)),
     )
     for panel in range(max(columns.h.shape[0], columns.x.shape[0])):
         pack_columns_of(panel, plan, theta, columns, plan.units)
     gradient = Gradient(
         dX,
-        np.empty((shards, 2 * plan.vectors, k, width), theta.dtype),
-        np.empty(
-            (shards, capacity, odd_cache_lines(4 * plan.units + width, theta.itemsize)), theta.dtype
-        ),
-        np.empty((shards, PANELS_OF_DZ, LINES_OF_DZ, width), theta.dtype),
-        np.empty((shards, capacity, columns.x.shape[0] * width), theta.dtype),
+        new(dh, (shards, 2 * plan.vectors, k, width)),
+        new(dh, (shards, capacity, odd_cache_lines(4 * plan.units + width, itemsize_of(dh)))),
+        new(dh, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
+        new(dh, (shards, capacity, columns.x.shape[0] * width)),
     )
     lines = line_of(plan, shards - 1, plan.steps)
     if lines < plan.batch * plan.steps:
@@ -131,7 +129,8 @@ def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, 
     carry = read_carry(plan, dh, dc)
     for_shards(backward_shard, driver, shards, (plan, columns, dY, carry, tape, gradient))
     for shard in range(1, shards):  # one after the other: the sum is the same on any machine
-        accumulate(at(gradient.dW, 0), at(gradient.dW[shard], 0), 2 * plan.vectors * k * width)
+        size = 2 * plan.vectors * k * width
+        accumulate(at(gradient.dW, 0), at(gradient.dW, shard * size), size)
     for u in range(plan.vectors):
         unpack(u, plan, at(gradient.dW, 0), dtheta)
     write_carry(plan, carry, dh_0, dc_0)

@@ -1,0 +1,202 @@
+"""Derivatives of a whole network: along a direction, and the Jacobians that are made of them.
+
+Forward mode is `Network.tangents`, reverse mode `Network.backward`. Rows do not depend on each
+other, so that directions are taken as further rows of the batch. In Jacobians a row's state is one
+vector: h of all layers, then c of all layers.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.network import Network, with_tangent
+from numlstm.spec import State
+
+_HELD = 2**22  # elements of hidden sequence that are held at once
+
+
+class Run(NamedTuple):
+    """What a network is run on."""
+
+    theta: Any  # (n,)
+    X: Any  # (B, T, I)
+    state: State | None  # None: the initial one
+    lengths: Any  # (B,) or None
+    reset: Any  # (B, T) or None
+
+
+class Direction(NamedTuple):
+    """A change of what a network is run on; None is no change."""
+
+    theta: Any = None
+    X: Any = None
+    state: State | None = None
+
+
+def jvp(network: Network, run: Run, along: Direction):
+    """(Y, final state), and the derivative of both along a direction."""
+    tangents = network.tangents
+    theta = run.theta if along.theta is None else with_tangent(run.theta, along.theta)
+    weights, state = tangents.pack(theta), run.state
+    if along.state is not None:
+        start = tangents.initial_state(weights, len(run.X)) if state is None else state
+        state = State(
+            *(with_tangent(a.real, a.imag + da) for a, da in zip(start, along.state, strict=True))
+        )
+    X = with_tangent(run.X, along.X)
+    Y, final, _ = tangents.forward(weights, X, state, run.lengths, reset=run.reset)
+    values = Y.real.copy(), State(*(part.real.copy() for part in final))
+    return values, (Y.imag.copy(), State(*(part.imag.copy() for part in final)))
+
+
+def jacobian(network: Network, run: Run, of: str, wrt: str) -> np.ndarray:
+    """(B, ...of, ...wrt): every number of an output by every number of an input."""
+    batch, steps, inputs = run.X.shape
+    states = state_size(network)
+    outs = {"y": (steps, network.spec.width), "state": (states,)}[of]
+    ins = {"X": (steps, inputs), "state": (states,), "theta": run.theta.shape}[wrt]
+    result = np.zeros((batch, int(np.prod(outs)), int(np.prod(ins))), run.X.dtype)
+    if result.size == 0:
+        pass
+    elif wrt == "theta" and result.shape[2] <= batch * result.shape[1]:
+        _by_parameter(network, run, of, result)
+    elif wrt == "theta":
+        _by_output_and_row(network, run, of, result)
+    elif result.shape[2] <= 2 * result.shape[1]:
+        _by_input(network, run, of, wrt, result)
+    else:
+        _by_output(network, run, of, wrt, result)
+    return result.reshape(batch, *outs, *ins)
+
+
+def state_size(network: Network) -> int:
+    """Length of a row's state as a vector."""
+    layer = network.spec.layers[0]
+    return len(network.spec.layers) * (layer.output_size + layer.hidden_size)
+
+
+def as_vectors(state: State) -> np.ndarray:
+    """(B, S) from h (layers, B, P) and c (layers, B, H)."""
+    layers, batch, _ = state.h.shape
+    parts = [part.swapaxes(0, 1).reshape(batch, layers * part.shape[2]) for part in state]
+    return np.concatenate(parts, axis=1)
+
+
+def as_state(network: Network, vectors: np.ndarray) -> State:
+    """The mirror of `as_vectors`."""
+    layers, layer = len(network.spec.layers), network.spec.layers[0]
+    parts = np.split(vectors, [layers * layer.output_size], axis=1)
+    shapes = ((len(vectors), layers, size) for size in (layer.output_size, layer.hidden_size))
+    swapped = (a.reshape(shape).swapaxes(0, 1) for a, shape in zip(parts, shapes, strict=True))
+    return State(*(part.copy() for part in swapped))
+
+
+def transitions(network: Network, run: Run) -> np.ndarray:
+    """(B, T, S, S): the state after every step by the state before it."""
+    batch, steps, _ = run.X.shape
+    size = state_size(network)
+    weights = network.pack(run.theta)
+    state = network.initial_state(weights, batch) if run.state is None else run.state
+    before = []
+    for t in range(steps):
+        before.append(as_vectors(state))
+        _, state, _ = network.forward(weights, run.X[:, t : t + 1], state, **_options(run, t))
+    if not batch * steps:
+        return np.zeros((batch, steps, size, size), run.X.dtype)
+    vectors = np.stack(before, axis=1).reshape(batch * steps, size)
+    lengths = None
+    if run.lengths is not None:
+        lengths = (np.arange(steps) < run.lengths[:, None]).astype(np.int64).ravel()
+    reset = None if run.reset is None else run.reset.reshape(-1, 1)
+    X = run.X.reshape(batch * steps, 1, -1)
+    each = Run(run.theta, X, as_state(network, vectors), lengths, reset)
+    return jacobian(network, each, "state", "state").reshape(batch, steps, size, size)
+
+
+def _options(run: Run, t: int) -> dict:
+    """Lengths and resets of the one step t."""
+    return {
+        "lengths": None if run.lengths is None else (run.lengths > t).astype(np.int64),
+        "reset": None if run.reset is None else run.reset[:, t : t + 1],
+    }
+
+
+def _by_parameter(network: Network, run: Run, of: str, result) -> None:
+    """Forward mode, a parameter at a time."""
+    for index in range(run.theta.size):
+        along = np.zeros_like(run.theta)
+        along[index] = 1
+        _, (dY, dstate) = jvp(network, run, Direction(theta=along))
+        result[:, :, index] = _chosen(of, dY, dstate)
+
+
+def _by_output_and_row(network: Network, run: Run, of: str, result) -> None:
+    """Reverse mode, an output of a row at a time: the gradient of theta is a sum over rows."""
+    for row in range(len(run.X)):
+        for part, gradients in _pullbacks(network, _rows(run, [row]), of, 1):
+            result[row, part] = gradients.theta
+
+
+def _by_input(network: Network, run: Run, of: str, wrt: str, result) -> None:
+    """Forward mode, directions as rows."""
+    batch, _, count = result.shape
+    for part in _parts(network, run, count):
+        along = np.eye(count, dtype=run.X.dtype)[part]
+        many = _rows(run, np.repeat(np.arange(batch), len(along)))
+        along = np.tile(along, (batch, 1))
+        direction = (
+            Direction(X=along.reshape(many.X.shape))
+            if wrt == "X"
+            else Direction(state=as_state(network, along))
+        )
+        _, (dY, dstate) = jvp(network, many, direction)
+        columns = _chosen(of, dY, dstate).reshape(batch, -1, result.shape[1])
+        result[:, :, part] = columns.swapaxes(1, 2)
+
+
+def _by_output(network: Network, run: Run, of: str, wrt: str, result) -> None:
+    """Reverse mode, outputs as rows."""
+    batch, count, _ = result.shape
+    for part in _parts(network, run, count):
+        size = part.stop - part.start
+        many = _rows(run, np.repeat(np.arange(batch), size))
+        [(_, gradients)] = _pullbacks(network, many, of, size, part)
+        columns = gradients.X if wrt == "X" else as_vectors(gradients.state)
+        result[:, part] = columns.reshape(batch, size, -1)
+
+
+def _pullbacks(network: Network, run: Run, of: str, size: int, only: slice | None = None):
+    """(outputs, their gradients): `size` outputs at once, of every group of so many rows."""
+    weights = network.pack(run.theta)
+    Y, _, tape = network.forward(weights, run.X, run.state, run.lengths, tape=True, reset=run.reset)
+    count = Y[0].size if of == "y" else state_size(network)
+    groups = len(run.X) // size
+    for part in [only] if only else [slice(k, k + size) for k in range(0, count, size)]:
+        along = np.tile(np.eye(count, dtype=Y.dtype)[part], (groups, 1))
+        if of == "y":
+            gradients = network.backward(weights, tape, along.reshape(Y.shape), need_dX=True)
+        else:
+            nothing, dstate = np.zeros_like(Y), as_state(network, along)
+            gradients = network.backward(weights, tape, nothing, dstate, need_dX=True)
+        yield part, gradients
+
+
+def _chosen(of: str, dY, dstate) -> np.ndarray:
+    return dY.reshape(len(dY), -1) if of == "y" else as_vectors(dstate)
+
+
+def _rows(run: Run, index) -> Run:
+    """Some rows of a run, as often as they are named."""
+    state = run.state and State(*(part[:, index] for part in run.state))
+    lengths, reset = (None if a is None else a[index] for a in (run.lengths, run.reset))
+    return Run(run.theta, run.X[index], state, lengths, reset)
+
+
+def _parts(network: Network, run: Run, count: int) -> Iterator[slice]:
+    """Directions that fit the memory together."""
+    spec, (batch, steps, _) = network.spec, run.X.shape
+    each = batch * steps * spec.hidden_width * spec.num_layers
+    size = max(1, _HELD // max(1, each))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
