@@ -1,8 +1,9 @@
-"""What derivatives cost: `python benchmarks/derivatives.py [--output PATH]`.
+"""What derivatives cost: `NUMBA_NUM_THREADS=1 python benchmarks/derivatives.py [--output PATH]`.
 
 Hessian-vector products in gradients, derivatives along a direction in forward passes, and the
-Jacobians of all T state transitions beside torch.func.jacrev, in this one run. Every time is the
-best of several, by the clock; what is compared alternates.
+Jacobians of all T state transitions beside torch.func.jacrev, in this one run, on one thread each.
+Every time is processor time, which other programs disturb least, the best of several; what is
+compared alternates.
 """
 
 import argparse
@@ -20,8 +21,11 @@ from numlstm.losses import LOSSES
 from numlstm.network import with_tangent
 from numlstm.sequences import Dataset
 
-SIZES = [(32, 100, 8, 32), (32, 100, 8, 64), (32, 100, 8, 128), (4, 100, 8, 64)]
-VARIANTS = {"plain": {}, "peephole, layer_norm": {"peephole": True, "layer_norm": True}}
+SIZES = [(32, 100, 8, 64), (32, 100, 8, 128), (4, 100, 8, 64)]
+VARIANTS: dict[str, dict] = {
+    "plain": {},
+    "peephole, layer_norm": {"peephole": True, "layer_norm": True},
+}
 
 
 def best(functions: dict[str, Callable], seconds: float = 1.0) -> dict[str, float]:
@@ -32,9 +36,9 @@ def best(functions: dict[str, Callable], seconds: float = 1.0) -> dict[str, floa
     end = time.perf_counter() + seconds * len(functions)
     while time.perf_counter() < end:
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = time.process_time()
             function()
-            times[name] = min(times[name], 1e3 * (time.perf_counter() - start))
+            times[name] = min(times[name], 1e3 * (time.process_time() - start))
     return times
 
 
@@ -66,6 +70,7 @@ def transitions(T: int, features: int, H: int) -> dict[str, float]:
     """The Jacobians of all steps' states (h, c) by the states before, of one sequence, float32."""
     import torch
 
+    torch.set_num_threads(1)
     model = numlstm.LSTM(features, H, rng=0)
     X = np.random.default_rng(0).standard_normal((1, T, features)).astype("float32")
     W_ih, W_hh, b = (torch.from_numpy(np.array(value)) for value in model.params.values())
@@ -109,7 +114,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     output = parser.parse_args().output
     results = {"processor": platform.processor() or platform.machine(), "milliseconds": {}}
-    for dtype in ("float64", "float32"):
+    times = transitions(100, 8, 64)
+    results["milliseconds"]["T, I, H = 100, 8, 64, float32: Jacobians"] = times
+    print(*(f"{name}: {value:.2f} ms" for name, value in times.items()), sep="\n", flush=True)
+    for dtype in ("float32", "float64"):
         for name, variant in VARIANTS.items():
             for size in SIZES:
                 title = f"B, T, I, H = {size}, {dtype}, {name}"
@@ -120,10 +128,12 @@ def main() -> None:
                     "jvp along X / forward": times["jvp along X"] / times["forward"],
                     "along X and theta": times["jvp along X and theta"] / times["forward"],
                 }
-                print(title, *(f"{key} {value:.2f}" for key, value in ratios.items()), sep="; ")
-    times = transitions(100, 8, 64)
-    results["milliseconds"]["T, I, H = 100, 8, 64, float32: Jacobians"] = times
-    print(*(f"{name}: {value:.2f} ms" for name, value in times.items()), sep="\n")
+                print(
+                    title,
+                    *(f"{key} {value:.2f}" for key, value in ratios.items()),
+                    sep="; ",
+                    flush=True,
+                )
     if output:
         output.write_text(json.dumps(results, indent=1) + "\n")
 

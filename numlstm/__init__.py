@@ -16,6 +16,7 @@ _HOMES = {
     "Gradients": "numlstm.spec",
     "LSTMRegressor": "numlstm.estimators",
     "LSTMClassifier": "numlstm.estimators",
+    "ensemble": "numlstm.ensembles",
     "objective": "numlstm.objectives",
     "load": "numlstm.model",
     "StorageError": "numlstm.storage",

@@ -617,14 +617,7 @@ class LSTM:
         from numlstm.embed.stepper import stepper_of
 
         self._require_step()
-        standardize = checks.flag("standardize", standardize)
-        if standardize and self.filling is not None:
-            raise ValueError(
-                "this model fills missing inputs, which one step cannot do alone; pass "
-                "standardize=False and give it filled, standardised inputs with their mask channels"
-            )
-        scaling = self.scaling if standardize else None
-        stepper = stepper_of(self.spec, self._theta, scaling)
+        stepper = stepper_of(self.spec, self._theta, self._step_scaling(standardize))
         if stepper is None:
             raise ValueError(
                 f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
@@ -919,14 +912,21 @@ class LSTM:
         """What an exported file is made of."""
         from numlstm.embed.c import Source
 
+        self._require_step()
+        checks.require_finite("theta", self._theta)
+        scaling = self._step_scaling(standardize)
+        summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
+        return Source(self.spec, self._theta, scaling, summary)
+
+    def _step_scaling(self, standardize: bool) -> Scaling | None:
+        """What takes x and y of an embedded step from and to the units of the data, if asked to."""
         standardize = checks.flag("standardize", standardize)
         if standardize and self.filling is not None:
             raise ValueError(
                 "this model fills missing inputs, which one step cannot do alone; pass "
                 "standardize=False and give it filled, standardised inputs with their mask channels"
             )
-        summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
-        return Source(self.spec, self._theta, self.scaling if standardize else None, summary)
+        return self.scaling if standardize else None
 
     def _noise(self, rng: Any, X: np.ndarray) -> NetworkNoise | None:
         """Masks drawn for X, or None where there is no source for them."""

@@ -141,6 +141,15 @@ def test_the_product_of_the_transitions_is_the_jacobian(model):
         np.testing.assert_allclose(product, whole[row], rtol=1e-11, atol=1e-13)
 
 
+def test_the_transitions_of_units_apart_are_those_of_all_directions(model):
+    if not derivatives._units_are_apart(model.spec):
+        return
+    X, keywords = arguments(model)
+    given = model.transitions(X, keywords["state"])
+    every = model.transitions(X, keywords["state"], lengths=[3, 3])
+    np.testing.assert_allclose(given, every, rtol=1e-12, atol=1e-15)
+
+
 def test_a_row_that_has_ended_keeps_its_state_and_a_reset_forgets_it():
     model = numlstm.LSTM(2, 3, rng=0, dtype="float64")
     J = model.transitions(np.ones((1, 3, 2)), lengths=[2], reset=[[False, True, False]])[0]

@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from harness import require_bits
 
 import numlstm
 from numlstm.scaling import Scaling
-from numlstm.spec import ACTIVATIONS
+from numlstm.spec import ACTIVATIONS, CellSpec, NetworkSpec
 
 HERE = Path(__file__).resolve().parent
 STEPS = 10_000
@@ -88,6 +89,17 @@ def require_agreement(model, exported, steps=STEPS):
 def test_the_family_agrees_with_step(variant, dtype, tmp_path):
     model = model_of(dtype, **VARIANTS[variant])
     require_agreement(model, Exported(model, tmp_path))
+
+
+def test_every_field_of_a_network_is_exported():
+    """A new variant must reach `lstm.c.in`, and be added to VARIANTS above."""
+    assert [field.name for field in fields(CellSpec)] == [
+        *("forget", "peephole", "layer_norm", "clip", "cell_clip", "activations")
+    ]
+    assert [field.name for field in fields(NetworkSpec)] == [
+        *("input_size", "hidden_size", "output_size", "num_layers", "dtype", "bidirectional"),
+        *("residual", "proj_size", "cell", "learned_state", "dropout"),
+    ]
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (1, 8), (5, 16), (2, 33), (17, 64)])
@@ -264,6 +276,17 @@ def test_the_file_depends_on_the_model_alone(tmp_path):
         assert text == (tmp_path / "b" / file).read_bytes()
         assert text.isascii()
         assert b"\r" not in text
+
+
+@pytest.mark.parametrize("name", ["layer", "network", "state", "keep", "NET", "x"])
+def test_its_name_does_not_disturb_what_is_inside(name, tmp_path):
+    model = model_of()
+    require_agreement(model, Exported(model, tmp_path, "-O0", name=name), steps=5)
+
+
+def test_a_header_of_c_is_not_replaced(tmp_path):
+    with pytest.raises(ValueError, match=r"math\.h is a header of C itself"):
+        model_of().export_c(tmp_path / "math.c")
 
 
 @pytest.mark.parametrize("path", ["net", "net.cpp", "1st.c", "my-net.c", ".c", "n" * 41 + ".c"])

@@ -27,6 +27,7 @@ PUBLIC_NAMES = [
     "LSTMRegressor",
     "State",
     "StorageError",
+    "ensemble",
     "fit",
     "load",
     "objective",
@@ -71,6 +72,7 @@ ROOMS = [
     "preparation",
     "checkpoints",
     "fitting",
+    "ensembles",
     "estimators",
     "sunspots",
     "__main__",
@@ -241,7 +243,9 @@ def test_docstring_examples_run(module, tmp_path, monkeypatch):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/embedding.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/embedding.md", "docs/scipy.md"]
+)
 def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text()

@@ -41,7 +41,7 @@ def test_a_second_run_does_not_change_a_bit(expected):
 
 def test_the_processor_does_not_change_a_bit(expected):
     """The least that Numba compiles for: narrow vectors, and on x86 no multiply-add instruction."""
-    require_part(run_worker("single", NUMBA_CPU_NAME="generic"), expected)
+    require_part(run_worker("varied", NUMBA_CPU_NAME="generic"), expected)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -18,13 +18,24 @@ import numpy as np
 
 import numlstm
 
-# (I, H, O, num_layers, B, T, ragged): many rows, one row, few and long, wide; float32 and float64
+# (I, H, O, num_layers, B, T, ragged): many rows, one row, few and long, and one row of a layer so
+# wide that its units are shared; float32 and float64
 SIZES = [
     (3, 33, 2, 2, 40, 17, True),
     (1, 16, 1, 1, 1, 60, False),
     (5, 64, None, 1, 130, 6, False),
     (2, 9, 1, 3, 7, 40, True),
+    (4, 150, None, 1, 1, 5, False),
 ]
+FAMILY = {
+    "proj_size": 5,
+    "peephole": True,
+    "layer_norm": True,
+    "activation_clip": 2.0,
+    "learned_state": True,
+    "bidirectional": True,
+    "dropout": {"zoneout_h": 0.2, "zoneout_c": 0.1, "recurrent": 0.3, "states": 0.2},
+}
 THREADS = 16
 
 
@@ -51,6 +62,16 @@ def run_model(sizes, dtype) -> str:
     gradients = pullback(Y, state)
     predicted = model.predict(X, lengths=lengths)
     return digest([Y, *state, taped, gradients.theta, gradients.X, *gradients.state, predicted])
+
+
+def run_family(dtype) -> str:
+    """Forward and backward of a model of many variants, with resets and noise."""
+    model = numlstm.LSTM(3, 19, 2, dtype=dtype, rng=0, **FAMILY)
+    rng = np.random.default_rng(1)
+    X, reset = rng.standard_normal((40, 9, 3)), rng.random((40, 9)) < 0.2
+    Y, pullback = model.vjp(X, lengths=rng.integers(0, 10, 40), reset=reset, noise_rng=2)
+    gradients = pullback(Y)
+    return digest([Y, gradients.theta, gradients.X])
 
 
 def run_fit(method, dtype) -> str:
@@ -87,7 +108,8 @@ def jobs() -> dict[str, Callable[[], str]]:
         for method in ("adam", "L-BFGS-B")
         for dtype in dtypes
     }
-    return models | fits
+    family = {f"family {dtype}": partial(run_family, dtype) for dtype in dtypes}
+    return models | fits | family
 
 
 def plain() -> dict[str, str]:
@@ -99,6 +121,11 @@ def single() -> dict[str, str]:
     """One job, for runs that must compile everything anew."""
     name = next(iter(jobs()))
     return {name: jobs()[name]()}
+
+
+def varied() -> dict[str, str]:
+    """That job, and one of a layer with variants."""
+    return single() | {name: jobs()[name]() for name in ("family float32",)}
 
 
 def merged(outputs: list[dict[str, str]]) -> dict[str, str]:
@@ -197,10 +224,8 @@ def in_child(task: Callable[[], dict[str, str]]) -> dict[str, str]:
     return json.loads(text)
 
 
-TASKS = {
-    task.__name__: task
-    for task in (plain, single, crowd, forked, forked_while_busy, forked_after_others, pooled)
-}
+_tasks = plain, single, varied, crowd, forked, forked_while_busy, forked_after_others, pooled
+TASKS = {task.__name__: task for task in _tasks}
 
 if __name__ == "__main__":
     print(json.dumps(TASKS[sys.argv[1]]()))

@@ -17,6 +17,7 @@ need_dX=True)``                                        dstate may be None, which
 ``head_backward(spec, weights, H, dY)``                (dtheta, dH)
 ``tangents()``                                         what has these functions, from `asarray`
                                                        to `head_backward`, over tangents
+``members()``                                          kernels for many layers at once, or None
 =====================================================  ==========================================
 
 X (B, T, I), Y (B, T, P), h (B, P), c (B, H), theta flat, lengths (B,) integers or None. Rows are
@@ -31,6 +32,11 @@ residual connections, and dropout between layers and on weights.
 The functions of ``tangents()`` take and give complex arrays for real ones: the real part is the
 value, the imaginary part its derivative along some direction. What is linear in an array, as all
 that the network does between the layers, then does the right thing to both without knowing.
+
+What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``forward(spec, thetas,
+X, lengths=None, used=None)`` -> (Y, tape), where the memory of a used tape may be taken, and
+``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX or None): from zero states, with
+thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
 """
 
 import importlib
@@ -48,6 +54,7 @@ CONTRACT = (
     "head_forward",
     "head_backward",
     "tangents",
+    "members",
 )
 
 REGISTRY = {

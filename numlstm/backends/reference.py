@@ -100,6 +100,10 @@ def tangents():
     return step.ComplexStep(sys.modules[__name__])
 
 
+def members() -> None:
+    """The definition takes one network at a time."""
+
+
 def asarray(array):
     """Backend memory is NumPy memory."""
     return np.asarray(array)

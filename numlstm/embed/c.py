@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import __version__, checks
+from numlstm import __version__
 from numlstm.noise import mean_noise
 from numlstm.params import blocks, split
 from numlstm.scaling import Scaling
@@ -18,6 +18,7 @@ from numlstm.spec import NetworkSpec
 
 NUMBERS = {"float32": "float", "float64": "double"}
 FORGET = {"gate": "OWN", "coupled": "COUPLED", "none": "NONE"}
+HEADERS = ("math", "stddef", "stdint", "string")  # which the C file includes
 # the parameters of a layer in the order of the C file's struct
 FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "cell_bias",
           "weight_hr", "initial_h", "initial_c")  # fmt: skip
@@ -34,12 +35,11 @@ class Source(NamedTuple):
 
 def export_c(source: Source, path: str | os.PathLike) -> None:
     """Write the C file and, beside it, its header."""
-    path = checked_path(path, ".c")
-    write_c(checked_source(source), path)
+    write_c(source, checked_path(path, ".c"))
 
 
 def write_c(source: Source, path: Path) -> None:
-    """The C file and the header, of arguments that were checked."""
+    """The C file and its header, beside a file of that name."""
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
     for suffix in (".c", ".h"):
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
@@ -48,23 +48,14 @@ def write_c(source: Source, path: Path) -> None:
 def checked_path(path: str | os.PathLike, suffix: str) -> Path:
     """A path whose name can begin the names in C and Fortran."""
     path = Path(path)
+    if path.stem in HEADERS:
+        raise ValueError(f"{path.stem}.h is a header of C itself: choose another name")
     if path.suffix != suffix or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", path.stem):
         raise ValueError(
             f"the file must be called NAME{suffix}, where NAME begins the names of the functions "
             f"in it: a letter, then letters, digits or _, at most 40; received {str(path)!r}"
         )
     return path
-
-
-def checked_source(source: Source) -> Source:
-    """The same, if one step at a time can be exported."""
-    if source.spec.bidirectional:
-        raise ValueError(
-            "a bidirectional network has no step to export: its output at a time depends on what "
-            "comes later"
-        )
-    checks.require_finite("theta", source.theta)
-    return source
 
 
 def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import os
 
-from numlstm.embed.c import Source, checked_path, checked_source, fill, layout, write_c
+from numlstm.embed.c import Source, checked_path, fill, layout, write_c
 
 
 def export_fortran(source: Source, path: str | os.PathLike) -> None:
     """Write the Fortran module and, beside it, the C file and its header."""
-    path, source = checked_path(path, ".f90"), checked_source(source)
+    path = checked_path(path, ".f90")
     write_c(source, path)
     fill("lstm.f90.in", layout(source, path.stem, "\n! "), path)

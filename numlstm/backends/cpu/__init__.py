@@ -59,6 +59,11 @@ def tangents():
     return importlib.import_module("numlstm.backends.cpu.forward_mode")
 
 
+def members():
+    """Many plain layers at once, each in its own thread."""
+    return importlib.import_module("numlstm.backends.cpu.many")
+
+
 def asarray(array):
     """Backend memory is NumPy memory."""
     return np.asarray(array)

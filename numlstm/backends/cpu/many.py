@@ -1,0 +1,149 @@
+"""Many plain layers of the same spec over the same batch plan, in one call: a shard is a member.
+
+The kernels of `layer.py` do the arithmetic; a member takes its shards of rows one after the other,
+so its numbers are those that it would have alone. M members; the other letters: see `tape.py`.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.backends.cpu import packing, shards
+from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.layer import (
+    LINES_OF_DZ,
+    PANELS_OF_DZ,
+    Gradient,
+    backward_shard,
+    forward_shard,
+)
+from numlstm.backends.cpu.packing import blocks, empty
+from numlstm.backends.cpu.parallel import call, for_shards
+from numlstm.backends.cpu.products import accumulate, clear
+from numlstm.backends.cpu.shards import Shards
+from numlstm.backends.cpu.simd import at
+from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, start_tape
+from numlstm.backends.cpu.weights import Columns, _pack_vector, pack_columns_of, unpack
+from numlstm.spec import LayerSpec
+
+
+class Pass(NamedTuple):
+    """A forward pass as the backward pass needs it."""
+
+    plan: Shards
+    memory: Any  # (M, ...)
+    carry: Carry  # scratch, h (M, B, padded H), c
+
+
+def able(spec: LayerSpec) -> bool:
+    """Whether these kernels know the layer."""
+    return shards.is_plain(spec) and not spec.learned_state and not shards.is_wide(spec, 1)
+
+
+def forward(spec: LayerSpec, thetas, X, lengths=None, *, used: Pass | None = None):
+    """Y (M, B, T, H) of members with thetas (M, n), on X (M, B, T, I) or (1, B, T, I).
+
+    The tape takes the memory of one that was `used` up: new memory of this size is slow to get.
+    """
+    members, (_, batch, steps, _) = len(thetas), X.shape
+    if lengths is None:
+        plan = shards.uniform(spec, batch, steps)
+    else:
+        plan = shards.ragged(spec, lengths, steps)
+    lanes = packing.lanes(spec.dtype)
+    vectors = blocks(spec.hidden_size, lanes)
+    columns = 1 + spec.input_size + spec.hidden_size
+    panels = empty((members, 2 * vectors, columns, 2 * lanes), spec.dtype)
+    padded = blocks(spec.hidden_size, 2 * lanes) * 2 * lanes
+    carry = Carry(*(np.zeros((members, batch, padded), spec.dtype) for _ in range(2)))
+    z = np.empty((members, batch, 4 * vectors * lanes), spec.dtype)
+    Y = np.zeros((members, batch, steps, spec.hidden_size), spec.dtype)
+    shape = members, plan.memory(True)
+    fits = used is not None and used.memory.shape == shape
+    memory = used.memory if used is not None and fits else empty(shape, spec.dtype)
+    work = members * plan.lines * panels[0].size
+    call(
+        *(forward_members, members, work, plan.numbers, thetas, panels, X),
+        *(Y, carry.h, carry.c, z, memory),
+    )
+    return Y, Pass(plan, memory, carry)
+
+
+def backward(spec: LayerSpec, thetas, kept: Pass, dY, need_dX: bool):
+    """Gradients of thetas (M, n) and of X (M, B, T, I) or None; dY (M, B, T, H)."""
+    members, batch, steps, units = dY.shape
+    width, inputs = packing.panel_width(spec.dtype), spec.input_size if need_dX else 0
+    plan, dtype = kept.plan, spec.dtype
+    columns, rows = 1 + spec.input_size + units, 4 * units
+    capacity = max(LINES_OF_DZ, batch)
+    row = packing.odd_cache_lines(rows + width, np.dtype(dtype).itemsize)
+    dX = np.zeros((members, batch if need_dX else 0, steps, spec.input_size), dtype)
+    dthetas = np.zeros_like(thetas)
+    vectors = blocks(units, packing.lanes(dtype))
+    for part in kept.carry:
+        part[...] = 0
+    call(
+        *(backward_members, members, 2 * members * plan.lines * columns * rows, plan.numbers),
+        *(thetas, dY, kept.memory, dthetas, dX, kept.carry.h, kept.carry.c),
+        empty((members, blocks(units, width), rows, width), dtype),
+        empty((members, blocks(inputs, width), rows, width), dtype),
+        empty((members, plan.parts, 2 * vectors, columns, width), dtype),
+        empty((members, plan.parts, capacity, row), dtype),
+        empty((members, plan.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
+        empty((members, plan.parts, capacity, blocks(inputs, width) * width), dtype),
+    )
+    return dthetas, (dX if need_dX else None)
+
+
+@entry
+def forward_members(driver, numbers, thetas, panels, X, Y, h, c, z, memory):
+    """Pack the weights and fill Y and the tape of every member."""
+    plan = read_plan(numbers)
+    for_shards(_forward, driver, thetas.shape[0], (plan, thetas, panels, X, Y, h, c, z, memory))
+
+
+@kernel
+def _forward(member, plan, thetas, panels, X, Y, h, c, z, memory):
+    """One member's forward pass from a state of zeros."""
+    for u in range(plan.vectors):
+        _pack_vector(u, plan, thetas[member], panels[member])
+    lines = line_of(plan, plan.shards - 1, plan.steps)
+    tape = read_tape(plan, lines, memory[member])
+    carry = Carry(h[member], c[member])
+    start_tape(plan, carry, tape, True)
+    inputs = X[min(member, X.shape[0] - 1)]
+    for shard in range(plan.shards):
+        forward_shard(shard, plan, panels[member], inputs, Y[member], carry, z[member], tape, True)
+
+
+@entry
+def backward_members(
+    driver, numbers, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx
+):
+    """Fill dthetas and dX, where it is not empty, of every member."""
+    plan = read_plan(numbers)
+    for_shards(
+        _backward, driver, thetas.shape[0],
+        (plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx),
+    )  # fmt: skip
+
+
+@kernel
+def _backward(member, plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx):
+    """One member's backward pass; the gradients of its shards are added in their order."""
+    columns = Columns(w_h[member], w_x[member])
+    theta, dtheta = thetas[member], dthetas[member]
+    for p in range(max(columns.h.shape[0], columns.x.shape[0])):
+        pack_columns_of(p, plan, theta, columns, plan.units)
+    gradient = Gradient(dX[member], dW[member], dz[member], panels[member], dx[member])
+    size = gradient.dW.size // plan.shards
+    clear(at(gradient.dW, 0), gradient.dW.size)
+    lines = line_of(plan, plan.shards - 1, plan.steps)
+    tape = read_tape(plan, lines, memory[member])
+    carry = Carry(h[member], c[member])
+    for shard in range(plan.shards):
+        backward_shard(shard, plan, columns, dY[member], carry, tape, gradient)
+    for shard in range(1, plan.shards):
+        accumulate(at(gradient.dW, 0), at(gradient.dW, shard * size), size)
+    for u in range(plan.vectors):
+        unpack(u, plan, at(gradient.dW, 0), dtheta)

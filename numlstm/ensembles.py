@@ -1,0 +1,278 @@
+"""numlstm.ensemble: many networks on the same data, trained side by side in one call per step."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numlstm import checks, schedules
+from numlstm.bptt import Evaluator
+from numlstm.draws import MEMBERS, SHUFFLE, Draws, new_seed
+from numlstm.fitting import _new_model, fit
+from numlstm.model import LSTM
+from numlstm.network import Network
+from numlstm.optimizers import OPTIMIZERS
+from numlstm.params import blocks, split
+from numlstm.preparation import prepare
+from numlstm.sequences import Dataset
+from numlstm.settings import Settings, defaults_of, read_settings
+from numlstm.spec import Dropout
+
+_OWN = (  # what concerns a single fit alone
+    "bptt_steps", "bounds", "callback", "checkpoint", "constraints", "fixed", "model", "patience",
+    "progress", "resume", "stateful", "tol", "validation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Trained networks, the members, and what they say together; made by `numlstm.ensemble`.
+
+    Attributes
+    ----------
+    models : sequence of LSTM
+        The members.
+    history : dict of str to ndarray
+        "loss": the training loss of every epoch, (epochs,), the mean over members.
+    """
+
+    models: Sequence[LSTM]
+    history: dict[str, np.ndarray]
+
+    def predict(self, X: Any, **options: Any) -> tuple[Any, Any]:
+        """Mean and spread (standard deviation) of the members' predictions.
+
+        Both have the form of `LSTM.predict`, which takes the same arguments.
+        """
+        each = [model.predict(X, **options) for model in self.models]
+        if isinstance(each[0], list):
+            parts = [np.stack(part) for part in zip(*each, strict=True)]
+            return [part.mean(axis=0) for part in parts], [part.std(axis=0) for part in parts]
+        return np.mean(each, axis=0), np.std(each, axis=0)
+
+
+def ensemble(
+    X: Any, y: Any = None, *, members: int = 16, bootstrap: bool = True, rng: Any = None, **options
+) -> Ensemble:
+    """Train several networks on the same data at once; their spread says how sure they are.
+
+    All members see the same batches. They differ in their initial weights and, with `bootstrap`, in
+    how often every sequence counts.
+
+    Parameters
+    ----------
+    X, y : array_like
+        As in `fit`.
+    members : int, optional
+        How many networks.
+    bootstrap : bool, optional
+        Every member has a resample of the sequences of its own, drawn with replacement, as weights
+        (Efron & Tibshirani 1993, "An introduction to the bootstrap"). False: they differ in their
+        initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
+    rng : None, int, or numpy.random.Generator, optional
+        Source of all randomness.
+    **options
+        Keywords of `fit` on the network, the data and the stochastic methods. What concerns a
+        single fit is refused: windows, validation, checkpoints, callbacks, limits.
+
+    Returns
+    -------
+    ensemble : Ensemble
+        With ``models``, ``history`` and ``predict(X) -> (mean, spread)``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `fit`; for its keywords that an ensemble does not take; and for a single sequence with
+        ``bootstrap=True``, of which there is no resample.
+
+    Notes
+    -----
+    Plain layers on the backend "cpu" train all members in one call of the kernels per layer and
+    step; with variants, and on other backends, the members take turns within a step.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> X = np.random.default_rng(0).standard_normal((20, 10, 1))
+    >>> many = numlstm.ensemble(X, np.cumsum(X, axis=1), members=4, epochs=5, rng=0)
+    >>> mean, spread = many.predict(X)
+    >>> mean.shape, spread.shape, bool((spread > 0).all())
+    ((20, 10, 1), (20, 10, 1), True)
+    """
+    members = checks.size("members", members)
+    checks.flag("bootstrap", bootstrap)
+    settings = _settings(options)
+    rows = {name: options.get(name) for name in ("sample_weight", "lengths", "reset")}
+    data = prepare(X, y, rows, None, settings, None)
+    count = len(data.train.X)
+    if bootstrap and count == 1:
+        raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
+    draws = Draws(new_seed(rng))
+    stream = draws.stream(MEMBERS)
+    models = [_new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
+    counts = np.ones((members, count), np.int64)
+    if bootstrap:
+        counts = stream.multinomial(count, np.full(count, 1 / count), members)
+    thetas = np.stack([model.theta for model in models])
+    evaluator = Evaluator(models[0].network, settings.criterion.function)
+    losses = _train(thetas, evaluator, data.train, counts, settings, draws)
+    for model, theta in zip(models, thetas, strict=True):
+        model.theta = theta
+    return Ensemble(models, {"loss": np.array(losses)})
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    defaults = defaults_of(fit)
+    if unknown := sorted(set(options) - set(inspect.signature(fit).parameters)):
+        raise TypeError(f"ensemble got keywords that fit does not know: {', '.join(unknown)}")
+    if own := [name for name in _OWN if options.get(name) not in (None, defaults[name])]:
+        raise ValueError(f"ensemble does not take {', '.join(own)}: fit the members one by one")
+    settings = read_settings(defaults | options, defaults)
+    if not settings.stochastic or settings.spec.dropout != Dropout():
+        raise ValueError(
+            f"ensemble trains with one of {', '.join(OPTIMIZERS)} and without dropout, received "
+            f"method={settings.method!r}, dropout={options.get('dropout', 0)!r}"
+        )
+    return settings
+
+
+def _train(
+    thetas: np.ndarray,
+    evaluator: Evaluator,
+    train: Dataset,
+    counts: np.ndarray,
+    settings: Settings,
+    draws: Draws,
+) -> list[float]:
+    """Train the rows of thetas in place; the mean loss of every epoch."""
+    optimizer = OPTIMIZERS[settings.method](
+        thetas.size, settings.dtype, settings.weight_decay, settings.options
+    )
+    batched = train.reset is None and _can_batch(evaluator.network)
+    step = (_Batched if batched else _InTurn)(evaluator)
+    schedule, losses = schedules.get(settings.schedule), []
+    size = settings.batch_size
+    for epoch in range(settings.epochs):
+        order = draws.stream(SHUFFLE, epoch).permutation(len(train.X))
+        rate = settings.learning_rate * schedule(epoch, settings.epochs)
+        total = seen = 0.0
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            window = train.cut(0, train.steps(rows), rows)
+            weight, sums = _weights(window, counts[:, rows])
+            value, gradient = step(thetas, window, weight)
+            share = float(np.sum(sums))
+            total, seen = total + value * share, seen + share
+            _clip(gradient, settings.clip)
+            optimizer.update(thetas.reshape(-1), gradient.reshape(-1), rate)
+        losses.append(total / max(seen, 1e-300))
+    return losses
+
+
+def _weights(window: Dataset, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (M, ...) of all targets that sum to 1 for every member, and their sums before."""
+    axes = tuple(range(1, window.weight.ndim))
+    weight = window.weight * counts.reshape(*counts.shape, *(1,) * len(axes))
+    sums = weight.sum(axis=tuple(range(1, weight.ndim)))
+    # a member that drew none of these sequences learns nothing from them
+    scale = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
+    weight *= scale.reshape(-1, *(1,) * (weight.ndim - 1))
+    return weight.astype(window.weight.dtype), sums
+
+
+def _clip(gradient: np.ndarray, limit: float | None) -> None:
+    """Shorten every member's gradient to the limit, in place."""
+    if limit is not None:
+        norms = np.linalg.norm(gradient, axis=1, keepdims=True)
+        gradient *= np.minimum(1, limit / np.maximum(norms, 1e-30)).astype(gradient.dtype)
+
+
+@dataclass(frozen=True)
+class _InTurn:
+    """One member after the other, for networks that the kernels for members do not know."""
+
+    evaluator: Evaluator
+
+    def __call__(self, thetas, window: Dataset, weight):
+        """(mean loss, gradients (M, n))."""
+        network, gradients, total = self.evaluator.network, np.empty_like(thetas), 0.0
+        for member, theta in enumerate(thetas):
+            packed = network.pack(theta)
+            part = Dataset(window.X, window.y, weight[member], *_layout(window))
+            value, gradients[member], _ = self.evaluator._gradient(packed, part, None, 1.0)
+            total += value
+        return total / len(thetas), gradients
+
+
+def _layout(window: Dataset):
+    return window.lengths, window.last, window.reset
+
+
+@dataclass
+class _Batched:
+    """All members in one call per layer."""
+
+    evaluator: Evaluator
+    used: Sequence[Any] = ()  # the tapes of the step before
+
+    def __call__(self, thetas, window: Dataset, weight):
+        """(mean loss, gradients (M, n))."""
+        spec, kernels = self.evaluator.network.spec, self.evaluator.network.backend.members()
+        X, tapes = window.X[None], []
+        parts = [np.stack(part) for part in zip(*(blocks(spec, t) for t in thetas), strict=True)]
+        used = self.used or [None] * len(spec.layers)
+        for layer, theta, old in zip(spec.layers, parts, used, strict=False):
+            X, tape = kernels.forward(layer, theta, X, window.lengths, used=old)
+            tapes.append(tape)
+        self.used = tapes
+        hidden = _ends(X, window) if window.last else X
+        W, b = _head(spec, parts[-1])
+        Y = hidden.reshape(len(thetas), -1, spec.hidden_width) @ W.mT + b
+        Y = Y.reshape(*hidden.shape[:-1], spec.width)
+        target = np.broadcast_to(window.y, (len(thetas), *window.y.shape))
+        value, dY = self.evaluator.loss(Y, target, weight)
+        dY = dY.reshape(len(thetas), -1, spec.width)
+        flat = hidden.reshape(len(thetas), -1, spec.hidden_width)
+        dW = dY.mT @ flat
+        gradients = [np.concatenate([dW.reshape(len(thetas), -1), dY.sum(axis=1)], axis=1)]
+        dX = (dY @ W).reshape(hidden.shape)
+        if window.last:
+            dX = _from_ends(dX, X.shape, window)
+        layers = list(zip(spec.layers, parts, tapes, strict=False))
+        for index, (layer, theta, tape) in reversed(list(enumerate(layers))):
+            gradient, dX = kernels.backward(layer, theta, tape, np.ascontiguousarray(dX), index > 0)
+            gradients.insert(0, gradient)
+        return value / len(thetas), np.concatenate(gradients, axis=1)
+
+
+def _can_batch(network: Network) -> bool:
+    """Whether the backend has kernels for many such networks at once."""
+    spec, kernels = network.spec, network.backend.members()
+    plain = not (spec.bidirectional or spec.residual or spec.head is None)
+    return kernels is not None and plain and all(kernels.able(layer) for layer in spec.layers)
+
+
+def _head(spec, theta):
+    """Weights (M, O, H) and biases (M, 1, O) of the heads."""
+    views = [split(spec.head.shapes, row) for row in theta]
+    return np.stack([v["weight"] for v in views]), np.stack([v["bias"] for v in views])[:, None]
+
+
+def _last_steps(window: Dataset) -> np.ndarray:
+    rows, steps = window.X.shape[:2]
+    return np.full(rows, steps - 1) if window.lengths is None else np.maximum(window.lengths - 1, 0)
+
+
+def _ends(H, window: Dataset):
+    """The hidden state that every row ends with, (M, B, H)."""
+    return H[:, np.arange(H.shape[1]), _last_steps(window)]
+
+
+def _from_ends(dH, shape, window: Dataset):
+    """Its gradient at the place where it was read."""
+    result = np.zeros(shape, dH.dtype)
+    result[:, np.arange(shape[1]), _last_steps(window)] = dH
+    return result
