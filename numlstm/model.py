@@ -663,6 +663,80 @@ class LSTM:
         """
         return self.njit(standardize=standardize).cfunc
 
+    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> np.ndarray:
+        """Forecast freely: read what was observed, then feed every forecast back as an input.
+
+        For networks that forecast the next value of their own first inputs: of the I features the
+        first O are what the network forecasts, the others are exogenous. All steps run in compiled
+        code, in the units of the data.
+
+        Parameters
+        ----------
+        X_warm : array_like, shape (B, T, I), or (T,) or (T, I) for one series
+            What was observed, T >= 1.
+        steps : int
+            Number of forecasts, S >= 1.
+        exogenous : array_like, shape (B, S, I - O), or (S, I - O) for one series, optional
+            The other features at the times of the forecasts; the last is not used. Default: there
+            are none, I = O.
+
+        Returns
+        -------
+        Y : ndarray, shape (B, S, O), or (S, O) for one series
+            Forecasts for the S times after X_warm. The first is the last of `predict` on X_warm.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a wrong shape, a NaN or infinite value, fewer inputs than outputs, missing
+            exogenous inputs; for a network that is bidirectional, fills missing inputs, predicts
+            once per sequence, or does not forecast values (classes); as `njit`.
+        BackendError
+            Where the "cpu" backend cannot run.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, rng=0)
+        >>> model.rollout(np.sin(np.arange(50)), 1000).shape
+        (1000, 1)
+        """
+        from numlstm.embed.rollout import rollout
+
+        steps = checks.size("steps", steps)
+        stepper = self._forecaster()
+        X, lengths, form = sequences.read_inputs(X_warm, self.spec.input_size, self.spec.dtype)
+        if lengths is not None or X.shape[1] == 0:
+            raise ValueError(
+                "X_warm must hold at least one step, and the same number for every sequence; run "
+                "series of different lengths one by one"
+            )
+        single = form.kind == "series"
+        shape = (len(X), steps, self.spec.input_size - self.spec.width)
+        if exogenous is None:
+            if shape[2]:
+                raise ValueError(f"exogenous= must give the last {shape[2]} features of X_warm")
+            exogenous = np.empty(shape, X.dtype)
+        else:
+            exogenous = checks.array("exogenous", exogenous, self.spec.dtype)
+            checks.shape("exogenous", exogenous, shape[1:] if single else shape)
+        Y = rollout(stepper, X, exogenous.reshape(shape), self._theta.size)
+        return Y[0] if single else Y
+
+    def _forecaster(self) -> Any:
+        """The stepper of a model whose outputs can be its next inputs."""
+        self._require_step()
+        spec, scaling = self.spec, self.scaling
+        if spec.width > spec.input_size or self.output == "last":
+            raise ValueError(
+                f"this model gives {spec.width} output(s) per "
+                f"{'sequence' if self.output == 'last' else 'step'} from {spec.input_size} "
+                "input(s): a rollout needs a forecast of its first inputs at every step"
+            )
+        if scaling is not None and (scaling.y_mean is None or scaling.y_mean.size != spec.width):
+            raise ValueError("this model does not forecast values that could be inputs")
+        return self.njit()
+
     def predict(
         self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
     ) -> Any:

@@ -286,3 +286,41 @@ def test_what_is_refused():
         pickle.dumps(a_model().njit())
     with pytest.raises(TypeError, match="True or False"):
         a_model().njit(standardize=1)
+
+
+@pytest.mark.parametrize("name", ["plain", "everything"])
+@pytest.mark.parametrize("batch", [1, 5, 40])
+def test_rollout_is_step_after_step(name, batch):
+    model = a_model(**FAMILY[name])
+    X = inputs(model, batch, 6)
+    exogenous = np.random.default_rng(3).standard_normal((batch, 9, 1))
+    Y, state = [], None
+    for t in range(6):
+        y, state = model.step(X[:, t], state)
+    for t in range(9):
+        Y.append(y)
+        y, state = model.step(np.concatenate([y, exogenous[:, t]], axis=1), state)
+    require_bits(model.rollout(X, 9, exogenous), np.stack(Y, axis=1))
+    require_bits(model.rollout(X[0], 9, exogenous[0]), np.stack(Y, axis=1)[0])
+
+
+def test_rollout_in_the_units_of_the_data():
+    series = 100 + 5 * np.sin(np.arange(400) / 5)
+    model = numlstm.fit(series, hidden_size=8, epochs=20, bptt_steps=50, rng=0).model
+    forecast = model.rollout(series, 60)
+    require_bits(forecast[0], model.predict(series)[-1])
+    assert np.abs(forecast - 100).max() < 10
+
+
+def test_what_rollout_refuses():
+    X = np.zeros((2, 3, 3))
+    for model, arguments, message in (
+        (a_model(), (X, 5), "exogenous= must give the last 1"),
+        (a_model(), (X, 0), "steps must be an integer >= 1"),
+        (a_model(), (X[:, :0], 5, np.zeros((2, 5, 1))), "at least one step"),
+        (a_model(), (X, 5, np.zeros((2, 4, 1))), "exogenous must have shape"),
+        (a_model(output_size=4), (X, 5), "gives 4 output"),
+        (a_model(), ([X[0], X[0, :2]], 5, np.zeros((2, 5, 1))), "one by one"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.rollout(*arguments)
