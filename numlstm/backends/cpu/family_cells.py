@@ -201,10 +201,11 @@ def sum_of(plan, x, x_step):
     a = b = c = d = like(get(x, 0), 0.0)
     whole = plan.units - plan.units % 4
     for unit in range(0, whole, 4):
-        a += get(x, place(x, x_step, unit))
-        b += get(x, place(x, x_step, unit + 1))
-        c += get(x, place(x, x_step, unit + 2))
-        d += get(x, place(x, x_step, unit + 3))
+        here, next_two = place(x, x_step, unit), place(x, x_step, unit + 2)
+        a += get(x, here)
+        b += get(x, here + 1)
+        c += get(x, next_two)
+        d += get(x, next_two + 1)
     for unit in range(whole, plan.units):
         a += get(x, place(x, x_step, unit))
     return (a + b) + (c + d)
@@ -216,10 +217,12 @@ def sum_of_products(plan, x, x_step, y, y_step):
     a = b = c = d = like(get(x, 0), 0.0)
     whole = plan.units - plan.units % 4
     for unit in range(0, whole, 4):
-        a = fma(get(x, place(x, x_step, unit)), get(y, place(y, y_step, unit)), a)
-        b = fma(get(x, place(x, x_step, unit + 1)), get(y, place(y, y_step, unit + 1)), b)
-        c = fma(get(x, place(x, x_step, unit + 2)), get(y, place(y, y_step, unit + 2)), c)
-        d = fma(get(x, place(x, x_step, unit + 3)), get(y, place(y, y_step, unit + 3)), d)
+        x_at, y_at = place(x, x_step, unit), place(y, y_step, unit)
+        x_two, y_two = place(x, x_step, unit + 2), place(y, y_step, unit + 2)
+        a = fma(get(x, x_at), get(y, y_at), a)
+        b = fma(get(x, x_at + 1), get(y, y_at + 1), b)
+        c = fma(get(x, x_two), get(y, y_two), c)
+        d = fma(get(x, x_two + 1), get(y, y_two + 1), d)
     for unit in range(whole, plan.units):
         a = fma(get(x, place(x, x_step, unit)), get(y, place(y, y_step, unit)), a)
     return (a + b) + (c + d)
@@ -227,7 +230,7 @@ def sum_of_products(plan, x, x_step, y, y_step):
 
 @kernel
 def place(x, x_step, unit):
-    """Where a unit stands in an array (U, x_step, L)."""
+    """Where a unit stands in an array (U, x_step, L); after an even one comes the next."""
     lanes = lanes_of(x)
     return unit // lanes * x_step * lanes + unit % lanes
 

@@ -55,7 +55,9 @@ def uniform(spec: LayerSpec, batch: int, steps: int, plain: bool = True) -> Shar
 def ragged(spec: LayerSpec, lengths: np.ndarray, steps: int, plain: bool = True) -> Shards:
     """The plan for rows of any length, dealt to the shards longest first, like cards."""
     lengths = np.minimum(lengths, steps)
-    shards = shard_count(spec, len(lengths), plain)
+    # as many as for full rows of the same length in all: a shard should not run out of rows
+    full = blocks(int(lengths.sum()), max(1, steps))
+    shards = shard_count(spec, full, plain)
     longest_first = np.argsort(-lengths, kind="stable")
     dealt = [longest_first[shard::shards] for shard in range(shards)]
     return _assemble(spec, lengths, steps, dealt, plain)
