@@ -12,7 +12,8 @@ from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
 from numlstm.backends.cpu.packing import CACHE_LINE, blocks, panel_width
 from numlstm.backends.cpu.shards import is_plain
 from numlstm.backends.cpu.simd import TILE_ROWS
-from numlstm.backends.cpu.variants import family_of, parameters_of
+from numlstm.backends.cpu.variants import parameters_of
+from numlstm.families import family_of
 from numlstm.network import Weights
 from numlstm.noise import mean_noise
 from numlstm.scaling import Scaling
