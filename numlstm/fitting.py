@@ -241,7 +241,7 @@ def fit(
     data = prepare(X, y, rows, validation, settings, model)
     saved = _checkpoint(checkpoint, resume, rng, settings)
     draws = Draws(new_seed(rng) if saved is None else saved.seed)
-    trained = _new_model(data, settings, model, draws)
+    trained = new_model(data, settings, model, draws)
     run = Progress.start(trained.theta)
     call = None if callback is None else caller(callback, run)
     with Watch() as watch:
@@ -266,7 +266,7 @@ def _checkpoint(path: Any, resume: bool, rng: Any, settings: Settings) -> Checkp
     return Checkpoint(path, resume, rng) if settings.stochastic else None
 
 
-def _new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
+def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
@@ -346,4 +346,5 @@ def _result(
         history={name: np.array(values) for name, values in run.history.items()},
         output=model.output,
         fixed=settings.fixed,
+        loss=settings.loss,
     )

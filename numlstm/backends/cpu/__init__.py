@@ -94,7 +94,7 @@ def layer_forward(
     batch, steps, _ = X.shape
     h, c = state
     plain = weights.plain and reset is None and noise is None
-    plan = _plan(spec, weights, batch, steps, lengths, plain)
+    plan = plan_of(spec, weights, batch, steps, lengths, plain)
     Y = np.empty((batch, steps, spec.output_size), spec.dtype)
     h_last = np.empty((batch, spec.output_size), spec.dtype)
     c_last = np.empty((batch, spec.hidden_size), spec.dtype)
@@ -113,7 +113,8 @@ def layer_forward(
     return Y, (h_last, c_last), LayerTape(plan, memory, switches) if tape else None
 
 
-def _plan(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Shards:
+def plan_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Shards:
+    """How the rows of a layer are cut into shards, looked up where it was asked for before."""
     if lengths is not None:
         return shards.ragged(spec, lengths, steps, plain)
     key, plans = (batch, steps, plain), weights.plans

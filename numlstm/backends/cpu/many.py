@@ -23,7 +23,7 @@ from numlstm.backends.cpu.products import accumulate, clear
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.simd import at
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, start_tape
-from numlstm.backends.cpu.weights import Columns, _pack_vector, pack_columns_of, unpack
+from numlstm.backends.cpu.weights import Columns, pack_columns_of, pack_vector, unpack
 from numlstm.spec import LayerSpec
 
 
@@ -106,7 +106,7 @@ def forward_members(driver, numbers, thetas, panels, X, Y, h, c, z, memory):
 def _forward(member, plan, thetas, panels, X, Y, h, c, z, memory):
     """One member's forward pass from a state of zeros."""
     for u in range(plan.vectors):
-        _pack_vector(u, plan, thetas[member], panels[member])
+        pack_vector(u, plan, thetas[member], panels[member])
     lines = line_of(plan, plan.shards - 1, plan.steps)
     tape = read_tape(plan, lines, memory[member])
     carry = Carry(h[member], c[member])

@@ -19,11 +19,11 @@ from numlstm.backends.cpu.tape import read_plan
 def pack(driver, numbers, theta, weights):
     """Fill weights (2U, K, W) from theta."""
     plan = read_plan(numbers)
-    for_shards(_pack_vector, driver, plan.vectors, (plan, theta, weights))
+    for_shards(pack_vector, driver, plan.vectors, (plan, theta, weights))
 
 
 @kernel
-def _pack_vector(u, plan, theta, weights):
+def pack_vector(u, plan, theta, weights):
     """The two panels of a vector of units."""
     compact()
     k, width, lanes = 1 + plan.inputs + plan.outputs, panel_width(theta), lanes_of(theta)
