@@ -65,6 +65,7 @@ ROOMS = [
     "uncertainty",
     "interrupt",
     "result",
+    "sampling",
     "training",
     "minimize",
     "reporting",
