@@ -66,6 +66,7 @@ ROOMS = [
     "uncertainty",
     "interrupt",
     "result",
+    "sampling",
     "training",
     "minimize",
     "reporting",
