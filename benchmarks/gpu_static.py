@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from numba import cuda
 from numba.cuda import dispatcher, types
@@ -48,8 +49,8 @@ class Kernel(NamedTuple):
     """A kernel as it is launched, and what it is called in the table."""
 
     name: str
-    function: object  # a dispatcher
-    signature: object
+    function: Any  # a dispatcher
+    signature: Any
     dtype: str
     threads: int
     shared_memory: int  # dynamic, bytes
@@ -147,6 +148,7 @@ def ptxas() -> str:
     return path
 
 
+@cache
 def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     """The kernel's instructions for a compute capability."""
     # device functions ask which device they are compiled for
@@ -164,9 +166,8 @@ def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     return code
 
 
-def needs_of(kernel: Kernel, capability: tuple[int, int], assembler: str) -> Needs:
-    """Compile and assemble a kernel."""
-    code = ptx_of(kernel, capability)
+def needs_of(kernel: Kernel, code: str, capability: tuple[int, int], assembler: str) -> Needs:
+    """Assemble a kernel."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ptx"
         path.write_text(code)
@@ -220,7 +221,11 @@ def table(rows: list[Needs]) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few sizes, float32 alone")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few sizes, float32, compiled once",
+    )
     parser.add_argument("--output", type=Path, metavar="JSON")
     options = parser.parse_args()
     dtypes = ("float32",) if options.quick else ("float32", "float64")
@@ -229,7 +234,8 @@ def main() -> None:
     for capability, device in DEVICES.items():
         for dtype in dtypes:
             for kernel in (*recurrences(dtype, device, sizes), *others(dtype)):
-                rows.append(needs_of(kernel, capability, assembler))
+                code = ptx_of(kernel, min(DEVICES) if options.quick else capability)
+                rows.append(needs_of(kernel, code, capability, assembler))
                 wrong += faults(rows[-1], dtype, device)
     print("\n".join(table(rows)))
     print(f"{len(rows)} kernels: {len(wrong)} faults", *wrong, sep="\n")

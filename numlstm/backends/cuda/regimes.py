@@ -11,6 +11,7 @@ A layer that is normalised or projected needs rows as a whole, so one block has 
 regime 1 where the weights fit, else 3 without a barrier. No choice changes a bit of the results.
 """
 
+from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -39,14 +40,21 @@ class Regime(NamedTuple):
 
 MAX_UNITS_OF_BLOCK = 128  # in regime 1
 SHARES = 32, 16, 8  # units of a block in regime 2, best first
-MAX_THREADS, MAX_ROWS = 256, 8  # threads of a block, rows of a thread
+MAX_THREADS, MAX_ROWS = 256, 4  # threads of a block, rows of a thread
 DEPTHS = 256, 128, 64, 32  # of k that is multiplied at a time, best first
 STREAMED = Tile(32, 8, 4, 32, kept=0, shared_units=True)  # of regime 3
 STREAMED_ROWS = Tile(32, 8, 1, 32, kept=0, shared_units=False)  # for rows as a whole
 
 
 def regime_of(family: Family, units: int, batch: int, dtype: str, device: Device) -> Regime:
-    """The regime of a layer; only the number of rows of a block depends on the batch."""
+    """The regime of a layer."""
+    return next(candidates(family, units, batch, dtype, device))
+
+
+def candidates(
+    family: Family, units: int, batch: int, dtype: str, device: Device
+) -> Iterator[Regime]:
+    """The regimes that a device has room for, in the order of the table."""
     whole_rows = family.normalised or family.projected
     shares = (units,) if units <= MAX_UNITS_OF_BLOCK else ()
     for share, depth in product(shares if whole_rows else (*shares, *SHARES), DEPTHS):
@@ -55,12 +63,12 @@ def regime_of(family: Family, units: int, batch: int, dtype: str, device: Device
         size = shared_memory(tile, family, dtype)
         blocks = columns * -(-batch // rows_of(tile))
         if size <= device.shared_memory and (columns == 1 or blocks <= device.processors):
-            return Regime(tile, columns, rows_of(tile), size, False)
+            yield Regime(tile, columns, rows_of(tile), size, False)
     tile = STREAMED_ROWS if whole_rows else STREAMED
     columns = 1 if whole_rows else -(-units // tile.units)
     blocks = columns * -(-batch // rows_of(tile))
     waits = columns > 1 and blocks > device.processors
-    return Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
+    yield Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
 
 
 def resident_tile(units: int, share: int, depth: int, rows: int) -> Tile:
