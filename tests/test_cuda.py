@@ -31,7 +31,7 @@ def test_kernels_in_the_simulator():
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not made for this system"
+    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is only there on Linux"
 )
 def test_kernels_compiled_for_every_gpu_keep_within_its_limits():
     done = run_python(str(HERE.parent / "benchmarks" / "gpu_static.py"), "--quick")
