@@ -574,7 +574,7 @@ class LSTM:
             self._stepping = stepping = (content, stepper)
         return stepping[1] and stepping[1].advanced(rows, state)
 
-    def njit(self, *, standardize: bool = True) -> Any:
+    def njit(self, *, standardize: bool = True, derivatives: bool = False) -> Any:
         """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
 
         The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
@@ -585,6 +585,9 @@ class LSTM:
         standardize : bool, optional
             Whether x and y are in the units of the data, where the model was trained with
             standardisation, as in `predict`. False: in the network's units, as in `step`.
+        derivatives : bool, optional
+            Whether the stepper also has ``step_jvp`` and ``step_vjp``, the step's derivatives.
+            They are compiled once per machine, which takes some seconds.
 
         Returns
         -------
@@ -617,7 +620,9 @@ class LSTM:
         from numlstm.embed.stepper import stepper_of
 
         self._require_step()
-        stepper = stepper_of(self.spec, self._theta, self._step_scaling(standardize))
+        scaling = self._step_scaling(standardize)
+        derivatives = checks.flag("derivatives", derivatives)
+        stepper = stepper_of(self.spec, self._theta, scaling, derivatives=derivatives)
         if stepper is None:
             raise ValueError(
                 f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
