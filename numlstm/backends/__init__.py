@@ -34,7 +34,8 @@ The functions of ``tangents()`` take and give complex arrays for real ones: the 
 value, the imaginary part its derivative along some direction. What is linear in an array, as all
 that the network does between the layers, then does the right thing to both without knowing.
 
-What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``forward(spec, thetas,
+What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``at_once(specs, batch,
+steps)``, how many members it wants in a call, which changes no numbers, ``forward(spec, thetas,
 X, lengths=None, used=None)`` -> (Y, tape), where the memory of a used tape may be taken, and
 ``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX or None): from zero states, with
 thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
