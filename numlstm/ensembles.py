@@ -22,7 +22,7 @@ from numlstm.spec import Dropout
 
 _OWN = (  # what concerns a single fit alone
     "bptt_steps", "bounds", "callback", "checkpoint", "constraints", "fixed", "model", "patience",
-    "progress", "resume", "stateful", "tol", "validation",
+    "progress", "resume", "scheduled_sampling", "stateful", "tol", "validation",
 )  # fmt: skip
 
 

@@ -187,7 +187,7 @@ class Stepper:
         h, c = state or self.initial_state(len(x))
         y = np.empty((len(x), self.output_size), x.dtype)
         h_new, c_new = np.empty(h.shape, x.dtype), np.empty(c.shape, x.dtype)
-        good = step_once(self._net.memory, _uniform(x), _uniform(h), _uniform(c), y, h_new, c_new)
+        good = step_once(self._net.memory, uniform(x), uniform(h), uniform(c), y, h_new, c_new)
         return (y, State(h_new, c_new)) if good else None
 
     @property
@@ -222,7 +222,7 @@ def stepper_of(
     return None if net is None else Stepper(net, spec.dtype, initial, derivatives)
 
 
-def _uniform(array: np.ndarray) -> np.ndarray:
+def uniform(array: np.ndarray) -> np.ndarray:
     """C-contiguous and writable, so that there is one type for the compiler."""
     flags = array.flags
     return array if flags.carray else np.array(array, order="C")

@@ -12,7 +12,7 @@ from numlstm.activations import limited
 from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.duals import dual
 from numlstm.backends.cpu.family import Cell, part_rows
-from numlstm.backends.cpu.family_cells import SCALES, UNIT_ROWS, A, O, Row, backward_row
+from numlstm.backends.cpu.family_cells import SCALES, A, O, Row, backward_row
 from numlstm.backends.cpu.pointers import apart, read_numbers, reserve
 from numlstm.backends.cpu.products import accumulate, add_outer, clear, copy, product
 from numlstm.backends.cpu.simd import (
@@ -45,6 +45,7 @@ from numlstm.backends.cpu.step import (
 from numlstm.backends.cpu.weights import gate_of_theta
 from numlstm.cell import Variant
 from numlstm.elementary import compilable, like
+from numlstm.families import UNIT_ROWS
 
 # --- along a direction ----------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ def go_back(memory, scratch, rows, batch, given, flow):
         dc = move(flow.dc, layer * batch * s.units)
         c = move(given.c, layer * batch * s.units)
         accumulate(dh, back.dbelow, rows * s.outputs)
-        layer_back(memory, scratch, layer, rows, c, dh, dc)
+        layer_back(memory, scratch, layer, rows, c, dh, dc, flow)
         if flow.learns:
             below = put_below(memory, scratch, layer, rows, given.x)
             h = move(given.h, layer * batch * s.outputs)
@@ -240,7 +241,7 @@ def put_dhidden(memory, scratch, rows, flow):
 
 
 @kernel
-def layer_back(memory, scratch, layer, rows, c, dh, dc):
+def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
     """dz of a layer, dx of what it reads, and dh (R, P) and dc (R, H) in place."""
     net, width, lanes = read_net(memory, dh), panel_width(dh), lanes_of(dh)
     s, cell, shape = net.sizes, with_ends(cell_of(memory, dh), dh), shape_of(net.sizes)
@@ -259,8 +260,12 @@ def layer_back(memory, scratch, layer, rows, c, dh, dc):
         dm = Block(back.dm, s.padded, width)
         w = Block(move(net.values, part.out_back), s.outputs * width, width)
         product(dm, dnew, w, rows, s.padded // width, s.outputs, False)
-    if s.peephole or s.normalised:
+    if s.own > 0:
         clear(back.dunit, UNIT_ROWS * s.padded)
+    if flow.learns:  # the sums go on where they were, so that they do not depend on R
+        for n in range(s.own):
+            dunit, dtheta, count = own_at(memory, part, n, back.dunit, flow.dtheta)
+            copy(dunit, dtheta, count)
     unit, tape = move(net.values, part.unit), move(back.tape, layer * rows * row_of_cells(s))
     for j in range(rows):
         dc_row, cells = move(dc, j * s.units), move(tape, j * row_of_cells(s))
@@ -351,9 +356,9 @@ def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
     dbias = move(dw_hh, gate_rows * s.outputs)
     x, h = Block(below, part.inputs, 1), Block(h_prev, s.outputs, 1)
     for gate in range(4):
-        own = gate_of_theta(s, gate)
-        if own >= 0:
-            first = own * s.units
+        place = gate_of_theta(s, gate)
+        if place >= 0:
+            first = place * s.units
             dz = Block(move(back.dz, gate * s.vectors * lanes), 4 * s.padded, 1)
             add_outer(move(dw_ih, first * x.row), s.units, x.row, dz, x, rows)
             add_outer(move(dw_hh, first * h.row), s.units, h.row, dz, h, rows)
@@ -366,9 +371,15 @@ def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
         dnew, m = Block(back.dnew, s.padded_out, 1), Block(back.m, s.padded, 1)
         add_outer(move(dtheta, part.theta_out), s.outputs, s.units, dnew, m, rows)
     for n in range(s.own):
-        triple = move(memory, part.own + 3 * n)
-        source = move(back.dunit, get(triple, 0) * s.padded)
-        accumulate(move(dtheta, get(triple, 1)), source, get(triple, 2))
+        dunit, own, count = own_at(memory, part, n, back.dunit, dtheta)
+        copy(own, dunit, count)
+
+
+@kernel
+def own_at(memory, part, n, dunit, dtheta):
+    """Pointers to a piece of what units have of their own in dunit and in dtheta, and its size."""
+    triple, padded = move(memory, part.own + 3 * n), read_net(memory, dunit).sizes.padded
+    return move(dunit, get(triple, 0) * padded), move(dtheta, get(triple, 1)), get(triple, 2)
 
 
 @kernel
