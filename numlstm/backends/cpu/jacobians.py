@@ -14,9 +14,10 @@ from numlstm.backends.cpu.family import c_before, new_work, new_zeros, read_cell
 from numlstm.backends.cpu.parallel import call, for_shards
 from numlstm.backends.cpu.simd import at, get, lanes_of, load, move, new, put, store
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, rows_at
-from numlstm.backends.cpu.variants import family_of, parameters_of
+from numlstm.backends.cpu.variants import parameters_of
 from numlstm.backends.cpu.weights import gate_of_theta, row_of_theta
 from numlstm.elementary import fma, like
+from numlstm.families import UNIT_ROWS, family_of
 from numlstm.spec import LayerSpec
 
 
@@ -84,7 +85,7 @@ def of_family(driver, numbers, theta, memory, parameters, switches, variant, ind
     tape = read_tape(plan, line_of(plan, plan.shards - 1, plan.steps), memory)
     rows, work = new_rows(plan, index, J, by_X), new_work(plan, switches, theta)
     dn = new(theta, (plan.steps, plan.padded))
-    dunit = new_zeros(theta, (plan.steps, family_cells.UNIT_ROWS, plan.padded))
+    dunit = new_zeros(theta, (plan.steps, UNIT_ROWS, plan.padded))
     cell, unit = read_cell(variant, theta), parameters.unit
     arguments = (plan, cell, theta, unit, switches, tape, work, dn, dunit, rows)
     for_shards(family_step, driver, plan.steps, arguments)
