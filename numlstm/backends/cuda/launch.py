@@ -20,7 +20,7 @@ from numlstm.backends.cuda.products import (
 )
 from numlstm.backends.cuda.recurrence import Pass, compiled
 from numlstm.backends.cuda.regimes import Device, Regime, regime_of
-from numlstm.backends.cuda.target import SIMULATED, allow_shared_memory, cuda
+from numlstm.backends.cuda.target import SIMULATED, configured, cuda
 from numlstm.families import family_of
 from numlstm.spec import LayerSpec, Noise
 
@@ -272,8 +272,7 @@ def run(spec: LayerSpec, given: Pass, batch: int, first: int, last: int, results
     groups = -(-batch // regime.rows)
     signal = cuda.to_device(np.zeros(groups, np.int32))
     threads = regime.tile.units * regime.tile.lines
-    allow_shared_memory(kernel, (0, 0, given, *results, signal), regime.shared_memory)
-    launch = kernel[(regime.columns, groups), threads, 0, regime.shared_memory]
+    launch = configured(kernel, (regime.columns, groups), threads, regime.shared_memory)
     cuts = range(first, last, way) if single_steps(regime) else (first,)
     for t in cuts:
         launch(t, t + way if single_steps(regime) else last, given, *results, signal)

@@ -42,7 +42,10 @@ MAX_UNITS_OF_BLOCK = 128  # in regime 1
 SHARES = 32, 16, 8  # units of a block in regime 2, best first
 MAX_THREADS, MAX_ROWS = 256, 4  # threads of a block, rows of a thread
 DEPTHS = 256, 128, 64, 32  # of k that is multiplied at a time, best first
-STREAMED = Tile(32, 8, 4, 32, kept=0, shared_units=True)  # of regime 3
+STREAMED = {  # of regime 3
+    "float32": Tile(32, 8, 4, 32, kept=0, shared_units=True),
+    "float64": Tile(32, 8, 2, 32, kept=0, shared_units=True),
+}
 STREAMED_ROWS = Tile(32, 8, 1, 32, kept=0, shared_units=False)  # for rows as a whole
 
 
@@ -64,7 +67,7 @@ def candidates(
         blocks = columns * -(-batch // rows_of(tile))
         if size <= device.shared_memory and (columns == 1 or blocks <= device.processors):
             yield Regime(tile, columns, rows_of(tile), size, False)
-    tile = STREAMED_ROWS if whole_rows else STREAMED
+    tile = STREAMED_ROWS if whole_rows else STREAMED[dtype]
     columns = 1 if whole_rows else -(-units // tile.units)
     blocks = columns * -(-batch // rows_of(tile))
     waits = columns > 1 and blocks > device.processors

@@ -41,7 +41,7 @@ from numba import cuda  # noqa: E402
 
 WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
 
-__all__ = ["SIMULATED", "allow_shared_memory", "cuda", "fault", "kernel_of", "number_type"]
+__all__ = ["SIMULATED", "configured", "cuda", "fault", "kernel_of", "number_type"]
 
 
 def fault() -> str | None:
@@ -130,17 +130,18 @@ if not SIMULATED:  # there the Python of `numlstm.elementary` itself runs
         return shifted(shifted), codegen
 
 
-def allow_shared_memory(kernel, arguments, size: int) -> None:
-    """Let a kernel have so many bytes of dynamic shared memory; above 48 KiB it must be asked for.
+def configured(kernel, grid, threads: int, shared_memory: int):
+    """The kernel, ready to be called, with so many bytes of dynamic shared memory."""
+    launch = kernel[grid, threads, 0, shared_memory]
+    if not SIMULATED and shared_memory > 48 * 1024:  # above that it must be asked for
+        launch.pre_launch_callbacks.append(_allow_shared_memory)
+    return launch
 
-    `arguments` are those of a launch, for their types.
-    """
-    if SIMULATED or size <= 48 * 1024:
-        return
+
+def _allow_shared_memory(compiled, configuration) -> None:
     from numba.cuda.cudadrv.driver import binding, driver
 
-    function = kernel.specialize(*arguments)
+    function = compiled._codelibrary.get_cufunc()
     attribute = binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-    for compiled in function.overloads.values():
-        handle = compiled._codelibrary.get_cufunc()
-        driver.cuKernelSetAttribute(attribute, size, handle.handle, handle.device.id)
+    size, device = configuration.sharedmem, function.device.id
+    driver.cuKernelSetAttribute(attribute, size, function.handle, device)
