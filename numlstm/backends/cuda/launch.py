@@ -115,7 +115,7 @@ def multiply(A, B, C, start=None) -> None:
     sums = C.reshape(1, rows, columns) if parts == 1 else empty((parts, rows, columns), dtype)
     start = empty(0, dtype) if start is None else start
     wide = TILE.threads * TILE.side
-    grid = -(-columns // wide), -(-rows // wide), parts
+    grid = -(-rows // wide), -(-columns // wide), parts
     product_kernel(TILE, dtype.name)[grid, TILE.threads**2](A, B, sums, start)
     if parts > 1:
         added = rows * columns
@@ -272,7 +272,7 @@ def run(spec: LayerSpec, given: Pass, batch: int, first: int, last: int, results
     groups = -(-batch // regime.rows)
     signal = cuda.to_device(np.zeros(groups, np.int32))
     threads = regime.tile.units * regime.tile.lines
-    launch = configured(kernel, (regime.columns, groups), threads, regime.shared_memory)
+    launch = configured(kernel, (groups, regime.columns), threads, regime.shared_memory)
     cuts = range(first, last, way) if single_steps(regime) else (first,)
     for t in cuts:
         launch(t, t + way if single_steps(regime) else last, given, *results, signal)

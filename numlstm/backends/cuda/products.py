@@ -28,7 +28,7 @@ def product_kernel(tile: ProductTile, dtype: str):
 
     @kernel_of(tile.threads * tile.threads)
     def product(A, B, C, start):
-        """Blocks (x, y, z): columns, rows, parts."""
+        """Blocks (x, y, z): rows, columns, parts."""
         a = cuda.shared.array(panel, number)
         b = cuda.shared.array(panel, number)
         acc = cuda.local.array(places, number)
@@ -42,7 +42,7 @@ def multiply(tile, A, B, C, start, a, b, acc):
     """The tile of C that belongs to this block. a and b (depth, threads * side) are scratch."""
     wide = tile.threads * tile.side
     thread, threads = cuda.threadIdx.x, tile.threads * tile.threads
-    first_row, first_column = cuda.blockIdx.y * wide, cuda.blockIdx.x * wide
+    first_row, first_column = cuda.blockIdx.x * wide, cuda.blockIdx.y * wide
     own_row, own_column = thread // tile.threads, thread % tile.threads
     zero, rows, columns = like(acc[0], 0.0), A.shape[0], B.shape[1]
     length = (A.shape[1] + C.shape[0] - 1) // C.shape[0]

@@ -73,11 +73,11 @@ class Pass(NamedTuple):
 
 @compilable()
 def own_part(tile, batch, units):
-    """Blocks (x, y): x along the units, y along the rows."""
+    """Blocks (x, y): x along the rows, y along the units."""
     rows = tile.lines * tile.rows
-    share = (units + cuda.gridDim.x - 1) // cuda.gridDim.x
-    thread, first = cuda.threadIdx.x, cuda.blockIdx.x * share
-    first_row = cuda.blockIdx.y * rows
+    share = (units + cuda.gridDim.y - 1) // cuda.gridDim.y
+    thread, first = cuda.threadIdx.x, cuda.blockIdx.y * share
+    first_row = cuda.blockIdx.x * rows
     return Part(
         first_row,
         min(first_row + rows, batch),
@@ -96,8 +96,8 @@ def barrier(signal, count):
     cuda.syncthreads()
     if cuda.threadIdx.x == 0:
         cuda.threadfence()
-        cuda.atomic.add(signal, cuda.blockIdx.y, 1)
-        while cuda.atomic.add(signal, cuda.blockIdx.y, 0) < count * cuda.gridDim.x:
+        cuda.atomic.add(signal, cuda.blockIdx.x, 1)
+        while cuda.atomic.add(signal, cuda.blockIdx.x, 0) < count * cuda.gridDim.y:
             pass
         cuda.threadfence()
     cuda.syncthreads()
