@@ -174,6 +174,10 @@ def backward_row(shard, t, j, first, last, plan, carry, tape, dz, gate):
         before = (line_of(plan, shard, t - 1) + j) * tape.cells.row
         c_prev = move(tape.cells.start, before + (SLOTS - 1) * lanes_of(carry.c))
         c_step = SLOTS
+    if t > 1:  # of the step before that, whose c will be wanted first
+        early = (line_of(plan, shard, t - 2) + j) * tape.cells.row
+        size = SLOTS * lanes_of(carry.c)
+        ask_for(move(tape.cells.start, early + first * size), (last - first) * size)
     backward_cells(first, last, cells, c_prev, c_step, dh, dc, dz, gate)
 
 
