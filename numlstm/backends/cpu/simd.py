@@ -38,6 +38,7 @@ def _vector_bytes() -> int:
 VECTOR_BYTES = _vector_bytes()
 TILE_ROWS = 12 if VECTOR_BYTES == 64 else 6  # rows of accumulators that fit in the registers
 PANEL_VECTORS = 2  # a panel of packed weights is this many vectors wide
+CACHE_LINE = 64  # bytes
 
 
 # --- primitives -----------------------------------------------------------------------------------
@@ -576,8 +577,10 @@ class _TileEmitter:
         broadcasts = [partial(self.broadcast, row, a_offset) for row in a_rows]
         vectors = [partial(self.load, part, w_offset) for part in w_parts]
         later = self.multiply_add(sums, broadcasts, vectors)
-        _prefetch(builder, builder.gep(ahead[0], [ahead_offset]))
         width = index(PANEL_VECTORS * self.vector.count)
+        for line in range(0, PANEL_VECTORS * VECTOR_BYTES, CACHE_LINE):
+            elements = index(line * self.vector.count // VECTOR_BYTES)
+            _prefetch(builder, builder.gep(ahead[0], [builder.add(ahead_offset, elements)]))
         steps = (index(1), a_column, width, ahead[1])
         moved = [builder.add(*pair) for pair in zip(counters, steps, strict=True)]
         builder.cbranch(builder.icmp_signed("<", moved[0], k), loop, after)
