@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from numlstm import checks, schedules
 from numlstm.bptt import Evaluator
 from numlstm.draws import MEMBERS, SHUFFLE, Draws, new_seed
-from numlstm.fitting import _new_model, fit
+from numlstm.fitting import fit, new_model
 from numlstm.model import LSTM
 from numlstm.network import Network
 from numlstm.optimizers import OPTIMIZERS
@@ -22,7 +22,7 @@ from numlstm.spec import Dropout
 
 _OWN = (  # what concerns a single fit alone
     "bptt_steps", "bounds", "callback", "checkpoint", "constraints", "fixed", "model", "patience",
-    "progress", "resume", "stateful", "tol", "validation",
+    "progress", "resume", "scheduled_sampling", "stateful", "tol", "validation",
 )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def ensemble(
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
     draws = Draws(new_seed(rng))
     stream = draws.stream(MEMBERS)
-    models = [_new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
+    models = [new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = stream.multinomial(count, np.full(count, 1 / count), members)
@@ -198,17 +198,12 @@ class _InTurn:
 
     def __call__(self, thetas, window: Dataset, weight):
         """(mean loss, gradients (M, n))."""
-        network, gradients, total = self.evaluator.network, np.empty_like(thetas), 0.0
+        gradients, total = np.empty_like(thetas), 0.0
         for member, theta in enumerate(thetas):
-            packed = network.pack(theta)
-            part = Dataset(window.X, window.y, weight[member], *_layout(window))
-            value, gradients[member], _ = self.evaluator._gradient(packed, part, None, 1.0)
+            part = replace(window, weight=weight[member])
+            value, gradients[member], _ = self.evaluator.step(theta, part, None, 1.0)
             total += value
         return total / len(thetas), gradients
-
-
-def _layout(window: Dataset):
-    return window.lengths, window.last, window.reset
 
 
 @dataclass

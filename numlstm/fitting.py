@@ -21,6 +21,7 @@ from numlstm.optimizers import OPTIMIZERS
 from numlstm.preparation import Data, prepare
 from numlstm.reporting import Bar, caller
 from numlstm.result import INTERRUPTED, FitResult, Outcome
+from numlstm.sampling import require_step
 from numlstm.settings import Settings, defaults_of, read_settings
 from numlstm.training import Plan, Problem, Progress, Trainer
 
@@ -58,6 +59,7 @@ def fit(
     epochs: int = 100,
     bptt_steps: int | None = None,
     stateful: bool = False,
+    scheduled_sampling: float | Callable[[int], float] | None = None,
     validation: Any = None,
     patience: int | None = None,
     tol: float | None = None,
@@ -142,6 +144,15 @@ def fit(
         parts of it in parallel (fewer, where they were shorter than a window), each with its
         state carried along, from zero in every epoch. The windows are `bptt_steps` long, by
         default as long as the rows of X.
+    scheduled_sampling : float or callable, optional
+        Train on free runs: the probability that a step of the training data reads the network's own
+        last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
+        the last epoch, linearly from 0 in the first; a callable gets the epoch, from 0 on, and
+        ``lambda epoch: 1.0`` trains on the error of free runs alone. The gradient goes through the
+        forecasts. For forecasts: ``y=None``, or a y that is the next value of the first features
+        of X, the others exogenous. The first step of a window is always observed; the validation
+        loss and `fun` are those of forecasts one step ahead. On the backend "cpu", for losses of
+        one output per target, without dropout, `reset` and ``missing="mask"``.
     validation : float or (X, y), optional
         Data to judge the model on after each epoch; the best epoch's parameters are returned.
         A number in (0, 1) sets aside that fraction: the last sequences or, of one series, its
@@ -180,7 +191,7 @@ def fit(
         Start from this model's parameters; it is left as it is.
     dtype : {"float32", "float64"}, optional
         Type of parameters and arithmetic.
-    backend : {"auto", "cpu", "reference"}, optional
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs.
     options : dict, optional
         Further constants of the method: ``betas`` and ``eps`` of "adam" and "adamw"; ``momentum``
@@ -222,6 +233,7 @@ def fit(
     ----------
     Hochreiter & Schmidhuber (1997), Neural Computation 9(8); Gers, Schmidhuber & Cummins (2000),
     Neural Computation 12(10). Truncation: Williams & Peng (1990), Neural Computation 2(4).
+    Scheduled sampling: Bengio et al. (2015), NeurIPS 28.
     Dropout between layers: Zaremba, Sutskever & Vinyals (2014), arXiv:1409.2329, eqs. 7-9. The
     variants: the docstring of `LSTM`. Mask channels: Lipton, Kale & Wetzel (2016), "Directly
     modeling missing data in sequences with RNNs", MLHC.
@@ -241,7 +253,9 @@ def fit(
     data = prepare(X, y, rows, validation, settings, model)
     saved = _checkpoint(checkpoint, resume, rng, settings)
     draws = Draws(new_seed(rng) if saved is None else saved.seed)
-    trained = _new_model(data, settings, model, draws)
+    trained = new_model(data, settings, model, draws)
+    if settings.sampling is not None:
+        require_step(trained.network, trained.theta)
     run = Progress.start(trained.theta)
     call = None if callback is None else caller(callback, run)
     with Watch() as watch:
@@ -266,7 +280,7 @@ def _checkpoint(path: Any, resume: bool, rng: Any, settings: Settings) -> Checkp
     return Checkpoint(path, resume, rng) if settings.stochastic else None
 
 
-def _new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
+def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
@@ -295,6 +309,7 @@ def _plan(settings: Settings, data: Data, model: LSTM) -> Plan:
         weight_decay=settings.weight_decay,
         patience=settings.patience,
         tol=settings.tol,
+        sampling=settings.sampling,
         limits=read_limits(model.spec, settings.fixed, settings.bounds),
     )
 
@@ -346,4 +361,5 @@ def _result(
         history={name: np.array(values) for name, values in run.history.items()},
         output=model.output,
         fixed=settings.fixed,
+        loss=settings.loss,
     )

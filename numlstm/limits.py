@@ -27,6 +27,11 @@ class Limits(NamedTuple):
         """Whether there is a bound on anything."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
+    def outside(self, theta: np.ndarray) -> float:
+        """How far theta lies beyond a bound at most; 0 within all of them."""
+        beyond = np.maximum(self.lower - theta, theta - self.upper)[self.free]
+        return max(0.0, float(beyond.max()))
+
     def project(self, theta: np.ndarray) -> None:
         """Move theta, in place, to the nearest point within the bounds; what is held stays."""
         nearest = np.clip(theta, self.lower, self.upper)

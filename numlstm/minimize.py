@@ -69,9 +69,15 @@ class Minimizer:
             result = self._least_squares(x) if least_squares else self._minimize(x)
         except Exception as error:
             return self._outcome(self._reason or error)
-        self.progress.theta[...] = self._whole(result.x)
-        self.limits.project(self.progress.theta)  # trust-constr may end outside
-        return Outcome(bool(result.success), int(result.status), str(result.message))
+        end, message = self._whole(result.x), str(result.message)
+        if (distance := self.limits.outside(end)) > 0:  # trust-constr keeps bounds in the limit
+            message += (
+                f" It ended up to {distance:.1e} outside of the bounds; the model is at the "
+                "nearest point within them."
+            )
+        self.progress.theta[...] = end
+        self.limits.project(self.progress.theta)
+        return Outcome(bool(result.success), int(result.status), message)
 
     def _outcome(self, error: Exception) -> Outcome:
         """What an end of our own means; any other exception is the user's."""

@@ -79,7 +79,7 @@ class LSTM:
         Type of the parameters and of all arithmetic.
     rng : None, int, or numpy.random.Generator, optional
         Source of the initial weights, as in SPEC 7.
-    backend : {"auto", "cpu", "reference"}, optional
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs; "auto" is the fastest that can run here.
 
     Attributes
@@ -574,7 +574,7 @@ class LSTM:
             self._stepping = stepping = (content, stepper)
         return stepping[1] and stepping[1].advanced(rows, state)
 
-    def njit(self, *, standardize: bool = True) -> Any:
+    def njit(self, *, standardize: bool = True, derivatives: bool = False) -> Any:
         """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
 
         The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
@@ -585,6 +585,9 @@ class LSTM:
         standardize : bool, optional
             Whether x and y are in the units of the data, where the model was trained with
             standardisation, as in `predict`. False: in the network's units, as in `step`.
+        derivatives : bool, optional
+            Whether the stepper also has ``step_jvp`` and ``step_vjp``, the step's derivatives.
+            They are compiled once per machine, which takes some seconds.
 
         Returns
         -------
@@ -617,7 +620,9 @@ class LSTM:
         from numlstm.embed.stepper import stepper_of
 
         self._require_step()
-        stepper = stepper_of(self.spec, self._theta, self._step_scaling(standardize))
+        scaling = self._step_scaling(standardize)
+        derivatives = checks.flag("derivatives", derivatives)
+        stepper = stepper_of(self.spec, self._theta, scaling, derivatives=derivatives)
         if stepper is None:
             raise ValueError(
                 f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
@@ -701,30 +706,64 @@ class LSTM:
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
-        from numlstm.embed.rollout import rollout
+        from numlstm.embed.rollout import read_question, rollout
 
-        steps = checks.size("steps", steps)
-        stepper = self._forecaster()
-        X, lengths, form = sequences.read_inputs(X_warm, self.spec.input_size, self.spec.dtype)
-        if lengths is not None or X.shape[1] == 0:
-            raise ValueError(
-                "X_warm must hold at least one step, and the same number for every sequence; run "
-                "series of different lengths one by one"
-            )
-        single = form.kind == "series"
-        shape = (len(X), steps, self.spec.input_size - self.spec.width)
-        if exogenous is None:
-            if shape[2]:
-                raise ValueError(f"exogenous= must give the last {shape[2]} features of X_warm")
-            exogenous = np.empty(shape, X.dtype)
-        else:
-            exogenous = checks.array("exogenous", exogenous, self.spec.dtype)
-            checks.shape("exogenous", exogenous, shape[1:] if single else shape)
-        Y = rollout(stepper, X, exogenous.reshape(shape), self._theta.size)
-        return Y[0] if single else Y
+        question = read_question(self._forecasting(), X_warm, steps, exogenous)
+        return rollout(self.njit(), self.spec, question)
 
-    def _forecaster(self) -> Any:
-        """The stepper of a model whose outputs can be its next inputs."""
+    def rollout_vjp(
+        self, X_warm: Any, steps: int, exogenous: Any = None
+    ) -> tuple[np.ndarray, Callable[[Any], Any]]:
+        """Forecast freely, and the function that pulls gradients back through all forecasts.
+
+        For training on the error of free runs, and for their sensitivity to what was observed.
+        The gradient is exact: it goes through every forecast that was fed back.
+
+        Parameters
+        ----------
+        X_warm, steps, exogenous
+            As in `rollout`.
+
+        Returns
+        -------
+        Y : ndarray, shape (B, S, O), or (S, O) for one series
+            As from `rollout`.
+        pullback : callable
+            ``pullback(dY) -> RolloutGradients(theta, X_warm, exogenous)``: the gradient of
+            ``sum(dY * Y)``, with X_warm (B, T, I) and exogenous (B, S, I - O), or without the first
+            axis for one series; all in the units of the data.
+
+        Raises
+        ------
+        ValueError, TypeError, BackendError
+            As `rollout`; and `pullback` for a dY that has not the shape of Y.
+
+        See Also
+        --------
+        numlstm.fit : with ``scheduled_sampling=`` it trains on the network's own forecasts.
+
+        References
+        ----------
+        Back-propagation through time: Werbos (1990), Proceedings of the IEEE 78(10), over a network
+        whose inputs are its outputs.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, rng=0)
+        >>> series = np.sin(np.arange(60))
+        >>> Y, pullback = model.rollout_vjp(series[:50], 10)
+        >>> gradients = pullback(2 * (Y[:, 0] - series[50:])[:, None])  # of the squared error
+        >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
+        (True, (50, 1))
+        """
+        from numlstm.embed.rollout import read_question, rollout_vjp
+
+        question = read_question(self._forecasting(), X_warm, steps, exogenous)
+        return rollout_vjp(self.njit(derivatives=True), self.spec, question)
+
+    def _forecasting(self) -> NetworkSpec:
+        """The spec of a model whose outputs can be its next inputs; others are refused."""
         self._require_step()
         spec, scaling = self.spec, self.scaling
         if spec.width > spec.input_size or self.output == "last":
@@ -735,7 +774,7 @@ class LSTM:
             )
         if scaling is not None and (scaling.y_mean is None or scaling.y_mean.size != spec.width):
             raise ValueError("this model does not forecast values that could be inputs")
-        return self.njit()
+        return spec
 
     def predict(
         self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
@@ -992,7 +1031,7 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     ----------
     path : str or path-like
         The file.
-    backend : {"auto", "cpu", "reference"}, optional
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
 
     Returns

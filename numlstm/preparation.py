@@ -9,6 +9,7 @@ import numpy as np
 from numlstm.bptt import total_weight
 from numlstm.missing import Filling
 from numlstm.model import LSTM
+from numlstm.sampling import require_forecasts, require_one_unit
 from numlstm.scaling import Scaling, moments
 from numlstm.sequences import Dataset, mask, streams
 from numlstm.settings import Settings
@@ -55,6 +56,10 @@ def prepare(
     if settings.stateful:
         bptt_steps = bptt_steps or _window(train)
         train = streams(train, 1)
+    forecast = y is None or settings.sampling is not None
+    if settings.sampling is not None:
+        require_forecasts(train)
+        require_one_unit(None if model is None else model.scaling)
     reading = reading._replace(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )
@@ -63,7 +68,7 @@ def prepare(
     for part in (train, judge):
         if part is not None and settings.loss == "binary_cross_entropy":
             require_probabilities(part)
-    scaling = _scaling(train, y is None, settings, model)
+    scaling = _scaling(train, forecast, settings, model)
     filling = _filling(train, model) if missing else None
     train = for_network(train, filling, scaling)
     judge = judge and for_network(judge, filling, scaling)
@@ -172,7 +177,8 @@ def _scaling(
     if not settings.criterion.regression:
         return Scaling(x_mean, x_scale)
     if forecast:
-        return Scaling(x_mean, x_scale, x_mean, x_scale)
+        outputs = train.y.shape[-1]
+        return Scaling(x_mean, x_scale, x_mean[:outputs], x_scale[:outputs])
     return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
 
 

@@ -71,6 +71,8 @@ class FitResult(OptimizeResult):
         Whether the model was trained on one target per step or one per sequence.
     fixed : tuple of str
         Names of the parameters that were held still.
+    loss : str
+        What was minimised, as given to `fit`.
 
     Examples
     --------
@@ -123,7 +125,8 @@ class FitResult(OptimizeResult):
         ------
         ValueError, TypeError
             As `fit` for the data; where as many parameters as residuals leave no noise to
-            estimate; and for a model whose outputs are not the means of the targets.
+            estimate; and for a fit of another loss than "mse", of which the sum of squares is not
+            least.
 
         References
         ----------
@@ -140,6 +143,12 @@ class FitResult(OptimizeResult):
         >>> band.mean.shape, bool((band.lower < band.upper).all())
         ((200, 1), True)
         """
+        if self.loss != "mse":
+            raise ValueError(
+                "covariance is that of least squares, loss='mse'; this fit minimised "
+                f"loss={self.loss!r}, where the sum of squares is not least: fit with loss='mse', "
+                "or ask numlstm.ensemble for the spread of several fits"
+            )
         return covariance(
             *(self.model, self.x, X, y, self.fixed),
             absolute_sigma=absolute_sigma,

@@ -13,6 +13,7 @@ from numlstm.losses import LOSSES, Loss
 from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.model import LSTM
 from numlstm.optimizers import OPTIMIZERS
+from numlstm.sampling import Sampling, read_sampling, require_able
 from numlstm.spec import Dropout, NetworkSpec
 from numlstm.variants import (
     Start,
@@ -41,6 +42,7 @@ class Settings:
     epochs: int
     bptt_steps: int | None
     stateful: bool
+    sampling: Sampling | None
     patience: int | None
     tol: float | None
     standardize: bool | None
@@ -78,13 +80,15 @@ def read_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Sett
         checks.choice("output", given["output"], ("sequence", "last"))
     checks.flag("stateful", given["stateful"])
     schedules.get(given["schedule"])
+    numbers = _numbers(given, method)
     settings = Settings(
         **{name: given[name] for name in ("output", "loss", "schedule", "stateful", "nan_policy")},
-        **_numbers(given, method),
+        **numbers,
         **_of_the_network(given, defaults, method in OPTIMIZERS),
         method=method,
         standardize=given["standardize"],
         options=_options(method, given["options"]),
+        sampling=read_sampling(given["scheduled_sampling"], numbers["epochs"]),
         fixed=read_fixed(given["fixed"]),
         bounds=read_bounds(given["bounds"]),
         constraints=read_constraints(given["constraints"]),
@@ -92,6 +96,9 @@ def read_settings(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Sett
     changed = {name for name in defaults if _differs(given[name], defaults[name])}
     _require_whole_sequences(settings)
     _require_able(settings)
+    if settings.sampling is not None:
+        missing = settings.missing == "mask"
+        require_able(settings.spec, settings.criterion, settings.stochastic, missing)
     _warn_unused(settings, changed)
     return settings
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numlstm.interrupt import Interrupted
 from numlstm.limits import Limits
 from numlstm.optimizers import Optimizer
 from numlstm.result import Outcome
+from numlstm.sampling import Sampling, sampled_step
 from numlstm.sequences import Dataset
 from numlstm.spec import State
 
@@ -38,6 +40,7 @@ class Plan:
     patience: int | None
     tol: float | None
     limits: Limits | None = None
+    sampling: Sampling | None = None
 
     def goal(self, progress: "Progress") -> str | None:
         """The goal that was reached, in words; a function of `progress` alone."""
@@ -180,10 +183,8 @@ class Trainer:
         if weight == 0:
             progress.state = self.problem.run(evaluator.advance, theta, window, state)
             return
-        noise = evaluator.network.draw_noise(self.draws, progress.updates, *window.X.shape[:2])
-        value, gradient, state = self.problem.run(
-            evaluator.step, theta, window, state, 1 / weight, noise
-        )
+        step, drawn = self._step_on(window)
+        value, gradient, state = self.problem.run(step, theta, window, state, 1 / weight, drawn)
         if self.plan.limits is not None:
             gradient = np.where(self.plan.limits.free, gradient, gradient.dtype.type(0))
         norm = optimizers.norm(gradient)
@@ -195,6 +196,16 @@ class Trainer:
         sums["weight"] += weight
         sums["norm"] += norm
         sums["updates"] += 1
+
+    def _step_on(self, window: Dataset) -> tuple[Callable[..., Any], Any]:
+        """What gives loss and gradient of a window, and what was drawn for it."""
+        evaluator, sampling = self.problem.evaluator, self.plan.sampling
+        epoch, updates = self.progress.epoch, self.progress.updates
+        fed = sampling and sampling.draw(self.draws, epoch, updates, window)
+        if fed is not None:
+            return partial(sampled_step, evaluator), fed
+        noise = evaluator.network.draw_noise(self.draws, updates, *window.X.shape[:2])
+        return evaluator.step, noise
 
     def _update(self, gradient: np.ndarray) -> None:
         progress = self.progress

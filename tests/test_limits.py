@@ -57,6 +57,15 @@ def test_bounds_reach_scipy_as_bounds():
     assert bounded.fun < 0.6 * bounded.history["loss"][0]
 
 
+def test_a_method_that_ends_outside_is_brought_back_and_says_so():
+    bounds = {"weight_ih_l0": (-0.1, 0.1)}
+    result = quick(method="trust-constr", bounds=bounds, epochs=3)
+    assert np.abs(result.model.params["weight_ih_l0"]).max() <= 0.1
+    assert "outside of the bounds; the model is at the nearest point" in result.message
+    inside = quick(method="L-BFGS-B", bounds=bounds, epochs=3)
+    assert "outside" not in inside.message
+
+
 @pytest.mark.parametrize("method", CONSTRAINED)
 @pytest.mark.parametrize("fixed", [None, "bias_l0"])
 def test_constraints_on_the_whole_vector(method, fixed):

@@ -145,6 +145,12 @@ def test_what_cannot_be_judged_is_refused():
         covariance.predict(X, level=95)
     with pytest.raises(ValueError, match="rank must be an integer >= 1"):
         result.covariance(X, y, rank=0)
-    wide = fitted(X, y, loss="gaussian_nll", epochs=2)
-    with pytest.raises(ValueError, match="has 2 outputs"):
-        wide.covariance(X, y)
+
+
+@pytest.mark.parametrize("loss", ["mae", "huber", "gaussian_nll"])
+def test_other_losses_than_squares_are_refused(loss):
+    X, y = data(2, 4)
+    result = fitted(X, y, loss=loss, epochs=2)
+    assert result.loss == loss
+    with pytest.raises(ValueError, match=f"this fit minimised loss='{loss}'"):
+        result.covariance(X, y, absolute_sigma=True)

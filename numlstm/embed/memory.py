@@ -1,22 +1,27 @@
 """A network in one block of memory, as `numlstm.backends.cpu.step` reads it."""
 
+import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 
-from numlstm.backends.cpu import step
+from numlstm.backends.cpu import step, step_derivatives
 from numlstm.backends.cpu.compile import callback
 from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
-from numlstm.backends.cpu.packing import CACHE_LINE, blocks, panel_width
+from numlstm.backends.cpu.packing import CACHE_LINE, blocks, lanes, panel_width, panels
 from numlstm.backends.cpu.shards import is_plain
 from numlstm.backends.cpu.simd import TILE_ROWS
-from numlstm.backends.cpu.variants import family_of, parameters_of
+from numlstm.backends.cpu.step_derivatives import derived_size
+from numlstm.backends.cpu.variants import parameters_of
+from numlstm.families import INITIAL_H, family_of, unit_rows
 from numlstm.network import Weights
 from numlstm.noise import mean_noise
+from numlstm.params import split
 from numlstm.scaling import Scaling
-from numlstm.spec import NetworkSpec
+from numlstm.spec import GATES, LayerSpec, NetworkSpec
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line
@@ -57,28 +62,32 @@ class NetMemory(NamedTuple):
     sizes: step.Sizes
 
 
-def write_net(spec: NetworkSpec, weights: Weights, scaling: Scaling | None) -> NetMemory | None:
+def write_net(
+    spec: NetworkSpec, weights: Weights, scaling: Scaling | None, derivatives: bool
+) -> NetMemory | None:
     """The network in one block; None where a step would need too much of the stack."""
-    values, floats = Shelf(spec.dtype), _floats(spec, scaling)
-    parts = _parts(spec, values, weights)
+    numbers, values, floats = Shelf(np.int64), Shelf(spec.dtype), _floats(spec, scaling)
+    numbers.add(np.zeros(step.SIZES + len(step.Sizes._fields)))
+    parts, own = _parts(spec, numbers, values, weights, derivatives)
     sizes = _sizes(spec, values, weights, scaling is not None)
     rows = STACK // (step.work_size(sizes, 1) * values.dtype.itemsize)
-    if rows == 0:
+    rows_derived = STACK // (derived_size(sizes, 1) * values.dtype.itemsize)
+    if rows == 0 or (derivatives and rows_derived == 0):
         return None
-    numbers = Shelf(np.int64)
-    numbers.add(np.zeros(step.SIZES + len(sizes)))
     parts_at = numbers.add(parts)
     floats_at = numbers.integers
     values_at = floats_at + floats.integers
     sizes = sizes._replace(
+        own=own,
         rows=min(rows, TILE_ROWS),
+        rows_derived=min(rows_derived, TILE_ROWS),
         parts_at=parts_at,
         floats_at=floats_at,
         values_at=values_at,
     )
     memory = _aligned(values_at + values.integers)
     numbers.write(memory)
-    memory[: step.SIZES + len(sizes)] = (_address(spec), *sizes)
+    memory[: step.SIZES + len(sizes)] = (*_addresses(spec, derivatives), *sizes)
     floats.write(memory[floats_at:values_at])
     values.write(memory[values_at:])
     return NetMemory(memory, sizes)
@@ -114,14 +123,45 @@ def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np
     return factor, offset
 
 
-def _parts(spec: NetworkSpec, values: Shelf, weights: Weights) -> list[step.Part]:
-    """The layers' parameters in the kernels' layout."""
-    parts = []
+def _parts(
+    spec: NetworkSpec, numbers: Shelf, values: Shelf, weights: Weights, derivatives: bool
+) -> tuple[list[step.Part], int]:
+    """The layers' parameters in the kernels' layout, and how many pieces `Part.own` has."""
+    parts, theta, own = [], 0, []
     for layer, packed in zip(spec.layers, weights.layers, strict=True):
         beside = parameters_of(layer, packed.theta)
         panels, unit, out = (values.add(a) for a in (packed.panels, beside.unit, beside.out))
-        parts.append(step.Part(layer.input_size, panels, unit, out))
-    return parts
+        starts = _starts(layer.shapes, theta)
+        own = [
+            (row, starts[name] + (part.start or 0), part.stop - (part.start or 0))
+            for name, part, row in unit_rows(layer)
+            if row < INITIAL_H  # those of the initial state are the caller's
+        ]
+        transposed = (beside.back, *_columns(layer, packed.theta)) if derivatives else ((),) * 3
+        matrices = (layer.input_size, panels, unit, out, *map(values.add, transposed))
+        places = theta, starts.get("weight_hr", 0), numbers.add(own)
+        parts.append(step.Part._make((*matrices, *places)))
+        theta += packed.theta.size
+    return parts, len(own)
+
+
+def _starts(shapes: Mapping[str, tuple[int, ...]], first: int) -> dict[str, int]:
+    """Where every parameter begins in theta, if the first one does at `first`."""
+    starts = np.cumsum([first, *map(math.prod, shapes.values())])
+    return dict(zip(shapes, starts.tolist(), strict=False))
+
+
+def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
+    """W_ih and W_hh in panels for the way back: k runs over the units of gate after gate."""
+    width, views, own = lanes(layer.dtype), split(layer.shapes, theta), layer.cell.gates
+    vectors = blocks(layer.hidden_size, width) * width
+    packed = []
+    for name in ("weight_ih", "weight_hh"):
+        matrix = views[name].reshape(len(own), layer.hidden_size, -1)
+        whole = np.zeros((len(GATES), vectors, matrix.shape[-1]), layer.dtype)
+        whole[[GATES.index(gate) for gate in own], : layer.hidden_size] = matrix
+        packed.append(panels(whole.reshape(len(GATES) * vectors, -1)))
+    return packed
 
 
 def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> step.Sizes:
@@ -153,7 +193,13 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
         of_gates=family.activations[0].number,
         of_candidate=family.activations[1].number,
         of_output=family.activations[2].number,
+        gates=len(spec.cell.gates),
+        parameters=spec.num_parameters,
+        head_theta=spec.num_parameters
+        - (0 if head is None else spec.width * (layer.output_size + 1)),
+        own=0,
         rows=1,
+        rows_derived=1,
         parts_at=0,
         floats_at=0,
         values_at=0,
@@ -162,6 +208,7 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
         keep_h=values.add(keep_h),
         head_panels=0 if head is None else values.add(head.forward),
         head_bias=0 if head is None else values.add(head.bias),
+        head_back=0 if head is None else values.add(head.backward),
     )
 
 
@@ -181,16 +228,19 @@ def is_plain_network(spec: NetworkSpec) -> bool:
     return is_plain(spec.layers[0]) and not (rates.zoneout_h or rates.zoneout_c)
 
 
-def _address(spec: NetworkSpec) -> int:
-    """The address of the compiled step."""
-    function = step.step_plain if is_plain_network(spec) else step.step_family
-    return step_address(function, spec.dtype)
+def _addresses(spec: NetworkSpec, derivatives: bool) -> tuple[int, ...]:
+    """The addresses of the compiled step and of its derivatives, 0 where they are not wanted."""
+    advance = step.step_plain if is_plain_network(spec) else step.step_family
+    if not derivatives:
+        return address(advance, spec.dtype, 4, 1), 0, 0
+    ahead, back = (step_derivatives.step_jvp, 8, 1), (step_derivatives.step_vjp, 8, 2)
+    return tuple(address(f, spec.dtype, *n) for f, *n in ((advance, 4, 1), ahead, back))
 
 
 @cache
-def step_address(function: Any, dtype: str) -> int:
-    """The address of a step for numbers of a type."""
+def address(function: Any, dtype: str, arrays: int, integers: int) -> int:
+    """The address of a function of a net, arrays of a type, and integers."""
     number = types.CPointer(types.float32 if dtype == "float32" else types.float64)
-    integer = types.CPointer(types.int64)
-    signature = types.int64(integer, *(number,) * 4, types.int64)
+    net = types.CPointer(types.int64)
+    signature = types.int64(net, *(number,) * arrays, *(types.int64,) * integers)
     return callback(function, signature, parallel=False)

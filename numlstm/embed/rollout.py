@@ -1,39 +1,186 @@
-"""Free-running forecasts of a model."""
+"""Sequences whose inputs are partly the network's own forecasts, and their gradients."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm import checks, sequences
 from numlstm.backends.cpu import rollout as kernels
-from numlstm.backends.cpu.packing import blocks
+from numlstm.backends.cpu.packing import blocks, sum_in_order
 from numlstm.backends.cpu.parallel import call
-from numlstm.backends.cpu.simd import TILE_ROWS
-from numlstm.embed.stepper import Stepper
+from numlstm.backends.cpu.shards import shard_count
+from numlstm.embed.stepper import Stepper, uniform
+from numlstm.params import split
+from numlstm.spec import Gradients, NetworkSpec, State
 
-MOST_GROUPS = 16
+
+class RolloutGradients(NamedTuple):
+    """What the pullback of a rollout returns.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        Gradient with respect to the flat parameter vector.
+    X_warm : ndarray, shape of X_warm with its features, (B, T, I) or (T, I)
+        With respect to what was observed.
+    exogenous : ndarray, shape (B, S, I - O) or (S, I - O)
+        With respect to the exogenous inputs; of the last, which is not used, zero.
+    """
+
+    theta: Any
+    X_warm: Any
+    exogenous: Any
 
 
-def rollout(stepper: Stepper, X: np.ndarray, exogenous: np.ndarray, work: int) -> np.ndarray:
-    """Y (B, S, O) from X (B, T, O + E) and exogenous (B, S, E); `work` multiply-adds per step."""
-    (batch, warm, inputs), steps = X.shape, exogenous.shape[1]
-    Y = np.empty((batch, steps, stepper.output_size), X.dtype)
-    if Y.size == 0:
-        return Y
-    groups = max(1, min(MOST_GROUPS, batch // TILE_ROWS))
+class Tape(NamedTuple):
+    """What `backward` needs to know of `forward`."""
+
+    series: kernels.Series
+    states: kernels.States
+    groups: int
+
+
+def forward(stepper: Stepper, spec: NetworkSpec, X, fed, state: State | None, tape: bool):
+    """(Y (B, T, O), final state, tape or None) of X (B, T, I).
+
+    Where fed (B, T) is True the first O features of X are not read: they are the output of the step
+    before.
+    """
+    batch, steps, _ = X.shape
+    groups = shard_count(spec.layers[0], batch, plain=False)
     per_group = blocks(batch, groups)
-    h, c = (_in_groups(part, batch, per_group) for part in stepper.initial_state(batch))
-    running = kernels.Running(
-        h,
-        c,
-        np.empty((batch, inputs), X.dtype),
-        np.empty((batch, stepper.output_size), X.dtype),
+    state = stepper.initial_state(batch) if state is None else state
+    running = _running(state, per_group, X, stepper.output_size)
+    Y = np.empty((batch, steps, stepper.output_size), X.dtype)
+    series = kernels.Series(uniform(X), np.array(fed, np.uint8), Y)
+    counts = [part.size * steps if tape else 0 for part in (running.h, running.c)]
+    states = kernels.States(*(np.empty(count, X.dtype) for count in counts))
+    if batch:
+        work = batch * steps * spec.num_parameters
+        call(kernels.forward, groups, work, stepper.memory, per_group, series, running, states)
+    return Y, _state_of(running, state, per_group), Tape(series, states, groups) if tape else None
+
+
+def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY) -> Gradients:
+    """Gradients of theta, X and the initial state; the stepper must have derivatives."""
+    X = tape.series.X
+    batch, steps, _ = X.shape
+    per_group = blocks(batch, tape.groups)
+    zeros = State(*(np.zeros_like(part) for part in stepper.initial_state(batch)))
+    running = _running(zeros, per_group, X, stepper.output_size)
+    dthetas = np.zeros((tape.groups, spec.num_parameters), X.dtype)
+    gradient = kernels.Gradient(uniform(dY), np.empty_like(X), dthetas, running)
+    if batch:
+        work = 6 * batch * steps * spec.num_parameters
+        call(
+            *(kernels.backward, tape.groups, work, stepper.memory, per_group),
+            *(tape.series, tape.states, gradient),
+        )
+    return Gradients(sum_in_order(dthetas), gradient.dX, _state_of(running, zeros, per_group))
+
+
+def add_initial(spec: NetworkSpec, dtheta: np.ndarray, dstate: State) -> None:
+    """Add the gradient of the initial state, where that is learned, to the one of theta."""
+    views = split(spec.shapes, dtheta)
+    for index in range(len(spec.layers) if spec.learned_state else 0):
+        for name, part in zip("hc", dstate, strict=True):
+            views[f"initial_{name}_l{index}"][...] += part[index].sum(axis=0)
+
+
+def _running(state: State, per_group: int, X: np.ndarray, outputs: int) -> kernels.Running:
+    """The state with the rows of a group together, and room for an input and an output."""
+    batch, _, inputs = X.shape
+    h, c = (
+        np.concatenate([part[:, rows].ravel() for rows in _groups(batch, per_group)])
+        for part in state
     )
-    X, exogenous = (np.require(array, None, ["C", "A", "W"]) for array in (X, exogenous))
-    series = kernels.Series(X, exogenous, Y)
-    work *= batch * (warm + steps)
-    call(kernels.rollout, groups, work, stepper.memory, per_group, series, running)
-    return Y
+    return kernels.Running(
+        h, c, np.empty((batch, inputs), X.dtype), np.empty((batch, outputs), X.dtype)
+    )
 
 
-def _in_groups(part: np.ndarray, batch: int, per_group: int) -> np.ndarray:
-    """(layers, B, P) as one flat array with the rows of a group together."""
-    firsts = range(0, batch, per_group)
-    return np.concatenate([part[:, first : first + per_group].ravel() for first in firsts])
+def _state_of(running: kernels.Running, like: State, per_group: int) -> State:
+    """The mirror of `_running`."""
+    parts = []
+    for flat, part in zip(running[:2], like, strict=True):
+        layers, batch, size = part.shape
+        rows = [
+            flat[group.start * layers * size : group.stop * layers * size].reshape(layers, -1, size)
+            for group in _groups(batch, per_group)
+        ]
+        parts.append(np.concatenate(rows, axis=1))
+    return State(*parts)
+
+
+def _groups(batch: int, per_group: int) -> list[slice]:
+    return [slice(n, min(n + per_group, batch)) for n in range(0, max(batch, 1), max(per_group, 1))]
+
+
+# --- free-running forecasts -----------------------------------------------------------------------
+
+
+class Question(NamedTuple):
+    """What a rollout is asked for."""
+
+    X: np.ndarray  # (B, T + S - 1, I), with what is fed left out
+    fed: np.ndarray  # (B, T + S - 1)
+    warm: int  # T
+    single: bool  # one series, without an axis for the batch
+
+    def answer(self, Y: np.ndarray) -> np.ndarray:
+        """The forecasts among all outputs, in the user's layout."""
+        forecasts = np.ascontiguousarray(Y[:, self.warm - 1 :])
+        return forecasts[0] if self.single else forecasts
+
+
+def read_question(spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any) -> Question:
+    """The arguments of a rollout, checked."""
+    steps = checks.size("steps", steps)
+    observed, lengths, form = sequences.read_inputs(X_warm, spec.input_size, spec.dtype)
+    batch, warm, inputs = observed.shape
+    if lengths is not None or warm == 0:
+        raise ValueError(
+            "X_warm must hold at least one step, and the same number for every sequence; run "
+            "series of different lengths one by one"
+        )
+    single, others = form.kind == "series", inputs - spec.width
+    X = np.zeros((batch, warm + steps - 1, inputs), observed.dtype)
+    X[:, :warm] = observed
+    if exogenous is not None:
+        exogenous = checks.array("exogenous", exogenous, spec.dtype)
+        shape = (batch, steps, others)
+        checks.shape("exogenous", exogenous, shape[1:] if single else shape)
+        X[:, warm:, spec.width :] = exogenous.reshape(shape)[:, :-1]
+    elif others:
+        raise ValueError(f"exogenous= must give the last {others} features of X_warm")
+    fed = np.zeros(X.shape[:2], bool)
+    fed[:, warm:] = True
+    return Question(X, fed, warm, single)
+
+
+def rollout(stepper: Stepper, spec: NetworkSpec, question: Question) -> np.ndarray:
+    """The forecasts."""
+    return question.answer(forward(stepper, spec, question.X, question.fed, None, False)[0])
+
+
+def rollout_vjp(
+    stepper: Stepper, spec: NetworkSpec, question: Question
+) -> tuple[np.ndarray, Callable[[Any], RolloutGradients]]:
+    """The forecasts, and the function that pulls gradients back through them."""
+    every, _, tape = forward(stepper, spec, question.X, question.fed, None, True)
+    Y = question.answer(every)
+
+    def pullback(dY: Any) -> RolloutGradients:
+        dY = checks.array("dY", dY, spec.dtype, finite=False)
+        checks.shape("dY", dY, Y.shape)
+        of_every = np.zeros_like(every)
+        of_every[:, question.warm - 1 :] = dY
+        dtheta, dX, dstate = backward(stepper, spec, tape, of_every)
+        add_initial(spec, dtheta, dstate)
+        dwarm, dexogenous = dX[:, : question.warm].copy(), dX[:, question.warm :, spec.width :]
+        dexogenous = np.pad(dexogenous, ((0, 0), (0, 1), (0, 0)))  # the last is not used
+        parts = (dwarm[0], dexogenous[0]) if question.single else (dwarm, dexogenous)
+        return RolloutGradients(dtheta, *parts)
+
+    return Y, pullback

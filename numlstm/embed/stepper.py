@@ -25,8 +25,8 @@ from numba.extending import (
 
 from numlstm import backends
 from numlstm.backends.cpu.pointers import call_at
-from numlstm.backends.cpu.simd import at
-from numlstm.backends.cpu.step import SIZES, STEP, WRONG_SIZE, Sizes, step_once
+from numlstm.backends.cpu.simd import at, get
+from numlstm.backends.cpu.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
 from numlstm.embed.memory import NetMemory, write_net
 from numlstm.network import Network, Weights
 from numlstm.scaling import Scaling
@@ -68,6 +68,20 @@ class Stepper:
     written. It allocates nothing, takes no lock, never raises, and any number of threads
     may call it at once, each with a state of its own. Infinite and NaN inputs go through.
 
+    A stepper of ``model.njit(derivatives=True)`` has two more functions of that kind:
+
+    ``stepper.step_jvp(x, h, c, y, dx, dh, dc, dy)``
+        The step, to rounding, and its derivative along a direction in x, h and c (forward mode):
+        dh and dc go one step on beside h and c, dy is written. theta is held still.
+    ``stepper.step_vjp(x, h, c, dy, dh, dc, dx[, dtheta])``
+        Gradients through a step, back (reverse mode). x, h and c are what the step was given, the
+        state *before* it; dy is the gradient of the y it gave. dh and dc, of the state after the
+        step, become those of the state before it; dx is written; to dtheta (n,), if it is given,
+        the gradient of ``model.theta`` is added, summed over the sequences.
+
+    Each d array has the shape and the units of what stands behind its d. To go back through many
+    steps keep the state before each of them.
+
     Attributes
     ----------
     dtype : str
@@ -98,13 +112,14 @@ class Stepper:
     True
     """
 
-    def __init__(self, net: NetMemory, dtype: str, initial: State):
+    def __init__(self, net: NetMemory, dtype: str, initial: State, derivatives: bool):
         self._net = net
         self._initial = initial
         self.dtype = dtype
         self.input_size, self.output_size = net.sizes.inputs, net.sizes.width
         self.address = net.memory.ctypes.data
-        self._numba_type_ = StepperType(dtype)  # where Numba looks first: a call costs 1 us, not 18
+        # where Numba looks first: a call from Python costs 1 us, not 18
+        self._numba_type_ = StepperType(dtype, derivatives)
 
     def __repr__(self) -> str:
         """Sizes and dtype on one line."""
@@ -172,7 +187,7 @@ class Stepper:
         h, c = state or self.initial_state(len(x))
         y = np.empty((len(x), self.output_size), x.dtype)
         h_new, c_new = np.empty(h.shape, x.dtype), np.empty(c.shape, x.dtype)
-        good = step_once(self._net.memory, _uniform(x), _uniform(h), _uniform(c), y, h_new, c_new)
+        good = step_once(self._net.memory, uniform(x), uniform(h), uniform(c), y, h_new, c_new)
         return (y, State(h_new, c_new)) if good else None
 
     @property
@@ -193,6 +208,8 @@ def stepper_of(
     theta: np.ndarray,
     scaling: Scaling | None,
     weights: Weights | None = None,
+    *,
+    derivatives: bool = False,
 ) -> Stepper | None:
     """The stepper of a network; None where a step would need too much of the stack.
 
@@ -200,11 +217,12 @@ def stepper_of(
     """
     network = Network(spec, backends.get("cpu"))
     weights = weights or network.pack(theta)
-    net = write_net(spec, weights, scaling)
-    return None if net is None else Stepper(net, spec.dtype, network.initial_state(weights, 1))
+    net = write_net(spec, weights, scaling, derivatives)
+    initial = network.initial_state(weights, 1)
+    return None if net is None else Stepper(net, spec.dtype, initial, derivatives)
 
 
-def _uniform(array: np.ndarray) -> np.ndarray:
+def uniform(array: np.ndarray) -> np.ndarray:
     """C-contiguous and writable, so that there is one type for the compiler."""
     flags = array.flags
     return array if flags.carray else np.array(array, order="C")
@@ -216,9 +234,10 @@ def _uniform(array: np.ndarray) -> np.ndarray:
 class StepperType(types.Type):
     """A `Stepper` in compiled code: the address of its memory."""
 
-    def __init__(self, dtype: str):
+    def __init__(self, dtype: str, derivatives: bool):
         self.scalar = types.float32 if dtype == "float32" else types.float64
-        super().__init__(name=f"numlstm.Stepper({dtype})")
+        self.derivatives = derivatives
+        super().__init__(name=f"numlstm.Stepper({dtype}{', derivatives' * derivatives})")
 
 
 @register_model(StepperType)
@@ -246,23 +265,16 @@ def _memory(typingctx, stepper):
     return result(stepper), codegen
 
 
-@intrinsic
-def _number(typingctx, memory, index):
-    """A number of the network's header."""
-
-    def codegen(context, builder, sig, args):
-        return builder.load(builder.gep(args[0], [args[1]]))
-
-    return types.int64(memory, types.intp), codegen
-
-
-INPUTS, WIDTH, LAYERS, UNITS, OUTPUTS = (
-    SIZES + Sizes._fields.index(name) for name in ("inputs", "width", "layers", "units", "outputs")
+INPUTS, WIDTH, LAYERS, UNITS, OUTPUTS, PARAMETERS = (
+    SIZES + Sizes._fields.index(name)
+    for name in ("inputs", "width", "layers", "units", "outputs", "parameters")
 )
 
 
 def _require_arrays(stepper: StepperType, method: str, read: dict, written: dict) -> None:
     """Refuse, when the caller is compiled, what a step cannot take."""
+    if method != "step" and not stepper.derivatives:
+        raise TypingError(f"{method}: make the stepper with model.njit(derivatives=True)")
     for name, array in (read | written).items():
         good = isinstance(array, types.Array) and array.layout == "C" and array.aligned
         if not good or array.dtype != stepper.scalar:
@@ -276,40 +288,97 @@ def _require_arrays(stepper: StepperType, method: str, read: dict, written: dict
         raise TypingError(f"{method}: x must be (I,) or (B, I), received {read['x'].ndim} axes")
 
 
+# below: no branch around the calls, so that Numba sees that it need not count references there
+
+
 @overload_method(StepperType, "step")
 def _step(stepper, x, h, c, y):
     _require_arrays(stepper, "step", {"x": x}, {"h": h, "c": c, "y": y})
-    # without a branch, so that Numba sees that it need not count references around the call
-    if x.ndim == 1:
+    rows = _rows_of(x)
 
-        def step(stepper, x, h, c, y):
-            sizes = x.size, h.size, c.size, y.size
-            return _call_step(_memory(stepper), 1, sizes, (at(x, 0), at(h, 0), at(c, 0), at(y, 0)))
-    else:
-
-        def step(stepper, x, h, c, y):
-            sizes = x.size, h.size, c.size, y.size
-            pointers = at(x, 0), at(h, 0), at(c, 0), at(y, 0)
-            return _call_step(_memory(stepper), x.shape[0], sizes, pointers)
+    def step(stepper, x, h, c, y):
+        pointers = at(x, 0), at(h, 0), at(c, 0), at(y, 0)
+        return _call(_memory(stepper), STEP, rows(x), _sizes(x, h, c, y), pointers)
 
     return step
 
 
+@overload_method(StepperType, "step_jvp")
+def _step_jvp(stepper, x, h, c, y, dx, dh, dc, dy):
+    written = {"h": h, "c": c, "y": y, "dh": dh, "dc": dc, "dy": dy}
+    _require_arrays(stepper, "step_jvp", {"x": x, "dx": dx}, written)
+    rows = _rows_of(x)
+
+    def step_jvp(stepper, x, h, c, y, dx, dh, dc, dy):
+        net, batch = _memory(stepper), rows(x)
+        if _wrong(net, batch, _sizes(dx, dh, dc, dy)):
+            return WRONG_SIZE
+        pointers = (
+            *(at(x, 0), at(h, 0), at(c, 0), at(y, 0)),
+            *(at(dx, 0), at(dh, 0), at(dc, 0), at(dy, 0)),
+        )
+        return _call(net, JVP, batch, _sizes(x, h, c, y), pointers)
+
+    return step_jvp
+
+
+@overload_method(StepperType, "step_vjp")
+def _step_vjp(stepper, x, h, c, dy, dh, dc, dx, dtheta=None):
+    learns = not isinstance(dtheta, types.NoneType | types.Omitted | type(None))
+    written = {"dh": dh, "dc": dc, "dx": dx} | ({"dtheta": dtheta} if learns else {})
+    _require_arrays(stepper, "step_vjp", {"x": x, "h": h, "c": c, "dy": dy}, written)
+    rows = _rows_of(x)
+
+    def step_vjp(stepper, x, h, c, dy, dh, dc, dx, dtheta=None):
+        net, batch = _memory(stepper), rows(x)
+        gradient = dtheta if learns else dx
+        wrong = learns and gradient.size != get(net, PARAMETERS)
+        if wrong or _wrong(net, batch, _sizes(x, h, c, dy)):
+            return WRONG_SIZE
+        pointers = (
+            *(at(x, 0), at(h, 0), at(c, 0), at(dy, 0)),
+            *(at(dh, 0), at(dc, 0), at(dx, 0), at(gradient, 0), int(learns)),
+        )
+        return _call(net, VJP, batch, _sizes(dx, dh, dc, dy), pointers)
+
+    return step_vjp
+
+
+def _rows_of(x: types.Array):
+    """How many sequences an input has, once its type is known."""
+    return _one if x.ndim == 1 else _many
+
+
 @register_jitable
-def _call_step(net, rows, sizes, pointers):
-    """The step, if the sizes are right."""
+def _one(x):
+    return 1
+
+
+@register_jitable
+def _many(x):
+    return x.shape[0]
+
+
+@register_jitable
+def _sizes(x, h, c, y):
+    return x.size, h.size, c.size, y.size
+
+
+@register_jitable
+def _call(net, which, rows, sizes, pointers):
+    """One of the net's functions, if the sizes are right."""
     if _wrong(net, rows, sizes):
         return WRONG_SIZE
-    return call_at(_number(net, STEP), (net, *pointers, rows))
+    return call_at(get(net, which), (net, *pointers, rows))
 
 
 @register_jitable
 def _wrong(net, rows, sizes):
     """Whether the size of x, h, c or y is not the network's."""
-    states = rows * _number(net, LAYERS)
+    states = rows * get(net, LAYERS)
     return (
-        sizes[0] != rows * _number(net, INPUTS)
-        or sizes[1] != states * _number(net, OUTPUTS)
-        or sizes[2] != states * _number(net, UNITS)
-        or sizes[3] != rows * _number(net, WIDTH)
+        sizes[0] != rows * get(net, INPUTS)
+        or sizes[1] != states * get(net, OUTPUTS)
+        or sizes[2] != states * get(net, UNITS)
+        or sizes[3] != rows * get(net, WIDTH)
     )

@@ -14,8 +14,9 @@ from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.recycling import recycled
 from numlstm.backends.cpu.shards import Shards
-from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.weights import Columns, pack
+from numlstm.families import family_of
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -95,7 +96,7 @@ def layer_forward(
     batch, steps, _ = X.shape
     h, c = state
     plain = weights.plain and reset is None and noise is None
-    plan = _plan(spec, weights, batch, steps, lengths, plain)
+    plan = plan_of(spec, weights, batch, steps, lengths, plain)
     Y = np.empty((batch, steps, spec.output_size), spec.dtype)
     h_last = np.empty((batch, spec.output_size), spec.dtype)
     c_last = np.empty((batch, spec.hidden_size), spec.dtype)
@@ -114,7 +115,8 @@ def layer_forward(
     return Y, (h_last, c_last), LayerTape(plan, memory, switches) if tape else None
 
 
-def _plan(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Shards:
+def plan_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Shards:
+    """How the rows of a layer are cut into shards, looked up where it was asked for before."""
     if lengths is not None:
         return shards.ragged(spec, lengths, steps, plain)
     key, plans = (batch, steps, plain), weights.plans

@@ -125,8 +125,22 @@ def _lift_parts(function: Callable, typingctx, *args):
     return result(*kinds), codegen
 
 
-for _name in ("move", "load", "store", "load_pair", "store_pair", "get", "put", "prefetch"):
+for _name in (
+    *("move", "load", "store", "load_pair", "store_pair", "get", "put", "prefetch"),
+    "reserve",
+):
     LIFTS[_name] = _lift_parts
+
+
+@_lift("recast")
+def _lift_recast(function, typingctx, pointer, other):
+    """What is read through a pointer to numbers without tangents are constants."""
+    sig, emit = function(typingctx, pointer, other.part)
+
+    def codegen(context, builder, _, args):
+        return emit(context, builder, sig, [args[0], builder.extract_value(args[1], 0)])
+
+    return sig.return_type(pointer, other), codegen
 
 
 @_lift("at")
@@ -160,19 +174,20 @@ def _lift_fma(function, typingctx, a, b, c):
 
 @_lift("_like")
 def _lift_like(function, typingctx, x, value):
-    scalar = scalar_of(_plain(x))
+    kind = _plain(x)
+    scalar = scalar_of(kind)
 
     def number(context, builder, part):
         if part is None:
             return None
         cast = context.cast(builder, part, _plain(value), scalar)
-        return splat(builder, cast, x.part.lanes) if isinstance(x.part, Vector) else cast
+        return splat(builder, cast, kind.lanes) if isinstance(kind, Vector) else cast
 
     def codegen(context, builder, _, args):
         pair = _parts(builder, value, args[1])
         return _joined(builder, *(number(context, builder, part) for part in pair))
 
-    return x(x, value), codegen
+    return Dual(kind)(x, value), codegen
 
 
 @_lift("_where")

@@ -5,7 +5,7 @@ large weights is one of the family. Here complex arrays are parted, and what com
 together.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,21 +14,14 @@ from numlstm.backends.cpu import family, layer, packing, shards
 from numlstm.backends.cpu.duals import DualArray, dual_array
 from numlstm.backends.cpu.family import Parameters
 from numlstm.backends.cpu.parallel import call
-from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
+from numlstm.families import family_of
 from numlstm.spec import HeadSpec, LayerSpec
 
 name = cpu.name
 asarray, to_numpy = cpu.asarray, cpu.to_numpy
 
 WORK = 3  # products for one of real numbers
-
-
-class LayerTape(NamedTuple):
-    """What `layer_backward` needs to know of `layer_forward`."""
-
-    plan: shards.Shards
-    memory: DualArray
-    switches: Any
 
 
 # --- layer ----------------------------------------------------------------------------------------
@@ -56,16 +49,8 @@ def layer_forward(
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plain = (
-        shards.is_plain(spec)
-        and not shards.is_wide(spec, batch)
-        and reset is None
-        and noise is None
-    )
-    if lengths is None:
-        plan = shards.uniform(spec, batch, steps, plain)
-    else:
-        plan = shards.ragged(spec, lengths, steps, plain)
+    plain = weights.plain and not shards.is_wide(spec, batch) and reset is None and noise is None
+    plan = cpu.plan_of(spec, weights, batch, steps, lengths, plain)
     Y, h_last, c_last = (
         _empty(shape, spec)
         for shape in (
@@ -85,7 +70,7 @@ def layer_forward(
         *(kernel, plan.tasks, WORK * plan.lines * weights.panels.size),
         *(plan.numbers, weights.panels, *variant, *given, Y, h_last, c_last, memory, tape),
     )
-    kept = LayerTape(plan, memory, switches) if tape else None
+    kept = cpu.LayerTape(plan, memory, switches) if tape else None
     return _complex(Y), (_complex(h_last), _complex(c_last)), kept
 
 

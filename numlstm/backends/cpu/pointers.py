@@ -5,10 +5,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from numlstm.backends.cpu.simd import primitive
 
-@intrinsic
+
+@primitive
 def recast(typingctx, pointer, other):
-    """The pointer, to numbers of the type that `other` points to."""
+    """The pointer, to numbers of the type that `other` points to; without tangents."""
 
     def codegen(context, builder, sig, args):
         return builder.bitcast(args[0], context.get_value_type(other))
@@ -62,7 +64,7 @@ def apart(typingctx):
     return types.void(), codegen
 
 
-@intrinsic
+@primitive
 def reserve(typingctx, pointer, count):
     """Scratch of so many elements on the stack of the function that asks, which is `apart`."""
 

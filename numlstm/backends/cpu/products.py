@@ -20,6 +20,7 @@ from numlstm.backends.cpu.simd import (
     put,
     store,
 )
+from numlstm.elementary import fma, like
 
 K_PART = 256  # of k: a panel's part stays in the first-level cache
 ROWS_PART = 128  # of a: their part stays in the second-level cache
@@ -111,6 +112,29 @@ def accumulate(target, source, count):
         store(target, i, load(target, i) + load(source, i))
     for i in range(whole, count):
         put(target, i, get(target, i) + get(source, i))
+
+
+@kernel
+def add_outer(target, rows, columns, a, b, count):
+    """target += sum over k of a[k] b[k]', in order: for few k, and a target that is not packed.
+
+    target (rows, columns); Blocks: a (count, rows), b (count, columns).
+    """
+    lanes = lanes_of(target)
+    whole = columns - columns % lanes
+    for i in range(rows):
+        row = move(target, i * columns)
+        for n in range(0, whole, lanes):
+            total = load(row, n)
+            for k in range(count):
+                factor = like(total, get(a.start, k * a.row + i))
+                total = fma(factor, load(b.start, k * b.row + n), total)
+            store(row, n, total)
+        for n in range(whole, columns):
+            last = get(row, n)
+            for k in range(count):
+                last = fma(get(a.start, k * a.row + i), get(b.start, k * b.row + n), last)
+            put(row, n, last)
 
 
 @kernel

@@ -41,8 +41,9 @@ from numlstm.elementary import compilable, fma, like
 
 DONE, NULL_POINTER, WRONG_SIZE = 0, 1, 2  # what a step returns
 
-# where in a net's memory the address of its step stands, and where its sizes begin
-STEP, SIZES = 0, 1
+# where in a net's memory the addresses of its step and of the step's derivatives stand, 0 where
+# they are not wanted, and where its sizes begin
+STEP, JVP, VJP, SIZES = range(4)
 
 
 class Sizes(NamedTuple):
@@ -68,7 +69,12 @@ class Sizes(NamedTuple):
     of_gates: int  # numbers of the activations
     of_candidate: int
     of_output: int
+    gates: int  # how many have weights of their own: 4, or 3 without a forget gate
+    parameters: int  # length of theta
+    head_theta: int  # where the head's begin in theta
+    own: int  # triples of `Part.own`
     rows: int  # that are taken at once
+    rows_derived: int  # as many where derivatives are asked for
     # where things stand: in the memory,
     parts_at: int
     floats_at: int
@@ -79,15 +85,25 @@ class Sizes(NamedTuple):
     keep_h: int  # (padded_out,)
     head_panels: int  # (padded O / W, P, W)
     head_bias: int  # (padded O,)
+    head_back: int  # (padded P / W, O, W) the transpose, for gradients
 
 
 class Part(NamedTuple):
-    """One layer: how many features it reads, and where its parameters stand among the values."""
+    """One layer: how many features it reads, and where its parameters stand.
+
+    Among the values; what is there for gradients alone is missing where they are not asked for.
+    """
 
     inputs: int
     panels: int  # (2U, K, W)
     unit: int  # (UNIT_ROWS, padded)
     out: int  # (padded P / W, H, W)
+    out_back: int  # (padded H / W, P, W) the transpose
+    x_back: int  # (ceil(I / W), 4 U L, W) W_ih, and W_hh, for the way back
+    h_back: int  # (padded P / W, 4 U L, W)
+    theta: int  # in theta: where the layer's parameters begin, and where W_hr does
+    theta_out: int
+    own: int  # in the memory: (row of unit, place in theta, count) of what units have of their own
 
 
 # numbers of the float64 part of a net: limits, constants of the activations, then the scaling
@@ -236,8 +252,8 @@ def scale_inputs(memory, rows, x, target):
     for j in range(rows):
         for i in range(inputs):
             value = get(x.start, j * x.row + i)
-            scaled = (value - get(scaling, i)) / get(scaling, inputs + i)
-            put(target, j * inputs + i, like(value, scaled))
+            shifted = like(get(scaling, i), value) - get(scaling, i)
+            put(target, j * inputs + i, like(value, shifted / get(scaling, inputs + i)))
 
 
 @kernel
@@ -267,8 +283,8 @@ def scale_output(memory, source, target):
     net = read_net(memory, source)
     width, factors = net.sizes.width, move(net.floats, SCALING + 2 * net.sizes.inputs)
     for i in range(width):
-        value = get(source, i)
-        put(target, i, like(value, value * get(factors, i) + get(factors, width + i)))
+        value, factor = get(source, i), get(factors, i)
+        put(target, i, like(value, like(factor, value) * factor + get(factors, width + i)))
 
 
 @kernel
@@ -390,12 +406,20 @@ def sums_of_one(w, k, inputs, x, h):
 @kernel
 def family_layer(memory, scratch, layer, rows, below, h, c):
     """As `plain_layer`, of any variant."""
+    cells = carve(read_net(memory, h).sizes, rows, scratch).cells
+    family_rows(memory, scratch, layer, rows, below, h, c, Block(cells, 0, 1))
+
+
+@kernel
+def family_rows(memory, scratch, layer, rows, below, h, c, tape):
+    """As `family_layer`; tape (R, cells) keeps the gates of every row."""
     put_z(memory, scratch, layer, rows, below, h)
     net = read_net(memory, h)
     s, cell = net.sizes, cell_of(memory, h)
     part, work, shape = read_numbers(net.parts, layer, Part), carve(s, rows, scratch), shape_of(s)
-    row = Row(work.cells, work.c, 1, move(net.values, s.ones), move(net.values, s.keep_c))
+    ones, keep_c = move(net.values, s.ones), move(net.values, s.keep_c)
     for j in range(rows):
+        row = Row(move(tape.start, j * tape.row), work.c, 1, ones, keep_c)
         copy(work.c, move(c, j * s.units), s.units)
         z_row, m_row = move(work.z, j * 4 * s.padded), move(work.m, j * s.padded)
         forward_row(shape, cell, move(net.values, part.unit), row, z_row, work.c, m_row)
@@ -434,31 +458,47 @@ def advance_on_stack(layer_step, memory, rows, batch, x, h, c, y):
 
 
 @kernel
-def advance_all(layer_step, memory, x, h, c, y, batch):
-    """The step of any number of rows."""
-    if is_null(memory) or is_null(x) or is_null(h) or is_null(c) or is_null(y):
+def fault_of(memory, pointers, batch):
+    """What is wrong with the arguments of a call, or DONE."""
+    if is_null(memory):
         return NULL_POINTER
-    if batch < 0:
-        return WRONG_SIZE
+    for pointer in pointers:
+        if is_null(pointer):
+            return NULL_POINTER
+    return WRONG_SIZE if batch < 0 else DONE
+
+
+@kernel
+def advance_all(layer_step, at_once, memory, x, h, c, y, batch):
+    """The step of any number of rows, so many at once."""
     s, row = read_net(memory, x).sizes, 0
     while row < batch:
-        rows = min(s.rows, batch - row)
+        rows = min(at_once, batch - row)
         x_rows = Block(move(x, row * s.inputs), s.inputs, 1)
         y_rows = Block(move(y, row * s.width), s.width, 1)
         h_rows, c_rows = move(h, row * s.outputs), move(c, row * s.units)
         advance_on_stack(layer_step, memory, rows, batch, x_rows, h_rows, c_rows, y_rows)
         row += rows
-    return DONE
+
+
+@kernel
+def take_step(layer_step, memory, x, h, c, y, batch):
+    """The step, if the arguments are right; its status."""
+    fault = fault_of(memory, (x, h, c, y), batch)
+    if fault == DONE:
+        at_once = read_net(memory, x).sizes.rows
+        advance_all(layer_step, at_once, memory, x, h, c, y, batch)
+    return fault
 
 
 def step_plain(memory, x, h, c, y, batch):
     """A step of networks of plain cells."""
-    return advance_all(plain_layer, memory, x, h, c, y, batch)
+    return take_step(plain_layer, memory, x, h, c, y, batch)
 
 
 def step_family(memory, x, h, c, y, batch):
     """A step of networks of any variant."""
-    return advance_all(family_layer, memory, x, h, c, y, batch)
+    return take_step(family_layer, memory, x, h, c, y, batch)
 
 
 # --- from Python ----------------------------------------------------------------------------------

@@ -1,0 +1,417 @@
+"""Derivatives of one step of a whole network, for callers that have the loop: as `step.py`.
+
+Along a direction, the step runs over dual numbers. Gradients go back from the state after a step to
+the state before it: the step is taken once more, now with its gates kept on the stack, then goes
+the chain rule from the last layer to the first. So the caller keeps states, and nothing else. The
+letters in the shape comments: see `step.py`.
+"""
+
+from typing import Any, NamedTuple
+
+from numlstm.activations import limited
+from numlstm.backends.cpu.compile import kernel
+from numlstm.backends.cpu.duals import dual
+from numlstm.backends.cpu.family import Cell, part_rows
+from numlstm.backends.cpu.family_cells import SCALES, A, O, Row, backward_row
+from numlstm.backends.cpu.pointers import apart, read_numbers, reserve
+from numlstm.backends.cpu.products import accumulate, add_outer, clear, copy, product
+from numlstm.backends.cpu.simd import (
+    Block,
+    compact,
+    get,
+    lanes_of,
+    load,
+    move,
+    panel_width,
+    put,
+    store,
+)
+from numlstm.backends.cpu.step import (
+    DONE,
+    SCALING,
+    Part,
+    advance,
+    advance_all,
+    carve,
+    cell_of,
+    family_layer,
+    family_rows,
+    fault_of,
+    read_net,
+    shape_of,
+    whole,
+    work_size,
+)
+from numlstm.backends.cpu.weights import gate_of_theta
+from numlstm.cell import Variant
+from numlstm.elementary import compilable, like
+from numlstm.families import UNIT_ROWS
+
+# --- along a direction ----------------------------------------------------------------------------
+
+
+def step_jvp(memory, x, h, c, y, dx, dh, dc, dy, batch):
+    """The step, and what it makes of a change (dx, dh, dc); the parameters are constants."""
+    fault = fault_of(memory, (x, h, c, y, dx, dh, dc, dy), batch)
+    if fault == DONE:
+        at_once = read_net(memory, x).sizes.rows_derived
+        xx, hh, cc, yy = dual(x, dx), dual(h, dh), dual(c, dc), dual(y, dy)
+        advance_all(family_layer, at_once, memory, xx, hh, cc, yy, batch)
+    return fault
+
+
+# --- scratch of the way back ----------------------------------------------------------------------
+
+
+class Back(NamedTuple):
+    """Scratch of the way back through a step of so many rows, behind that of the step."""
+
+    tape: Any  # (layers, R, cells)
+    h: Any  # (layers, R, P) the state after the step
+    c: Any  # (layers, R, H)
+    y: Any  # (R, O) outputs, then their gradient in the network's units
+    below: Any  # (R, P) what a residual layer reads
+    dbelow: Any  # (R, P) gradient of what the layer above reads
+    dx: Any  # (R, padded P or I) of what a layer reads
+    dh: Any  # (R, padded_out) of h before the step
+    dnew: Any  # (R, padded_out) of h after the step, without what zoneout keeps
+    dm: Any  # (R, padded) of m = o a, and m
+    m: Any
+    dz: Any  # (R, 4 padded)
+    dunit: Any  # (UNIT_ROWS, padded)
+    dc: Any  # (padded,) of one row, and so the next
+    dn: Any
+
+
+@compilable()
+def row_of_cells(s):
+    """Elements of the gates of one row."""
+    return whole(s.slots * s.padded + SCALES)
+
+
+@compilable()
+def row_of_dx(s):
+    """Elements of a gradient of what a layer reads, in whole panels of any width up to 64."""
+    return -(-max(s.inputs, s.outputs) // 64) * 64
+
+
+@compilable()
+def back_sizes(s, rows):
+    """Elements of every field of `Back`."""
+    return (
+        s.layers * rows * row_of_cells(s),
+        whole(s.layers * rows * s.outputs),
+        whole(s.layers * rows * s.units),
+        whole(rows * s.width),
+        whole(rows * s.outputs),
+        whole(rows * s.outputs),
+        rows * row_of_dx(s),
+        whole(rows * s.padded_out),
+        whole(rows * s.padded_out),
+        whole(rows * s.padded),
+        whole(rows * s.padded),
+        whole(rows * 4 * s.padded),
+        whole(UNIT_ROWS * s.padded),
+        whole(s.padded),
+        whole(s.padded),
+    )
+
+
+@compilable()
+def derived_size(s, rows):
+    """Elements of scratch that the derivatives of a step need."""
+    return 2 * work_size(s, rows) + sum(back_sizes(s, rows))
+
+
+@kernel
+def carve_back(s, rows, memory):
+    """The scratch in the same piece of memory as that of the step."""
+    n = back_sizes(s, rows)
+    tape = move(memory, work_size(s, rows))
+    h = move(tape, n[0])
+    c = move(h, n[1])
+    y = move(c, n[2])
+    below = move(y, n[3])
+    dbelow = move(below, n[4])
+    dx = move(dbelow, n[5])
+    dh = move(dx, n[6])
+    dnew = move(dh, n[7])
+    dm = move(dnew, n[8])
+    m = move(dm, n[9])
+    dz = move(m, n[10])
+    dunit = move(dz, n[11])
+    dc = move(dunit, n[12])
+    dn = move(dc, n[13])
+    return Back(tape, h, c, y, below, dbelow, dx, dh, dnew, dm, m, dz, dunit, dc, dn)
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+
+class Inputs(NamedTuple):
+    """What a step read, from some row on: pointers to x (R, I), h and c (layers, batch, ...)."""
+
+    x: Any
+    h: Any
+    c: Any
+
+
+class Flow(NamedTuple):
+    """Gradients, from the same row on: dh and dc go back through the step in place."""
+
+    dy: Any  # (R, O)
+    dh: Any  # (layers, batch, P)
+    dc: Any  # (layers, batch, H)
+    dx: Any  # (R, I)
+    dtheta: Any  # (n,), added to
+    learns: int  # whether dtheta is there
+
+
+@kernel
+def taped_layer(memory, scratch, layer, rows, below, h, c):
+    """As `family_layer`, with the gates of every row kept."""
+    s = read_net(memory, h).sizes
+    row, work = row_of_cells(s), carve(s, rows, scratch)
+    tape = move(carve_back(s, rows, scratch).tape, layer * rows * row)
+    clear_from(work.c, s.units, s.padded)
+    family_rows(memory, scratch, layer, rows, below, h, c, Block(tape, row, 1))
+
+
+@kernel
+def go_back(memory, scratch, rows, batch, given, flow):
+    """Everything in `flow`, from what the step was given."""
+    s = read_net(memory, given.h).sizes
+    back = carve_back(s, rows, scratch)
+    for layer in range(s.layers):
+        h, c = move(given.h, layer * batch * s.outputs), move(given.c, layer * batch * s.units)
+        copy(move(back.h, layer * rows * s.outputs), h, rows * s.outputs)
+        copy(move(back.c, layer * rows * s.units), c, rows * s.units)
+    x, y = Block(given.x, s.inputs, 1), Block(back.y, s.width, 1)
+    advance(taped_layer, memory, scratch, rows, rows, x, back.h, back.c, y)
+    put_dhidden(memory, scratch, rows, flow)
+    for layer in range(s.layers - 1, -1, -1):
+        dh = move(flow.dh, layer * batch * s.outputs)
+        dc = move(flow.dc, layer * batch * s.units)
+        c = move(given.c, layer * batch * s.units)
+        accumulate(dh, back.dbelow, rows * s.outputs)
+        layer_back(memory, scratch, layer, rows, c, dh, dc, flow)
+        if flow.learns:
+            below = put_below(memory, scratch, layer, rows, given.x)
+            h = move(given.h, layer * batch * s.outputs)
+            add_to_dtheta(memory, scratch, layer, rows, below, h, flow.dtheta)
+        if layer > 0:
+            for j in range(rows):
+                dbelow = move(back.dbelow, j * s.outputs)
+                if not s.residual:
+                    clear(dbelow, s.outputs)
+                accumulate(dbelow, move(back.dx, j * row_of_dx(s)), s.outputs)
+    put_dx(memory, scratch, rows, flow.dx)
+
+
+@kernel
+def put_dhidden(memory, scratch, rows, flow):
+    """dbelow of the last layer from dy, and the head's part of dtheta."""
+    net = read_net(memory, flow.dy)
+    s, width = net.sizes, panel_width(flow.dy)
+    work, back = carve(s, rows, scratch), carve_back(s, rows, scratch)
+    copy(back.y, flow.dy, rows * s.width)
+    if s.scaled:
+        factors = move(net.floats, SCALING + 2 * s.inputs)
+        for i in range(rows * s.width):
+            value, factor = get(back.y, i), get(factors, i % s.width)
+            put(back.y, i, like(value, like(factor, value) * factor))
+    if not s.head:
+        copy(back.dbelow, back.y, rows * s.outputs)
+        return
+    dx, row = Block(back.dx, row_of_dx(s), width), row_of_dx(s)
+    w = Block(move(net.values, s.head_back), s.width * width, width)
+    product(dx, Block(back.y, s.width, 1), w, rows, s.padded_out // width, s.width, False)
+    for j in range(rows):
+        copy(move(back.dbelow, j * s.outputs), move(back.dx, j * row), s.outputs)
+    if flow.learns:
+        hidden = move(back.h, (s.layers - 1) * rows * s.outputs)
+        if s.residual:
+            hidden = work.hidden
+        dweight = move(flow.dtheta, s.head_theta)
+        dbias = move(dweight, s.width * s.outputs)
+        dy = Block(back.y, s.width, 1)
+        add_outer(dweight, s.width, s.outputs, dy, Block(hidden, s.outputs, 1), rows)
+        for j in range(rows):
+            accumulate(dbias, move(back.y, j * s.width), s.width)
+
+
+@kernel
+def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
+    """dz of a layer, dx of what it reads, and dh (R, P) and dc (R, H) in place."""
+    net, width, lanes = read_net(memory, dh), panel_width(dh), lanes_of(dh)
+    s, cell, shape = net.sizes, with_ends(cell_of(memory, dh), dh), shape_of(net.sizes)
+    part, work, back = (
+        read_numbers(net.parts, layer, Part),
+        carve(s, rows, scratch),
+        carve_back(s, rows, scratch),
+    )
+    for j in range(rows):
+        dh_row, at_row = move(dh, j * s.outputs), j * s.padded_out
+        copy_padded(move(back.dh, at_row), dh_row, s.outputs, s.padded_out)
+        keep_h = move(net.values, s.keep_h)
+        part_rows(move(back.dnew, at_row), move(back.dh, at_row), keep_h, s.padded_out)
+    dnew, dm = Block(back.dnew, s.padded_out, 1), Block(back.dnew, s.padded_out, width)
+    if s.projected:
+        dm = Block(back.dm, s.padded, width)
+        w = Block(move(net.values, part.out_back), s.outputs * width, width)
+        product(dm, dnew, w, rows, s.padded // width, s.outputs, False)
+    if s.own > 0:
+        clear(back.dunit, UNIT_ROWS * s.padded)
+    if flow.learns:  # the sums go on where they were, so that they do not depend on R
+        for n in range(s.own):
+            dunit, dtheta, count = own_at(memory, part, n, back.dunit, flow.dtheta)
+            copy(dunit, dtheta, count)
+    unit, tape = move(net.values, part.unit), move(back.tape, layer * rows * row_of_cells(s))
+    for j in range(rows):
+        dc_row, cells = move(dc, j * s.units), move(tape, j * row_of_cells(s))
+        copy_padded(work.c, move(c, j * s.units), s.units, s.padded)
+        copy_padded(back.dc, dc_row, s.units, s.padded)
+        row = Row(cells, work.c, 1, move(net.values, s.ones), move(net.values, s.keep_c))
+        dm_row, dz_row = move(dm.start, j * dm.row), move(back.dz, j * 4 * s.padded)
+        backward_row(shape, cell, unit, row, dm_row, back.dn, back.dc, dz_row, back.dunit)
+        copy(dc_row, back.dc, s.units)
+    k, dz = 4 * s.vectors * lanes, Block(back.dz, 4 * s.padded, 1)
+    w_h = Block(move(net.values, part.h_back), k * width, width)
+    product(Block(back.dh, s.padded_out, width), dz, w_h, rows, s.padded_out // width, k, True)
+    for j in range(rows):
+        copy(move(dh, j * s.outputs), move(back.dh, j * s.padded_out), s.outputs)
+    w_x = Block(move(net.values, part.x_back), k * width, width)
+    dx = Block(back.dx, row_of_dx(s), width)
+    product(dx, dz, w_x, rows, (part.inputs + width - 1) // width, k, False)
+
+
+@kernel
+def with_ends(cell, number):
+    """The cell with the ends of its activations, which slopes need."""
+    compact()
+    v, zero = cell.variant, like(get(number, 0), 0.0)
+    variant = Variant(
+        v.forget,
+        v.cell_clip,
+        limited(v.of_gates.function, v.of_gates.limit, zero),
+        limited(v.of_candidate.function, v.of_candidate.limit, zero),
+        limited(v.of_output.function, v.of_output.limit, zero),
+    )
+    return Cell(variant, cell.peephole, cell.normalised, cell.projected)
+
+
+@kernel
+def copy_padded(target, source, count, padded):
+    """target[:padded] = source[:count], then zeros, which weights of zero may multiply."""
+    copy(target, source, count)
+    clear_from(target, count, padded)
+
+
+@kernel
+def clear_from(target, first, padded):
+    """target[first:padded] = 0."""
+    for i in range(first, padded):
+        put(target, i, 0)
+
+
+@kernel
+def put_below(memory, scratch, layer, rows, x):
+    """Pointer to what a layer read."""
+    s = read_net(memory, x).sizes
+    work, back = carve(s, rows, scratch), carve_back(s, rows, scratch)
+    if layer == 0:
+        return work.x if s.scaled else x
+    count = rows * s.outputs
+    if not s.residual:
+        return move(back.h, (layer - 1) * count)
+    copy(back.below, back.h, count)
+    for under in range(1, layer):
+        accumulate(back.below, move(back.h, under * count), count)
+    return back.below
+
+
+@kernel
+def put_dx(memory, scratch, rows, dx):
+    """dx in the units of x, from that of the first layer."""
+    net = read_net(memory, dx)
+    s, back = net.sizes, carve_back(net.sizes, rows, scratch)
+    scale = move(net.floats, SCALING + s.inputs)
+    for j in range(rows):
+        source, target = move(back.dx, j * row_of_dx(s)), move(dx, j * s.inputs)
+        copy(target, source, s.inputs)
+        if s.scaled:
+            for i in range(s.inputs):
+                value, divisor = get(source, i), get(scale, i)
+                put(target, i, like(value, like(divisor, value) / divisor))
+
+
+@kernel
+def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
+    """dtheta += dz [below x h]' of a layer, and the gradients of what its units have beside."""
+    net, lanes = read_net(memory, dtheta), lanes_of(dtheta)
+    s, part = net.sizes, read_numbers(net.parts, layer, Part)
+    back, gate_rows = carve_back(s, rows, scratch), s.gates * s.units
+    dw_ih = move(dtheta, part.theta)
+    dw_hh = move(dw_ih, gate_rows * part.inputs)
+    dbias = move(dw_hh, gate_rows * s.outputs)
+    x, h = Block(below, part.inputs, 1), Block(h_prev, s.outputs, 1)
+    for gate in range(4):
+        place = gate_of_theta(s, gate)
+        if place >= 0:
+            first = place * s.units
+            dz = Block(move(back.dz, gate * s.vectors * lanes), 4 * s.padded, 1)
+            add_outer(move(dw_ih, first * x.row), s.units, x.row, dz, x, rows)
+            add_outer(move(dw_hh, first * h.row), s.units, h.row, dz, h, rows)
+            for j in range(0 if s.normalised else rows):
+                accumulate(move(dbias, first), move(dz.start, j * dz.row), s.units)
+    if s.projected:
+        tape = move(back.tape, layer * rows * row_of_cells(s))
+        for j in range(rows):
+            put_m(s, move(tape, j * row_of_cells(s)), move(back.m, j * s.padded))
+        dnew, m = Block(back.dnew, s.padded_out, 1), Block(back.m, s.padded, 1)
+        add_outer(move(dtheta, part.theta_out), s.outputs, s.units, dnew, m, rows)
+    for n in range(s.own):
+        dunit, own, count = own_at(memory, part, n, back.dunit, dtheta)
+        copy(own, dunit, count)
+
+
+@kernel
+def own_at(memory, part, n, dunit, dtheta):
+    """Pointers to a piece of what units have of their own in dunit and in dtheta, and its size."""
+    triple, padded = move(memory, part.own + 3 * n), read_net(memory, dunit).sizes.padded
+    return move(dunit, get(triple, 0) * padded), move(dtheta, get(triple, 1)), get(triple, 2)
+
+
+@kernel
+def put_m(s, cells, m):
+    """m = o a of a row, from its gates."""
+    lanes = lanes_of(m)
+    for u in range(s.vectors):
+        unit = move(cells, u * s.slots * lanes)
+        store(m, u * lanes, load(unit, O * lanes) * load(unit, A * lanes))
+
+
+@kernel
+def back_on_stack(memory, rows, batch, given, flow):
+    """As `go_back`, with scratch that is gone at the end."""
+    apart()
+    scratch = reserve(given.h, derived_size(read_net(memory, given.h).sizes, rows))
+    go_back(memory, scratch, rows, batch, given, flow)
+
+
+def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, learns, batch):
+    """Gradients through a step: of the state in place, of x, and added to those of theta."""
+    fault = fault_of(memory, (x, h, c, dy, dh, dc, dx, dtheta), batch)
+    if fault == DONE:
+        s, row = read_net(memory, x).sizes, 0
+        while row < batch:
+            rows = min(s.rows_derived, batch - row)
+            of_h, of_c, of_x = row * s.outputs, row * s.units, row * s.inputs
+            given = Inputs(move(x, of_x), move(h, of_h), move(c, of_c))
+            flow = Flow(
+                move(dy, row * s.width), move(dh, of_h), move(dc, of_c), move(dx, of_x), dtheta,
+                learns,
+            )  # fmt: skip
+            back_on_stack(memory, rows, batch, given, flow)
+            row += rows
+    return fault

@@ -1,0 +1,148 @@
+"""Scheduled sampling: in training, some inputs are the network's own forecasts.
+
+Bengio, Vinyals, Jaitly & Shazeer (2015), "Scheduled sampling for sequence prediction with recurrent
+neural networks", NeurIPS 28. Their forecasts are drawn words, and no gradient goes through them;
+here they are numbers, and the gradient of the whole run is exact.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numlstm import checks
+from numlstm.bptt import Evaluator
+from numlstm.draws import SAMPLING, Draws
+from numlstm.losses import Loss
+from numlstm.network import Network
+from numlstm.scaling import Scaling
+from numlstm.sequences import Dataset, mask
+from numlstm.spec import Dropout, NetworkSpec
+
+_LEVELS = 2**16  # a probability is rounded to a multiple of 1 / _LEVELS
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How probable it is, in an epoch, that a step reads the forecast of the step before."""
+
+    asked: float | Callable[[int], float]  # reached linearly in the last epoch, or by the epoch
+    epochs: int
+
+    def __repr__(self) -> str:
+        """What makes a run the one it is: see `numlstm.checkpoints`."""
+        return "a function" if callable(self.asked) else f"{self.asked:g} in {self.epochs} epochs"
+
+    def probability(self, epoch: int) -> float:
+        """In an epoch, from 0 on."""
+        if callable(self.asked):
+            return _probability(f"scheduled_sampling({epoch})", self.asked(epoch))
+        return self.asked if self.epochs == 1 else self.asked * epoch / (self.epochs - 1)
+
+    def draw(self, draws: Draws, epoch: int, update: int, window: Dataset) -> np.ndarray | None:
+        """Where a window is fed, (B, T), never at its first step; None where nowhere."""
+        level = round(_LEVELS * self.probability(epoch))
+        if level == 0:
+            return None
+        rows, steps = window.X.shape[:2]
+        fed = np.concatenate(list(draws.bits(SAMPLING, update, 0, rows, steps))) < level
+        fed[:, :1] = False
+        return fed if window.lengths is None else fed & mask(window.lengths, steps)
+
+
+def read_sampling(value: Any, epochs: int) -> Sampling | None:
+    """The argument of `fit`, checked."""
+    if value is None:
+        return None
+    asked = value if callable(value) else _probability("scheduled_sampling", value)
+    return Sampling(asked, epochs)
+
+
+def _probability(name: str, value: Any) -> float:
+    number = checks.real(name, value, least=0.0)
+    if number > 1:
+        raise ValueError(f"{name} must be a probability, at most 1, received {value!r}")
+    return number
+
+
+def require_able(spec: NetworkSpec, loss: Loss, stochastic: bool, missing: bool) -> None:
+    """Refuse what cannot be trained on its own forecasts."""
+    needs = {
+        "a method of batches, such as 'adam'; SciPy's want the same function at every call": (
+            stochastic
+        ),
+        "a loss of one output per target: 'mse', 'mae' or 'huber'": (
+            loss.regression and loss.outputs == 1
+        ),
+        "a network that reads sequences forward only": not spec.bidirectional,
+        "a network without dropout": spec.dropout == Dropout(),
+        "inputs without missing values": not missing,
+    }
+    for need, holds in needs.items():
+        if not holds:
+            raise ValueError(f"scheduled_sampling needs {need}")
+
+
+def require_forecasts(data: Dataset) -> None:
+    """Refuse targets that are not the next inputs: the first O features of the next step."""
+    if data.reset is not None:
+        raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
+    outputs = data.y.shape[-1]
+    if not data.last and outputs <= data.X.shape[2]:
+        there, following = data.weight[:, :-1] > 0, data.X[:, 1:, :outputs]
+        if data.lengths is not None:
+            there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
+        if np.array_equal(data.y[:, :-1][there], following[there]):
+            return
+    raise ValueError(
+        "scheduled_sampling feeds forecasts back as inputs, so targets must be the next inputs: "
+        "leave y out, or give exogenous inputs as the last features of X and let y[t] be the first "
+        "features of X[t + 1]"
+    )
+
+
+def require_one_unit(scaling: Scaling | None) -> None:
+    """Refuse a given model whose outputs are in other units than its inputs."""
+    if scaling is None or scaling.y_mean is None or scaling.y_scale is None:
+        return
+    outputs = scaling.y_mean.size
+    pairs = (scaling.x_mean, scaling.y_mean), (scaling.x_scale, scaling.y_scale)
+    if not all(np.array_equal(x[:outputs], y) for x, y in pairs):
+        raise ValueError(
+            "scheduled_sampling needs a model whose inputs and outputs have the same units; the "
+            "model given standardises them apart: start without model="
+        )
+
+
+def require_step(network: Network, theta: np.ndarray) -> None:
+    """Refuse a network whose steps cannot go back in compiled code; that compiles them, if not."""
+    from numlstm.embed.stepper import stepper_of
+
+    if network.backend.name != "cpu":
+        raise ValueError(
+            f"scheduled_sampling runs on the backend 'cpu', received {network.backend.name!r}"
+        )
+    if stepper_of(network.spec, theta, None, derivatives=True) is None:
+        raise ValueError(
+            f"scheduled_sampling takes steps of {network.spec.hidden_size} units, which need more "
+            "scratch than a thread's stack has room for; use fewer units"
+        )
+
+
+def sampled_step(evaluator: Evaluator, theta, window: Dataset, state, scale: float, fed):
+    """(loss, gradient, state after the window), as `Evaluator.step`, where some steps are fed."""
+    from numlstm.embed import rollout
+    from numlstm.embed.stepper import stepper_of
+
+    spec, first = evaluator.network.spec, state is None
+    with np.errstate(all="ignore"):  # what is not finite is reported by the caller
+        stepper = stepper_of(spec, theta, None, derivatives=True)
+        assert stepper is not None, "require_step refuses such networks"
+        Y, state, tape = rollout.forward(stepper, spec, window.X, fed, state, True)
+        weight = window.weight * window.weight.dtype.type(scale)
+        value, dY = evaluator.loss(Y, window.y, weight)
+        gradients = rollout.backward(stepper, spec, tape, dY)
+        if first:
+            rollout.add_initial(spec, gradients.theta, gradients.state)
+    return value, gradients.theta, state
