@@ -34,9 +34,8 @@ value, the imaginary part its derivative along some direction. What is linear in
 that the network does between the layers, then does the right thing to both without knowing.
 
 What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``forward(spec, thetas,
-X, lengths=None, used=None)`` -> (Y, tape), where the memory of a used tape may be taken, and
-``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX or None): from zero states, with
-thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
+X, lengths=None)`` -> (Y, tape), and ``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX
+or None): from zero states, with thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
 """
 
 import importlib
@@ -81,15 +80,27 @@ def get(name: str) -> ModuleType:
         return _first_that_runs()
     if name not in REGISTRY:
         raise ValueError(f"backend must be one of {['auto', *REGISTRY]}, received {name!r}")
-    try:
-        backend = importlib.import_module(REGISTRY[name])
-    except ImportError as error:
-        raise BackendError(
-            f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
-            'or pass backend="reference".'
-        ) from error
+    backend = _imported(name, REGISTRY[name])
     backend.require()
     return backend
+
+
+_missing: dict[str, str] = {}  # by module
+
+
+def _imported(name: str, module: str) -> ModuleType:
+    # a second try would only take time, and a lock that the child of a fork might never get
+    if module not in _missing:
+        try:
+            return importlib.import_module(module)
+        except BackendError as error:
+            _missing[module] = str(error)
+        except ImportError as error:
+            _missing[module] = (
+                f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
+                'or pass backend="reference".'
+            )
+    raise BackendError(_missing[module])
 
 
 def _first_that_runs() -> ModuleType:
