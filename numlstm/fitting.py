@@ -191,7 +191,7 @@ def fit(
         Start from this model's parameters; it is left as it is.
     dtype : {"float32", "float64"}, optional
         Type of parameters and arithmetic.
-    backend : {"auto", "cpu", "reference"}, optional
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs.
     options : dict, optional
         Further constants of the method: ``betas`` and ``eps`` of "adam" and "adamw"; ``momentum``

@@ -79,7 +79,7 @@ class LSTM:
         Type of the parameters and of all arithmetic.
     rng : None, int, or numpy.random.Generator, optional
         Source of the initial weights, as in SPEC 7.
-    backend : {"auto", "cpu", "reference"}, optional
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs; "auto" is the fastest that can run here.
 
     Attributes
@@ -1038,7 +1038,7 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     ----------
     path : str or path-like
         The file.
-    backend : {"auto", "cpu", "reference"}, optional
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
 
     Returns

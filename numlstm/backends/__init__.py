@@ -40,6 +40,7 @@ thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
 """
 
 import importlib
+import warnings
 from types import ModuleType
 
 CONTRACT = (
@@ -60,13 +61,18 @@ CONTRACT = (
 REGISTRY = {
     "reference": "numlstm.backends.reference",
     "cpu": "numlstm.backends.cpu",
+    "cuda": "numlstm.backends.cuda",
 }
 
-PREFERENCE = ("cpu", "reference")  # what "auto" tries, best first
+PREFERENCE = ("cuda", "cpu", "reference")  # what "auto" tries, best first
 
 
 class BackendError(RuntimeError):
     """A backend was asked for that cannot run here; the message says what is missing."""
+
+
+class DeviceError(BackendError):
+    """A device that a backend was installed for is there, but cannot be used."""
 
 
 def get(name: str) -> ModuleType:
@@ -90,7 +96,12 @@ def _first_that_runs() -> ModuleType:
     reasons = []
     for name in PREFERENCE:
         try:
-            return get(name)
+            backend = get(name)
         except BackendError as error:
+            if isinstance(error, DeviceError):
+                warnings.warn(f"{error}; the next best backend takes its place", stacklevel=4)
             reasons.append(str(error))
+            continue
+        if getattr(backend, "automatic", True):
+            return backend
     raise BackendError("no backend can run here: " + "; ".join(reasons))

@@ -10,12 +10,13 @@ from numba import types
 
 from numlstm.backends.cpu import step, step_derivatives
 from numlstm.backends.cpu.compile import callback
-from numlstm.backends.cpu.family_cells import INITIAL_H, SLOTS, SLOTS_NORMALISED
+from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
 from numlstm.backends.cpu.packing import CACHE_LINE, blocks, lanes, panel_width, panels
 from numlstm.backends.cpu.shards import is_plain
 from numlstm.backends.cpu.simd import TILE_ROWS
 from numlstm.backends.cpu.step_derivatives import derived_size
-from numlstm.backends.cpu.variants import family_of, parameters_of, unit_rows
+from numlstm.backends.cpu.variants import parameters_of
+from numlstm.families import INITIAL_H, family_of, unit_rows
 from numlstm.network import Weights
 from numlstm.noise import mean_noise
 from numlstm.params import split

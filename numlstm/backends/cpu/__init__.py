@@ -13,8 +13,9 @@ from numlstm.backends.cpu import family, head, layer, packing, shards, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.shards import Shards
-from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.weights import Columns, pack
+from numlstm.families import family_of
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 

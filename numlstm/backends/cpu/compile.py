@@ -117,7 +117,7 @@ def _folder() -> Path:
     stamp = hashlib.sha256(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
     package = Path(numlstm.__file__).parent
     kernels = sorted(Path(__file__).parent.glob("*.py"))
-    shared = (package / f"{name}.py" for name in ("activations", "cell", "elementary"))
+    shared = (package / f"{name}.py" for name in ("activations", "cell", "elementary", "families"))
     for path in (*shared, *kernels):
         stamp.update(path.read_bytes())
     root = os.environ.get("NUMLSTM_CACHE_DIR") or user_cache_dir("numlstm", appauthor=False)

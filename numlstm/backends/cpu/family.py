@@ -10,9 +10,6 @@ import numpy as np
 from numlstm.activations import limited
 from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
 from numlstm.backends.cpu.family_cells import (
-    INITIAL_C,
-    INITIAL_H,
-    UNIT_ROWS,
     A,
     C,
     O,
@@ -51,18 +48,7 @@ from numlstm.backends.cpu.tape import (
 from numlstm.backends.cpu.weights import Columns, pack_columns_of, unpack
 from numlstm.cell import Variant, mixed
 from numlstm.elementary import fma, like
-
-
-class Family(NamedTuple):
-    """A layer's variant as Python gives it; an infinite limit is none."""
-
-    forget: int
-    peephole: bool
-    normalised: bool
-    projected: bool
-    clip: float
-    cell_clip: float
-    activations: Any  # three Functions
+from numlstm.families import INITIAL_C, INITIAL_H, UNIT_ROWS
 
 
 class Parameters(NamedTuple):

@@ -12,19 +12,13 @@ from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.simd import compact, get, lanes_of, load_pair, move, put, store_pair
 from numlstm.cell import Unit, variant_backward, variant_forward
 from numlstm.elementary import fma, like
+from numlstm.families import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, P_F, P_I, P_O
 
 # what the tape holds of a unit: the state after zoneout and a, the cell's activation, too; where
 # there is normalisation the normalised values, and behind the units what they were scaled by
 I, F, G, O, C_NEW, A, C, Z_HAT = range(8)  # noqa: E741
 C_HAT = Z_HAT + 4
 SLOTS, SLOTS_NORMALISED, SCALES = 7, 12, 8
-
-# rows of the parameters that every unit has beside its gates, and of their gradients
-P_I, P_F, P_O, GAIN, BIAS, CELL_GAIN, CELL_BIAS = 0, 1, 2, 3, 7, 11, 12
-INITIAL_H, INITIAL_C = 13, 14
-UNIT_ROWS = 15
-
-EPSILON = 1e-5  # under the root of layer normalisation
 
 
 class Row(NamedTuple):

@@ -14,7 +14,8 @@ from numlstm.backends.cpu import family, layer, packing, shards
 from numlstm.backends.cpu.duals import DualArray, dual_array
 from numlstm.backends.cpu.family import Parameters
 from numlstm.backends.cpu.parallel import call
-from numlstm.backends.cpu.variants import family_of, parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
+from numlstm.families import family_of
 from numlstm.spec import HeadSpec, LayerSpec
 
 name = cpu.name

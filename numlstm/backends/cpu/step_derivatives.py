@@ -12,7 +12,7 @@ from numlstm.activations import limited
 from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.duals import dual
 from numlstm.backends.cpu.family import Cell, part_rows
-from numlstm.backends.cpu.family_cells import SCALES, UNIT_ROWS, A, O, Row, backward_row
+from numlstm.backends.cpu.family_cells import SCALES, A, O, Row, backward_row
 from numlstm.backends.cpu.pointers import apart, read_numbers, reserve
 from numlstm.backends.cpu.products import accumulate, add_outer, clear, copy, product
 from numlstm.backends.cpu.simd import (
@@ -45,6 +45,7 @@ from numlstm.backends.cpu.step import (
 from numlstm.backends.cpu.weights import gate_of_theta
 from numlstm.cell import Variant
 from numlstm.elementary import compilable, like
+from numlstm.families import UNIT_ROWS
 
 # --- along a direction ----------------------------------------------------------------------------
 

@@ -1,0 +1,253 @@
+"""What happens to one unit of one row at one step, forward next to backward: the body of a kernel.
+
+All regimes share it. Every function is arithmetic on scalars and on places of arrays: whoever owns
+a (row, unit) calls it, and nobody else touches what it writes. The equations are `numlstm.cell`'s.
+
+In the shape comments: B rows, T steps, I inputs, H units, P outputs, K = P + I + 1.
+"""
+
+from typing import Any, NamedTuple
+
+from numlstm.activations import activate_limited, limited, slope_limited
+from numlstm.cell import Unit, Variant, mixed, variant_backward, variant_forward
+from numlstm.elementary import compilable, fma, like
+from numlstm.families import CELL_BIAS, CELL_GAIN, INITIAL_C, INITIAL_H, P_F, P_I, P_O
+
+
+class Weights(NamedTuple):
+    """A layer's parameters as the kernels read them; a gate that is absent has weights of zero."""
+
+    gates: Any  # (K, 4, H): W_hh, W_ih, b, or 0 in its place where it comes after normalisation
+    unit: Any  # (UNIT_ROWS, H)
+    out: Any  # (P, H) W_hr, or (0, 0)
+
+
+class Switches(NamedTuple):
+    """What acts on the sequence from outside; an empty array is nothing."""
+
+    lengths: Any  # (B,) at most T
+    reset: Any  # (B, T)
+    x: Any  # (B, I)
+    h: Any  # (B, P)
+    g: Any  # (B, T or 1, H)
+    keep_h: Any  # (B, T or 1, P)
+    keep_c: Any  # (B, T or 1, H)
+
+
+class Tape(NamedTuple):
+    """What a forward pass leaves behind. The last four are empty where the variant has none."""
+
+    xh: Any  # (B, T, K): h_{t-1} under its mask, x_t under its mask, 1
+    gates: Any  # (B, T, 4, H): W_ih x_t + b, then z, then i f g o
+    c_prev: Any  # (B, T, H): c_{t-1}, anew where the row was reset
+    c_new: Any  # (B, T, 1, H): c_t before zoneout
+    a: Any  # (B, T, H): the output activation
+    z_hat: Any  # (B, T, 4, H): normalised
+    c_hat: Any  # (B, T, 1, H)
+    scale: Any  # (B, T, 5): what they were multiplied by
+    m: Any  # (B, T, H): o a, what is projected
+
+
+class State(NamedTuple):
+    """The state of every row, or on the way back its gradient; each place has one owner."""
+
+    h: Any  # (B, P)
+    c: Any  # (B, H)
+
+
+class Gradient(NamedTuple):
+    """What a backward pass fills."""
+
+    dz: Any  # (B, T, 4, H), zero in the padding
+    unit: Any  # (B, UNIT_ROWS, H), zero at first; empty where the layer has no such parameters
+    dh: Any  # (B, T, P) of h_new, zero in the padding; for rows as a whole only, and so the rest
+    dm: Any  # (B, T, H) of what was projected
+    dn: Any  # (B, T, 1, H) of what went into the output activation
+
+
+@compilable()
+def read_variant(family, zero):
+    """The variant, with the ends of its activations in the type of `zero`."""
+    gates, candidate, output = family.activations
+    return Variant(
+        family.forget,
+        family.cell_clip,
+        limited(gates, family.clip, zero),
+        limited(candidate, family.clip, zero),
+        limited(output, family.clip, zero),
+    )
+
+
+@compilable()
+def factor(noise, row, t, unit, one):
+    """A factor of the noise at a step; what has but one step is the same at all, nothing is 1."""
+    if noise.shape[0] == 0:
+        return one
+    return noise[row, min(t, noise.shape[1] - 1), unit]
+
+
+@compilable()
+def runs(switches, row, t):
+    """Whether a row has not ended before step t."""
+    return t < switches.lengths[row]
+
+
+@compilable()
+def begins_anew(switches, row, t):
+    """Whether the state of a row is replaced before step t."""
+    return switches.reset.shape[0] > 0 and switches.reset[row, t] != 0
+
+
+@compilable()
+def unit_of(family, weights, switches, row, t, unit, one):
+    """The unit's parameters and its noise."""
+    p_i = p_f = p_o = like(one, 0.0)
+    if family.peephole:
+        p_i, p_f, p_o = weights.unit[P_I, unit], weights.unit[P_F, unit], weights.unit[P_O, unit]
+    m_g = factor(switches.g, row, t, unit, one)
+    return Unit(p_i, p_f, p_o, m_g, factor(switches.keep_c, row, t, unit, one))
+
+
+# --- forward --------------------------------------------------------------------------------------
+
+
+@compilable()
+def cell(family, variant, weights, switches, tape, state, row, t, unit, z_i, z_f, z_g, z_o):
+    """i f g o and c to the tape, from z."""
+    one = like(z_i, 1.0)
+    c_prev = state.c[row, unit]
+    if begins_anew(switches, row, t):
+        c_prev = weights.unit[INITIAL_C, unit]
+    own = unit_of(family, weights, switches, row, t, unit, one)
+    i, f, g, o, c_new, c = variant_forward(variant, z_i, z_f, z_g, z_o, c_prev, own)
+    tape.gates[row, t, 0, unit] = i
+    tape.gates[row, t, 1, unit] = f
+    tape.gates[row, t, 2, unit] = g
+    tape.gates[row, t, 3, unit] = o
+    tape.c_prev[row, t, unit] = c_prev
+    tape.c_new[row, t, 0, unit] = c_new
+    state.c[row, unit] = c
+    return c_new
+
+
+@compilable()
+def output(family, variant, weights, tape, row, t, unit, c_new):
+    """m = o a, a = the output activation of the cell, which may have been normalised."""
+    n = c_new
+    if family.normalised:
+        gain, bias = weights.unit[CELL_GAIN, unit], weights.unit[CELL_BIAS, unit]
+        n = fma(gain, tape.c_hat[row, t, 0, unit], bias)
+    a = activate_limited(variant.of_output, n)
+    tape.a[row, t, unit] = a
+    m = tape.gates[row, t, 3, unit] * a
+    if family.projected:
+        tape.m[row, t, unit] = m
+    return m
+
+
+@compilable()
+def put_hidden(weights, switches, tape, state, Y, row, t, unit, h_new):
+    """h_t = h_new but for zoneout, to Y and to the next step's line of the tape."""
+    h_prev = state.h[row, unit]
+    if begins_anew(switches, row, t):
+        h_prev = weights.unit[INITIAL_H, unit]
+    h = mixed(factor(switches.keep_h, row, t, unit, like(h_new, 1.0)), h_new, h_prev)
+    state.h[row, unit] = h
+    Y[row, t, unit] = h
+    put_line(weights, switches, tape, row, t + 1, unit, h)
+
+
+@compilable()
+def put_line(weights, switches, tape, row, t, unit, h):
+    """h_{t-1} as step t multiplies it: anew after a reset, under its mask, 0 in the padding."""
+    if t >= tape.xh.shape[1]:
+        return
+    if begins_anew(switches, row, t):
+        h = weights.unit[INITIAL_H, unit]
+    if switches.h.shape[0] > 0:
+        h = h * switches.h[row, unit]
+    tape.xh[row, t, unit] = h if runs(switches, row, t) else like(h, 0.0)
+
+
+@compilable()
+def put_padding(tape, Y, row, t, unit):
+    """Zeros where a row has ended."""
+    zero = like(Y[row, t, unit], 0.0)
+    Y[row, t, unit] = zero
+    if t + 1 < tape.xh.shape[1]:
+        tape.xh[row, t + 1, unit] = zero
+
+
+# --- backward -------------------------------------------------------------------------------------
+
+
+@compilable()
+def take_hidden(switches, dY, gradient, dstate, row, t, unit, through):
+    """dh_new of step t: from `through`, what step t + 1 gives its h_{t-1}, and from dY.
+
+    What is left for the step before stays in dstate; where the row does not run at t, everything.
+    """
+    zero, one = like(through, 0.0), like(through, 1.0)
+    dh, steps = dstate.h[row, unit], gradient.dz.shape[1]
+    if t + 1 < steps and runs(switches, row, t + 1):
+        mask = one
+        if switches.h.shape[0] > 0:
+            mask = switches.h[row, unit]
+        dh = fma(mask, through, dh)
+        if begins_anew(switches, row, t + 1):
+            if gradient.unit.shape[0] > 0:
+                gradient.unit[row, INITIAL_H, unit] += dh
+            dh = zero
+    dh_new = zero
+    if t >= 0 and runs(switches, row, t):
+        if dY.shape[0] > 0:
+            dh = dh + dY[row, t, unit]
+        keep = factor(switches.keep_h, row, t, unit, one)
+        dh_new = keep * dh
+        dh = (one - keep) * dh
+    dstate.h[row, unit] = dh
+    return dh_new
+
+
+@compilable()
+def take_cell(switches, gradient, dstate, row, t, unit):
+    """dc of step t as it comes from step t + 1."""
+    dc = dstate.c[row, unit]
+    ran = t + 1 < gradient.dz.shape[1] and runs(switches, row, t + 1)
+    if ran and begins_anew(switches, row, t + 1):
+        if gradient.unit.shape[0] > 0:
+            gradient.unit[row, INITIAL_C, unit] += dc
+        dc = like(dc, 0.0)
+        dstate.c[row, unit] = dc
+    return dc
+
+
+@compilable()
+def output_backward(variant, tape, row, t, unit, dm):
+    """dn from dm, the gradient of o a."""
+    da = dm * tape.gates[row, t, 3, unit]
+    return da * slope_limited(variant.of_output, tape.a[row, t, unit])
+
+
+@compilable()
+def cell_backward(
+    family, variant, weights, switches, tape, gradient, dstate, row, t, unit, dm, dn, dc
+):
+    """dz of every gate, and dc for the step before."""
+    own = unit_of(family, weights, switches, row, t, unit, like(dm, 1.0))
+    i, f = tape.gates[row, t, 0, unit], tape.gates[row, t, 1, unit]
+    g, o = tape.gates[row, t, 2, unit], tape.gates[row, t, 3, unit]
+    c_new, c_prev = tape.c_new[row, t, 0, unit], tape.c_prev[row, t, unit]
+    do = dm * tape.a[row, t, unit]
+    dz_i, dz_f, dz_g, dz_o, dc = variant_backward(
+        variant, i, f, g, o, c_new, c_prev, do, dn, dc, own
+    )
+    gradient.dz[row, t, 0, unit] = dz_i
+    gradient.dz[row, t, 1, unit] = dz_f
+    gradient.dz[row, t, 2, unit] = dz_g
+    gradient.dz[row, t, 3, unit] = dz_o
+    dstate.c[row, unit] = dc
+    if family.peephole:
+        gradient.unit[row, P_I, unit] += dz_i * c_prev
+        gradient.unit[row, P_F, unit] += dz_f * c_prev
+        gradient.unit[row, P_O, unit] += dz_o * c_new

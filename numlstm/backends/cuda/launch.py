@@ -1,0 +1,284 @@
+"""Device memory and launches: whatever stands between the contract's arrays and the kernels."""
+
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.backends import BackendError
+from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
+from numlstm.backends.cuda.layout import layout_of
+from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
+from numlstm.backends.cuda.products import (
+    ProductTile,
+    clear,
+    gather,
+    product_kernel,
+    scatter,
+    sum_parts,
+)
+from numlstm.backends.cuda.recurrence import Pass, compiled
+from numlstm.backends.cuda.regimes import Device, Regime, regime_of
+from numlstm.backends.cuda.target import SIMULATED, allow_shared_memory, cuda
+from numlstm.families import family_of
+from numlstm.spec import LayerSpec, Noise
+
+THREADS, BLOCKS = (2, 2) if SIMULATED else (256, 1024)  # of kernels over all elements of an array
+TILE = ProductTile(2, 2, 3) if SIMULATED else ProductTile(16, 4, 16)
+LONG = 4096  # k of a product beyond which it is cut into parts
+MAX_PARTS = 64
+
+
+class Packed(NamedTuple):
+    """A layer's parameters on the device, and where they came from."""
+
+    weights: Weights
+    source: Any  # (n,) the map of `layout.py`
+    size: int  # of theta
+
+
+@lru_cache(maxsize=1)
+def device() -> Device:
+    """The device at hand."""
+    if SIMULATED:
+        return Device(2**13, 4)
+    current = cuda.get_current_device()
+    return Device(
+        current.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+        current.MULTIPROCESSOR_COUNT,
+    )
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _in_words():
+    """An error that says what to do where the device has too little memory."""
+    try:
+        yield
+    except Exception as error:
+        if "out_of_memory" not in str(error).lower().replace(" ", "_"):
+            raise
+        raise BackendError(
+            "the GPU has too little memory for this: pass smaller batches or a smaller bptt_steps, "
+            'or backend="cpu"'
+        ) from error
+
+
+def on_device(array, dtype):
+    """A C-contiguous copy on the device."""
+    with _in_words():
+        return cuda.to_device(np.require(array, dtype, "C"))
+
+
+def on_host(array) -> np.ndarray:
+    """A copy in NumPy's memory."""
+    return array.copy_to_host()
+
+
+def empty(shape, dtype):
+    """Memory in which anything may stand."""
+    with _in_words():
+        return cuda.device_array(shape, dtype)
+
+
+def zeros(shape, dtype):
+    """Memory of zeros."""
+    array = empty(shape, dtype)
+    over_elements(clear, array.size, flat(array))
+    return array
+
+
+def flat(array):
+    """The array as a vector, in the same memory."""
+    return array.reshape(array.size)
+
+
+def over_elements(kernel, count: int, *arguments) -> None:
+    """Launch a kernel that goes over so many elements, however many threads it gets."""
+    if count > 0:
+        kernel[min(BLOCKS, -(-count // THREADS)), THREADS](*arguments)
+
+
+# --- products -------------------------------------------------------------------------------------
+
+
+def multiply(A, B, C, start=None) -> None:
+    """C = A B + start. A (M, K), B (K, N), C (M, N), start (N,) or None."""
+    (rows, depth), columns = A.shape, B.shape[1]
+    if rows * columns == 0:
+        return
+    dtype = C.dtype
+    parts = max(1, min(MAX_PARTS, -(-depth // LONG)))
+    sums = C.reshape(1, rows, columns) if parts == 1 else empty((parts, rows, columns), dtype)
+    start = empty(0, dtype) if start is None else start
+    wide = TILE.threads * TILE.side
+    grid = -(-columns // wide), -(-rows // wide), parts
+    product_kernel(TILE, dtype.name)[grid, TILE.threads**2](A, B, sums, start)
+    if parts > 1:
+        added = rows * columns
+        over_elements(sum_parts, added, sums.reshape(parts, added), C.reshape(added))
+
+
+# --- a layer --------------------------------------------------------------------------------------
+
+
+def pack(spec: LayerSpec, theta) -> Packed:
+    """The parameters in the kernels' layout."""
+    layout = layout_of(spec)
+    source = cuda.to_device(layout.source)
+    packed = empty(layout.source.size, spec.dtype)
+    over_elements(gather, packed.size, on_device(theta, spec.dtype), source, packed)
+    parts, first = [], 0
+    for shape in (layout.gates, layout.unit, layout.out):
+        last = first + int(np.prod(shape))
+        parts.append(packed[first:last].reshape(shape))
+        first = last
+    return Packed(Weights(*parts), source, theta.size)
+
+
+def unpack(spec: LayerSpec, packed: Packed, parts):
+    """dtheta from the gradients of gates, unit and out; None where there are none."""
+    layout = layout_of(spec)
+    dtheta, first = empty(packed.size, spec.dtype), 0
+    for shape, part in zip((layout.gates, layout.unit, layout.out), parts, strict=True):
+        if part is not None:
+            over_elements(scatter, part.size, flat(part), packed.source, first, dtheta)
+        first += int(np.prod(shape))
+    return dtheta
+
+
+def switches_of(spec: LayerSpec, batch: int, steps: int, lengths, reset, noise) -> Switches:
+    """Lengths, resets and noise on the device."""
+    noise = Noise() if noise is None else noise
+    lengths = np.full(batch, steps) if lengths is None else np.minimum(lengths, steps)
+
+    def factors(array, dimensions):
+        return (
+            empty((0,) * dimensions, spec.dtype) if array is None else on_device(array, spec.dtype)
+        )
+
+    return Switches(
+        on_device(lengths, np.int32),
+        empty((0, 0), np.uint8) if reset is None else on_device(reset, np.uint8),
+        factors(noise.x, 2),
+        factors(noise.h, 2),
+        *(factors(array, 3) for array in noise[2:]),
+    )
+
+
+def new_tape(spec: LayerSpec, batch: int, steps: int) -> Tape:
+    """Memory of a tape."""
+    H, P, family = spec.hidden_size, spec.output_size, family_of(spec)
+
+    def array(wanted, *shape):
+        return empty((batch, steps, *shape) if wanted else (0,) * (2 + len(shape)), spec.dtype)
+
+    return Tape(
+        array(True, P + spec.input_size + 1),
+        array(True, 4, H),
+        array(True, H),
+        array(True, 1, H),
+        array(True, H),
+        array(family.normalised, 4, H),
+        array(family.normalised, 1, H),
+        array(family.normalised, 5),
+        array(family.projected, H),
+    )
+
+
+def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
+    """Memory of a backward pass, zero where something is added to it or may stay as it is."""
+    H, P, family = spec.hidden_size, spec.output_size, family_of(spec)
+    whole_rows = family.normalised or family.projected
+
+    def array(wanted, *shape):
+        return zeros(shape if wanted else (0,) * len(shape), spec.dtype)
+
+    unit = layout_of(spec).unit
+    return Gradient(
+        array(True, batch, steps, 4, H),
+        array(layout_of(spec).has_units, batch, *unit),
+        array(whole_rows, batch, steps, P),
+        array(whole_rows, batch, steps, H),
+        array(whole_rows, batch, steps, 1, H),
+    )
+
+
+def forward(spec: LayerSpec, packed: Packed, X, state: State, switches: Switches):
+    """(Y, tape); the state is changed to the final one."""
+    batch, steps, inputs = X.shape
+    weights, H, P = packed.weights, spec.hidden_size, spec.output_size
+    tape, Y = new_tape(spec, batch, steps), empty((batch, steps, P), spec.dtype)
+    if batch == 0 or steps == 0:
+        return Y, tape
+    over_elements(put_inputs, batch * steps * (inputs + 1), X, switches, tape.xh)
+    over_elements(put_first, batch * P, weights, switches, tape, state)
+    lines = tape.xh.reshape(batch * steps, P + inputs + 1)
+    W = weights.gates.reshape(P + inputs + 1, 4 * H)
+    multiply(lines[:, P:], W[P:], tape.gates.reshape(batch * steps, 4 * H))
+    run(spec, Pass(weights, switches, tape, state), batch, 0, steps, (Y,))
+    return Y, tape
+
+
+def backward(spec: LayerSpec, packed: Packed, tape, switches, dY, dstate: State, need_dX: bool):
+    """(dtheta, dX or None); dstate is changed to the gradient of the initial state."""
+    batch, steps, _ = tape.xh.shape
+    if batch == 0 or steps == 0:
+        dX = empty((batch, steps, spec.input_size), spec.dtype)
+        return zeros(packed.size, spec.dtype), dX if need_dX else None
+    gradient = new_gradient(spec, batch, steps)
+    given = Pass(packed.weights, switches, tape, dstate)
+    run(spec, given, batch, steps - 1, -2, (dY, gradient))
+    dtheta = unpack(spec, packed, parameter_gradients(spec, packed.weights, tape, gradient))
+    return dtheta, input_gradient(spec, packed.weights, switches, gradient) if need_dX else None
+
+
+def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient: Gradient):
+    """Gradients of gates, unit and out, None where the layer has none."""
+    batch, steps, width = tape.xh.shape
+    N, H, P = batch * steps, spec.hidden_size, spec.output_size
+    dgates, dunit, dout = empty((width, 4 * H), spec.dtype), None, None
+    multiply(tape.xh.reshape(N, width).T, gradient.dz.reshape(N, 4 * H), dgates)
+    if gradient.unit.size > 0:
+        dunit = empty(weights.unit.size, spec.dtype)
+        over_elements(sum_parts, dunit.size, gradient.unit.reshape(batch, dunit.size), dunit)
+    if spec.proj_size is not None:
+        dout = empty((P, H), spec.dtype)
+        multiply(gradient.dh.reshape(N, P).T, tape.m.reshape(N, H), dout)
+    return dgates, dunit, dout
+
+
+def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradient: Gradient):
+    """dX = dz W_ih under the mask of the inputs."""
+    batch, steps, _, H = gradient.dz.shape
+    N, P, inputs = batch * steps, spec.output_size, spec.input_size
+    dX = empty((batch, steps, inputs), spec.dtype)
+    W_x = weights.gates.reshape(P + inputs + 1, 4 * H)[P : P + inputs]
+    multiply(gradient.dz.reshape(N, 4 * H), W_x.T, dX.reshape(N, inputs))
+    if switches.x.size > 0:
+        over_elements(mask_inputs, dX.size, dX, switches.x)
+    return dX
+
+
+def run(spec: LayerSpec, given: Pass, batch: int, first: int, last: int, results) -> None:
+    """The recurrence from step `first` to the one before `last`, in either direction."""
+    family = family_of(spec)
+    regime = regime_of(family, spec.hidden_size, batch, spec.dtype, device())
+    kernels = compiled(family, regime.tile, spec.dtype)
+    kernel, way = (kernels.forward, 1) if last > first else (kernels.backward, -1)
+    groups = -(-batch // regime.rows)
+    signal = cuda.to_device(np.zeros(groups, np.int32))
+    threads = regime.tile.units * regime.tile.lines
+    allow_shared_memory(kernel, (0, 0, given, *results, signal), regime.shared_memory)
+    launch = kernel[(regime.columns, groups), threads, 0, regime.shared_memory]
+    cuts = range(first, last, way) if single_steps(regime) else (first,)
+    for t in cuts:
+        launch(t, t + way if single_steps(regime) else last, given, *results, signal)
+
+
+def single_steps(regime: Regime) -> bool:
+    """Whether every step is a launch: the simulator runs one block after the other."""
+    return regime.step_by_step or (SIMULATED and regime.tile.shared_units)

@@ -1,0 +1,82 @@
+"""How the recurrence of a layer is cut into blocks: the table of the three regimes.
+
+1. One block has all units of some rows, and their weights in its shared memory: one launch for the
+   whole sequence, no block waits for another.
+2. Several blocks share the units of the same rows, each with its own units' weights in its shared
+   memory: one launch, and a barrier after every step.
+3. The weights are read through shared memory in every step: for layers whose weights fit nowhere.
+   With all blocks on the device at once it is one launch with barriers too, else one launch a step.
+
+A layer that is normalised or projected needs rows as a whole, so one block has all of their units:
+regime 1 where the weights fit, else 3 without a barrier. No choice changes a bit of the results.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from numlstm.backends.cuda.recurrence import LANES, Tile
+from numlstm.families import Family
+
+
+class Device(NamedTuple):
+    """What of a device the table looks at."""
+
+    shared_memory: int  # bytes that a block can have
+    processors: int  # streaming multiprocessors
+
+
+class Regime(NamedTuple):
+    """A tile, the blocks that share the units of a row, and whether every step is a launch."""
+
+    tile: Tile
+    columns: int
+    rows: int  # of a block
+    shared_memory: int  # bytes
+    step_by_step: bool
+
+
+MAX_UNITS_OF_BLOCK = 128  # in regime 1
+SHARES = 32, 16, 8  # units of a block in regime 2, best first
+MAX_THREADS = 256
+STREAMED = Tile(32, 8, 4, 32, resident=False, shared_units=True)  # of regime 3
+STREAMED_ROWS = Tile(32, 8, 1, 32, resident=False, shared_units=False)  # for rows as a whole
+
+
+def regime_of(family: Family, units: int, batch: int, dtype: str, device: Device) -> Regime:
+    """The regime of a layer; only the number of rows of a block depends on the batch."""
+    whole_rows = family.normalised or family.projected
+    shares = (units,) if units <= MAX_UNITS_OF_BLOCK else ()
+    for share in shares if whole_rows else (*shares, *SHARES):
+        columns = -(-units // share)
+        tile = resident_tile(units, share, -(-batch * columns // device.processors))
+        size = shared_memory(tile, family, dtype)
+        blocks = columns * -(-batch // rows_of(tile))
+        if size <= device.shared_memory and (columns == 1 or blocks <= device.processors):
+            return Regime(tile, columns, rows_of(tile), size, False)
+    tile = STREAMED_ROWS if whole_rows else STREAMED
+    columns = 1 if whole_rows else -(-units // tile.units)
+    blocks = columns * -(-batch // rows_of(tile))
+    waits = columns > 1 and blocks > device.processors
+    return Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
+
+
+def resident_tile(units: int, share: int, rows: int) -> Tile:
+    """A tile for at least `rows` rows and a share of the units, with all of their weights."""
+    lines = max(1, min(rows, MAX_THREADS // share))
+    of_thread = 1
+    while lines * of_thread < rows and of_thread < 8:
+        of_thread *= 2
+    return Tile(share, lines, of_thread, units, resident=True, shared_units=share < units)
+
+
+def rows_of(tile: Tile) -> int:
+    """Rows of a block."""
+    return tile.lines * tile.rows
+
+
+def shared_memory(tile: Tile, family: Family, dtype: str) -> int:
+    """Bytes of a block: weights, and what they are multiplied by or the sums of whole rows."""
+    weights, rows = tile.depth * 4 * tile.units, rows_of(tile)
+    sums = 8 * rows * LANES if family.normalised else 0
+    return (weights + max(4 * rows * tile.depth, sums)) * np.dtype(dtype).itemsize

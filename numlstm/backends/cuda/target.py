@@ -1,0 +1,142 @@
+"""numba.cuda, and the primitives of `numlstm.elementary` as its instructions.
+
+The only module that imports numba.cuda: the package numba-cuda, or for the simulator
+(NUMBA_ENABLE_CUDASIM=1) whatever Numba brings along.
+"""
+
+import importlib
+import importlib.util
+
+import numpy as np
+from numba.core import config, types
+
+from numlstm import elementary
+from numlstm.backends import BackendError
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+if not SIMULATED and importlib.util.find_spec("numba_cuda") is None:
+    raise BackendError(
+        'backend "cuda" needs the package numba-cuda: install "numlstm[cuda12]" or '
+        '"numlstm[cuda13]", for the version of CUDA that nvidia-smi shows'
+    )
+
+
+def _import_parts() -> None:
+    """What numba-cuda 0.30 imports late, and only where NumPy has a name that 2.5 dropped."""
+    lacking = not hasattr(np, "row_stack")
+    if lacking:
+        vars(np)["row_stack"] = np.vstack
+    try:
+        importlib.import_module("numba.cuda.np.arrayobj")
+    finally:
+        if lacking:
+            del vars(np)["row_stack"]
+
+
+if not SIMULATED:
+    _import_parts()
+
+from numba import cuda  # noqa: E402
+
+WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
+
+__all__ = ["SIMULATED", "allow_shared_memory", "cuda", "fault", "kernel_of", "number_type"]
+
+
+def fault() -> str | None:
+    """What keeps the device from running kernels, in words, or None."""
+    if SIMULATED:
+        return None
+    try:
+        if not cuda.is_available():
+            return str(cuda.cuda_error() or "there is no NVIDIA GPU").strip()
+        cuda.get_current_device().compute_capability  # noqa: B018
+        cuda.to_device(np.zeros(1))
+    except Exception as error:  # an old driver, a device in use by others alone: whatever it says
+        return str(error).strip() or type(error).__name__
+    return None
+
+
+def kernel_of(threads: int):
+    """The decorator of kernels whose blocks have at most so many threads."""
+    # at least one block per processor: the registers that this leaves, and not fewer
+    return cuda.jit if SIMULATED else cuda.jit(launch_bounds=(threads, 1))
+
+
+def number_type(dtype: str) -> types.Float:
+    """The type of a kernel's numbers."""
+    return types.float32 if dtype == "float32" else types.float64
+
+
+if not SIMULATED:  # there the Python of `numlstm.elementary` itself runs
+    from llvmlite import ir
+    from numba.cuda.extending import intrinsic, overload
+
+    @overload(elementary.fma, strict=False)
+    def _fma(a, b, c):
+        return lambda a, b, c: cuda.fma(a, b, c)
+
+    @overload(elementary.like, strict=False)
+    def _like(x, value):
+        kind = x
+        return lambda x, value: kind(value)
+
+    @overload(elementary.where, strict=False)
+    def _where(condition, a, b):
+        return lambda condition, a, b: a if condition else b
+
+    @overload(elementary.compact, strict=False)
+    def _compact():
+        return lambda: None
+
+    @overload(elementary.shift, strict=False)
+    def _shift(x):
+        value = 1.5 * 2.0 ** WIDTHS[x.bitwidth][0]
+        return lambda x: value
+
+    @overload(elementary.smallest_normal, strict=False)
+    def _smallest_normal(x):
+        value = float(np.finfo(x.name).smallest_normal)
+        return lambda x: value
+
+    @overload(elementary.exponent_limit, strict=False)
+    def _exponent_limit(x):
+        value = 87.0 if x.bitwidth == 32 else 708.0
+        return lambda x: value
+
+    @overload(elementary.expm1_series, strict=False)
+    def _expm1_series(r):
+        return elementary.series32 if r.bitwidth == 32 else elementary.series64
+
+    @overload(elementary.power_of_two, strict=False)
+    def _power_of_two(shifted):
+        return lambda shifted: _moved_to_exponent(shifted)
+
+    @intrinsic
+    def _moved_to_exponent(typingctx, shifted):
+        mantissa, bias = WIDTHS[shifted.bitwidth]
+
+        def codegen(context, builder, sig, args):
+            integer = ir.IntType(shifted.bitwidth)
+            moved = builder.shl(builder.bitcast(args[0], integer), ir.Constant(integer, mantissa))
+            moved = builder.add(moved, ir.Constant(integer, bias << mantissa))
+            return builder.bitcast(moved, args[0].type)
+
+        return shifted(shifted), codegen
+
+
+def allow_shared_memory(kernel, arguments, size: int) -> None:
+    """Let a kernel have so many bytes of dynamic shared memory; above 48 KiB it must be asked for.
+
+    `arguments` are those of a launch, for their types.
+    """
+    if SIMULATED or size <= 48 * 1024:
+        return
+    from numba.cuda.cudadrv.driver import binding, driver
+
+    function = kernel.specialize(*arguments)
+    attribute = binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    for compiled in function.overloads.values():
+        handle = compiled._codelibrary.get_cufunc()
+        driver.cuKernelSetAttribute(attribute, size, handle.handle, handle.device.id)

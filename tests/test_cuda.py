@@ -1,0 +1,51 @@
+"""The CUDA backend without a GPU: the simulator in a process of its own, and what is said of it."""
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from numlstm import backends
+
+HERE = Path(__file__).parent
+
+
+def run_python(*command, **environment):
+    return subprocess.run(
+        [sys.executable, *command],
+        env=os.environ | environment,
+        cwd=HERE.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_kernels_in_the_simulator():
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "simulated_cuda.py"))
+    done = run_python(*command, NUMBA_ENABLE_CUDASIM="1")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_without_a_gpu_the_error_says_what_to_install():
+    code = "import numlstm; numlstm.LSTM(1, 1, backend='cuda')"
+    done = run_python("-W", "error", "-c", code, CUDA_VISIBLE_DEVICES="", NUMBA_ENABLE_CUDASIM="0")
+    assert done.returncode == 1
+    [message] = done.stderr.strip().splitlines()[-1:]
+    for part in ("BackendError", '"cuda"', "numlstm[cuda12]", "numlstm[cuda13]"):
+        assert part in message
+
+
+def test_auto_warns_where_there_is_a_device_that_cannot_be_used(monkeypatch):
+    broken = types.ModuleType("broken")
+
+    def require():
+        raise backends.DeviceError("the driver is too old")
+
+    broken.require = require
+    monkeypatch.setitem(sys.modules, "numlstm.backends.broken", broken)
+    monkeypatch.setitem(backends.REGISTRY, "cuda", "numlstm.backends.broken")
+    with pytest.warns(UserWarning, match="too old; the next best backend"):
+        assert backends.get("auto").name == "cpu"
