@@ -6,13 +6,13 @@ vector: h of all layers, then c of all layers.
 """
 
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.network import Network, with_tangent
-from numlstm.params import blocks, split
-from numlstm.spec import LayerSpec, NetworkSpec, State
+from numlstm.spec import NetworkSpec, State
 
 _HELD = 2**22  # elements of hidden sequence that are held at once
 
@@ -95,6 +95,44 @@ def as_state(network: Network, vectors: np.ndarray) -> State:
 
 def transitions(network: Network, run: Run) -> np.ndarray:
     """(B, T, S, S): the state after every step by the state before it."""
+    kernels = network.backend.transitions() if _units_are_apart(network.spec) else None
+    if kernels is None or not run.X.size:
+        return _step_by_step(network, run)
+    J = _by_tape(network, kernels, run)
+    steps = np.arange(run.X.shape[1])
+    if run.reset is not None:
+        J[run.reset] = 0
+    if run.lengths is not None:
+        J[steps >= run.lengths[:, None]] = np.eye(J.shape[-1])
+    return J
+
+
+def _units_are_apart(spec: NetworkSpec) -> bool:
+    """Whether within a step no unit of a layer sees another one but through its gates' products."""
+    rates = spec.dropout
+    return not (spec.cell.layer_norm or spec.proj_size or rates.zoneout_h or rates.zoneout_c)
+
+
+def _by_tape(network: Network, kernels: ModuleType, run: Run) -> np.ndarray:
+    """(B, T, S, S) from one forward pass, layer upon layer; see `_units_are_apart`."""
+    (batch, steps, _), spec = run.X.shape, network.spec
+    layers, H, size = len(spec.layers), spec.hidden_size, state_size(network)
+    weights = network.pack(run.theta)
+    _, _, tape = network.forward(weights, run.X, run.state, run.lengths, tape=True, reset=run.reset)
+    J, below = np.zeros((batch, steps, 2, layers, H, size), run.X.dtype), None
+    for index, layer in enumerate(spec.layers):
+        part, inputs = J[:, :, :, index], layer.input_size if index else 0
+        by_X = np.zeros((batch, steps, 2, H, inputs), run.X.dtype)
+        kernels.fill(layer, weights.layers[index], tape.layers[index], index, J, by_X)
+        if below is not None:
+            part += by_X @ below[:, :, None]
+        residual = spec.residual and below is not None
+        below = below + part[:, :, 0] if residual else part[:, :, 0]
+    return J.reshape(batch, steps, size, size)
+
+
+def _step_by_step(network: Network, run: Run) -> np.ndarray:
+    """(B, T, S, S) by directions, as rows, through every step from the state before it."""
     batch, steps, _ = run.X.shape
     size = state_size(network)
     if not batch * steps:
@@ -112,64 +150,7 @@ def transitions(network: Network, run: Run) -> np.ndarray:
     reset = None if run.reset is None else run.reset.reshape(-1, 1)
     X = run.X.reshape(batch * steps, 1, -1)
     each = Run(run.theta, X, as_state(network, vectors), lengths, reset)
-    by_unit = _units_are_apart(network.spec) and lengths is None and reset is None
-    J = _by_unit(network, each) if by_unit else jacobian(network, each, "state", "state")
-    return J.reshape(batch, steps, size, size)
-
-
-def _units_are_apart(spec: NetworkSpec) -> bool:
-    """Whether within a step no unit of a layer sees another one but through its gates' products."""
-    rates = spec.dropout
-    mixed = spec.cell.layer_norm or spec.proj_size or rates.zoneout_h or rates.zoneout_c
-    return not (mixed or spec.bidirectional)
-
-
-def _by_unit(network: Network, run: Run) -> np.ndarray:
-    """(N, S, S) of one step, from the few derivatives that a unit has; see `_units_are_apart`."""
-    spec, size = network.spec, state_size(network)
-    H, layers = spec.hidden_size, len(spec.layers)
-    J = np.zeros((len(run.X), 2, layers, H, size), run.X.dtype)
-    hidden, below = run.X, None
-    for index, (layer, theta) in enumerate(zip(spec.layers, blocks(spec, run.theta), strict=False)):
-        assert run.state is not None
-        state = run.state.h[index], run.state.c[index]
-        Y, by_z, by_c = _slopes(network.tangents.backend, layer, theta, hidden, state)
-        views, part, own = split(layer.shapes, theta), J[:, :, index], index * H
-        part[..., own : own + H] = _through(by_z, views["weight_hh"])
-        units = np.arange(H)
-        part[:, :, units, layers * H + own + units] = by_c
-        if below is not None:
-            part += _through(by_z, views["weight_ih"]) @ below[:, None]
-        residual = spec.residual and index > 0
-        hidden = hidden + Y if residual else Y
-        below = below + part[:, 0] if residual else part[:, 0]
-    return J.reshape(len(run.X), size, size)
-
-
-def _slopes(backend, layer: LayerSpec, theta, X, state):
-    """Y, and the derivatives of every unit's (h, c) by its gates' pre-activations and its cell.
-
-    All units move at once. by_z (N, 2, H, gates), by_c (N, 2, H).
-    """
-    by_z = np.empty((len(X), 2, layer.hidden_size, len(layer.cell.gates)), X.dtype)
-    for gate in range(len(layer.cell.gates)):
-        along = np.zeros_like(theta)
-        split(layer.shapes, along)["bias"].reshape(-1, layer.hidden_size)[gate] = 1
-        weights = backend.pack_layer(layer, with_tangent(theta, along))
-        Y, final, _ = backend.layer_forward(layer, weights, X, state)
-        by_z[..., gate] = np.stack(final, axis=1).imag
-    h, c = state
-    moved = h, with_tangent(c, np.ones_like(c))
-    _, final, _ = backend.layer_forward(layer, backend.pack_layer(layer, theta), X, moved)
-    return Y.real.copy(), by_z, np.stack(final, axis=1).imag
-
-
-def _through(by_z, weight) -> np.ndarray:
-    """(N, 2, H, columns): from the derivatives by z to those by what the weight multiplies."""
-    N, _, H, gates = by_z.shape
-    rows = by_z.transpose(2, 0, 1, 3).reshape(H, 2 * N, gates)
-    products = rows @ weight.reshape(gates, H, -1).swapaxes(0, 1)
-    return products.reshape(H, N, 2, -1).transpose(1, 2, 0, 3)
+    return jacobian(network, each, "state", "state").reshape(batch, steps, size, size)
 
 
 def _options(run: Run, t: int) -> dict:

@@ -111,10 +111,10 @@ def series64(r):
 
 @compilable()
 def clip(x, limit):
-    """x limited to [-limit, limit]; a NaN stays a NaN."""
+    """x limited to [-limit, limit], a constant from there on; a NaN stays a NaN."""
     top = like(x, limit)
-    x = where(x > top, top, x)
-    return where(x < -top, -top, x)
+    x = where(x >= top, top, x)
+    return where(x <= -top, -top, x)
 
 
 @differentiable

@@ -91,7 +91,8 @@ def ensemble(
     Notes
     -----
     Plain layers on the backend "cpu" train all members in one call of the kernels per layer and
-    step; with variants, and on other backends, the members take turns within a step.
+    step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
+    and on other backends, the members take turns within a step.
 
     Examples
     --------
@@ -215,6 +216,17 @@ class _Batched:
 
     def __call__(self, thetas, window: Dataset, weight):
         """(mean loss, gradients (M, n))."""
+        network, (rows, steps, _) = self.evaluator.network, window.X.shape
+        size = network.backend.members().at_once(network.spec.layers, rows, steps)
+        gradients, total = np.empty_like(thetas), 0.0
+        for first in range(0, len(thetas), size):
+            part = slice(first, first + size)
+            value, gradients[part] = self._together(thetas[part], window, weight[part])
+            total += value
+        return total / len(thetas), gradients
+
+    def _together(self, thetas, window: Dataset, weight):
+        """(sum of losses, gradients (M, n)) of some members, whose tapes fit the caches."""
         spec, kernels = self.evaluator.network.spec, self.evaluator.network.backend.members()
         X, tapes = window.X[None], []
         parts = [np.stack(part) for part in zip(*(blocks(spec, t) for t in thetas), strict=True)]
@@ -233,14 +245,15 @@ class _Batched:
         flat = hidden.reshape(len(thetas), -1, spec.hidden_width)
         dW = dY.mT @ flat
         gradients = [np.concatenate([dW.reshape(len(thetas), -1), dY.sum(axis=1)], axis=1)]
-        dX = (dY @ W).reshape(hidden.shape)
+        # for a single output matmul would not ask BLAS
+        dX = np.stack([np.dot(*pair) for pair in zip(dY, W, strict=True)]).reshape(hidden.shape)
         if window.last:
             dX = _from_ends(dX, X.shape, window)
         layers = list(zip(spec.layers, parts, tapes, strict=False))
         for index, (layer, theta, tape) in reversed(list(enumerate(layers))):
             gradient, dX = kernels.backward(layer, theta, tape, np.ascontiguousarray(dX), index > 0)
             gradients.insert(0, gradient)
-        return value / len(thetas), np.concatenate(gradients, axis=1)
+        return value, np.concatenate(gradients, axis=1)
 
 
 def _can_batch(network: Network) -> bool:

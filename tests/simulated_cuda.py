@@ -28,10 +28,10 @@ sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other all t
 
 # how a layer is cut -> (threads and rows of a block and more, blocks that share the units)
 CUTS = {
-    "one block": (Tile(0, 2, 1, 0, resident=True, shared_units=False), 1),
-    "two blocks": (Tile(0, 1, 2, 0, resident=True, shared_units=True), 2),
-    "streamed": (Tile(2, 1, 2, 2, resident=False, shared_units=True), 3),
-    "streamed rows": (Tile(2, 2, 1, 3, resident=False, shared_units=False), 1),
+    "one block": (Tile(0, 2, 1, 2, kept=-1, shared_units=False), 1),
+    "two blocks": (Tile(0, 1, 2, 9, kept=-1, shared_units=True), 2),
+    "streamed": (Tile(2, 1, 2, 2, kept=0, shared_units=True), 3),
+    "streamed rows": (Tile(2, 2, 1, 3, kept=0, shared_units=False), 1),
 }
 
 
@@ -43,8 +43,8 @@ def cut(name):
         ours, shared = tile, columns
         if family.normalised or family.projected:
             ours, shared = ours._replace(shared_units=False), 1
-        if ours.resident:
-            ours = ours._replace(units=-(-units // shared), depth=units)
+        if ours.kept:
+            ours = ours._replace(units=-(-units // shared), kept=units)
         size = regimes.shared_memory(ours, family, dtype)
         return regimes.Regime(ours, shared, regimes.rows_of(ours), size, False)
 
@@ -231,4 +231,4 @@ def test_the_table_keeps_within_the_device(kilobytes, dtype):
                 assert regime.columns == 1 or tile.shared_units
                 waits = tile.shared_units and not regime.step_by_step
                 assert not waits or regime.columns * groups <= device.processors
-                assert tile.depth >= units or not tile.resident
+                assert tile.kept in (0, units)

@@ -1,5 +1,6 @@
 """The CUDA backend without a GPU: the simulator in a process of its own, and what is said of it."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -26,6 +27,14 @@ def run_python(*command, **environment):
 def test_kernels_in_the_simulator():
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "simulated_cuda.py"))
     done = run_python(*command, NUMBA_ENABLE_CUDASIM="1")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is only there on Linux"
+)
+def test_kernels_compiled_for_every_gpu_keep_within_its_limits():
+    done = run_python(str(HERE.parent / "benchmarks" / "gpu_static.py"), "--quick")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 

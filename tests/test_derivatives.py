@@ -1,11 +1,15 @@
 """Derivatives of a model: along a direction, and Jacobians in forward and in reverse mode."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from strategies import Case, random_family_network
 
 import numlstm
-from numlstm import derivatives
-from numlstm.spec import State
+from numlstm import backends, derivatives
+from numlstm.network import Network
+from numlstm.spec import Dropout, NetworkSpec, State
 
 VARIANTS = {
     "plain": {},
@@ -141,13 +145,40 @@ def test_the_product_of_the_transitions_is_the_jacobian(model):
         np.testing.assert_allclose(product, whole[row], rtol=1e-11, atol=1e-13)
 
 
-def test_the_transitions_of_units_apart_are_those_of_all_directions(model):
-    if not derivatives._units_are_apart(model.spec):
-        return
-    X, keywords = arguments(model)
-    given = model.transitions(X, keywords["state"])
-    every = model.transitions(X, keywords["state"], lengths=[3, 3])
-    np.testing.assert_allclose(given, every, rtol=1e-12, atol=1e-15)
+def require_transitions(spec, numbers, bar):
+    """The kernels over the tape, against every direction through the reference."""
+    run = derivatives.Run(*numbers[:4], numbers.reset)
+    assert derivatives._units_are_apart(spec)
+    ours, theirs = (
+        derivatives.transitions(Network(spec, backends.get(name)), run)
+        for name in ("cpu", "reference")
+    )
+    assert ours.dtype == spec.dtype
+    assert np.linalg.norm(ours - theirs) <= bar * np.linalg.norm(theirs)
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_transitions_are_those_by_the_complex_step(first):
+    for seed in range(first, first + 20):
+        case = random_family_network(seed)
+        cell = replace(case.spec.cell, layer_norm=False)
+        changes = {"bidirectional": False, "proj_size": None, "dropout": Dropout(), "cell": cell}
+        case = replace(case, spec=replace(case.spec, **changes), noisy=())
+        require_transitions(case.spec, case.numbers, 1e-13)
+
+
+@pytest.mark.parametrize(("H", "B", "T"), [(1, 1, 1), (9, 13, 3), (17, 9, 2), (280, 3, 2)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transitions_of_every_size(H, B, T, dtype):
+    spec = NetworkSpec(2, H, None, 2 if H < 100 else 1, dtype)
+    case = Case(spec, B, T, ragged=B > 1)
+    require_transitions(spec, case.numbers, 1e-5 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize(("B", "T"), [(0, 3), (3, 0)])
+def test_nothing_has_no_transitions(B, T):
+    model = numlstm.LSTM(2, 3, rng=0)
+    assert model.transitions(np.ones((B, T, 2))).shape == (B, T, 6, 6)
 
 
 def test_a_row_that_has_ended_keeps_its_state_and_a_reset_forgets_it():

@@ -73,6 +73,15 @@ def test_side_by_side_is_one_after_the_other(loss, last):
     np.testing.assert_allclose(together[1], alone[1], rtol=1e-9, atol=1e-12 * scale)
 
 
+def test_members_taken_in_parts_are_the_same(monkeypatch):
+    whole = quick(members=5)
+    monkeypatch.setattr("numlstm.backends.cpu.many.at_once", lambda *sizes: 2)
+    parts = quick(members=5)
+    for one, other in zip(whole.models, parts.models, strict=True):
+        np.testing.assert_array_equal(one.theta, other.theta)
+    np.testing.assert_allclose(whole.history["loss"], parts.history["loss"], rtol=1e-6)
+
+
 def test_members_learn_differ_and_repeat():
     X, y = data(30)
     many = quick(X, y, epochs=60, learning_rate=0.03)

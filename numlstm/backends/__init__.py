@@ -18,6 +18,7 @@ need_dX=True)``                                        dstate may be None, which
 ``tangents()``                                         what has these functions, from `asarray`
                                                        to `head_backward`, over tangents
 ``members()``                                          kernels for many layers at once, or None
+``transitions()``                                      kernels for the Jacobians of steps, or None
 =====================================================  ==========================================
 
 X (B, T, I), Y (B, T, P), h (B, P), c (B, H), theta flat, lengths (B,) integers or None. Rows are
@@ -33,10 +34,15 @@ The functions of ``tangents()`` take and give complex arrays for real ones: the 
 value, the imaginary part its derivative along some direction. What is linear in an array, as all
 that the network does between the layers, then does the right thing to both without knowing.
 
-What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``forward(spec, thetas,
+What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``at_once(specs, batch,
+steps)``, how many members it wants in a call, which changes no numbers, ``forward(spec, thetas,
 X, lengths=None, used=None)`` -> (Y, tape), where the memory of a used tape may be taken, and
 ``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX or None): from zero states, with
 thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
+
+What ``transitions()`` gives has ``fill(spec, weights, tape, index, J, by_X)``, which puts the
+derivatives of a layer's states after every step by those before it into J (B, T, 2, layers, H, S),
+and by its inputs into by_X (B, T, 2, H, I).
 """
 
 import importlib
@@ -56,6 +62,7 @@ CONTRACT = (
     "head_backward",
     "tangents",
     "members",
+    "transitions",
 )
 
 REGISTRY = {

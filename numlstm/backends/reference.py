@@ -104,6 +104,10 @@ def members() -> None:
     """The definition takes one network at a time."""
 
 
+def transitions() -> None:
+    """The definition takes one direction at a time."""
+
+
 def asarray(array):
     """Backend memory is NumPy memory."""
     return np.asarray(array)
@@ -201,10 +205,10 @@ def activate_backward(activation: Activation, y, dy, z, limit):
 
 
 def clipped(z, limit):
-    """z between -limit and limit; all of it where there is none."""
+    """z between -limit and limit, a constant from there on; all of z where there is no limit."""
     if limit is None:
         return z
-    return np.where(z.real > limit, limit, np.where(z.real < -limit, -limit, z))
+    return np.where(z.real >= limit, limit, np.where(z.real <= -limit, -limit, z))
 
 
 def clipped_backward(dz, z, limit):

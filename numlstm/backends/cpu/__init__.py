@@ -65,6 +65,11 @@ def members():
     return importlib.import_module("numlstm.backends.cpu.many")
 
 
+def transitions():
+    """The Jacobians of all steps, from the tape."""
+    return importlib.import_module("numlstm.backends.cpu.jacobians")
+
+
 def asarray(array):
     """Backend memory is NumPy memory."""
     return np.asarray(array)

@@ -24,6 +24,7 @@ from numba.extending import intrinsic, lower_builtin, models, overload, register
 
 from numlstm import elementary
 from numlstm.backends.cpu.simd import (
+    COMPARISONS,
     LIFTS,
     Mask,
     Vector,
@@ -321,7 +322,7 @@ for _op, _rule in (
     (operator.neg, _negative),
 ):
     _register(_op, _rule)
-for _op, _symbol in ((operator.lt, "<"), (operator.gt, ">")):
+for _op, _symbol in COMPARISONS.items():
     _register_comparison(_op, _symbol)
 
 

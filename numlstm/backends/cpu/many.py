@@ -6,6 +6,7 @@ so its numbers are those that it would have alone. M members; the other letters:
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from numlstm.backends.cpu import packing, shards
@@ -26,6 +27,8 @@ from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, star
 from numlstm.backends.cpu.weights import Columns, pack_columns_of, pack_vector, unpack
 from numlstm.spec import LayerSpec
 
+CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
+
 
 class Pass(NamedTuple):
     """A forward pass as the backward pass needs it."""
@@ -38,6 +41,20 @@ class Pass(NamedTuple):
 def able(spec: LayerSpec) -> bool:
     """Whether these kernels know the layer."""
     return shards.is_plain(spec) and not spec.learned_state and not shards.is_wide(spec, 1)
+
+
+def at_once(specs, batch: int, steps: int) -> int:
+    """How many members to take through these layers together.
+
+    So many that every thread has some, and that the way back finds their tapes in the caches. What
+    a member computes does not depend on it.
+    """
+    plans = (shards.uniform(spec, batch, steps) for spec in specs)
+    tapes = sum(
+        plan.memory(True) * np.dtype(spec.dtype).itemsize
+        for plan, spec in zip(plans, specs, strict=True)
+    )
+    return numba.config.NUMBA_NUM_THREADS * max(1, CACHE // max(1, tapes))
 
 
 def forward(spec: LayerSpec, thetas, X, lengths=None, *, used: Pass | None = None):

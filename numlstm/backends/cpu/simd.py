@@ -152,7 +152,8 @@ for _op, _instruction in (
     (operator.truediv, "fdiv"),
 ):
     _register_arithmetic(_op, _instruction)
-for _op, _symbol in ((operator.lt, "<"), (operator.gt, ">")):
+COMPARISONS = {operator.lt: "<", operator.gt: ">", operator.le: "<=", operator.ge: ">="}
+for _op, _symbol in COMPARISONS.items():
     _register_comparison(_op, _symbol)
 
 

@@ -54,6 +54,10 @@ def members() -> None:
     """One network at a time."""
 
 
+def transitions() -> None:
+    """One direction at a time."""
+
+
 def asarray(array):
     """Host memory: the kernels' functions bring it to the device."""
     return np.asarray(array)

@@ -40,8 +40,13 @@ class Tile(NamedTuple):
     lines: int  # threads along the rows
     rows: int  # of every thread
     depth: int  # of k that is in shared memory at a time
-    resident: bool  # whether that is all of k, so that the weights are read once
+    kept: int  # of k whose weights stay there for the whole launch: all, or 0
     shared_units: bool  # whether several blocks share the units of a row
+
+
+def weights_of(tile: Tile) -> int:
+    """How many weights of a block are in shared memory."""
+    return (tile.kept or tile.depth) * 4 * tile.units
 
 
 class Part(NamedTuple):
@@ -112,7 +117,7 @@ def end_step(tile, signal, count):
 
 @compilable()
 def stage_weights(tile, part, w, W, first_k, count, first):
-    """w (depth, 4, units of the tile) = W[first_k:][:count, :, first:]; zero beyond the units."""
+    """w (k, 4, units of the tile) = W[first_k:][:count, :, first:]; zero beyond the units."""
     zero = like(w[0], 0.0)
     for item in range(part.thread, count * 4 * tile.units, part.threads):
         k, rest = item // (4 * tile.units), item % (4 * tile.units)
@@ -122,7 +127,7 @@ def stage_weights(tile, part, w, W, first_k, count, first):
 
 @compilable()
 def stage_weights_back(tile, part, w, W, first_k, count, first):
-    """w (depth, 4, units of the tile) = W[first:, :, first_k:][..., :count] with k in front."""
+    """w (k, 4, units of the tile) = W[first:, :, first_k:][..., :count] with k in front."""
     zero = like(w[0], 0.0)
     for item in range(part.thread, count * 4 * tile.units, part.threads):
         unit, rest = first + item // (4 * count), item % (4 * count)
@@ -142,12 +147,13 @@ def multiply_forward(tile, part, acc, w, left, weights, tape, t, first):
         for item in range(part.thread, (part.last_row - part.first_row) * count, part.threads):
             row, k = item // count, item % count
             left[row * depth + k] = tape.xh[part.first_row + row, t, first_k + k]
-        if not tile.resident:
+        if tile.kept == 0:
             stage_weights(tile, part, w, weights.gates, first_k, count, first)
         cuda.syncthreads()
         line = (part.row - part.first_row) * depth
+        w_line = first_k * 4 * tile.units if tile.kept > 0 else 0
         for k in range(count):
-            column = k * 4 * tile.units + part.unit
+            column = w_line + k * 4 * tile.units + part.unit
             w_i, w_f = w[column], w[column + tile.units]
             w_g, w_o = w[column + 2 * tile.units], w[column + 3 * tile.units]
             for j in range(tile.rows):
@@ -169,12 +175,13 @@ def multiply_backward(tile, part, acc, w, left, weights, dz, t, first):
             row, rest = item // (4 * count), item % (4 * count)
             gate, k = rest // count, rest % count
             left[(row * 4 + gate) * depth + k] = dz[part.first_row + row, t, gate, first_k + k]
-        if not tile.resident:
+        if tile.kept == 0:
             stage_weights_back(tile, part, w, weights.gates, first_k, count, first)
         cuda.syncthreads()
         line = (part.row - part.first_row) * 4 * depth
+        w_line = first_k * 4 * tile.units if tile.kept > 0 else 0
         for k in range(count):
-            column = k * 4 * tile.units + part.unit
+            column = w_line + k * 4 * tile.units + part.unit
             w_i, w_f = w[column], w[column + tile.units]
             w_g, w_o = w[column + 2 * tile.units], w[column + 3 * tile.units]
             for j in range(tile.rows):
@@ -456,7 +463,7 @@ class Recurrence(NamedTuple):
 def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
     """Kernels in which the variant and the tile are constants; compiled at their first launch."""
     number = number_type(dtype)
-    places, scratch = 4 * tile.rows, tile.depth * 4 * tile.units
+    places, scratch = 4 * tile.rows, weights_of(tile)
     bounds = tile.units * tile.lines
 
     @kernel_of(bounds)
@@ -467,7 +474,7 @@ def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
         acc = cuda.local.array(places, number)
         part = own_part(tile, Y.shape[0], given.weights.gates.shape[2])
         variant = read_variant(family, like(w[0], 0.0))
-        if tile.resident:
+        if tile.kept > 0:
             outputs = Y.shape[2]
             stage_weights(tile, part, w, given.weights.gates, 0, outputs, part.first_unit)
         for t in range(t_first, t_last):
@@ -484,7 +491,7 @@ def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
         dh = given.state.h
         part = own_part(tile, dh.shape[0], dh.shape[1])
         variant = read_variant(family, like(w[0], 0.0))
-        if tile.resident:
+        if tile.kept > 0:
             units, gates = given.weights.gates.shape[2], given.weights.gates
             stage_weights_back(tile, part, w, gates, 0, units, part.first_unit)
         for t in range(t_first, t_last, -1):

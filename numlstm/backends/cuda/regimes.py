@@ -11,11 +11,13 @@ A layer that is normalised or projected needs rows as a whole, so one block has 
 regime 1 where the weights fit, else 3 without a barrier. No choice changes a bit of the results.
 """
 
+from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cuda.recurrence import LANES, Tile
+from numlstm.backends.cuda.recurrence import LANES, Tile, weights_of
 from numlstm.families import Family
 
 
@@ -38,36 +40,46 @@ class Regime(NamedTuple):
 
 MAX_UNITS_OF_BLOCK = 128  # in regime 1
 SHARES = 32, 16, 8  # units of a block in regime 2, best first
-MAX_THREADS = 256
-STREAMED = Tile(32, 8, 4, 32, resident=False, shared_units=True)  # of regime 3
-STREAMED_ROWS = Tile(32, 8, 1, 32, resident=False, shared_units=False)  # for rows as a whole
+MAX_THREADS, MAX_ROWS = 256, 4  # threads of a block, rows of a thread
+DEPTHS = 256, 128, 64, 32  # of k that is multiplied at a time, best first
+STREAMED = Tile(32, 8, 4, 32, kept=0, shared_units=True)  # of regime 3
+STREAMED_ROWS = Tile(32, 8, 1, 32, kept=0, shared_units=False)  # for rows as a whole
 
 
 def regime_of(family: Family, units: int, batch: int, dtype: str, device: Device) -> Regime:
-    """The regime of a layer; only the number of rows of a block depends on the batch."""
+    """The regime of a layer."""
+    return next(candidates(family, units, batch, dtype, device))
+
+
+def candidates(
+    family: Family, units: int, batch: int, dtype: str, device: Device
+) -> Iterator[Regime]:
+    """The regimes that a device has room for, in the order of the table."""
     whole_rows = family.normalised or family.projected
     shares = (units,) if units <= MAX_UNITS_OF_BLOCK else ()
-    for share in shares if whole_rows else (*shares, *SHARES):
+    for share, depth in product(shares if whole_rows else (*shares, *SHARES), DEPTHS):
         columns = -(-units // share)
-        tile = resident_tile(units, share, -(-batch * columns // device.processors))
+        tile = resident_tile(units, share, depth, -(-batch * columns // device.processors))
         size = shared_memory(tile, family, dtype)
         blocks = columns * -(-batch // rows_of(tile))
         if size <= device.shared_memory and (columns == 1 or blocks <= device.processors):
-            return Regime(tile, columns, rows_of(tile), size, False)
+            yield Regime(tile, columns, rows_of(tile), size, False)
     tile = STREAMED_ROWS if whole_rows else STREAMED
     columns = 1 if whole_rows else -(-units // tile.units)
     blocks = columns * -(-batch // rows_of(tile))
     waits = columns > 1 and blocks > device.processors
-    return Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
+    yield Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
 
 
-def resident_tile(units: int, share: int, rows: int) -> Tile:
+def resident_tile(units: int, share: int, depth: int, rows: int) -> Tile:
     """A tile for at least `rows` rows and a share of the units, with all of their weights."""
-    lines = max(1, min(rows, MAX_THREADS // share))
-    of_thread = 1
-    while lines * of_thread < rows and of_thread < 8:
+    lines = of_thread = 1  # powers of two: every other tile is other kernels
+    while lines < rows and 2 * lines * share <= MAX_THREADS:
+        lines *= 2
+    while lines * of_thread < rows and of_thread < MAX_ROWS:
         of_thread *= 2
-    return Tile(share, lines, of_thread, units, resident=True, shared_units=share < units)
+    shared_units = share < units
+    return Tile(share, lines, of_thread, min(depth, units), units, shared_units)
 
 
 def rows_of(tile: Tile) -> int:
@@ -77,6 +89,6 @@ def rows_of(tile: Tile) -> int:
 
 def shared_memory(tile: Tile, family: Family, dtype: str) -> int:
     """Bytes of a block: weights, and what they are multiplied by or the sums of whole rows."""
-    weights, rows = tile.depth * 4 * tile.units, rows_of(tile)
+    rows = rows_of(tile)
     sums = 8 * rows * LANES if family.normalised else 0
-    return (weights + max(4 * rows * tile.depth, sums)) * np.dtype(dtype).itemsize
+    return (weights_of(tile) + max(4 * rows * tile.depth, sums)) * np.dtype(dtype).itemsize

@@ -45,17 +45,21 @@ __all__ = ["SIMULATED", "allow_shared_memory", "cuda", "fault", "kernel_of", "nu
 
 
 def fault() -> str | None:
-    """What keeps the device from running kernels, in words, or None."""
+    """What keeps the device from running kernels, on one line, or None."""
     if SIMULATED:
         return None
     try:
         if not cuda.is_available():
-            return str(cuda.cuda_error() or "there is no NVIDIA GPU").strip()
+            return _line(cuda.cuda_error() or "there is no NVIDIA GPU")
         cuda.get_current_device().compute_capability  # noqa: B018
         cuda.to_device(np.zeros(1))
     except Exception as error:  # an old driver, a device in use by others alone: whatever it says
-        return str(error).strip() or type(error).__name__
+        return _line(str(error) or type(error).__name__)
     return None
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".: ")
 
 
 def kernel_of(threads: int):

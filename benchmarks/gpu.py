@@ -1,0 +1,245 @@
+"""The CUDA backend on a GPU: `python benchmarks/gpu.py [--only PART ...] [--output JSON]`.
+
+correctness: every kernel against the reference in float64. sanitizer: that part again, under
+NVIDIA's compute-sanitizer. timing: forward and backward passes of layers whose arrays are on the
+device, beside torch.nn.LSTM (cuDNN), TF32 off and on. sweep: all cuts of the regimes, for the table
+in `numlstm/backends/cuda/regimes.py`. Times are medians by CUDA events; what is compared takes
+turns.
+
+NUMBA_ENABLE_CUDASIM=1 runs the correctness part, and nothing else, without a GPU.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from harness import run_case, run_truth  # noqa: E402
+from strategies import Case, alone, random_family_case  # noqa: E402
+
+from numlstm import backends  # noqa: E402
+from numlstm.families import family_of  # noqa: E402
+from numlstm.spec import LayerSpec  # noqa: E402
+
+PARTS = "correctness", "sanitizer", "timing", "sweep"
+BARS = {"float64": 1e-12, "float32": 1e-5}  # relative in L2, per array
+# (T, B, I, H): the first four are the ones that a change is judged by
+SIZES = [
+    (1024, 16, 64, 64),
+    (128, 64, 256, 256),
+    (512, 1, 512, 512),
+    (365, 256, 30, 256),
+    (100, 1, 8, 32),
+    (100, 8, 96, 96),
+    (100, 8, 128, 128),
+    (100, 64, 512, 512),
+    (100, 64, 1024, 1024),
+    (20, 64, 2048, 2048),
+]
+# (I, H, B, T) of the correctness part, beside every variant: all regimes, and sizes that fit none
+CORRECT = [(3, 5, 2, 3), (17, 33, 3, 20), (64, 64, 70, 9), (5, 129, 9, 6), (8, 256, 64, 5)]
+CORRECT += [(3, 500, 300, 3), (2, 1024, 64, 3), (2, 1500, 65, 2)]
+ROUNDS = 15
+
+
+# --- correctness ----------------------------------------------------------------------------------
+
+
+def correctness(cuda) -> list[dict]:
+    """The largest error of every case, and whether it is within the bar."""
+    return [outcome(cuda, name, case) for dtype in BARS for name, case in cases(cuda, dtype)]
+
+
+def cases(cuda, dtype: str):
+    """Every variant by itself, variants together, and plain layers of all sizes."""
+    tiny = cuda.SIMULATED
+    yield from alone(dtype, *((2, 2) if tiny else (7, 9))).items()
+    for seed in range(3 if tiny else 100):
+        yield f"random variants {seed}", random_family_case(seed, dtype)
+    for inputs, units, batch, steps in CORRECT[:1] if tiny else CORRECT:
+        spec = LayerSpec(inputs, units, dtype)
+        for ragged in (False, True):
+            yield f"{inputs, units, batch, steps}", Case(spec, batch, steps, 1, ragged=ragged)
+
+
+def outcome(cuda, name: str, case: Case) -> dict:
+    """Errors relative to the norm of each array; a second run must give the same bits."""
+    first, second, truth = run_case(cuda, case), run_case(cuda, case), run_truth(case)
+    errors = {}
+    for key, expected in truth.items():
+        norm = np.linalg.norm(expected)
+        errors[key] = float(np.linalg.norm(first[key] - expected) / (norm or 1.0))
+    same = all(first[key].tobytes() == second[key].tobytes() for key in first)
+    worst = max(errors.values())
+    good = bool(same and worst <= BARS[case.spec.dtype])
+    return {"case": name, "dtype": case.spec.dtype, "error": worst, "same_bits": same, "ok": good}
+
+
+def sanitizer(cuda) -> list[dict]:
+    """The correctness part under each tool of compute-sanitizer."""
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        return [{"tool": "compute-sanitizer", "ok": None, "output": "not installed"}]
+    found = []
+    for tool in ("memcheck", "racecheck", "synccheck"):
+        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, __file__]
+        done = subprocess.run([*command, "--only", "correctness"], capture_output=True, text=True)
+        found.append({"tool": tool, "ok": done.returncode == 0, "output": done.stdout[-2000:]})
+    return found
+
+
+# --- timing ---------------------------------------------------------------------------------------
+
+
+def timing(cuda) -> list[dict]:
+    """Seconds of a forward and backward pass by contender, medians of rounds in turns."""
+    rows = []
+    for T, B, inputs, H in SIZES:
+        contenders = {"numlstm": timed_layer(LayerSpec(inputs, H, "float32"), B, T)}
+        if importlib.util.find_spec("torch") is not None:
+            contenders["cudnn"] = timed_torch(T, B, inputs, H, tf32=False)
+            contenders["cudnn tf32"] = timed_torch(T, B, inputs, H, tf32=True)
+        seconds = medians(contenders)
+        rows.append({"size": [T, B, inputs, H], "seconds": seconds})
+        ratios = {name: f"{value / seconds['numlstm']:.2f}" for name, value in seconds.items()}
+        print(rows[-1]["size"], f"{1e6 * seconds['numlstm'] / T:.2f} us a step", ratios)
+    return rows
+
+
+def medians(contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
+    """The median time of each, taken in turns."""
+    for contender in contenders.values():
+        for _ in range(3):
+            contender()
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, contender in contenders.items():
+            times[name].append(contender())
+    return {name: median(values) for name, values in times.items()}
+
+
+def timed_layer(spec: LayerSpec, batch: int, steps: int) -> Callable[[], float]:
+    """A forward and backward pass over arrays that are on the device; returns its seconds."""
+    from numlstm.backends.cuda import launch
+    from numlstm.backends.cuda.cells import State
+    from numlstm.backends.cuda.target import cuda
+
+    numbers = Case(spec, batch, steps).numbers
+    packed = launch.pack(spec, numbers.theta)
+    switches = launch.switches_of(spec, batch, steps, None, None, None)
+    X, dY = (launch.on_device(array, spec.dtype) for array in (numbers.X, numbers.dY))
+    start, end = cuda.event(), cuda.event()
+
+    def run() -> float:
+        state, dstate = (
+            State(*(launch.on_device(part, spec.dtype) for part in parts))
+            for parts in (numbers.state, numbers.dstate)
+        )
+        start.record()
+        _, tape = launch.forward(spec, packed, X, state, switches)
+        launch.backward(spec, packed, tape, switches, dY, dstate, True)
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1e3
+
+    return run
+
+
+def timed_torch(T: int, B: int, inputs: int, H: int, *, tf32: bool) -> Callable[[], float]:
+    """The same pass by cuDNN."""
+    import torch
+
+    layer = torch.nn.LSTM(inputs, H, batch_first=True, device="cuda")
+    X = torch.randn(B, T, inputs, device="cuda", requires_grad=True)
+    dY = torch.randn(B, T, H, device="cuda")
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def run() -> float:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        start.record()
+        Y, _ = layer(X)
+        Y.backward(dY)
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1e3
+
+    return run
+
+
+def sweep(cuda) -> list[dict]:
+    """Every cut that the device has room for, beside the one that the table chooses: the first."""
+    from numlstm.backends.cuda import launch, regimes
+
+    rows, chosen = [], launch.regime_of
+    for T, B, inputs, H in SIZES:
+        spec, steps = LayerSpec(inputs, H, "float32"), min(T, 100)
+        regimes_here = list(regimes.candidates(family_of(spec), H, B, spec.dtype, launch.device()))
+        for regime in regimes_here:
+            launch.regime_of = lambda *arguments, found=regime: found
+            seconds = medians({"numlstm": timed_layer(spec, B, steps)})["numlstm"]
+            row = {"size": [steps, B, inputs, H], "tile": regime.tile._asdict()}
+            rows.append(row | {"blocks": regime.columns, "seconds": seconds})
+            print(rows[-1])
+    launch.regime_of = chosen
+    return rows
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def circumstances(cuda) -> dict:
+    """Where and with what this was measured."""
+    from numlstm.backends.cuda.target import cuda as driver
+
+    names = ("numlstm", "numba", "numba-cuda", "numpy", "torch")
+    versions = {name: version_of(name) for name in names}
+    device = {"name": "simulator"}
+    if not cuda.SIMULATED:
+        current = driver.get_current_device()
+        name = current.name.decode() if isinstance(current.name, bytes) else str(current.name)
+        device = {"name": name, "capability": list(current.compute_capability)}
+    system = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    return {"date": date.today().isoformat(), "device": device, "versions": versions} | system
+
+
+def version_of(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--output", type=Path, metavar="JSON")
+    options = parser.parse_args()
+    cuda = backends.get("cuda")
+    wanted = ("correctness",) if cuda.SIMULATED else options.only
+    report, parts = circumstances(cuda), {"correctness": correctness, "sanitizer": sanitizer}
+    parts |= {"timing": timing, "sweep": sweep}
+    for name in wanted:
+        report[name] = parts[name](cuda)
+        if name in ("correctness", "sanitizer"):
+            wrong = [row for row in report[name] if row["ok"] is False]
+            print(f"{name}: {len(report[name])} runs, {len(wrong)} wrong", *wrong, sep="\n")
+    if options.output:
+        options.output.write_text(json.dumps(report, indent=1) + "\n")
+    sys.exit(any(row["ok"] is False for name in PARTS[:2] for row in report.get(name, [])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""What the CUDA kernels need of every GPU, without one: `python benchmarks/gpu_static.py`.
+
+Compiles the kernels that the table of `numlstm.backends.cuda.regimes` chooses for the sizes below,
+for every compute capability, and assembles them with ptxas. It prints registers and shared memory,
+and fails where a kernel spills, needs more than the device has, or calculates in double precision
+although it is a float32 kernel. Needs "numlstm[cuda12]" or "numlstm[cuda13]", and no GPU.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from numba import cuda
+from numba.cuda import dispatcher, types
+
+from numlstm.backends.cuda import cells, launch, lines, products, recurrence, regimes
+from numlstm.backends.cuda.target import number_type
+from numlstm.families import family_of
+from numlstm.spec import CellSpec, LayerSpec
+
+KIB, REGISTERS, MOST_REGISTERS, STATIC_SHARED = 1024, 65536, 255, 48 * 1024
+
+# a GPU of every compute capability: T4, A100, RTX 3090, RTX 4090, H100, B200, RTX 5090
+DEVICES = {
+    (7, 5): regimes.Device(64 * KIB, 40),
+    (8, 0): regimes.Device(163 * KIB, 108),
+    (8, 6): regimes.Device(99 * KIB, 82),
+    (8, 9): regimes.Device(99 * KIB, 128),
+    (9, 0): regimes.Device(227 * KIB, 132),
+    (10, 0): regimes.Device(227 * KIB, 148),
+    (12, 0): regimes.Device(99 * KIB, 170),
+}
+SIZES = [(16, 32), (16, 64), (8, 128), (64, 256), (256, 256), (1, 512), (64, 1024), (64, 2048)]
+EVERYTHING = CellSpec("gate", peephole=True, layer_norm=True, clip=3.0, cell_clip=3.0)
+VARIANTS = {"plain": LayerSpec(3, 4, "float32"), "all": LayerSpec(3, 4, "float32", 2, EVERYTHING)}
+
+
+class Kernel(NamedTuple):
+    """A kernel as it is launched, and what it is called in the table."""
+
+    name: str
+    function: Any  # a dispatcher
+    signature: Any
+    dtype: str
+    threads: int
+    shared_memory: int  # dynamic, bytes
+
+
+class Needs(NamedTuple):
+    """A row of the table."""
+
+    kernel: str
+    capability: str
+    threads: int
+    registers: int
+    shared_memory: int
+    spilled: int  # bytes, with the stack
+    doubles: int  # instructions in double precision
+
+
+# --- kernels --------------------------------------------------------------------------------------
+
+
+def arrays(number, *dimensions):
+    """C-contiguous arrays of a type of numbers."""
+    return [types.Array(number, n, "C") for n in dimensions]
+
+
+def given_types(number):
+    """The types of `recurrence.Pass` and `cells.Gradient`."""
+    lengths, reset = types.Array(types.int32, 1, "C"), types.Array(types.uint8, 2, "C")
+    parts = (
+        types.NamedTuple(arrays(number, 3, 2, 2), cells.Weights),
+        types.NamedTuple([lengths, reset, *arrays(number, 2, 2, 3, 3, 3)], cells.Switches),
+        types.NamedTuple(arrays(number, 3, 4, 3, 4, 3, 4, 4, 3, 3), cells.Tape),
+        types.NamedTuple(arrays(number, 2, 2), cells.State),
+    )
+    gradient = types.NamedTuple(arrays(number, 4, 3, 3, 3, 4), cells.Gradient)
+    return types.NamedTuple(parts, recurrence.Pass), gradient
+
+
+def recurrences(dtype: str, device: regimes.Device, sizes) -> Iterator[Kernel]:
+    """The kernels of the recurrence for a device, every one once."""
+    number, seen = number_type(dtype), set()
+    given, gradient = given_types(number)
+    [array], [signal] = arrays(number, 3), arrays(types.int32, 1)
+    steps = types.int64, types.int64
+    for variant, spec in VARIANTS.items():
+        for batch, units in sizes:
+            family = family_of(spec)
+            regime = regimes.regime_of(family, units, batch, dtype, device)
+            if (variant, regime.tile) in seen:
+                continue
+            seen.add((variant, regime.tile))
+            kernels = recurrence.compiled(family, regime.tile, dtype)
+            size = regime.tile.units * regime.tile.lines, regime.shared_memory
+            name = f"{variant}, H = {units}, B = {batch}"
+            forward = types.void(*steps, given, array, signal)
+            backward = types.void(*steps, given, array, gradient, signal)
+            yield Kernel(f"forward, {name}", kernels.forward, forward, dtype, *size)
+            yield Kernel(f"backward, {name}", kernels.backward, backward, dtype, *size)
+
+
+def others(dtype: str) -> Iterator[Kernel]:
+    """The kernels that are the same for every size."""
+    number = number_type(dtype)
+    weights, switches, tape, state = given_types(number)[0].types
+    [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
+    [source], over = arrays(types.int32, 1), (launch.THREADS, 0)
+    product = products.product_kernel(launch.TILE, dtype)
+    for layout in "CA":
+        view = types.Array(number, 2, layout)
+        signature = types.void(view, view, array, vector)
+        yield Kernel(f"product, {layout}", product, signature, dtype, launch.TILE.threads**2, 0)
+    for name, kernel, signature in (
+        ("sum_parts", products.sum_parts, types.void(matrix, vector)),
+        ("gather", products.gather, types.void(vector, source, vector)),
+        ("scatter", products.scatter, types.void(vector, source, types.int64, vector)),
+        ("clear", products.clear, types.void(vector)),
+        ("put_inputs", lines.put_inputs, types.void(array, switches, array)),
+        ("put_first", lines.put_first, types.void(weights, switches, tape, state)),
+        ("mask_inputs", lines.mask_inputs, types.void(array, matrix)),
+    ):
+        yield Kernel(name, kernel, signature, dtype, *over)
+
+
+# --- compiling and assembling ---------------------------------------------------------------------
+
+
+def ptxas() -> str:
+    """The assembler: of the system, or of the wheels that the extras bring along."""
+    import nvidia
+
+    found = (path for root in nvidia.__path__ for path in Path(root).rglob("bin/ptxas*"))
+    path = shutil.which("ptxas") or next(map(str, found), None)
+    if path is None:
+        raise SystemExit('ptxas is missing: install "numlstm[cuda12]" or "numlstm[cuda13]"')
+    return path
+
+
+@cache
+def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
+    """The kernel's instructions for a compute capability."""
+    # device functions ask which device they are compiled for
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    bounds = kernel.function.targetoptions.get("launch_bounds")
+    [code], _ = cuda.compiler.compile_all(
+        kernel.function.py_func,
+        kernel.signature,
+        device=False,
+        abi="numba",
+        cc=capability,
+        output="ptx",
+        launch_bounds=bounds,
+    )
+    return code
+
+
+def needs_of(kernel: Kernel, code: str, capability: tuple[int, int], assembler: str) -> Needs:
+    """Assemble a kernel."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.ptx"
+        path.write_text(code)
+        name = "sm_{}{}".format(*capability)
+        command = [assembler, "-v", f"-arch={name}", str(path), "-o", str(path.with_suffix(".o"))]
+        done = subprocess.run(command, capture_output=True, text=True)
+    report = done.stdout + done.stderr
+    if done.returncode:
+        raise SystemExit(f"{kernel.name} for {name}: {report}")
+    spilled = re.findall(r"(\d+) bytes (?:stack frame|spill stores|spill loads)", report)
+    static = re.findall(r"(\d+) bytes smem", report)
+    [registers] = re.findall(r"Used (\d+) registers", report)
+    return Needs(
+        f"{kernel.name}, {kernel.dtype}",
+        "{}.{}".format(*capability),
+        kernel.threads,
+        int(registers),
+        sum(map(int, static)) + kernel.shared_memory,
+        sum(map(int, spilled)),
+        len(re.findall(r"^\s+[a-z][\w.]*\.f64\b[^;]*;", code, re.M)),
+    )
+
+
+def faults(needs: Needs, dtype: str, device: regimes.Device) -> list[str]:
+    """What is wrong with a kernel on a device, in words."""
+    allocated = -(-needs.registers // 8) * 8 * needs.threads
+    checks = {
+        f"it spills {needs.spilled} bytes": needs.spilled > 0,
+        f"it needs {allocated} registers": allocated > REGISTERS
+        or needs.registers > MOST_REGISTERS,
+        f"it needs {needs.shared_memory} bytes of shared memory": needs.shared_memory
+        > device.shared_memory,
+        f"it has {needs.doubles} double-precision instructions": dtype == "float32"
+        and needs.doubles > 0,
+    }
+    return [f"{needs.kernel} for {needs.capability}: {what}" for what, bad in checks.items() if bad]
+
+
+def table(rows: list[Needs]) -> Iterator[str]:
+    """Registers / KiB of shared memory, a kernel a line, a compute capability a column."""
+    capabilities = list(dict.fromkeys(row.capability for row in rows))
+    cells_of: dict[str, dict[str, str]] = {}
+    for row in rows:
+        text = f"{row.registers} / {row.shared_memory / KIB:.0f}"
+        cells_of.setdefault(row.kernel, {})[row.capability] = text
+    yield "| Registers of a thread / KiB of a block | " + " | ".join(capabilities) + " |"
+    yield "|---|" + " ---: |" * len(capabilities)
+    for kernel, found in cells_of.items():
+        yield f"| {kernel} | " + " | ".join(found.get(one, "") for one in capabilities) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few sizes, float32, compiled once",
+    )
+    parser.add_argument("--output", type=Path, metavar="JSON")
+    options = parser.parse_args()
+    dtypes = ("float32",) if options.quick else ("float32", "float64")
+    sizes = SIZES[1:5:3] if options.quick else SIZES
+    rows, wrong, assembler = [], [], ptxas()
+    for capability, device in DEVICES.items():
+        for dtype in dtypes:
+            for kernel in (*recurrences(dtype, device, sizes), *others(dtype)):
+                code = ptx_of(kernel, min(DEVICES) if options.quick else capability)
+                rows.append(needs_of(kernel, code, capability, assembler))
+                wrong += faults(rows[-1], dtype, device)
+    print("\n".join(table(rows)))
+    print(f"{len(rows)} kernels: {len(wrong)} faults", *wrong, sep="\n")
+    if options.output:
+        report = {"date": date.today().isoformat(), "kernels": [row._asdict() for row in rows]}
+        options.output.write_text(json.dumps(report, indent=1) + "\n")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
