@@ -7,13 +7,13 @@ multiply-adds; here they are scaled by the peak that this machine shows in the s
 
 import argparse
 import json
-import platform
 import time
 from datetime import date
 from pathlib import Path
 
 import numba
 import numpy as np
+from peers import cpu_model
 from suite.peak import Peak
 
 import numlstm
@@ -72,7 +72,7 @@ def measure(repeats: int) -> dict:
     ]
     return {
         "date": date.today().isoformat(),
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": cpu_model(),
         "peak_gflops": peak.flops_per_second / 1e9,
         "numba": numba.__version__,
         "step": rows,

@@ -212,7 +212,6 @@ class _Batched:
     """All members in one call per layer."""
 
     evaluator: Evaluator
-    used: Sequence[Any] = ()  # the tapes of the step before
 
     def __call__(self, thetas, window: Dataset, weight):
         """(mean loss, gradients (M, n))."""
@@ -230,11 +229,9 @@ class _Batched:
         spec, kernels = self.evaluator.network.spec, self.evaluator.network.backend.members()
         X, tapes = window.X[None], []
         parts = [np.stack(part) for part in zip(*(blocks(spec, t) for t in thetas), strict=True)]
-        used = self.used or [None] * len(spec.layers)
-        for layer, theta, old in zip(spec.layers, parts, used, strict=False):
-            X, tape = kernels.forward(layer, theta, X, window.lengths, used=old)
+        for layer, theta in zip(spec.layers, parts, strict=False):
+            X, tape = kernels.forward(layer, theta, X, window.lengths)
             tapes.append(tape)
-        self.used = tapes
         hidden = _ends(X, window) if window.last else X
         W, b = _head(spec, parts[-1])
         Y = hidden.reshape(len(thetas), -1, spec.hidden_width) @ W.mT + b

@@ -179,15 +179,15 @@ class LSTM:
     def _become(self, network: Network, theta: np.ndarray) -> None:
         self.spec, self.network, self._theta = network.spec, network, theta
         self._packed: tuple | None = None
-        self._stepping: tuple | None = None
+        self._steppers: dict[tuple, tuple] = {}  # kind -> what one was made of, and it
         # what training settles, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.scaling: Scaling | None = None
         self.filling: Filling | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied or sent; not the compiled step, which holds addresses of this process."""
-        return vars(self) | {"_stepping": None}
+        """What is copied or sent; not compiled steps, which hold addresses of this process."""
+        return vars(self) | {"_steppers": {}}
 
     @property
     def num_features(self) -> int:
@@ -566,13 +566,23 @@ class LSTM:
         """
         if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
             return None
-        content, stepping = self._theta.tobytes(), self._stepping
-        if stepping is None or stepping[0] != content:
+        stepper = self._stepper(None)
+        return stepper and stepper.advanced(rows, state)
+
+    def _stepper(self, scaling: Scaling | None, derivatives: bool = False) -> Any:
+        """The stepper of the parameters as they are, made again only where they have changed."""
+        kind, content = (scaling is None, derivatives), self._theta.tobytes()
+        kept = self._steppers.get(kind)
+        if kept is None or kept[0] != content or kept[1] is not scaling:
             from numlstm.embed.stepper import stepper_of
 
-            stepper = stepper_of(self.spec, self._theta, None, self._weights())
-            self._stepping = stepping = (content, stepper)
-        return stepping[1] and stepping[1].advanced(rows, state)
+            on_cpu = self.network.backend.name == "cpu"
+            stepper = stepper_of(
+                *(self.spec, self._theta, scaling, self._weights() if on_cpu else None),
+                derivatives=derivatives,
+            )
+            self._steppers[kind] = kept = (content, scaling, stepper)
+        return kept[2]
 
     def njit(self, *, standardize: bool = True, derivatives: bool = False) -> Any:
         """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
@@ -617,12 +627,9 @@ class LSTM:
         >>> bool(y == model.forward(X[None])[0][0, -1, 0])
         True
         """
-        from numlstm.embed.stepper import stepper_of
-
         self._require_step()
         scaling = self._step_scaling(standardize)
-        derivatives = checks.flag("derivatives", derivatives)
-        stepper = stepper_of(self.spec, self._theta, scaling, derivatives=derivatives)
+        stepper = self._stepper(scaling, checks.flag("derivatives", derivatives))
         if stepper is None:
             raise ValueError(
                 f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "

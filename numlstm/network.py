@@ -186,7 +186,8 @@ class Network:
         Y, final, kept = self.backend.layer_forward(
             *(self.spec.layers[index], weights.layers[index], X, state, batch.lengths),
             tape=tape,
-            **_present(reset, batch.noise.layers[index]),
+            reset=reset,
+            noise=batch.noise.layers[index],
         )
         return (flip(Y, batch.lengths) if reverse else Y), final, kept
 
@@ -198,10 +199,10 @@ class Network:
         dtheta, dX, d_initial = self.backend.layer_backward(
             layer, weights.layers[index], tape.layers[index], dY, dfinal, need_dX=need_dX
         )
-        views = split(layer.shapes, dtheta)
         if masks[index] is not None:
-            views["weight_hh"][...] *= masks[index]
+            split(layer.shapes, dtheta)["weight_hh"][...] *= masks[index]
         if tape.learned:
+            views = split(layer.shapes, dtheta)
             for name, part in zip(("initial_h", "initial_c"), d_initial, strict=True):
                 views[name][...] += part.sum(axis=0)
         return dtheta, (flip(dX, lengths) if reverse and need_dX else dX), d_initial
@@ -245,11 +246,6 @@ def with_tangent(value, tangent):
     if tangent is not None:
         result.imag = tangent
     return result
-
-
-def _present(reset, noise):
-    """Options of a layer's pass; plain layers need none."""
-    return {} if reset is None and noise is None else {"reset": reset, "noise": noise}
 
 
 def _masked(array, factors):

@@ -5,7 +5,9 @@ from strategies import Case, Numbers, mapped, promote
 
 from numlstm.backends import reference
 from numlstm.network import Network
-from numlstm.spec import NetworkSpec
+from numlstm.spec import NetworkSpec, State
+
+STEP = 1e-30  # of a complex step
 
 BARS = {"float64": 1e-12, "float32": 2e-6}  # relative in L2, per array
 
@@ -29,16 +31,11 @@ def _run_layer(backend, spec, numbers, need_dX):
     theta, X, state, lengths, dY, dstate, reset, noise = numbers
     weights = backend.pack_layer(spec, theta)
     Y, (h, c), tape = backend.layer_forward(
-        spec, weights, X, tuple(state), lengths, tape=True, **_set(reset=reset, noise=noise)
+        spec, weights, X, tuple(state), lengths, tape=True, reset=reset, noise=noise
     )
     dstate = None if dstate is None else tuple(dstate)
     dtheta, dX, (dh, dc) = backend.layer_backward(spec, weights, tape, dY, dstate, need_dX=need_dX)
     return {"Y": Y, "h": h, "c": c, "dtheta": dtheta, "dX": dX, "dh": dh, "dc": dc}
-
-
-def _set(**options):
-    """The options that are set."""
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _run_network(network, numbers, last, need_dX):
@@ -156,3 +153,17 @@ def rows(numbers: Numbers, index) -> Numbers:
 
     taken = {k: take(v) for k, v in numbers._asdict().items() if k != "theta"}
     return numbers._replace(**taken)
+
+
+def by_complex_step(functional, case, name, direction):
+    """The derivative of functional(case, numbers) where one of the numbers moves along a direction.
+
+    The functional is real and analytic, so the step may be as small as it likes: nothing cancels.
+    """
+    numbers, step = case.numbers, 1j * STEP * direction
+    if name in State._fields:
+        state = numbers.state._replace(**{name: getattr(numbers.state, name) + step})
+        numbers = numbers._replace(state=state)
+    else:
+        numbers = numbers._replace(**{name: getattr(numbers, name) + step})
+    return functional(case, numbers).imag / STEP

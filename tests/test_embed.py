@@ -1,8 +1,12 @@
 """The step inside the user's own compiled loop: `LSTM.njit`, `LSTM.cfunc`, and `LSTM.step`."""
 
+import contextlib
 import copy
+import ctypes
+import importlib
 import os
 import pickle
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +145,31 @@ def test_it_allocates_nothing():
     assert counts[2] == counts[1] + 1000  # the counter counts
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="reads x86 registers by glibc"
+)
+@pytest.mark.parametrize("rounding", [0x000, 0x400, 0x800, 0xC00])
+@pytest.mark.parametrize("flushed", [0x0000, 0x8040])
+def test_it_leaves_the_settings_of_the_processor_alone(rounding, flushed):
+    """Rounding mode, flushing of subnormal numbers, masks of exceptions: as the host set them."""
+    model, libm = a_model(num_layers=2), ctypes.CDLL(None)
+    X, stepper, given, found = inputs(model, 10), model.njit(), *np.zeros((2, 16), np.uint32)
+    (h, c), Y = stepper.initial_state(), np.empty((10, 2))
+    simulate(stepper, X, h, c, Y)
+    host = np.zeros(16, np.uint32)
+    libm.fegetenv(ctypes.c_void_p(host.ctypes.data))
+    given[:] = host
+    given[0] = host[0] & 0xFFFFF3FF | rounding  # of the x87, then of SSE
+    given[7] = host[7] & 0xFFFF1FBF | rounding << 3 | flushed
+    libm.fesetenv(ctypes.c_void_p(given.ctypes.data))
+    simulate(stepper, X, h, c, Y)
+    libm.fegetenv(ctypes.c_void_p(found.ctypes.data))
+    libm.fesetenv(ctypes.c_void_p(host.ctypes.data))
+    settings = np.array([0xFFFF, 0xFFC0])  # without the exceptions raised so far
+    np.testing.assert_array_equal(found[[0, 7]] & settings, given[[0, 7]] & settings)
+    assert np.isfinite(Y).all()
+
+
 @numba.njit
 def simulate_with_copies(stepper, X, h, c, Y):
     """As `simulate`, with an allocation per step."""
@@ -193,6 +222,60 @@ def test_wrong_types_are_refused_when_the_caller_is_compiled(change, message):
         call(a_model().njit(), *(arrays | change).values())
 
 
+THREADED = """
+import json, numba, numpy as np, sys
+sys.path.insert(0, sys.argv[1])
+import numlstm
+from test_embed import a_model, inputs, simulate_many
+from test_embed_derivatives import many_adjoints
+
+model = a_model("float32", 16, num_layers=2)
+X, stepper = inputs(model, 40, 25), model.njit(derivatives=True)
+h, c = (np.stack([part] * 40) for part in stepper.initial_state())
+Y = np.empty((40, 25, 2), "float32")
+simulate_many(stepper, X, h, c, Y)
+expected, pullback = model.vjp(X)
+assert (Y == expected).all()
+H, C = (np.zeros((40, 1, 2, 16), "float32") for _ in "hc")
+dX, dtheta = np.empty((40, 1, 3), "float32"), np.zeros((40, model.theta.size), "float32")
+many_adjoints(stepper, X[:, :1].copy(), H, C, Y[:, :1].copy(), 0 * h, 0 * c, dX, dtheta)
+gradients = model.vjp(X[:, :1])[1](Y[:, :1])
+np.testing.assert_allclose(dX, gradients.X, rtol=1e-4, atol=1e-6)
+np.testing.assert_allclose(dtheta.sum(axis=0), gradients.theta, rtol=1e-4, atol=1e-5)
+print(numba.threading_layer())
+"""
+
+
+def threading_layers():
+    """Those that Numba can load here."""
+    modules = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
+    found = []
+    for layer, module in modules.items():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"numba.np.ufunc.{module}")
+            found.append(layer)
+    return found
+
+
+def run_script(script, *arguments, **environment):
+    """What a Python script prints, run in a process of its own."""
+    root = str(Path(numlstm.__file__).resolve().parent.parent)
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, script, *arguments]
+    environment = os.environ | {"PYTHONPATH": path} | environment
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("layer", threading_layers())
+def test_on_every_threading_layer(layer, tmp_path):
+    script = tmp_path / "threaded.py"
+    script.write_text(THREADED)
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
+    assert run_script(script, str(Path(__file__).parent), **environment) == [layer]
+
+
 CACHED = """
 import numba, numpy as np, sys
 import numlstm
@@ -216,16 +299,8 @@ main(int(sys.argv[1]))
 def test_a_cached_caller_is_not_compiled_again(tmp_path):
     script = tmp_path / "caller.py"
     script.write_text(CACHED)
-    root = str(Path(numlstm.__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
-    hits_and_misses = [
-        subprocess.run(
-            [sys.executable, str(script), seed],
-            env=environment, capture_output=True, text=True, check=True,
-        ).stdout.split()
-        for seed in ("0", "1")
-    ]  # fmt: skip
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    hits_and_misses = [run_script(script, seed, **cache) for seed in ("0", "1")]
     assert hits_and_misses == [["0", "1"], ["1", "0"]]
 
 

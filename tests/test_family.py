@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from harness import require_bits, require_close, require_same, run, run_case
+from harness import by_complex_step, require_bits, require_close, require_same, run, run_case
 from strategies import FAMILIAR, Case, Numbers, alone, random_family_case, random_family_network
 
 from numlstm.backends import reference
@@ -17,7 +17,6 @@ from numlstm.network import Network
 from numlstm.params import split
 from numlstm.spec import CellSpec, Dropout, NetworkSpec, State
 
-STEP = 1e-30
 BAR = 1e-11
 
 
@@ -32,17 +31,6 @@ def functional(case, numbers):
     return (dY * Y).sum() + sum((d * p).sum() for d, p in zip(dstate, final, strict=True))
 
 
-def derivative(case, name, direction):
-    """The functional's derivative where one input moves along a direction, by a complex step."""
-    numbers, step = case.numbers, 1j * STEP * direction
-    if name in State._fields:
-        state = numbers.state._replace(**{name: getattr(numbers.state, name) + step})
-        numbers = numbers._replace(state=state)
-    else:
-        numbers = numbers._replace(**{name: getattr(numbers, name) + step})
-    return functional(case, numbers).imag / STEP
-
-
 @pytest.mark.parametrize("block", range(8))
 def test_gradients_are_complex_step_derivatives(block):
     for seed in range(25 * block, 25 * (block + 1)):
@@ -55,7 +43,10 @@ def test_gradients_are_complex_step_derivatives(block):
             for places in parts.values():  # every parameter by itself
                 directions.append(np.isin(np.arange(gradient.size), places) * directions[0])
             for direction in directions:
-                error = abs(derivative(case, name, direction) - (gradient * direction).sum())
+                error = abs(
+                    by_complex_step(functional, case, name, direction)
+                    - (gradient * direction).sum()
+                )
                 assert error <= BAR * np.linalg.norm(gradient), (seed, name, error)
 
 

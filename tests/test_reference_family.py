@@ -6,14 +6,13 @@ input, both initial states) along random complex-step directions and at single e
 
 import numpy as np
 import pytest
-from harness import run_case
+from harness import STEP, by_complex_step, run_case
 from strategies import Case, alone, random_family_case
 
 from numlstm.backends import reference
 from numlstm.params import split
-from numlstm.spec import ACTIVATIONS, Activation, CellSpec, LayerSpec, Noise, State
+from numlstm.spec import ACTIVATIONS, Activation, CellSpec, LayerSpec, Noise
 
-STEP = 1e-30
 BAR = 1e-11
 
 
@@ -27,17 +26,6 @@ def functional(case, numbers):
     return (dY * Y).sum() + sum((d * p).sum() for d, p in zip(dstate, final, strict=True))
 
 
-def moved(case, name, direction):
-    """The functional's derivative where one input moves along a direction, by a complex step."""
-    numbers, step = case.numbers, 1j * STEP * direction
-    if name in State._fields:
-        state = numbers.state._replace(**{name: getattr(numbers.state, name) + step})
-        numbers = numbers._replace(state=state)
-    else:
-        numbers = numbers._replace(**{name: getattr(numbers, name) + step})
-    return functional(case, numbers).imag / STEP
-
-
 def require_gradients(case, elements=2):
     """Every array: two directions that meet all elements at once, and single elements."""
     results, rng = run_case(reference, case), np.random.default_rng(case.seed)
@@ -46,7 +34,9 @@ def require_gradients(case, elements=2):
         directions = list(rng.standard_normal((2, *gradient.shape)))
         directions += [_unit(gradient.shape, i) for i in _places(case, name, gradient, elements)]
         for direction in directions:
-            error = abs(moved(case, name, direction) - (gradient * direction).sum())
+            error = abs(
+                by_complex_step(functional, case, name, direction) - (gradient * direction).sum()
+            )
             assert error <= BAR * np.linalg.norm(gradient), (case, name, error)
 
 

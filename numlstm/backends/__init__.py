@@ -36,9 +36,8 @@ that the network does between the layers, then does the right thing to both with
 
 What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``at_once(specs, batch,
 steps)``, how many members it wants in a call, which changes no numbers, ``forward(spec, thetas,
-X, lengths=None, used=None)`` -> (Y, tape), where the memory of a used tape may be taken, and
-``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX or None): from zero states, with
-thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
+X, lengths=None)`` -> (Y, tape), and ``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX
+or None): from zero states, with thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
 
 What ``transitions()`` gives has ``fill(spec, weights, tape, index, J, by_X)``, which puts the
 derivatives of a layer's states after every step by those before it into J (B, T, 2, layers, H, S),
@@ -88,15 +87,27 @@ def get(name: str) -> ModuleType:
         return _first_that_runs()
     if name not in REGISTRY:
         raise ValueError(f"backend must be one of {['auto', *REGISTRY]}, received {name!r}")
-    try:
-        backend = importlib.import_module(REGISTRY[name])
-    except ImportError as error:
-        raise BackendError(
-            f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
-            'or pass backend="reference".'
-        ) from error
+    backend = _imported(name, REGISTRY[name])
     backend.require()
     return backend
+
+
+_missing: dict[str, str] = {}  # by module
+
+
+def _imported(name: str, module: str) -> ModuleType:
+    # a second try would only take time, and a lock that the child of a fork might never get
+    if module not in _missing:
+        try:
+            return importlib.import_module(module)
+        except BackendError as error:
+            _missing[module] = str(error)
+        except ImportError as error:
+            _missing[module] = (
+                f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
+                'or pass backend="reference".'
+            )
+    raise BackendError(_missing[module])
 
 
 def _first_that_runs() -> ModuleType:

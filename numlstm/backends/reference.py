@@ -61,6 +61,9 @@ name = "reference"
 
 EPSILON = 1e-5  # under the root of layer normalisation, as in PyTorch
 
+# some BLAS libraries raise the flag of invalid operations in lanes whose results they do not use
+_blas_flags_ignored = np.errstate(invalid="ignore")
+
 
 class Tape(NamedTuple):
     """What the backward pass needs to know of the forward pass."""
@@ -238,6 +241,7 @@ def normalise(a) -> Normalised:
 # --- one step -------------------------------------------------------------------------------------
 
 
+@_blas_flags_ignored
 def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise):
     """The state (h, c) after one step, and the values that it is made of."""
     cell = spec.cell
@@ -270,6 +274,7 @@ def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise):
     return mixed(noise.keep_h, h_new, h_prev), mixed(noise.keep_c, c_new, c_prev), step
 
 
+@_blas_flags_ignored
 def step_backward(spec: LayerSpec, weights, step: Step, dh, dc, noise: Noise, d):
     """Gradients (dx, dh_prev, dc_prev) of one step; those of the parameters are added to `d`."""
     cell = spec.cell
@@ -433,11 +438,13 @@ def noise_at(noise: Noise, t) -> Noise:
 # --- head -----------------------------------------------------------------------------------------
 
 
+@_blas_flags_ignored
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
     return H @ weights["weight"].T + weights["bias"]
 
 
+@_blas_flags_ignored
 def head_backward(spec: HeadSpec, weights, H, dY):
     """Gradients of theta (flat) and of H."""
     rows, drows = H.reshape(-1, spec.input_size), dY.reshape(-1, spec.output_size)

@@ -12,6 +12,7 @@ import numpy as np
 from numlstm.backends.cpu import family, head, layer, packing, shards, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import call
+from numlstm.backends.cpu.recycling import recycled
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.weights import Columns, pack
@@ -104,7 +105,7 @@ def layer_forward(
     Y = np.empty((batch, steps, spec.output_size), spec.dtype)
     h_last = np.empty((batch, spec.output_size), spec.dtype)
     c_last = np.empty((batch, spec.hidden_size), spec.dtype)
-    memory = empty((plan.memory(tape),), spec.dtype)
+    memory = recycled((plan.memory(tape),), spec.dtype)
     switches = None if plain else switches_of(spec, reset, noise)
     kernel = (wide if plan.wide else layer).forward
     variant: tuple[Any, ...] = ()
@@ -143,12 +144,13 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dh_0 = np.empty((batch, spec.output_size), spec.dtype)
     dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
     kernel = layer.backward
-    extra: tuple[Any, ...] = ()
+    extra: tuple[Any, ...] = (recycled((plan.parts * weights.panels.size,), spec.dtype),)
     if switches is not None:
         parameters = parameters_of(spec, weights.theta)
         dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
         dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
-        kernel, extra = family.backward, (parameters, switches, family_of(spec), dunit, dout)
+        kernel = family.backward
+        extra += parameters, switches, family_of(spec), dunit, dout
     elif plan.wide:
         kernel, extra = wide.backward, (_scratch(spec, plan, weights.panels.shape, need_dX),)
     call(
@@ -167,12 +169,12 @@ def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> wide.Scratc
     x_panels = blocks(spec.input_size, width) if need_dX else 0
     groups, itemsize = min(wide.MAX_GROUPS, h_panels), np.dtype(spec.dtype).itemsize
     columns = Columns(
-        empty((h_panels, rows, width), spec.dtype), empty((x_panels, rows, width), spec.dtype)
+        recycled((h_panels, rows, width), spec.dtype), recycled((x_panels, rows, width), spec.dtype)
     )
     return wide.Scratch(
-        empty((plan.lines, packing.odd_cache_lines(rows, itemsize)), spec.dtype),
+        recycled((plan.lines, packing.odd_cache_lines(rows, itemsize)), spec.dtype),
         columns,
-        empty(shape, spec.dtype),
+        recycled(shape, spec.dtype),
         empty((groups, layer.PANELS_OF_DZ, layer.LINES_OF_DZ, width), spec.dtype),
         empty((groups, plan.lines_of_chunk, x_panels * width), spec.dtype),
     )

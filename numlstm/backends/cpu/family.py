@@ -35,9 +35,11 @@ from numlstm.backends.cpu.simd import (
     store,
 )
 from numlstm.backends.cpu.tape import (
+    ask_for_cells,
     hidden,
     in_caller,
     line_of,
+    most_rows,
     put_input,
     read_carry,
     read_plan,
@@ -45,7 +47,7 @@ from numlstm.backends.cpu.tape import (
     rows_at,
     write_carry,
 )
-from numlstm.backends.cpu.weights import Columns, pack_columns_of, unpack
+from numlstm.backends.cpu.weights import Columns, pack_columns, sum_gradients
 from numlstm.cell import Variant, mixed
 from numlstm.elementary import fma, like
 from numlstm.families import INITIAL_C, INITIAL_H, UNIT_ROWS
@@ -232,10 +234,10 @@ def forward_shard(shard, plan, cell, weights, parameters, switches, X, Y, carry,
         if cell.projected:
             product(out, m, w_out, rows, plan.padded_out // width, plan.units, False)
         for j in range(rows):
-            new = move(out.start, j * out.row) if cell.projected else move(m.start, j * m.row)
+            h_new = move(out.start, j * out.row) if cell.projected else move(m.start, j * m.row)
             h_now = at(carry.h, (place + j) * plan.padded_out)
             keep = keep_h_at(shard, place + j, t, 1, plan, switches, work)
-            mix_rows(h_now, keep, new, h_now, plan.padded_out)
+            mix_rows(h_now, keep, h_new, h_now, plan.padded_out)
             copy(in_caller(plan, Y, place + j, t, plan.outputs), h_now, plan.outputs)
 
 
@@ -258,11 +260,11 @@ def put_line(line, place, t, plan, unit, switches, X, carry, work, tape):
 
 
 @kernel
-def mix_rows(target, keep, new, old, count):
-    """target = keep new + (1 - keep) old, whole vectors."""
-    lanes = lanes_of(new)
+def mix_rows(target, keep, fresh, old, count):
+    """target = keep fresh + (1 - keep) old, whole vectors."""
+    lanes = lanes_of(fresh)
     for i in range(0, count, lanes):
-        store(target, i, mixed(load(keep, i), load(new, i), load(old, i)))
+        store(target, i, mixed(load(keep, i), load(fresh, i), load(old, i)))
 
 
 # --- backward -------------------------------------------------------------------------------------
@@ -272,8 +274,8 @@ class Gradient(NamedTuple):
     """What a backward pass fills, and its scratch."""
 
     dX: Any  # (B, T, I), or empty where it is not wanted
-    dW: Any  # (shards, 2U, K, W), zero at first, and so the next two
-    dunit: Any  # (shards, UNIT_ROWS, padded H)
+    dW: Any  # (shards, 2U, K, W)
+    dunit: Any  # (shards, UNIT_ROWS, padded H), zero at first, and so the next
     dout: Any  # (shards, padded H / W, P, W) of W_hr, or empty
     dz: Any  # (shards, capacity, 4 U L) padded
     dh: Any  # (shards, capacity, padded P) of the new hidden state
@@ -283,25 +285,22 @@ class Gradient(NamedTuple):
 
 @entry(allocates=True)
 def backward(
-    driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0,
+    driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, dW,
     parameters, switches, family, dunit, dout,
 ):  # fmt: skip
     """As `layer.backward`; dtheta is filled up to the biases, dunit and dout by shards."""
     plan = read_plan(numbers)
-    width, k, shards = panel_width(theta), 1 + plan.inputs + plan.outputs, plan.shards
-    capacity, gate = LINES_OF_DZ, plan.vectors * lanes_of(theta)
-    for shard in range(shards):
-        capacity = max(capacity, rows_at(plan, shard, 0))
+    width, shards = panel_width(theta), plan.shards
+    capacity, gate = max(LINES_OF_DZ, most_rows(plan)), plan.vectors * lanes_of(theta)
     x_panels = blocks(plan.inputs, width) if dX.size > 0 else 0
     columns = Columns(
         new(theta, (plan.padded_out // width, 4 * gate, width)),
         new(theta, (x_panels, 4 * gate, width)),
     )
-    for panel in range(max(columns.h.shape[0], x_panels)):
-        pack_columns_of(panel, plan, theta, columns, gate)
+    pack_columns(driver, plan, theta, columns, gate)
     gradient = Gradient(
         dX,
-        new_zeros(dh, (shards, 2 * plan.vectors, k, width)),
+        dW,
         dunit,
         dout,
         new(dh, (shards, capacity, odd_cache_lines(4 * gate, itemsize_of(dh)))),
@@ -316,11 +315,7 @@ def backward(
     cell, work = read_cell(family, dh), new_work(plan, switches, dh)
     arguments = (plan, cell, columns, parameters, switches, dY, carry, work, tape, gradient)
     for_shards(backward_shard, driver, shards, arguments)
-    for shard in range(1, shards):  # one after the other: the sum is the same on any machine
-        size = 2 * plan.vectors * k * width
-        accumulate(at(gradient.dW, 0), at(gradient.dW, shard * size), size)
-    for u in range(plan.vectors):
-        unpack(u, plan, at(gradient.dW, 0), dtheta)
+    sum_gradients(driver, plan, dW, dtheta)
     write_carry(plan, carry, dh_0, dc_0)
 
 
@@ -338,6 +333,8 @@ def backward_shard(
     unit = at(parameters.unit, 0)
     dunit = at(gradient.dunit, shard * UNIT_ROWS * plan.padded)
     dn = at(work.dn, shard * plan.padded)
+    size = gradient.dW.size // plan.shards
+    clear(at(gradient.dW, shard * size), size)
     waiting, last = 0, plan.steps
     for t in range(plan.steps - 1, -1, -1):
         rows = rows_at(plan, shard, t)
@@ -347,19 +344,20 @@ def backward_shard(
         waiting += rows
         slot = shard * capacity + capacity - waiting
         dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
-        new = Block(at(gradient.dh, slot * plan.padded_out), plan.padded_out, 1)
+        dh_new = Block(at(gradient.dh, slot * plan.padded_out), plan.padded_out, 1)
         for j in range(rows):
             keep = keep_h_at(shard, place + j, t, -1, plan, switches, work)
             dh = at(carry.h, (place + j) * plan.padded_out)
             if dY.size > 0:
                 accumulate(dh, in_caller(plan, dY, place + j, t, plan.outputs), plan.outputs)
-            part_rows(move(new.start, j * new.row), dh, keep, plan.padded_out)
+            part_rows(move(dh_new.start, j * dh_new.row), dh, keep, plan.padded_out)
         if cell.projected:
-            product(dm_all, new, back, rows, plan.padded // width, plan.outputs, False)
+            product(dm_all, dh_new, back, rows, plan.padded // width, plan.outputs, False)
         for j in range(rows):
-            dm = move(new.start, j * new.row)
+            dm = move(dh_new.start, j * dh_new.row)
             if cell.projected:
                 dm = move(dm_all.start, j * dm_all.row)
+            ask_for_cells(shard, t, j, 0, plan.vectors, plan, tape)
             c_prev, c_step = c_before(shard, t, j, plan, unit, switches, tape)
             line = line_of(plan, shard, t) + j
             row = row_at(shard, place + j, line, t, -1, plan, switches, work, tape, c_prev, c_step)
@@ -380,12 +378,12 @@ def backward_shard(
 
 
 @kernel
-def part_rows(new, dh, keep, count):
-    """Zoneout backward: new = keep dh, and dh = (1 - keep) dh is what remains."""
+def part_rows(dh_new, dh, keep, count):
+    """Zoneout backward: dh_new = keep dh, and dh = (1 - keep) dh is what remains."""
     lanes = lanes_of(dh)
     for i in range(0, count, lanes):
         value = load(dh, i)
-        store(new, i, load(keep, i) * value)
+        store(dh_new, i, load(keep, i) * value)
         store(dh, i, (like(value, 1.0) - load(keep, i)) * value)
 
 

@@ -85,12 +85,13 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dh_0 = _empty((batch, spec.output_size), spec)
     dc_0 = _empty((batch, spec.hidden_size), spec)
     kernel = layer.backward
-    variant: tuple[Any, ...] = ()
+    variant: tuple[Any, ...] = (_empty((plan.parts * weights.panels.size,), spec),)
     if switches is not None:
         parameters = _parameters(spec, weights.theta)
         dunit = _zeros((plan.parts, *parameters.unit.shape), spec)
         dout = _zeros((plan.parts, *parameters.back.shape), spec)
-        kernel, variant = family.backward, (parameters, switches, family_of(spec), dunit, dout)
+        kernel = family.backward
+        variant += parameters, switches, family_of(spec), dunit, dout
     given = (dual_array(array) for array in (dY, *dstate))
     call(
         *(kernel, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),

@@ -25,9 +25,11 @@ from numlstm.backends.cpu.simd import (
     store,
 )
 from numlstm.backends.cpu.tape import (
+    ask_for_cells,
     hidden,
     in_caller,
     line_of,
+    most_rows,
     put_input,
     read_carry,
     read_plan,
@@ -36,7 +38,7 @@ from numlstm.backends.cpu.tape import (
     start_tape,
     write_carry,
 )
-from numlstm.backends.cpu.weights import Columns, pack_columns_of, unpack
+from numlstm.backends.cpu.weights import Columns, pack_columns, sum_gradients
 
 # lines of tape whose share of dW is computed in one product, and how many of its panels
 LINES_OF_DZ, PANELS_OF_DZ = 128, 8
@@ -93,30 +95,30 @@ class Gradient(NamedTuple):
     """What a backward pass fills, and its scratch: lines of dz wait to be multiplied together."""
 
     dX: Any  # (B, T, I), or empty where it is not wanted
-    dW: Any  # (shards, 2U, K, W) gradient of the packed weights, zero at first
+    dW: Any  # (shards, 2U, K, W) gradient of the packed weights
     dz: Any  # (shards, capacity, 4H) padded
     panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W) of dz
     dx: Any  # (shards, capacity, padded I)
 
 
 @entry(allocates=True)
-def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0):
-    """Fill dtheta, dX (B, T, I), dh_0 and dc_0 (B, H); dY, dh, dc and dX may be empty."""
+def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, dW):
+    """Fill dtheta, dX (B, T, I), dh_0 and dc_0 (B, H); dY, dh, dc and dX may be empty.
+
+    dW (shards, 2U, K, W) is scratch; it is large, so that Python allocates it.
+    """
     plan = read_plan(plan_numbers)
-    width, k, shards = panel_width(theta), 1 + plan.inputs + plan.units, plan.shards
-    capacity = LINES_OF_DZ
-    for shard in range(shards):
-        capacity = max(capacity, rows_at(plan, shard, 0))
+    width, shards = panel_width(theta), plan.shards
+    capacity = max(LINES_OF_DZ, most_rows(plan))
     wanted = plan.inputs if dX.size > 0 else 0
     columns = Columns(
         new(theta, (plan.padded // width, 4 * plan.units, width)),
         new(theta, (blocks(wanted, width), 4 * plan.units, width)),
     )
-    for panel in range(max(columns.h.shape[0], columns.x.shape[0])):
-        pack_columns_of(panel, plan, theta, columns, plan.units)
+    pack_columns(driver, plan, theta, columns, plan.units)
     gradient = Gradient(
         dX,
-        new(dh, (shards, 2 * plan.vectors, k, width)),
+        dW,
         new(dh, (shards, capacity, odd_cache_lines(4 * plan.units + width, itemsize_of(dh)))),
         new(dh, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
         new(dh, (shards, capacity, columns.x.shape[0] * width)),
@@ -124,15 +126,10 @@ def backward(driver, plan_numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, 
     lines = line_of(plan, shards - 1, plan.steps)
     if lines < plan.batch * plan.steps:
         clear(at(dX, 0), dX.size)
-    clear(at(gradient.dW, 0), gradient.dW.size)
     tape = read_tape(plan, lines, memory)
     carry = read_carry(plan, dh, dc)
     for_shards(backward_shard, driver, shards, (plan, columns, dY, carry, tape, gradient))
-    for shard in range(1, shards):  # one after the other: the sum is the same on any machine
-        size = 2 * plan.vectors * k * width
-        accumulate(at(gradient.dW, 0), at(gradient.dW, shard * size), size)
-    for u in range(plan.vectors):
-        unpack(u, plan, at(gradient.dW, 0), dtheta)
+    sum_gradients(driver, plan, dW, dtheta)
     write_carry(plan, carry, dh_0, dc_0)
 
 
@@ -143,6 +140,8 @@ def backward_shard(shard, plan, columns, dY, carry, tape, gradient):
     capacity, dz_row = gradient.dz.shape[1], gradient.dz.shape[2]
     dh = Block(at(carry.h, place * plan.padded), plan.padded, width)
     w_h = Block(at(columns.h, 0), k * width, width)
+    size = gradient.dW.size // plan.shards
+    clear(at(gradient.dW, shard * size), size)
     waiting, last = 0, plan.steps
     for t in range(plan.steps - 1, -1, -1):
         rows = rows_at(plan, shard, t)
@@ -174,6 +173,7 @@ def backward_row(shard, t, j, first, last, plan, carry, tape, dz, gate):
         before = (line_of(plan, shard, t - 1) + j) * tape.cells.row
         c_prev = move(tape.cells.start, before + (SLOTS - 1) * lanes_of(carry.c))
         c_step = SLOTS
+    ask_for_cells(shard, t, j, first, last, plan, tape)
     backward_cells(first, last, cells, c_prev, c_step, dh, dc, dz, gate)
 
 

@@ -19,12 +19,11 @@ from numlstm.backends.cpu.layer import (
     forward_shard,
 )
 from numlstm.backends.cpu.packing import blocks, empty
-from numlstm.backends.cpu.parallel import call, for_shards
-from numlstm.backends.cpu.products import accumulate, clear
+from numlstm.backends.cpu.parallel import call, for_shards, serial_driver
+from numlstm.backends.cpu.recycling import recycled
 from numlstm.backends.cpu.shards import Shards
-from numlstm.backends.cpu.simd import at
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, start_tape
-from numlstm.backends.cpu.weights import Columns, pack_columns_of, pack_vector, unpack
+from numlstm.backends.cpu.weights import Columns, pack_columns, pack_vector, sum_gradients
 from numlstm.spec import LayerSpec
 
 CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
@@ -57,11 +56,8 @@ def at_once(specs, batch: int, steps: int) -> int:
     return numba.config.NUMBA_NUM_THREADS * max(1, CACHE // max(1, tapes))
 
 
-def forward(spec: LayerSpec, thetas, X, lengths=None, *, used: Pass | None = None):
-    """Y (M, B, T, H) of members with thetas (M, n), on X (M, B, T, I) or (1, B, T, I).
-
-    The tape takes the memory of one that was `used` up: new memory of this size is slow to get.
-    """
+def forward(spec: LayerSpec, thetas, X, lengths=None):
+    """Y (M, B, T, H) of members with thetas (M, n), on X (M, B, T, I) or (1, B, T, I)."""
     members, (_, batch, steps, _) = len(thetas), X.shape
     if lengths is None:
         plan = shards.uniform(spec, batch, steps)
@@ -75,9 +71,7 @@ def forward(spec: LayerSpec, thetas, X, lengths=None, *, used: Pass | None = Non
     carry = Carry(*(np.zeros((members, batch, padded), spec.dtype) for _ in range(2)))
     z = np.empty((members, batch, 4 * vectors * lanes), spec.dtype)
     Y = np.zeros((members, batch, steps, spec.hidden_size), spec.dtype)
-    shape = members, plan.memory(True)
-    fits = used is not None and used.memory.shape == shape
-    memory = used.memory if used is not None and fits else empty(shape, spec.dtype)
+    memory = recycled((members, plan.memory(True)), spec.dtype)
     work = members * plan.lines * panels[0].size
     call(
         *(forward_members, members, work, plan.numbers, thetas, panels, X),
@@ -100,12 +94,22 @@ def backward(spec: LayerSpec, thetas, kept: Pass, dY, need_dX: bool):
     for part in kept.carry:
         part[...] = 0
     call(
-        *(backward_members, members, 2 * members * plan.lines * columns * rows, plan.numbers),
-        *(thetas, dY, kept.memory, dthetas, dX, kept.carry.h, kept.carry.c),
-        empty((members, blocks(units, width), rows, width), dtype),
+        *(backward_members, members, 2 * members * plan.lines * columns * rows),
+        *(
+            serial_driver(),
+            plan.numbers,
+            thetas,
+            dY,
+            kept.memory,
+            dthetas,
+            dX,
+            kept.carry.h,
+            kept.carry.c,
+        ),
+        recycled((members, blocks(units, width), rows, width), dtype),
         empty((members, blocks(inputs, width), rows, width), dtype),
-        empty((members, plan.parts, 2 * vectors, columns, width), dtype),
-        empty((members, plan.parts, capacity, row), dtype),
+        recycled((members, plan.parts, 2 * vectors, columns, width), dtype),
+        recycled((members, plan.parts, capacity, row), dtype),
         empty((members, plan.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
         empty((members, plan.parts, capacity, blocks(inputs, width) * width), dtype),
     )
@@ -135,32 +139,28 @@ def _forward(member, plan, thetas, panels, X, Y, h, c, z, memory):
 
 @entry
 def backward_members(
-    driver, numbers, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx
+    driver, serial, numbers, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx
 ):
     """Fill dthetas and dX, where it is not empty, of every member."""
     plan = read_plan(numbers)
     for_shards(
         _backward, driver, thetas.shape[0],
-        (plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx),
+        (serial, plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx),
     )  # fmt: skip
 
 
 @kernel
-def _backward(member, plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx):
+def _backward(
+    member, serial, plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx
+):
     """One member's backward pass; the gradients of its shards are added in their order."""
     columns = Columns(w_h[member], w_x[member])
     theta, dtheta = thetas[member], dthetas[member]
-    for p in range(max(columns.h.shape[0], columns.x.shape[0])):
-        pack_columns_of(p, plan, theta, columns, plan.units)
+    pack_columns(serial, plan, theta, columns, plan.units)
     gradient = Gradient(dX[member], dW[member], dz[member], panels[member], dx[member])
-    size = gradient.dW.size // plan.shards
-    clear(at(gradient.dW, 0), gradient.dW.size)
     lines = line_of(plan, plan.shards - 1, plan.steps)
     tape = read_tape(plan, lines, memory[member])
     carry = Carry(h[member], c[member])
     for shard in range(plan.shards):
         backward_shard(shard, plan, columns, dY[member], carry, tape, gradient)
-    for shard in range(1, plan.shards):
-        accumulate(at(gradient.dW, 0), at(gradient.dW, shard * size), size)
-    for u in range(plan.vectors):
-        unpack(u, plan, at(gradient.dW, 0), dtheta)
+    sum_gradients(serial, plan, gradient.dW, dtheta)

@@ -89,15 +89,20 @@ def _address(function: Callable, parallel: bool) -> int:
     return callback(function, types.void(types.intp, types.intp, types.intp), parallel=parallel)
 
 
+def serial_driver() -> int:
+    """The loop, for kernels that run within a shard."""
+    return _address(_serial, False)
+
+
 _region = threading.Lock()
 
 
 def call(kernel: Callable, shards: int, work: float, *arguments):
     """kernel(driver, *arguments) with the driver to use now; `work` counts multiply-adds."""
     if shards == 1 or work < SMALL or numba.config.NUMBA_NUM_THREADS == 1 or forks.in_child:
-        return kernel(_address(_serial, False), *arguments)
+        return kernel(serial_driver(), *arguments)
     if not _region.acquire(blocking=False):
-        return kernel(_address(_serial, False), *arguments)
+        return kernel(serial_driver(), *arguments)
     try:
         return kernel(_address(_parallel, True), *arguments)
     finally:

@@ -10,6 +10,7 @@ from numlstm.backends.cpu.simd import (
     Block,
     compact,
     get,
+    itemsize_of,
     lanes_of,
     load,
     move,
@@ -23,6 +24,7 @@ from numlstm.elementary import fma, like
 
 K_PART = 256  # of k: a panel's part stays in the first-level cache
 ROWS_PART = 128  # of a: their part stays in the second-level cache
+NEAR = 2**18  # bytes of w that stay in the second-level cache
 
 
 @kernel
@@ -67,6 +69,7 @@ def product(out, a, w, rows, panels, k, add):
 def _product_part(out, a, w, rows, panels, k, add):
     """As `product`: every panel in turn, with all rows, a tile at a time."""
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    far = panels * w.row * itemsize_of(w) > NEAR
     panel = 0
     while panel < panels:
         wide = panels_at_once(rows, panels - panel)
@@ -74,7 +77,7 @@ def _product_part(out, a, w, rows, panels, k, add):
         for tile in range(tiles):
             high = (rows - row + tiles - tile - 1) // (tiles - tile)  # the rest, spread evenly
             out_corner, a_corner = corner(out, row, panel), corner(a, row, 0)
-            step = wide * w.column // tiles
+            step = wide * w.column // tiles if far or wide == 1 else 0
             after = move(w.start, (panel + wide) * w.row + tile * k * step)
             ahead = Block(after, 0, step)
             multiply(out_corner, a_corner, corner(w, panel, 0), high, wide, k, add, ahead)

@@ -68,12 +68,19 @@ def forward_group(group, memory, per_group, series, running, states):
             h_kept, c_kept, h_size, c_size = state_at(states, first, rows, t, batch, steps)
             copy(h_kept, h, h_size)
             copy(c_kept, c, c_size)
-        for j in range(rows):
-            put_input(series, first + j, t, move(x, j * inputs))
-        call_at(get(net, STEP), (net, x, h, c, y, rows))
-        for j in range(rows):
-            target = at(series.Y, ((first + j) * steps + t) * outputs)
-            copy(target, move(y, j * outputs), outputs)
+        if rows == 1:  # in place, as far as it goes
+            x_now, y_now = (
+                input_of(series, first, t, x),
+                at(series.Y, (first * steps + t) * outputs),
+            )
+            call_at(get(net, STEP), (net, x_now, h, c, y_now, 1))
+        else:
+            for j in range(rows):
+                put_input(series, first + j, t, move(x, j * inputs))
+            call_at(get(net, STEP), (net, x, h, c, y, rows))
+            for j in range(rows):
+                target = at(series.Y, ((first + j) * steps + t) * outputs)
+                copy(target, move(y, j * outputs), outputs)
 
 
 @entry
@@ -106,6 +113,18 @@ def backward_group(group, memory, per_group, series, states, gradient):
         for j in range(rows):
             dx = at(gradient.dX, ((first + j) * steps + t) * inputs)
             copy(dx, move(x, j * inputs), inputs)
+
+
+@kernel
+def input_of(series, row, t, x):
+    """Pointer to the input of one row at step t; x is there for one that must be put together."""
+    steps, inputs = series.X.shape[1:]
+    if not is_fed(series, row, t):
+        return at(series.X, (row * steps + t) * inputs)
+    if series.Y.shape[2] == inputs:
+        return at(series.Y, (row * steps + t - 1) * inputs)
+    put_input(series, row, t, x)
+    return x
 
 
 @kernel

@@ -38,6 +38,7 @@ def _vector_bytes() -> int:
 VECTOR_BYTES = _vector_bytes()
 TILE_ROWS = 12 if VECTOR_BYTES == 64 else 6  # rows of accumulators that fit in the registers
 PANEL_VECTORS = 2  # a panel of packed weights is this many vectors wide
+CACHE_LINE = 64  # bytes
 
 
 # --- primitives -----------------------------------------------------------------------------------
@@ -467,6 +468,7 @@ def multiply(typingctx, out, a, w, rows, panels, k, add, ahead):
     of the sum; w.column is the width of a panel. (rows, panels) must be one of TILE_SHAPES, whose
     accumulators all stay in registers. Every element is summed over k in order. Meanwhile memory
     is asked for `ahead`, a Block of what will be read next: `column` elements further at every k.
+    A column of 0 says that it is near, and several panels then do without asking.
     """
     scalar = out.types[0].dtype
     vector = Vector(scalar)
@@ -503,20 +505,35 @@ def _multiply_function(module: ir.Module, vector: ir.VectorType, arguments: list
     matrices = [numbers[:3], numbers[3:6], numbers[6:]]
     emit = _TileEmitter(builder, vector, 4 if isinstance(vector.element, ir.FloatType) else 8)
     done = builder.append_basic_block("done")
+    near = builder.and_(
+        builder.icmp_signed("==", ahead_step, ahead_step.type(0)),
+        builder.icmp_signed(">", panels, panels.type(1)),
+    )
     code = builder.add(builder.mul(rows, rows.type(_SHAPE_BASE)), panels)
+    code = builder.add(code, builder.select(near, code.type(_NEAR), code.type(0)))
     switch = builder.switch(code, done)
-    for shape in TILE_SHAPES:
-        case = builder.append_basic_block("tile")
-        switch.add_case(code.type(shape[0] * _SHAPE_BASE + shape[1]), case)
-        builder.position_at_end(case)
-        emit.tile(*shape, matrices, k, add, (ahead, ahead_step))
-        builder.branch(done)
+    for high, wide in TILE_SHAPES:
+        for place in (0, _NEAR) if wide > 1 else (0,):
+            case = builder.append_basic_block("tile")
+            switch.add_case(code.type(high * _SHAPE_BASE + wide + place), case)
+            builder.position_at_end(case)
+            lines = 0 if place else wide * PANEL_VECTORS * VECTOR_BYTES // CACHE_LINE
+            emit.tile(high, wide, matrices, k, add, _Ahead(ahead, ahead_step, lines))
+            builder.branch(done)
     builder.position_at_end(done)
     builder.ret_void()
     return function
 
 
-_SHAPE_BASE = 16
+_SHAPE_BASE, _NEAR = 16, 8
+
+
+class _Ahead(NamedTuple):
+    """Memory to ask for: so many cache lines at every k, each time `step` elements further."""
+
+    start: Any
+    step: Any
+    lines: int
 
 
 class _TileEmitter:
@@ -527,7 +544,7 @@ class _TileEmitter:
         self.vector = vector
         self.alignment = alignment
 
-    def tile(self, rows: int, panels: int, matrices: list, k, add, ahead: tuple) -> None:
+    def tile(self, rows: int, panels: int, matrices: list, k, add, ahead: "_Ahead") -> None:
         """Accumulators from zero or from out, the loop over k, and back to out."""
         out, a, w = matrices
         (out_start, out_row, out_column), (a_start, a_row, a_column) = out, a
@@ -577,9 +594,11 @@ class _TileEmitter:
         broadcasts = [partial(self.broadcast, row, a_offset) for row in a_rows]
         vectors = [partial(self.load, part, w_offset) for part in w_parts]
         later = self.multiply_add(sums, broadcasts, vectors)
-        _prefetch(builder, builder.gep(ahead[0], [ahead_offset]))
         width = index(PANEL_VECTORS * self.vector.count)
-        steps = (index(1), a_column, width, ahead[1])
+        for line in range(ahead.lines):
+            elements = index(line * CACHE_LINE * self.vector.count // VECTOR_BYTES)
+            _prefetch(builder, builder.gep(ahead.start, [builder.add(ahead_offset, elements)]))
+        steps = (index(1), a_column, width, ahead.step)
         moved = [builder.add(*pair) for pair in zip(counters, steps, strict=True)]
         builder.cbranch(builder.icmp_signed("<", moved[0], k), loop, after)
         starts, nexts = [index(0)] * 4 + initial, moved + later

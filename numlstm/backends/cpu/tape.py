@@ -12,8 +12,8 @@ filled up to whole panels. The user's arrays are C-contiguous and not padded.
 from typing import Any, NamedTuple
 
 from numlstm.backends.cpu.compile import kernel, kernel_that_allocates
-from numlstm.backends.cpu.products import clear, copy
-from numlstm.backends.cpu.simd import Block, at, compact, get, move, new, put
+from numlstm.backends.cpu.products import ask_for, clear, copy
+from numlstm.backends.cpu.simd import Block, at, compact, get, lanes_of, move, new, put
 
 HEADER = 15  # numbers before the arrays of a plan
 
@@ -67,6 +67,15 @@ def rows_at(plan, shard, t):
 
 
 @kernel
+def most_rows(plan):
+    """The rows of the largest shard."""
+    most = 0
+    for shard in range(plan.shards):
+        most = max(most, rows_at(plan, shard, 0))
+    return most
+
+
+@kernel
 def in_caller(plan, array, place, t, width):
     """Pointer to step t of the row at a place, in an array (B, T, width) of the caller."""
     return at(array, (get(plan.order, place) * plan.steps + t) * width)
@@ -102,6 +111,15 @@ def put_input(line, place, t, plan, X, tape):
 def hidden(line, plan, tape):
     """Pointer to h_{t-1} in a line of xh."""
     return move(tape.xh.start, line * tape.xh.row + 1 + plan.inputs)
+
+
+@kernel
+def ask_for_cells(shard, t, j, first, last, plan, tape):
+    """Ask for a row's cells at t - 2, a range of vectors of units: at t - 1 their c is wanted."""
+    if t > 1:
+        line, size = line_of(plan, shard, t - 2) + j, plan.slots * lanes_of(tape.cells.start)
+        start = line * tape.cells.row + first * size
+        ask_for(move(tape.cells.start, start), (last - first) * size)
 
 
 class Carry(NamedTuple):

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import copy_spaced, pack_panel
+from numlstm.backends.cpu.products import accumulate, copy_spaced, pack_panel
 from numlstm.backends.cpu.simd import at, compact, get, lanes_of, move, panel_width, put
 from numlstm.backends.cpu.tape import read_plan
+
+MANY = 2**16  # numbers to rearrange that are worth a meeting of the threads
 
 
 @entry
@@ -59,6 +61,26 @@ def unpack(u, plan, dW, dtheta):
 
 
 @kernel
+def sum_gradients(driver, plan, dW, dtheta):
+    """dtheta from the sum over dW (shards, 2U, K, W), whose first part becomes the sum."""
+    if dW.size >= MANY:
+        for_shards(_sum_vector, driver, plan.vectors, (plan, dW, dtheta))
+    else:
+        for u in range(plan.vectors):
+            _sum_vector(u, plan, dW, dtheta)
+
+
+@kernel
+def _sum_vector(u, plan, dW, dtheta):
+    """One shard after the other, so that the sum is the same on any machine."""
+    size = dW.size // plan.shards
+    share = size // plan.vectors
+    for shard in range(1, plan.shards):
+        accumulate(at(dW, u * share), at(dW, shard * size + u * share), share)
+    unpack(u, plan, at(dW, 0), dtheta)
+
+
+@kernel
 def gate_of_theta(plan, gate):
     """Where a gate (i, f, g, o) stands in theta, or -1."""
     if plan.gates == 4 or gate == 0:
@@ -82,9 +104,19 @@ class Columns(NamedTuple):
 
 
 @kernel
-def pack_columns_of(panel, plan, theta, columns, gate):
-    """One panel of W_hh, and every so many of W_ih; `gate` >= H rows belong to a gate."""
-    compact()
+def pack_columns(driver, plan, theta, columns, gate):
+    """Fill columns from theta; `gate` >= H rows belong to a gate."""
+    panels = max(columns.h.shape[0], columns.x.shape[0])
+    if theta.size >= MANY:
+        for_shards(_pack_columns_of, driver, panels, (plan, theta, columns, gate))
+    else:
+        for panel in range(panels):
+            _pack_columns_of(panel, plan, theta, columns, gate)
+
+
+@kernel
+def _pack_columns_of(panel, plan, theta, columns, gate):
+    """One panel of W_hh and one of W_ih."""
     compact()
     width, units = panel_width(theta), plan.units
     for n in range(4):

@@ -29,7 +29,7 @@ from numlstm.backends.cpu.tape import (
     start_tape,
     write_carry,
 )
-from numlstm.backends.cpu.weights import Columns, pack_columns_of, unpack
+from numlstm.backends.cpu.weights import Columns, pack_columns, unpack
 
 MAX_GROUPS = 32  # shards
 
@@ -154,9 +154,7 @@ def backward(driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0,
         clear(at(dX, 0), dX.size)
     tape = read_tape(plan, lines, memory)
     carry = read_carry(plan, dh, dc)
-    panels = max(scratch.columns.h.shape[0], scratch.columns.x.shape[0])
-    gate = plan.vectors * lanes_of(theta)
-    for_shards(pack_columns_of, driver, panels, (plan, theta, scratch.columns, gate))
+    pack_columns(driver, plan, theta, scratch.columns, plan.vectors * lanes_of(theta))
     for t in range(plan.steps - 1, -2, -1):
         for_shards(backward_group, driver, groups, (t, plan, dY, carry, tape, scratch))
     for_shards(dW_of_group, driver, groups, (plan, tape, scratch, dtheta))

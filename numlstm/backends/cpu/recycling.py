@@ -1,0 +1,47 @@
+"""Memory of tapes that are gone, kept for the next one.
+
+To get fresh pages from the system takes as long as to fill them: a tenth of a pass over a long
+batch.
+"""
+
+import math
+import weakref
+from itertools import count
+
+import numpy as np
+
+from numlstm.backends.cpu.packing import empty
+
+LARGE = 2**22  # bytes; less is kept by the C library
+MOST_KEPT = 2**29  # bytes in all
+
+_kept: dict[int, np.ndarray] = {}  # oldest first
+_keys = count()
+
+
+class _Loan:
+    """Memory that is kept again once the last array in it is gone."""
+
+    def __init__(self, memory: np.ndarray):
+        self.__array_interface__ = memory.__array_interface__
+        weakref.finalize(self, _keep, memory).atexit = False
+
+
+def _keep(memory: np.ndarray) -> None:
+    _kept[next(_keys)] = memory
+    while sum(kept.nbytes for kept in _kept.copy().values()) > MOST_KEPT:
+        _kept.pop(min(_kept.copy(), default=-1), None)
+
+
+def recycled(shape: tuple, dtype) -> np.ndarray:
+    """As `packing.empty`, of memory that was used before if any fits."""
+    needed = math.prod(shape) * np.dtype(dtype).itemsize
+    if needed < LARGE:
+        return empty(shape, dtype)
+    for key, memory in _kept.copy().items():
+        # the second look: another thread may have been faster
+        if needed <= memory.nbytes <= 2 * needed and _kept.pop(key, None) is not None:
+            break
+    else:
+        memory = empty((needed,), np.uint8)
+    return np.asarray(_Loan(memory))[:needed].view(dtype).reshape(shape)
