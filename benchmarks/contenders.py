@@ -148,6 +148,8 @@ class ONNXRuntime(Contender):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        # threads that wait in a loop after the call would slow down whoever comes next
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.intra_op_num_threads = problem.threads
         self.session = onnxruntime.InferenceSession(
             self._model(problem), options, providers=["CPUExecutionProvider"]
