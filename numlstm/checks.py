@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 DTYPES = ("float32", "float64")
+# elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
+# take the time from those of the kernels
+FEW = 8192
 _NATIVE = {name: np.dtype(name) for name in DTYPES}
 
 
@@ -110,8 +113,7 @@ def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
 
 def require_finite(name: str, value: np.ndarray) -> None:
     """Refuse NaN and infinities, saying where the first one is."""
-    # the sum of the squares is finite unless a term is not (or it overflows): one cheap pass
-    if math.isfinite(np.vdot(value, value)):
+    if math.isfinite(_total(value)):
         return
     bad = ~np.isfinite(value)
     if bad.any():
@@ -120,6 +122,14 @@ def require_finite(name: str, value: np.ndarray) -> None:
             f"{name} has {int(bad.sum())} NaN or infinite value(s), the first at index {where}; "
             "remove or fill them first"
         )
+
+
+def _total(value: np.ndarray) -> float:
+    """A sum that is finite unless a term is not, or it overflows: one cheap pass."""
+    if value.size <= FEW:
+        return np.vdot(value, value)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return value.sum()
 
 
 def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None:
