@@ -144,15 +144,17 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dh_0 = np.empty((batch, spec.output_size), spec.dtype)
     dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
     kernel = layer.backward
-    extra: tuple[Any, ...] = (recycled((plan.parts * weights.panels.size,), spec.dtype),)
+    extra: tuple[Any, ...]
+    if plan.wide:
+        kernel, extra = wide.backward, (_scratch(spec, plan, weights.panels.shape, need_dX),)
+    else:
+        extra = (recycled((plan.parts * weights.panels.size,), spec.dtype),)
     if switches is not None:
         parameters = parameters_of(spec, weights.theta)
         dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
         dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
         kernel = family.backward
         extra += parameters, switches, family_of(spec), dunit, dout
-    elif plan.wide:
-        kernel, extra = wide.backward, (_scratch(spec, plan, weights.panels.shape, need_dX),)
     call(
         *(kernel, plan.tasks, 2 * plan.lines * weights.panels.size),
         *(plan.numbers, weights.theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, *extra),

@@ -7,10 +7,9 @@ import math
 
 import numpy as np
 
-from numlstm.backends.cpu.simd import PANEL_VECTORS, VECTOR_BYTES
+from numlstm.backends.cpu.simd import CACHE_LINE, PANEL_VECTORS, VECTOR_BYTES
 from numlstm.elementary import compilable
 
-CACHE_LINE = 64  # bytes
 SMALL = 2**14  # bytes; smaller arrays stay in the nearest cache wherever they begin
 
 
