@@ -14,7 +14,7 @@ from numlstm.fitting import fit, new_model
 from numlstm.model import LSTM
 from numlstm.network import Network
 from numlstm.optimizers import OPTIMIZERS
-from numlstm.params import blocks, split
+from numlstm.params import blocks
 from numlstm.preparation import prepare
 from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings
@@ -227,28 +227,23 @@ class _Batched:
     def _together(self, thetas, window: Dataset, weight):
         """(sum of losses, gradients (M, n)) of some members, whose tapes fit the caches."""
         spec, kernels = self.evaluator.network.spec, self.evaluator.network.backend.members()
+        *layers, head = (np.ascontiguousarray(part) for part in _blocks(spec, thetas))
         X, tapes = window.X[None], []
-        parts = [np.stack(part) for part in zip(*(blocks(spec, t) for t in thetas), strict=True)]
-        for layer, theta in zip(spec.layers, parts, strict=False):
+        for layer, theta in zip(spec.layers, layers, strict=True):
             X, tape = kernels.forward(layer, theta, X, window.lengths)
             tapes.append(tape)
         hidden = _ends(X, window) if window.last else X
-        W, b = _head(spec, parts[-1])
-        Y = hidden.reshape(len(thetas), -1, spec.hidden_width) @ W.mT + b
-        Y = Y.reshape(*hidden.shape[:-1], spec.width)
+        Y = kernels.head_forward(spec.head, head, hidden)
         target = np.broadcast_to(window.y, (len(thetas), *window.y.shape))
         value, dY = self.evaluator.loss(Y, target, weight)
-        dY = dY.reshape(len(thetas), -1, spec.width)
-        flat = hidden.reshape(len(thetas), -1, spec.hidden_width)
-        dW = dY.mT @ flat
-        gradients = [np.concatenate([dW.reshape(len(thetas), -1), dY.sum(axis=1)], axis=1)]
-        # for a single output matmul would not ask BLAS
-        dX = np.stack([np.dot(*pair) for pair in zip(dY, W, strict=True)]).reshape(hidden.shape)
+        gradient, dX = kernels.head_backward(spec.head, head, hidden, dY)
+        gradients = [gradient]
         if window.last:
             dX = _from_ends(dX, X.shape, window)
-        layers = list(zip(spec.layers, parts, tapes, strict=False))
-        for index, (layer, theta, tape) in reversed(list(enumerate(layers))):
-            gradient, dX = kernels.backward(layer, theta, tape, np.ascontiguousarray(dX), index > 0)
+        for index in reversed(range(len(layers))):
+            gradient, dX = kernels.backward(
+                *(spec.layers[index], layers[index], tapes[index], dX, index > 0)
+            )
             gradients.insert(0, gradient)
         return value, np.concatenate(gradients, axis=1)
 
@@ -260,10 +255,10 @@ def _can_batch(network: Network) -> bool:
     return kernels is not None and plain and all(kernels.able(layer) for layer in spec.layers)
 
 
-def _head(spec, theta):
-    """Weights (M, O, H) and biases (M, 1, O) of the heads."""
-    views = [split(spec.head.shapes, row) for row in theta]
-    return np.stack([v["weight"] for v in views]), np.stack([v["bias"] for v in views])[:, None]
+def _blocks(spec, thetas):
+    """What belongs to each layer, then to the head, of all members."""
+    sizes = [part.size for part in blocks(spec, thetas[0])]
+    return np.split(thetas, np.cumsum(sizes)[:-1], axis=1)
 
 
 def _last_steps(window: Dataset) -> np.ndarray:

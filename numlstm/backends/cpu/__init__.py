@@ -45,8 +45,9 @@ class LayerTape(NamedTuple):
 
 
 class HeadWeights(NamedTuple):
-    """A head's parameters, packed for both passes."""
+    """A head's parameters: a copy of the flat block, and packed for both passes."""
 
+    theta: Any  # (n,)
     forward: Any  # (padded O / W, H, W)
     backward: Any  # (padded H / W, O, W)
     bias: Any  # (padded O,)
@@ -192,19 +193,21 @@ def pack_head(spec: HeadSpec, theta):
     weight, bias = views["weight"], views["bias"]
     padded_bias = np.zeros(blocks(spec.output_size, width) * width, spec.dtype)
     padded_bias[: spec.output_size] = bias
-    return HeadWeights(packing.panels(weight.T), packing.panels(weight), padded_bias)
+    packed = packing.panels(weight.T), packing.panels(weight), padded_bias
+    return HeadWeights(np.array(theta), *packed)
 
 
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
     sizes, count = _head_rows(spec, H)
     Y = np.empty((sizes.rows, spec.output_size), spec.dtype)
-    scratch = empty((count, head.CHUNK, len(weights.bias)), spec.dtype)
     rows = uniform(H.reshape(sizes.rows, sizes.inputs))
-    call(
-        *(head.forward, count, sizes.rows * weights.forward.size),
-        *(count, sizes, weights.forward, weights.bias, rows, Y, scratch),
-    )
+    kernel = head.forward_few
+    given: tuple[Any, ...] = weights.theta[None], rows, Y
+    if spec.output_size > head.FEW:
+        scratch = empty((count, head.CHUNK, len(weights.bias)), spec.dtype)
+        kernel, given = head.forward, (weights.forward, weights.bias, rows, Y, scratch)
+    call(kernel, count, rows.size * spec.output_size, count, sizes, *given)
     return Y.reshape(*H.shape[:-1], spec.output_size)
 
 
@@ -213,6 +216,13 @@ def head_backward(spec: HeadSpec, weights, H, dY):
     sizes, count = _head_rows(spec, H)
     rows = uniform(H.reshape(sizes.rows, sizes.inputs))
     drows = uniform(dY.reshape(sizes.rows, sizes.outputs))
+    if spec.output_size <= head.FEW:
+        dH, dthetas = np.empty_like(rows), zeros((count, weights.theta.size), spec.dtype)
+        call(
+            *(head.backward_few, count, 2 * rows.size * spec.output_size, count, sizes),
+            *(weights.theta[None], rows, drows, dH, dthetas),
+        )
+        return packing.sum_in_order(dthetas), dH.reshape(H.shape)
     panels, _, width = weights.forward.shape
     padded = len(weights.backward) * width
     gradient = head.HeadGradient(

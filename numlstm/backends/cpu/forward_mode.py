@@ -114,7 +114,9 @@ def pack_head(spec: HeadSpec, theta) -> tuple:
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: y' = W h' + W' h + b'."""
     value, tangent = weights
-    still = value._replace(bias=np.zeros_like(value.bias))
+    theta = value.theta.copy()
+    theta[-spec.output_size :] = 0
+    still = value._replace(theta=theta, bias=np.zeros_like(value.bias))
     H, dH, *_ = dual_array(H)
     moved = cpu.head_forward(spec, still, dH) + cpu.head_forward(spec, tangent, H)
     return _complex((cpu.head_forward(spec, value, H), moved))

@@ -1,17 +1,19 @@
 """The linear head y = W h + b and its gradients, in shards of rows.
 
 Shape comments: N rows, H inputs, O outputs, W the width of a panel; `padded` means filled up to
-whole panels. Every shard takes its rows a chunk at a time, through scratch of its own.
+whole panels. Every shard takes its rows a chunk at a time, through scratch of its own. A head of a
+FEW outputs, whose panels would be nearly empty, is read as it stands, for one network or many.
 """
 
 from typing import Any, NamedTuple
 
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, copy, product
+from numlstm.backends.cpu.products import accumulate, add_dots, add_outer, clear, copy, product
 from numlstm.backends.cpu.simd import Block, at, move, panel_width
 
 CHUNK = 64  # rows
+FEW = 2  # outputs
 
 
 class Rows(NamedTuple):
@@ -88,3 +90,58 @@ def forward(driver, shards, sizes, weights, bias, H, Y, scratch):
 def backward(driver, shards, sizes, weights, H, dY, gradient):
     """The backward pass of all shards."""
     for_shards(backward_shard, driver, shards, (sizes, weights, H, dY, gradient))
+
+
+# --- few outputs: theta (O H + O,) is W, then b ---------------------------------------------------
+
+
+@kernel
+def rows_of(shard, sizes):
+    """The network, and its first and last row, that are a shard's."""
+    shards = max(1, -(-sizes.rows // max(1, sizes.per_shard)))
+    first = shard % shards * sizes.per_shard
+    return shard // shards, first, min(sizes.rows, first + sizes.per_shard)
+
+
+@kernel
+def _forward_few(shard, sizes, thetas, H, Y):
+    """y = W h + b. thetas (M, n), H (M, N, H), Y (M, N, O)."""
+    member, first, last = rows_of(shard, sizes)
+    inputs, outputs = sizes.inputs, sizes.outputs
+    W, rows = at(thetas, member * thetas.shape[1]), member * sizes.rows + first
+    h = Block(at(H, rows * inputs), inputs, 1)
+    for j in range(last - first):
+        copy(at(Y, (rows + j) * outputs), move(W, outputs * inputs), outputs)
+    for o in range(outputs):
+        y = Block(at(Y, rows * outputs + o), outputs, 1)
+        add_dots(y, h, move(W, o * inputs), last - first, inputs)
+
+
+@kernel
+def _backward_few(shard, sizes, thetas, H, dY, dH, dthetas):
+    """dh = W' dy, dW = sum of dy h', db = sum of dy. dthetas (shards, n), zero at first."""
+    member, begin, end = rows_of(shard, sizes)
+    inputs, outputs = sizes.inputs, sizes.outputs
+    w = Block(at(thetas, member * thetas.shape[1]), inputs, 1)
+    dW = at(dthetas, shard * thetas.shape[1])
+    db = move(dW, outputs * inputs)
+    for first in range(begin, end, CHUNK):
+        rows, place = min(CHUNK, end - first), member * sizes.rows + first
+        dy, h, dh = at(dY, place * outputs), at(H, place * inputs), at(dH, place * inputs)
+        clear(dh, rows * inputs)
+        add_outer(dh, rows, inputs, Block(dy, 1, outputs), w, outputs)
+        add_outer(dW, outputs, inputs, Block(dy, outputs, 1), Block(h, inputs, 1), rows)
+        for j in range(rows):
+            accumulate(db, move(dy, j * outputs), outputs)
+
+
+@entry
+def forward_few(driver, shards, sizes, thetas, H, Y):
+    """The forward pass of all shards of all networks."""
+    for_shards(_forward_few, driver, shards, (sizes, thetas, H, Y))
+
+
+@entry
+def backward_few(driver, shards, sizes, thetas, H, dY, dH, dthetas):
+    """The backward pass of all shards of all networks."""
+    for_shards(_backward_few, driver, shards, (sizes, thetas, H, dY, dH, dthetas))

@@ -2,6 +2,7 @@
 
 The kernels of `layer.py` do the arithmetic; a member takes its shards of rows one after the other,
 so its numbers are those that it would have alone. M members; the other letters: see `tape.py`.
+Heads of few outputs are taken together too, others one after the other.
 """
 
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from numlstm.backends.cpu import packing, shards
+from numlstm.backends import cpu
+from numlstm.backends.cpu import head, packing, shards
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.layer import (
     LINES_OF_DZ,
@@ -24,7 +26,7 @@ from numlstm.backends.cpu.recycling import recycled
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, start_tape
 from numlstm.backends.cpu.weights import Columns, pack_columns, pack_vector, sum_gradients
-from numlstm.spec import LayerSpec
+from numlstm.spec import HeadSpec, LayerSpec
 
 CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
 
@@ -70,7 +72,7 @@ def forward(spec: LayerSpec, thetas, X, lengths=None):
     padded = blocks(spec.hidden_size, 2 * lanes) * 2 * lanes
     carry = Carry(*(np.zeros((members, batch, padded), spec.dtype) for _ in range(2)))
     z = np.empty((members, batch, 4 * vectors * lanes), spec.dtype)
-    Y = np.zeros((members, batch, steps, spec.hidden_size), spec.dtype)
+    Y = _padded_with_zeros((members, batch, steps, spec.hidden_size), plan, spec)
     memory = recycled((members, plan.memory(True)), spec.dtype)
     work = members * plan.lines * panels[0].size
     call(
@@ -88,7 +90,7 @@ def backward(spec: LayerSpec, thetas, kept: Pass, dY, need_dX: bool):
     columns, rows = 1 + spec.input_size + units, 4 * units
     capacity = max(LINES_OF_DZ, batch)
     row = packing.odd_cache_lines(rows + width, np.dtype(dtype).itemsize)
-    dX = np.zeros((members, batch if need_dX else 0, steps, spec.input_size), dtype)
+    dX = _padded_with_zeros((members, batch if need_dX else 0, steps, spec.input_size), plan, spec)
     dthetas = np.zeros_like(thetas)
     vectors = blocks(units, packing.lanes(dtype))
     for part in kept.carry:
@@ -114,6 +116,45 @@ def backward(spec: LayerSpec, thetas, kept: Pass, dY, need_dX: bool):
         empty((members, plan.parts, capacity, blocks(inputs, width) * width), dtype),
     )
     return dthetas, (dX if need_dX else None)
+
+
+def _padded_with_zeros(shape, plan: Shards, spec: LayerSpec):
+    """Memory of which the kernels write all but the padding."""
+    array = recycled(shape, spec.dtype)
+    if plan.lines < plan.batch * plan.steps:
+        array[...] = 0
+    return array
+
+
+def head_forward(spec: HeadSpec, thetas, H):
+    """y = W h + b over the last axis: H (M, ..., H) -> (M, ..., O)."""
+    if spec.output_size > head.FEW:
+        weights = (cpu.pack_head(spec, theta) for theta in thetas)
+        return np.stack([cpu.head_forward(spec, *pair) for pair in zip(weights, H, strict=True)])
+    members, sizes = len(thetas), _rows(spec, H)
+    Y = recycled((*H.shape[:-1], spec.output_size), spec.dtype)
+    given = members, sizes, thetas, cpu.uniform(H), Y
+    call(head.forward_few, members, Y.size * sizes.inputs, *given)
+    return Y
+
+
+def head_backward(spec: HeadSpec, thetas, H, dY):
+    """Gradients of thetas (M, n) and of H (M, ..., H)."""
+    if spec.output_size > head.FEW:
+        weights = (cpu.pack_head(spec, theta) for theta in thetas)
+        each = [cpu.head_backward(spec, *three) for three in zip(weights, H, dY, strict=True)]
+        return tuple(np.stack(part) for part in zip(*each, strict=True))
+    members, sizes = len(thetas), _rows(spec, H)
+    dH, dthetas = recycled(H.shape, spec.dtype), np.zeros_like(thetas)
+    given = members, sizes, thetas, cpu.uniform(H), cpu.uniform(dY), dH, dthetas
+    call(head.backward_few, members, 2 * H.size * sizes.outputs, *given)
+    return dthetas, dH
+
+
+def _rows(spec: HeadSpec, H) -> head.Rows:
+    """A member's rows, all of them one shard."""
+    rows = H[0].size // spec.input_size
+    return head.Rows(rows, spec.input_size, spec.output_size, rows)
 
 
 @entry

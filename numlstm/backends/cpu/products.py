@@ -118,7 +118,7 @@ def accumulate(target, source, count):
 def add_outer(target, rows, columns, a, b, count):
     """target += sum over k of a[k] b[k]', in order: for few k, and a target that is not packed.
 
-    target (rows, columns); Blocks: a (count, rows), b (count, columns).
+    target (rows, columns); Blocks: a (count, rows), b (count, columns), whose columns are adjacent.
     """
     lanes = lanes_of(target)
     whole = columns - columns % lanes
@@ -127,14 +127,43 @@ def add_outer(target, rows, columns, a, b, count):
         for n in range(0, whole, lanes):
             total = load(row, n)
             for k in range(count):
-                factor = like(total, get(a.start, k * a.row + i))
+                factor = like(total, get(a.start, k * a.row + i * a.column))
                 total = fma(factor, load(b.start, k * b.row + n), total)
             store(row, n, total)
         for n in range(whole, columns):
             last = get(row, n)
             for k in range(count):
-                last = fma(get(a.start, k * a.row + i), get(b.start, k * b.row + n), last)
+                factor = get(a.start, k * a.row + i * a.column)
+                last = fma(factor, get(b.start, k * b.row + n), last)
             put(row, n, last)
+
+
+@kernel
+def add_dots(out, a, w, rows, k):
+    """out[i] += sum over k of a[i, k] w[k], in order: a product of one column. out, a are Blocks.
+
+    Four rows at a time, because every sum waits for its last term.
+    """
+    compact()
+    whole = rows - rows % 4
+    for i in range(0, whole, 4):
+        a_0, to = move(a.start, i * a.row), move(out.start, i * out.row)
+        a_1, a_2, a_3 = move(a_0, a.row), move(a_0, 2 * a.row), move(a_0, 3 * a.row)
+        s_0, s_1 = get(to, 0), get(to, out.row)
+        s_2, s_3 = get(to, 2 * out.row), get(to, 3 * out.row)
+        for n in range(k):
+            weight = get(w, n)
+            s_0, s_1 = fma(get(a_0, n), weight, s_0), fma(get(a_1, n), weight, s_1)
+            s_2, s_3 = fma(get(a_2, n), weight, s_2), fma(get(a_3, n), weight, s_3)
+        put(to, 0, s_0)
+        put(to, out.row, s_1)
+        put(to, 2 * out.row, s_2)
+        put(to, 3 * out.row, s_3)
+    for i in range(whole, rows):
+        total = get(out.start, i * out.row)
+        for n in range(k):
+            total = fma(get(a.start, i * a.row + n), get(w, n), total)
+        put(out.start, i * out.row, total)
 
 
 @kernel
