@@ -133,19 +133,19 @@ def medians(contenders: dict[str, Callable[[], float]]) -> dict[str, float]:
 
 def timed_layer(spec: LayerSpec, batch: int, steps: int) -> Callable[[], float]:
     """A forward and backward pass over arrays that are on the device; returns its seconds."""
-    from numlstm.backends.cuda import launch
+    from numlstm.backends.cuda import launch, memory
     from numlstm.backends.cuda.cells import State
     from numlstm.backends.cuda.target import cuda
 
     numbers = Case(spec, batch, steps).numbers
     packed = launch.pack(spec, numbers.theta)
     switches = launch.switches_of(spec, batch, steps, None, None, None)
-    X, dY = (launch.on_device(array, spec.dtype) for array in (numbers.X, numbers.dY))
+    X, dY = (memory.on_device(array, spec.dtype) for array in (numbers.X, numbers.dY))
     start, end = cuda.event(), cuda.event()
 
     def run() -> float:
         state, dstate = (
-            State(*(launch.on_device(part, spec.dtype) for part in parts))
+            State(*(memory.on_device(part, spec.dtype) for part in parts))
             for parts in (numbers.state, numbers.dstate)
         )
         start.record()
@@ -186,7 +186,7 @@ def sweep(cuda) -> list[dict]:
     rows, chosen = [], launch.regime_of
     for T, B, inputs, H in SIZES:
         spec, steps = LayerSpec(inputs, H, "float32"), min(T, 100)
-        regimes_here = list(regimes.candidates(family_of(spec), H, B, spec.dtype, launch.device()))
+        regimes_here = list(regimes.candidates(family_of(spec), H, B, spec.dtype, regimes.device()))
         for regime in regimes_here:
             launch.regime_of = lambda *arguments, found=regime: found
             seconds = medians({"numlstm": timed_layer(spec, B, steps)})["numlstm"]

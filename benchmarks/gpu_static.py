@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from numba import cuda
 from numba.cuda import dispatcher, types
 
-from numlstm.backends.cuda import cells, launch, lines, products, recurrence, regimes
+from numlstm.backends.cuda import cells, launch, lines, memory, products, recurrence, regimes
 from numlstm.backends.cuda.target import number_type
 from numlstm.families import family_of
 from numlstm.spec import CellSpec, LayerSpec
@@ -116,7 +116,7 @@ def others(dtype: str) -> Iterator[Kernel]:
     number = number_type(dtype)
     weights, switches, tape, state = given_types(number)[0].types
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
-    [source], over = arrays(types.int32, 1), (launch.THREADS, 0)
+    [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
     product = products.product_kernel(launch.TILE, dtype)
     for layout in "CA":
         view = types.Array(number, 2, layout)
@@ -126,7 +126,7 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("sum_parts", products.sum_parts, types.void(matrix, vector)),
         ("gather", products.gather, types.void(vector, source, vector)),
         ("scatter", products.scatter, types.void(vector, source, types.int64, vector)),
-        ("clear", products.clear, types.void(vector)),
+        ("clear", memory.clear, types.void(vector)),
         ("put_inputs", lines.put_inputs, types.void(array, switches, array)),
         ("put_first", lines.put_first, types.void(weights, switches, tape, state)),
         ("mask_inputs", lines.mask_inputs, types.void(array, matrix)),

@@ -29,6 +29,10 @@ ACTIVATIONS: dict[str, tuple[float, ...]] = {
 }
 
 
+# how a GPU's tensor cores round the factors of a float32 product: to 10 bits of mantissa, or to 7
+PRECISIONS = ("tf32", "bf16")
+
+
 class State(NamedTuple):
     """Recurrent state of a network.
 
@@ -153,6 +157,7 @@ class LayerSpec:
     proj_size: int | None = None
     cell: CellSpec = CellSpec()
     learned_state: bool = False
+    precision: str | None = None  # of products on a GPU: see `PRECISIONS`
 
     @property
     def output_size(self) -> int:
@@ -186,6 +191,7 @@ class HeadSpec:
     input_size: int
     output_size: int
     dtype: str
+    precision: str | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -208,6 +214,7 @@ class NetworkSpec:
     cell: CellSpec = CellSpec()
     learned_state: bool = False
     dropout: Dropout = Dropout()
+    precision: str | None = None
 
     @classmethod
     def restored(cls, fields: Mapping[str, Any]) -> "NetworkSpec":
@@ -234,7 +241,7 @@ class NetworkSpec:
     def layers(self) -> tuple[LayerSpec, ...]:
         """The layers from the input upwards, forward before reverse."""
         widths = (self.input_size,) + (self.hidden_width,) * (self.num_layers - 1)
-        variant = (self.dtype, self.proj_size, self.cell, self.learned_state)
+        variant = (self.dtype, self.proj_size, self.cell, self.learned_state, self.precision)
         return tuple(
             LayerSpec(width, self.hidden_size, *variant)
             for width in widths
@@ -246,7 +253,7 @@ class NetworkSpec:
         """The linear head, or None where the network returns its hidden sequence."""
         if self.output_size is None:
             return None
-        return HeadSpec(self.hidden_width, self.output_size, self.dtype)
+        return HeadSpec(self.hidden_width, self.output_size, self.dtype, self.precision)
 
     @cached_property
     def width(self) -> int:

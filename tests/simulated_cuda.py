@@ -19,7 +19,7 @@ from test_house import MODULES
 import numlstm
 from numlstm import backends
 from numlstm.backends import cuda, reference
-from numlstm.backends.cuda import launch, layout, regimes
+from numlstm.backends.cuda import launch, layout, memory, regimes
 from numlstm.backends.cuda.recurrence import Tile
 from numlstm.families import family_of
 from numlstm.spec import CellSpec, HeadSpec, LayerSpec
@@ -61,12 +61,12 @@ def every_cut(request, monkeypatch):
 def poisoned_memory(monkeypatch):
     """What is not written is NaN."""
 
-    def empty(shape, dtype):
+    def allocate(shape, dtype):
         array = np.empty(shape, dtype)
         array.fill(np.nan if array.dtype.kind == "f" else 99)
-        return launch.cuda.to_device(array)
+        return memory.cuda.to_device(array)
 
-    monkeypatch.setattr(launch, "empty", empty)
+    monkeypatch.setattr(memory, "allocate", allocate)
 
 
 def test_it_is_the_simulator_that_runs_and_only_when_asked():
@@ -191,11 +191,11 @@ def test_fit_agrees_with_the_cpu():
 
 
 def test_too_little_memory_is_said_in_words(monkeypatch):
-    def device_array(shape, dtype):
+    def device_array(shape, dtype, stream):
         raise RuntimeError("CUDA_ERROR_OUT_OF_MEMORY")
 
     monkeypatch.undo()
-    monkeypatch.setattr(launch.cuda, "device_array", device_array)
+    monkeypatch.setattr(memory.cuda, "device_array", device_array)
     case = Case(LayerSpec(1, 1, "float32"), 1, 1)
     with pytest.raises(numlstm.BackendError, match="smaller batches"):
         run(cuda, case.spec, case.numbers)

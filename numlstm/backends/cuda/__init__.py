@@ -11,6 +11,7 @@ import numpy as np
 from numlstm import backends
 from numlstm.backends.cuda import launch
 from numlstm.backends.cuda.cells import State, Switches, Tape
+from numlstm.backends.cuda.memory import empty, on_device, on_host
 from numlstm.backends.cuda.target import SIMULATED, fault
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
@@ -82,10 +83,10 @@ def layer_forward(
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
     switches = launch.switches_of(spec, batch, steps, lengths, reset, noise)
-    carried = State(*(launch.on_device(np.array(part), spec.dtype) for part in state))
-    Y, kept = launch.forward(spec, weights, launch.on_device(X, spec.dtype), carried, switches)
-    h, c = map(launch.on_host, carried)
-    return launch.on_host(Y), (h, c), LayerTape(kept, switches) if tape else None
+    carried = State(*(on_device(np.array(part), spec.dtype) for part in state))
+    Y, kept = launch.forward(spec, weights, on_device(X, spec.dtype), carried, switches)
+    h, c = map(on_host, carried)
+    return on_host(Y), (h, c), LayerTape(kept, switches) if tape else None
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
@@ -94,11 +95,11 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     if dstate is None:
         sizes = spec.output_size, spec.hidden_size
         dstate = tuple(np.zeros((batch, size), spec.dtype) for size in sizes)
-    carried = State(*(launch.on_device(np.array(part), spec.dtype) for part in dstate))
-    dY = launch.on_device(np.empty((0, 0, 0)) if dY is None else dY, spec.dtype)
+    carried = State(*(on_device(np.array(part), spec.dtype) for part in dstate))
+    dY = on_device(np.empty((0, 0, 0)) if dY is None else dY, spec.dtype)
     dtheta, dX = launch.backward(spec, weights, tape.tape, tape.switches, dY, carried, need_dX)
-    dh, dc = map(launch.on_host, carried)
-    return launch.on_host(dtheta), (launch.on_host(dX) if need_dX else None), (dh, dc)
+    dh, dc = map(on_host, carried)
+    return on_host(dtheta), (on_host(dX) if need_dX else None), (dh, dc)
 
 
 # --- head -----------------------------------------------------------------------------------------
@@ -107,28 +108,28 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
 def pack_head(spec: HeadSpec, theta):
     """The parameters on the device."""
     views = split(spec.shapes, theta)
-    return HeadWeights(*(launch.on_device(np.array(part), spec.dtype) for part in views.values()))
+    return HeadWeights(*(on_device(np.array(part), spec.dtype) for part in views.values()))
 
 
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
-    rows = launch.on_device(H.reshape(-1, spec.input_size), spec.dtype)
-    Y = launch.empty((rows.shape[0], spec.output_size), spec.dtype)
+    rows = on_device(H.reshape(-1, spec.input_size), spec.dtype)
+    Y = empty((rows.shape[0], spec.output_size), spec.dtype)
     launch.multiply(rows, weights.weight.T, Y, weights.bias)
-    return launch.on_host(Y).reshape(*H.shape[:-1], spec.output_size)
+    return on_host(Y).reshape(*H.shape[:-1], spec.output_size)
 
 
 def head_backward(spec: HeadSpec, weights, H, dY):
     """Gradients of theta (flat) and of H."""
-    rows = launch.on_device(H.reshape(-1, spec.input_size), spec.dtype)
-    drows = launch.on_device(dY.reshape(-1, spec.output_size), spec.dtype)
-    dH, dW = launch.empty(rows.shape, spec.dtype), launch.empty(weights.weight.shape, spec.dtype)
+    rows = on_device(H.reshape(-1, spec.input_size), spec.dtype)
+    drows = on_device(dY.reshape(-1, spec.output_size), spec.dtype)
+    dH, dW = empty(rows.shape, spec.dtype), empty(weights.weight.shape, spec.dtype)
     ones, db = (
         np.ones((1, rows.shape[0]), spec.dtype),
-        launch.empty((1, spec.output_size), spec.dtype),
+        empty((1, spec.output_size), spec.dtype),
     )
     launch.multiply(drows, weights.weight, dH)
     launch.multiply(drows.T, rows, dW)
-    launch.multiply(launch.on_device(ones, spec.dtype), drows, db)
-    dtheta = np.concatenate([launch.on_host(part).ravel() for part in (dW, db)])
-    return dtheta, launch.on_host(dH).reshape(H.shape)
+    launch.multiply(on_device(ones, spec.dtype), drows, db)
+    dtheta = np.concatenate([on_host(part).ravel() for part in (dW, db)])
+    return dtheta, on_host(dH).reshape(H.shape)

@@ -1,30 +1,33 @@
-"""Device memory and launches: whatever stands between the contract's arrays and the kernels."""
+"""A layer on the device: whatever stands between the contract's arrays and the kernels."""
 
-from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends import BackendError
 from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
 from numlstm.backends.cuda.layout import layout_of
 from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
+from numlstm.backends.cuda.memory import (
+    empty,
+    flat,
+    launched,
+    on_device,
+    over_elements,
+    zeros,
+)
 from numlstm.backends.cuda.products import (
     ProductTile,
-    clear,
     gather,
     product_kernel,
     scatter,
     sum_parts,
 )
 from numlstm.backends.cuda.recurrence import Pass, compiled
-from numlstm.backends.cuda.regimes import Device, Regime, regime_of
-from numlstm.backends.cuda.target import SIMULATED, configured, cuda
+from numlstm.backends.cuda.regimes import Regime, device, regime_of
+from numlstm.backends.cuda.target import SIMULATED
 from numlstm.families import family_of
 from numlstm.spec import LayerSpec, Noise
 
-THREADS, BLOCKS = (2, 2) if SIMULATED else (256, 1024)  # of kernels over all elements of an array
 TILE = ProductTile(2, 2, 3) if SIMULATED else ProductTile(16, 4, 16)
 LONG = 4096  # k of a product beyond which it is cut into parts
 MAX_PARTS = 64
@@ -36,70 +39,6 @@ class Packed(NamedTuple):
     weights: Weights
     source: Any  # (n,) the map of `layout.py`
     size: int  # of theta
-
-
-@lru_cache(maxsize=1)
-def device() -> Device:
-    """The device at hand."""
-    if SIMULATED:
-        return Device(2**13, 4)
-    current = cuda.get_current_device()
-    return Device(
-        current.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
-        current.MULTIPROCESSOR_COUNT,
-    )
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _in_words():
-    """An error that says what to do where the device has too little memory."""
-    try:
-        yield
-    except Exception as error:
-        if "out_of_memory" not in str(error).lower().replace(" ", "_"):
-            raise
-        raise BackendError(
-            "the GPU has too little memory for this: pass smaller batches or a smaller bptt_steps, "
-            'or backend="cpu"'
-        ) from error
-
-
-def on_device(array, dtype):
-    """A C-contiguous copy on the device."""
-    with _in_words():
-        return cuda.to_device(np.require(array, dtype, "C"))
-
-
-def on_host(array) -> np.ndarray:
-    """A copy in NumPy's memory."""
-    return array.copy_to_host()
-
-
-def empty(shape, dtype):
-    """Memory in which anything may stand."""
-    with _in_words():
-        return cuda.device_array(shape, dtype)
-
-
-def zeros(shape, dtype):
-    """Memory of zeros."""
-    array = empty(shape, dtype)
-    over_elements(clear, array.size, flat(array))
-    return array
-
-
-def flat(array):
-    """The array as a vector, in the same memory."""
-    return array.reshape(array.size)
-
-
-def over_elements(kernel, count: int, *arguments) -> None:
-    """Launch a kernel that goes over so many elements, however many threads it gets."""
-    if count > 0:
-        kernel[min(BLOCKS, -(-count // THREADS)), THREADS](*arguments)
 
 
 # --- products -------------------------------------------------------------------------------------
@@ -116,7 +55,7 @@ def multiply(A, B, C, start=None) -> None:
     start = empty(0, dtype) if start is None else start
     wide = TILE.threads * TILE.side
     grid = -(-rows // wide), -(-columns // wide), parts
-    product_kernel(TILE, dtype.name)[grid, TILE.threads**2](A, B, sums, start)
+    launched(product_kernel(TILE, dtype.name), grid, TILE.threads**2)(A, B, sums, start)
     if parts > 1:
         added = rows * columns
         over_elements(sum_parts, added, sums.reshape(parts, added), C.reshape(added))
@@ -128,7 +67,7 @@ def multiply(A, B, C, start=None) -> None:
 def pack(spec: LayerSpec, theta) -> Packed:
     """The parameters in the kernels' layout."""
     layout = layout_of(spec)
-    source = cuda.to_device(layout.source)
+    source = on_device(layout.source)
     packed = empty(layout.source.size, spec.dtype)
     over_elements(gather, packed.size, on_device(theta, spec.dtype), source, packed)
     parts, first = [], 0
@@ -270,9 +209,9 @@ def run(spec: LayerSpec, given: Pass, batch: int, first: int, last: int, results
     kernels = compiled(family, regime.tile, spec.dtype)
     kernel, way = (kernels.forward, 1) if last > first else (kernels.backward, -1)
     groups = -(-batch // regime.rows)
-    signal = cuda.to_device(np.zeros(groups, np.int32))
+    signal = zeros(groups, np.int32)
     threads = regime.tile.units * regime.tile.lines
-    launch = configured(kernel, (groups, regime.columns), threads, regime.shared_memory)
+    launch = launched(kernel, (groups, regime.columns), threads, regime.shared_memory)
     cuts = range(first, last, way) if single_steps(regime) else (first,)
     for t in cuts:
         launch(t, t + way if single_steps(regime) else last, given, *results, signal)

@@ -100,10 +100,3 @@ def scatter(dpacked, source, first, dtheta):
     for i in range(cuda.grid(1), dpacked.shape[0], cuda.gridsize(1)):
         if source[first + i] >= 0:
             dtheta[source[first + i]] = dpacked[i]
-
-
-@cuda.jit
-def clear(array):
-    """array (n,) = 0."""
-    for i in range(cuda.grid(1), array.shape[0], cuda.gridsize(1)):
-        array[i] = like(array[i], 0.0)

@@ -12,12 +12,14 @@ regime 1 where the weights fit, else 3 without a barrier. No choice changes a bi
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from numlstm.backends.cuda.recurrence import LANES, Tile, weights_of
+from numlstm.backends.cuda.target import SIMULATED, cuda
 from numlstm.families import Family
 
 
@@ -26,6 +28,18 @@ class Device(NamedTuple):
 
     shared_memory: int  # bytes that a block can have
     processors: int  # streaming multiprocessors
+
+
+@lru_cache(maxsize=1)
+def device() -> Device:
+    """The device at hand."""
+    if SIMULATED:
+        return Device(2**13, 4)
+    current = cuda.get_current_device()
+    return Device(
+        current.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+        current.MULTIPROCESSOR_COUNT,
+    )
 
 
 class Regime(NamedTuple):

@@ -130,9 +130,9 @@ if not SIMULATED:  # there the Python of `numlstm.elementary` itself runs
         return shifted(shifted), codegen
 
 
-def configured(kernel, grid, threads: int, shared_memory: int):
+def configured(kernel, grid, threads: int, stream, shared_memory: int):
     """The kernel, ready to be called, with so many bytes of dynamic shared memory."""
-    launch = kernel[grid, threads, 0, shared_memory]
+    launch = kernel[grid, threads, stream, shared_memory]
     if not SIMULATED and shared_memory > 48 * 1024:  # above that it must be asked for
         launch.pre_launch_callbacks.append(_allow_shared_memory)
     return launch
