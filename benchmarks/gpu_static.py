@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import cuda
 from numba.cuda import dispatcher, types
 
@@ -118,10 +119,11 @@ def others(dtype: str) -> Iterator[Kernel]:
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
     product = products.product_kernel(launch.TILE, dtype)
+    size = products.shared_numbers(launch.TILE) * np.dtype(dtype).itemsize
     for layout in "CA":
         view = types.Array(number, 2, layout)
         signature = types.void(view, view, array, vector)
-        yield Kernel(f"product, {layout}", product, signature, dtype, launch.TILE.threads**2, 0)
+        yield Kernel(f"product, {layout}", product, signature, dtype, launch.TILE.threads**2, size)
     for name, kernel, signature in (
         ("sum_parts", products.sum_parts, types.void(matrix, vector)),
         ("gather", products.gather, types.void(vector, source, vector)),

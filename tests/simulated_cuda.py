@@ -20,7 +20,7 @@ import numlstm
 from numlstm import backends
 from numlstm.backends import cuda, reference
 from numlstm.backends.cuda import launch, layout, memory, regimes
-from numlstm.backends.cuda.recurrence import Tile
+from numlstm.backends.cuda.tiles import Tile, rows_of
 from numlstm.families import family_of
 from numlstm.spec import CellSpec, HeadSpec, LayerSpec
 
@@ -29,6 +29,8 @@ sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other all t
 # how a layer is cut -> (threads and rows of a block and more, blocks that share the units)
 CUTS = {
     "one block": (Tile(0, 2, 1, 2, kept=-1, shared_units=False), 1),
+    "one block, all of k": (Tile(0, 2, 1, 99, kept=-1, shared_units=False), 1),
+    "held": (Tile(0, 1, 2, 99, kept=-1, shared_units=False, held=2), 1),
     "two blocks": (Tile(0, 1, 2, 9, kept=-1, shared_units=True), 2),
     "streamed": (Tile(2, 1, 2, 2, kept=0, shared_units=True), 3),
     "streamed rows": (Tile(2, 2, 1, 3, kept=0, shared_units=False), 1),
@@ -44,9 +46,12 @@ def cut(name):
         if family.normalised or family.projected:
             ours, shared = ours._replace(shared_units=False), 1
         if ours.kept:
-            ours = ours._replace(units=-(-units // shared), kept=units)
+            held = 0 if family.projected else min(ours.held, units - 1)
+            depth = min(ours.depth, units)
+            share = -(-units // shared)
+            ours = ours._replace(units=share, depth=depth, kept=units - held, held=held)
         size = regimes.shared_memory(ours, family, dtype)
-        return regimes.Regime(ours, shared, regimes.rows_of(ours), size, False)
+        return regimes.Regime(ours, shared, rows_of(ours), size, False)
 
     return regime_of
 
@@ -231,4 +236,5 @@ def test_the_table_keeps_within_the_device(kilobytes, dtype):
                 assert regime.columns == 1 or tile.shared_units
                 waits = tile.shared_units and not regime.step_by_step
                 assert not waits or regime.columns * groups <= device.processors
-                assert tile.kept in (0, units)
+                assert tile.kept + tile.held in (0, units)
+                assert not tile.held or tile.depth == units

@@ -147,26 +147,29 @@ def output(family, variant, weights, tape, row, t, unit, c_new):
 
 @compilable()
 def put_hidden(weights, switches, tape, state, Y, row, t, unit, h_new):
-    """h_t = h_new but for zoneout, to Y and to the next step's line of the tape."""
+    """h_t = h_new but for zoneout, to Y and to the next step's line of the tape; returns that."""
     h_prev = state.h[row, unit]
     if begins_anew(switches, row, t):
         h_prev = weights.unit[INITIAL_H, unit]
     h = mixed(factor(switches.keep_h, row, t, unit, like(h_new, 1.0)), h_new, h_prev)
     state.h[row, unit] = h
     Y[row, t, unit] = h
-    put_line(weights, switches, tape, row, t + 1, unit, h)
+    return put_line(weights, switches, tape, row, t + 1, unit, h)
 
 
 @compilable()
 def put_line(weights, switches, tape, row, t, unit, h):
     """h_{t-1} as step t multiplies it: anew after a reset, under its mask, 0 in the padding."""
     if t >= tape.xh.shape[1]:
-        return
+        return h
     if begins_anew(switches, row, t):
         h = weights.unit[INITIAL_H, unit]
     if switches.h.shape[0] > 0:
         h = h * switches.h[row, unit]
-    tape.xh[row, t, unit] = h if runs(switches, row, t) else like(h, 0.0)
+    if not runs(switches, row, t):
+        h = like(h, 0.0)
+    tape.xh[row, t, unit] = h
+    return h
 
 
 @compilable()
@@ -233,7 +236,7 @@ def output_backward(variant, tape, row, t, unit, dm):
 def cell_backward(
     family, variant, weights, switches, tape, gradient, dstate, row, t, unit, dm, dn, dc
 ):
-    """dz of every gate, and dc for the step before."""
+    """dz of every gate, which is returned too, and dc for the step before."""
     own = unit_of(family, weights, switches, row, t, unit, like(dm, 1.0))
     i, f = tape.gates[row, t, 0, unit], tape.gates[row, t, 1, unit]
     g, o = tape.gates[row, t, 2, unit], tape.gates[row, t, 3, unit]
@@ -251,3 +254,4 @@ def cell_backward(
         gradient.unit[row, P_I, unit] += dz_i * c_prev
         gradient.unit[row, P_F, unit] += dz_f * c_prev
         gradient.unit[row, P_O, unit] += dz_o * c_new
+    return dz_i, dz_f, dz_g, dz_o

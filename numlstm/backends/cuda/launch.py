@@ -20,11 +20,13 @@ from numlstm.backends.cuda.products import (
     gather,
     product_kernel,
     scatter,
+    shared_numbers,
     sum_parts,
 )
 from numlstm.backends.cuda.recurrence import Pass, compiled
 from numlstm.backends.cuda.regimes import Regime, device, regime_of
 from numlstm.backends.cuda.target import SIMULATED
+from numlstm.backends.cuda.tiles import threads_of
 from numlstm.families import family_of
 from numlstm.spec import LayerSpec, Noise
 
@@ -55,7 +57,8 @@ def multiply(A, B, C, start=None) -> None:
     start = empty(0, dtype) if start is None else start
     wide = TILE.threads * TILE.side
     grid = -(-rows // wide), -(-columns // wide), parts
-    launched(product_kernel(TILE, dtype.name), grid, TILE.threads**2)(A, B, sums, start)
+    kernel, size = product_kernel(TILE, dtype.name), shared_numbers(TILE) * dtype.itemsize
+    launched(kernel, grid, TILE.threads**2, size)(A, B, sums, start)
     if parts > 1:
         added = rows * columns
         over_elements(sum_parts, added, sums.reshape(parts, added), C.reshape(added))
@@ -210,8 +213,8 @@ def run(spec: LayerSpec, given: Pass, batch: int, first: int, last: int, results
     kernel, way = (kernels.forward, 1) if last > first else (kernels.backward, -1)
     groups = -(-batch // regime.rows)
     signal = zeros(groups, np.int32)
-    threads = regime.tile.units * regime.tile.lines
-    launch = launched(kernel, (groups, regime.columns), threads, regime.shared_memory)
+    grid, threads = (groups, regime.columns), threads_of(regime.tile)
+    launch = launched(kernel, grid, threads, regime.shared_memory)
     cuts = range(first, last, way) if single_steps(regime) else (first,)
     for t in cuts:
         launch(t, t + way if single_steps(regime) else last, given, *results, signal)

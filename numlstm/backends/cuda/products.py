@@ -20,19 +20,23 @@ class ProductTile(NamedTuple):
     depth: int  # of k that is in shared memory at a time
 
 
+def shared_numbers(tile: ProductTile) -> int:
+    """Numbers in a block's shared memory."""
+    return 2 * tile.depth * tile.threads * tile.side
+
+
 @lru_cache(maxsize=4)
 def product_kernel(tile: ProductTile, dtype: str):
     """C = A B over parts of k. A (M, K), B (K, N), C (parts, M, N), start (N,) or empty."""
     number = number_type(dtype)
-    places, panel = tile.side * tile.side, tile.depth * tile.threads * tile.side
+    places, panel = tile.side * tile.side, shared_numbers(tile) // 2
 
     @kernel_of(tile.threads * tile.threads)
     def product(A, B, C, start):
         """Blocks (x, y, z): rows, columns, parts."""
-        a = cuda.shared.array(panel, number)
-        b = cuda.shared.array(panel, number)
+        shared = cuda.shared.array(0, number)  # the simulator may give threads different others
         acc = cuda.local.array(places, number)
-        multiply(tile, A, B, C, start, a, b, acc)
+        multiply(tile, A, B, C, start, shared[:panel], shared[panel:], acc)
 
     return product
 

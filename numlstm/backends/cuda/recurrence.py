@@ -27,26 +27,9 @@ from numlstm.backends.cuda.cells import (
     take_hidden,
 )
 from numlstm.backends.cuda.target import cuda, kernel_of, number_type
+from numlstm.backends.cuda.tiles import LANES, Tile, carries, rows_of, threads_of, weights_of
 from numlstm.elementary import compilable, fma, like
 from numlstm.families import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
-
-LANES = 32  # partial sums of a row that is normalised
-
-
-class Tile(NamedTuple):
-    """How a block's work is cut; a constant of the kernels that are compiled for it."""
-
-    units: int  # threads along the units
-    lines: int  # threads along the rows
-    rows: int  # of every thread
-    depth: int  # of k that is in shared memory at a time
-    kept: int  # of k whose weights stay there for the whole launch: all, or 0
-    shared_units: bool  # whether several blocks share the units of a row
-
-
-def weights_of(tile: Tile) -> int:
-    """How many weights of a block are in shared memory."""
-    return (tile.kept or tile.depth) * 4 * tile.units
 
 
 class Part(NamedTuple):
@@ -62,6 +45,15 @@ class Part(NamedTuple):
     row: int  # the first row of this thread
 
 
+class Scratch(NamedTuple):
+    """What a thread works in, and a block."""
+
+    acc: Any  # (rows of the thread, 4): sums by gates, then what the cells make of them
+    held: Any  # (held, 4): weights in registers
+    w: Any  # (kept or depth, 4, units): weights in shared memory
+    left: Any  # (rows, sides, depth): their factors there, h or by gates dz
+
+
 class Pass(NamedTuple):
     """What kernels take beside the steps: everything but scratch."""
 
@@ -74,7 +66,7 @@ class Pass(NamedTuple):
 @compilable()
 def own_part(tile, batch, units):
     """Blocks (x, y): x along the rows, y along the units."""
-    rows = tile.lines * tile.rows
+    rows = rows_of(tile)
     share = (units + cuda.gridDim.y - 1) // cuda.gridDim.y
     thread, first = cuda.threadIdx.x, cuda.blockIdx.y * share
     first_row = cuda.blockIdx.x * rows
@@ -84,7 +76,7 @@ def own_part(tile, batch, units):
         first,
         min(first + share, units),
         thread,
-        tile.units * tile.lines,
+        threads_of(tile),
         thread % tile.units,
         first_row + thread // tile.units * tile.rows,
     )
@@ -112,84 +104,121 @@ def end_step(tile, signal, count):
         cuda.syncthreads()
 
 
-# --- products: acc[j, gate] += sum over k of left[row + j, k] W[k, gate, unit] --------------------
+# --- products: acc[j, gate] += sum over k of left[row + j, side, k] w[k, gate, unit] --------------
+# Forward k goes over the outputs and there is one side, h; on the way back k goes over the units,
+# and the sides are the four gates of dz.
 
 
 @compilable()
-def stage_weights(tile, part, w, W, first_k, count, first):
-    """w (k, 4, units of the tile) = W[first_k:][:count, :, first:]; zero beyond the units."""
+def weight(W, back, k, gate, unit):
+    """W_hh (k, gate, unit), or on the way back its transpose."""
+    return W[unit, gate, k] if back else W[k, gate, unit]
+
+
+@compilable()
+def stage_weights(tile, part, w, W, back, first_k, count, first):
+    """w (k, 4, units of the tile) from `first_k` and the unit `first` on; zero beyond the units."""
     zero = like(w[0], 0.0)
     for item in range(part.thread, count * 4 * tile.units, part.threads):
-        k, rest = item // (4 * tile.units), item % (4 * tile.units)
-        gate, unit = rest // tile.units, first + rest % tile.units
-        w[item] = W[first_k + k, gate, unit] if unit < part.last_unit else zero
-
-
-@compilable()
-def stage_weights_back(tile, part, w, W, first_k, count, first):
-    """w (k, 4, units of the tile) = W[first:, :, first_k:][..., :count] with k in front."""
-    zero = like(w[0], 0.0)
-    for item in range(part.thread, count * 4 * tile.units, part.threads):
-        unit, rest = first + item // (4 * count), item % (4 * count)
-        gate, k = rest // count, rest % count
-        to = (k * 4 + gate) * tile.units + unit - first
-        w[to] = W[unit, gate, first_k + k] if unit < part.last_unit else zero
-
-
-@compilable()
-def multiply_forward(tile, part, acc, w, left, weights, tape, t, first):
-    """acc += W_hh h_{t-1}, for the units from `first` on. left (rows, depth) is scratch."""
-    outputs, depth = weights.out.shape[0], tile.depth
-    outputs = outputs if outputs > 0 else weights.gates.shape[2]
-    for first_k in range(0, outputs, depth):
-        count = min(depth, outputs - first_k)
-        cuda.syncthreads()
-        for item in range(part.thread, (part.last_row - part.first_row) * count, part.threads):
-            row, k = item // count, item % count
-            left[row * depth + k] = tape.xh[part.first_row + row, t, first_k + k]
-        if tile.kept == 0:
-            stage_weights(tile, part, w, weights.gates, first_k, count, first)
-        cuda.syncthreads()
-        line = (part.row - part.first_row) * depth
-        w_line = first_k * 4 * tile.units if tile.kept > 0 else 0
-        for k in range(count):
-            column = w_line + k * 4 * tile.units + part.unit
-            w_i, w_f = w[column], w[column + tile.units]
-            w_g, w_o = w[column + 2 * tile.units], w[column + 3 * tile.units]
-            for j in range(tile.rows):
-                h = left[line + j * depth + k]
-                acc[4 * j] = fma(h, w_i, acc[4 * j])
-                acc[4 * j + 1] = fma(h, w_f, acc[4 * j + 1])
-                acc[4 * j + 2] = fma(h, w_g, acc[4 * j + 2])
-                acc[4 * j + 3] = fma(h, w_o, acc[4 * j + 3])
-
-
-@compilable()
-def multiply_backward(tile, part, acc, w, left, weights, dz, t, first):
-    """acc += W_hh' dz_t by gates, for the outputs from `first` on. left (rows, 4, depth)."""
-    units, depth = weights.gates.shape[2], tile.depth
-    for first_k in range(0, units, depth):
-        count = min(depth, units - first_k)
-        cuda.syncthreads()
-        for item in range(part.thread, (part.last_row - part.first_row) * 4 * count, part.threads):
-            row, rest = item // (4 * count), item % (4 * count)
+        # neighbours in memory by neighbouring threads
+        if back:
+            unit, rest = item // (4 * count), item % (4 * count)
             gate, k = rest // count, rest % count
-            left[(row * 4 + gate) * depth + k] = dz[part.first_row + row, t, gate, first_k + k]
-        if tile.kept == 0:
-            stage_weights_back(tile, part, w, weights.gates, first_k, count, first)
-        cuda.syncthreads()
-        line = (part.row - part.first_row) * 4 * depth
-        w_line = first_k * 4 * tile.units if tile.kept > 0 else 0
-        for k in range(count):
-            column = w_line + k * 4 * tile.units + part.unit
-            w_i, w_f = w[column], w[column + tile.units]
-            w_g, w_o = w[column + 2 * tile.units], w[column + 3 * tile.units]
-            for j in range(tile.rows):
-                at = line + 4 * j * depth + k
-                acc[4 * j] = fma(left[at], w_i, acc[4 * j])
-                acc[4 * j + 1] = fma(left[at + depth], w_f, acc[4 * j + 1])
-                acc[4 * j + 2] = fma(left[at + 2 * depth], w_g, acc[4 * j + 2])
-                acc[4 * j + 3] = fma(left[at + 3 * depth], w_o, acc[4 * j + 3])
+        else:
+            k, rest = item // (4 * tile.units), item % (4 * tile.units)
+            gate, unit = rest // tile.units, rest % tile.units
+        inside = first + unit < part.last_unit
+        value = weight(W, back, first_k + k, gate, first + unit) if inside else zero
+        w[(k * 4 + gate) * tile.units + unit] = value
+
+
+@compilable()
+def hold_weights(tile, part, held, W, back):
+    """held (k, 4) = the weights of this thread's unit from `kept` on."""
+    for k in range(tile.held):
+        for gate in range(4):
+            held[4 * k + gate] = weight(W, back, tile.kept + k, gate, part.unit)
+
+
+@compilable()
+def keep_weights(tile, part, scratch, W, back, length):
+    """The weights of `length` k to where they stay for the whole launch, if they do."""
+    if tile.kept > 0:
+        stage_weights(tile, part, scratch.w, W, back, 0, length - tile.held, part.first_unit)
+        hold_weights(tile, part, scratch.held, W, back)
+
+
+@compilable()
+def left_factor(source, row, t, side, k):
+    """h_{t-1}, or dz_t of a gate. source (B, T, K) or (B, T, 4, H)."""
+    if source.ndim == 3:
+        return source[row, t, k]
+    return source[row, t, side, k]
+
+
+@compilable()
+def stage_left(tile, part, left, source, sides, t, first_k, count):
+    """left (rows, sides, depth) = the factors of step t from `first_k` on."""
+    rows = part.last_row - part.first_row
+    for item in range(part.thread, rows * sides * count, part.threads):
+        line, k = item // count, item % count
+        row, side = part.first_row + line // sides, line % sides
+        left[line * tile.depth + k] = left_factor(source, row, t, side, first_k + k)
+
+
+@compilable()
+def add_products(tile, acc, left, at, sides, w_i, w_f, w_g, w_o):
+    """The products of one k, for all rows of this thread."""
+    f, g, o = 1 % sides * tile.depth, 2 % sides * tile.depth, 3 % sides * tile.depth
+    for j in range(tile.rows):
+        line = at + j * sides * tile.depth
+        acc[4 * j] = fma(left[line], w_i, acc[4 * j])
+        acc[4 * j + 1] = fma(left[line + f], w_f, acc[4 * j + 1])
+        acc[4 * j + 2] = fma(left[line + g], w_g, acc[4 * j + 2])
+        acc[4 * j + 3] = fma(left[line + o], w_o, acc[4 * j + 3])
+
+
+@compilable()
+def add_rows(tile, part, scratch, sides, first_w, count):
+    """The products of `count` k, whose weights are in w from `first_w` on, the last in held."""
+    acc, held, w, left = scratch
+    at, in_memory = (part.row - part.first_row) * sides * tile.depth, count - tile.held
+    for k in range(in_memory):
+        place = (first_w + k) * 4 * tile.units + part.unit
+        w_i, w_f = w[place], w[place + tile.units]
+        w_g, w_o = w[place + 2 * tile.units], w[place + 3 * tile.units]
+        add_products(tile, acc, left, at + k, sides, w_i, w_f, w_g, w_o)
+    for k in range(tile.held):
+        w_i, w_f, w_g, w_o = held[4 * k], held[4 * k + 1], held[4 * k + 2], held[4 * k + 3]
+        add_products(tile, acc, left, at + in_memory + k, sides, w_i, w_f, w_g, w_o)
+
+
+@compilable()
+def multiply(tile, part, scratch, W, source, back, length, t, first, staged):
+    """acc += W_hh h_{t-1}, or by gates W_hh' dz_t, over `length` k, for the units from `first` on.
+
+    `staged` is whether left has the factors already.
+    """
+    sides = 4 if back else 1
+    for first_k in range(0, length, tile.depth):
+        count = min(tile.depth, length - first_k)
+        if not staged:
+            cuda.syncthreads()
+            stage_left(tile, part, scratch.left, source, sides, t, first_k, count)
+            if tile.kept == 0:
+                stage_weights(tile, part, scratch.w, W, back, first_k, count, first)
+            cuda.syncthreads()
+        add_rows(tile, part, scratch, sides, first_k if tile.kept > 0 else 0, count)
+
+
+@compilable()
+def carry(tile, part, scratch, sides):
+    """What the cells left in acc, to where the next step reads it; after everybody's products."""
+    cuda.syncthreads()
+    for j in range(tile.rows):
+        line = (part.row - part.first_row + j) * sides
+        for side in range(sides):
+            scratch.left[(line + side) * tile.depth + part.unit] = scratch.acc[4 * j + side]
 
 
 # --- normalisation of whole rows: x_hat = (x - mean x) scale, scale = 1 / sqrt(var x + EPSILON) ---
@@ -291,42 +320,58 @@ def normalise_backward(
 
 
 @compilable()
-def step_forward(family, variant, tile, part, given, Y, acc, shared, w, t):
+def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
     """Everything of step t that this block owns."""
-    weights, switches, tape, state = given
+    weights, tape = given.weights, given.tape
+    acc, sums = scratch.acc, scratch.left
+    outputs = weights.out.shape[0] if family.projected else weights.gates.shape[2]
     for first in range(part.first_unit, part.last_unit, tile.units):
         unit = first + part.unit
-        mine = unit < part.last_unit
         for j in range(tile.rows):
+            mine = unit < part.last_unit and part.row + j < part.last_row
             for gate in range(4):
                 acc[4 * j + gate] = like(acc[0], 0.0)
-                if mine and part.row + j < part.last_row:
+                if mine:
                     acc[4 * j + gate] = tape.gates[part.row + j, t, gate, unit]
-        multiply_forward(tile, part, acc, w, shared, weights, tape, t, first)
+        multiply(
+            tile, part, scratch, weights.gates, tape.xh, False, outputs, t, first, staged
+        )  # fmt: skip
         for j in range(tile.rows):
             row = part.row + j
-            if mine and row < part.last_row:
+            if unit < part.last_unit and row < part.last_row:
                 z_i, z_f, z_g, z_o = acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]
-                if not runs(switches, row, t):
-                    if not family.projected:
-                        put_padding(tape, Y, row, t, unit)
-                elif family.normalised:
-                    tape.gates[row, t, 0, unit] = z_i
-                    tape.gates[row, t, 1, unit] = z_f
-                    tape.gates[row, t, 2, unit] = z_g
-                    tape.gates[row, t, 3, unit] = z_o
-                else:
-                    c_new = cell(
-                        family, variant, weights, switches, tape, state, row, t, unit,
-                        z_i, z_f, z_g, z_o,
-                    )  # fmt: skip
-                    m = output(family, variant, weights, tape, row, t, unit, c_new)
-                    if not family.projected:
-                        put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
+                acc[4 * j] = place_forward(
+                    family, variant, given, Y, t, row, unit, z_i, z_f, z_g, z_o
+                )
+    if carries(family, tile):
+        carry(tile, part, scratch, 1)
     if family.normalised:
-        normalised_cells(family, variant, part, given, Y, shared, t)
+        normalised_cells(family, variant, part, given, Y, sums, t)
     if family.projected:
         project(part, given, Y, t)
+
+
+@compilable()
+def place_forward(family, variant, given, Y, t, row, unit, z_i, z_f, z_g, z_o):
+    """One unit of one row; returns what the next step multiplies, unless that needs whole rows."""
+    weights, switches, tape, state = given
+    factor = like(z_i, 0.0)
+    if not runs(switches, row, t):
+        if not family.projected:
+            put_padding(tape, Y, row, t, unit)
+    elif family.normalised:
+        tape.gates[row, t, 0, unit] = z_i
+        tape.gates[row, t, 1, unit] = z_f
+        tape.gates[row, t, 2, unit] = z_g
+        tape.gates[row, t, 3, unit] = z_o
+    else:
+        c_new = cell(
+            family, variant, weights, switches, tape, state, row, t, unit, z_i, z_f, z_g, z_o
+        )
+        m = output(family, variant, weights, tape, row, t, unit, c_new)
+        if not family.projected:
+            factor = put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
+    return factor
 
 
 @compilable()
@@ -378,33 +423,47 @@ def project(part, given, Y, t):
 
 
 @compilable()
-def step_backward(family, variant, tile, part, given, dY, gradient, acc, shared, w, t):
+def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, staged):
     """As `step_forward`, of the gradients; at t = -1 what is left for the initial state."""
-    weights, switches, tape, dstate = given
+    W, acc, sums = given.weights.gates, scratch.acc, scratch.left
     for first in range(part.first_unit, part.last_unit, tile.units):
         unit = first + part.unit
         for place in range(4 * tile.rows):
             acc[place] = like(acc[0], 0.0)
         if t + 1 < gradient.dz.shape[1]:
-            multiply_backward(tile, part, acc, w, shared, weights, gradient.dz, t + 1, first)
+            units = W.shape[2]
+            multiply(tile, part, scratch, W, gradient.dz, True, units, t + 1, first, staged)
         for j in range(tile.rows):
             row = part.row + j
             if unit < part.last_unit and row < part.last_row:
                 through = (acc[4 * j] + acc[4 * j + 1]) + (acc[4 * j + 2] + acc[4 * j + 3])
-                dh = take_hidden(switches, dY, gradient, dstate, row, t, unit, through)
-                if family.projected or family.normalised:
-                    if t >= 0:
-                        gradient.dh[row, t, unit] = dh
-                else:
-                    dc = take_cell(switches, gradient, dstate, row, t, unit)
-                    if t >= 0 and runs(switches, row, t):
-                        dn = output_backward(variant, tape, row, t, unit, dh)
-                        cell_backward(
-                            family, variant, weights, switches, tape, gradient, dstate,
-                            row, t, unit, dh, dn, dc,
-                        )  # fmt: skip
+                dz_i, dz_f, dz_g, dz_o = place_backward(
+                    family, variant, given, dY, gradient, t, row, unit, through
+                )
+                acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3] = dz_i, dz_f, dz_g, dz_o
+    if carries(family, tile):
+        carry(tile, part, scratch, 4)
     if family.projected or family.normalised:
-        rows_backward(family, variant, part, given, gradient, shared, t)
+        rows_backward(family, variant, part, given, gradient, sums, t)
+
+
+@compilable()
+def place_backward(family, variant, given, dY, gradient, t, row, unit, through):
+    """One unit of one row; returns its dz, unless that needs whole rows."""
+    weights, switches, tape, dstate = given
+    zero = like(through, 0.0)
+    dh = take_hidden(switches, dY, gradient, dstate, row, t, unit, through)
+    if family.projected or family.normalised:
+        if t >= 0:
+            gradient.dh[row, t, unit] = dh
+        return zero, zero, zero, zero
+    dc = take_cell(switches, gradient, dstate, row, t, unit)
+    if t < 0 or not runs(switches, row, t):
+        return zero, zero, zero, zero
+    dn = output_backward(variant, tape, row, t, unit, dh)
+    return cell_backward(
+        family, variant, weights, switches, tape, gradient, dstate, row, t, unit, dh, dn, dc
+    )
 
 
 @compilable()
@@ -463,39 +522,38 @@ class Recurrence(NamedTuple):
 def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
     """Kernels in which the variant and the tile are constants; compiled at their first launch."""
     number = number_type(dtype)
-    places, scratch = 4 * tile.rows, weights_of(tile)
-    bounds = tile.units * tile.lines
+    sums, weights, held = 4 * tile.rows, weights_of(tile), max(1, 4 * tile.held)
+    in_shared = carries(family, tile)
 
-    @kernel_of(bounds)
+    @kernel_of(threads_of(tile))
     def forward(t_first, t_last, given, Y, signal):
         """h_t for t_first <= t < t_last, of all rows and units."""
         shared = cuda.shared.array(0, number)
-        w, left = shared[:scratch], shared[scratch:]
-        acc = cuda.local.array(places, number)
-        part = own_part(tile, Y.shape[0], given.weights.gates.shape[2])
-        variant = read_variant(family, like(w[0], 0.0))
-        if tile.kept > 0:
-            outputs = Y.shape[2]
-            stage_weights(tile, part, w, given.weights.gates, 0, outputs, part.first_unit)
+        acc, own = cuda.local.array(sums, number), cuda.local.array(held, number)
+        scratch = Scratch(acc, own, shared[:weights], shared[weights:])
+        W, outputs = given.weights.gates, Y.shape[2]
+        part = own_part(tile, Y.shape[0], W.shape[2])
+        variant = read_variant(family, like(acc[0], 0.0))
+        keep_weights(tile, part, scratch, W, False, outputs)
         for t in range(t_first, t_last):
-            step_forward(family, variant, tile, part, given, Y, acc, left, w, t)
+            staged = in_shared and t > t_first
+            step_forward(family, variant, tile, part, given, Y, scratch, t, staged)
             if t + 1 < t_last:
                 end_step(tile, signal, t + 1 - t_first)
 
-    @kernel_of(bounds)
+    @kernel_of(threads_of(tile))
     def backward(t_first, t_last, given, dY, gradient, signal):
         """dz_t for t_first >= t > t_last, of all rows and units; t = -1 is the initial state."""
         shared = cuda.shared.array(0, number)
-        w, left = shared[:scratch], shared[scratch:]
-        acc = cuda.local.array(places, number)
-        dh = given.state.h
+        acc, own = cuda.local.array(sums, number), cuda.local.array(held, number)
+        scratch = Scratch(acc, own, shared[:weights], shared[weights:])
+        W, dh = given.weights.gates, given.state.h
         part = own_part(tile, dh.shape[0], dh.shape[1])
-        variant = read_variant(family, like(w[0], 0.0))
-        if tile.kept > 0:
-            units, gates = given.weights.gates.shape[2], given.weights.gates
-            stage_weights_back(tile, part, w, gates, 0, units, part.first_unit)
+        variant = read_variant(family, like(acc[0], 0.0))
+        keep_weights(tile, part, scratch, W, True, W.shape[2])
         for t in range(t_first, t_last, -1):
-            step_backward(family, variant, tile, part, given, dY, gradient, acc, left, w, t)
+            staged = in_shared and t < t_first
+            step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, staged)
             if t - 1 > t_last:
                 end_step(tile, signal, t_first - t + 1)
 

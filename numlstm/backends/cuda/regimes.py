@@ -1,7 +1,8 @@
 """How the recurrence of a layer is cut into blocks: the table of the three regimes.
 
-1. One block has all units of some rows, and their weights in its shared memory: one launch for the
-   whole sequence, no block waits for another.
+1. One block has all units of some rows, and their weights in its shared memory, the last of them in
+   registers where that has no room for all: one launch for the whole sequence, no block waits for
+   another.
 2. Several blocks share the units of the same rows, each with its own units' weights in its shared
    memory: one launch, and a barrier after every step.
 3. The weights are read through shared memory in every step: for layers whose weights fit nowhere.
@@ -18,8 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cuda.recurrence import LANES, Tile, weights_of
 from numlstm.backends.cuda.target import SIMULATED, cuda
+from numlstm.backends.cuda.tiles import Tile, rows_of, shared_numbers
 from numlstm.families import Family
 
 
@@ -56,6 +57,8 @@ MAX_UNITS_OF_BLOCK = 128  # in regime 1
 SHARES = 32, 16, 8  # units of a block in regime 2, best first
 MAX_THREADS, MAX_ROWS = 256, 4  # threads of a block, rows of a thread
 DEPTHS = 256, 128, 64, 32  # of k that is multiplied at a time, best first
+HELD = {"float32": (8, 16, 24), "float64": (4, 8)}  # of k: at most 96 registers, best first
+MAX_ROWS_HELD = 2  # of a thread that has weights in its registers
 STREAMED = {  # of regime 3
     "float32": Tile(32, 8, 4, 32, kept=0, shared_units=True),
     "float64": Tile(32, 8, 2, 32, kept=0, shared_units=True),
@@ -73,10 +76,9 @@ def candidates(
 ) -> Iterator[Regime]:
     """The regimes that a device has room for, in the order of the table."""
     whole_rows = family.normalised or family.projected
-    shares = (units,) if units <= MAX_UNITS_OF_BLOCK else ()
-    for share, depth in product(shares if whole_rows else (*shares, *SHARES), DEPTHS):
+    for share, held, depth in cuts(family, units, dtype):
         columns = -(-units // share)
-        tile = resident_tile(units, share, depth, -(-batch * columns // device.processors))
+        tile = resident_tile(units, share, depth, held, -(-batch * columns // device.processors))
         size = shared_memory(tile, family, dtype)
         blocks = columns * -(-batch // rows_of(tile))
         if size <= device.shared_memory and (columns == 1 or blocks <= device.processors):
@@ -88,24 +90,27 @@ def candidates(
     yield Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
 
 
-def resident_tile(units: int, share: int, depth: int, rows: int) -> Tile:
+def cuts(family: Family, units: int, dtype: str) -> Iterator[tuple[int, int, int]]:
+    """(share, held, depth) of the regimes whose weights stay, in the order of the table."""
+    if units <= MAX_UNITS_OF_BLOCK:
+        yield from product((units,), (0,), DEPTHS)
+        # forward, a projected layer has fewer k than on the way back: too few for a fixed number
+        held_here = () if family.projected else HELD[dtype]
+        yield from ((units, held, units) for held in held_here if held < units)
+    if not (family.normalised or family.projected):
+        yield from product(SHARES, (0,), DEPTHS)
+
+
+def resident_tile(units: int, share: int, depth: int, held: int, rows: int) -> Tile:
     """A tile for at least `rows` rows and a share of the units, with all of their weights."""
     lines = of_thread = 1  # powers of two: every other tile is other kernels
     while lines < rows and 2 * lines * share <= MAX_THREADS:
         lines *= 2
-    while lines * of_thread < rows and of_thread < MAX_ROWS:
+    while lines * of_thread < rows and of_thread < (MAX_ROWS_HELD if held else MAX_ROWS):
         of_thread *= 2
-    shared_units = share < units
-    return Tile(share, lines, of_thread, min(depth, units), units, shared_units)
-
-
-def rows_of(tile: Tile) -> int:
-    """Rows of a block."""
-    return tile.lines * tile.rows
+    return Tile(share, lines, of_thread, min(depth, units), units - held, share < units, held)
 
 
 def shared_memory(tile: Tile, family: Family, dtype: str) -> int:
-    """Bytes of a block: weights, and what they are multiplied by or the sums of whole rows."""
-    rows = rows_of(tile)
-    sums = 8 * rows * LANES if family.normalised else 0
-    return (weights_of(tile) + max(4 * rows * tile.depth, sums)) * np.dtype(dtype).itemsize
+    """Bytes of a block."""
+    return shared_numbers(family, tile) * np.dtype(dtype).itemsize
