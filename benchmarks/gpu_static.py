@@ -24,7 +24,7 @@ import numpy as np
 from numba import cuda
 from numba.cuda import dispatcher, types
 
-from numlstm.backends.cuda import cells, launch, lines, memory, products, recurrence, regimes
+from numlstm.backends.cuda import cells, lines, memory, products, recurrence, regimes
 from numlstm.backends.cuda.target import number_type
 from numlstm.families import family_of
 from numlstm.spec import CellSpec, LayerSpec
@@ -118,12 +118,13 @@ def others(dtype: str) -> Iterator[Kernel]:
     weights, switches, tape, state = given_types(number)[0].types
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
-    product = products.product_kernel(launch.TILE, dtype)
-    size = products.shared_numbers(launch.TILE) * np.dtype(dtype).itemsize
+    tile = products.TILES[0]
+    product = products.product_kernel(tile, dtype)
+    size = products.threads_of(tile), products.shared_memory(tile, np.dtype(dtype))
     for layout in "CA":
         view = types.Array(number, 2, layout)
         signature = types.void(view, view, array, vector)
-        yield Kernel(f"product, {layout}", product, signature, dtype, launch.TILE.threads**2, size)
+        yield Kernel(f"product, {layout}", product, signature, dtype, *size)
     for name, kernel, signature in (
         ("sum_parts", products.sum_parts, types.void(matrix, vector)),
         ("gather", products.gather, types.void(vector, source, vector)),

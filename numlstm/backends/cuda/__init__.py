@@ -115,7 +115,7 @@ def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
     rows = on_device(H.reshape(-1, spec.input_size), spec.dtype)
     Y = empty((rows.shape[0], spec.output_size), spec.dtype)
-    launch.multiply(rows, weights.weight.T, Y, weights.bias)
+    launch.multiply(rows, weights.weight.T, Y, weights.bias, spec.precision)
     return on_host(Y).reshape(*H.shape[:-1], spec.output_size)
 
 
@@ -128,8 +128,8 @@ def head_backward(spec: HeadSpec, weights, H, dY):
         np.ones((1, rows.shape[0]), spec.dtype),
         empty((1, spec.output_size), spec.dtype),
     )
-    launch.multiply(drows, weights.weight, dH)
-    launch.multiply(drows.T, rows, dW)
+    launch.multiply(drows, weights.weight, dH, precision=spec.precision)
+    launch.multiply(drows.T, rows, dW, precision=spec.precision)
     launch.multiply(on_device(ones, spec.dtype), drows, db)
     dtheta = np.concatenate([on_host(part).ravel() for part in (dW, db)])
     return dtheta, on_host(dH).reshape(H.shape)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.backends.cuda import products
 from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
 from numlstm.backends.cuda.layout import layout_of
 from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
@@ -15,22 +16,14 @@ from numlstm.backends.cuda.memory import (
     over_elements,
     zeros,
 )
-from numlstm.backends.cuda.products import (
-    ProductTile,
-    gather,
-    product_kernel,
-    scatter,
-    shared_numbers,
-    sum_parts,
-)
+from numlstm.backends.cuda.products import gather, scatter, sum_parts
 from numlstm.backends.cuda.recurrence import Pass, compiled
-from numlstm.backends.cuda.regimes import Regime, device, regime_of
+from numlstm.backends.cuda.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.target import SIMULATED
 from numlstm.backends.cuda.tiles import threads_of
 from numlstm.families import family_of
 from numlstm.spec import LayerSpec, Noise
 
-TILE = ProductTile(2, 2, 3) if SIMULATED else ProductTile(16, 4, 16)
 LONG = 4096  # k of a product beyond which it is cut into parts
 MAX_PARTS = 64
 
@@ -46,19 +39,19 @@ class Packed(NamedTuple):
 # --- products -------------------------------------------------------------------------------------
 
 
-def multiply(A, B, C, start=None) -> None:
+def multiply(A, B, C, start=None, precision: str | None = None) -> None:
     """C = A B + start. A (M, K), B (K, N), C (M, N), start (N,) or None."""
     (rows, depth), columns = A.shape, B.shape[1]
     if rows * columns == 0:
         return
-    dtype = C.dtype
+    dtype, tile = C.dtype, products.TILES[factors_of(precision, device())]
     parts = max(1, min(MAX_PARTS, -(-depth // LONG)))
     sums = C.reshape(1, rows, columns) if parts == 1 else empty((parts, rows, columns), dtype)
     start = empty(0, dtype) if start is None else start
-    wide = TILE.threads * TILE.side
-    grid = -(-rows // wide), -(-columns // wide), parts
-    kernel, size = product_kernel(TILE, dtype.name), shared_numbers(TILE) * dtype.itemsize
-    launched(kernel, grid, TILE.threads**2, size)(A, B, sums, start)
+    grid = -(-rows // products.rows_of(tile)), -(-columns // products.columns_of(tile)), parts
+    kernel = products.product_kernel(tile, dtype.name)
+    size = products.shared_memory(tile, dtype)
+    launched(kernel, grid, products.threads_of(tile), size)(A, B, sums, start)
     if parts > 1:
         added = rows * columns
         over_elements(sum_parts, added, sums.reshape(parts, added), C.reshape(added))
@@ -160,7 +153,11 @@ def forward(spec: LayerSpec, packed: Packed, X, state: State, switches: Switches
     over_elements(put_first, batch * P, weights, switches, tape, state)
     lines = tape.xh.reshape(batch * steps, P + inputs + 1)
     W = weights.gates.reshape(P + inputs + 1, 4 * H)
-    multiply(lines[:, P:], W[P:], tape.gates.reshape(batch * steps, 4 * H))
+    gates = tape.gates.reshape(batch * steps, 4 * H)
+    if spec.precision is None:
+        multiply(lines[:, P:], W[P:], gates)
+    else:  # the bias is no factor: it is not rounded
+        multiply(lines[:, P:-1], W[P:-1], gates, W[-1], spec.precision)
     run(spec, Pass(weights, switches, tape, state), batch, 0, steps, (Y,))
     return Y, tape
 
@@ -183,13 +180,15 @@ def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient:
     batch, steps, width = tape.xh.shape
     N, H, P = batch * steps, spec.hidden_size, spec.output_size
     dgates, dunit, dout = empty((width, 4 * H), spec.dtype), None, None
-    multiply(tape.xh.reshape(N, width).T, gradient.dz.reshape(N, 4 * H), dgates)
+    dz = gradient.dz.reshape(N, 4 * H)
+    multiply(tape.xh.reshape(N, width).T, dz, dgates, precision=spec.precision)
     if gradient.unit.size > 0:
         dunit = empty(weights.unit.size, spec.dtype)
         over_elements(sum_parts, dunit.size, gradient.unit.reshape(batch, dunit.size), dunit)
     if spec.proj_size is not None:
         dout = empty((P, H), spec.dtype)
-        multiply(gradient.dh.reshape(N, P).T, tape.m.reshape(N, H), dout)
+        m = tape.m.reshape(N, H)
+        multiply(gradient.dh.reshape(N, P).T, m, dout, precision=spec.precision)
     return dgates, dunit, dout
 
 
@@ -199,7 +198,8 @@ def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradie
     N, P, inputs = batch * steps, spec.output_size, spec.input_size
     dX = empty((batch, steps, inputs), spec.dtype)
     W_x = weights.gates.reshape(P + inputs + 1, 4 * H)[P : P + inputs]
-    multiply(gradient.dz.reshape(N, 4 * H), W_x.T, dX.reshape(N, inputs))
+    dz = gradient.dz.reshape(N, 4 * H)
+    multiply(dz, W_x.T, dX.reshape(N, inputs), precision=spec.precision)
     if switches.x.size > 0:
         over_elements(mask_inputs, dX.size, dX, switches.x)
     return dX
@@ -208,7 +208,8 @@ def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradie
 def run(spec: LayerSpec, given: Pass, batch: int, first: int, last: int, results) -> None:
     """The recurrence from step `first` to the one before `last`, in either direction."""
     family = family_of(spec)
-    regime = regime_of(family, spec.hidden_size, batch, spec.dtype, device())
+    factors = factors_of(spec.precision, device())
+    regime = regime_of(family, spec.hidden_size, batch, spec.dtype, device(), factors)
     kernels = compiled(family, regime.tile, spec.dtype)
     kernel, way = (kernels.forward, 1) if last > first else (kernels.backward, -1)
     groups = -(-batch // regime.rows)

@@ -26,8 +26,26 @@ from numlstm.backends.cuda.cells import (
     take_cell,
     take_hidden,
 )
+from numlstm.backends.cuda.staging import (
+    add_products,
+    keep_weights,
+    place_in_left,
+    stage_left,
+    stage_weights,
+)
 from numlstm.backends.cuda.target import cuda, kernel_of, number_type
-from numlstm.backends.cuda.tiles import LANES, Tile, carries, rows_of, threads_of, weights_of
+from numlstm.backends.cuda.tensor_cores import rounded
+from numlstm.backends.cuda.tiles import (
+    LANES,
+    Tile,
+    carries,
+    first_place,
+    place_of,
+    places_of,
+    rows_of,
+    threads_of,
+    weights_of,
+)
 from numlstm.elementary import compilable, fma, like
 from numlstm.families import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
 
@@ -41,14 +59,14 @@ class Part(NamedTuple):
     last_unit: int
     thread: int
     threads: int
-    unit: int  # this thread's place along the units
-    row: int  # the first row of this thread
+    unit: int  # the first place of this thread: its unit, counted from the first
+    row: int
 
 
 class Scratch(NamedTuple):
     """What a thread works in, and a block."""
 
-    acc: Any  # (rows of the thread, 4): sums by gates, then what the cells make of them
+    acc: Any  # (places of the thread, 4): sums by gates, then what the cells make of them
     held: Any  # (held, 4): weights in registers
     w: Any  # (kept or depth, 4, units): weights in shared memory
     left: Any  # (rows, sides, depth): their factors there, h or by gates dz
@@ -66,19 +84,19 @@ class Pass(NamedTuple):
 @compilable()
 def own_part(tile, batch, units):
     """Blocks (x, y): x along the rows, y along the units."""
-    rows = rows_of(tile)
     share = (units + cuda.gridDim.y - 1) // cuda.gridDim.y
     thread, first = cuda.threadIdx.x, cuda.blockIdx.y * share
-    first_row = cuda.blockIdx.x * rows
+    first_row = cuda.blockIdx.x * rows_of(tile)
+    row, unit = first_place(tile, thread)
     return Part(
         first_row,
-        min(first_row + rows, batch),
+        min(first_row + rows_of(tile), batch),
         first,
         min(first + share, units),
         thread,
         threads_of(tile),
-        thread % tile.units,
-        first_row + thread // tile.units * tile.rows,
+        unit,
+        first_row + row,
     )
 
 
@@ -104,93 +122,7 @@ def end_step(tile, signal, count):
         cuda.syncthreads()
 
 
-# --- products: acc[j, gate] += sum over k of left[row + j, side, k] w[k, gate, unit] --------------
-# Forward k goes over the outputs and there is one side, h; on the way back k goes over the units,
-# and the sides are the four gates of dz.
-
-
-@compilable()
-def weight(W, back, k, gate, unit):
-    """W_hh (k, gate, unit), or on the way back its transpose."""
-    return W[unit, gate, k] if back else W[k, gate, unit]
-
-
-@compilable()
-def stage_weights(tile, part, w, W, back, first_k, count, first):
-    """w (k, 4, units of the tile) from `first_k` and the unit `first` on; zero beyond the units."""
-    zero = like(w[0], 0.0)
-    for item in range(part.thread, count * 4 * tile.units, part.threads):
-        # neighbours in memory by neighbouring threads
-        if back:
-            unit, rest = item // (4 * count), item % (4 * count)
-            gate, k = rest // count, rest % count
-        else:
-            k, rest = item // (4 * tile.units), item % (4 * tile.units)
-            gate, unit = rest // tile.units, rest % tile.units
-        inside = first + unit < part.last_unit
-        value = weight(W, back, first_k + k, gate, first + unit) if inside else zero
-        w[(k * 4 + gate) * tile.units + unit] = value
-
-
-@compilable()
-def hold_weights(tile, part, held, W, back):
-    """held (k, 4) = the weights of this thread's unit from `kept` on."""
-    for k in range(tile.held):
-        for gate in range(4):
-            held[4 * k + gate] = weight(W, back, tile.kept + k, gate, part.unit)
-
-
-@compilable()
-def keep_weights(tile, part, scratch, W, back, length):
-    """The weights of `length` k to where they stay for the whole launch, if they do."""
-    if tile.kept > 0:
-        stage_weights(tile, part, scratch.w, W, back, 0, length - tile.held, part.first_unit)
-        hold_weights(tile, part, scratch.held, W, back)
-
-
-@compilable()
-def left_factor(source, row, t, side, k):
-    """h_{t-1}, or dz_t of a gate. source (B, T, K) or (B, T, 4, H)."""
-    if source.ndim == 3:
-        return source[row, t, k]
-    return source[row, t, side, k]
-
-
-@compilable()
-def stage_left(tile, part, left, source, sides, t, first_k, count):
-    """left (rows, sides, depth) = the factors of step t from `first_k` on."""
-    rows = part.last_row - part.first_row
-    for item in range(part.thread, rows * sides * count, part.threads):
-        line, k = item // count, item % count
-        row, side = part.first_row + line // sides, line % sides
-        left[line * tile.depth + k] = left_factor(source, row, t, side, first_k + k)
-
-
-@compilable()
-def add_products(tile, acc, left, at, sides, w_i, w_f, w_g, w_o):
-    """The products of one k, for all rows of this thread."""
-    f, g, o = 1 % sides * tile.depth, 2 % sides * tile.depth, 3 % sides * tile.depth
-    for j in range(tile.rows):
-        line = at + j * sides * tile.depth
-        acc[4 * j] = fma(left[line], w_i, acc[4 * j])
-        acc[4 * j + 1] = fma(left[line + f], w_f, acc[4 * j + 1])
-        acc[4 * j + 2] = fma(left[line + g], w_g, acc[4 * j + 2])
-        acc[4 * j + 3] = fma(left[line + o], w_o, acc[4 * j + 3])
-
-
-@compilable()
-def add_rows(tile, part, scratch, sides, first_w, count):
-    """The products of `count` k, whose weights are in w from `first_w` on, the last in held."""
-    acc, held, w, left = scratch
-    at, in_memory = (part.row - part.first_row) * sides * tile.depth, count - tile.held
-    for k in range(in_memory):
-        place = (first_w + k) * 4 * tile.units + part.unit
-        w_i, w_f = w[place], w[place + tile.units]
-        w_g, w_o = w[place + 2 * tile.units], w[place + 3 * tile.units]
-        add_products(tile, acc, left, at + k, sides, w_i, w_f, w_g, w_o)
-    for k in range(tile.held):
-        w_i, w_f, w_g, w_o = held[4 * k], held[4 * k + 1], held[4 * k + 2], held[4 * k + 3]
-        add_products(tile, acc, left, at + in_memory + k, sides, w_i, w_f, w_g, w_o)
+# --- products: see `staging.py` -------------------------------------------------------------------
 
 
 @compilable()
@@ -201,24 +133,28 @@ def multiply(tile, part, scratch, W, source, back, length, t, first, staged):
     """
     sides = 4 if back else 1
     for first_k in range(0, length, tile.depth):
-        count = min(tile.depth, length - first_k)
+        last_k = min(first_k + tile.depth, length)
         if not staged:
             cuda.syncthreads()
-            stage_left(tile, part, scratch.left, source, sides, t, first_k, count)
+            stage_left(tile, part, scratch.left, source, sides, t, first_k, last_k)
             if tile.kept == 0:
-                stage_weights(tile, part, scratch.w, W, back, first_k, count, first)
+                stage_weights(tile, part, scratch.w, W, back, first_k, last_k, first)
             cuda.syncthreads()
-        add_rows(tile, part, scratch, sides, first_k if tile.kept > 0 else 0, count)
+        first_kept = first_k if tile.kept > 0 else 0
+        add_products(tile, part, scratch, sides, first_kept, last_k - first_k)
 
 
 @compilable()
 def carry(tile, part, scratch, sides):
     """What the cells left in acc, to where the next step reads it; after everybody's products."""
     cuda.syncthreads()
-    for j in range(tile.rows):
-        line = (part.row - part.first_row + j) * sides
+    width = max(1, tile.factors)  # neighbours are in one register
+    for j in range(0, places_of(tile), width):
+        row, unit = place_of(tile, part, j)
         for side in range(sides):
-            scratch.left[(line + side) * tile.depth + part.unit] = scratch.acc[4 * j + side]
+            place = place_in_left(tile, sides, row - part.first_row, side, unit // width)
+            low, high = scratch.acc[4 * j + side], scratch.acc[4 * (j + width - 1) + side]
+            scratch.left[place] = rounded(low, high, tile.factors)
 
 
 # --- normalisation of whole rows: x_hat = (x - mean x) scale, scale = 1 / sqrt(var x + EPSILON) ---
@@ -326,22 +262,22 @@ def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
     acc, sums = scratch.acc, scratch.left
     outputs = weights.out.shape[0] if family.projected else weights.gates.shape[2]
     for first in range(part.first_unit, part.last_unit, tile.units):
-        unit = first + part.unit
-        for j in range(tile.rows):
-            mine = unit < part.last_unit and part.row + j < part.last_row
+        for j in range(places_of(tile)):
+            row, unit = place_of(tile, part, j)
+            mine = row < part.last_row and first + unit < part.last_unit
             for gate in range(4):
                 acc[4 * j + gate] = like(acc[0], 0.0)
                 if mine:
-                    acc[4 * j + gate] = tape.gates[part.row + j, t, gate, unit]
+                    acc[4 * j + gate] = tape.gates[row, t, gate, first + unit]
         multiply(
             tile, part, scratch, weights.gates, tape.xh, False, outputs, t, first, staged
         )  # fmt: skip
-        for j in range(tile.rows):
-            row = part.row + j
-            if unit < part.last_unit and row < part.last_row:
+        for j in range(places_of(tile)):
+            row, unit = place_of(tile, part, j)
+            if row < part.last_row and first + unit < part.last_unit:
                 z_i, z_f, z_g, z_o = acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]
                 acc[4 * j] = place_forward(
-                    family, variant, given, Y, t, row, unit, z_i, z_f, z_g, z_o
+                    family, variant, given, Y, t, row, first + unit, z_i, z_f, z_g, z_o
                 )
     if carries(family, tile):
         carry(tile, part, scratch, 1)
@@ -427,18 +363,17 @@ def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, 
     """As `step_forward`, of the gradients; at t = -1 what is left for the initial state."""
     W, acc, sums = given.weights.gates, scratch.acc, scratch.left
     for first in range(part.first_unit, part.last_unit, tile.units):
-        unit = first + part.unit
-        for place in range(4 * tile.rows):
+        for place in range(4 * places_of(tile)):
             acc[place] = like(acc[0], 0.0)
         if t + 1 < gradient.dz.shape[1]:
             units = W.shape[2]
             multiply(tile, part, scratch, W, gradient.dz, True, units, t + 1, first, staged)
-        for j in range(tile.rows):
-            row = part.row + j
-            if unit < part.last_unit and row < part.last_row:
+        for j in range(places_of(tile)):
+            row, unit = place_of(tile, part, j)
+            if row < part.last_row and first + unit < part.last_unit:
                 through = (acc[4 * j] + acc[4 * j + 1]) + (acc[4 * j + 2] + acc[4 * j + 3])
                 dz_i, dz_f, dz_g, dz_o = place_backward(
-                    family, variant, given, dY, gradient, t, row, unit, through
+                    family, variant, given, dY, gradient, t, row, first + unit, through
                 )
                 acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3] = dz_i, dz_f, dz_g, dz_o
     if carries(family, tile):
@@ -522,7 +457,7 @@ class Recurrence(NamedTuple):
 def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
     """Kernels in which the variant and the tile are constants; compiled at their first launch."""
     number = number_type(dtype)
-    sums, weights, held = 4 * tile.rows, weights_of(tile), max(1, 4 * tile.held)
+    sums, weights, held = 4 * places_of(tile), weights_of(tile), max(1, 4 * tile.held)
     in_shared = carries(family, tile)
 
     @kernel_of(threads_of(tile))

@@ -19,8 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.backends import BackendError
 from numlstm.backends.cuda.target import SIMULATED, cuda
-from numlstm.backends.cuda.tiles import Tile, rows_of, shared_numbers
+from numlstm.backends.cuda.tensor_cores import FACTORS, REGISTERS
+from numlstm.backends.cuda.tiles import Tile, rows_of, shared_numbers, threads_of
 from numlstm.families import Family
 
 
@@ -29,6 +31,7 @@ class Device(NamedTuple):
 
     shared_memory: int  # bytes that a block can have
     processors: int  # streaming multiprocessors
+    capability: tuple[int, int] = (9, 0)
 
 
 @lru_cache(maxsize=1)
@@ -40,7 +43,24 @@ def device() -> Device:
     return Device(
         current.MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
         current.MULTIPROCESSOR_COUNT,
+        tuple(current.compute_capability),
     )
+
+
+def factors_of(precision: str | None, device: Device) -> int:
+    """Factors in a register of the tensor cores, 0 where a product does not use them."""
+    if precision is not None and device.capability < TENSOR_CORES:
+        raise BackendError(
+            f"precision={precision!r} needs tensor cores, of compute capability "
+            f"{as_version(TENSOR_CORES)} or newer; this GPU has {as_version(device.capability)}: "
+            "leave precision out"
+        )
+    return FACTORS[precision]
+
+
+def as_version(capability: tuple[int, int]) -> str:
+    """A compute capability as NVIDIA writes it."""
+    return "{}.{}".format(*capability)
 
 
 class Regime(NamedTuple):
@@ -53,6 +73,7 @@ class Regime(NamedTuple):
     step_by_step: bool
 
 
+TENSOR_CORES = 8, 0  # the first compute capability whose tensor cores know tf32 and bf16
 MAX_UNITS_OF_BLOCK = 128  # in regime 1
 SHARES = 32, 16, 8  # units of a block in regime 2, best first
 MAX_THREADS, MAX_ROWS = 256, 4  # threads of a block, rows of a thread
@@ -64,51 +85,76 @@ STREAMED = {  # of regime 3
     "float64": Tile(32, 8, 2, 32, kept=0, shared_units=True),
 }
 STREAMED_ROWS = Tile(32, 8, 1, 32, kept=0, shared_units=False)  # for rows as a whole
+STREAMED_CORES = Tile(16, 4, 1, 32, kept=0, shared_units=True)
+STREAMED_ROWS_CORES = Tile(64, 1, 1, 32, kept=0, shared_units=False)
 
 
-def regime_of(family: Family, units: int, batch: int, dtype: str, device: Device) -> Regime:
+def regime_of(
+    family: Family, units: int, batch: int, dtype: str, device: Device, factors: int = 0
+) -> Regime:
     """The regime of a layer."""
-    return next(candidates(family, units, batch, dtype, device))
+    return next(candidates(family, units, batch, dtype, device, factors))
 
 
 def candidates(
-    family: Family, units: int, batch: int, dtype: str, device: Device
+    family: Family, units: int, batch: int, dtype: str, device: Device, factors: int = 0
 ) -> Iterator[Regime]:
     """The regimes that a device has room for, in the order of the table."""
-    whole_rows = family.normalised or family.projected
-    for share, held, depth in cuts(family, units, dtype):
-        columns = -(-units // share)
-        tile = resident_tile(units, share, depth, held, -(-batch * columns // device.processors))
+    for tile in resident_tiles(family, units, dtype, factors):
+        columns = -(-units // tile.units)
+        tile = with_rows(tile, -(-batch * columns // device.processors))
         size = shared_memory(tile, family, dtype)
         blocks = columns * -(-batch // rows_of(tile))
-        if size <= device.shared_memory and (columns == 1 or blocks <= device.processors):
+        if size > device.shared_memory or threads_of(tile) > MAX_THREADS:
+            continue
+        if columns == 1 or blocks <= device.processors:
             yield Regime(tile, columns, rows_of(tile), size, False)
-    tile = STREAMED_ROWS if whole_rows else STREAMED[dtype]
-    columns = 1 if whole_rows else -(-units // tile.units)
+    tile = streamed_tile(family, dtype, factors)
+    columns = -(-units // tile.units) if tile.shared_units else 1
     blocks = columns * -(-batch // rows_of(tile))
     waits = columns > 1 and blocks > device.processors
     yield Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
 
 
-def cuts(family: Family, units: int, dtype: str) -> Iterator[tuple[int, int, int]]:
-    """(share, held, depth) of the regimes whose weights stay, in the order of the table."""
+def resident_tiles(family: Family, units: int, dtype: str, factors: int) -> Iterator[Tile]:
+    """Tiles whose weights stay, with one line of rows, in the order of the table."""
+    width = REGISTERS * factors or 1  # along k, and so along the units of a whole row
+    whole = -(-units // width) * width
+    depths = [min(depth, whole) for depth in DEPTHS]
     if units <= MAX_UNITS_OF_BLOCK:
-        yield from product((units,), (0,), DEPTHS)
+        for depth in depths:
+            yield Tile(whole, 1, 1, depth, units, False, factors=factors)
         # forward, a projected layer has fewer k than on the way back: too few for a fixed number
-        held_here = () if family.projected else HELD[dtype]
-        yield from ((units, held, units) for held in held_here if held < units)
-    if not (family.normalised or family.projected):
-        yield from product(SHARES, (0,), DEPTHS)
+        for held in () if family.projected or factors > 0 else HELD[dtype]:
+            if held < units:
+                yield Tile(units, 1, 1, units, units - held, False, held)
+    if not whole_rows(family):
+        for share, depth in product(SHARES, depths):
+            yield Tile(share, 1, 1, depth, units, share < units, factors=factors)
 
 
-def resident_tile(units: int, share: int, depth: int, held: int, rows: int) -> Tile:
-    """A tile for at least `rows` rows and a share of the units, with all of their weights."""
-    lines = of_thread = 1  # powers of two: every other tile is other kernels
-    while lines < rows and 2 * lines * share <= MAX_THREADS:
-        lines *= 2
-    while lines * of_thread < rows and of_thread < (MAX_ROWS_HELD if held else MAX_ROWS):
-        of_thread *= 2
-    return Tile(share, lines, of_thread, min(depth, units), units - held, share < units, held)
+def with_rows(tile: Tile, rows: int) -> Tile:
+    """The tile for at least `rows` rows, as far as a block goes."""
+    # powers of two: every other tile is other kernels
+    while rows_of(tile) < rows and 2 * threads_of(tile) <= MAX_THREADS:
+        tile = tile._replace(lines=2 * tile.lines)
+    most = 1 if tile.factors > 0 else MAX_ROWS_HELD if tile.held > 0 else MAX_ROWS
+    while rows_of(tile) < rows and tile.rows < most:
+        tile = tile._replace(rows=2 * tile.rows)
+    return tile
+
+
+def streamed_tile(family: Family, dtype: str, factors: int) -> Tile:
+    """The tile of regime 3."""
+    if factors > 0:
+        tile = STREAMED_ROWS_CORES if whole_rows(family) else STREAMED_CORES
+        return tile._replace(factors=factors)
+    return STREAMED_ROWS if whole_rows(family) else STREAMED[dtype]
+
+
+def whole_rows(family: Family) -> bool:
+    """Whether one block must have all units of a row."""
+    return family.normalised or family.projected
 
 
 def shared_memory(tile: Tile, family: Family, dtype: str) -> int:

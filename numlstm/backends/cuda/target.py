@@ -39,6 +39,9 @@ if not SIMULATED:
 
 from numba import cuda  # noqa: E402
 
+if not SIMULATED:
+    from numba.cuda.extending import intrinsic, overload
+
 WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
 
 __all__ = ["SIMULATED", "configured", "cuda", "fault", "kernel_of", "number_type"]
@@ -75,7 +78,6 @@ def number_type(dtype: str) -> types.Float:
 
 if not SIMULATED:  # there the Python of `numlstm.elementary` itself runs
     from llvmlite import ir
-    from numba.cuda.extending import intrinsic, overload
 
     @overload(elementary.fma, strict=False)
     def _fma(a, b, c):

@@ -2,45 +2,97 @@
 
 from typing import NamedTuple
 
+from numlstm.backends.cuda import tensor_cores
+from numlstm.backends.cuda.tensor_cores import A_SIZE, B_SIZE, COLUMNS, REGISTERS, ROWS, place_in_c
 from numlstm.elementary import compilable
-from numlstm.families import Family
 
 LANES = 32  # partial sums of a row that is normalised
 
 
 class Tile(NamedTuple):
-    """How a block's work is cut; a constant of the kernels that are compiled for it."""
+    """How a block's work is cut; a constant of the kernels that are compiled for it.
 
-    units: int  # threads along the units
+    With tensor cores, warps take the place of threads, each with 8 units of 16 rows, and units and
+    depth are multiples of what a fragment has: see `tensor_cores.py`.
+    """
+
+    units: int  # of a block at a time, a thread each
     lines: int  # threads along the rows
-    rows: int  # of every thread
+    rows: int  # of every thread; with tensor cores 1
     depth: int  # of k whose factors are in shared memory at a time
     kept: int  # of k whose weights stay there for the whole launch: all that are not held, or 0
     shared_units: bool  # whether several blocks share the units of a row
     held: int = 0  # of k, the last ones, whose weights stay in registers; then depth is all of k
+    factors: int = 0  # in a register of the tensor cores, 0 where they are not used: held is 0 then
 
 
 @compilable()
 def threads_of(tile):
     """Threads of a block."""
-    return tile.units * tile.lines
+    warps = tile.units // COLUMNS * tile.lines
+    return warps * tensor_cores.LANES if tile.factors > 0 else tile.units * tile.lines
 
 
 @compilable()
 def rows_of(tile):
     """Rows of a block."""
-    return tile.lines * tile.rows
+    return tile.lines * (ROWS if tile.factors > 0 else tile.rows)
+
+
+@compilable()
+def places_of(tile):
+    """How many (row, unit) a thread has."""
+    return 4 if tile.factors > 0 else tile.rows
+
+
+@compilable()
+def first_place(tile, thread):
+    """(row, unit) of a thread's first place, both counted from the block's first."""
+    if tile.factors == 0:
+        return thread // tile.units * tile.rows, thread % tile.units
+    warp, across = thread // tensor_cores.LANES, tile.units // COLUMNS
+    row, unit = place_in_c(thread % tensor_cores.LANES, 0)
+    return warp // across * ROWS + row, warp % across * COLUMNS + unit
+
+
+@compilable()
+def place_of(tile, part, j):
+    """(row, unit) of a thread's j-th place, the unit counted from the block's first."""
+    if tile.factors == 0:
+        return part.row + j, part.unit
+    row, unit = place_in_c(0, j)
+    return part.row + row, part.unit + unit
+
+
+@compilable()
+def along_k(tile, count):
+    """Numbers in shared memory for `count` of k: registers of whole fragments, where there are."""
+    if tile.factors == 0:
+        return count
+    width = REGISTERS * tile.factors
+    return (count + width - 1) // width * REGISTERS
 
 
 def weights_of(tile: Tile) -> int:
-    """How many weights of a block are in shared memory."""
-    return (tile.kept or tile.depth) * 4 * tile.units
+    """Numbers in shared memory for weights."""
+    k = along_k(tile, tile.kept or tile.depth)
+    if tile.factors == 0:
+        return k * 4 * tile.units
+    return k // REGISTERS * 4 * (tile.units // COLUMNS) * B_SIZE
 
 
-def shared_numbers(family: Family, tile: Tile) -> int:
+def left_of(tile: Tile) -> int:
+    """Numbers in shared memory for the factors of the weights, on the way back."""
+    k = along_k(tile, tile.depth)
+    if tile.factors == 0:
+        return rows_of(tile) * 4 * k
+    return rows_of(tile) // ROWS * 4 * (k // REGISTERS) * A_SIZE
+
+
+def shared_numbers(family, tile: Tile) -> int:
     """Numbers in a block's shared memory: weights, and their factors or the sums of whole rows."""
     sums = 8 * rows_of(tile) * LANES if family.normalised else 0
-    return weights_of(tile) + max(4 * rows_of(tile) * tile.depth, sums)
+    return weights_of(tile) + max(left_of(tile), sums)
 
 
 @compilable()
