@@ -45,7 +45,7 @@ class Tape(NamedTuple):
     z_hat: Any  # (B, T, 4, H): normalised
     c_hat: Any  # (B, T, 1, H)
     scale: Any  # (B, T, 5): what they were multiplied by
-    m: Any  # (B, T, H): o a, what is projected
+    m: Any  # (B, T, H): o a, what is projected, zero in the padding
 
 
 class State(NamedTuple):

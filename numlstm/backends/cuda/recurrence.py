@@ -293,7 +293,9 @@ def place_forward(family, variant, given, Y, t, row, unit, z_i, z_f, z_g, z_o):
     weights, switches, tape, state = given
     factor = like(z_i, 0.0)
     if not runs(switches, row, t):
-        if not family.projected:
+        if family.projected:
+            tape.m[row, t, unit] = factor
+        else:
             put_padding(tape, Y, row, t, unit)
     elif family.normalised:
         tape.gates[row, t, 0, unit] = z_i
