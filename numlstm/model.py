@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numlstm import backends, checks, derivatives, params, sequences, storage, variants
+from numlstm.door import Door
 from numlstm.draws import Draws, new_seed
 from numlstm.missing import Filling, network_inputs
 from numlstm.network import Network
@@ -270,12 +271,15 @@ class LSTM:
         >>> bool((Y[:, -1] == state.h[-1]).all())
         True
         """
-        X, state, lengths, reset = self._checked(X, state, lengths, reset)
-        noise = self._noise(noise_rng, X)
+        door = Door(self.network, X)
+        given = door.enter(X, state, lengths, reset)
+        noise = self._noise(noise_rng, given.X)
         Y, final, _ = self.network.forward(
-            self._weights(noise), X, state, lengths, reset=reset, noise=noise
+            *(self._weights(noise), given.X, given.state, given.lengths),
+            reset=given.reset,
+            noise=noise,
         )
-        return Y, final
+        return door.leave(Y), door.leave(final)
 
     def vjp(
         self,
@@ -325,23 +329,22 @@ class LSTM:
         >>> gradients.theta.shape == model.theta.shape, gradients.X.shape
         (True, (2, 3, 1))
         """
-        X, state, lengths, reset = self._checked(X, state, lengths, reset)
+        door, copy = Door(self.network, X), self.network.backend.arrays.copy
+        given = door.enter(X, state, lengths, reset)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
-        X, state = X.copy(), state and State(*(part.copy() for part in state))
-        noise = self._noise(noise_rng, X)
+        own = copy(given.X), given.state and State(*map(copy, given.state))
+        noise = self._noise(noise_rng, given.X)
         weights = self._weights(noise)
         Y, _, tape = self.network.forward(
-            weights, X, state, lengths, tape=True, reset=reset, noise=noise
+            weights, *own, given.lengths, tape=True, reset=given.reset, noise=noise
         )
 
         def pullback(dY: Any, dstate: Any = None) -> Gradients:
-            dY = checks.array("dY", dY, self.spec.dtype, finite=False)
-            checks.shape("dY", dY, Y.shape)
-            if dstate is not None:
-                dstate = self._checked_state("dstate", dstate, X.shape[0])
-            return self.network.backward(weights, tape, dY, dstate, need_dX=True)
+            dY = door.array("dY", dY, Y.shape)
+            dstate = door.state("dstate", dstate, Y.shape[0])
+            return door.leave(self.network.backward(weights, tape, dY, dstate, need_dX=True))
 
-        return Y, pullback
+        return door.leave(Y), pullback
 
     def jvp(
         self,
@@ -396,17 +399,17 @@ class LSTM:
         >>> bool(np.allclose(Y + 1e-4 * dY, Z, atol=1e-9))
         True
         """
-        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
-        along = [("dX", dX, run.X.shape), ("dtheta", dtheta, self._theta.shape)]
-        for name, value, shape in along:
+        run, door = self._run(X, state, lengths, reset)
+        directions = [("dX", dX, run.X.shape), ("dtheta", dtheta, self._theta.shape)]
+        for name, value, shape in directions:
             if value is not None:
                 checks.shape(name, np.asarray(value), shape)
         dX, dtheta = (
             checks.optional(checks.array, name, value, dtype=self.spec.dtype, finite=False)
-            for name, value, _ in along
+            for name, value, _ in directions
         )
-        dstate = self._checked_state("dstate", dstate, len(run.X))
-        return derivatives.jvp(self.network, run, derivatives.Direction(dtheta, dX, dstate))
+        along = derivatives.Direction(dtheta, dX, door.state("dstate", dstate, len(run.X)))
+        return derivatives.jvp(self.network.on_host, run, along)
 
     def jacobian(
         self,
@@ -458,8 +461,8 @@ class LSTM:
         """
         checks.choice("of", of, ("y", "state"))
         checks.choice("wrt", wrt, ("X", "state", "theta"))
-        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
-        return derivatives.jacobian(self.network, run, of, wrt)
+        run, _ = self._run(X, state, lengths, reset)
+        return derivatives.jacobian(self.network.on_host, run, of, wrt)
 
     def transitions(
         self, X: Any, state: Any = None, *, lengths: Any = None, reset: Any = None
@@ -501,8 +504,8 @@ class LSTM:
             raise ValueError(
                 "a bidirectional network has no transitions: its directions run towards each other"
             )
-        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
-        return derivatives.transitions(self.network, run)
+        run, _ = self._run(X, state, lengths, reset)
+        return derivatives.transitions(self.network.on_host, run)
 
     def step(self, x: Any, state: Any = None, *, reset: Any = None):
         """One time step; T calls equal one `forward` over T steps, bit for bit.
@@ -542,22 +545,28 @@ class LSTM:
         (1,)
         """
         self._require_step()
-        x = checks.array("x", x, self.spec.dtype, finite=False)
+        door, inputs = Door(self.network, x), self.spec.input_size
+        x = door.read("x", x)
         single = x.ndim == 1
-        checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
-        rows = x[None] if single else x
-        state = self._checked_state("state", state, len(rows), finite=False)
+        checks.shape("x", x, (inputs,) if single else ("B", inputs))
+        rows = x.reshape((1, inputs)) if single else x
+        state = door.state("state", state, rows.shape[0], finite=False)
         taken = self._step_at_once(rows, state) if reset is None else None
         if taken is None:
-            checks.require_finite("x", x)
-            for name, part in zip("hc", state or (), strict=False):
-                checks.require_finite(f"state.{name}", part)
             if reset is not None:
                 reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
-            Y, state, _ = self.network.forward(self._weights(), rows[:, None], state, reset=reset)
-            taken = Y[:, 0], state
+            taken = self._step_by_forward(door, rows, state, reset)
         y, state = taken
-        return (y[0] if single else y), state
+        return door.leave(y.reshape(y.shape[1:]) if single else y), door.leave(state)
+
+    def _step_by_forward(self, door: Door, rows: Any, state: State | None, reset: Any):
+        """(y, state) from a forward pass of one step; here what is not finite is refused."""
+        door.require_finite("x", rows)
+        for name, part in zip("hc", state or (), strict=False):
+            door.require_finite(f"state.{name}", part)
+        X = door.bring(rows.reshape((rows.shape[0], 1, rows.shape[1])))
+        Y, state, _ = self.network.forward(self._weights(), X, state, reset=door.bring(reset))
+        return Y.reshape((Y.shape[0], Y.shape[2])), state
 
     def _step_at_once(self, rows: np.ndarray, state: State | None):
         """(y, state) from one call of compiled code for all layers; None where there is none.
@@ -834,12 +843,17 @@ class LSTM:
         reset = sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, reset)
         noise = self._noise(noise_rng, X)
+        arrays = self.network.backend.arrays
+        X, lengths, reset = (
+            None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
+        )
         Y, _, _ = self.network.forward(
             *(self._weights(noise), X, None, lengths),
             last=self.output == "last",
             reset=reset,
             noise=noise,
         )
+        Y = arrays.to_numpy(Y)
         return form.restore(self.scaling.outputs(Y) if self.scaling else Y)
 
     def save(self, path: str | os.PathLike) -> None:
@@ -991,18 +1005,10 @@ class LSTM:
             self._packed = packed = (content, self.network.pack(self._theta))
         return packed[1]
 
-    def _checked(self, X: Any, state: Any, lengths: Any, reset: Any):
-        X = checks.array("X", X, self.spec.dtype, finite=False)
-        checks.shape("X", X, ("B", "T", self.spec.input_size))
-        lengths = checks.lengths(lengths, X.shape[0], X.shape[1])
-        if lengths is None:
-            checks.require_finite("X", X)
-        else:  # padding may hold anything
-            valid = sequences.mask(lengths, X.shape[1])[..., None]
-            checks.require_finite("X", np.where(valid, X, X.dtype.type(0)))
-        if reset is not None:
-            reset = checks.flags("reset", reset, X.shape[:2])
-        return X, self._checked_state("state", state, X.shape[0]), lengths, reset
+    def _run(self, X: Any, state: Any, lengths: Any, reset: Any) -> tuple[derivatives.Run, Door]:
+        """What the derivatives of the network are taken at, in NumPy's memory."""
+        door = Door(self.network.on_host, X)
+        return derivatives.Run(self._theta, *door.enter(X, state, lengths, reset)), door
 
     def _require_step(self) -> None:
         """Refuse networks that have none."""
@@ -1011,24 +1017,6 @@ class LSTM:
                 "a bidirectional network has no step: its output at a time depends on what comes "
                 "later; use forward on the whole sequence"
             )
-
-    def _checked_state(
-        self, name: str, state: Any, batch: int, *, finite: bool = True
-    ) -> State | None:
-        """A state, or None for the initial one."""
-        if state is None:
-            return None
-        try:
-            h, c = state
-        except (TypeError, ValueError):
-            raise TypeError(f"{name} must be a State(h, c), received {type(state)}") from None
-        layer, layers = self.spec.layers[0], len(self.spec.layers)
-        dtype, arrays = layer.dtype, []
-        for part, value, size in ((".h", h, layer.output_size), (".c", c, layer.hidden_size)):
-            array = checks.array(name + part, value, dtype, finite=finite)
-            checks.shape(name + part, array, (layers, batch, size))
-            arrays.append(array)
-        return State._make(arrays)
 
 
 def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm import arrays as numpy_arrays
 from numlstm import backends
 from numlstm.draws import Draws
 from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
@@ -58,6 +59,13 @@ class Network:
         return _network_on, (self.spec, self.backend.name)
 
     @cached_property
+    def on_host(self) -> "Network":
+        """The same network over NumPy's memory."""
+        if self._arrays is numpy_arrays:
+            return self
+        return Network(self.spec, backends.get("cpu"))
+
+    @cached_property
     def tangents(self) -> "Network":
         """The same network over complex arrays whose imaginary parts are derivatives."""
         return Network(self.spec, self.backend.tangents())
@@ -86,8 +94,10 @@ class Network:
     def zero_state(self, batch: int) -> State:
         """A state of zeros: h (layers, B, P) and c (layers, B, H), directions counted apart."""
         count, layer = len(self.spec.layers), self.spec.layers[0]
-        sizes = layer.output_size, layer.hidden_size
-        return State(*(self._arrays.full((count, batch, n), 0, layer.dtype) for n in sizes))
+        h = c = self._arrays.zeros((count, batch, layer.hidden_size), layer.dtype)
+        if layer.proj_size:
+            h = self._arrays.zeros((count, batch, layer.proj_size), layer.dtype)
+        return State(h, c)
 
     def initial_state(self, weights: Weights, batch: int) -> State:
         """The state before anything was seen: the learned one, the same for all rows, or zeros."""
@@ -225,7 +235,7 @@ class Network:
             for index, d_last in zip(level, parts, strict=True):
                 if dfinal[index] is None:
                     shape = d_last.shape[0], self.spec.hidden_size
-                    dfinal[index] = d_last, self._arrays.full(shape, 0, d_last.dtype)
+                    dfinal[index] = d_last, self._arrays.zeros(shape, d_last.dtype)
                 else:
                     dh, dc = dfinal[index]
                     dfinal[index] = self._arrays.total([dh, d_last]), dc
@@ -253,7 +263,8 @@ class Network:
 
     def _state(self, states) -> State:
         """The layers' states as one, the layers first."""
-        return State(*(self._arrays.stacked(part) for part in zip(*states, strict=True)))
+        h, c = zip(*states, strict=True)
+        return State(self._arrays.stacked(h), self._arrays.stacked(c))
 
 
 def with_tangent(value, tangent):

@@ -57,6 +57,7 @@ ROOMS = [
     "sequences",
     "targets",
     "network",
+    "door",
     "derivatives",
     "bptt",
     "embed",
