@@ -3,7 +3,8 @@
 Compiles the kernels that the table of `numlstm.backends.cuda.regimes` chooses for the sizes below,
 for every compute capability, and assembles them with ptxas. It prints registers and shared memory,
 and fails where a kernel spills, needs more than the device has, or calculates in double precision
-although it is a float32 kernel. Needs "numlstm[cuda12]" or "numlstm[cuda13]", and no GPU.
+although it is a float32 kernel. Those of `in_double` are none: they add up a loss or a norm, or
+round a few numbers. Needs "numlstm[cuda12]" or "numlstm[cuda13]", and no GPU.
 """
 
 import argparse
@@ -23,7 +24,19 @@ from typing import Any, NamedTuple
 from numba import cuda
 from numba.cuda import dispatcher, types
 
-from numlstm.backends.cuda import cells, launch, lines, memory, products, recurrence, regimes
+from numlstm.backends.cuda import (
+    cells,
+    draws,
+    launch,
+    lines,
+    losses,
+    memory,
+    products,
+    recurrence,
+    regimes,
+    sums,
+    updates,
+)
 from numlstm.backends.cuda.target import number_type
 from numlstm.families import family_of
 from numlstm.spec import CellSpec, LayerSpec
@@ -117,6 +130,7 @@ def others(dtype: str) -> Iterator[Kernel]:
     weights, switches, tape, state = given_types(number)[0].types
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
+    sizes, words, [index] = [types.int64] * 2, [types.uint64] * 5, arrays(types.int64, 1)
     product = products.product_kernel(launch.TILE, dtype)
     for layout in "CA":
         view = types.Array(number, 2, layout)
@@ -130,8 +144,47 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("put_inputs", lines.put_inputs, types.void(array, switches, array)),
         ("put_first", lines.put_first, types.void(weights, switches, tape, state)),
         ("mask_inputs", lines.mask_inputs, types.void(array, matrix)),
+        ("draw_mask", draws.fill, types.void(vector, *sizes, *words, index, number)),
     ):
         yield Kernel(name, kernel, signature, dtype, *over)
+    yield from of_losses(dtype)
+    yield from of_updates(dtype)
+    yield from in_double(dtype)
+
+
+def of_losses(dtype: str) -> Iterator[Kernel]:
+    """The terms and the gradient of every loss."""
+    number = number_type(dtype)
+    [vector], [matrix] = arrays(number, 1), arrays(number, 2)
+    [classes] = arrays(types.int64, 1)
+    for name, kernel in losses.KERNELS.items():
+        target = classes if name == "cross_entropy" else vector
+        signature = types.void(matrix, target, vector, vector, vector, matrix)
+        yield Kernel(name, kernel, signature, dtype, memory.THREADS, 0)
+
+
+def of_updates(dtype: str) -> Iterator[Kernel]:
+    """An update of theta by every method."""
+    [vector], [free] = arrays(number_type(dtype), 1), arrays(types.uint8, 1)
+    [status], limits = arrays(types.int32, 1), [free, vector, vector]
+    for name, method in updates.METHODS.items():
+        own = types.NamedUniTuple(vector, len(method.arrays._fields), method.arrays)
+        given = own, types.NamedTuple(limits, updates.Limits), status
+        signature = types.void(vector, vector, vector, vector, *given)
+        yield Kernel(name, updates.compiled(method.step), signature, dtype, memory.THREADS, 0)
+
+
+def in_double(dtype: str) -> Iterator[Kernel]:
+    """What is calculated in float64 for a network of either type."""
+    [vector], [double] = arrays(number_type(dtype), 1), arrays(types.float64, 1)
+    [free], [status] = arrays(types.uint8, 1), arrays(types.int32, 1)
+    for name, kernel, signature in (
+        ("sum_terms", sums.sum_terms, types.void(vector, types.boolean, double)),
+        ("sum_squares", sums.sum_squares, types.void(vector, free, double)),
+        ("round_numbers", sums.round_numbers, types.void(double, vector)),
+        ("settle", updates.settle, types.void(double, double, double, status, vector)),
+    ):
+        yield Kernel(f"{name} of {dtype}", kernel, signature, "float64", memory.THREADS, 0)
 
 
 # --- compiling and assembling ---------------------------------------------------------------------
@@ -236,7 +289,7 @@ def main() -> None:
             for kernel in (*recurrences(dtype, device, sizes), *others(dtype)):
                 code = ptx_of(kernel, min(DEVICES) if options.quick else capability)
                 rows.append(needs_of(kernel, code, capability, assembler))
-                wrong += faults(rows[-1], dtype, device)
+                wrong += faults(rows[-1], kernel.dtype, device)
     print("\n".join(table(rows)))
     print(f"{len(rows)} kernels: {len(wrong)} faults", *wrong, sep="\n")
     if options.output:
