@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
+from numlstm import arrays as numpy_arrays
 from numlstm.backends.cuda import draws, memory
 from numlstm.draws import LAYERS, WEIGHTS, ZONEOUT_C, Draws
 from numlstm.noise import draw_noise
@@ -19,7 +20,7 @@ def mask(source, shape, dtype, purpose, part, index, threshold, value=1.0):
     """`draw_mask` on memory of its own."""
     out = memory.empty(shape, dtype)
     where = memory.on_device(np.array([index], np.int64))
-    key = tuple(map(int, source._key))
+    key = source.key
     draws.draw_mask(out, key, purpose, part, where, threshold, value)
     return memory.on_host(out)
 
@@ -66,7 +67,7 @@ def test_masks_without_numbers(shape):
 
 def test_a_mask_of_the_network_is_drawn_from_its_rate_alone():
     spec = NetworkSpec(3, 4, None, 2, dropout=Dropout(layers=0.3))
-    noise = draw_noise(spec, Draws(3), 5, 2, 3).between[1]
+    noise = draw_noise(spec, numpy_arrays, Draws(3), 5, 2, 3).between[1]
     threshold = round(0.3 * 2**16)
     value = 1 / (1 - threshold / 2**16)
     ours = mask(Draws(3), noise.shape, "float32", LAYERS, 1, 5, threshold, value)

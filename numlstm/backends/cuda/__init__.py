@@ -11,8 +11,8 @@ from numlstm.backends.cuda import arrays as arrays
 from numlstm.backends.cuda import launch
 from numlstm.backends.cuda.cells import State, Switches, Tape
 from numlstm.backends.cuda.descent import Descent
-from numlstm.backends.cuda.memory import empty, full, nothing, zeros
-from numlstm.backends.cuda.target import SIMULATED, fault, transposed
+from numlstm.backends.cuda.memory import driver, empty, full, nothing, zeros
+from numlstm.backends.cuda.target import SIMULATED, fault
 from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
@@ -81,7 +81,8 @@ def layer_forward(
     spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
-    switches = launch.switches_of(spec, *X.shape[:2], lengths, reset, noise)
+    batch, steps, _ = X.shape
+    switches = launch.switches_of(spec, batch, steps, lengths, reset, noise)
     carried = State(*map(arrays.copy, state))
     Y, kept = launch.forward(spec, weights, X, carried, switches)
     return Y, tuple(carried), LayerTape(kept, switches) if tape else None
@@ -110,10 +111,11 @@ def pack_head(spec: HeadSpec, theta):
 
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
+    *leading, _ = H.shape
     rows = H.reshape((H.size // spec.input_size, spec.input_size))
     Y = empty((rows.shape[0], spec.output_size), spec.dtype)
-    launch.multiply(rows, transposed(weights.weight), Y, weights.bias)
-    return Y.reshape((*H.shape[:-1], spec.output_size))
+    launch.multiply(rows, driver.transposed(weights.weight), Y, weights.bias)
+    return Y.reshape((*leading, spec.output_size))
 
 
 def head_backward(spec: HeadSpec, weights, H, dY):
@@ -123,7 +125,7 @@ def head_backward(spec: HeadSpec, weights, H, dY):
     dH, dtheta = empty(rows.shape, spec.dtype), empty(weights.size, spec.dtype)
     dW, db = split(spec.shapes, dtheta).values()
     launch.multiply(drows, weights.weight, dH)
-    launch.multiply(transposed(drows), rows, dW)
+    launch.multiply(driver.transposed(drows), rows, dW)
     ones = full((1, rows.shape[0]), 1.0, spec.dtype)
     launch.multiply(ones, drows, db.reshape((1, spec.output_size)))
     return dtheta, dH.reshape(H.shape)

@@ -1,30 +1,70 @@
-"""What a network does with arrays between its layers, on the device: `numlstm.arrays` in kernels."""
+"""What a network does with arrays between its layers, on the device: see `numlstm.arrays`."""
+
+import math
 
 import numpy as np
 
+from numlstm.backends import BackendError
 from numlstm.backends.cuda import draws, losses
 from numlstm.backends.cuda.data import Resident
 from numlstm.backends.cuda.memory import (
     as_steps,
+    driver,
     empty,
     flat,
     on_device,
     on_host,
     over_elements,
+    stream,
 )
 from numlstm.backends.cuda.memory import full as full
-from numlstm.backends.cuda.target import cuda, is_on_device
+from numlstm.backends.cuda.memory import zeros as zeros
+from numlstm.backends.cuda.target import cuda
 from numlstm.elementary import like
 
 
 def asarray(array):
     """From NumPy's memory; what is on the device stays as it is."""
-    return array if is_on_device(array) else on_device(np.asarray(array))
+    return array if driver.is_on_device(array) else on_device(np.asarray(array))
 
 
 def to_numpy(array) -> np.ndarray:
     """To NumPy's memory."""
-    return on_host(array) if is_on_device(array) else np.asarray(array)
+    return on_host(array) if driver.is_on_device(array) else np.asarray(array)
+
+
+def borrowed(name: str, value, dtype: str):
+    """An array of a GPU's memory, somebody's or ours, as the backend reads it: the same memory."""
+    try:
+        array = driver.as_ours(value, stream())
+    except BackendError as error:
+        raise BackendError(f"{name} cannot be read: {error}; bring it there first") from error
+    if array.dtype != dtype:
+        raise TypeError(
+            f"{name} must be {dtype}, as the model is, received {array.dtype}: on a GPU nothing "
+            "is converted"
+        )
+    if array.size and not array.is_c_contiguous():
+        raise ValueError(
+            f"{name} must be C-contiguous, received strides {array.strides} for shape "
+            f"{tuple(array.shape)}"
+        )
+    return array
+
+
+def lent(array):
+    """An array of the backend's as others read it."""
+    return driver.lent_by(array, stream())
+
+
+def all_finite(array, lengths) -> bool:
+    """Whether (B, T, ...) holds finite numbers within the rows' lengths (None: all)."""
+    found = zeros((1,), np.int32)
+    if lengths is None:
+        over_elements(find_faults, array.size, flat(array), found)
+    else:
+        over_elements(find_faults_of_rows, array.size, as_steps(array), lengths, found)
+    return number(found) == 0
 
 
 def number(value) -> float:
@@ -86,12 +126,13 @@ def joined(arrays):
     """Both directions side by side."""
     if len(arrays) == 1:
         return arrays[0]
-    width = sum(array.shape[-1] for array in arrays)
-    result, first = empty((*arrays[0].shape[:-1], width), arrays[0].dtype), 0
-    for array in arrays:
-        own = array.shape[-1]
-        over_elements(put_columns, array.size, _lines(array), _lines(result), first)
-        first += own
+    lines = [_lines(array) for array in arrays]
+    *leading, _ = arrays[0].shape
+    width = sum(part.shape[1] for part in lines)
+    result, first = empty((*leading, width), arrays[0].dtype), 0
+    for part in lines:
+        over_elements(put_columns, part.size, part, _lines(result), first)
+        first += part.shape[1]
     return result
 
 
@@ -99,8 +140,9 @@ def parted(array, count: int):
     """What belongs to each of `count` directions."""
     if array is None or count == 1:
         return [array] * count
-    own = array.shape[-1] // count
-    parts = [empty((*array.shape[:-1], own), array.dtype) for _ in range(count)]
+    *leading, width = array.shape
+    own = width // count
+    parts = [empty((*leading, own), array.dtype) for _ in range(count)]
     for index, part in enumerate(parts):
         over_elements(take_columns, part.size, _lines(part), _lines(array), index * own)
     return parts
@@ -134,15 +176,15 @@ def resident(data) -> Resident:
 
 def loss(function, prediction, target, weight, scale):
     """Value and gradient of one of `numlstm.losses`, every weight times `scale`."""
-    scale = scale if is_on_device(scale) else on_device(np.array([scale], np.float64))
+    scale = scale if driver.is_on_device(scale) else on_device(np.array([scale], np.float64))
     return losses.evaluate(function.__name__, prediction, target, weight, scale)
 
 
 def mask(source, update, place, shape, threshold: int, value: float, dtype):
     """`value` where 16 random bits are at least `threshold`, else 0; `place` = (purpose, part)."""
-    update = update if is_on_device(update) else on_device(np.array([update], np.int64))
-    result = empty(shape, dtype)
-    draws.draw_mask(result, source.key, *place, update, threshold, value)
+    update = update if driver.is_on_device(update) else on_device(np.array([update], np.int64))
+    result, (purpose, part) = empty(shape, dtype), place
+    draws.draw_mask(result, source.key, purpose, part, update, threshold, value)
     return result
 
 
@@ -160,13 +202,32 @@ def _filled_with(arrays, shape):
 
 def _lines(array):
     """(..., n) as (lines, n)."""
-    width = array.shape[-1]
-    return array.reshape((array.size // max(1, width), width))
+    *leading, width = array.shape
+    return array.reshape((math.prod(leading), width))
 
 
 def _ends(array, lengths):
     """Lengths (B,), those of full rows where none are given."""
     return full((array.shape[0],), array.shape[1], np.int64) if lengths is None else lengths
+
+
+@cuda.jit
+def find_faults(array, found):
+    """found (1,) = 1 where array (n,) is somewhere not finite."""
+    for i in range(cuda.grid(1), array.shape[0], cuda.gridsize(1)):
+        if not math.isfinite(array[i]):
+            found[0] = 1
+
+
+@cuda.jit
+def find_faults_of_rows(array, lengths, found):
+    """found (1,) = 1 where array (B, T, n) is not finite before a row's end, lengths (B,)."""
+    _, steps, width = array.shape
+    for i in range(cuda.grid(1), array.size, cuda.gridsize(1)):
+        line, k = i // width, i % width
+        row, t = line // steps, line % steps
+        if t < lengths[row] and not math.isfinite(array[row, t, k]):
+            found[0] = 1
 
 
 @cuda.jit

@@ -10,14 +10,13 @@ float32 is float32, unless `precision` or an environment variable of NVIDIA's as
 """
 
 import ctypes
-import threading
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda.memory import empty, stream
+from numlstm.backends.cuda.memory import empty, stream, turn
 from numlstm.backends.cuda.target import SIMULATED, cuda
 
 WORKSPACE = 2**25  # bytes; what NVIDIA recommends for the largest GPUs
@@ -43,8 +42,6 @@ SIGNATURES = {
         *(_pointer, _pointer, _kind, _word, _kind, _kind),
     ),
 }
-
-_one_at_a_time = threading.Lock()  # threads share the handle
 
 
 class Blas(NamedTuple):
@@ -87,7 +84,7 @@ def multiply(A, B, C, precision: str | None = None, *, add: bool = False) -> Non
     kind, number = TYPES[dtype]
     arithmetic = ARITHMETIC[dtype, precision]
     cuda.current_context()  # of this thread
-    with _one_at_a_time:
+    with turn:  # threads share the handle
         _call(
             blas.functions,
             "cublasGemmEx_64",
@@ -133,7 +130,7 @@ def stored(matrix) -> tuple[int, int]:
 
 
 def _opened() -> Blas:
-    with _one_at_a_time:
+    with turn:
         return _open()
 
 

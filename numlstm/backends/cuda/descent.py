@@ -14,6 +14,7 @@ import numpy as np
 from numlstm.backends.cuda import arrays, sums, updates
 from numlstm.backends.cuda.memory import (
     Arena,
+    driver,
     empty,
     flat,
     full,
@@ -26,7 +27,7 @@ from numlstm.backends.cuda.memory import (
     send,
     stream,
 )
-from numlstm.backends.cuda.target import Graph, cuda
+from numlstm.backends.cuda.target import cuda
 from numlstm.spec import State
 
 MOST_PROGRAMS = 8  # sizes of windows that are kept as graphs: each has memory of its own
@@ -51,7 +52,7 @@ class Descent:
         self._position, self._optimizer = position, optimizer
         self.theta, self.previous = on_device(position.theta), on_device(position.previous)
         self.method = type(optimizer).__name__.lower()
-        own = updates.METHODS[self.method].arrays
+        own: Any = updates.METHODS[self.method].arrays
         self.arrays = own(*(on_device(optimizer.state[name]) for name in own._fields))
         self.constants = updates.Constants(optimizer.constants, optimizer.weight_decay, rules.clip)
         self.limits = _limits(rules.limits, self.theta.dtype)
@@ -115,17 +116,19 @@ class Program:
 
     def __init__(self, descent: Descent, kind: Kind):
         self.descent, self.kind = descent, kind
-        self._arena, self._graph, self._runs = Arena(), None, 0
+        self._arena, self._runs = Arena(), 0
+        self._graph: Any = None
         count = updates.numbers_of(descent.method, descent.constants, 1, 1.0).size
         self.numbers = empty(1 + count, np.float64)  # scale of the loss, then those of the update
         self.integers = empty(2 + kind.rows, np.int64)  # first step, number of the update, rows
         self.results = empty(4, np.float64)
-        self.state = descent.evaluator.network.zero_state(kind.rows)
+        zero = descent.evaluator.network.zero_state(kind.rows)  # whose h and c may be one array
+        self.state = State(*map(arrays.copy, zero))
 
     def run(self) -> None:
-        """Launch everything: at first one by one, from the third time on as a graph."""
+        """Launch everything: at first one by one, from the second time on as a graph."""
         self._runs += 1
-        if self._runs == 3:
+        if self._runs == 2:
             self._capture()
         if self._graph is None:
             self._in_arena()
@@ -134,7 +137,7 @@ class Program:
 
     def _capture(self) -> None:
         try:
-            self._graph = Graph(self._in_arena, stream())
+            self._graph = driver.Graph(self._in_arena, stream())
         except Exception as error:  # it is a matter of speed alone
             warnings.warn(
                 f"an update could not be captured in a CUDA graph ({error}): its kernels are "

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.backends.cuda import blas
 from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
 from numlstm.backends.cuda.layout import layout_of
 from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
 from numlstm.backends.cuda.memory import (
+    driver,
     empty,
     flat,
     full,
@@ -27,7 +29,7 @@ from numlstm.backends.cuda.products import (
 )
 from numlstm.backends.cuda.recurrence import Pass, compiled
 from numlstm.backends.cuda.regimes import Regime, device, regime_of
-from numlstm.backends.cuda.target import SIMULATED, transposed
+from numlstm.backends.cuda.target import SIMULATED
 from numlstm.families import family_of
 from numlstm.spec import LayerSpec, Noise
 
@@ -48,7 +50,10 @@ class Packed(NamedTuple):
 
 
 def multiply(A, B, C, start=None) -> None:
-    """C = A B + start. A (M, K), B (K, N), C (M, N), start (N,) or None."""
+    """C = A B + start. A (M, K), B (K, N), C (M, N), start (N,) or None.
+
+    By our own kernel: a row of C does not depend on the others.
+    """
     (rows, depth), columns = A.shape, B.shape[1]
     if rows * columns == 0:
         return
@@ -62,6 +67,14 @@ def multiply(A, B, C, start=None) -> None:
     if parts > 1:
         added = rows * columns
         over_elements(sum_parts, added, sums.reshape(parts, added), C.reshape(added))
+
+
+def multiply_at_large(A, B, C) -> None:
+    """C = A B, by cuBLAS where it is installed: for gradients, not for what a network says."""
+    if blas.available():
+        blas.multiply(A, B, C)
+    else:
+        multiply(A, B, C)
 
 
 # --- a layer --------------------------------------------------------------------------------------
@@ -183,13 +196,15 @@ def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient:
     batch, steps, width = tape.xh.shape
     N, H, P = batch * steps, spec.hidden_size, spec.output_size
     dgates, dunit, dout = empty((width, 4 * H), spec.dtype), None, None
-    multiply(transposed(tape.xh.reshape(N, width)), gradient.dz.reshape(N, 4 * H), dgates)
+    multiply_at_large(
+        driver.transposed(tape.xh.reshape(N, width)), gradient.dz.reshape(N, 4 * H), dgates
+    )
     if gradient.unit.size > 0:
         dunit = empty(weights.unit.size, spec.dtype)
         over_elements(sum_parts, dunit.size, gradient.unit.reshape(batch, dunit.size), dunit)
     if spec.proj_size is not None:
         dout = empty((P, H), spec.dtype)
-        multiply(transposed(gradient.dh.reshape(N, P)), tape.m.reshape(N, H), dout)
+        multiply_at_large(driver.transposed(gradient.dh.reshape(N, P)), tape.m.reshape(N, H), dout)
     return dgates, dunit, dout
 
 
@@ -199,7 +214,7 @@ def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradie
     N, P, inputs = batch * steps, spec.output_size, spec.input_size
     dX = empty((batch, steps, inputs), spec.dtype)
     W_x = weights.gates.reshape(P + inputs + 1, 4 * H)[P : P + inputs]
-    multiply(gradient.dz.reshape(N, 4 * H), transposed(W_x), dX.reshape(N, inputs))
+    multiply_at_large(gradient.dz.reshape(N, 4 * H), driver.transposed(W_x), dX.reshape(N, inputs))
     if switches.x.size > 0:
         over_elements(mask_inputs, dX.size, dX, switches.x)
     return dX

@@ -1,29 +1,31 @@
 """Memory of the device, and launches: everything that the backend does goes through one stream."""
 
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda.target import (
-    SIMULATED,
-    array_in,
-    configured,
-    cuda,
-    new_block,
-    new_stream,
-)
+from numlstm.backends.cuda.target import SIMULATED, configured, cuda
+
+driver: Any = import_module(f"{__package__}.{'simulator' if SIMULATED else 'driver'}")
 
 THREADS, BLOCKS = (2, 2) if SIMULATED else (256, 1024)  # of kernels over all elements of an array
+
+
+# one thread at a time: what another one allocates or launches is not for a graph that is captured
+turn = threading.RLock()
 
 
 @lru_cache(maxsize=1)
 def stream():
     """The stream of all launches and copies."""
-    return new_stream()
+    return driver.new_stream()
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -38,7 +40,7 @@ class Arena:
     def take(self, size: int):
         """(block, owner): the block is free again once the owner is gone."""
         free = self._free.setdefault(size, [])
-        block, owner = free.pop() if free else new_block(size, stream()), _Owner()
+        block, owner = free.pop() if free else driver.new_block(size, stream()), _Owner()
         weakref.finalize(owner, free.append, block).atexit = False
         return block, owner
 
@@ -54,11 +56,12 @@ _arena: Arena | None = None
 def inside(arena: Arena) -> Iterator[None]:
     """Everything that is allocated here is in the arena."""
     global _arena
-    _arena = arena
-    try:
-        yield
-    finally:
-        _arena = None
+    with turn:
+        _arena = arena
+        try:
+            yield
+        finally:
+            _arena = None
 
 
 @contextmanager
@@ -78,7 +81,7 @@ def _in_words():
 def empty(shape, dtype):
     """Memory in which anything may stand."""
     shape = (shape,) if isinstance(shape, int) else tuple(map(int, shape))
-    with _in_words():
+    with turn, _in_words():
         return allocate(shape, np.dtype(dtype))
 
 
@@ -90,8 +93,8 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype):
     if _arena is not None:
         block, owner = _arena.take(size)
     else:
-        block = owner = new_block(size, stream())
-    return array_in(block, shape, dtype, stream(), owner)
+        block = owner = driver.new_block(size, stream())
+    return driver.array_in(block, shape, dtype, stream(), owner)
 
 
 def on_device(array, dtype=None):
@@ -105,15 +108,17 @@ def on_device(array, dtype=None):
 
 def send(array: np.ndarray, target) -> None:
     """From NumPy's memory to the device's, both of the same shape and type."""
-    if target.size:
-        target.copy_to_device(array, stream=stream())
+    with turn:
+        if target.size:
+            target.copy_to_device(array, stream=stream())
 
 
 def on_host(array) -> np.ndarray:
     """A copy in NumPy's memory."""
-    copy = array.copy_to_host(stream=stream())
-    if not SIMULATED:
-        stream().synchronize()
+    with turn:
+        copy = array.copy_to_host(stream=stream())
+        if not SIMULATED:
+            stream().synchronize()
     return copy
 
 
@@ -157,7 +162,12 @@ def as_steps(array):
 
 def launched(kernel, grid, threads: int, shared_memory: int = 0) -> Callable[..., None]:
     """The kernel as a function of its arguments."""
-    return configured(kernel, grid, threads, stream(), shared_memory)
+
+    def launch(*arguments) -> None:
+        with turn:
+            configured(kernel, grid, threads, stream(), shared_memory)(*arguments)
+
+    return launch
 
 
 def over_elements(kernel, count: int, *arguments) -> None:

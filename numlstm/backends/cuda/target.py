@@ -1,7 +1,7 @@
-"""numba.cuda, the primitives of `numlstm.elementary` as its instructions, blocks of memory, graphs.
+"""numba.cuda, and the primitives of `numlstm.elementary` as its instructions.
 
-The only module that imports numba.cuda and cuda.core: the packages numba-cuda and cuda-core, or for
-the simulator (NUMBA_ENABLE_CUDASIM=1) whatever Numba brings along.
+The only module that imports numba.cuda: the package numba-cuda, or for the simulator
+(NUMBA_ENABLE_CUDASIM=1) whatever Numba brings along.
 """
 
 import importlib
@@ -41,20 +41,7 @@ from numba import cuda  # noqa: E402
 
 WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
 
-__all__ = [
-    "SIMULATED",
-    "Graph",
-    "array_in",
-    "configured",
-    "cuda",
-    "fault",
-    "is_on_device",
-    "kernel_of",
-    "new_block",
-    "new_stream",
-    "number_type",
-    "transposed",
-]
+__all__ = ["SIMULATED", "configured", "cuda", "fault", "kernel_of", "number_type"]
 
 
 def fault() -> str | None:
@@ -158,95 +145,3 @@ def _allow_shared_memory(compiled, configuration) -> None:
     attribute = binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     size, device = configuration.sharedmem, function.device.id
     driver.cuKernelSetAttribute(attribute, size, function.handle, device)
-
-
-# --- memory and graphs ----------------------------------------------------------------------------
-
-
-if SIMULATED:
-    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
-
-    def new_stream():
-        """A stream; the simulator has one."""
-        return 0
-
-    def new_block(size: int, stream):
-        """So many bytes, until the last reference to them is gone."""
-        return np.empty(size, np.uint8)
-
-    class _Loan:
-        def __init__(self, owner, block):
-            self.owner, self.__array_interface__ = owner, block.__array_interface__
-
-    def array_in(block, shape, dtype, stream, owner):
-        """An array in a block; as long as it or a view of it lives, so does the owner."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        memory = np.asarray(_Loan(owner, block))[:size]
-        return FakeCUDAArray(memory.view(dtype).reshape(shape))
-
-    def transposed(matrix):
-        """The same memory, seen the other way round."""
-        return matrix.T
-
-    def is_on_device(array) -> bool:
-        """Whether it is an array of this backend's."""
-        return isinstance(array, FakeCUDAArray)
-
-    class Graph:
-        """What a function launches, to be launched again: in the simulator by the function."""
-
-        def __init__(self, function, stream):
-            self.launch = function
-
-else:
-    from cuda.core import Device, Stream
-    from numba.cuda.cudadrv.devicearray import DeviceNDArray
-
-    def new_stream():
-        """A stream that waits for the default stream, and for which that waits."""
-        return cuda.stream()
-
-    def new_block(size: int, stream):
-        """So many bytes, until the last reference to them is gone."""
-        pool = Device(cuda.get_current_device().id).memory_resource
-        return pool.allocate(size, stream=Stream.from_handle(int(stream)))
-
-    def array_in(block, shape, dtype, stream, owner):
-        """An array in a block; as long as it or a view of it lives, so does the owner."""
-        description = {
-            "shape": shape,
-            "typestr": np.dtype(dtype).str,
-            "data": (int(block.handle), False),
-            "version": 3,
-        }
-        array = cuda.from_cuda_array_interface(description, owner=owner, sync=False)
-        array.stream = stream
-        return array
-
-    def transposed(matrix):
-        """The same memory, seen the other way round; numba.cuda's `T` would be a copy."""
-        return DeviceNDArray(
-            matrix.shape[::-1],
-            matrix.strides[::-1],
-            matrix.dtype,
-            matrix.stream,
-            matrix.gpu_data,
-        )
-
-    def is_on_device(array) -> bool:
-        """Whether it is an array of this backend's."""
-        return isinstance(array, DeviceNDArray)
-
-    class Graph:
-        """What a function launches, to be launched again without the function."""
-
-        def __init__(self, function, stream):
-            self._stream = Stream.from_handle(int(stream))
-            builder = self._stream.create_graph_builder()
-            builder.begin_building("relaxed")
-            function()
-            self._graph = builder.end_building().complete()
-
-        def launch(self) -> None:
-            """Everything again, in the same memory."""
-            self._graph.launch(self._stream)
