@@ -178,13 +178,13 @@ def in_double(dtype: str) -> Iterator[Kernel]:
     """What is calculated in float64 for a network of either type."""
     [vector], [double] = arrays(number_type(dtype), 1), arrays(types.float64, 1)
     [free], [status] = arrays(types.uint8, 1), arrays(types.int32, 1)
-    for name, kernel, signature in (
-        ("sum_terms", sums.sum_terms, types.void(vector, types.boolean, double)),
-        ("sum_squares", sums.sum_squares, types.void(vector, free, double)),
-        ("round_numbers", sums.round_numbers, types.void(double, vector)),
-        ("settle", updates.settle, types.void(double, double, double, status, vector)),
+    for name, kernel, signature, scratch in (
+        ("sum_terms", sums.sum_terms, types.void(vector, types.boolean, double), sums.SCRATCH),
+        ("sum_squares", sums.sum_squares, types.void(vector, free, double), sums.SCRATCH),
+        ("round_numbers", sums.round_numbers, types.void(double, vector), 0),
+        ("settle", updates.settle, types.void(double, double, double, status, vector), 0),
     ):
-        yield Kernel(f"{name} of {dtype}", kernel, signature, "float64", memory.THREADS, 0)
+        yield Kernel(f"{name} of {dtype}", kernel, signature, "float64", memory.THREADS, scratch)
 
 
 # --- compiling and assembling ---------------------------------------------------------------------

@@ -15,6 +15,8 @@ from numlstm.backends.cuda.target import cuda, kernel_of
 from numlstm.elementary import compilable, like
 
 EACH = 8  # terms of a thread, before there is more than one block
+# bytes of shared memory; a static array is not always one for all threads in the simulator
+SCRATCH = 8 * THREADS
 
 
 def total(terms):
@@ -28,7 +30,7 @@ def norm(gradient, free):
     An empty `free` takes every entry.
     """
     parts = empty(_blocks(gradient.size), np.float64)
-    launched(sum_squares, parts.size, THREADS)(gradient, free, parts)
+    launched(sum_squares, parts.size, THREADS, SCRATCH)(gradient, free, parts)
     return _added(parts, root=True)
 
 
@@ -45,7 +47,7 @@ def _added(terms, root: bool):
     """The sum of a vector (n,), or its root."""
     parts = empty(_blocks(terms.size), np.float64)
     last = parts.size == 1
-    launched(sum_terms, parts.size, THREADS)(terms, root and last, parts)
+    launched(sum_terms, parts.size, THREADS, SCRATCH)(terms, root and last, parts)
     return parts if last else _added(parts, root)
 
 
@@ -57,7 +59,7 @@ def _blocks(count: int) -> int:
 @kernel_of(THREADS)
 def sum_terms(terms, root, parts):
     """parts[block] = sum of the block's terms, or its root. terms (n,), parts (blocks,)."""
-    shared = cuda.shared.array(THREADS, types.float64)
+    shared = cuda.shared.array(0, types.float64)
     own = 0.0
     for i in range(cuda.grid(1), terms.shape[0], cuda.gridsize(1)):
         own += float(terms[i])
@@ -69,7 +71,7 @@ def sum_terms(terms, root, parts):
 @kernel_of(THREADS)
 def sum_squares(gradient, free, parts):
     """parts[block] = sum of gradient^2 where free. gradient (n,), free (n,) or (0,)."""
-    shared = cuda.shared.array(THREADS, types.float64)
+    shared = cuda.shared.array(0, types.float64)
     own = 0.0
     for i in range(cuda.grid(1), gradient.shape[0], cuda.gridsize(1)):
         if free.shape[0] == 0 or free[i] != 0:
