@@ -19,25 +19,6 @@ def to_numpy(array) -> np.ndarray:
     return np.asarray(array)
 
 
-def borrowed(name: str, value, dtype: str):
-    """An array of a GPU's memory, as the backend reads it."""
-    raise TypeError(
-        f"{name} lies on a GPU, and what was asked for runs in NumPy's memory: bring it there "
-        'first; a model with backend="cuda" takes it as it is in forward, vjp and step'
-    )
-
-
-def lent(array):
-    """An array of the backend's as others read it."""
-    return array
-
-
-def all_finite(array, lengths) -> bool:
-    """Whether (B, T, ...) holds finite numbers within the rows' lengths (None: all)."""
-    valid = slice(None) if lengths is None else np.arange(array.shape[1]) < lengths[:, None]
-    return bool(np.isfinite(array[valid]).all())
-
-
 def number(value) -> float:
     """A number that may be an array of one element."""
     return float(value)

@@ -93,6 +93,11 @@ def array(name: str, value: Any, dtype: str, *, finite: bool = True) -> np.ndarr
 
 
 def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
+    if on_gpu(value):
+        raise TypeError(
+            f"{name} lies on a GPU, and what was asked for reads NumPy's memory: bring it there "
+            'first; a model with backend="cuda" takes it as it is in forward, vjp and step'
+        )
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill it first, e.g. {name}.filled(np.nan)")
     if isinstance(value, np.matrix):

@@ -73,7 +73,7 @@ class Door:
 
     def read(self, name: str, value: Any) -> Any:
         """An array that may hold anything, in NumPy's memory or in the GPU's."""
-        if type(value) is not np.ndarray and checks.on_gpu(value):
+        if not self._open and checks.on_gpu(value):
             return self._arrays.borrowed(name, value, self.spec.dtype)
         return checks.array(name, value, self.spec.dtype, finite=False)
 

@@ -75,6 +75,7 @@ def fit(
     model: LSTM | None = None,
     dtype: Any = "float32",
     backend: str = "auto",
+    precision: str | None = None,
     options: Mapping[str, Any] | None = None,
     fixed: str | Sequence[str] | None = None,
     bounds: Mapping[str, Any] | None = None,
@@ -193,7 +194,10 @@ def fit(
     dtype : {"float32", "float64"}, optional
         Type of parameters and arithmetic.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
-        Where the arithmetic runs.
+        Where the arithmetic runs. On "cuda" the stochastic methods keep data, parameters and their
+        own arrays on the GPU.
+    precision : {"tf32", "bf16"}, optional
+        Products on the tensor cores of a GPU: as in `LSTM`.
     options : dict, optional
         Further constants of the method: ``betas`` and ``eps`` of "adam" and "adamw"; ``momentum``
         and ``nesterov`` of "sgd"; ``alpha``, ``eps`` and ``momentum`` of "rmsprop"; the options of

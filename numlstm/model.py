@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import backends, checks, derivatives, params, sequences, storage, variants
+from numlstm import checks, derivatives, params, sequences, storage, variants
 from numlstm.door import Door
 from numlstm.draws import Draws, new_seed
 from numlstm.missing import Filling, network_inputs
-from numlstm.network import Network
+from numlstm.network import Network, network_on
 from numlstm.noise import NetworkNoise
 from numlstm.scaling import Scaling
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
@@ -82,6 +82,10 @@ class LSTM:
         Source of the initial weights, as in SPEC 7.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs; "auto" is the fastest that can run here.
+    precision : {"tf32", "bf16"}, optional
+        Products on the tensor cores of a GPU, for the backend "cuda" and float32: factors are
+        rounded to 10 or 7 bits of mantissa, sums and everything else stay in float32. Default:
+        float32 throughout.
 
     Attributes
     ----------
@@ -148,6 +152,7 @@ class LSTM:
         dtype: Any = "float32",
         rng: Any = None,
         backend: str = "auto",
+        precision: str | None = None,
     ):
         given = locals()
         spec = NetworkSpec(
@@ -158,6 +163,7 @@ class LSTM:
             checks.dtype(dtype),
             **variants.read_variant(given),
             dropout=variants.read_dropout(dropout),
+            precision=variants.read_precision(precision, checks.dtype(dtype)),
         )
         variants.require_sense(spec)
         if spec.num_layers == 1 and spec.dropout.layers:
@@ -167,14 +173,14 @@ class LSTM:
             )
         start = variants.read_start(forget_bias, chrono, spec.cell)
         checks.choice("init", init, ("orthogonal", "uniform"))
-        network = Network(spec, backends.get(backend))
+        network = network_on(spec, backend)
         self._become(network, params.initialise(spec, np.random.default_rng(rng), init, *start))
 
     @classmethod
     def _of(cls, spec: NetworkSpec, backend: str, theta: np.ndarray) -> "LSTM":
         """A model of a spec that was checked before; theta becomes its own."""
         model = cls.__new__(cls)
-        model._become(Network(spec, backends.get(backend)), theta)
+        model._become(network_on(spec, backend), theta)
         return model
 
     def _become(self, network: Network, theta: np.ndarray) -> None:
@@ -889,7 +895,8 @@ class LSTM:
         for name, parts in (("scaling", self.scaling), ("filling", self.filling)):
             named = parts._asdict().items() if parts is not None else ()
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
-        meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
+        spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
+        meta = {"spec": dataclasses.asdict(spec), "output": self.output}
         storage.write(path, "model", arrays, meta)
 
     def export_c(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
@@ -1019,7 +1026,7 @@ class LSTM:
             )
 
 
-def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
+def load(path: str | os.PathLike, *, backend: str = "auto", precision: str | None = None) -> LSTM:
     """Read a model that `LSTM.save` wrote.
 
     Parameters
@@ -1028,6 +1035,8 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
         The file.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
+    precision : {"tf32", "bf16"}, optional
+        As in `LSTM`; nor does it say that.
 
     Returns
     -------
@@ -1042,7 +1051,7 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     OSError
         For a file that is missing or cannot be read.
     ValueError, BackendError
-        For an unknown backend, or one that cannot run here.
+        For an unknown backend, or one that cannot run here or has no such precision.
 
     Examples
     --------
@@ -1054,7 +1063,10 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float64, reference backend>
     """
     arrays, meta = storage.read(path, "model")
-    model = LSTM._of(NetworkSpec.restored(meta["spec"]), backend, arrays["theta"])
+    spec = NetworkSpec.restored(meta["spec"])
+    precision = variants.read_precision(precision, spec.dtype)
+    spec = dataclasses.replace(spec, precision=precision)
+    model = LSTM._of(spec, backend, arrays["theta"])
     model.output = meta["output"]
     for name, kind in (("scaling", Scaling), ("filling", Filling)):
         start = f"{name}/"

@@ -1,5 +1,6 @@
 """Layers and head over any backend: the forward and backward pass of a whole network."""
 
+from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -56,14 +57,14 @@ class Network:
 
     def __reduce__(self):
         """By the backend's name: a module cannot be pickled, but models are sent and copied."""
-        return _network_on, (self.spec, self.backend.name)
+        return network_on, (self.spec, self.backend.name)
 
     @cached_property
     def on_host(self) -> "Network":
         """The same network over NumPy's memory."""
         if self._arrays is numpy_arrays:
             return self
-        return Network(self.spec, backends.get("cpu"))
+        return Network(replace(self.spec, precision=None), backends.get("cpu"))
 
     @cached_property
     def tangents(self) -> "Network":
@@ -276,5 +277,12 @@ def with_tangent(value, tangent):
     return result
 
 
-def _network_on(spec: NetworkSpec, backend: str) -> Network:
-    return Network(spec, backends.get(backend))
+def network_on(spec: NetworkSpec, name: str) -> Network:
+    """A network over the backend of this name."""
+    backend = backends.get(name)
+    if spec.precision not in (None, *backend.precisions):
+        raise ValueError(
+            f"precision={spec.precision!r} is for tensor cores: it needs backend='cuda', "
+            f"received {name!r}" + (f", which is {backend.name!r} here" if name == "auto" else "")
+        )
+    return Network(spec, backend)

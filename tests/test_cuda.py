@@ -24,8 +24,9 @@ def run_python(*command, **environment):
     )
 
 
-def test_kernels_in_the_simulator():
-    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "simulated_cuda.py"))
+@pytest.mark.parametrize("path", sorted(HERE.glob("simulated_*.py")), ids=lambda path: path.stem)
+def test_kernels_in_the_simulator(path):
+    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", str(path))
     done = run_python(*command, NUMBA_ENABLE_CUDASIM="1")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 

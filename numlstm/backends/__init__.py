@@ -8,6 +8,7 @@ there, `arrays.to_numpy` brings them back), and never changes its arguments.
 ``require()``                                          raise `BackendError` where it cannot run
 ``arrays``                                             what is done with arrays between layers,
                                                        as in `numlstm.arrays`
+``precisions``                                         those of a `LayerSpec` that it has
 ``pack_layer(spec, theta)``                            weights in the layout that the kernels read
 ``layer_forward(spec, weights, X, state, lengths=None, (Y, (h, c), tape or None)
 *, tape=False, reset=None, noise=None)``
@@ -55,6 +56,7 @@ CONTRACT = (
     "name",
     "require",
     "arrays",
+    "precisions",
     "pack_layer",
     "layer_forward",
     "layer_backward",

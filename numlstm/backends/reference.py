@@ -59,6 +59,7 @@ from numlstm.params import split
 from numlstm.spec import Activation, HeadSpec, LayerSpec, Noise
 
 name = "reference"
+precisions: tuple[str, ...] = ()
 
 EPSILON = 1e-5  # under the root of layer normalisation, as in PyTorch
 

@@ -22,6 +22,7 @@ from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
 name = "cpu"
+precisions: tuple[str, ...] = ()
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16

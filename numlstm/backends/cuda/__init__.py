@@ -10,13 +10,14 @@ from numlstm import backends
 from numlstm.backends.cuda import arrays as arrays
 from numlstm.backends.cuda import launch
 from numlstm.backends.cuda.cells import State, Switches, Tape
-from numlstm.backends.cuda.descent import Descent
 from numlstm.backends.cuda.memory import driver, empty, full, nothing, zeros
 from numlstm.backends.cuda.target import SIMULATED, fault
+from numlstm.backends.cuda.training import Descent
 from numlstm.params import split
-from numlstm.spec import HeadSpec, LayerSpec
+from numlstm.spec import PRECISIONS, HeadSpec, LayerSpec
 
 name = "cuda"
+precisions = PRECISIONS
 NO_DEVICE = "library cannot be found", "NO_DEVICE", "no CUDA-capable device", "there is no"
 automatic = not SIMULATED  # the simulator is for those who ask for it
 

@@ -79,7 +79,9 @@ def copy(array):
 
 def repeated(vector, rows: int):
     """(n,) as every row of (rows, n)."""
-    return _filled_with([vector] * rows, (rows, vector.size))
+    result = empty((rows, vector.size), vector.dtype)
+    over_elements(put_rows, result.size, vector, result)
+    return result
 
 
 def stacked(arrays):
@@ -235,6 +237,14 @@ def put(source, target, first):
     """target[first:][:n] = source (n,)."""
     for i in range(cuda.grid(1), source.shape[0], cuda.gridsize(1)):
         target[first + i] = source[i]
+
+
+@cuda.jit
+def put_rows(vector, target):
+    """target (rows, n) = vector (n,) in every row."""
+    width = target.shape[1]
+    for i in range(cuda.grid(1), target.size, cuda.gridsize(1)):
+        target[i // width, i % width] = vector[i % width]
 
 
 @cuda.jit

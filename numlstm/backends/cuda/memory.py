@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda.target import SIMULATED, configured, cuda
+from numlstm.backends.cuda.target import SIMULATED, cuda, launch
 
 driver: Any = import_module(f"{__package__}.{'simulator' if SIMULATED else 'driver'}")
 
@@ -163,11 +163,11 @@ def as_steps(array):
 def launched(kernel, grid, threads: int, shared_memory: int = 0) -> Callable[..., None]:
     """The kernel as a function of its arguments."""
 
-    def launch(*arguments) -> None:
+    def on_stream(*arguments) -> None:
         with turn:
-            configured(kernel, grid, threads, stream(), shared_memory)(*arguments)
+            launch(kernel, grid, threads, stream(), shared_memory, arguments)
 
-    return launch
+    return on_stream
 
 
 def over_elements(kernel, count: int, *arguments) -> None:
