@@ -336,6 +336,18 @@ def test_a_graph_that_cannot_be_captured_is_said_once(monkeypatch):
     assert len(warned) == 1
 
 
+def test_a_precision_is_kept_out_of_files_and_off_the_cpu(tmp_path):
+    model = numlstm.LSTM(2, 3, 1, backend="cuda", precision="tf32", rng=0)
+    assert "precision=tf32" in repr(model)
+    model.save(tmp_path / "model.npz")
+    assert "precision" not in repr(numlstm.load(tmp_path / "model.npz", backend="cuda"))
+    again = numlstm.load(tmp_path / "model.npz", backend="cuda", precision="bf16")
+    assert again.spec.precision == "bf16"
+    X = drawn(2, 3, 2)
+    jacobian = numlstm.load(tmp_path / "model.npz", backend="reference").jacobian(X)
+    np.testing.assert_allclose(again.jacobian(X), jacobian, rtol=1e-4, atol=1e-6)
+
+
 # --- arrays of a GPU ------------------------------------------------------------------------------
 
 
