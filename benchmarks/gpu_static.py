@@ -3,7 +3,8 @@
 Compiles the kernels that the table of `numlstm.backends.cuda.regimes` chooses for the sizes below,
 for every compute capability, and assembles them with ptxas. It prints registers and shared memory,
 and fails where a kernel spills, needs more than the device has, or calculates in double precision
-although it is a float32 kernel. Needs "numlstm[cuda12]" or "numlstm[cuda13]", and no GPU.
+although it is a float32 kernel. Those of `in_double` are none: they add up a loss or a norm, or
+round a few numbers. Needs "numlstm[cuda12]" or "numlstm[cuda13]", and no GPU.
 """
 
 import argparse
@@ -24,7 +25,21 @@ import numpy as np
 from numba import cuda
 from numba.cuda import dispatcher, types
 
-from numlstm.backends.cuda import cells, lines, memory, products, recurrence, regimes
+from numlstm.backends.cuda import arrays as between
+from numlstm.backends.cuda import (
+    cells,
+    data,
+    draws,
+    lines,
+    losses,
+    memory,
+    products,
+    recurrence,
+    regimes,
+    sums,
+    training,
+    updates,
+)
 from numlstm.backends.cuda.target import number_type
 from numlstm.families import family_of
 from numlstm.spec import CellSpec, LayerSpec
@@ -79,7 +94,7 @@ def arrays(number, *dimensions):
 
 def given_types(number):
     """The types of `recurrence.Pass` and `cells.Gradient`."""
-    lengths, reset = types.Array(types.int32, 1, "C"), types.Array(types.uint8, 2, "C")
+    lengths, reset = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 2, "C")
     parts = (
         types.NamedTuple(arrays(number, 3, 2, 2), cells.Weights),
         types.NamedTuple([lengths, reset, *arrays(number, 2, 2, 3, 3, 3)], cells.Switches),
@@ -118,10 +133,11 @@ def others(dtype: str) -> Iterator[Kernel]:
     weights, switches, tape, state = given_types(number)[0].types
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
+    sizes, words, [index] = [types.int64] * 2, [types.uint64] * 5, arrays(types.int64, 1)
     tile = products.TILES[0]
     product = products.product_kernel(tile, dtype)
     size = products.threads_of(tile), products.shared_memory(tile, np.dtype(dtype))
-    for layout in "CA":
+    for layout in "CFA":
         view = types.Array(number, 2, layout)
         signature = types.void(view, view, array, vector)
         yield Kernel(f"product, {layout}", product, signature, dtype, *size)
@@ -129,12 +145,79 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("sum_parts", products.sum_parts, types.void(matrix, vector)),
         ("gather", products.gather, types.void(vector, source, vector)),
         ("scatter", products.scatter, types.void(vector, source, types.int64, vector)),
-        ("clear", memory.clear, types.void(vector)),
+        ("fill", memory.fill, types.void(vector, number)),
         ("put_inputs", lines.put_inputs, types.void(array, switches, array)),
         ("put_first", lines.put_first, types.void(weights, switches, tape, state)),
         ("mask_inputs", lines.mask_inputs, types.void(array, matrix)),
+        ("draw_mask", draws.fill, types.void(vector, *sizes, *words, index, number)),
     ):
         yield Kernel(name, kernel, signature, dtype, *over)
+    yield from of_arrays(dtype)
+    yield from of_losses(dtype)
+    yield from of_updates(dtype)
+    yield from in_double(dtype)
+
+
+def of_arrays(dtype: str) -> Iterator[Kernel]:
+    """What is done with arrays between layers, and windows of data."""
+    number, whole, flag = number_type(dtype), types.int64, types.uint8
+    [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
+    [rows], [flags], [found] = arrays(whole, 1), arrays(flag, 2), arrays(types.int32, 1)
+    for name, kernel, signature in (
+        ("put", between.put, types.void(vector, vector, whole)),
+        ("put_rows", between.put_rows, types.void(vector, matrix)),
+        ("add", between.add, types.void(vector, vector)),
+        ("multiply", between.multiply, types.void(vector, vector)),
+        ("add_rows", between.add_rows, types.void(vector, matrix)),
+        ("put_columns", between.put_columns, types.void(matrix, matrix, whole)),
+        ("take_columns", between.take_columns, types.void(matrix, matrix, whole)),
+        ("flip_steps", between.flip_steps, types.void(array, array, rows)),
+        ("flip_resets", between.flip_resets, types.void(flags, flags, rows)),
+        ("keep_steps", between.keep_steps, types.void(array, array, rows)),
+        ("find_faults", between.find_faults, types.void(vector, found)),
+        ("find_faults_of_rows", between.find_faults_of_rows, types.void(array, rows, found)),
+        ("take_steps", data.take_steps, types.void(array, array, rows, rows)),
+        ("take_rows", data.take_rows, types.void(matrix, matrix, rows)),
+        ("take_ending", data.take_ending, types.void(matrix, matrix, rows, rows, whole, rows)),
+        ("take_lengths", data.take_lengths, types.void(rows, rows, rows, rows, whole)),
+    ):
+        yield Kernel(name, kernel, signature, dtype, memory.THREADS, 0)
+
+
+def of_losses(dtype: str) -> Iterator[Kernel]:
+    """The terms and the gradient of every loss."""
+    number = number_type(dtype)
+    [vector], [matrix] = arrays(number, 1), arrays(number, 2)
+    [classes] = arrays(types.int64, 1)
+    for name, kernel in losses.KERNELS.items():
+        target = classes if name == "cross_entropy" else vector
+        signature = types.void(matrix, target, vector, vector, vector, matrix)
+        yield Kernel(name, kernel, signature, dtype, memory.THREADS, 0)
+
+
+def of_updates(dtype: str) -> Iterator[Kernel]:
+    """An update of theta by every method."""
+    [vector], [free] = arrays(number_type(dtype), 1), arrays(types.uint8, 1)
+    [status], limits = arrays(types.int32, 1), [free, vector, vector]
+    for name, method in updates.METHODS.items():
+        own = types.NamedUniTuple(vector, len(method.arrays._fields), method.arrays)
+        given = own, types.NamedTuple(limits, updates.Limits), status
+        signature = types.void(vector, vector, vector, vector, *given)
+        yield Kernel(name, updates.compiled(method.step), signature, dtype, memory.THREADS, 0)
+
+
+def in_double(dtype: str) -> Iterator[Kernel]:
+    """What is calculated in float64 for a network of either type."""
+    [vector], [double] = arrays(number_type(dtype), 1), arrays(types.float64, 1)
+    [free], [status] = arrays(types.uint8, 1), arrays(types.int32, 1)
+    for name, kernel, signature, scratch in (
+        ("sum_terms", sums.sum_terms, types.void(vector, types.boolean, double), sums.SCRATCH),
+        ("sum_squares", sums.sum_squares, types.void(vector, free, double), sums.SCRATCH),
+        ("round_numbers", sums.round_numbers, types.void(double, vector), 0),
+        ("settle", updates.settle, types.void(double, double, double, status, vector), 0),
+        ("report", training.report, types.void(double, double, status, double), 0),
+    ):
+        yield Kernel(f"{name} of {dtype}", kernel, signature, "float64", memory.THREADS, scratch)
 
 
 # --- compiling and assembling ---------------------------------------------------------------------
@@ -239,7 +322,7 @@ def main() -> None:
             for kernel in (*recurrences(dtype, device, sizes), *others(dtype)):
                 code = ptx_of(kernel, min(DEVICES) if options.quick else capability)
                 rows.append(needs_of(kernel, code, capability, assembler))
-                wrong += faults(rows[-1], dtype, device)
+                wrong += faults(rows[-1], kernel.dtype, device)
     print("\n".join(table(rows)))
     print(f"{len(rows)} kernels: {len(wrong)} faults", *wrong, sep="\n")
     if options.output:

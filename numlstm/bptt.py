@@ -35,10 +35,18 @@ def run_here(function: Callable[..., Any], *args: Any) -> Any:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A network and a loss: values and gradients over a window, or over a whole dataset."""
+    """A network and a loss: values and gradients over a window, or over a whole dataset.
+
+    Data, states and gradients are in the backend's memory (`resident` brings them there), but for
+    `hessp`; a theta may also be in the host's, and numbers may be arrays of one element.
+    """
 
     network: Network
     loss: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+
+    def resident(self, data: Dataset) -> Any:
+        """The dataset in the backend's memory."""
+        return self.network.backend.arrays.resident(data)
 
     def step(self, theta, window: Dataset, state, scale: float, noise: NetworkNoise | None = None):
         """(loss, gradient, state after the window) of the sum of the losses times `scale`.
@@ -51,39 +59,40 @@ class Evaluator:
         """The state after a window in which there is nothing to learn."""
         return self._value(self.network.pack(theta), window, state)[1]
 
-    def value(self, theta: np.ndarray, data: Dataset, run=run_here) -> float:
+    def value(self, theta, data: Any, run=run_here) -> float:
         """Mean loss over a dataset, without a tape, in pieces of bounded size."""
         weights, spec, total = self.network.pack(theta), self.network.spec, 0.0
+        number = self.network.backend.arrays.number
         # a bidirectional network needs sequences whole: then fewer of them at once
         size = max(1, _HELD // (spec.hidden_width * max(1, data.steps())))
-        for rows in _blocks(len(data.X), size if spec.bidirectional else 1024):
+        for rows in _blocks(data.X.shape[0], size if spec.bidirectional else 1024):
             state, k = None, None
             if not spec.bidirectional:
                 k = max(1, _HELD // ((rows.stop - rows.start) * spec.hidden_width))
             for start, stop in windows(data.steps(rows), k):
                 value, state = run(self._value, weights, data.cut(start, stop, rows), state)
-                total += value
-        return total / total_weight(data)
+                total += number(value)
+        return total / data.total_weight()
 
     def gradient(
-        self, theta: np.ndarray, data: Dataset, k: int | None = None, run=run_here
+        self, theta, data: Any, k: int | None = None, run=run_here
     ) -> tuple[float, np.ndarray]:
         """Mean loss over a dataset and its gradient, truncated to windows of k steps."""
-        weights = self.network.pack(theta)
-        scale = 1.0 / total_weight(data)
+        weights, arrays = self.network.pack(theta), self.network.backend.arrays
+        scale = 1.0 / data.total_weight()
         total, gradient = 0.0, np.zeros(theta.size)
         spec = self.network.spec
         taped = spec.hidden_width * spec.num_layers * (k or data.steps())
-        for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
+        for rows in _blocks(data.X.shape[0], max(1, _TAPED // max(1, taped))):
             state = None
             for start, stop in windows(data.steps(rows), k):
                 window = data.cut(start, stop, rows)
-                if total_weight(window) == 0:
+                if data.total_weight(start, stop, rows) == 0:
                     _, state = run(self._value, weights, window, state)
                     continue
                 value, part, state = run(self._gradient, weights, window, state, scale)
-                total += value
-                gradient += part
+                total += arrays.number(value)
+                gradient += arrays.to_numpy(part)
         return total, gradient
 
     def hessp(self, theta: np.ndarray, v: np.ndarray, data: Dataset, run=run_here) -> np.ndarray:
@@ -94,11 +103,11 @@ class Evaluator:
         """
         spec = self.network.spec
         weights = self.network.tangents.pack(with_tangent(theta, v))
-        scale, total = 1.0 / total_weight(data), np.zeros(theta.size)
+        scale, total = 1.0 / data.total_weight(), np.zeros(theta.size)
         taped = 2 * spec.hidden_width * spec.num_layers * data.steps()
         for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
             window = data.cut(0, data.steps(rows), rows)
-            if total_weight(window) > 0:
+            if window.total_weight() > 0:
                 total += run(self._bend, weights, window, scale)
         return total
 
@@ -121,11 +130,11 @@ class Evaluator:
             return network.backward(weights, tape, with_tangent(dY, bend)).theta.imag
 
     def _gradient(self, weights, window: Dataset, state, scale, noise=None):
-        network, backend = self.network, self.network.backend
+        network, arrays = self.network, self.network.backend.arrays
         with np.errstate(all="ignore"):  # what is not finite is reported by the caller
             Y, state, tape = network.forward(
                 weights,
-                backend.asarray(window.X),
+                window.X,
                 state,
                 window.lengths,
                 tape=True,
@@ -133,29 +142,23 @@ class Evaluator:
                 reset=window.reset,
                 noise=noise,
             )
-            weight = window.weight * window.weight.dtype.type(scale)
-            value, dY = self.loss(backend.to_numpy(Y), window.y, weight)
-            gradients = network.backward(weights, tape, backend.asarray(dY))
-        return value, backend.to_numpy(gradients.theta), state
+            value, dY = arrays.loss(self.loss, Y, window.y, window.weight, scale)
+            gradients = network.backward(weights, tape, dY)
+        return value, gradients.theta, state
 
     def _value(self, weights, window: Dataset, state):
-        backend = self.network.backend
+        loss = self.network.backend.arrays.loss
         with np.errstate(all="ignore"):
             Y, state, _ = self.network.forward(
                 weights,
-                backend.asarray(window.X),
+                window.X,
                 state,
                 window.lengths,
                 last=window.last,
                 reset=window.reset,
             )
-            value, _ = self.loss(backend.to_numpy(Y), window.y, window.weight)
+            value, _ = loss(self.loss, Y, window.y, window.weight, 1.0)
         return value, state
-
-
-def total_weight(data: Dataset) -> float:
-    """What the weights of all targets sum to."""
-    return float(np.sum(data.weight, dtype=np.float64))
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:

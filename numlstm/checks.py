@@ -11,6 +11,7 @@ DTYPES = ("float32", "float64")
 # elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
 # take the time from those of the kernels
 FEW = 8192
+_CUDA = (2, 13)  # DLPack's numbers for device memory and managed memory
 _NATIVE = {name: np.dtype(name) for name in DTYPES}
 
 
@@ -92,6 +93,11 @@ def array(name: str, value: Any, dtype: str, *, finite: bool = True) -> np.ndarr
 
 
 def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
+    if on_gpu(value):
+        raise TypeError(
+            f"{name} lies on a GPU, and what was asked for reads NumPy's memory: bring it there "
+            'first; a model with backend="cuda" takes it as it is in forward, vjp and step'
+        )
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill it first, e.g. {name}.filled(np.nan)")
     if isinstance(value, np.matrix):
@@ -109,6 +115,16 @@ def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
         raise ValueError(
             f"{name} has values beyond the range of {dtype}; scale them, or use float64"
         ) from None
+
+
+def on_gpu(value: Any) -> bool:
+    """Whether an array lies in a GPU's memory."""
+    if type(value) is np.ndarray:
+        return False
+    if hasattr(value, "__cuda_array_interface__") or hasattr(value, "__cuda_ndarray__"):
+        return True
+    device = getattr(value, "__dlpack_device__", None)
+    return device is not None and device()[0] in _CUDA
 
 
 def require_finite(name: str, value: np.ndarray) -> None:

@@ -29,6 +29,12 @@ class Draws:
     def __init__(self, seed: int):
         self._key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """The two words of the generator's key."""
+        first, second = map(int, self._key)
+        return first, second
+
     def stream(self, purpose: int, index: int = 0, part: int = 0) -> np.random.Generator:
         """The generator for one purpose at one place, e.g. an epoch, or an update and a layer."""
         return np.random.Generator(self._philox(purpose, index, part))

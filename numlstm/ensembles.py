@@ -200,10 +200,12 @@ class _InTurn:
     def __call__(self, thetas, window: Dataset, weight):
         """(mean loss, gradients (M, n))."""
         gradients, total = np.empty_like(thetas), 0.0
+        evaluator, arrays = self.evaluator, self.evaluator.network.backend.arrays
         for member, theta in enumerate(thetas):
-            part = replace(window, weight=weight[member])
-            value, gradients[member], _ = self.evaluator.step(theta, part, None, 1.0)
-            total += value
+            part = evaluator.resident(replace(window, weight=weight[member]))
+            value, gradient, _ = evaluator.step(theta, part, None, 1.0)
+            gradients[member] = arrays.to_numpy(gradient)
+            total += arrays.number(value)
         return total / len(thetas), gradients
 
 

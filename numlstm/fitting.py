@@ -22,6 +22,7 @@ from numlstm.preparation import Data, prepare
 from numlstm.reporting import Bar, caller
 from numlstm.result import INTERRUPTED, FitResult, Outcome
 from numlstm.sampling import require_step
+from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings
 from numlstm.training import Plan, Problem, Progress, Trainer
 
@@ -74,6 +75,7 @@ def fit(
     model: LSTM | None = None,
     dtype: Any = "float32",
     backend: str = "auto",
+    precision: str | None = None,
     options: Mapping[str, Any] | None = None,
     fixed: str | Sequence[str] | None = None,
     bounds: Mapping[str, Any] | None = None,
@@ -192,7 +194,10 @@ def fit(
     dtype : {"float32", "float64"}, optional
         Type of parameters and arithmetic.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
-        Where the arithmetic runs.
+        Where the arithmetic runs. On "cuda" the stochastic methods keep data, parameters and their
+        own arrays on the GPU.
+    precision : {"tf32", "bf16"}, optional
+        Products on the tensor cores of a GPU: as in `LSTM`.
     options : dict, optional
         Further constants of the method: ``betas`` and ``eps`` of "adam" and "adamw"; ``momentum``
         and ``nesterov`` of "sgd"; ``alpha``, ``eps`` and ``momentum`` of "rmsprop"; the options of
@@ -260,8 +265,13 @@ def fit(
     call = None if callback is None else caller(callback, run)
     with Watch() as watch:
         evaluator = Evaluator(trained.network, settings.criterion.function)
-        problem = Problem(evaluator, data.train, data.validation, watch.run)
-        runner = _runner(problem, _plan(settings, data, trained), settings, run, draws)
+        judge = data.validation and evaluator.resident(data.validation)
+        problem = Problem(evaluator, evaluator.resident(data.train), judge, watch.run)
+        plan = _plan(settings, data, trained)
+        if settings.stochastic:
+            runner: Trainer | Minimizer = _trainer(problem, plan, settings, run, draws)
+        else:
+            runner = _minimizer(problem, data.train, plan, settings, run)
         if saved is not None and isinstance(runner, Trainer):
             saved.fingerprint = fingerprint(data, settings, trained)
             saved.restore(run, runner.optimizer)
@@ -314,17 +324,22 @@ def _plan(settings: Settings, data: Data, model: LSTM) -> Plan:
     )
 
 
-def _runner(
+def _minimizer(
+    problem: Problem, train: Dataset, plan: Plan, settings: Settings, run: Progress
+) -> Minimizer:
+    objective = Objective(
+        *(problem.evaluator, train, settings.loss, settings.weight_decay),
+        bptt_steps=plan.bptt_steps,
+        run=problem.run,
+        resident=problem.train,
+    )
+    solver = Solver(settings.method, settings.options, settings.constraints)
+    return Minimizer(problem, objective, plan, run, solver)
+
+
+def _trainer(
     problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: Draws
-) -> Trainer | Minimizer:
-    if not settings.stochastic:
-        objective = Objective(
-            *(problem.evaluator, problem.train, settings.loss, settings.weight_decay),
-            bptt_steps=plan.bptt_steps,
-            run=problem.run,
-        )
-        solver = Solver(settings.method, settings.options, settings.constraints)
-        return Minimizer(problem, objective, plan, run, solver)
+) -> Trainer:
     if plan.limits is not None:
         plan.limits.project(run.theta)
     optimizer = OPTIMIZERS[settings.method](

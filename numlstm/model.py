@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import backends, checks, derivatives, params, sequences, storage, variants
+from numlstm import checks, derivatives, params, sequences, storage, variants
+from numlstm.door import Door
 from numlstm.draws import Draws, new_seed
 from numlstm.missing import Filling, network_inputs
-from numlstm.network import Network
+from numlstm.network import Network, network_on
 from numlstm.noise import NetworkNoise
 from numlstm.scaling import Scaling
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
@@ -81,6 +82,10 @@ class LSTM:
         Source of the initial weights, as in SPEC 7.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs; "auto" is the fastest that can run here.
+    precision : {"tf32", "bf16"}, optional
+        Products on the tensor cores of a GPU, for the backend "cuda" and float32: factors are
+        rounded to 10 or 7 bits of mantissa, sums and everything else stay in float32. Default:
+        float32 throughout.
 
     Attributes
     ----------
@@ -147,6 +152,7 @@ class LSTM:
         dtype: Any = "float32",
         rng: Any = None,
         backend: str = "auto",
+        precision: str | None = None,
     ):
         given = locals()
         spec = NetworkSpec(
@@ -157,6 +163,7 @@ class LSTM:
             checks.dtype(dtype),
             **variants.read_variant(given),
             dropout=variants.read_dropout(dropout),
+            precision=variants.read_precision(precision, checks.dtype(dtype)),
         )
         variants.require_sense(spec)
         if spec.num_layers == 1 and spec.dropout.layers:
@@ -166,14 +173,14 @@ class LSTM:
             )
         start = variants.read_start(forget_bias, chrono, spec.cell)
         checks.choice("init", init, ("orthogonal", "uniform"))
-        network = Network(spec, backends.get(backend))
+        network = network_on(spec, backend)
         self._become(network, params.initialise(spec, np.random.default_rng(rng), init, *start))
 
     @classmethod
     def _of(cls, spec: NetworkSpec, backend: str, theta: np.ndarray) -> "LSTM":
         """A model of a spec that was checked before; theta becomes its own."""
         model = cls.__new__(cls)
-        model._become(Network(spec, backends.get(backend)), theta)
+        model._become(network_on(spec, backend), theta)
         return model
 
     def _become(self, network: Network, theta: np.ndarray) -> None:
@@ -270,12 +277,15 @@ class LSTM:
         >>> bool((Y[:, -1] == state.h[-1]).all())
         True
         """
-        X, state, lengths, reset = self._checked(X, state, lengths, reset)
-        noise = self._noise(noise_rng, X)
+        door = Door(self.network, X)
+        given = door.enter(X, state, lengths, reset)
+        noise = self._noise(noise_rng, given.X)
         Y, final, _ = self.network.forward(
-            self._weights(noise), X, state, lengths, reset=reset, noise=noise
+            *(self._weights(noise), given.X, given.state, given.lengths),
+            reset=given.reset,
+            noise=noise,
         )
-        return Y, final
+        return door.leave(Y), door.leave(final)
 
     def vjp(
         self,
@@ -325,23 +335,22 @@ class LSTM:
         >>> gradients.theta.shape == model.theta.shape, gradients.X.shape
         (True, (2, 3, 1))
         """
-        X, state, lengths, reset = self._checked(X, state, lengths, reset)
+        door, copy = Door(self.network, X), self.network.backend.arrays.copy
+        given = door.enter(X, state, lengths, reset)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
-        X, state = X.copy(), state and State(*(part.copy() for part in state))
-        noise = self._noise(noise_rng, X)
+        own = copy(given.X), given.state and State(*map(copy, given.state))
+        noise = self._noise(noise_rng, given.X)
         weights = self._weights(noise)
         Y, _, tape = self.network.forward(
-            weights, X, state, lengths, tape=True, reset=reset, noise=noise
+            weights, *own, given.lengths, tape=True, reset=given.reset, noise=noise
         )
 
         def pullback(dY: Any, dstate: Any = None) -> Gradients:
-            dY = checks.array("dY", dY, self.spec.dtype, finite=False)
-            checks.shape("dY", dY, Y.shape)
-            if dstate is not None:
-                dstate = self._checked_state("dstate", dstate, X.shape[0])
-            return self.network.backward(weights, tape, dY, dstate, need_dX=True)
+            dY = door.array("dY", dY, Y.shape)
+            dstate = door.state("dstate", dstate, Y.shape[0])
+            return door.leave(self.network.backward(weights, tape, dY, dstate, need_dX=True))
 
-        return Y, pullback
+        return door.leave(Y), pullback
 
     def jvp(
         self,
@@ -396,17 +405,17 @@ class LSTM:
         >>> bool(np.allclose(Y + 1e-4 * dY, Z, atol=1e-9))
         True
         """
-        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
-        along = [("dX", dX, run.X.shape), ("dtheta", dtheta, self._theta.shape)]
-        for name, value, shape in along:
+        run, door = self._run(X, state, lengths, reset)
+        directions = [("dX", dX, run.X.shape), ("dtheta", dtheta, self._theta.shape)]
+        for name, value, shape in directions:
             if value is not None:
                 checks.shape(name, np.asarray(value), shape)
         dX, dtheta = (
             checks.optional(checks.array, name, value, dtype=self.spec.dtype, finite=False)
-            for name, value, _ in along
+            for name, value, _ in directions
         )
-        dstate = self._checked_state("dstate", dstate, len(run.X))
-        return derivatives.jvp(self.network, run, derivatives.Direction(dtheta, dX, dstate))
+        along = derivatives.Direction(dtheta, dX, door.state("dstate", dstate, len(run.X)))
+        return derivatives.jvp(self.network.on_host, run, along)
 
     def jacobian(
         self,
@@ -458,8 +467,8 @@ class LSTM:
         """
         checks.choice("of", of, ("y", "state"))
         checks.choice("wrt", wrt, ("X", "state", "theta"))
-        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
-        return derivatives.jacobian(self.network, run, of, wrt)
+        run, _ = self._run(X, state, lengths, reset)
+        return derivatives.jacobian(self.network.on_host, run, of, wrt)
 
     def transitions(
         self, X: Any, state: Any = None, *, lengths: Any = None, reset: Any = None
@@ -501,8 +510,8 @@ class LSTM:
             raise ValueError(
                 "a bidirectional network has no transitions: its directions run towards each other"
             )
-        run = derivatives.Run(self._theta, *self._checked(X, state, lengths, reset))
-        return derivatives.transitions(self.network, run)
+        run, _ = self._run(X, state, lengths, reset)
+        return derivatives.transitions(self.network.on_host, run)
 
     def step(self, x: Any, state: Any = None, *, reset: Any = None):
         """One time step; T calls equal one `forward` over T steps, bit for bit.
@@ -542,22 +551,28 @@ class LSTM:
         (1,)
         """
         self._require_step()
-        x = checks.array("x", x, self.spec.dtype, finite=False)
+        door, inputs = Door(self.network, x), self.spec.input_size
+        x = door.read("x", x)
         single = x.ndim == 1
-        checks.shape("x", x, (self.spec.input_size,) if single else ("B", self.spec.input_size))
-        rows = x[None] if single else x
-        state = self._checked_state("state", state, len(rows), finite=False)
+        checks.shape("x", x, (inputs,) if single else ("B", inputs))
+        rows = x.reshape((1, inputs)) if single else x
+        state = door.state("state", state, rows.shape[0], finite=False)
         taken = self._step_at_once(rows, state) if reset is None else None
         if taken is None:
-            checks.require_finite("x", x)
-            for name, part in zip("hc", state or (), strict=False):
-                checks.require_finite(f"state.{name}", part)
             if reset is not None:
                 reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
-            Y, state, _ = self.network.forward(self._weights(), rows[:, None], state, reset=reset)
-            taken = Y[:, 0], state
+            taken = self._step_by_forward(door, rows, state, reset)
         y, state = taken
-        return (y[0] if single else y), state
+        return door.leave(y.reshape(y.shape[1:]) if single else y), door.leave(state)
+
+    def _step_by_forward(self, door: Door, rows: Any, state: State | None, reset: Any):
+        """(y, state) from a forward pass of one step; here what is not finite is refused."""
+        door.require_finite("x", rows)
+        for name, part in zip("hc", state or (), strict=False):
+            door.require_finite(f"state.{name}", part)
+        X = door.bring(rows.reshape((rows.shape[0], 1, rows.shape[1])))
+        Y, state, _ = self.network.forward(self._weights(), X, state, reset=door.bring(reset))
+        return Y.reshape((Y.shape[0], Y.shape[2])), state
 
     def _step_at_once(self, rows: np.ndarray, state: State | None):
         """(y, state) from one call of compiled code for all layers; None where there is none.
@@ -834,12 +849,17 @@ class LSTM:
         reset = sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, reset)
         noise = self._noise(noise_rng, X)
+        arrays = self.network.backend.arrays
+        X, lengths, reset = (
+            None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
+        )
         Y, _, _ = self.network.forward(
             *(self._weights(noise), X, None, lengths),
             last=self.output == "last",
             reset=reset,
             noise=noise,
         )
+        Y = arrays.to_numpy(Y)
         return form.restore(self.scaling.outputs(Y) if self.scaling else Y)
 
     def save(self, path: str | os.PathLike) -> None:
@@ -875,7 +895,8 @@ class LSTM:
         for name, parts in (("scaling", self.scaling), ("filling", self.filling)):
             named = parts._asdict().items() if parts is not None else ()
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
-        meta = {"spec": dataclasses.asdict(self.spec), "output": self.output}
+        spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
+        meta = {"spec": dataclasses.asdict(spec), "output": self.output}
         storage.write(path, "model", arrays, meta)
 
     def export_c(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
@@ -991,18 +1012,10 @@ class LSTM:
             self._packed = packed = (content, self.network.pack(self._theta))
         return packed[1]
 
-    def _checked(self, X: Any, state: Any, lengths: Any, reset: Any):
-        X = checks.array("X", X, self.spec.dtype, finite=False)
-        checks.shape("X", X, ("B", "T", self.spec.input_size))
-        lengths = checks.lengths(lengths, X.shape[0], X.shape[1])
-        if lengths is None:
-            checks.require_finite("X", X)
-        else:  # padding may hold anything
-            valid = sequences.mask(lengths, X.shape[1])[..., None]
-            checks.require_finite("X", np.where(valid, X, X.dtype.type(0)))
-        if reset is not None:
-            reset = checks.flags("reset", reset, X.shape[:2])
-        return X, self._checked_state("state", state, X.shape[0]), lengths, reset
+    def _run(self, X: Any, state: Any, lengths: Any, reset: Any) -> tuple[derivatives.Run, Door]:
+        """What the derivatives of the network are taken at, in NumPy's memory."""
+        door = Door(self.network.on_host, X)
+        return derivatives.Run(self._theta, *door.enter(X, state, lengths, reset)), door
 
     def _require_step(self) -> None:
         """Refuse networks that have none."""
@@ -1012,26 +1025,8 @@ class LSTM:
                 "later; use forward on the whole sequence"
             )
 
-    def _checked_state(
-        self, name: str, state: Any, batch: int, *, finite: bool = True
-    ) -> State | None:
-        """A state, or None for the initial one."""
-        if state is None:
-            return None
-        try:
-            h, c = state
-        except (TypeError, ValueError):
-            raise TypeError(f"{name} must be a State(h, c), received {type(state)}") from None
-        layer, layers = self.spec.layers[0], len(self.spec.layers)
-        dtype, arrays = layer.dtype, []
-        for part, value, size in ((".h", h, layer.output_size), (".c", c, layer.hidden_size)):
-            array = checks.array(name + part, value, dtype, finite=finite)
-            checks.shape(name + part, array, (layers, batch, size))
-            arrays.append(array)
-        return State._make(arrays)
 
-
-def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
+def load(path: str | os.PathLike, *, backend: str = "auto", precision: str | None = None) -> LSTM:
     """Read a model that `LSTM.save` wrote.
 
     Parameters
@@ -1040,6 +1035,8 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
         The file.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
+    precision : {"tf32", "bf16"}, optional
+        As in `LSTM`; nor does it say that.
 
     Returns
     -------
@@ -1054,7 +1051,7 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     OSError
         For a file that is missing or cannot be read.
     ValueError, BackendError
-        For an unknown backend, or one that cannot run here.
+        For an unknown backend, or one that cannot run here or has no such precision.
 
     Examples
     --------
@@ -1066,7 +1063,10 @@ def load(path: str | os.PathLike, *, backend: str = "auto") -> LSTM:
     <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float64, reference backend>
     """
     arrays, meta = storage.read(path, "model")
-    model = LSTM._of(NetworkSpec.restored(meta["spec"]), backend, arrays["theta"])
+    spec = NetworkSpec.restored(meta["spec"])
+    precision = variants.read_precision(precision, spec.dtype)
+    spec = dataclasses.replace(spec, precision=precision)
+    model = LSTM._of(spec, backend, arrays["theta"])
     model.output = meta["output"]
     for name, kind in (("scaling", Scaling), ("filling", Filling)):
         start = f"{name}/"

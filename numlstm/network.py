@@ -1,17 +1,17 @@
 """Layers and head over any backend: the forward and backward pass of a whole network."""
 
+from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm import arrays as numpy_arrays
 from numlstm import backends
-from numlstm.directions import flip, flip_reset, joined, parted
 from numlstm.draws import Draws
-from numlstm.noise import NetworkNoise, brought, draw_noise, mean_noise, no_noise
+from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
 from numlstm.params import blocks, split
-from numlstm.sequences import mask
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
 
 
@@ -42,11 +42,14 @@ class Tape(NamedTuple):
 
 
 class Network:
-    """A network's arithmetic: pure functions of packed weights, no parameters of its own."""
+    """A network's arithmetic: pure functions of packed weights, no parameters of its own.
+
+    All arrays are in the backend's memory; a theta may also be in the host's.
+    """
 
     def __init__(self, spec: NetworkSpec, backend: ModuleType):
         self.spec = spec
-        self.backend = backend
+        self.backend, self._arrays = backend, backend.arrays
         self._no_noise = no_noise(spec)
         ways, layers = spec.num_directions, range(len(spec.layers))
         # the places of every level's layers, forward and reverse, in all lists of layers
@@ -54,7 +57,14 @@ class Network:
 
     def __reduce__(self):
         """By the backend's name: a module cannot be pickled, but models are sent and copied."""
-        return _network_on, (self.spec, self.backend.name)
+        return network_on, (self.spec, self.backend.name)
+
+    @cached_property
+    def on_host(self) -> "Network":
+        """The same network over NumPy's memory."""
+        if self._arrays is numpy_arrays:
+            return self
+        return Network(replace(self.spec, precision=None), backends.get("cpu"))
 
     @cached_property
     def tangents(self) -> "Network":
@@ -66,17 +76,18 @@ class Network:
 
         Of `noise` its masks on weights are used (DropConnect).
         """
-        parts = list(blocks(self.spec, theta))
+        arrays = self._arrays
+        parts = list(blocks(self.spec, arrays.asarray(theta)))
         masks = noise.weights if noise else (None,) * len(self.spec.layers)
         layers, initial = [], []
         for layer, part, kept in zip(self.spec.layers, parts, masks, strict=False):
             if kept is not None:
-                part = part.copy()
-                split(layer.shapes, part)["weight_hh"][...] *= kept
+                part = arrays.copy(part)
+                arrays.scale_by(split(layer.shapes, part)["weight_hh"], kept)
             layers.append(self.backend.pack_layer(layer, part))
             if layer.learned_state:
                 views = split(layer.shapes, part)
-                initial.append((views["initial_h"].copy(), views["initial_c"].copy()))
+                initial.append(tuple(arrays.copy(views[f"initial_{name}"]) for name in "hc"))
         head = self.spec.head
         packed = self.backend.pack_head(head, parts[-1]) if head else None
         return Weights(tuple(layers), packed, tuple(initial))
@@ -84,23 +95,24 @@ class Network:
     def zero_state(self, batch: int) -> State:
         """A state of zeros: h (layers, B, P) and c (layers, B, H), directions counted apart."""
         count, layer = len(self.spec.layers), self.spec.layers[0]
-        h = c = self.backend.asarray(np.zeros((count, batch, layer.hidden_size), layer.dtype))
+        h = c = self._arrays.zeros((count, batch, layer.hidden_size), layer.dtype)
         if layer.proj_size:
-            h = self.backend.asarray(np.zeros((count, batch, layer.proj_size), layer.dtype))
+            h = self._arrays.zeros((count, batch, layer.proj_size), layer.dtype)
         return State(h, c)
 
     def initial_state(self, weights: Weights, batch: int) -> State:
         """The state before anything was seen: the learned one, the same for all rows, or zeros."""
         if not weights.initial:
             return self.zero_state(batch)
-        parts = (np.stack(part)[:, None] for part in zip(*weights.initial, strict=True))
-        return State(*(np.repeat(part, batch, axis=1) for part in parts))
+        stacked, repeated = self._arrays.stacked, self._arrays.repeated
+        parts = zip(*weights.initial, strict=True)
+        return State(*(stacked([repeated(vector, batch) for vector in part]) for part in parts))
 
-    def draw_noise(self, source: Draws, update: int, batch: int, steps: int) -> NetworkNoise | None:
-        """The masks of one update, in the backend's memory; None where no rate is above 0."""
+    def draw_noise(self, source: Draws, update: Any, batch: int, steps: int) -> NetworkNoise | None:
+        """The masks of one update; None where no rate is above 0."""
         if self.spec.dropout == Dropout():
             return None
-        return brought(self.backend, draw_noise(self.spec, source, update, batch, steps))
+        return draw_noise(self.spec, self._arrays, source, update, batch, steps)
 
     def forward(
         self,
@@ -122,23 +134,25 @@ class Network:
         `noise` is what `numlstm.noise` drew, by default its mean.
         """
         learned = state is None and self.spec.learned_state
-        state = self.initial_state(weights, len(X)) if state is None else state
-        batch = Batch(lengths, reset, noise or self._mean_noise(len(X)))
+        arrays, rows = self._arrays, X.shape[0]
+        state = self.initial_state(weights, rows) if state is None else state
+        batch = Batch(lengths, reset, noise or self._mean_noise(rows))
         hidden, finals, tapes = X, [], []
         for level, below in zip(self._levels, batch.noise.between, strict=True):
-            outputs, inputs = [], _masked(hidden, below)
+            outputs, inputs = [], self._masked(hidden, below)
             for index in level:
                 initial = (state.h[index], state.c[index])
                 Y, final, kept = self._layer_forward(index, weights, inputs, initial, batch, tape)
                 outputs.append(Y)
                 finals.append(final)
                 tapes.append(kept)
-            output = joined(outputs)
-            hidden = hidden + output if self.spec.residual and level[0] else output
+            output = arrays.joined(outputs)
+            residual = self.spec.residual and level[0]
+            hidden = arrays.total([hidden, output]) if residual else output
         if last:
             hidden = self._last_hidden(finals)
         Y = self._head_forward(weights, hidden, None if last else lengths)
-        final_state = _stacked(finals)
+        final_state = self._state(finals)
         return Y, final_state, Tape(tapes, batch, hidden, last, learned) if tape else None
 
     def backward(self, weights, tape: Tape, dY, dstate=None, *, need_dX=False) -> Gradients:
@@ -149,7 +163,9 @@ class Network:
         """
         dtheta_head, d_hidden = self._head_backward(weights, tape, dY)
         count = len(self.spec.layers)
-        dfinal: list[Any] = [None] * count if dstate is None else list(zip(*dstate, strict=True))
+        dfinal: list[Any] = [None] * count
+        if dstate is not None:
+            dfinal = [(dstate.h[index], dstate.c[index]) for index in range(count)]
         if tape.last:
             self._last_hidden_backward(dfinal, d_hidden)
             d_hidden = None
@@ -157,68 +173,73 @@ class Network:
         d_initial: list[Any] = [None] * count
         for level, below in zip(self._levels[::-1], tape.batch.noise.between[::-1], strict=True):
             need, dXs = need_dX or level[0] > 0, []
-            for index, d_output in zip(level, parted(d_hidden, level), strict=True):
+            d_outputs = self._arrays.parted(d_hidden, len(level))
+            for index, d_output in zip(level, d_outputs, strict=True):
                 dthetas[index], dX, d_initial[index] = self._layer_backward(
                     index, weights, tape, d_output, dfinal[index], need_dX=need
                 )
                 dXs.append(dX)
-            dX = _masked(_summed(dXs), below)
+            dX = self._masked(self._arrays.total(dXs) if need else None, below)
             through = self.spec.residual and level[0] and d_hidden is not None
-            d_hidden = dX + d_hidden if through else dX
+            d_hidden = self._arrays.total([dX, d_hidden]) if through else dX
         dthetas += [dtheta_head] if self.spec.head else []
-        dtheta = np.concatenate(dthetas) if len(dthetas) > 1 else dthetas[0]
-        return Gradients(dtheta, d_hidden, _stacked(d_initial))
+        return Gradients(self._arrays.end_to_end(dthetas), d_hidden, self._state(d_initial))
 
     def _mean_noise(self, batch: int) -> NetworkNoise:
         """What predictions use; the same object, ready made, where no rate has a mean but 1."""
         rates = self.spec.dropout
         if not (rates.zoneout_h or rates.zoneout_c):
             return self._no_noise
-        return brought(self.backend, mean_noise(self.spec, batch))
+        return mean_noise(self.spec, self._arrays, batch)
 
     def _layer_forward(self, index, weights, X, state, batch: Batch, tape):
         """One layer in one direction; X and Y run forward in time in either."""
         reverse = index % self.spec.num_directions
-        reset = batch.reset
+        arrays, reset = self._arrays, batch.reset
         if reverse:
-            X = flip(X, batch.lengths)
-            reset = None if reset is None else flip_reset(reset, batch.lengths)
+            X = arrays.flip(X, batch.lengths)
+            reset = None if reset is None else arrays.flip_reset(reset, batch.lengths)
         Y, final, kept = self.backend.layer_forward(
             *(self.spec.layers[index], weights.layers[index], X, state, batch.lengths),
             tape=tape,
             reset=reset,
             noise=batch.noise.layers[index],
         )
-        return (flip(Y, batch.lengths) if reverse else Y), final, kept
+        return (arrays.flip(Y, batch.lengths) if reverse else Y), final, kept
 
     def _layer_backward(self, index, weights, tape: Tape, dY, dfinal, *, need_dX):
         layer, reverse = self.spec.layers[index], index % self.spec.num_directions
-        lengths, masks = tape.batch.lengths, tape.batch.noise.weights
+        arrays, lengths, masks = self._arrays, tape.batch.lengths, tape.batch.noise.weights
         if reverse and dY is not None:
-            dY = flip(dY, lengths)
+            dY = arrays.flip(dY, lengths)
         dtheta, dX, d_initial = self.backend.layer_backward(
             layer, weights.layers[index], tape.layers[index], dY, dfinal, need_dX=need_dX
         )
         if masks[index] is not None:
-            split(layer.shapes, dtheta)["weight_hh"][...] *= masks[index]
+            arrays.scale_by(split(layer.shapes, dtheta)["weight_hh"], masks[index])
         if tape.learned:
             views = split(layer.shapes, dtheta)
             for name, part in zip(("initial_h", "initial_c"), d_initial, strict=True):
-                views[name][...] += part.sum(axis=0)
-        return dtheta, (flip(dX, lengths) if reverse and need_dX else dX), d_initial
+                arrays.add_rows_to(views[name], part)
+        return dtheta, (arrays.flip(dX, lengths) if reverse and need_dX else dX), d_initial
 
     def _last_hidden(self, finals):
         """What a sequence ends with, (B, W): of residual layers the sum, as at every step."""
+        joined = self._arrays.joined
         levels = [joined([finals[index][0] for index in level]) for level in self._ends()]
-        return levels[0] if len(levels) == 1 else np.sum(levels, axis=0)
+        return self._arrays.total(levels)
 
     def _last_hidden_backward(self, dfinal, d_hidden) -> None:
         """Add the gradient of what a sequence ends with to those of the final states."""
         for level in self._ends():
-            for index, d_last in zip(level, parted(d_hidden, level), strict=True):
-                zeros = np.zeros((len(d_last), self.spec.hidden_size), d_last.dtype)
-                dh, dc = dfinal[index] or (0, zeros)
-                dfinal[index] = dh + d_last, dc
+            parts = self._arrays.parted(d_hidden, len(level))
+            for index, d_last in zip(level, parts, strict=True):
+                if dfinal[index] is None:
+                    shape = d_last.shape[0], self.spec.hidden_size
+                    dfinal[index] = d_last, self._arrays.zeros(shape, d_last.dtype)
+                else:
+                    dh, dc = dfinal[index]
+                    dfinal[index] = self._arrays.total([dh, d_last]), dc
 
     def _ends(self) -> list[range]:
         """The levels whose final hidden states make up what a sequence ends with."""
@@ -228,15 +249,23 @@ class Network:
         if self.spec.head is None:
             return hidden
         Y = self.backend.head_forward(self.spec.head, weights.head, hidden)
-        return Y if lengths is None else _without_padding(Y, lengths)
+        return Y if lengths is None else self._arrays.without_padding(Y, lengths)
 
     def _head_backward(self, weights, tape: Tape, dY):
         """(gradient of the head's parameters, gradient of what went into it)."""
         if self.spec.head is None:
             return None, dY
         if tape.batch.lengths is not None and not tape.last:
-            dY = _without_padding(dY, tape.batch.lengths)
+            dY = self._arrays.without_padding(dY, tape.batch.lengths)
         return self.backend.head_backward(self.spec.head, weights.head, tape.hidden, dY)
+
+    def _masked(self, array, factors):
+        return array if array is None or factors is None else self._arrays.product(array, factors)
+
+    def _state(self, states) -> State:
+        """The layers' states as one, the layers first."""
+        h, c = zip(*states, strict=True)
+        return State(self._arrays.stacked(h), self._arrays.stacked(c))
 
 
 def with_tangent(value, tangent):
@@ -248,26 +277,12 @@ def with_tangent(value, tangent):
     return result
 
 
-def _masked(array, factors):
-    return array if array is None or factors is None else array * factors
-
-
-def _summed(arrays):
-    return arrays[0] if len(arrays) == 1 or arrays[0] is None else arrays[0] + arrays[1]
-
-
-def _without_padding(array, lengths):
-    """Zeros in the padding of (B, T, ...), whatever stands there."""
-    return np.where(mask(lengths, array.shape[1])[..., None], array, array.dtype.type(0))
-
-
-def _stacked(states) -> State:
-    """The layers' states as one, the layers first; of a single layer views."""
-    if len(states) == 1:
-        h, c = states[0]
-        return State(h[None], c[None])
-    return State(*(np.stack(part) for part in zip(*states, strict=True)))
-
-
-def _network_on(spec: NetworkSpec, backend: str) -> Network:
-    return Network(spec, backends.get(backend))
+def network_on(spec: NetworkSpec, name: str) -> Network:
+    """A network over the backend of this name."""
+    backend = backends.get(name)
+    if spec.precision not in (None, *backend.precisions):
+        raise ValueError(
+            f"precision={spec.precision!r} is for tensor cores: it needs backend='cuda', "
+            f"received {name!r}" + (f", which is {backend.name!r} here" if name == "auto" else "")
+        )
+    return Network(spec, backend)

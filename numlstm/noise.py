@@ -1,9 +1,6 @@
 """Random masks of a whole network: drawn for an update, or the mean that predictions use."""
 
-import math
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from numlstm import draws
 from numlstm.draws import Draws
@@ -26,12 +23,12 @@ def no_noise(spec: NetworkSpec) -> NetworkNoise:
     return NetworkNoise(nothing, (None,) * spec.num_layers, nothing)
 
 
-def mean_noise(spec: NetworkSpec, batch: int) -> NetworkNoise:
+def mean_noise(spec: NetworkSpec, arrays: Any, batch: int) -> NetworkNoise:
     """What takes the place of noise in predictions: zoneout's mean; dropout has mean 1."""
     rates = spec.dropout
 
     def keep(rate, size):
-        return np.full((batch, 1, size), 1 - _share(rate), spec.dtype) if rate else None
+        return arrays.full((batch, 1, size), 1 - _share(rate), spec.dtype) if rate else None
 
     layers = tuple(
         Noise(
@@ -44,22 +41,18 @@ def mean_noise(spec: NetworkSpec, batch: int) -> NetworkNoise:
 
 
 def draw_noise(
-    spec: NetworkSpec, source: Draws, update: int, batch: int, steps: int
+    spec: NetworkSpec, arrays: Any, source: Draws, update: Any, batch: int, steps: int
 ) -> NetworkNoise:
-    """The masks of one update, for a batch of sequences of so many steps."""
+    """The masks of one update, for a batch of sequences of so many steps; `arrays` of a backend."""
     rates = spec.dropout
 
     def mask(purpose, rate, part, *shape, scaled=True) -> Any:
         if rate == 0:
             return None
-        mask, at = np.empty(shape, spec.dtype), 0
-        flat = mask.reshape(shape[0], math.prod(shape[1:]))
-        for bits in source.bits(purpose, update, part, *flat.shape):
-            np.greater_equal(bits, round(_LEVELS * _share(rate)), out=flat[at : at + len(bits)])
-            at += len(bits)
-        if scaled:
-            mask *= 1 / (1 - _share(rate))
-        return mask
+        share = _share(rate)
+        value = 1 / (1 - share) if scaled else 1.0
+        kept = source, update, (purpose, part), shape, round(_LEVELS * share), value
+        return arrays.mask(*kept, spec.dtype)
 
     def of_layer(part: int, layer: LayerSpec) -> Noise | None:
         P, H = layer.output_size, layer.hidden_size
@@ -88,11 +81,3 @@ def draw_noise(
 def _share(rate: float) -> float:
     """The rate that is really used: a multiple of 1 / _LEVELS below 1."""
     return min(round(_LEVELS * rate), _LEVELS - 1) / _LEVELS
-
-
-def brought(backend, value):
-    """Masks in the backend's memory, whatever tuples they are in."""
-    if isinstance(value, tuple):
-        parts = [brought(backend, part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return None if value is None else backend.asarray(value)

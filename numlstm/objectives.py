@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numlstm import checks
-from numlstm.bptt import Evaluator, run_here, total_weight
+from numlstm.bptt import Evaluator, run_here
 from numlstm.losses import LOSSES
 from numlstm.model import LSTM
 from numlstm.network import with_tangent
@@ -135,19 +135,20 @@ class Objective:
     weight_decay: float
     bptt_steps: int | None = None  # truncates the gradient
     run: Callable[..., Any] = run_here
+    resident: Any = None  # the data in the backend's memory, where they are there already
 
     def __call__(self, theta: Any) -> tuple[float, np.ndarray]:
         """(loss, gradient), for ``minimize(fun, theta0, jac=True)``."""
         theta = self._checked("theta", theta)
         value, gradient = self.evaluator.gradient(
-            self._cast(theta), self.data, self.bptt_steps, self.run
+            self._cast(theta), self._resident, self.bptt_steps, self.run
         )
         return value + self._penalty(theta), gradient + self.weight_decay * theta
 
     def value(self, theta: Any) -> float:
         """The loss alone, in about a third of the time."""
         theta = self._checked("theta", theta)
-        value = self.evaluator.value(self._cast(theta), self.data, self.run)
+        value = self.evaluator.value(self._cast(theta), self._resident, self.run)
         return value + self._penalty(theta)
 
     def gradient(self, theta: Any) -> np.ndarray:
@@ -221,6 +222,11 @@ class Objective:
     # --- what stands behind them ------------------------------------------------------------------
 
     @cached_property
+    def _resident(self) -> Any:
+        """The data in the backend's memory."""
+        return self.evaluator.resident(self.data) if self.resident is None else self.resident
+
+    @cached_property
     def _valid(self) -> np.ndarray:
         """Where there is a target, in the shape of y."""
         if self.loss != "mse":
@@ -238,7 +244,7 @@ class Objective:
     @cached_property
     def _decay_root(self) -> float:
         """The factor on theta whose squares are the penalty, in the units of the residuals."""
-        return float(np.sqrt(0.5 * self.weight_decay * total_weight(self.data)))
+        return float(np.sqrt(0.5 * self.weight_decay * self.data.total_weight()))
 
     def _checked(self, name: str, value: Any) -> np.ndarray:
         """A vector of the size of theta, in float64."""
@@ -261,14 +267,13 @@ class Objective:
 
     def _forward(self, theta: np.ndarray, tape: bool = False):
         """(Y, packed weights, tape or None)."""
-        data, network = self.data, self.evaluator.network
+        data, network = self._resident, self.evaluator.network
         weights = network.pack(self._cast(theta))
         with np.errstate(all="ignore"):  # whoever asked sees what is not finite
-            X = network.backend.asarray(data.X)
             Y, _, kept = network.forward(
-                weights, X, None, data.lengths, tape=tape, last=data.last, reset=data.reset
+                weights, data.X, None, data.lengths, tape=tape, last=data.last, reset=data.reset
             )
-        return network.backend.to_numpy(Y), weights, kept
+        return network.backend.arrays.to_numpy(Y), weights, kept
 
     def _on_targets(self, Y: np.ndarray) -> np.ndarray:
         """What is at the targets, weighted: (m,) without the rows of the penalty."""
@@ -293,15 +298,15 @@ class Objective:
 
     def _pullback(self, theta: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """The transposed Jacobian as a function, over one forward pass."""
-        network = self.evaluator.network
+        network, arrays = self.evaluator.network, self.evaluator.network.backend.arrays
         _, weights, tape = self.run(self._forward, theta, True)
         count = self._root.size
 
         def pull(u: np.ndarray) -> np.ndarray:
             dY = np.zeros(self.data.y.shape, network.spec.dtype)
             dY[self._valid] = u[:count] * self._root
-            gradient = self.run(network.backward, weights, tape, network.backend.asarray(dY)).theta
-            gradient = network.backend.to_numpy(gradient).astype(np.float64)
+            gradient = self.run(network.backward, weights, tape, arrays.asarray(dY)).theta
+            gradient = arrays.to_numpy(gradient).astype(np.float64)
             return gradient + self._decay_root * u[count:] if self.weight_decay else gradient
 
         return pull

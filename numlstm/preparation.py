@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.bptt import total_weight
 from numlstm.missing import Filling
 from numlstm.model import LSTM
 from numlstm.sampling import require_forecasts, require_one_unit
@@ -139,7 +138,7 @@ def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dat
         weight = data.weight.copy()
         weight[:, :at] = 0
         parts = data.cut(0, at), replace(data, weight=weight)
-    if not all(total_weight(part) > 0 for part in parts):
+    if not all(part.total_weight() > 0 for part in parts):
         raise ValueError(f"validation={fraction:g} leaves no target on one side of the split")
     return parts
 

@@ -48,17 +48,24 @@ class Dataset:
         """
         X = np.ascontiguousarray(self.X[rows, start:stop])
         lengths = None if self.lengths is None else self.lengths[rows]
-        if self.last:
-            y, ends = self.y[rows], self.X.shape[1] if lengths is None else lengths
-            here = ((start < ends) | (start == 0)) & (ends <= stop)
-            weight = self.weight[rows] * np.reshape(here, (-1, *(1,) * (y.ndim - 1)))
-        else:
-            y = np.ascontiguousarray(self.y[rows, start:stop])
-            weight = np.ascontiguousarray(self.weight[rows, start:stop])
+        weight = np.ascontiguousarray(self._weight(start, stop, rows))
+        y = self.y[rows] if self.last else np.ascontiguousarray(self.y[rows, start:stop])
         if lengths is not None:
             lengths = np.clip(lengths - start, 0, stop - start)
         reset = None if self.reset is None else self.reset[rows, start:stop]
         return Dataset(X, y, weight, lengths, self.last, reset)
+
+    def total_weight(self, start: int = 0, stop: int | None = None, rows: Any = slice(None)):
+        """What the weights of all targets, or of those of a `cut`, sum to."""
+        stop = self.X.shape[1] if stop is None else stop
+        return float(np.sum(self._weight(start, stop, rows), dtype=np.float64))
+
+    def _weight(self, start: int, stop: int, rows: Any) -> np.ndarray:
+        if not self.last:
+            return self.weight[rows, start:stop]
+        ends = self.X.shape[1] if self.lengths is None else self.lengths[rows]
+        here = ((start < ends) | (start == 0)) & (ends <= stop)
+        return self.weight[rows] * np.reshape(here, (-1, *(1,) * (self.y.ndim - 1)))
 
 
 class Form(NamedTuple):

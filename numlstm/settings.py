@@ -19,6 +19,7 @@ from numlstm.variants import (
     Start,
     describe,
     read_dropout,
+    read_precision,
     read_start,
     read_variant,
     require_sense,
@@ -168,7 +169,9 @@ def _of_the_network(
     sizes: dict[str, Any] = {
         name: checks.size(name, given[name]) for name in ("hidden_size", "num_layers")
     }
-    asked = NetworkSpec(1, **sizes, dtype=checks.dtype(given["dtype"]), **read_variant(given))
+    dtype = checks.dtype(given["dtype"])
+    precision = read_precision(given["precision"], dtype)
+    asked = NetworkSpec(1, **sizes, dtype=dtype, **read_variant(given), precision=precision)
     dropout = read_dropout(given["dropout"]) if stochastic else Dropout()
     model = given["model"]
     if model is None:
@@ -196,7 +199,7 @@ def _of_the_network(
 
 def _described(spec: NetworkSpec, backend: str, masked: bool) -> dict[str, Any]:
     """The keywords that must agree with those of a model that is given."""
-    names = ("hidden_size", "num_layers", "dtype")
+    names = ("hidden_size", "num_layers", "dtype", "precision")
     missing = "mask" if masked else "raise"
     sizes = {name: getattr(spec, name) for name in names}
     return {**sizes, **describe(spec), "backend": backend, "missing": missing}

@@ -3,21 +3,18 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from numlstm import optimizers
-from numlstm.bptt import Evaluator, total_weight, windows
+from numlstm.bptt import Evaluator, windows
+from numlstm.descent import Descent, Place, Position, Rules
 from numlstm.draws import SHUFFLE, Draws
 from numlstm.interrupt import Interrupted
 from numlstm.limits import Limits
 from numlstm.optimizers import Optimizer
 from numlstm.result import Outcome
-from numlstm.sampling import Sampling, sampled_step
-from numlstm.sequences import Dataset
-from numlstm.spec import State
+from numlstm.sampling import Sampling
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
 
@@ -54,11 +51,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be minimised, and on what it is judged."""
+    """What is to be minimised, and on what it is judged; data are where the backend reads them."""
 
     evaluator: Evaluator
-    train: Dataset
-    validation: Dataset | None
+    train: Any
+    validation: Any
     run: Callable[..., Any]  # calls a function, and may raise `Interrupted` instead
 
     def judge(self, progress: "Progress", **values: float) -> None:
@@ -75,15 +72,13 @@ class Problem:
             progress.best_theta[...] = progress.theta
 
 
-@dataclass
-class Progress:
+@dataclass(kw_only=True)
+class Progress(Position):
     """Everything that changes during a run, beside the optimiser: what a checkpoint must hold.
 
     `window`, `batch` and `epoch` are the place of the next update, `state` is carried to it.
     """
 
-    theta: np.ndarray
-    previous: np.ndarray  # theta before the last update, known to have a finite loss
     best_theta: np.ndarray
     best: float = np.inf
     best_epoch: int = 0
@@ -91,7 +86,6 @@ class Progress:
     batch: int = 0
     window: int = 0
     updates: int = 0
-    state: State | None = None  # None: the initial one
     sums: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("loss", "weight", "norm", "updates"), 0.0)
     )  # over the epoch so far
@@ -100,7 +94,7 @@ class Progress:
     @classmethod
     def start(cls, theta: np.ndarray) -> "Progress":
         """Nothing done yet."""
-        return cls(theta.copy(), theta.copy(), theta.copy())
+        return cls(theta=theta.copy(), previous=theta.copy(), best_theta=theta.copy())
 
     @property
     def loss(self) -> float:
@@ -128,17 +122,25 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Train until something ends it."""
+        rules = Rules(self.plan.clip, self.plan.limits, self.plan.sampling)
+        problem = self.problem
+        kind = problem.evaluator.network.backend.descent() or Descent
+        self.descent = kind(
+            *(problem.evaluator, problem.train, self.progress, self.optimizer, rules, self.draws)
+        )
         try:
             while (outcome := self._outcome()) is None:
                 self._run_epoch()
                 self._close_epoch()
         except Interrupted:
-            return Outcome.interrupted()
+            outcome = Outcome.interrupted()
+            self.descent.fetch()
         except NotFinite:
+            outcome = Outcome.not_finite()
+            self.descent.fetch()
             self.progress.theta[...] = self.progress.previous
-            return Outcome.not_finite()
         except StopIteration:
-            return Outcome.stopped()
+            outcome = Outcome.stopped()
         return outcome
 
     def _outcome(self) -> Outcome | None:
@@ -157,11 +159,12 @@ class Trainer:
         batches = self._batches()
         while progress.batch < len(batches):
             self._run_batch(batches[progress.batch])
-            progress.batch, progress.window, progress.state = progress.batch + 1, 0, None
+            self.descent.carry(None)
+            progress.batch, progress.window = progress.batch + 1, 0
 
     def _batches(self) -> list[Any]:
         """Rows of every batch of this epoch, in an order that only the seed and epoch decide."""
-        count, size = len(self.problem.train.X), self.plan.batch_size
+        count, size = self.problem.train.X.shape[0], self.plan.batch_size
         if count <= size:
             return [slice(None)]
         order = self.draws.stream(SHUFFLE, self.progress.epoch).permutation(count)
@@ -171,58 +174,34 @@ class Trainer:
         progress, train = self.progress, self.problem.train
         cuts = windows(train.steps(rows), self.plan.bptt_steps)
         while progress.window < len(cuts):
-            window = train.cut(*cuts[progress.window], rows)
-            self._run_window(window)
+            self._run_window(*cuts[progress.window], rows)
             progress.window += 1
             if self.save is not None and time.monotonic() > self._next_save:
                 self._write()
 
-    def _run_window(self, window: Dataset) -> None:
-        progress, evaluator, sums = self.progress, self.problem.evaluator, self.progress.sums
-        theta, state, weight = progress.theta, progress.state, total_weight(window)
+    def _run_window(self, start: int, stop: int, rows: Any) -> None:
+        progress, descent, run = self.progress, self.descent, self.problem.run
+        weight = self.problem.train.total_weight(start, stop, rows)
+        place = Place(start, stop, rows, weight, progress.epoch, progress.updates, self._rate())
         if weight == 0:
-            progress.state = self.problem.run(evaluator.advance, theta, window, state)
+            descent.carry(run(descent.advance, place))
             return
-        step, drawn = self._step_on(window)
-        value, gradient, state = self.problem.run(step, theta, window, state, 1 / weight, drawn)
-        if self.plan.limits is not None:
-            gradient = np.where(self.plan.limits.free, gradient, gradient.dtype.type(0))
-        norm = optimizers.norm(gradient)
+        value, norm = descent.update(run(descent.evaluate, place), place)
         if not np.isfinite(value + norm):
             raise NotFinite
-        self._update(optimizers.clip(gradient, norm, self.plan.clip))
-        progress.state = state
+        progress.updates += 1
+        sums = progress.sums
         sums["loss"] += value * weight
         sums["weight"] += weight
         sums["norm"] += norm
         sums["updates"] += 1
-
-    def _step_on(self, window: Dataset) -> tuple[Callable[..., Any], Any]:
-        """What gives loss and gradient of a window, and what was drawn for it."""
-        evaluator, sampling = self.problem.evaluator, self.plan.sampling
-        epoch, updates = self.progress.epoch, self.progress.updates
-        fed = sampling and sampling.draw(self.draws, epoch, updates, window)
-        if fed is not None:
-            return partial(sampled_step, evaluator), fed
-        noise = evaluator.network.draw_noise(self.draws, updates, *window.X.shape[:2])
-        return evaluator.step, noise
-
-    def _update(self, gradient: np.ndarray) -> None:
-        progress = self.progress
-        progress.previous[...] = progress.theta
-        with np.errstate(all="ignore"):
-            self.optimizer.update(progress.theta, gradient, self._rate())
-            if self.plan.limits is not None:
-                self.plan.limits.hold(progress.theta, progress.previous)
-            if not np.isfinite(np.sum(progress.theta)):
-                raise NotFinite
-        progress.updates += 1
 
     def _rate(self) -> float:
         return self.plan.rate * self.plan.schedule(self.progress.epoch, self.plan.epochs)
 
     def _close_epoch(self) -> None:
         progress, sums = self.progress, self.progress.sums
+        self.descent.fetch()
         self.problem.judge(
             progress,
             loss=progress.loss,
@@ -240,5 +219,6 @@ class Trainer:
 
     def _write(self) -> None:
         assert self.save is not None
+        self.descent.fetch()
         self.save()
         self._next_save = time.monotonic() + _BETWEEN_CHECKPOINTS

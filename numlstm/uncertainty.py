@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import checks, sequences
-from numlstm.bptt import Evaluator, total_weight
+from numlstm.bptt import Evaluator
 from numlstm.losses import LOSSES
 from numlstm.missing import network_inputs
 from numlstm.model import LSTM
@@ -171,7 +171,7 @@ def covariance(
     free = np.ones(model.spec.num_parameters, bool)
     for name in fixed:
         split(model.spec.shapes, free)[name][...] = False
-    units, prior = _units(model, fun, absolute_sigma), 0.5 * weight_decay * total_weight(fun.data)
+    units, prior = _units(model, fun, absolute_sigma), 0.5 * weight_decay * fun.data.total_weight()
     prior *= float(np.mean(np.square(units)))
     values, directions = _directions(fun, model.theta, free, units, rank, prior > 0)
     precision = np.square(values) + prior
@@ -193,7 +193,7 @@ def covariance(
 
 def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
     """A copy with these parameters, in float64: the rounding of float32 hides small directions."""
-    spec = replace(model.spec, dtype="float64")
+    spec = replace(model.spec, dtype="float64", precision=None)
     copied = LSTM._of(spec, model.network.backend.name, theta.astype(np.float64))
     copied.output, copied.scaling = model.output, model.scaling
     copied.filling = copy.copy(model.filling)

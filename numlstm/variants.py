@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from numlstm import checks
-from numlstm.spec import ACTIVATIONS, Activation, CellSpec, Dropout, NetworkSpec
+from numlstm.spec import ACTIVATIONS, PRECISIONS, Activation, CellSpec, Dropout, NetworkSpec
 
 FLAGS = ("bidirectional", "residual", "learned_state", "peephole", "layer_norm")
 
@@ -64,6 +64,19 @@ def require_sense(spec: NetworkSpec) -> None:
         )
 
 
+def read_precision(value: Any, dtype: str) -> str | None:
+    """How the factors of a product are rounded; None: not at all."""
+    if value is None:
+        return None
+    checks.choice("precision", value, PRECISIONS)
+    if dtype != "float32":
+        raise ValueError(
+            f"precision={value!r} rounds the factors of float32 products: it needs "
+            f"dtype='float32', received {dtype!r}"
+        )
+    return value
+
+
 def read_start(forget_bias: Any, chrono: Any, cell: CellSpec) -> Start:
     """The initial biases of gates; `forget_bias` is 1 unless it is said."""
     for name, value in (("forget_bias", forget_bias), ("chrono", chrono)):
@@ -118,6 +131,7 @@ def in_words(spec: NetworkSpec) -> str:
         if value != DEFAULTS[name]:
             shown = f"({', '.join(map(str, value))})" if name == "activations" else value
             words.append(name if value is True else f"{name}={shown}")
+    words += [f"precision={spec.precision}"] if spec.precision else []
     rates = {f.name: getattr(spec.dropout, f.name) for f in fields(Dropout)}
     words += [f"dropout {name}={rate:g}" for name, rate in rates.items() if rate]
     return ", ".join(words)

@@ -14,12 +14,12 @@ BARS = {"float64": 1e-12, "float32": 2e-6}  # relative in L2, per array
 
 def run(backend, spec, numbers: Numbers, *, last=False, need_dX=True):
     """Forward and backward of a layer or a network: every result by name, as NumPy arrays."""
-    numbers = mapped(backend.asarray, numbers)
+    numbers = mapped(backend.arrays.asarray, numbers)
     if isinstance(spec, NetworkSpec):
         results = _run_network(Network(spec, backend), numbers, last, need_dX)
     else:
         results = _run_layer(backend, spec, numbers, need_dX)
-    return {k: None if v is None else backend.to_numpy(v) for k, v in results.items()}
+    return {k: None if v is None else backend.arrays.to_numpy(v) for k, v in results.items()}
 
 
 def run_case(backend, case: Case, numbers: Numbers | None = None, **options):

@@ -107,7 +107,7 @@ def test_auto_falls_back_to_the_reference(monkeypatch):
 
 def test_memory_goes_there_and_back(backend):
     array = np.arange(6.0).reshape(2, 3)
-    require_bits(backend.to_numpy(backend.asarray(array)), array)
+    require_bits(backend.arrays.to_numpy(backend.arrays.asarray(array)), array)
 
 
 # --- the same numbers as the reference ------------------------------------------------------
@@ -222,11 +222,11 @@ def test_head(backend, spec, leading, seed):
 
 
 def run_head(backend, spec, theta, H, dY):
-    weights = backend.pack_head(spec, backend.asarray(theta))
-    H, dY = backend.asarray(H), backend.asarray(dY)
+    weights = backend.pack_head(spec, backend.arrays.asarray(theta))
+    H, dY = backend.arrays.asarray(H), backend.arrays.asarray(dY)
     dtheta, dH = backend.head_backward(spec, weights, H, dY)
     results = {"Y": backend.head_forward(spec, weights, H), "dtheta": dtheta, "dH": dH}
-    return {name: backend.to_numpy(value) for name, value in results.items()}
+    return {name: backend.arrays.to_numpy(value) for name, value in results.items()}
 
 
 # --- promises -------------------------------------------------------------------------------
@@ -303,19 +303,21 @@ def test_a_ragged_row_equals_its_own_truncated_run(backend, case):
 @given(case=cases(layers))
 def test_steps_one_by_one_equal_the_whole(backend, case):
     theta, X, state, lengths, *_ = case.numbers
-    weights = backend.pack_layer(case.spec, backend.asarray(theta))
+    weights = backend.pack_layer(case.spec, backend.arrays.asarray(theta))
     whole, final, tape = backend.layer_forward(
-        case.spec, weights, backend.asarray(X), tuple(state), lengths
+        case.spec, weights, backend.arrays.asarray(X), tuple(state), lengths
     )
     assert tape is None
-    state = tuple(map(backend.asarray, state))
+    state = tuple(map(backend.arrays.asarray, state))
     for t in range(case.T):
         active = None if lengths is None else (t < lengths).astype(np.int64)
-        x = backend.asarray(np.ascontiguousarray(X[:, t : t + 1]))
+        x = backend.arrays.asarray(np.ascontiguousarray(X[:, t : t + 1]))
         Y, state, _ = backend.layer_forward(case.spec, weights, x, state, active)
-        require_same(backend, backend.to_numpy(Y), backend.to_numpy(whole)[:, t : t + 1])
+        require_same(
+            backend, backend.arrays.to_numpy(Y), backend.arrays.to_numpy(whole)[:, t : t + 1]
+        )
     for one, other in zip(state, final, strict=True):
-        require_same(backend, backend.to_numpy(one), backend.to_numpy(other))
+        require_same(backend, backend.arrays.to_numpy(one), backend.arrays.to_numpy(other))
 
 
 @given(case=cases(layers))
@@ -332,12 +334,14 @@ def test_the_final_state_is_that_of_each_rows_own_last_step(backend, case):
 @given(case=cases(layers))
 def test_forward_is_the_same_with_and_without_a_tape(backend, case):
     theta, X, state, lengths, *_ = case.numbers
-    weights = backend.pack_layer(case.spec, backend.asarray(theta))
-    state = tuple(map(backend.asarray, state))
-    Y, (h, c), _ = backend.layer_forward(case.spec, weights, backend.asarray(X), state, lengths)
+    weights = backend.pack_layer(case.spec, backend.arrays.asarray(theta))
+    state = tuple(map(backend.arrays.asarray, state))
+    Y, (h, c), _ = backend.layer_forward(
+        case.spec, weights, backend.arrays.asarray(X), state, lengths
+    )
     taped = run_case(backend, case)
     for name, value in (("Y", Y), ("h", h), ("c", c)):
-        require_bits(backend.to_numpy(value), taped[name])
+        require_bits(backend.arrays.to_numpy(value), taped[name])
 
 
 @given(case=cases(layers), other=cases(layers))
@@ -359,16 +363,16 @@ def poison_freed_memory(backend, case):
 @given(case=cases(layers))
 def test_a_tape_can_be_read_twice(backend, case):
     theta, X, state, lengths, dY, dstate, *_ = case.numbers
-    weights = backend.pack_layer(case.spec, backend.asarray(theta))
+    weights = backend.pack_layer(case.spec, backend.arrays.asarray(theta))
     _, _, tape = backend.layer_forward(
-        case.spec, weights, backend.asarray(X), tuple(state), lengths, tape=True
+        case.spec, weights, backend.arrays.asarray(X), tuple(state), lengths, tape=True
     )
     dstate = None if dstate is None else tuple(dstate)
     once, twice = (backend.layer_backward(case.spec, weights, tape, dY, dstate) for _ in range(2))
     for one, other in zip(
         (once[0], once[1], *once[2]), (twice[0], twice[1], *twice[2]), strict=True
     ):
-        require_bits(backend.to_numpy(one), backend.to_numpy(other))
+        require_bits(backend.arrays.to_numpy(one), backend.arrays.to_numpy(other))
 
 
 @pytest.mark.parametrize("spec", [LayerSpec(3, 5, "float32"), LayerSpec(1, 17, "float64")], ids=str)
@@ -381,13 +385,13 @@ def test_packed_weights_do_not_follow_theta(backend, spec):
     before, _, _ = backend.layer_forward(spec, weights, numbers.X, state)
     numbers.theta[...] = 0.0
     after, _, _ = backend.layer_forward(spec, weights, numbers.X, state)
-    require_bits(backend.to_numpy(after), backend.to_numpy(before))
+    require_bits(backend.arrays.to_numpy(after), backend.arrays.to_numpy(before))
 
 
 def test_packed_head_does_not_follow_theta(backend):
     spec = HeadSpec(3, 2, "float64")
     theta, H = np.arange(8.0), np.ones((4, 3))
     weights = backend.pack_head(spec, theta)
-    before = backend.to_numpy(backend.head_forward(spec, weights, H)).copy()
+    before = backend.arrays.to_numpy(backend.head_forward(spec, weights, H)).copy()
     theta[...] = 0.0
-    require_bits(backend.to_numpy(backend.head_forward(spec, weights, H)), before)
+    require_bits(backend.arrays.to_numpy(backend.head_forward(spec, weights, H)), before)

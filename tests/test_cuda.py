@@ -1,7 +1,9 @@
 """The CUDA backend without a GPU: the simulator in a process of its own, and what is said of it."""
 
 import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -31,9 +33,28 @@ def test_kernels_in_the_simulator(path):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-@pytest.mark.skipif(
+needs_numba_cuda = pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is only there on Linux"
 )
+
+
+@needs_numba_cuda
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the stand-in for a driver is in C")
+def test_the_driver_is_used_as_it_wants_to_be(tmp_path):
+    library = str(tmp_path / "libcuda.so.1")
+    source = str(HERE / "driver.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    places = {"LD_LIBRARY_PATH": str(tmp_path), "NUMBA_ENABLE_CUDASIM": "0"}
+    done = run_python("-W", "error", str(HERE / "driven_cuda.py"), **places)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = json.loads(done.stderr.splitlines()[-1])
+    assert counted["refused"] == 0
+    assert counted["graphs"] == 1
+    assert counted["graph_launches"] == 3
+    assert counted["launches"] > counted["in_graphs"] > 50
+
+
+@needs_numba_cuda
 def test_kernels_compiled_for_every_gpu_keep_within_its_limits():
     done = run_python(str(HERE.parent / "benchmarks" / "gpu_static.py"), "--quick")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

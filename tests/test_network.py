@@ -166,7 +166,7 @@ def test_zero_state(backend, B):
     for part in network.zero_state(B):
         assert part.shape == (3, B, 5)
         assert part.dtype == np.float32
-        assert not np.any(backend.to_numpy(part))
+        assert not np.any(backend.arrays.to_numpy(part))
 
 
 @pytest.mark.parametrize("last", [False, True])

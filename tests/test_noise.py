@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from numlstm import arrays as numpy_arrays
 from numlstm.backends import reference
 from numlstm.draws import LAYERS, Draws
 from numlstm.network import Network
@@ -29,7 +30,7 @@ def arrays(noise):
 
 
 def test_shapes_and_dtypes():
-    noise = draw_noise(spec_with(**vars(ALL)), Draws(0), 0, 4, 6)
+    noise = draw_noise(spec_with(**vars(ALL)), numpy_arrays, Draws(0), 0, 4, 6)
     assert [m if m is None else m.shape for m in noise.between] == [None, (4, 6, 10)]
     assert [m.shape for m in noise.weights] == [(32, 5)] * 4
     for layer, width in zip(noise.layers, (3, 3, 10, 10), strict=True):
@@ -40,8 +41,8 @@ def test_shapes_and_dtypes():
 
 @pytest.mark.parametrize("name", vars(ALL))
 def test_a_rate_sets_its_own_masks_and_no_others(name):
-    noise = arrays(draw_noise(spec_with(**{name: 0.25}), Draws(0), 0, 40, 50))
-    everything = arrays(draw_noise(spec_with(**vars(ALL)), Draws(0), 0, 40, 50))
+    noise = arrays(draw_noise(spec_with(**{name: 0.25}), numpy_arrays, Draws(0), 0, 40, 50))
+    everything = arrays(draw_noise(spec_with(**vars(ALL)), numpy_arrays, Draws(0), 0, 40, 50))
     assert 0 < len(noise) < len(everything)
     for mask in noise.values():
         kept = 1 if name.startswith("zoneout") else np.float32(1 / 0.75)
@@ -54,8 +55,8 @@ def test_no_two_masks_are_alike_and_all_can_be_drawn_again():
     spec = spec_with(**dict.fromkeys(vars(ALL), 0.5))
     seen = []
     for seed, update in ((0, 0), (0, 1), (1, 0)):
-        masks = arrays(draw_noise(spec, Draws(seed), update, 16, 8))
-        again = arrays(draw_noise(spec, Draws(seed), update, 16, 8))
+        masks = arrays(draw_noise(spec, numpy_arrays, Draws(seed), update, 16, 8))
+        again = arrays(draw_noise(spec, numpy_arrays, Draws(seed), update, 16, 8))
         for place, mask in masks.items():
             np.testing.assert_array_equal(mask, again[place])
             seen.append((mask[:, ...] > 0).ravel()[:100].tobytes())
@@ -87,13 +88,14 @@ def test_bits_are_uniform_and_pinned():
 
 
 def test_a_rate_next_to_1_leaves_finite_numbers():
-    for mask in arrays(draw_noise(spec_with(recurrent=1 - 1e-9), Draws(0), 0, 9, 9)).values():
+    noise = draw_noise(spec_with(recurrent=1 - 1e-9), numpy_arrays, Draws(0), 0, 9, 9)
+    for mask in arrays(noise).values():
         assert np.isfinite(mask).all()
 
 
 def test_predictions_use_zoneouts_mean_alone():
     spec = spec_with(**vars(ALL))
-    mean = mean_noise(spec, 4)
+    mean = mean_noise(spec, numpy_arrays, 4)
     assert mean.between == mean.weights[:2] == (None, None)
     for layer in mean.layers:
         assert layer[:3] == (None,) * 3

@@ -8,7 +8,7 @@ import pytest
 from harness import require_bits, require_same
 
 import numlstm
-from numlstm import storage
+from numlstm import backends, storage
 from numlstm.spec import Activation, CellSpec, Dropout
 
 X = np.random.default_rng(0).standard_normal((3, 5, 2))
@@ -214,6 +214,9 @@ def test_biases_begin_as_asked_for():
         ({"dropout": {"states": 1.0}}, ValueError, "dropout states must be >= 0 and < 1"),
         ({"dropout": 0.5}, ValueError, "dropout lies between layers: with num_layers=1"),
         ({"dropout": "some"}, TypeError, "dropout must be a number"),
+        ({"precision": "fp8"}, ValueError, r"precision must be one of \['tf32', 'bf16'\]"),
+        ({"precision": "tf32", "dtype": "float64"}, ValueError, "needs dtype='float32', received"),
+        ({"precision": "tf32"}, ValueError, "needs backend='cuda', received 'reference'"),
     ],
 )
 def test_keywords_that_are_refused(options, error, words):
@@ -224,6 +227,20 @@ def test_keywords_that_are_refused(options, error, words):
 def test_a_layer_norm_of_one_unit_is_refused():
     with pytest.raises(ValueError, match="one number alone is always normalised to 0"):
         numlstm.LSTM(2, 1, layer_norm=True)
+
+
+def test_precision_belongs_to_where_a_model_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "PREFERENCE", ("cpu", "reference"))
+    with pytest.raises(ValueError, match=r"needs backend='cuda', received 'auto', which is 'cpu'"):
+        numlstm.LSTM(2, 5, precision="bf16")
+    with pytest.raises(ValueError, match="needs backend='cuda', received 'cpu'"):
+        numlstm.fit(X, backend="cpu", precision="tf32")
+    model = numlstm.LSTM(2, 5, backend="reference")
+    model.save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match="needs backend='cuda'"):
+        numlstm.load(tmp_path / "model.npz", precision="tf32", backend="reference")
+    with pytest.raises(ValueError, match=r"precision='tf32' does not go with the model given"):
+        numlstm.fit(X, model=model, precision="tf32")
 
 
 def test_states_have_the_shapes_of_the_variant():

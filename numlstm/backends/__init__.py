@@ -1,12 +1,14 @@
 """The dispatcher: one contract, a registry, one clear error.
 
 A backend is a module (or package) with the names in `CONTRACT`. Every function works on a whole
-sequence, takes and returns arrays in the backend's own memory (`asarray` brings host arrays
-there, `to_numpy` brings them back), and never changes its arguments.
+sequence, takes and returns arrays in the backend's own memory (`arrays.asarray` brings host arrays
+there, `arrays.to_numpy` brings them back), and never changes its arguments.
 
 =====================================================  ==========================================
 ``require()``                                          raise `BackendError` where it cannot run
-``asarray(array)``, ``to_numpy(array)``                host to backend memory, and back
+``arrays``                                             what is done with arrays between layers,
+                                                       as in `numlstm.arrays`
+``precisions``                                         those of a `LayerSpec` that it has
 ``pack_layer(spec, theta)``                            weights in the layout that the kernels read
 ``layer_forward(spec, weights, X, state, lengths=None, (Y, (h, c), tape or None)
 *, tape=False, reset=None, noise=None)``
@@ -15,10 +17,12 @@ need_dX=True)``                                        dstate may be None, which
 ``pack_head(spec, theta)``                             as pack_layer, for the linear head
 ``head_forward(spec, weights, H)``                     Y, over the last axis of H
 ``head_backward(spec, weights, H, dY)``                (dtheta, dH)
-``tangents()``                                         what has these functions, from `asarray`
+``tangents()``                                         what has these functions, from `arrays`
                                                        to `head_backward`, over tangents
 ``members()``                                          kernels for many layers at once, or None
 ``transitions()``                                      kernels for the Jacobians of steps, or None
+``descent()``                                          a `numlstm.descent.Descent` of the backend's
+                                                       own, or None
 =====================================================  ==========================================
 
 X (B, T, I), Y (B, T, P), h (B, P), c (B, H), theta flat, lengths (B,) integers or None. Rows are
@@ -51,8 +55,8 @@ from types import ModuleType
 CONTRACT = (
     "name",
     "require",
-    "asarray",
-    "to_numpy",
+    "arrays",
+    "precisions",
     "pack_layer",
     "layer_forward",
     "layer_backward",
@@ -62,6 +66,7 @@ CONTRACT = (
     "tangents",
     "members",
     "transitions",
+    "descent",
 )
 
 REGISTRY = {

@@ -25,7 +25,7 @@ class ComplexStep:
     def __init__(self, backend: Any):
         self.backend = backend
         self.name = backend.name
-        self.asarray, self.to_numpy = backend.asarray, backend.to_numpy
+        self.arrays = backend.arrays
 
     def pack_layer(self, spec: LayerSpec, theta):
         """The layer's matrices by name, in small steps."""

@@ -54,10 +54,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm import arrays as arrays
 from numlstm.params import split
 from numlstm.spec import Activation, HeadSpec, LayerSpec, Noise
 
 name = "reference"
+precisions: tuple[str, ...] = ()
 
 EPSILON = 1e-5  # under the root of layer normalisation, as in PyTorch
 
@@ -107,18 +109,12 @@ def members() -> None:
     """The definition takes one network at a time."""
 
 
+def descent() -> None:
+    """Updates are made in NumPy's memory."""
+
+
 def transitions() -> None:
     """The definition takes one direction at a time."""
-
-
-def asarray(array):
-    """Backend memory is NumPy memory."""
-    return np.asarray(array)
-
-
-def to_numpy(array):
-    """Backend memory is NumPy memory."""
-    return np.asarray(array)
 
 
 def pack_layer(spec: LayerSpec, theta):

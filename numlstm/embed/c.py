@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import __version__
+from numlstm import __version__, arrays
 from numlstm.noise import mean_noise
 from numlstm.params import blocks, split
 from numlstm.scaling import Scaling
@@ -111,7 +111,7 @@ def switches(spec: NetworkSpec) -> list[str]:
         "RESIDUAL": int(spec.residual),
         "LEARNED_STATE": int(spec.learned_state),
     }
-    mean = mean_noise(spec, 1).layers[0]
+    mean = mean_noise(spec, arrays, 1).layers[0]
     numbers = {
         "CLIP": cell.clip or 0.0,
         "CELL_CLIP": cell.cell_clip or 0.0,

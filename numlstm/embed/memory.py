@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
+from numlstm import arrays
 from numlstm.backends.cpu import step, step_derivatives
 from numlstm.backends.cpu.compile import callback
 from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
@@ -215,7 +216,7 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
 def _kept(spec: NetworkSpec, padded_out: int, padded: int) -> tuple[np.ndarray, np.ndarray]:
     """The share of the new hidden state and of the new cell: the mean of zoneout."""
     keep_h, keep_c = np.ones(padded_out), np.ones(padded)
-    noise = mean_noise(spec, 1).layers[0]
+    noise = mean_noise(spec, arrays, 1).layers[0]
     for target, mean in ((keep_h, noise and noise.keep_h), (keep_c, noise and noise.keep_c)):
         if mean is not None:
             target[: mean.shape[-1]] = mean[0, 0]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm import arrays as arrays
 from numlstm.backends.cpu import family, head, layer, packing, shards, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import call
@@ -21,6 +22,7 @@ from numlstm.params import split
 from numlstm.spec import HeadSpec, LayerSpec
 
 name = "cpu"
+precisions: tuple[str, ...] = ()
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
@@ -67,19 +69,13 @@ def members():
     return importlib.import_module("numlstm.backends.cpu.many")
 
 
+def descent() -> None:
+    """Updates are made in NumPy's memory."""
+
+
 def transitions():
     """The Jacobians of all steps, from the tape."""
     return importlib.import_module("numlstm.backends.cpu.jacobians")
-
-
-def asarray(array):
-    """Backend memory is NumPy memory."""
-    return np.asarray(array)
-
-
-def to_numpy(array):
-    """Backend memory is NumPy memory."""
-    return np.asarray(array)
 
 
 # --- layer ----------------------------------------------------------------------------------------

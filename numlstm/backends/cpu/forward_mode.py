@@ -19,7 +19,7 @@ from numlstm.families import family_of
 from numlstm.spec import HeadSpec, LayerSpec
 
 name = cpu.name
-asarray, to_numpy = cpu.asarray, cpu.to_numpy
+arrays = cpu.arrays
 
 WORK = 3  # products for one of real numbers
 

@@ -1,22 +1,23 @@
 """The CUDA backend: the contract of `numlstm.backends` over the kernels of this folder.
 
-Here arrays of the host go to the device and come back; the parameters of a layer and its tape stay
-there. Derivatives along a direction are those of the CPU's kernels.
+Arrays stay on the device; `arrays` brings them there and back. Derivatives along a direction are
+those of the CPU's kernels.
 """
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from numlstm import backends
+from numlstm.backends.cuda import arrays as arrays
 from numlstm.backends.cuda import launch
 from numlstm.backends.cuda.cells import State, Switches, Tape
-from numlstm.backends.cuda.memory import empty, on_device, on_host
+from numlstm.backends.cuda.memory import driver, empty, full, nothing, zeros
 from numlstm.backends.cuda.target import SIMULATED, fault
+from numlstm.backends.cuda.training import Descent
 from numlstm.params import split
-from numlstm.spec import HeadSpec, LayerSpec
+from numlstm.spec import PRECISIONS, HeadSpec, LayerSpec
 
 name = "cuda"
+precisions = PRECISIONS
 NO_DEVICE = "library cannot be found", "NO_DEVICE", "no CUDA-capable device", "there is no"
 automatic = not SIMULATED  # the simulator is for those who ask for it
 
@@ -33,6 +34,11 @@ class HeadWeights(NamedTuple):
 
     weight: Any  # (O, H)
     bias: Any  # (O,)
+
+    @property
+    def size(self) -> int:
+        """Of theta."""
+        return self.weight.size + self.bias.size
 
 
 def require() -> None:
@@ -59,14 +65,9 @@ def transitions() -> None:
     """One direction at a time."""
 
 
-def asarray(array):
-    """Host memory: the kernels' functions bring it to the device."""
-    return np.asarray(array)
-
-
-def to_numpy(array):
-    """Backend memory is host memory."""
-    return np.asarray(array)
+def descent() -> type[Descent]:
+    """Updates that stay on the device."""
+    return Descent
 
 
 # --- layer ----------------------------------------------------------------------------------------
@@ -83,10 +84,9 @@ def layer_forward(
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
     switches = launch.switches_of(spec, batch, steps, lengths, reset, noise)
-    carried = State(*(on_device(np.array(part), spec.dtype) for part in state))
-    Y, kept = launch.forward(spec, weights, on_device(X, spec.dtype), carried, switches)
-    h, c = map(on_host, carried)
-    return on_host(Y), (h, c), LayerTape(kept, switches) if tape else None
+    carried = State(*map(arrays.copy, state))
+    Y, kept = launch.forward(spec, weights, X, carried, switches)
+    return Y, tuple(carried), LayerTape(kept, switches) if tape else None
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
@@ -94,42 +94,40 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     batch = tape.tape.xh.shape[0]
     if dstate is None:
         sizes = spec.output_size, spec.hidden_size
-        dstate = tuple(np.zeros((batch, size), spec.dtype) for size in sizes)
-    carried = State(*(on_device(np.array(part), spec.dtype) for part in dstate))
-    dY = on_device(np.empty((0, 0, 0)) if dY is None else dY, spec.dtype)
+        carried = State(*(zeros((batch, size), spec.dtype) for size in sizes))
+    else:
+        carried = State(*map(arrays.copy, dstate))
+    dY = nothing(spec.dtype, 3) if dY is None else dY
     dtheta, dX = launch.backward(spec, weights, tape.tape, tape.switches, dY, carried, need_dX)
-    dh, dc = map(on_host, carried)
-    return on_host(dtheta), (on_host(dX) if need_dX else None), (dh, dc)
+    return dtheta, dX, tuple(carried)
 
 
 # --- head -----------------------------------------------------------------------------------------
 
 
 def pack_head(spec: HeadSpec, theta):
-    """The parameters on the device."""
-    views = split(spec.shapes, theta)
-    return HeadWeights(*(on_device(np.array(part), spec.dtype) for part in views.values()))
+    """The parameters on the device; a copy, so that later changes of theta do not reach in."""
+    return HeadWeights(*split(spec.shapes, arrays.copy(theta)).values())
 
 
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
-    rows = on_device(H.reshape(-1, spec.input_size), spec.dtype)
+    *leading, _ = H.shape
+    rows = H.reshape((H.size // spec.input_size, spec.input_size))
     Y = empty((rows.shape[0], spec.output_size), spec.dtype)
-    launch.multiply(rows, weights.weight.T, Y, weights.bias, spec.precision)
-    return on_host(Y).reshape(*H.shape[:-1], spec.output_size)
+    W = driver.transposed(weights.weight)
+    launch.multiply(rows, W, Y, weights.bias, spec.precision)
+    return Y.reshape((*leading, spec.output_size))
 
 
 def head_backward(spec: HeadSpec, weights, H, dY):
     """Gradients of theta (flat) and of H."""
-    rows = on_device(H.reshape(-1, spec.input_size), spec.dtype)
-    drows = on_device(dY.reshape(-1, spec.output_size), spec.dtype)
-    dH, dW = empty(rows.shape, spec.dtype), empty(weights.weight.shape, spec.dtype)
-    ones, db = (
-        np.ones((1, rows.shape[0]), spec.dtype),
-        empty((1, spec.output_size), spec.dtype),
-    )
+    rows = H.reshape((H.size // spec.input_size, spec.input_size))
+    drows = dY.reshape((rows.shape[0], spec.output_size))
+    dH, dtheta = empty(rows.shape, spec.dtype), empty(weights.size, spec.dtype)
+    dW, db = split(spec.shapes, dtheta).values()
     launch.multiply(drows, weights.weight, dH, precision=spec.precision)
-    launch.multiply(drows.T, rows, dW, precision=spec.precision)
-    launch.multiply(on_device(ones, spec.dtype), drows, db)
-    dtheta = np.concatenate([on_host(part).ravel() for part in (dW, db)])
-    return dtheta, on_host(dH).reshape(H.shape)
+    launch.multiply(driver.transposed(drows), rows, dW, precision=spec.precision)
+    ones = full((1, rows.shape[0]), 1.0, spec.dtype)
+    launch.multiply(ones, drows, db.reshape((1, spec.output_size)))
+    return dtheta, dH.reshape(H.shape)

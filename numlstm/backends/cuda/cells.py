@@ -25,8 +25,8 @@ class Weights(NamedTuple):
 class Switches(NamedTuple):
     """What acts on the sequence from outside; an empty array is nothing."""
 
-    lengths: Any  # (B,) at most T
-    reset: Any  # (B, T)
+    lengths: Any  # (B,) int64, at most T
+    reset: Any  # (B, T) uint8
     x: Any  # (B, I)
     h: Any  # (B, P)
     g: Any  # (B, T or 1, H)

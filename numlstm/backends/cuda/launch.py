@@ -1,17 +1,21 @@
 """A layer on the device: whatever stands between the contract's arrays and the kernels."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cuda import products
+from numlstm.backends.cuda import blas, products
 from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
 from numlstm.backends.cuda.layout import layout_of
 from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
 from numlstm.backends.cuda.memory import (
+    driver,
     empty,
     flat,
+    full,
     launched,
+    nothing,
     on_device,
     over_elements,
     zeros,
@@ -40,14 +44,17 @@ class Packed(NamedTuple):
 
 
 def multiply(A, B, C, start=None, precision: str | None = None) -> None:
-    """C = A B + start. A (M, K), B (K, N), C (M, N), start (N,) or None."""
+    """C = A B + start. A (M, K), B (K, N), C (M, N), start (N,) or None.
+
+    By our own kernel: a row of C does not depend on the others.
+    """
     (rows, depth), columns = A.shape, B.shape[1]
     if rows * columns == 0:
         return
     dtype, tile = C.dtype, products.TILES[factors_of(precision, device())]
     parts = max(1, min(MAX_PARTS, -(-depth // LONG)))
     sums = C.reshape(1, rows, columns) if parts == 1 else empty((parts, rows, columns), dtype)
-    start = empty(0, dtype) if start is None else start
+    start = nothing(dtype.name, 1) if start is None else start
     grid = -(-rows // products.rows_of(tile)), -(-columns // products.columns_of(tile)), parts
     kernel = products.product_kernel(tile, dtype.name)
     size = products.shared_memory(tile, dtype)
@@ -57,21 +64,34 @@ def multiply(A, B, C, start=None, precision: str | None = None) -> None:
         over_elements(sum_parts, added, sums.reshape(parts, added), C.reshape(added))
 
 
+def multiply_at_large(A, B, C, precision: str | None) -> None:
+    """C = A B, by cuBLAS where it is installed: for gradients, not for what a network says."""
+    if blas.available():
+        blas.multiply(A, B, C, precision)
+    else:
+        multiply(A, B, C, precision=precision)
+
+
 # --- a layer --------------------------------------------------------------------------------------
 
 
 def pack(spec: LayerSpec, theta) -> Packed:
     """The parameters in the kernels' layout."""
-    layout = layout_of(spec)
-    source = on_device(layout.source)
-    packed = empty(layout.source.size, spec.dtype)
-    over_elements(gather, packed.size, on_device(theta, spec.dtype), source, packed)
+    layout, source = layout_of(spec), _source(spec)
+    packed = empty(source.size, spec.dtype)
+    over_elements(gather, packed.size, theta, source, packed)
     parts, first = [], 0
     for shape in (layout.gates, layout.unit, layout.out):
         last = first + int(np.prod(shape))
         parts.append(packed[first:last].reshape(shape))
         first = last
     return Packed(Weights(*parts), source, theta.size)
+
+
+@lru_cache(maxsize=64)
+def _source(spec: LayerSpec):
+    """The map of `layout.py`, brought to the device once."""
+    return on_device(layout_of(spec).source)
 
 
 def unpack(spec: LayerSpec, packed: Packed, parts):
@@ -86,21 +106,14 @@ def unpack(spec: LayerSpec, packed: Packed, parts):
 
 
 def switches_of(spec: LayerSpec, batch: int, steps: int, lengths, reset, noise) -> Switches:
-    """Lengths, resets and noise on the device."""
+    """Lengths, resets and noise, with nothing in the place of what is not there."""
     noise = Noise() if noise is None else noise
-    lengths = np.full(batch, steps) if lengths is None else np.minimum(lengths, steps)
-
-    def factors(array, dimensions):
-        return (
-            empty((0,) * dimensions, spec.dtype) if array is None else on_device(array, spec.dtype)
-        )
-
+    absent = (nothing(spec.dtype, dimensions) for dimensions in (2, 2, 3, 3, 3))
+    pairs = zip(noise, absent, strict=True)
     return Switches(
-        on_device(lengths, np.int32),
-        empty((0, 0), np.uint8) if reset is None else on_device(reset, np.uint8),
-        factors(noise.x, 2),
-        factors(noise.h, 2),
-        *(factors(array, 3) for array in noise[2:]),
+        full((batch,), steps, np.int64) if lengths is None else lengths,
+        nothing("uint8", 2) if reset is None else reset,
+        *(empty if factors is None else factors for factors, empty in pairs),
     )
 
 
@@ -109,7 +122,9 @@ def new_tape(spec: LayerSpec, batch: int, steps: int) -> Tape:
     H, P, family = spec.hidden_size, spec.output_size, family_of(spec)
 
     def array(wanted, *shape):
-        return empty((batch, steps, *shape) if wanted else (0,) * (2 + len(shape)), spec.dtype)
+        if not wanted:
+            return nothing(spec.dtype, 2 + len(shape))
+        return empty((batch, steps, *shape), spec.dtype)
 
     return Tape(
         array(True, P + spec.input_size + 1),
@@ -130,7 +145,7 @@ def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
     whole_rows = family.normalised or family.projected
 
     def array(wanted, *shape):
-        return zeros(shape if wanted else (0,) * len(shape), spec.dtype)
+        return zeros(shape, spec.dtype) if wanted else nothing(spec.dtype, len(shape))
 
     unit = layout_of(spec).unit
     return Gradient(
@@ -180,15 +195,15 @@ def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient:
     batch, steps, width = tape.xh.shape
     N, H, P = batch * steps, spec.hidden_size, spec.output_size
     dgates, dunit, dout = empty((width, 4 * H), spec.dtype), None, None
-    dz = gradient.dz.reshape(N, 4 * H)
-    multiply(tape.xh.reshape(N, width).T, dz, dgates, precision=spec.precision)
+    xh, dz = tape.xh.reshape(N, width), gradient.dz.reshape(N, 4 * H)
+    multiply_at_large(driver.transposed(xh), dz, dgates, spec.precision)
     if gradient.unit.size > 0:
         dunit = empty(weights.unit.size, spec.dtype)
         over_elements(sum_parts, dunit.size, gradient.unit.reshape(batch, dunit.size), dunit)
     if spec.proj_size is not None:
         dout = empty((P, H), spec.dtype)
-        m = tape.m.reshape(N, H)
-        multiply(gradient.dh.reshape(N, P).T, m, dout, precision=spec.precision)
+        dh, m = gradient.dh.reshape(N, P), tape.m.reshape(N, H)
+        multiply_at_large(driver.transposed(dh), m, dout, spec.precision)
     return dgates, dunit, dout
 
 
@@ -198,8 +213,8 @@ def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradie
     N, P, inputs = batch * steps, spec.output_size, spec.input_size
     dX = empty((batch, steps, inputs), spec.dtype)
     W_x = weights.gates.reshape(P + inputs + 1, 4 * H)[P : P + inputs]
-    dz = gradient.dz.reshape(N, 4 * H)
-    multiply(dz, W_x.T, dX.reshape(N, inputs), precision=spec.precision)
+    dz, W_x = gradient.dz.reshape(N, 4 * H), driver.transposed(W_x)
+    multiply_at_large(dz, W_x, dX.reshape(N, inputs), spec.precision)
     if switches.x.size > 0:
         over_elements(mask_inputs, dX.size, dX, switches.x)
     return dX

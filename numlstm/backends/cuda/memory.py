@@ -1,25 +1,67 @@
 """Memory of the device, and launches: everything that the backend does goes through one stream."""
 
-from collections.abc import Callable
+import threading
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda.target import SIMULATED, configured, cuda
-from numlstm.elementary import like
+from numlstm.backends.cuda.target import SIMULATED, cuda, launch
+
+driver: Any = import_module(f"{__package__}.{'simulator' if SIMULATED else 'driver'}")
 
 THREADS, BLOCKS = (2, 2) if SIMULATED else (256, 1024)  # of kernels over all elements of an array
 
 
+# one thread at a time: what another one allocates or launches is not for a graph that is captured
+turn = threading.RLock()
+
+
 @lru_cache(maxsize=1)
 def stream():
-    """The stream of all launches and copies; it waits for the default stream, and that for it."""
-    return 0 if SIMULATED else cuda.stream()
+    """The stream of all launches and copies."""
+    return driver.new_stream()
 
 
 # --- memory ---------------------------------------------------------------------------------------
+
+
+class Arena:
+    """Blocks of memory for a graph: what is given back is given out again, to nobody else."""
+
+    def __init__(self):
+        self._free: dict[int, list] = {}
+
+    def take(self, size: int):
+        """(block, owner): the block is free again once the owner is gone."""
+        free = self._free.setdefault(size, [])
+        block, owner = free.pop() if free else driver.new_block(size, stream()), _Owner()
+        weakref.finalize(owner, free.append, block).atexit = False
+        return block, owner
+
+
+class _Owner:
+    """Whoever refers to it, needs a block."""
+
+
+_arena: Arena | None = None
+
+
+@contextmanager
+def inside(arena: Arena) -> Iterator[None]:
+    """Everything that is allocated here is in the arena."""
+    global _arena
+    with turn:
+        _arena = arena
+        try:
+            yield
+        finally:
+            _arena = None
 
 
 @contextmanager
@@ -38,34 +80,64 @@ def _in_words():
 
 def empty(shape, dtype):
     """Memory in which anything may stand."""
-    with _in_words():
-        return allocate(shape, dtype)
+    shape = (shape,) if isinstance(shape, int) else tuple(map(int, shape))
+    with turn, _in_words():
+        return allocate(shape, np.dtype(dtype))
 
 
-def allocate(shape, dtype):
-    """An array of the stream."""
-    return cuda.device_array(shape, dtype, stream=stream())
+def allocate(shape: tuple[int, ...], dtype: np.dtype):
+    """An array of the pool, or of the arena in which we are."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    if size == 0:
+        return cuda.device_array(shape, dtype)
+    if _arena is not None:
+        block, owner = _arena.take(size)
+    else:
+        block = owner = driver.new_block(size, stream())
+    return driver.array_in(block, shape, dtype, stream(), owner)
 
 
 def on_device(array, dtype=None):
     """A C-contiguous copy on the device, in its own type or in another one."""
     array = np.require(array, dtype, "C")
+    array = array.astype(np.uint8) if array.dtype == bool else array
     copy = empty(array.shape, array.dtype)
-    if copy.size:
-        copy.copy_to_device(array, stream=stream())
+    send(array, copy)
     return copy
+
+
+def send(array: np.ndarray, target) -> None:
+    """From NumPy's memory to the device's, both of the same shape and type."""
+    with turn:
+        if target.size:
+            target.copy_to_device(array, stream=stream())
 
 
 def on_host(array) -> np.ndarray:
     """A copy in NumPy's memory."""
-    return array.copy_to_host(stream=stream())
+    with turn:
+        copy = array.copy_to_host(stream=stream())
+        if not SIMULATED:
+            stream().synchronize()
+    return copy
+
+
+def full(shape, value: float, dtype):
+    """The same number everywhere."""
+    array = empty(shape, dtype)
+    over_elements(fill, array.size, flat(array), array.dtype.type(value))
+    return array
 
 
 def zeros(shape, dtype):
     """Memory of zeros."""
-    array = empty(shape, dtype)
-    over_elements(clear, array.size, flat(array))
-    return array
+    return full(shape, 0.0, dtype)
+
+
+@lru_cache(maxsize=32)
+def nothing(dtype: str, dimensions: int):
+    """An empty array, for what is not there."""
+    return empty((0,) * dimensions, dtype)
 
 
 def flat(array):
@@ -73,12 +145,29 @@ def flat(array):
     return array.reshape(array.size)
 
 
+def as_matrix(array):
+    """(N, ...) as (N, n)."""
+    rows = array.shape[0]
+    return array.reshape((rows, array.size // max(1, rows)))
+
+
+def as_steps(array):
+    """(B, T, ...) as (B, T, n)."""
+    batch, steps = array.shape[:2]
+    return array.reshape((batch, steps, array.size // max(1, batch * steps)))
+
+
 # --- launches -------------------------------------------------------------------------------------
 
 
 def launched(kernel, grid, threads: int, shared_memory: int = 0) -> Callable[..., None]:
     """The kernel as a function of its arguments."""
-    return configured(kernel, grid, threads, stream(), shared_memory)
+
+    def on_stream(*arguments) -> None:
+        with turn:
+            launch(kernel, grid, threads, stream(), shared_memory, arguments)
+
+    return on_stream
 
 
 def over_elements(kernel, count: int, *arguments) -> None:
@@ -88,7 +177,7 @@ def over_elements(kernel, count: int, *arguments) -> None:
 
 
 @cuda.jit
-def clear(array):
-    """array (n,) = 0."""
+def fill(array, value):
+    """array (n,) = value."""
     for i in range(cuda.grid(1), array.shape[0], cuda.gridsize(1)):
-        array[i] = like(array[i], 0.0)
+        array[i] = value

@@ -16,9 +16,9 @@ from numlstm.backends.cuda.tensor_cores import (
     B_SIZE,
     B_STEP,
     COLUMNS,
-    LANES,
     REGISTERS,
     ROWS,
+    WARP,
     add_fragment,
     place_in_a,
     place_in_b,
@@ -59,7 +59,7 @@ if SIMULATED:  # a thread there is one of Python
 @compilable()
 def threads_of(tile):
     """Threads of a block."""
-    return tile.lines * tile.across * (LANES if tile.factors > 0 else 1)
+    return tile.lines * tile.across * (WARP if tile.factors > 0 else 1)
 
 
 @compilable()
@@ -149,8 +149,8 @@ def place_of(tile, thread, i):
     if tile.factors == 0:
         row = thread // tile.across + i // tile.columns * tile.lines
         return row, thread % tile.across + i % tile.columns * tile.across
-    warp, fragment = thread // LANES, i // 4
-    row, column = place_in_c(thread % LANES, i % 4)
+    warp, fragment = thread // WARP, i // 4
+    row, column = place_in_c(thread % WARP, i % 4)
     row += (warp // tile.across * tile.rows + fragment // tile.columns) * ROWS
     return row, (warp % tile.across * tile.columns + fragment % tile.columns) * COLUMNS + column
 
@@ -242,7 +242,7 @@ def add_elements(tile, thread, a, b, acc, count):
 @compilable()
 def add_fragments(tile, thread, a, b, acc):
     """The products of every warp, on tensor cores."""
-    lane, warp = thread % LANES, thread // LANES
+    lane, warp = thread % WARP, thread // WARP
     first_row = warp // tile.across * tile.rows * ROWS
     first_column = warp % tile.across * tile.columns * COLUMNS
     for chunk in range(tile.depth // (REGISTERS * tile.factors)):

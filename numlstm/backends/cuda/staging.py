@@ -11,9 +11,9 @@ from numlstm.backends.cuda.tensor_cores import (
     B_SIZE,
     B_STEP,
     COLUMNS,
-    LANES,
     REGISTERS,
     ROWS,
+    WARP,
     add_fragment,
     place_in_a,
     place_in_b,
@@ -159,7 +159,7 @@ def add_row(tile, part, acc, left, k, sides, w_i, w_f, w_g, w_o):
 def add_fragments(tile, part, scratch, sides, first_chunk, chunks):
     """The products of every warp, on tensor cores."""
     acc, _, w, left = scratch
-    lane, row = part.thread % LANES, (part.row - part.first_row) // ROWS * ROWS
+    lane, row = part.thread % WARP, (part.row - part.first_row) // ROWS * ROWS
     column = part.unit // COLUMNS * COLUMNS
     for chunk in range(chunks):
         for gate in range(4):

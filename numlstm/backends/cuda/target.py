@@ -6,6 +6,7 @@ The only module that imports numba.cuda: the package numba-cuda, or for the simu
 
 import importlib
 import importlib.util
+from contextlib import contextmanager
 
 import numpy as np
 from numba.core import config, types
@@ -42,9 +43,10 @@ from numba import cuda  # noqa: E402
 if not SIMULATED:
     from numba.cuda.extending import intrinsic, overload
 
+WITHOUT_ASKING = 48 * 1024  # bytes of shared memory that every kernel may have
 WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
 
-__all__ = ["SIMULATED", "configured", "cuda", "fault", "kernel_of", "number_type"]
+__all__ = ["SIMULATED", "cuda", "fault", "kernel_of", "launch", "number_type"]
 
 
 def fault() -> str | None:
@@ -132,18 +134,32 @@ if not SIMULATED:  # there the Python of `numlstm.elementary` itself runs
         return shifted(shifted), codegen
 
 
-def configured(kernel, grid, threads: int, stream, shared_memory: int):
-    """The kernel, ready to be called, with so many bytes of dynamic shared memory."""
-    launch = kernel[grid, threads, stream, shared_memory]
-    if not SIMULATED and shared_memory > 48 * 1024:  # above that it must be asked for
-        launch.pre_launch_callbacks.append(_allow_shared_memory)
-    return launch
+def launch(kernel, grid, threads: int, stream, shared_memory: int, arguments) -> None:
+    """Launch a kernel with so many bytes of dynamic shared memory."""
+    if not SIMULATED and shared_memory > WITHOUT_ASKING:
+        _ask_for(shared_memory, kernel, arguments)
+    with _quietly():
+        configured = kernel[grid, threads, stream, shared_memory]
+    configured(*arguments)
 
 
-def _allow_shared_memory(compiled, configuration) -> None:
+@contextmanager
+def _quietly():
+    """Without the warning about few blocks: here they are as many as the problem has."""
+    name = "CUDA_LOW_OCCUPANCY_WARNINGS"
+    before = getattr(config, name)
+    setattr(config, name, 0)
+    try:
+        yield
+    finally:
+        setattr(config, name, before)
+
+
+def _ask_for(shared_memory: int, kernel, arguments) -> None:
     from numba.cuda.cudadrv.driver import binding, driver
 
+    types_of = tuple(map(kernel.typeof_pyval, arguments))
+    compiled = kernel.overloads.get(types_of) or kernel.compile(types_of)
     function = compiled._codelibrary.get_cufunc()
     attribute = binding.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-    size, device = configuration.sharedmem, function.device.id
-    driver.cuKernelSetAttribute(attribute, size, function.handle, device)
+    driver.cuKernelSetAttribute(attribute, shared_memory, function.handle, function.device.id)

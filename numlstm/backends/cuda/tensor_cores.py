@@ -17,7 +17,8 @@ from numlstm.backends.cuda import emulation
 from numlstm.backends.cuda.target import SIMULATED
 from numlstm.elementary import compilable
 
-LANES, ROWS, COLUMNS, REGISTERS = 32, 16, 8, 8  # of a warp; of C; along k, of a fragment
+WARP, ROWS, COLUMNS = 32, 16, 8  # lanes; of C
+REGISTERS = 8  # along k, of a fragment
 FACTORS = {None: 0, "tf32": 1, "bf16": 2}  # by precision
 
 # Fragments in shared memory, register by register. The steps are a little wider than a warp, so

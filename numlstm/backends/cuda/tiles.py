@@ -30,7 +30,7 @@ class Tile(NamedTuple):
 def threads_of(tile):
     """Threads of a block."""
     warps = tile.units // COLUMNS * tile.lines
-    return warps * tensor_cores.LANES if tile.factors > 0 else tile.units * tile.lines
+    return warps * tensor_cores.WARP if tile.factors > 0 else tile.units * tile.lines
 
 
 @compilable()
@@ -50,8 +50,8 @@ def first_place(tile, thread):
     """(row, unit) of a thread's first place, both counted from the block's first."""
     if tile.factors == 0:
         return thread // tile.units * tile.rows, thread % tile.units
-    warp, across = thread // tensor_cores.LANES, tile.units // COLUMNS
-    row, unit = place_in_c(thread % tensor_cores.LANES, 0)
+    warp, across = thread // tensor_cores.WARP, tile.units // COLUMNS
+    row, unit = place_in_c(thread % tensor_cores.WARP, 0)
     return warp // across * ROWS + row, warp % across * COLUMNS + unit
 
 

@@ -1,0 +1,183 @@
+"""A fit that stays on the device: data, parameters and the optimiser's arrays, `numlstm.descent`.
+
+An update is a sequence of launches that reads all that changes, such as the rows of the batch and
+the learning rate, from a few numbers on the device. What is done again and again is captured in a
+graph, and then an update is two small copies there, one launch, and four numbers back.
+"""
+
+import warnings
+from collections import Counter, OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.backends.cuda import arrays, sums, updates
+from numlstm.backends.cuda.memory import (
+    Arena,
+    driver,
+    empty,
+    flat,
+    full,
+    inside,
+    launched,
+    nothing,
+    on_device,
+    on_host,
+    over_elements,
+    send,
+    stream,
+)
+from numlstm.backends.cuda.target import cuda
+from numlstm.spec import State
+
+MOST_PROGRAMS = 8  # sizes of windows that are kept as graphs: each has memory of its own
+
+
+class Kind(NamedTuple):
+    """What must be the same for the same launches to do."""
+
+    rows: int
+    steps: int
+    first: bool  # from the initial state, not from one that is carried
+
+
+class Descent:
+    """Updates on the device; see `numlstm.descent.Descent` for what the functions mean.
+
+    An update that is left in the middle is still made on the device.
+    """
+
+    def __init__(self, evaluator, train, position, optimizer, rules, draws):
+        self.evaluator, self.train, self.draws = evaluator, train, draws
+        self._position, self._optimizer = position, optimizer
+        self.theta, self.previous = on_device(position.theta), on_device(position.previous)
+        self.method = type(optimizer).__name__.lower()
+        own: Any = updates.METHODS[self.method].arrays
+        self.arrays = own(*(on_device(optimizer.state[name]) for name in own._fields))
+        self.constants = updates.Constants(optimizer.constants, optimizer.weight_decay, rules.clip)
+        self.limits = _limits(rules.limits, self.theta.dtype)
+        self.state = position.state and State(*map(on_device, position.state))
+        self._programs: OrderedDict[Kind, Program] = OrderedDict()
+        self._seen: Counter[Kind] = Counter()
+
+    def advance(self, place) -> State:
+        """The state after a window in which there is nothing to learn."""
+        window = self.train.cut(place.start, place.stop, place.rows)
+        return self.evaluator.advance(self.theta, window, self.state)
+
+    def carry(self, state: State | None) -> None:
+        """Begin the next window with this state."""
+        self.state = state
+
+    def evaluate(self, place) -> tuple[np.ndarray, State]:
+        """(loss, norm and the two faults of the update), state after the window."""
+        rows = np.arange(self.train.X.shape[0])[place.rows]
+        kind = Kind(rows.size, place.stop - place.start, self.state is None)
+        program = self._program(kind)
+        if not kind.first and self.state is not program.state:
+            for target, part in zip(program.state, self.state, strict=True):
+                over_elements(arrays.put, part.size, flat(part), flat(target), 0)
+        count = self._optimizer.steps + 1
+        numbers = updates.numbers_of(self.method, self.constants, count, place.rate)
+        send(np.concatenate([[1 / place.weight], numbers]), program.numbers)
+        send(np.concatenate([[place.start, place.update], rows]).astype(np.int64), program.integers)
+        program.run()
+        return on_host(program.results), program.state
+
+    def update(self, evaluated, place) -> tuple[float, float]:
+        """Carry the state; (mean loss, norm of the gradient)."""
+        (value, norm, _, not_finite), state = evaluated
+        if np.isfinite(value + norm):
+            self._optimizer.steps += 1
+            self.carry(state)
+        return float(value), np.inf if not_finite else float(norm)
+
+    def fetch(self) -> None:
+        """Bring what updates changed to NumPy's memory."""
+        position, optimizer = self._position, self._optimizer
+        position.theta[...], position.previous[...] = map(on_host, (self.theta, self.previous))
+        position.state = self.state and State(*map(on_host, self.state))
+        for name, array in self.arrays._asdict().items():
+            optimizer.state[name][...] = on_host(array)
+
+    def _program(self, kind: Kind) -> "Program":
+        """The launches of a kind; those of a kind that comes again are kept, and become a graph."""
+        self._seen[kind] += 1
+        program = self._programs.pop(kind, None) or Program(self, kind)
+        if self._seen[kind] > 1:
+            self._programs[kind] = program
+            if len(self._programs) > MOST_PROGRAMS:
+                self._programs.popitem(last=False)
+        return program
+
+
+class Program:
+    """The launches of an update of some kind, and the memory that they read and write."""
+
+    def __init__(self, descent: Descent, kind: Kind):
+        self.descent, self.kind = descent, kind
+        self._arena, self._runs = Arena(), 0
+        self._graph: Any = None
+        count = updates.numbers_of(descent.method, descent.constants, 1, 1.0).size
+        self.numbers = empty(1 + count, np.float64)  # scale of the loss, then those of the update
+        self.integers = empty(2 + kind.rows, np.int64)  # first step, number of the update, rows
+        self.results = empty(4, np.float64)
+        zero = descent.evaluator.network.zero_state(kind.rows)  # whose h and c may be one array
+        self.state = State(*map(arrays.copy, zero))
+
+    def run(self) -> None:
+        """Launch everything: at first one by one, from the second time on as a graph."""
+        self._runs += 1
+        if self._runs == 2:
+            self._capture()
+        if self._graph is None:
+            self._in_arena()
+        else:
+            self._graph.launch()
+
+    def _capture(self) -> None:
+        try:
+            self._graph = driver.Graph(self._in_arena, stream())
+        except Exception as error:  # it is a matter of speed alone
+            warnings.warn(
+                f"an update could not be captured in a CUDA graph ({error}): its kernels are "
+                "launched one by one, which is slower",
+                stacklevel=2,
+            )
+
+    def _in_arena(self) -> None:
+        with inside(self._arena):
+            self._launch()
+
+    def _launch(self) -> None:
+        descent, (rows, steps, first) = self.descent, self.kind
+        start, update, chosen = self.integers[0:1], self.integers[1:2], self.integers[2:]
+        window = descent.train.window(chosen, start, steps)
+        noise = descent.evaluator.network.draw_noise(descent.draws, update, rows, steps)
+        value, gradient, state = descent.evaluator.step(
+            *(descent.theta, window, None if first else self.state, self.numbers[0:1], noise)
+        )
+        norm, status = sums.norm(gradient, descent.limits.free), full((2,), 0, np.int32)
+        updates.update(
+            *(descent.method, descent.theta, descent.previous, gradient, descent.arrays),
+            *(descent.limits, value, norm, self.numbers[1:], status),
+        )
+        for target, part in zip(self.state, state, strict=True):
+            over_elements(arrays.put, part.size, flat(part), flat(target), 0)
+        launched(report, 1, 1)(value, norm, status, self.results)
+
+
+def _limits(limits: Any, dtype) -> updates.Limits:
+    """What holds for theta, on the device."""
+    if limits is None:
+        empty_vector = nothing(dtype.name, 1)
+        return updates.Limits(nothing("uint8", 1), empty_vector, empty_vector)
+    bounds = (on_device(bound, dtype) for bound in (limits.lower, limits.upper))
+    return updates.Limits(on_device(limits.free), *bounds)
+
+
+@cuda.jit
+def report(value, norm, status, results):
+    """results (4,) = value (1,), norm (1,), status (2,)."""
+    results[0], results[1] = value[0], norm[0]
+    results[2], results[3] = status[0], status[1]
