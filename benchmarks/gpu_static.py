@@ -1,10 +1,12 @@
 """What the CUDA kernels need of every GPU, without one: `python benchmarks/gpu_static.py`.
 
 Compiles the kernels that the table of `numlstm.backends.cuda.regimes` chooses for the sizes below,
-for every compute capability, and assembles them with ptxas. It prints registers and shared memory,
-and fails where a kernel spills, needs more than the device has, or calculates in double precision
-although it is a float32 kernel. Those of `in_double` are none: they add up a loss or a norm, or
-round a few numbers. Needs "numlstm[cuda12]" or "numlstm[cuda13]", and no GPU.
+and for the largest layers whose blocks wait for no other, for every compute capability, and
+assembles them with ptxas. It prints registers and shared memory, and fails where a kernel spills,
+needs more than the device has, uses tensor cores without being asked to or does not where it is
+asked to, or calculates in double precision although it is a float32 kernel. Those of `in_double`
+are none: they add up a loss or a norm, or round a few numbers. Needs "numlstm[cuda12]" or
+"numlstm[cuda13]", and no GPU.
 """
 
 import argparse
@@ -37,28 +39,35 @@ from numlstm.backends.cuda import (
     recurrence,
     regimes,
     sums,
+    tiles,
     training,
     updates,
 )
+from numlstm.backends.cuda.regimes import TENSOR_CORES
 from numlstm.backends.cuda.target import number_type
 from numlstm.families import family_of
-from numlstm.spec import CellSpec, LayerSpec
+from numlstm.spec import PRECISIONS, CellSpec, LayerSpec
 
 KIB, REGISTERS, MOST_REGISTERS, STATIC_SHARED = 1024, 65536, 255, 48 * 1024
 
 # a GPU of every compute capability: T4, A100, RTX 3090, RTX 4090, H100, B200, RTX 5090
-DEVICES = {
-    (7, 5): regimes.Device(64 * KIB, 40),
-    (8, 0): regimes.Device(163 * KIB, 108),
-    (8, 6): regimes.Device(99 * KIB, 82),
-    (8, 9): regimes.Device(99 * KIB, 128),
-    (9, 0): regimes.Device(227 * KIB, 132),
-    (10, 0): regimes.Device(227 * KIB, 148),
-    (12, 0): regimes.Device(99 * KIB, 170),
-}
+DEVICES = (
+    regimes.Device(64 * KIB, 40, (7, 5)),
+    regimes.Device(163 * KIB, 108, (8, 0)),
+    regimes.Device(99 * KIB, 82, (8, 6)),
+    regimes.Device(99 * KIB, 128, (8, 9)),
+    regimes.Device(227 * KIB, 132, (9, 0)),
+    regimes.Device(227 * KIB, 148, (10, 0)),
+    regimes.Device(99 * KIB, 170, (12, 0)),
+)
+# (B, H)
 SIZES = [(16, 32), (16, 64), (8, 128), (64, 256), (256, 256), (1, 512), (64, 1024), (64, 2048)]
 EVERYTHING = CellSpec("gate", peephole=True, layer_norm=True, clip=3.0, cell_clip=3.0)
-VARIANTS = {"plain": LayerSpec(3, 4, "float32"), "all": LayerSpec(3, 4, "float32", 2, EVERYTHING)}
+VARIANTS = {
+    "plain": LayerSpec(3, 4, "float32"),
+    "normalised": LayerSpec(3, 4, "float32", cell=EVERYTHING),
+    "all": LayerSpec(3, 4, "float32", 2, EVERYTHING),
+}
 
 
 class Kernel(NamedTuple):
@@ -70,6 +79,7 @@ class Kernel(NamedTuple):
     dtype: str
     threads: int
     shared_memory: int  # dynamic, bytes
+    precision: str | None = None  # of tensor cores
 
 
 class Needs(NamedTuple):
@@ -82,6 +92,7 @@ class Needs(NamedTuple):
     shared_memory: int
     spilled: int  # bytes, with the stack
     doubles: int  # instructions in double precision
+    tensor_cores: int  # their instructions
 
 
 # --- kernels --------------------------------------------------------------------------------------
@@ -105,26 +116,57 @@ def given_types(number):
     return types.NamedTuple(parts, recurrence.Pass), gradient
 
 
-def recurrences(dtype: str, device: regimes.Device, sizes) -> Iterator[Kernel]:
+def recurrences(
+    dtype: str, device: regimes.Device, sizes, precision: str | None = None
+) -> Iterator[Kernel]:
     """The kernels of the recurrence for a device, every one once."""
     number, seen = number_type(dtype), set()
     given, gradient = given_types(number)
     [array], [signal] = arrays(number, 3), arrays(types.int32, 1)
     steps = types.int64, types.int64
+    factors = regimes.factors_of(precision, device)
     for variant, spec in VARIANTS.items():
-        for batch, units in sizes:
-            family = family_of(spec)
-            regime = regimes.regime_of(family, units, batch, dtype, device)
+        family = family_of(spec)
+        for batch, units in (*sizes, *largest(family, dtype, device, factors)):
+            regime = regimes.regime_of(family, units, batch, dtype, device, factors)
             if (variant, regime.tile) in seen:
                 continue
             seen.add((variant, regime.tile))
             kernels = recurrence.compiled(family, regime.tile, dtype)
-            size = regime.tile.units * regime.tile.lines, regime.shared_memory
+            size = tiles.threads_of(regime.tile), regime.shared_memory
             name = f"{variant}, H = {units}, B = {batch}"
             forward = types.void(*steps, given, array, signal)
             backward = types.void(*steps, given, array, gradient, signal)
-            yield Kernel(f"forward, {name}", kernels.forward, forward, dtype, *size)
-            yield Kernel(f"backward, {name}", kernels.backward, backward, dtype, *size)
+            for way, function, signature in zip(
+                ("forward", "backward"), kernels, (forward, backward), strict=True
+            ):
+                yield Kernel(f"{way}, {name}", function, signature, dtype, *size, precision)
+
+
+def largest(family, dtype: str, device: regimes.Device, factors: int):
+    """(B, H) of the largest layers whose blocks keep all weights and wait for no other."""
+    for batch in (1, 5000):
+        yield (
+            batch,
+            max(
+                units
+                for units in range(1, regimes.MAX_UNITS_OF_BLOCK + 1)
+                for regime in [regimes.regime_of(family, units, batch, dtype, device, factors)]
+                if regime.tile.kept > 0 and regime.columns == 1
+            ),
+        )
+
+
+def large_products(dtype: str, device: regimes.Device, precision: str | None) -> Iterator[Kernel]:
+    """The kernels of `products.product_kernel`."""
+    number, tile = number_type(dtype), products.TILES[regimes.factors_of(precision, device)]
+    [vector], [array] = arrays(number, 1), arrays(number, 3)
+    size = products.threads_of(tile), products.shared_memory(tile, np.dtype(dtype))
+    for layout in "CFA":
+        view = types.Array(number, 2, layout)
+        signature = types.void(view, view, array, vector)
+        kernel = products.product_kernel(tile, dtype)
+        yield Kernel(f"product, {layout}", kernel, signature, dtype, *size, precision)
 
 
 def others(dtype: str) -> Iterator[Kernel]:
@@ -134,13 +176,6 @@ def others(dtype: str) -> Iterator[Kernel]:
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
     sizes, words, [index] = [types.int64] * 2, [types.uint64] * 5, arrays(types.int64, 1)
-    tile = products.TILES[0]
-    product = products.product_kernel(tile, dtype)
-    size = products.threads_of(tile), products.shared_memory(tile, np.dtype(dtype))
-    for layout in "CFA":
-        view = types.Array(number, 2, layout)
-        signature = types.void(view, view, array, vector)
-        yield Kernel(f"product, {layout}", product, signature, dtype, *size)
     for name, kernel, signature in (
         ("sum_parts", products.sum_parts, types.void(matrix, vector)),
         ("gather", products.gather, types.void(vector, source, vector)),
@@ -220,6 +255,19 @@ def in_double(dtype: str) -> Iterator[Kernel]:
         yield Kernel(f"{name} of {dtype}", kernel, signature, "float64", memory.THREADS, scratch)
 
 
+def kernels_of(device: regimes.Device, quick: bool) -> Iterator[Kernel]:
+    """All kernels of a device, or a few of them."""
+    sizes = SIZES[1:5:3] if quick else SIZES
+    for dtype in ("float32",) if quick else ("float32", "float64"):
+        yield from recurrences(dtype, device, sizes)
+        yield from large_products(dtype, device, None)
+        yield from others(dtype)
+    if device.capability >= TENSOR_CORES:
+        for precision in PRECISIONS[:1] if quick else PRECISIONS:
+            yield from recurrences("float32", device, sizes, precision)
+            yield from large_products("float32", device, precision)
+
+
 # --- compiling and assembling ---------------------------------------------------------------------
 
 
@@ -267,27 +315,30 @@ def needs_of(kernel: Kernel, code: str, capability: tuple[int, int], assembler: 
     static = re.findall(r"(\d+) bytes smem", report)
     [registers] = re.findall(r"Used (\d+) registers", report)
     return Needs(
-        f"{kernel.name}, {kernel.dtype}",
+        f"{kernel.name}, {kernel.precision or kernel.dtype}",
         "{}.{}".format(*capability),
         kernel.threads,
         int(registers),
         sum(map(int, static)) + kernel.shared_memory,
         sum(map(int, spilled)),
         len(re.findall(r"^\s+[a-z][\w.]*\.f64\b[^;]*;", code, re.M)),
+        len(re.findall(r"\bmma\.sync\b", code)),
     )
 
 
-def faults(needs: Needs, dtype: str, device: regimes.Device) -> list[str]:
+def faults(kernel: Kernel, needs: Needs, device: regimes.Device) -> list[str]:
     """What is wrong with a kernel on a device, in words."""
-    allocated = -(-needs.registers // 8) * 8 * needs.threads
+    allocated = -(-needs.registers // 8) * 8 * -(-needs.threads // 32) * 32
     checks = {
         f"it spills {needs.spilled} bytes": needs.spilled > 0,
         f"it needs {allocated} registers": allocated > REGISTERS
         or needs.registers > MOST_REGISTERS,
         f"it needs {needs.shared_memory} bytes of shared memory": needs.shared_memory
         > device.shared_memory,
-        f"it has {needs.doubles} double-precision instructions": dtype == "float32"
+        f"it has {needs.doubles} double-precision instructions": kernel.dtype == "float32"
         and needs.doubles > 0,
+        f"it has {needs.tensor_cores} instructions of tensor cores": (needs.tensor_cores > 0)
+        != (kernel.precision is not None),
     }
     return [f"{needs.kernel} for {needs.capability}: {what}" for what, bad in checks.items() if bad]
 
@@ -314,15 +365,13 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, metavar="JSON")
     options = parser.parse_args()
-    dtypes = ("float32",) if options.quick else ("float32", "float64")
-    sizes = SIZES[1:5:3] if options.quick else SIZES
     rows, wrong, assembler = [], [], ptxas()
-    for capability, device in DEVICES.items():
-        for dtype in dtypes:
-            for kernel in (*recurrences(dtype, device, sizes), *others(dtype)):
-                code = ptx_of(kernel, min(DEVICES) if options.quick else capability)
-                rows.append(needs_of(kernel, code, capability, assembler))
-                wrong += faults(rows[-1], kernel.dtype, device)
+    for device in DEVICES:
+        for kernel in kernels_of(device, options.quick):
+            oldest = TENSOR_CORES if kernel.precision else DEVICES[0].capability
+            code = ptx_of(kernel, oldest if options.quick else device.capability)
+            rows.append(needs_of(kernel, code, device.capability, assembler))
+            wrong += faults(kernel, rows[-1], device)
     print("\n".join(table(rows)))
     print(f"{len(rows)} kernels: {len(wrong)} faults", *wrong, sep="\n")
     if options.output:

@@ -264,7 +264,7 @@ def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
     for first in range(part.first_unit, part.last_unit, tile.units):
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
-            mine = row < part.last_row and first + unit < part.last_unit
+            mine = first + unit < part.last_unit and row < part.last_row
             for gate in range(4):
                 acc[4 * j + gate] = like(acc[0], 0.0)
                 if mine:
@@ -274,7 +274,7 @@ def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
         )  # fmt: skip
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
-            if row < part.last_row and first + unit < part.last_unit:
+            if first + unit < part.last_unit and row < part.last_row:
                 z_i, z_f, z_g, z_o = acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]
                 acc[4 * j] = place_forward(
                     family, variant, given, Y, t, row, first + unit, z_i, z_f, z_g, z_o
@@ -372,7 +372,7 @@ def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, 
             multiply(tile, part, scratch, W, gradient.dz, True, units, t + 1, first, staged)
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
-            if row < part.last_row and first + unit < part.last_unit:
+            if first + unit < part.last_unit and row < part.last_row:
                 through = (acc[4 * j] + acc[4 * j + 1]) + (acc[4 * j + 2] + acc[4 * j + 3])
                 dz_i, dz_f, dz_g, dz_o = place_backward(
                     family, variant, given, dY, gradient, t, row, first + unit, through

@@ -43,7 +43,8 @@ def place_in_w(tile, k, gate, unit):
 @compilable()
 def stage_weights(tile, part, w, W, back, first_k, last_k, first):
     """w (k, 4, units of the tile) from `first_k` and the unit `first` on; zero beyond either."""
-    zero, width, count = like(w[0], 0.0), max(1, tile.factors), along_k(tile, last_k - first_k)
+    zero, width = like(w[0], 0.0), max(1, tile.factors)
+    count = along_k(tile, tile.kept if tile.kept > 0 else tile.depth)
     for item in range(part.thread, count * 4 * tile.units, part.threads):
         # neighbours in memory by neighbouring threads
         if back:
@@ -99,8 +100,8 @@ def place_in_left(tile, sides, row, side, k):
 
 @compilable()
 def stage_left(tile, part, left, source, sides, t, first_k, last_k):
-    """left (rows, sides, k) = the factors of step t from `first_k` on; fragments end with zeros."""
-    zero, width, count = like(left[0], 0.0), max(1, tile.factors), along_k(tile, last_k - first_k)
+    """left (rows, sides, k) = the factors of step t from `first_k` on, then zeros."""
+    zero, width, count = like(left[0], 0.0), max(1, tile.factors), along_k(tile, tile.depth)
     rows = rows_of(tile) if tile.factors > 0 else part.last_row - part.first_row
     for item in range(part.thread, rows * sides * count, part.threads):
         line, k = item // count, item % count
@@ -131,28 +132,28 @@ def add_products(tile, part, scratch, sides, first_k, count):
 @compilable()
 def add_rows(tile, part, scratch, sides, first_k, count):
     """The products of every thread by itself; the weights of the last k are in held."""
-    _, held, w, left = scratch
-    in_memory = count - tile.held
+    acc, held, w, left = scratch
+    at, in_memory = (part.row - part.first_row) * sides * tile.depth, count - tile.held
     for k in range(in_memory):
-        place = place_in_w(tile, first_k + k, 0, part.unit)
+        place = (first_k + k) * 4 * tile.units + part.unit
         w_i, w_f = w[place], w[place + tile.units]
         w_g, w_o = w[place + 2 * tile.units], w[place + 3 * tile.units]
-        add_row(tile, part, scratch.acc, left, k, sides, w_i, w_f, w_g, w_o)
+        add_row(tile, acc, left, at + k, sides, w_i, w_f, w_g, w_o)
     for k in range(tile.held):
         w_i, w_f, w_g, w_o = held[4 * k], held[4 * k + 1], held[4 * k + 2], held[4 * k + 3]
-        add_row(tile, part, scratch.acc, left, in_memory + k, sides, w_i, w_f, w_g, w_o)
+        add_row(tile, acc, left, at + in_memory + k, sides, w_i, w_f, w_g, w_o)
 
 
 @compilable()
-def add_row(tile, part, acc, left, k, sides, w_i, w_f, w_g, w_o):
+def add_row(tile, acc, left, at, sides, w_i, w_f, w_g, w_o):
     """The products of one k, for all rows of this thread."""
+    f, g, o = 1 % sides * tile.depth, 2 % sides * tile.depth, 3 % sides * tile.depth
     for j in range(tile.rows):
-        at = place_in_left(tile, sides, part.row - part.first_row + j, 0, k)
-        f, g, o = 1 % sides * tile.depth, 2 % sides * tile.depth, 3 % sides * tile.depth
-        acc[4 * j] = fma(left[at], w_i, acc[4 * j])
-        acc[4 * j + 1] = fma(left[at + f], w_f, acc[4 * j + 1])
-        acc[4 * j + 2] = fma(left[at + g], w_g, acc[4 * j + 2])
-        acc[4 * j + 3] = fma(left[at + o], w_o, acc[4 * j + 3])
+        line = at + j * sides * tile.depth
+        acc[4 * j] = fma(left[line], w_i, acc[4 * j])
+        acc[4 * j + 1] = fma(left[line + f], w_f, acc[4 * j + 1])
+        acc[4 * j + 2] = fma(left[line + g], w_g, acc[4 * j + 2])
+        acc[4 * j + 3] = fma(left[line + o], w_o, acc[4 * j + 3])
 
 
 @compilable()
