@@ -1,10 +1,10 @@
 """The CUDA backend on a GPU: `python benchmarks/gpu.py [--only PART ...] [--output JSON]`.
 
-correctness: every kernel against the reference in float64. sanitizer: that part again, under
-NVIDIA's compute-sanitizer. timing: forward and backward passes of layers whose arrays are on the
-device, beside torch.nn.LSTM (cuDNN), TF32 off and on. sweep: all cuts of the regimes, for the table
-in `numlstm/backends/cuda/regimes.py`. Times are medians by CUDA events; what is compared takes
-turns.
+correctness: every kernel against the reference in float64, also with products on tensor cores.
+sanitizer: that part again, under NVIDIA's compute-sanitizer. timing: forward and backward passes of
+layers whose arrays are on the device, in float32, tf32 and bf16, beside torch.nn.LSTM (cuDNN), TF32
+off and on. sweep: all cuts of the regimes in the three, for the table in
+`numlstm/backends/cuda/regimes.py`. Times are medians by CUDA events; what is compared takes turns.
 
 NUMBA_ENABLE_CUDASIM=1 runs the correctness part, and nothing else, without a GPU.
 """
@@ -18,7 +18,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -32,10 +34,11 @@ from strategies import Case, alone, random_family_case  # noqa: E402
 
 from numlstm import backends  # noqa: E402
 from numlstm.families import family_of  # noqa: E402
-from numlstm.spec import LayerSpec  # noqa: E402
+from numlstm.spec import PRECISIONS, CellSpec, LayerSpec  # noqa: E402
 
 PARTS = "correctness", "sanitizer", "timing", "sweep"
-BARS = {"float64": 1e-12, "float32": 1e-5}  # relative in L2, per array
+# relative in L2, per array; of a precision 4 times what a factor is rounded by at most
+BARS = {"float64": 1e-12, "float32": 1e-5, "tf32": 4 * 2.0**-11, "bf16": 4 * 2.0**-8}
 # (T, B, I, H): the first four are the ones that a change is judged by
 SIZES = [
     (1024, 16, 64, 64),
@@ -60,7 +63,10 @@ ROUNDS = 15
 
 def correctness(cuda) -> list[dict]:
     """The largest error of every case, and whether it is within the bar."""
-    return [outcome(cuda, name, case) for dtype in BARS for name, case in cases(cuda, dtype)]
+    dtypes = [
+        outcome(cuda, *case) for dtype in ("float64", "float32") for case in cases(cuda, dtype)
+    ]
+    return dtypes + [outcome(cuda, *case) for case in rounded_cases(cuda)]
 
 
 def cases(cuda, dtype: str):
@@ -75,17 +81,39 @@ def cases(cuda, dtype: str):
             yield f"{inputs, units, batch, steps}", Case(spec, batch, steps, 1, ragged=ragged)
 
 
+def rounded_cases(cuda):
+    """Layers of all sizes in every precision: plain, normalised and projected."""
+    for precision in precisions():
+        for inputs, units, batch, steps in CORRECT[:1] if cuda.SIMULATED else CORRECT:
+            plain = LayerSpec(inputs, units, "float32", precision=precision)
+            normalised = replace(plain, cell=CellSpec(layer_norm=True))
+            for name, spec in {
+                "plain": plain,
+                "normalised": normalised,
+                "projected": replace(plain, proj_size=-(-units // 2)),
+            }.items():
+                case = Case(spec, batch, steps, 1, ragged=True)
+                yield f"{name} {inputs, units, batch, steps}", case
+
+
+def precisions() -> tuple[str, ...]:
+    """Those that the device has."""
+    from numlstm.backends.cuda import regimes
+
+    return PRECISIONS if regimes.device().capability >= regimes.TENSOR_CORES else ()
+
+
 def outcome(cuda, name: str, case: Case) -> dict:
     """Errors relative to the norm of each array; a second run must give the same bits."""
     first, second, truth = run_case(cuda, case), run_case(cuda, case), run_truth(case)
-    errors = {}
+    arithmetic, errors = case.spec.precision or case.spec.dtype, []
     for key, expected in truth.items():
         norm = np.linalg.norm(expected)
-        errors[key] = float(np.linalg.norm(first[key] - expected) / (norm or 1.0))
+        errors.append(np.linalg.norm(first[key] - expected) / (norm or 1.0))
     same = all(first[key].tobytes() == second[key].tobytes() for key in first)
-    worst = max(errors.values())
-    good = bool(same and worst <= BARS[case.spec.dtype])
-    return {"case": name, "dtype": case.spec.dtype, "error": worst, "same_bits": same, "ok": good}
+    worst = float(np.max(errors))  # a NaN, if there is one
+    good = bool(same and worst <= BARS[arithmetic])
+    return {"case": name, "dtype": arithmetic, "error": worst, "same_bits": same, "ok": good}
 
 
 def sanitizer(cuda) -> list[dict]:
@@ -108,7 +136,11 @@ def timing(cuda) -> list[dict]:
     """Seconds of a forward and backward pass by contender, medians of rounds in turns."""
     rows = []
     for T, B, inputs, H in SIZES:
-        contenders = {"numlstm": timed_layer(LayerSpec(inputs, H, "float32"), B, T)}
+        spec = LayerSpec(inputs, H, "float32")
+        contenders = {"numlstm": timed_layer(spec, B, T)}
+        for precision in precisions():
+            rounded = replace(spec, precision=precision)
+            contenders[f"numlstm {precision}"] = timed_layer(rounded, B, T)
         if importlib.util.find_spec("torch") is not None:
             contenders["cudnn"] = timed_torch(T, B, inputs, H, tf32=False)
             contenders["cudnn tf32"] = timed_torch(T, B, inputs, H, tf32=True)
@@ -138,20 +170,22 @@ def timed_layer(spec: LayerSpec, batch: int, steps: int) -> Callable[[], float]:
     from numlstm.backends.cuda.target import cuda
 
     numbers = Case(spec, batch, steps).numbers
-    packed = launch.pack(spec, numbers.theta)
+    theta, X, dY = (
+        memory.on_device(array, spec.dtype) for array in (numbers.theta, numbers.X, numbers.dY)
+    )
+    packed = launch.pack(spec, theta)
     switches = launch.switches_of(spec, batch, steps, None, None, None)
-    X, dY = (memory.on_device(array, spec.dtype) for array in (numbers.X, numbers.dY))
-    start, end = cuda.event(), cuda.event()
+    start, end, stream = cuda.event(), cuda.event(), memory.stream()
 
     def run() -> float:
         state, dstate = (
             State(*(memory.on_device(part, spec.dtype) for part in parts))
             for parts in (numbers.state, numbers.dstate)
         )
-        start.record()
+        start.record(stream)
         _, tape = launch.forward(spec, packed, X, state, switches)
         launch.backward(spec, packed, tape, switches, dY, dstate, True)
-        end.record()
+        end.record(stream)
         end.synchronize()
         return start.elapsed_time(end) / 1e3
 
@@ -184,10 +218,11 @@ def sweep(cuda) -> list[dict]:
     from numlstm.backends.cuda import launch, regimes
 
     rows, chosen = [], launch.regime_of
-    for T, B, inputs, H in SIZES:
-        spec, steps = LayerSpec(inputs, H, "float32"), min(T, 100)
-        regimes_here = list(regimes.candidates(family_of(spec), H, B, spec.dtype, regimes.device()))
-        for regime in regimes_here:
+    for (T, B, inputs, H), precision in product(SIZES, (None, *precisions())):
+        spec, steps = LayerSpec(inputs, H, "float32", precision=precision), min(T, 100)
+        device, family = regimes.device(), family_of(spec)
+        factors = regimes.factors_of(precision, device)
+        for regime in list(regimes.candidates(family, H, B, spec.dtype, device, factors)):
             launch.regime_of = lambda *arguments, found=regime: found
             seconds = medians({"numlstm": timed_layer(spec, B, steps)})["numlstm"]
             row = {"size": [steps, B, inputs, H], "tile": regime.tile._asdict()}

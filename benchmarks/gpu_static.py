@@ -143,18 +143,14 @@ def recurrences(
                 yield Kernel(f"{way}, {name}", function, signature, dtype, *size, precision)
 
 
-def largest(family, dtype: str, device: regimes.Device, factors: int):
+def largest(family, dtype: str, device: regimes.Device, factors: int) -> Iterator[tuple[int, int]]:
     """(B, H) of the largest layers whose blocks keep all weights and wait for no other."""
     for batch in (1, 5000):
-        yield (
-            batch,
-            max(
-                units
-                for units in range(1, regimes.MAX_UNITS_OF_BLOCK + 1)
-                for regime in [regimes.regime_of(family, units, batch, dtype, device, factors)]
-                if regime.tile.kept > 0 and regime.columns == 1
-            ),
-        )
+        for units in range(regimes.MAX_UNITS_OF_BLOCK, 0, -1):
+            regime = regimes.regime_of(family, units, batch, dtype, device, factors)
+            if regime.tile.kept > 0 and regime.columns == 1:
+                yield batch, units
+                break
 
 
 def large_products(dtype: str, device: regimes.Device, precision: str | None) -> Iterator[Kernel]:
