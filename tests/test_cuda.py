@@ -44,14 +44,16 @@ def test_the_driver_is_used_as_it_wants_to_be(tmp_path):
     library = str(tmp_path / "libcuda.so.1")
     source = str(HERE / "driver.c")
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    places = {"LD_LIBRARY_PATH": str(tmp_path), "NUMBA_ENABLE_CUDASIM": "0"}
-    done = run_python("-W", "error", str(HERE / "driven_cuda.py"), **places)
-    assert done.returncode == 0, done.stdout + done.stderr
-    counted = json.loads(done.stderr.splitlines()[-1])
-    assert counted["refused"] == 0
-    assert counted["graphs"] == 1
-    assert counted["graph_launches"] == 3
-    assert counted["launches"] > counted["in_graphs"] > 50
+    places = {"LD_LIBRARY_PATH": str(tmp_path), "NUMLSTM_CACHE_DIR": str(tmp_path / "kernels")}
+    for kept in ("", "1"):  # what the first process compiled is there for the second
+        places |= {"NUMBA_ENABLE_CUDASIM": "0", "NOTHING_NEW": kept}
+        done = run_python("-W", "error", str(HERE / "driven_cuda.py"), **places)
+        assert done.returncode == 0, done.stdout + done.stderr
+        counted = json.loads(done.stderr.splitlines()[-1])
+        assert counted["refused"] == 0
+        assert counted["graphs"] == 1
+        assert counted["graph_launches"] == 3
+        assert counted["launches"] > counted["in_graphs"] > 50
 
 
 @needs_numba_cuda

@@ -6,6 +6,7 @@ import numpy as np
 
 from numlstm.backends import BackendError
 from numlstm.backends.cuda import draws, losses
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.data import Resident
 from numlstm.backends.cuda.memory import (
     as_steps,
@@ -213,7 +214,7 @@ def _ends(array, lengths):
     return full((array.shape[0],), array.shape[1], np.int64) if lengths is None else lengths
 
 
-@cuda.jit
+@kernel
 def find_faults(array, found):
     """found (1,) = 1 where array (n,) is somewhere not finite."""
     for i in range(cuda.grid(1), array.shape[0], cuda.gridsize(1)):
@@ -221,7 +222,7 @@ def find_faults(array, found):
             found[0] = 1
 
 
-@cuda.jit
+@kernel
 def find_faults_of_rows(array, lengths, found):
     """found (1,) = 1 where array (B, T, n) is not finite before a row's end, lengths (B,)."""
     _, steps, width = array.shape
@@ -232,14 +233,14 @@ def find_faults_of_rows(array, lengths, found):
             found[0] = 1
 
 
-@cuda.jit
+@kernel
 def put(source, target, first):
     """target[first:][:n] = source (n,)."""
     for i in range(cuda.grid(1), source.shape[0], cuda.gridsize(1)):
         target[first + i] = source[i]
 
 
-@cuda.jit
+@kernel
 def put_rows(vector, target):
     """target (rows, n) = vector (n,) in every row."""
     width = target.shape[1]
@@ -247,21 +248,21 @@ def put_rows(vector, target):
         target[i // width, i % width] = vector[i % width]
 
 
-@cuda.jit
+@kernel
 def add(target, array):
     """target (n,) += array (n,)."""
     for i in range(cuda.grid(1), target.shape[0], cuda.gridsize(1)):
         target[i] += array[i]
 
 
-@cuda.jit
+@kernel
 def multiply(target, factors):
     """target (n,) *= factors (n,)."""
     for i in range(cuda.grid(1), target.shape[0], cuda.gridsize(1)):
         target[i] *= factors[i]
 
 
-@cuda.jit
+@kernel
 def add_rows(target, array):
     """target (n,) += the rows of array (B, n), one after the other."""
     for i in range(cuda.grid(1), target.shape[0], cuda.gridsize(1)):
@@ -271,7 +272,7 @@ def add_rows(target, array):
         target[i] += value
 
 
-@cuda.jit
+@kernel
 def put_columns(source, target, first):
     """target[:, first:][:, :n] = source (lines, n)."""
     width = source.shape[1]
@@ -279,7 +280,7 @@ def put_columns(source, target, first):
         target[i // width, first + i % width] = source[i // width, i % width]
 
 
-@cuda.jit
+@kernel
 def take_columns(target, source, first):
     """target (lines, n) = source[:, first:][:, :n]."""
     width = target.shape[1]
@@ -287,7 +288,7 @@ def take_columns(target, source, first):
         target[i // width, i % width] = source[i // width, first + i % width]
 
 
-@cuda.jit
+@kernel
 def flip_steps(target, source, lengths):
     """target (B, T, n) = the rows of source within their lengths (B,) backwards."""
     batch, steps, width = source.shape
@@ -298,7 +299,7 @@ def flip_steps(target, source, lengths):
         target[row, t, k] = source[row, end - 1 - t if t < end else t, k]
 
 
-@cuda.jit
+@kernel
 def flip_resets(target, source, lengths):
     """target (B, T): whether source parts the two steps, seen from the end of rows (B,)."""
     batch, steps = source.shape
@@ -308,7 +309,7 @@ def flip_resets(target, source, lengths):
         target[row, t] = source[row, end - t] if 0 < t < end else 0
 
 
-@cuda.jit
+@kernel
 def keep_steps(target, source, lengths):
     """target (B, T, n) = source, zero where a row has ended."""
     batch, steps, width = source.shape

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import (
     as_matrix,
     as_steps,
@@ -80,7 +81,7 @@ def _rows(array, rows):
     return result
 
 
-@cuda.jit
+@kernel
 def take_steps(target, source, rows, start):
     """target (B, k, n) = source (N, T, n) at rows (B,), k steps from start (1,) on."""
     _, steps, width = target.shape
@@ -90,7 +91,7 @@ def take_steps(target, source, rows, start):
         target[row, t, k] = source[rows[row], start[0] + t, k]
 
 
-@cuda.jit
+@kernel
 def take_rows(target, source, rows):
     """target (B, n) = source (N, n) at rows (B,)."""
     width = target.shape[1]
@@ -98,7 +99,7 @@ def take_rows(target, source, rows):
         target[i // width, i % width] = source[rows[i // width], i % width]
 
 
-@cuda.jit
+@kernel
 def take_ending(target, source, rows, start, steps, lengths):
     """target (B, n) = source (N, n) at rows (B,) that end in the window, else 0. lengths (N,)."""
     width = target.shape[1]
@@ -110,7 +111,7 @@ def take_ending(target, source, rows, start, steps, lengths):
         target[i // width, i % width] = value if here else like(value, 0.0)
 
 
-@cuda.jit
+@kernel
 def take_lengths(target, lengths, rows, start, steps):
     """target (B,) = lengths (N,) at rows (B,) less start (1,), between 0 and `steps`."""
     for i in range(cuda.grid(1), target.size, cuda.gridsize(1)):

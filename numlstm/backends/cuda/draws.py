@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import flat, over_elements
 from numlstm.backends.cuda.target import cuda
 from numlstm.elementary import compilable, like
@@ -35,7 +36,7 @@ def draw_mask(out, key, purpose, part, index, threshold, value) -> None:
     over_elements(fill, rows * blocks, flat(out), blocks, count, *words, index, value)
 
 
-@cuda.jit
+@kernel
 def fill(out, blocks, count, key_0, key_1, purpose, part, threshold, index, value):
     """out = value where the draw is >= threshold, else 0. out (rows count,), index (1,)."""
     total = out.shape[0] // count * blocks

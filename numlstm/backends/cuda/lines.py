@@ -1,11 +1,12 @@
 """Before and after the recurrence: the lines of the tape, and the mask on dX."""
 
 from numlstm.backends.cuda.cells import put_line, runs
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.target import cuda
 from numlstm.elementary import like
 
 
-@cuda.jit
+@kernel
 def put_inputs(X, switches, xh):
     """x_t under its mask and 1 to every line of xh (B, T, K); zeros in the padding."""
     batch, steps, inputs = X.shape
@@ -25,7 +26,7 @@ def put_inputs(X, switches, xh):
         xh[row, t, outputs + k] = value
 
 
-@cuda.jit
+@kernel
 def put_first(weights, switches, tape, state):
     """h_0 to the lines of the first step."""
     batch, outputs = state.h.shape
@@ -34,7 +35,7 @@ def put_first(weights, switches, tape, state):
         put_line(weights, switches, tape, row, 0, unit, state.h[row, unit])
 
 
-@cuda.jit
+@kernel
 def mask_inputs(dX, x):
     """dX (B, T, I) under the mask of the inputs (B, I)."""
     batch, steps, inputs = dX.shape

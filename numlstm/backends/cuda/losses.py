@@ -7,6 +7,7 @@ times the weight of the target, into the terms of the sum and into the gradient.
 import math
 from functools import cache
 
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import empty, flat, over_elements
 from numlstm.backends.cuda.sums import in_type, total
 from numlstm.backends.cuda.target import cuda
@@ -94,8 +95,8 @@ def gaussian_nll(mean, log_variance, y):
 def one_by_one(loss):
     """The kernel of a loss whose targets have an output each."""
 
-    @cuda.jit
-    def kernel(prediction, target, weight, scale, terms, gradient):
+    @kernel
+    def terms_and_gradient(prediction, target, weight, scale, terms, gradient):
         """terms, gradient = w (value, slope)."""
         width = prediction.shape[1]
         for i in range(cuda.grid(1), target.shape[0], cuda.gridsize(1)):
@@ -104,10 +105,10 @@ def one_by_one(loss):
             terms[i] = w * value
             gradient[row, column] = w * slope
 
-    return kernel
+    return terms_and_gradient
 
 
-@cuda.jit
+@kernel
 def means_and_variances(prediction, target, weight, scale, terms, gradient):
     """terms, gradient = w (value, slopes), the means in the first half of a row."""
     outputs = prediction.shape[1] // 2
@@ -120,7 +121,7 @@ def means_and_variances(prediction, target, weight, scale, terms, gradient):
         gradient[row, outputs + column] = w * d_log_variance
 
 
-@cuda.jit
+@kernel
 def classes(prediction, target, weight, scale, terms, gradient):
     """terms, gradient = w (-log s[class], s - 1 for the class, s for others), s = softmax(p)."""
     width = prediction.shape[1]

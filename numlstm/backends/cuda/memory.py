@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.backends import BackendError
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.target import SIMULATED, cuda, launch
 
 driver: Any = import_module(f"{__package__}.{'simulator' if SIMULATED else 'driver'}")
@@ -176,7 +177,7 @@ def over_elements(kernel, count: int, *arguments) -> None:
         launched(kernel, min(BLOCKS, -(-count // THREADS)), THREADS)(*arguments)
 
 
-@cuda.jit
+@kernel
 def fill(array, value):
     """array (n,) = value."""
     for i in range(cuda.grid(1), array.shape[0], cuda.gridsize(1)):

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cuda.target import SIMULATED, cuda, kernel_of, number_type
+from numlstm.backends.cuda.compile import kernel, kernel_of
+from numlstm.backends.cuda.target import SIMULATED, cuda, number_type
 from numlstm.backends.cuda.tensor_cores import (
     A_SIZE,
     B_SIZE,
@@ -254,7 +255,7 @@ def add_fragments(tile, thread, a, b, acc):
                 add_fragment(acc, first, 1, a, left, b[right], b[right + B_STEP], tile.factors)
 
 
-@cuda.jit
+@kernel
 def sum_parts(parts, result):
     """result (n,) = the parts (m, n) added one after the other."""
     for i in range(cuda.grid(1), result.shape[0], cuda.gridsize(1)):
@@ -264,14 +265,14 @@ def sum_parts(parts, result):
         result[i] = value
 
 
-@cuda.jit
+@kernel
 def gather(theta, source, packed):
     """packed[i] = theta[source[i]], or 0 where there is no source."""
     for i in range(cuda.grid(1), packed.shape[0], cuda.gridsize(1)):
         packed[i] = theta[source[i]] if source[i] >= 0 else like(packed[i], 0.0)
 
 
-@cuda.jit
+@kernel
 def scatter(dpacked, source, first, dtheta):
     """The mirror of `gather`, for the part of it that begins at `first`."""
     for i in range(cuda.grid(1), dpacked.shape[0], cuda.gridsize(1)):

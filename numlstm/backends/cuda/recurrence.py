@@ -26,6 +26,7 @@ from numlstm.backends.cuda.cells import (
     take_cell,
     take_hidden,
 )
+from numlstm.backends.cuda.compile import kernel_of
 from numlstm.backends.cuda.staging import (
     add_products,
     keep_weights,
@@ -33,7 +34,7 @@ from numlstm.backends.cuda.staging import (
     stage_left,
     stage_weights,
 )
-from numlstm.backends.cuda.target import cuda, kernel_of, number_type
+from numlstm.backends.cuda.target import cuda, number_type
 from numlstm.backends.cuda.tensor_cores import rounded
 from numlstm.backends.cuda.tiles import (
     LANES,

@@ -10,8 +10,9 @@ import math
 import numpy as np
 from numba.core import types
 
+from numlstm.backends.cuda.compile import kernel, kernel_of
 from numlstm.backends.cuda.memory import THREADS, empty, launched, over_elements
-from numlstm.backends.cuda.target import cuda, kernel_of
+from numlstm.backends.cuda.target import cuda
 from numlstm.elementary import compilable, like
 
 EACH = 8  # terms of a thread, before there is more than one block
@@ -95,7 +96,7 @@ def add_up(own, shared):
     return shared[0]
 
 
-@cuda.jit
+@kernel
 def round_numbers(numbers, rounded):
     """rounded = numbers, in another type. Both (n,)."""
     for i in range(cuda.grid(1), numbers.shape[0], cuda.gridsize(1)):

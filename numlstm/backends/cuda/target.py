@@ -46,7 +46,7 @@ if not SIMULATED:
 WITHOUT_ASKING = 48 * 1024  # bytes of shared memory that every kernel may have
 WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
 
-__all__ = ["SIMULATED", "cuda", "fault", "kernel_of", "launch", "number_type"]
+__all__ = ["SIMULATED", "cuda", "fault", "launch", "number_type"]
 
 
 def fault() -> str | None:
@@ -65,12 +65,6 @@ def fault() -> str | None:
 
 def _line(text: str) -> str:
     return " ".join(text.split()).rstrip(".: ")
-
-
-def kernel_of(threads: int):
-    """The decorator of kernels whose blocks have at most so many threads."""
-    # at least one block per processor: the registers that this leaves, and not fewer
-    return cuda.jit if SIMULATED else cuda.jit(launch_bounds=(threads, 1))
 
 
 def number_type(dtype: str) -> types.Float:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends.cuda import arrays, sums, updates
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import (
     Arena,
     driver,
@@ -27,7 +28,6 @@ from numlstm.backends.cuda.memory import (
     send,
     stream,
 )
-from numlstm.backends.cuda.target import cuda
 from numlstm.spec import State
 
 MOST_PROGRAMS = 8  # sizes of windows that are kept as graphs: each has memory of its own
@@ -176,7 +176,7 @@ def _limits(limits: Any, dtype) -> updates.Limits:
     return updates.Limits(on_device(limits.free), *bounds)
 
 
-@cuda.jit
+@kernel
 def report(value, norm, status, results):
     """results (4,) = value (1,), norm (1,), status (2,)."""
     results[0], results[1] = value[0], norm[0]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import empty, launched, over_elements
 from numlstm.backends.cuda.target import cuda
 from numlstm.elementary import compilable, like
@@ -86,7 +87,7 @@ def update(
 # --- kernels --------------------------------------------------------------------------------------
 
 
-@cuda.jit
+@kernel
 def settle(numbers, value, norm, status, settled):
     """settled (k,) = numbers (k,), for the first the gradient's factor. value, norm (1,)."""
     longest, length = numbers[0], norm[0]
@@ -101,8 +102,8 @@ def settle(numbers, value, norm, status, settled):
 def compiled(step):
     """The kernel of a method."""
 
-    @cuda.jit
-    def kernel(numbers, gradient, theta, previous, arrays, limits, status):
+    @kernel
+    def step_within_limits(numbers, gradient, theta, previous, arrays, limits, status):
         """theta = step(theta) within the limits. numbers (k,), status (2,), all others (n,)."""
         if status[0] != 0:
             return
@@ -114,7 +115,7 @@ def compiled(step):
             if not math.isfinite(after):
                 status[1] = 1
 
-    return kernel
+    return step_within_limits
 
 
 @compilable()

@@ -1,0 +1,83 @@
+"""How kernels are compiled, and that their machine code is kept between processes.
+
+`numlstm.caching` says where and for how long; numba-cuda's own cache looks only at the file that
+defines a kernel.
+"""
+
+import pickle
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numba
+from numba.core import serialize
+from numba.core.caching import NullCache
+from numba.misc.appdirs import user_cache_dir
+
+from numlstm import caching
+from numlstm.backends.cuda.target import SIMULATED, cuda
+
+
+def kernel(function):
+    """The decorator of kernels, whose machine code is kept on disk."""
+    return _kept(cuda.jit(function))
+
+
+def kernel_of(threads: int):
+    """The decorator of kernels whose blocks have at most so many threads."""
+    if SIMULATED:
+        return cuda.jit
+    # at least one block per processor: the registers that this leaves, and not fewer
+    jit = cuda.jit(launch_bounds=(threads, 1))
+    return lambda function: _kept(jit(function))
+
+
+def _kept(dispatcher):
+    """The same dispatcher, with machine code that other processes compiled."""
+    if not SIMULATED:
+        dispatcher._cache = DiskCache(dispatcher.py_func)
+    return dispatcher
+
+
+class DiskCache(NullCache):
+    """Machine code by function, what it closes over, argument types, GPU and source."""
+
+    def __init__(self, function):
+        self._function = function
+
+    def load_overload(self, sig, target_context):
+        """The compiled kernel for a signature, or None if it is not to be had."""
+        try:
+            payload = caching.read(self._path(sig))
+            if payload is None:
+                return None
+            return cuda.dispatcher._Kernel._rebuild(**pickle.loads(payload))
+        except Exception:  # whatever is wrong with a cache, compiling again cures it
+            return None
+
+    def save_overload(self, sig, data):
+        """Keep a compiled kernel."""
+        try:
+            caching.write(self._path(sig), serialize.dumps(data._reduce_states()))
+        except Exception:  # a cache that cannot be written costs time, nothing else
+            return
+
+    def _path(self, sig) -> Path:
+        function = self._function
+        closed = [_in_words(cell.cell_contents) for cell in function.__closure__ or ()]
+        capability = cuda.get_current_device().compute_capability
+        name = f"{function.__module__}.{function.__qualname__.replace('<locals>.', '')}"
+        return _folder() / caching.name(name, (sig, closed, capability))
+
+
+def _in_words(value) -> str:
+    """What a kernel closes over: numbers, named tuples of them, types, and functions."""
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+@cache
+def _folder() -> Path:
+    """The cache folder for this version of the source and of the compiler."""
+    versions = (numba.__version__, version("numba-cuda"), version("cuda-core"))
+    usual = user_cache_dir("numlstm", appauthor=False)
+    return caching.folder(usual, versions, sorted(Path(__file__).parent.glob("*.py")))
