@@ -1,19 +1,30 @@
 """What a step costs the CUDA kernels at least, counted: `python benchmarks/gpu_floors.py`.
 
-For the regimes that the table chooses on an H100, in float32. Per warp and k, a thread reads 4
-weights and the numbers of its rows from shared memory, a wavefront each, and does 4 multiply-adds a
-row; a processor has one wavefront and four warps of multiply-adds a cycle. To this come the way of
-h or dz from thread to thread through the cache, and the barrier where blocks share the units: their
-latencies below are assumptions. Needs NUMBA_ENABLE_CUDASIM=1 or numba-cuda, and no GPU.
+For the regimes that the table chooses on an H100, in float32 and on its tensor cores. Shared memory
+bounds the products of the recurrence: a processor reads a wavefront of it a cycle. A warp reads per
+k four weights, unless they are in registers, and the factors of its rows: one number a row forward,
+four on the way back. On tensor cores it reads, per 8 k in tf32 and per 16 in bf16, 8 wavefronts of
+weights each way, and of factors 4 forward and 16 on the way back; the four instructions each way
+that multiply them are a cycle each at full speed. To this come the bytes that all blocks together
+read from the cache (factors, unless the cells leave them in shared memory, and weights that are
+streamed) or move to and from memory (the tape), the way of h or dz from thread to thread, and the
+barrier where blocks share the units: their latencies below are assumptions. Needs
+NUMBA_ENABLE_CUDASIM=1 or numba-cuda, and no GPU.
 """
 
-from numlstm.backends.cuda import regimes
-from numlstm.families import family_of
-from numlstm.spec import LayerSpec
+from typing import NamedTuple
 
-H100 = regimes.Device(227 * 1024, 132)
-CLOCK, PEAK = 1.7e9, 60e12  # Hz, flops a second in float32
-EXCHANGE, BARRIER = 0.5e-6, 1.2e-6  # seconds, assumed
+from numlstm.backends.cuda import regimes
+from numlstm.backends.cuda.tiles import along_k, carries, threads_of
+from numlstm.families import family_of
+from numlstm.spec import PRECISIONS, LayerSpec
+
+H100 = regimes.Device(227 * 1024, 132, (9, 0))
+CLOCK = 1.7e9  # Hz
+PEAK = {"float32": 60e12, "tf32": 450e12, "bf16": 900e12}  # flops a second
+CACHE, MEMORY = 5.5e12, 3.3e12  # bytes a second
+IN_BLOCK, EXCHANGE, BARRIER = 0.1e-6, 0.5e-6, 1.2e-6  # seconds, assumed
+TAPE = 25  # numbers of a unit: 13 forward, 12 on the way back
 # (T, B, I, H)
 SIZES = [
     (1024, 16, 64, 64),
@@ -26,37 +37,73 @@ SIZES = [
 ]
 
 
-def row_of(T: int, B: int, inputs: int, H: int) -> str:
-    """A line of the table: counts of one step, forward and backward together."""
-    regime = regimes.regime_of(family_of(LayerSpec(inputs, H, "float32")), H, B, "float32", H100)
-    tile, groups = regime.tile, -(-B // regime.rows)
-    number = 3 if not tile.kept else 2 if tile.shared_units else 1
-    warps = -(-tile.units * tile.lines // 32)
-    wavefronts = H * warps * (4 + tile.rows + 4 + 4 * tile.rows)
-    streamed = 0 if tile.kept else 2 * 16 * H * H * groups  # bytes of weights
-    waits = 2 * int(tile.shared_units)
-    floor = wavefronts / CLOCK + 2 * EXCHANGE + waits * BARRIER
+class Counts(NamedTuple):
+    """Of one step, forward and backward together."""
+
+    regime: int
+    blocks: str
+    wavefronts: int  # of a processor
+    cached: int  # bytes that all blocks read from the cache
+    exchange: float  # seconds, each way
+    barriers: int
+
+
+def counts_of(B: int, H: int, precision: str | None) -> Counts:
+    """Counts of the regime that the table chooses."""
+    family = family_of(LayerSpec(1, H, "float32"))
+    factors = regimes.factors_of(precision, H100)
+    regime = regimes.regime_of(family, H, B, "float32", H100, factors)
+    tile, groups, inside = regime.tile, -(-B // regime.rows), carries(family, regime.tile)
+    streamed = 0 if tile.kept else 2 * 16 * H * H * groups
+    read = 0 if inside else 5 * 4 * B * H * regime.columns
+    return Counts(
+        3 if not tile.kept else 2 if tile.shared_units else 1,
+        f"{regime.columns} x {groups}",
+        wavefronts_of(tile, H),
+        streamed + read,
+        IN_BLOCK if inside else EXCHANGE,
+        2 * int(tile.shared_units),
+    )
+
+
+def wavefronts_of(tile, H: int) -> int:
+    """Wavefronts of shared memory that the warps of a block read, forward and backward."""
+    warps = -(-threads_of(tile) // 32)
+    if tile.factors > 0:
+        return warps * along_k(tile, H) // 8 * (8 + 4 + 8 + 16)
+    return warps * ((H - tile.held) * 8 + H * 5 * tile.rows)
+
+
+def row_of(T: int, B: int, inputs: int, H: int, precision: str | None) -> str:
+    """A line of the table."""
+    counts = counts_of(B, H, precision)
+    tape, arithmetic = 4 * TAPE * B * H, precision or "float32"
+    floor = counts.wavefronts / CLOCK + counts.cached / CACHE + tape / MEMORY
+    floor += 2 * counts.exchange + counts.barriers * BARRIER
     recurrence, rest = 16 * B * H * H, 8 * B * H * (3 * inputs + H)
     cells = (
         f"({T}, {B}, {inputs}, {H})",
-        str(number),
-        f"{regime.columns} x {groups}",
+        arithmetic,
+        str(counts.regime),
+        counts.blocks,
         f"{(recurrence + rest) / 1e6:.1f}",
-        f"{streamed / 2**20:.0f}",
-        str(waits),
-        f"{wavefronts}",
+        f"{counts.cached / 2**20:.1f}",
+        f"{tape / 2**20:.1f}",
+        str(counts.barriers),
+        f"{counts.wavefronts}",
         f"{1e6 * floor:.1f}",
-        f"{1e6 * rest / PEAK:.2f}",
+        f"{1e6 * rest / PEAK[arithmetic]:.2f}",
     )
     return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
-    heads = "(T, B, I, H)", "regime", "blocks", "Mflop", "MiB of weights", "barriers"
-    heads += "wavefronts", "floor, us", "other products, us"
-    print("| " + " | ".join(heads) + " |\n|" + "---|" + " ---: |" * (len(heads) - 1))
+    heads = "(T, B, I, H)", "products", "regime", "blocks", "Mflop", "MiB of the cache"
+    heads += "MiB of the tape", "barriers", "wavefronts", "floor, us", "other products, us"
+    print("| " + " | ".join(heads) + " |\n|---|---|" + " ---: |" * (len(heads) - 2))
     for size in SIZES:
-        print(row_of(*size))
+        for precision in (None, *PRECISIONS):
+            print(row_of(*size, precision))
 
 
 if __name__ == "__main__":

@@ -60,13 +60,14 @@ DEVICES = (
     regimes.Device(227 * KIB, 148, (10, 0)),
     regimes.Device(99 * KIB, 170, (12, 0)),
 )
-# (B, H)
+# (B, H), and what --quick takes
 SIZES = [(16, 32), (16, 64), (8, 128), (64, 256), (256, 256), (1, 512), (64, 1024), (64, 2048)]
+QUICK = [(16, 64), (8, 128), (256, 256)]
 EVERYTHING = CellSpec("gate", peephole=True, layer_norm=True, clip=3.0, cell_clip=3.0)
 VARIANTS = {
     "plain": LayerSpec(3, 4, "float32"),
-    "normalised": LayerSpec(3, 4, "float32", cell=EVERYTHING),
     "all": LayerSpec(3, 4, "float32", 2, EVERYTHING),
+    "normalised": LayerSpec(3, 4, "float32", cell=EVERYTHING),  # not with --quick
 }
 
 
@@ -117,30 +118,34 @@ def given_types(number):
 
 
 def recurrences(
-    dtype: str, device: regimes.Device, sizes, precision: str | None = None
+    dtype: str, device: regimes.Device, quick: bool, precision: str | None = None
 ) -> Iterator[Kernel]:
     """The kernels of the recurrence for a device, every one once."""
-    number, seen = number_type(dtype), set()
+    number = number_type(dtype)
     given, gradient = given_types(number)
     [array], [signal] = arrays(number, 3), arrays(types.int32, 1)
     steps = types.int64, types.int64
+    forward = types.void(*steps, given, array, signal)
+    backward = types.void(*steps, given, array, gradient, signal)
     factors = regimes.factors_of(precision, device)
-    for variant, spec in VARIANTS.items():
+    for variant, spec in list(VARIANTS.items())[: 2 if quick else None]:
         family = family_of(spec)
-        for batch, units in (*sizes, *largest(family, dtype, device, factors)):
-            regime = regimes.regime_of(family, units, batch, dtype, device, factors)
-            if (variant, regime.tile) in seen:
-                continue
-            seen.add((variant, regime.tile))
+        for size, regime in chosen(family, dtype, device, factors, quick).items():
             kernels = recurrence.compiled(family, regime.tile, dtype)
-            size = tiles.threads_of(regime.tile), regime.shared_memory
-            name = f"{variant}, H = {units}, B = {batch}"
-            forward = types.void(*steps, given, array, signal)
-            backward = types.void(*steps, given, array, gradient, signal)
-            for way, function, signature in zip(
-                ("forward", "backward"), kernels, (forward, backward), strict=True
-            ):
-                yield Kernel(f"{way}, {name}", function, signature, dtype, *size, precision)
+            name = f"{variant}, {size}"
+            needs = dtype, tiles.threads_of(regime.tile), regime.shared_memory, precision
+            yield Kernel(f"forward, {name}", kernels.forward, forward, *needs)
+            yield Kernel(f"backward, {name}", kernels.backward, backward, *needs)
+
+
+def chosen(family, dtype: str, device: regimes.Device, factors: int, quick: bool):
+    """The regimes of the table by size, every tile once."""
+    found = {}
+    for batch, units in QUICK if quick else (*SIZES, *largest(family, dtype, device, factors)):
+        regime = regimes.regime_of(family, units, batch, dtype, device, factors)
+        if regime.tile not in (other.tile for other in found.values()):
+            found[f"H = {units}, B = {batch}"] = regime
+    return found
 
 
 def largest(family, dtype: str, device: regimes.Device, factors: int) -> Iterator[tuple[int, int]]:
@@ -253,14 +258,13 @@ def in_double(dtype: str) -> Iterator[Kernel]:
 
 def kernels_of(device: regimes.Device, quick: bool) -> Iterator[Kernel]:
     """All kernels of a device, or a few of them."""
-    sizes = SIZES[1:5:3] if quick else SIZES
     for dtype in ("float32",) if quick else ("float32", "float64"):
-        yield from recurrences(dtype, device, sizes)
+        yield from recurrences(dtype, device, quick)
         yield from large_products(dtype, device, None)
         yield from others(dtype)
     if device.capability >= TENSOR_CORES:
         for precision in PRECISIONS[:1] if quick else PRECISIONS:
-            yield from recurrences("float32", device, sizes, precision)
+            yield from recurrences("float32", device, quick, precision)
             yield from large_products("float32", device, precision)
 
 

@@ -30,13 +30,17 @@ _results: dict[int, np.ndarray] = {}
 
 def tf32(x) -> np.ndarray:
     """Bits of x rounded to 10 bits of mantissa, ties away from zero: cvt.rna.tf32.f32."""
-    return (np.asarray(x, np.float32).view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    x = np.asarray(x, np.float32)
+    bits = (x.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
+    return np.where(np.isnan(x), np.uint32(0x7FFFE000), bits)
 
 
 def bf16(x) -> np.ndarray:
     """The 16 bits of x rounded to 7 bits of mantissa, ties to even: cvt.rn.bf16x2.f32."""
-    bits = np.asarray(x, np.float32).view(np.uint32)
-    return (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    x = np.asarray(x, np.float32)
+    bits = x.view(np.uint32)
+    bits = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    return np.where(np.isnan(x), np.uint32(0x7FFF), bits)
 
 
 def rounded(low, high, factors: int) -> np.float32:
@@ -60,7 +64,7 @@ def multiply_add(a, b, c, factors: int):
 
 
 def _product(numbers, factors: int) -> np.ndarray:
-    """(32, 4): what every lane has of A B + C. Sums are exact, then rounded once."""
+    """(32, 4): what every lane has of A B + C; sums are float64, then rounded once."""
     a, b, c = (np.array(part, np.float32) for part in zip(*numbers, strict=True))
     left, right = np.zeros((16, 8 * factors)), np.zeros((8 * factors, 8))
     left[A[factors]], right[B[factors]] = _factors(a, factors), _factors(b, factors)

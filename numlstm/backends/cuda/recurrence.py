@@ -259,9 +259,8 @@ def normalise_backward(
 @compilable()
 def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
     """Everything of step t that this block owns."""
-    weights, tape = given.weights, given.tape
-    acc, sums = scratch.acc, scratch.left
-    outputs = weights.out.shape[0] if family.projected else weights.gates.shape[2]
+    W, tape, acc, sums = given.weights.gates, given.tape, scratch.acc, scratch.left
+    outputs = given.weights.out.shape[0] if family.projected else W.shape[2]
     for first in range(part.first_unit, part.last_unit, tile.units):
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
@@ -270,9 +269,7 @@ def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
                 acc[4 * j + gate] = like(acc[0], 0.0)
                 if mine:
                     acc[4 * j + gate] = tape.gates[row, t, gate, first + unit]
-        multiply(
-            tile, part, scratch, weights.gates, tape.xh, False, outputs, t, first, staged
-        )  # fmt: skip
+        multiply(tile, part, scratch, W, tape.xh, False, outputs, t, first, staged)
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
             if first + unit < part.last_unit and row < part.last_row:

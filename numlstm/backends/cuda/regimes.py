@@ -22,7 +22,7 @@ import numpy as np
 from numlstm.backends import BackendError
 from numlstm.backends.cuda.target import SIMULATED, cuda
 from numlstm.backends.cuda.tensor_cores import FACTORS, REGISTERS
-from numlstm.backends.cuda.tiles import Tile, rows_of, shared_numbers, threads_of
+from numlstm.backends.cuda.tiles import Tile, rows_of, shared_numbers, threads_of, whole_rows
 from numlstm.families import Family
 
 
@@ -150,11 +150,6 @@ def streamed_tile(family: Family, dtype: str, factors: int) -> Tile:
         tile = STREAMED_ROWS_CORES if whole_rows(family) else STREAMED_CORES
         return tile._replace(factors=factors)
     return STREAMED_ROWS if whole_rows(family) else STREAMED[dtype]
-
-
-def whole_rows(family: Family) -> bool:
-    """Whether one block must have all units of a row."""
-    return family.normalised or family.projected
 
 
 def shared_memory(tile: Tile, family: Family, dtype: str) -> int:

@@ -96,8 +96,13 @@ def shared_numbers(family, tile: Tile) -> int:
 
 
 @compilable()
+def whole_rows(family):
+    """Whether one block must have all units of a row."""
+    return family.normalised or family.projected
+
+
+@compilable()
 def carries(family, tile):
     """Whether a step finds its factors in shared memory, where the cells of the last put them."""
-    whole_rows = family.normalised or family.projected
     all_of_k = tile.kept > 0 and tile.depth >= tile.kept + tile.held
-    return all_of_k and not (tile.shared_units or whole_rows)
+    return all_of_k and not (tile.shared_units or whole_rows(family))
