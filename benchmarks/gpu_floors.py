@@ -1,21 +1,24 @@
 """What a step costs the CUDA kernels at least, counted: `python benchmarks/gpu_floors.py`.
 
-For the regimes that the table chooses on an H100, in float32 and on its tensor cores. Shared memory
-bounds the products of the recurrence: a processor reads a wavefront of it a cycle. A warp reads per
-k four weights, unless they are in registers, and the factors of its rows: one number a row forward,
-four on the way back. On tensor cores it reads, per 8 k in tf32 and per 16 in bf16, 8 wavefronts of
-weights each way, and of factors 4 forward and 16 on the way back; the four instructions each way
-that multiply them are a cycle each at full speed. To this come the bytes that all blocks together
-read from the cache (factors, unless the cells leave them in shared memory, and weights that are
-streamed) or move to and from memory (the tape), the way of h or dz from thread to thread, and the
-barrier where blocks share the units: their latencies below are assumptions. Needs
-NUMBA_ENABLE_CUDASIM=1 or numba-cuda, and no GPU.
+For the regimes that the table chooses on an H100, in float32 and on its tensor cores. The products
+of the recurrence take as many cycles as a processor reads wavefronts of shared memory, or as its
+four schedulers issue instructions, whichever is more. A warp reads per k four wavefronts of
+weights, unless they are in registers, and for each of a thread's rows one of factors on the way
+back, and forward one for four k; it issues four multiply-adds a row, an instruction a read, and, by
+what the compiler makes, 13 around four k in shared memory and five for 32 factors that it copies
+there, where the cells have not left them there. On tensor cores it reads, per 8 k in tf32 and per
+16 in bf16, 8 wavefronts of weights each way, and of factors 4 forward and 16 on the way back, which
+take longer than the instructions. To this come the bytes that all blocks together read from the
+cache (factors, unless the cells leave them in shared memory, and weights that are streamed) or move
+to and from memory (the tape), the way of h or dz from thread to thread, and the barrier where
+blocks share the units: their latencies below are assumptions. Needs NUMBA_ENABLE_CUDASIM=1 or
+numba-cuda, and no GPU.
 """
 
 from typing import NamedTuple
 
 from numlstm.backends.cuda import regimes
-from numlstm.backends.cuda.tiles import along_k, carries, threads_of
+from numlstm.backends.cuda.tiles import along_k, carries, rows_of, threads_of
 from numlstm.families import family_of
 from numlstm.spec import PRECISIONS, LayerSpec
 
@@ -24,6 +27,7 @@ CLOCK = 1.7e9  # Hz
 PEAK = {"float32": 60e12, "tf32": 450e12, "bf16": 900e12}  # flops a second
 CACHE, MEMORY = 5.5e12, 3.3e12  # bytes a second
 IN_BLOCK, EXCHANGE, BARRIER = 0.1e-6, 0.5e-6, 1.2e-6  # seconds, assumed
+AROUND, COPY = 13, 5  # instructions around the products of four k; for 32 factors
 TAPE = 25  # numbers of a unit: 13 forward, 12 on the way back
 # (T, B, I, H)
 SIZES = [
@@ -42,7 +46,7 @@ class Counts(NamedTuple):
 
     regime: int
     blocks: str
-    wavefronts: int  # of a processor
+    cycles: int  # of a processor, for products
     cached: int  # bytes that all blocks read from the cache
     exchange: float  # seconds, each way
     barriers: int
@@ -59,26 +63,31 @@ def counts_of(B: int, H: int, precision: str | None) -> Counts:
     return Counts(
         3 if not tile.kept else 2 if tile.shared_units else 1,
         f"{regime.columns} x {groups}",
-        wavefronts_of(tile, H),
+        cycles_of(tile, B, H, inside),
         streamed + read,
         IN_BLOCK if inside else EXCHANGE,
         2 * int(tile.shared_units),
     )
 
 
-def wavefronts_of(tile, H: int) -> int:
-    """Wavefronts of shared memory that the warps of a block read, forward and backward."""
-    warps = -(-threads_of(tile) // 32)
+def cycles_of(tile, B: int, H: int, inside: bool) -> int:
+    """Cycles for the products of a block, forward and backward."""
     if tile.factors > 0:
-        return warps * along_k(tile, H) // 8 * (8 + 4 + 8 + 16)
-    return warps * ((H - tile.held) * 8 + H * 5 * tile.rows)
+        return -(-threads_of(tile) // 32) * along_k(tile, H) // 8 * (8 + 4 + 8 + 16)
+    rows = min(B, rows_of(tile))
+    warps = -(-tile.units * -(-rows // tile.rows) // 32)  # that have rows
+    in_memory, factors = H - tile.held, tile.rows * (H + H / 4)
+    wavefronts = warps * (2 * 4 * in_memory + factors)
+    issued = 2 * 4 * tile.rows * H + 2 * (1 + AROUND / 4) * in_memory + factors
+    copied = 0 if inside else COPY * rows * 5 * H / threads_of(tile)
+    return round(max(wavefronts, -(-warps // 4) * issued + copied))
 
 
 def row_of(T: int, B: int, inputs: int, H: int, precision: str | None) -> str:
     """A line of the table."""
     counts = counts_of(B, H, precision)
     tape, arithmetic = 4 * TAPE * B * H, precision or "float32"
-    floor = counts.wavefronts / CLOCK + counts.cached / CACHE + tape / MEMORY
+    floor = counts.cycles / CLOCK + counts.cached / CACHE + tape / MEMORY
     floor += 2 * counts.exchange + counts.barriers * BARRIER
     recurrence, rest = 16 * B * H * H, 8 * B * H * (3 * inputs + H)
     cells = (
@@ -90,7 +99,7 @@ def row_of(T: int, B: int, inputs: int, H: int, precision: str | None) -> str:
         f"{counts.cached / 2**20:.1f}",
         f"{tape / 2**20:.1f}",
         str(counts.barriers),
-        f"{counts.wavefronts}",
+        f"{counts.cycles}",
         f"{1e6 * floor:.1f}",
         f"{1e6 * rest / PEAK[arithmetic]:.2f}",
     )
@@ -99,7 +108,7 @@ def row_of(T: int, B: int, inputs: int, H: int, precision: str | None) -> str:
 
 def main() -> None:
     heads = "(T, B, I, H)", "products", "regime", "blocks", "Mflop", "MiB of the cache"
-    heads += "MiB of the tape", "barriers", "wavefronts", "floor, us", "other products, us"
+    heads += "MiB of the tape", "barriers", "cycles", "floor, us", "other products, us"
     print("| " + " | ".join(heads) + " |\n|---|---|" + " ---: |" * (len(heads) - 2))
     for size in SIZES:
         for precision in (None, *PRECISIONS):

@@ -4,9 +4,9 @@ Compiles the kernels that the table of `numlstm.backends.cuda.regimes` chooses f
 and for the largest layers whose blocks wait for no other, for every compute capability, and
 assembles them with ptxas. It prints registers and shared memory, and fails where a kernel spills,
 needs more than the device has, uses tensor cores without being asked to or does not where it is
-asked to, or calculates in double precision although it is a float32 kernel. Those of `in_double`
-are none: they add up a loss or a norm, or round a few numbers. Needs "numlstm[cuda12]" or
-"numlstm[cuda13]", and no GPU.
+asked to, calculates in double precision although it is a float32 kernel, or spends its innermost
+loop on other things than products. Those of `in_double` are no float32 kernels: they add up a loss
+or a norm, or round a few numbers. Needs "numlstm[cuda12]" or "numlstm[cuda13]", and no GPU.
 """
 
 import argparse
@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -44,11 +46,12 @@ from numlstm.backends.cuda import (
     updates,
 )
 from numlstm.backends.cuda.regimes import TENSOR_CORES
-from numlstm.backends.cuda.target import number_type
+from numlstm.backends.cuda.target import indices_as_given, number_type
 from numlstm.families import family_of
 from numlstm.spec import PRECISIONS, CellSpec, LayerSpec
 
-KIB, REGISTERS, MOST_REGISTERS, STATIC_SHARED = 1024, 65536, 255, 48 * 1024
+KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255
+MOST_AROUND = 4  # instructions for a multiply-add, of kernels that do little else
 
 # a GPU of every compute capability: T4, A100, RTX 3090, RTX 4090, H100, B200, RTX 5090
 DEVICES = (
@@ -94,6 +97,7 @@ class Needs(NamedTuple):
     spilled: int  # bytes, with the stack
     doubles: int  # instructions in double precision
     tensor_cores: int  # their instructions
+    around: float  # instructions of the innermost loop for each of its multiply-adds
 
 
 # --- kernels --------------------------------------------------------------------------------------
@@ -160,14 +164,19 @@ def largest(family, dtype: str, device: regimes.Device, factors: int) -> Iterato
 
 def large_products(dtype: str, device: regimes.Device, precision: str | None) -> Iterator[Kernel]:
     """The kernels of `products.product_kernel`."""
-    number, tile = number_type(dtype), products.TILES[regimes.factors_of(precision, device)]
+    number, factors = number_type(dtype), regimes.factors_of(precision, device)
     [vector], [array] = arrays(number, 1), arrays(number, 3)
-    size = products.threads_of(tile), products.shared_memory(tile, np.dtype(dtype))
-    for layout in "CFA":
-        view = types.Array(number, 2, layout)
-        signature = types.void(view, view, array, vector)
-        kernel = products.product_kernel(tile, dtype)
-        yield Kernel(f"product, {layout}", kernel, signature, dtype, *size, precision)
+    for tile in dict.fromkeys(
+        products.tile_of(n, n, dtype, factors, device.processors) for n in (1, 4096)
+    ):
+        size = products.threads_of(tile), products.shared_memory(tile, np.dtype(dtype))
+        part = f"{products.rows_of(tile)} x {products.columns_of(tile)}"
+        for layout in "CFA":
+            view = types.Array(number, 2, layout)
+            signature = types.void(view, view, array, vector)
+            kernel = products.product_kernel(tile, dtype)
+            name = f"product, {layout}, {part}"
+            yield Kernel(name, kernel, signature, dtype, *size, precision)
 
 
 def others(dtype: str) -> Iterator[Kernel]:
@@ -288,15 +297,16 @@ def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     # device functions ask which device they are compiled for
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
     bounds = kernel.function.targetoptions.get("launch_bounds")
-    [code], _ = cuda.compiler.compile_all(
-        kernel.function.py_func,
-        kernel.signature,
-        device=False,
-        abi="numba",
-        cc=capability,
-        output="ptx",
-        launch_bounds=bounds,
-    )
+    with indices_as_given():
+        [code], _ = cuda.compiler.compile_all(
+            kernel.function.py_func,
+            kernel.signature,
+            device=False,
+            abi="numba",
+            cc=capability,
+            output="ptx",
+            launch_bounds=bounds,
+        )
     return code
 
 
@@ -323,7 +333,29 @@ def needs_of(kernel: Kernel, code: str, capability: tuple[int, int], assembler: 
         sum(map(int, spilled)),
         len(re.findall(r"^\s+[a-z][\w.]*\.f64\b[^;]*;", code, re.M)),
         len(re.findall(r"\bmma\.sync\b", code)),
+        instructions_around(code),
     )
+
+
+def instructions_around(code: str) -> float:
+    """Instructions for each multiply-add of the innermost loop that has most of them, or 0."""
+    labels, places, loops = {}, [], []
+    for line in code.splitlines():
+        if label := re.match(r"(\$L\w+):", line):
+            labels[label[1]] = len(places)
+        elif re.match(r"\s+(@!?%p\d+ )?[a-z][\w.]*\s", line):
+            places.append(line)
+            jump = re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)
+            if jump and jump[1] in labels:
+                loops.append((labels[jump[1]], len(places)))
+    found = (0, 0)
+    for first, last in loops:
+        if not any(
+            (first, last) != other and first <= other[0] < other[1] <= last for other in loops
+        ):
+            products = sum("fma." in line for line in places[first:last])
+            found = max(found, (products, last - first))
+    return round(found[1] / found[0], 2) if found[0] else 0.0
 
 
 def faults(kernel: Kernel, needs: Needs, device: regimes.Device) -> list[str]:
@@ -339,6 +371,9 @@ def faults(kernel: Kernel, needs: Needs, device: regimes.Device) -> list[str]:
         and needs.doubles > 0,
         f"it has {needs.tensor_cores} instructions of tensor cores": (needs.tensor_cores > 0)
         != (kernel.precision is not None),
+        f"it has {needs.around} instructions for a multiply-add": kernel.precision is None
+        and kernel.name.startswith(("forward, plain", "backward, plain", "product"))
+        and not 0 < needs.around <= MOST_AROUND,
     }
     return [f"{needs.kernel} for {needs.capability}: {what}" for what, bad in checks.items() if bad]
 
@@ -356,22 +391,32 @@ def table(rows: list[Needs]) -> Iterator[str]:
         yield f"| {kernel} | " + " | ".join(found.get(one, "") for one in capabilities) + " |"
 
 
+def checked(devices: tuple[regimes.Device, ...], quick: bool) -> tuple[list[Needs], list[str]]:
+    """The rows of some devices, and what is wrong; with `quick`, compiled for the first of them."""
+    rows, wrong, assembler = [], [], ptxas()
+    for device in devices:
+        for kernel in kernels_of(device, quick):
+            code = ptx_of(kernel, devices[0].capability)
+            rows.append(needs_of(kernel, code, device.capability, assembler))
+            wrong += faults(kernel, rows[-1], device)
+    return rows, wrong
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="few sizes, float32, compiled once",
+        help="few sizes, float32, compiled for 7.5 and 8.0 and assembled for all",
     )
     parser.add_argument("--output", type=Path, metavar="JSON")
     options = parser.parse_args()
-    rows, wrong, assembler = [], [], ptxas()
-    for device in DEVICES:
-        for kernel in kernels_of(device, options.quick):
-            oldest = TENSOR_CORES if kernel.precision else DEVICES[0].capability
-            code = ptx_of(kernel, oldest if options.quick else device.capability)
-            rows.append(needs_of(kernel, code, device.capability, assembler))
-            wrong += faults(kernel, rows[-1], device)
+    parts = [DEVICES[:1], DEVICES[1:]] if options.quick else [(device,) for device in DEVICES]
+    # a process each: in one, Numba keeps what it compiled for another capability
+    with ProcessPoolExecutor(max_tasks_per_child=1, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(checked, parts, [options.quick] * len(parts)))
+    rows = [row for part, _ in found for row in part]
+    wrong = [fault for _, part in found for fault in part]
     print("\n".join(table(rows)))
     print(f"{len(rows)} kernels: {len(wrong)} faults", *wrong, sep="\n")
     if options.output:

@@ -30,7 +30,7 @@ sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other all t
 CUTS = {
     "one block": (Tile(0, 2, 1, 2, kept=-1, shared_units=False), 1),
     "one block, all of k": (Tile(0, 2, 1, 99, kept=-1, shared_units=False), 1),
-    "held": (Tile(0, 1, 2, 99, kept=-1, shared_units=False, held=2), 1),
+    "held": (Tile(0, 1, 2, 99, kept=-1, shared_units=False, held=4), 1),
     "two blocks": (Tile(0, 1, 2, 9, kept=-1, shared_units=True), 2),
     "streamed": (Tile(2, 1, 2, 2, kept=0, shared_units=True), 3),
     "streamed rows": (Tile(2, 2, 1, 3, kept=0, shared_units=False), 1),
@@ -46,7 +46,7 @@ def cut(name):
         if family.normalised or family.projected:
             ours, shared = ours._replace(shared_units=False), 1
         if ours.kept:
-            held = 0 if family.projected else min(ours.held, units - 1)
+            held = ours.held if units > ours.held and not family.projected else 0
             depth = min(ours.depth, units)
             share = -(-units // shared)
             ours = ours._replace(units=share, depth=depth, kept=units - held, held=held)

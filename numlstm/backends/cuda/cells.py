@@ -55,6 +55,18 @@ class State(NamedTuple):
     c: Any  # (B, H)
 
 
+class Taped(NamedTuple):
+    """What the tape has of one unit of a row at a step."""
+
+    i: Any
+    f: Any
+    g: Any
+    o: Any
+    c_prev: Any
+    c_new: Any
+    a: Any
+
+
 class Gradient(NamedTuple):
     """What a backward pass fills."""
 
@@ -112,10 +124,9 @@ def unit_of(family, weights, switches, row, t, unit, one):
 
 
 @compilable()
-def cell(family, variant, weights, switches, tape, state, row, t, unit, z_i, z_f, z_g, z_o):
-    """i f g o and c to the tape, from z."""
+def cell(family, variant, weights, switches, tape, state, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
+    """i f g o and c to the tape, from z and the cell before."""
     one = like(z_i, 1.0)
-    c_prev = state.c[row, unit]
     if begins_anew(switches, row, t):
         c_prev = weights.unit[INITIAL_C, unit]
     own = unit_of(family, weights, switches, row, t, unit, one)
@@ -148,10 +159,12 @@ def output(family, variant, weights, tape, row, t, unit, c_new):
 @compilable()
 def put_hidden(weights, switches, tape, state, Y, row, t, unit, h_new):
     """h_t = h_new but for zoneout, to Y and to the next step's line of the tape; returns that."""
-    h_prev = state.h[row, unit]
-    if begins_anew(switches, row, t):
-        h_prev = weights.unit[INITIAL_H, unit]
-    h = mixed(factor(switches.keep_h, row, t, unit, like(h_new, 1.0)), h_new, h_prev)
+    h = h_new
+    if switches.keep_h.shape[0] > 0:
+        h_prev = state.h[row, unit]
+        if begins_anew(switches, row, t):
+            h_prev = weights.unit[INITIAL_H, unit]
+        h = mixed(factor(switches.keep_h, row, t, unit, h_new), h_new, h_prev)
     state.h[row, unit] = h
     Y[row, t, unit] = h
     return put_line(weights, switches, tape, row, t + 1, unit, h)
@@ -185,13 +198,34 @@ def put_padding(tape, Y, row, t, unit):
 
 
 @compilable()
-def take_hidden(switches, dY, gradient, dstate, row, t, unit, through):
-    """dh_new of step t: from `through`, what step t + 1 gives its h_{t-1}, and from dY.
+def taped(tape, row, t, unit):
+    """What the tape has."""
+    return Taped(
+        tape.gates[row, t, 0, unit],
+        tape.gates[row, t, 1, unit],
+        tape.gates[row, t, 2, unit],
+        tape.gates[row, t, 3, unit],
+        tape.c_prev[row, t, unit],
+        tape.c_new[row, t, 0, unit],
+        tape.a[row, t, unit],
+    )
+
+
+@compilable()
+def output_gradient(dY, row, t, unit, zero):
+    """dY, or 0 where none is given and before the first step."""
+    if t >= 0 and dY.shape[0] > 0:
+        return dY[row, t, unit]
+    return zero
+
+
+@compilable()
+def take_hidden(switches, dy, gradient, dstate, dh, row, t, unit, through):
+    """dh_new of step t: from `through`, what step t + 1 gives its h_{t-1}, from dY and dstate's dh.
 
     What is left for the step before stays in dstate; where the row does not run at t, everything.
     """
-    zero, one = like(through, 0.0), like(through, 1.0)
-    dh, steps = dstate.h[row, unit], gradient.dz.shape[1]
+    zero, one, steps = like(through, 0.0), like(through, 1.0), gradient.dz.shape[1]
     if t + 1 < steps and runs(switches, row, t + 1):
         mask = one
         if switches.h.shape[0] > 0:
@@ -203,8 +237,7 @@ def take_hidden(switches, dY, gradient, dstate, row, t, unit, through):
             dh = zero
     dh_new = zero
     if t >= 0 and runs(switches, row, t):
-        if dY.shape[0] > 0:
-            dh = dh + dY[row, t, unit]
+        dh = dh + dy
         keep = factor(switches.keep_h, row, t, unit, one)
         dh_new = keep * dh
         dh = (one - keep) * dh
@@ -213,9 +246,8 @@ def take_hidden(switches, dY, gradient, dstate, row, t, unit, through):
 
 
 @compilable()
-def take_cell(switches, gradient, dstate, row, t, unit):
-    """dc of step t as it comes from step t + 1."""
-    dc = dstate.c[row, unit]
+def take_cell(switches, gradient, dstate, dc, row, t, unit):
+    """dc of step t as it comes from step t + 1: dstate's, unless the row began anew there."""
     ran = t + 1 < gradient.dz.shape[1] and runs(switches, row, t + 1)
     if ran and begins_anew(switches, row, t + 1):
         if gradient.unit.shape[0] > 0:
@@ -226,22 +258,19 @@ def take_cell(switches, gradient, dstate, row, t, unit):
 
 
 @compilable()
-def output_backward(variant, tape, row, t, unit, dm):
+def output_backward(variant, o, a, dm):
     """dn from dm, the gradient of o a."""
-    da = dm * tape.gates[row, t, 3, unit]
-    return da * slope_limited(variant.of_output, tape.a[row, t, unit])
+    return dm * o * slope_limited(variant.of_output, a)
 
 
 @compilable()
 def cell_backward(
-    family, variant, weights, switches, tape, gradient, dstate, row, t, unit, dm, dn, dc
+    family, variant, weights, switches, known, gradient, dstate, row, t, unit, dm, dn, dc
 ):
-    """dz of every gate, which is returned too, and dc for the step before."""
+    """dz of every gate, which is returned too, and dc for the step before; `known`: `Taped`."""
     own = unit_of(family, weights, switches, row, t, unit, like(dm, 1.0))
-    i, f = tape.gates[row, t, 0, unit], tape.gates[row, t, 1, unit]
-    g, o = tape.gates[row, t, 2, unit], tape.gates[row, t, 3, unit]
-    c_new, c_prev = tape.c_new[row, t, 0, unit], tape.c_prev[row, t, unit]
-    do = dm * tape.a[row, t, unit]
+    i, f, g, o, c_prev, c_new, a = known
+    do = dm * a
     dz_i, dz_f, dz_g, dz_o, dc = variant_backward(
         variant, i, f, g, o, c_new, c_prev, do, dn, dc, own
     )

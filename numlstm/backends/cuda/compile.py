@@ -15,7 +15,7 @@ from numba.core.caching import NullCache
 from numba.misc.appdirs import user_cache_dir
 
 from numlstm import caching
-from numlstm.backends.cuda.target import SIMULATED, cuda
+from numlstm.backends.cuda.target import SIMULATED, cuda, indices_as_given
 
 
 def kernel(function):
@@ -36,7 +36,18 @@ def _kept(dispatcher):
     """The same dispatcher, with machine code that other processes compiled."""
     if not SIMULATED:
         dispatcher._cache = DiskCache(dispatcher.py_func)
+        dispatcher.compile = _compiling(dispatcher.compile)
     return dispatcher
+
+
+def _compiling(compile_for):
+    """The dispatcher's method, with indices as they are given."""
+
+    def compiled(signature):
+        with indices_as_given():
+            return compile_for(signature)
+
+    return compiled
 
 
 class DiskCache(NullCache):

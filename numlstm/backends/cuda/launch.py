@@ -51,7 +51,8 @@ def multiply(A, B, C, start=None, precision: str | None = None) -> None:
     (rows, depth), columns = A.shape, B.shape[1]
     if rows * columns == 0:
         return
-    dtype, tile = C.dtype, products.TILES[factors_of(precision, device())]
+    dtype, factors = C.dtype, factors_of(precision, device())
+    tile = products.tile_of(rows, columns, dtype.name, factors, device().processors)
     parts = max(1, min(MAX_PARTS, -(-depth // LONG)))
     sums = C.reshape(1, rows, columns) if parts == 1 else empty((parts, rows, columns), dtype)
     start = nothing(dtype.name, 1) if start is None else start

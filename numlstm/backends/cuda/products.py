@@ -26,14 +26,16 @@ from numlstm.backends.cuda.tensor_cores import (
     place_in_c,
     rounded,
 )
+from numlstm.backends.cuda.transfers import arrived, copy, four
 from numlstm.elementary import compilable, fma, like
 
 
 class ProductTile(NamedTuple):
     """How a block's part of the result is cut.
 
-    With tensor cores warps take the place of threads, and fragments (16, 8) that of elements;
-    depth is a multiple of what a fragment has.
+    A thread has elements in fours, those of its neighbours in between. With tensor cores warps take
+    the place of threads, and fragments (16, 8) that of elements; depth is a multiple of what a
+    fragment has.
     """
 
     lines: int  # threads along the rows
@@ -45,16 +47,25 @@ class ProductTile(NamedTuple):
 
 
 TILES = (  # by factors in a register
-    ProductTile(16, 16, 4, 4, 16),
-    ProductTile(4, 2, 2, 4, 32, factors=1),
-    ProductTile(4, 2, 2, 4, 32, factors=2),
+    {"float32": ProductTile(16, 16, 8, 8, 16), "float64": ProductTile(16, 16, 4, 4, 16)},
+    {"float32": ProductTile(4, 2, 2, 4, 32, factors=1)},
+    {"float32": ProductTile(4, 2, 2, 4, 32, factors=2)},
 )
+SMALL = ProductTile(16, 16, 4, 4, 16)  # where larger ones would not go round
 if SIMULATED:  # a thread there is one of Python
     TILES = (
-        ProductTile(2, 2, 2, 2, 3),
-        ProductTile(1, 1, 2, 2, 16, factors=1),
-        ProductTile(1, 1, 2, 2, 16, factors=2),
+        {"float32": ProductTile(4, 4, 4, 8, 2), "float64": ProductTile(4, 4, 8, 4, 4)},
+        {"float32": ProductTile(1, 1, 2, 2, 16, factors=1)},
+        {"float32": ProductTile(1, 1, 2, 2, 16, factors=2)},
     )
+    SMALL = ProductTile(4, 4, 4, 4, 2)
+
+
+def tile_of(rows: int, columns: int, dtype: str, factors: int, processors: int) -> ProductTile:
+    """The tile of a product."""
+    tile = TILES[factors][dtype]
+    blocks = -(-rows // rows_of(tile)) * -(-columns // columns_of(tile))
+    return SMALL if factors == 0 and blocks < processors else tile
 
 
 @compilable()
@@ -85,7 +96,7 @@ def places_of(tile):
 def left_of(tile):
     """Numbers in shared memory for A."""
     if tile.factors == 0:
-        return rows_of(tile) * (tile.depth + 1)
+        return tile.depth * line_of(rows_of(tile))
     return tile.depth // (REGISTERS * tile.factors) * (rows_of(tile) // ROWS) * A_SIZE
 
 
@@ -93,63 +104,109 @@ def left_of(tile):
 def right_of(tile):
     """Numbers in shared memory for B."""
     if tile.factors == 0:
-        return tile.depth * (columns_of(tile) + 1)
+        return tile.depth * line_of(columns_of(tile))
     return tile.depth // (REGISTERS * tile.factors) * (columns_of(tile) // COLUMNS) * B_SIZE
 
 
 def shared_memory(tile: ProductTile, dtype: np.dtype) -> int:
-    """Bytes of a block."""
-    return (left_of(tile) + right_of(tile)) * dtype.itemsize
+    """Bytes of a block: one part of k is on its way while another is multiplied."""
+    return 2 * (left_of(tile) + right_of(tile)) * dtype.itemsize
+
+
+class Part(NamedTuple):
+    """What a block has of the result, and who this thread is in it."""
+
+    first_row: int
+    first_column: int
+    thread: int
+
+
+class Chunk(NamedTuple):
+    """The k that are multiplied at a time."""
+
+    first: int
+    last: int
+    buffer: int  # where they are: 0 or 1
 
 
 @lru_cache(maxsize=8)
 def product_kernel(tile: ProductTile, dtype: str):
     """C = A B over parts of k. A (M, K), B (K, N), C (parts, M, N), start (N,) or empty."""
-    number, places, left = number_type(dtype), places_of(tile), left_of(tile)
+    number, places = number_type(dtype), places_of(tile)
 
     @kernel_of(threads_of(tile))
     def product(A, B, C, start):
         """Blocks (x, y, z): rows, columns, parts."""
         shared = cuda.shared.array(0, number)  # the simulator may give threads different others
-        acc = cuda.local.array(places, number)
-        multiply(tile, A, B, C, start, shared[:left], shared[left:], acc)
+        multiply(tile, A, B, C, start, shared, cuda.local.array(places, number))
 
     return product
 
 
 @compilable()
-def multiply(tile, A, B, C, start, a, b, acc):
-    """The tile of C that belongs to this block. a (rows, depth) and b (depth, columns): scratch."""
-    thread = cuda.threadIdx.x
+def multiply(tile, A, B, C, start, shared, acc):
+    """The tile of C that belongs to this block."""
     first_row, first_column = cuda.blockIdx.x * rows_of(tile), cuda.blockIdx.y * columns_of(tile)
+    part = Part(first_row, first_column, cuda.threadIdx.x)
     length = (A.shape[1] + C.shape[0] - 1) // C.shape[0]
-    last_k = min((cuda.blockIdx.z + 1) * length, A.shape[1])
-    for i in range(places_of(tile)):
-        _, column = place_of(tile, thread, i)
-        acc[i] = like(acc[0], 0.0)
-        if start.shape[0] > 0 and first_column + column < B.shape[1]:
-            acc[i] = start[first_column + column]
-    for first_k in range(cuda.blockIdx.z * length, last_k, tile.depth):
+    first_k, end = cuda.blockIdx.z * length, min((cuda.blockIdx.z + 1) * length, A.shape[1])
+    # sums by parts, or a compiler that does not unroll so long a loop leaves them in memory
+    begin(tile, part, acc, start, C, 0)
+    if places_of(tile) > 16:
+        begin(tile, part, acc, start, C, 16)
+    if places_of(tile) > 32:
+        begin(tile, part, acc, start, C, 32)
+        begin(tile, part, acc, start, C, 48)
+    chunk = Chunk(first_k, min(first_k + tile.depth, end), 0)
+    stage(tile, part, shared, A, B, chunk)
+    while chunk.first < end:
+        arrived()
         cuda.syncthreads()
-        stage_left(tile, thread, a, A, first_row, first_k, last_k)
-        stage_right(tile, thread, b, B, first_column, first_k, last_k)
-        cuda.syncthreads()
-        if tile.factors > 0:
-            add_fragments(tile, thread, a, b, acc)
-        else:
-            add_elements(tile, thread, a, b, acc, min(tile.depth, last_k - first_k))
-    for i in range(places_of(tile)):
-        row, column = place_of(tile, thread, i)
-        if first_row + row < A.shape[0] and first_column + column < B.shape[1]:
-            C[cuda.blockIdx.z, first_row + row, first_column + column] = acc[i]
+        after = Chunk(chunk.last, min(chunk.last + tile.depth, end), 1 - chunk.buffer)
+        stage(tile, part, shared, A, B, after)
+        add(tile, part.thread, shared, acc, chunk)
+        chunk = after
+    finish(tile, part, acc, C, 0)
+    if places_of(tile) > 16:
+        finish(tile, part, acc, C, 16)
+    if places_of(tile) > 32:
+        finish(tile, part, acc, C, 32)
+        finish(tile, part, acc, C, 48)
 
 
 @compilable()
-def place_of(tile, thread, i):
+def begin(tile, part, acc, start, C, first):
+    """Sixteen sums from where they start. C (parts, M, N)."""
+    for i in range(first, first + 16):
+        _, column = place_of(tile, part, i)
+        acc[i] = like(acc[0], 0.0)
+        if start.shape[0] > 0 and column < C.shape[2]:
+            acc[i] = start[column]
+
+
+@compilable()
+def finish(tile, part, acc, C, first):
+    """Sixteen sums to C (parts, M, N)."""
+    for i in range(first, first + 16):
+        row, column = place_of(tile, part, i)
+        if row < C.shape[1] and column < C.shape[2]:
+            C[cuda.blockIdx.z, row, column] = acc[i]
+
+
+@compilable()
+def place_of(tile, part, i):
+    """(row, column) of a thread's i-th sum."""
+    row, column = place_in_tile(tile, part.thread, i)
+    return part.first_row + row, part.first_column + column
+
+
+@compilable()
+def place_in_tile(tile, thread, i):
     """(row, column) of a thread's i-th sum in the block's part of the result."""
     if tile.factors == 0:
-        row = thread // tile.across + i // tile.columns * tile.lines
-        return row, thread % tile.across + i % tile.columns * tile.across
+        row, column = i // tile.columns, i % tile.columns
+        row += (thread // tile.across + row // 4 * (tile.lines - 1)) * 4
+        return row, column + (thread % tile.across + column // 4 * (tile.across - 1)) * 4
     warp, fragment = thread // WARP, i // 4
     row, column = place_in_c(thread % WARP, i % 4)
     row += (warp // tile.across * tile.rows + fragment // tile.columns) * ROWS
@@ -157,6 +214,60 @@ def place_of(tile, thread, i):
 
 
 # --- from device memory to shared memory ----------------------------------------------------------
+
+
+@compilable()
+def first_in_buffer(tile, buffer):
+    """Where A is in shared memory; then comes B."""
+    return buffer * (left_of(tile) + right_of(tile))
+
+
+@compilable()
+def stage(tile, part, shared, A, B, chunk):
+    """The block's rows of A (M, K) and columns of B (K, N), for the k of a chunk."""
+    left = first_in_buffer(tile, chunk.buffer)
+    right, row, column = left + left_of(tile), part.first_row, part.first_column
+    if tile.factors > 0:
+        stage_left(tile, part.thread, shared, left, A, row, chunk)
+        stage_right(tile, part.thread, shared, right, B, column, chunk)
+    else:
+        stage_lines(tile, part.thread, shared, left, rows_of(tile), A, False, row, chunk)
+        stage_lines(tile, part.thread, shared, right, columns_of(tile), B, True, column, chunk)
+
+
+@compilable()
+def stage_lines(tile, thread, shared, place, lines, matrix, turned, first_line, chunk):
+    """shared (depth, lines) = matrix (lines, K) or, turned, (K, lines), as far as there is any."""
+    threads, limit = threads_of(tile), matrix.shape[1] if turned else matrix.shape[0]
+    lines_left, k_left = min(lines, limit - first_line), min(tile.depth, chunk.last - chunk.first)
+    # neighbours in memory by neighbouring threads
+    if (matrix.strides[0] < matrix.strides[1]) != turned:
+        line, k = thread % lines, thread // lines
+        while line < lines_left and k < k_left:
+            at = place + k * line_of(lines) + line
+            copy_of(shared, at, matrix, turned, first_line + line, chunk.first + k)
+            k += threads // lines
+    else:
+        line, k = thread // tile.depth, thread % tile.depth
+        while k < k_left and line < lines_left:
+            at = place + k * line_of(lines) + line
+            copy_of(shared, at, matrix, turned, first_line + line, chunk.first + k)
+            line += threads // tile.depth
+
+
+@compilable()
+def copy_of(shared, at, matrix, turned, line, k):
+    """shared[at] = matrix[line, k], or the other way round."""
+    if turned:
+        copy(shared, at, matrix, (k, line))
+    else:
+        copy(shared, at, matrix, (line, k))
+
+
+@compilable()
+def line_of(lines):
+    """Numbers in shared memory for the lines of one k: those of neighbours in different banks."""
+    return lines + 4
 
 
 @compilable()
@@ -172,22 +283,6 @@ def fragment_in_right(tile, chunk, column):
 
 
 @compilable()
-def place_in_left(tile, row, k):
-    """Where a has an element, or a register of them."""
-    if tile.factors == 0:
-        return row * (tile.depth + 1) + k  # 1: neighbours on either side in different banks
-    return fragment_in_left(tile, row, k // REGISTERS) + place_in_a(row, k)
-
-
-@compilable()
-def place_in_right(tile, k, column):
-    """Where b has an element, or a register of them."""
-    if tile.factors == 0:
-        return k * (columns_of(tile) + 1) + column
-    return fragment_in_right(tile, k // REGISTERS, column) + place_in_b(k, column)
-
-
-@compilable()
 def spread(item, matrix, rows, columns):
     """(row, column) of an item of a part of a matrix: by neighbours in memory."""
     if matrix.strides[0] < matrix.strides[1]:
@@ -196,63 +291,92 @@ def spread(item, matrix, rows, columns):
 
 
 @compilable()
-def stage_left(tile, thread, a, A, first_row, first_k, last_k):
-    """a (rows, depth) = A (M, K) from the row and k on; zero beyond."""
-    zero, rows, width = like(a[0], 0.0), rows_of(tile), max(1, tile.factors)
-    for item in range(thread, rows * (tile.depth // width), threads_of(tile)):
-        row, k = spread(item, A, rows, tile.depth // width)
+def stage_left(tile, thread, shared, left, A, first_row, chunk):
+    """Fragments of A (M, K); zero beyond."""
+    zero, rows = like(shared[0], 0.0), rows_of(tile)
+    for item in range(thread, rows * (tile.depth // tile.factors), threads_of(tile)):
+        row, k = spread(item, A, rows, tile.depth // tile.factors)
         low = high = zero
-        at, inside = first_k + k * width, first_row + row < A.shape[0]
-        if inside and at < last_k:
+        at, inside = chunk.first + k * tile.factors, first_row + row < A.shape[0]
+        if inside and at < chunk.last:
             low = A[first_row + row, at]
-        if width == 2 and inside and at + 1 < last_k:
+        if tile.factors == 2 and inside and at + 1 < chunk.last:
             high = A[first_row + row, at + 1]
-        a[place_in_left(tile, row, k)] = rounded(low, high, tile.factors)
+        place = left + fragment_in_left(tile, row, k // REGISTERS) + place_in_a(row, k)
+        shared[place] = rounded(low, high, tile.factors)
 
 
 @compilable()
-def stage_right(tile, thread, b, B, first_column, first_k, last_k):
-    """b (depth, columns) = B (K, N) from k and the column on; zero beyond."""
-    zero, columns, width = like(b[0], 0.0), columns_of(tile), max(1, tile.factors)
-    for item in range(thread, tile.depth // width * columns, threads_of(tile)):
-        k, column = spread(item, B, tile.depth // width, columns)
+def stage_right(tile, thread, shared, right, B, first_column, chunk):
+    """Fragments of B (K, N); zero beyond."""
+    zero, columns = like(shared[0], 0.0), columns_of(tile)
+    for item in range(thread, tile.depth // tile.factors * columns, threads_of(tile)):
+        k, column = spread(item, B, tile.depth // tile.factors, columns)
         low = high = zero
-        at, inside = first_k + k * width, first_column + column < B.shape[1]
-        if inside and at < last_k:
+        at, inside = chunk.first + k * tile.factors, first_column + column < B.shape[1]
+        if inside and at < chunk.last:
             low = B[at, first_column + column]
-        if width == 2 and inside and at + 1 < last_k:
+        if tile.factors == 2 and inside and at + 1 < chunk.last:
             high = B[at + 1, first_column + column]
-        b[place_in_right(tile, k, column)] = rounded(low, high, tile.factors)
+        place = right + fragment_in_right(tile, k // REGISTERS, column) + place_in_b(k, column)
+        shared[place] = rounded(low, high, tile.factors)
 
 
 # --- sums -----------------------------------------------------------------------------------------
 
 
 @compilable()
-def add_elements(tile, thread, a, b, acc, count):
-    """The products of every thread by itself, of `count` k."""
-    own_row, own_column = thread // tile.across, thread % tile.across
-    for k in range(count):
-        for i in range(tile.rows):
-            left = a[place_in_left(tile, own_row + i * tile.lines, k)]
-            for j in range(tile.columns):
-                right = b[place_in_right(tile, k, own_column + j * tile.across)]
-                acc[i * tile.columns + j] = fma(left, right, acc[i * tile.columns + j])
+def add(tile, thread, shared, acc, chunk):
+    """The products of a chunk."""
+    left = first_in_buffer(tile, chunk.buffer)
+    right = left + left_of(tile)
+    if tile.factors > 0:
+        add_fragments(tile, thread, shared, left, right, acc)
+    else:
+        add_elements(tile, thread, shared, left, right, acc, chunk.last - chunk.first)
 
 
 @compilable()
-def add_fragments(tile, thread, a, b, acc):
+def add_elements(tile, thread, shared, left, right, acc, count):
+    """The products of every thread by itself, of `count` k."""
+    left += thread // tile.across * 4
+    right += thread % tile.across * 4
+    k = 0
+    while k < count:  # see `staging.add_rows`
+        for i in range(0, tile.rows, 4):
+            x = four(shared, left + k * line_of(rows_of(tile)) + i * tile.lines)
+            for j in range(0, tile.columns, 4):
+                y = four(shared, right + k * line_of(columns_of(tile)) + j * tile.across)
+                first = i * tile.columns + j
+                add_line(acc, first, x[0], y)
+                add_line(acc, first + tile.columns, x[1], y)
+                add_line(acc, first + 2 * tile.columns, x[2], y)
+                add_line(acc, first + 3 * tile.columns, x[3], y)
+        k += 1
+
+
+@compilable()
+def add_line(acc, first, x, y):
+    """acc[first + j] += x y[j]."""
+    acc[first] = fma(x, y[0], acc[first])
+    acc[first + 1] = fma(x, y[1], acc[first + 1])
+    acc[first + 2] = fma(x, y[2], acc[first + 2])
+    acc[first + 3] = fma(x, y[3], acc[first + 3])
+
+
+@compilable()
+def add_fragments(tile, thread, shared, left, right, acc):
     """The products of every warp, on tensor cores."""
     lane, warp = thread % WARP, thread // WARP
     first_row = warp // tile.across * tile.rows * ROWS
     first_column = warp % tile.across * tile.columns * COLUMNS
     for chunk in range(tile.depth // (REGISTERS * tile.factors)):
         for i in range(tile.rows):
-            left = fragment_in_left(tile, first_row + i * ROWS, chunk) + lane
+            a = left + fragment_in_left(tile, first_row + i * ROWS, chunk) + lane
             for j in range(tile.columns):
-                right = fragment_in_right(tile, chunk, first_column + j * COLUMNS) + lane
-                first = 4 * (i * tile.columns + j)
-                add_fragment(acc, first, 1, a, left, b[right], b[right + B_STEP], tile.factors)
+                b = right + fragment_in_right(tile, chunk, first_column + j * COLUMNS) + lane
+                first, b_0, b_1 = 4 * (i * tile.columns + j), shared[b], shared[b + B_STEP]
+                add_fragment(acc, first, 1, shared, a, b_0, b_1, tile.factors)
 
 
 @kernel

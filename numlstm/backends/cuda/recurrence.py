@@ -15,19 +15,23 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 from numlstm.backends.cuda.cells import (
+    Taped,
     cell,
     cell_backward,
     output,
     output_backward,
+    output_gradient,
     put_hidden,
     put_padding,
     read_variant,
     runs,
     take_cell,
     take_hidden,
+    taped,
 )
 from numlstm.backends.cuda.compile import kernel_of
 from numlstm.backends.cuda.staging import (
+    Chunk,
     add_products,
     keep_weights,
     place_in_left,
@@ -39,16 +43,20 @@ from numlstm.backends.cuda.tensor_cores import rounded
 from numlstm.backends.cuda.tiles import (
     LANES,
     Tile,
+    all_weights_of,
     carries,
     first_place,
     place_of,
     places_of,
     rows_of,
     threads_of,
-    weights_of,
+    whole_rows,
 )
+from numlstm.backends.cuda.transfers import arrived
 from numlstm.elementary import compilable, fma, like
 from numlstm.families import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
+
+AHEAD = 10  # numbers that a cell needs on the way back; forward 5
 
 
 class Part(NamedTuple):
@@ -68,6 +76,7 @@ class Scratch(NamedTuple):
     """What a thread works in, and a block."""
 
     acc: Any  # (places of the thread, 4): sums by gates, then what the cells make of them
+    ahead: Any  # (AHEAD,): what a cell needs, read before the products where there is one place
     held: Any  # (held, 4): weights in registers
     w: Any  # (kept or depth, 4, units): weights in shared memory
     left: Any  # (rows, sides, depth): their factors there, h or by gates dz
@@ -130,19 +139,30 @@ def end_step(tile, signal, count):
 def multiply(tile, part, scratch, W, source, back, length, t, first, staged):
     """acc += W_hh h_{t-1}, or by gates W_hh' dz_t, over `length` k, for the units from `first` on.
 
-    `staged` is whether left has the factors already.
+    `staged` is whether left has the factors already. The next chunk is on its way meanwhile.
     """
     sides = 4 if back else 1
-    for first_k in range(0, length, tile.depth):
-        last_k = min(first_k + tile.depth, length)
+    chunk = Chunk(0, min(tile.depth, length), 0)
+    if not staged:
+        cuda.syncthreads()
+        stage(tile, part, scratch, W, source, back, t, chunk, first)
+    while chunk.first < length:
         if not staged:
+            arrived()
             cuda.syncthreads()
-            stage_left(tile, part, scratch.left, source, sides, t, first_k, last_k)
-            if tile.kept == 0:
-                stage_weights(tile, part, scratch.w, W, back, first_k, last_k, first)
-            cuda.syncthreads()
-        first_kept = first_k if tile.kept > 0 else 0
-        add_products(tile, part, scratch, sides, first_kept, last_k - first_k)
+        after = Chunk(chunk.last, min(chunk.last + tile.depth, length), 1 - chunk.buffer)
+        if after.first < length:
+            stage(tile, part, scratch, W, source, back, t, after, first)
+        add_products(tile, part, scratch, sides, chunk)
+        chunk = after
+
+
+@compilable()
+def stage(tile, part, scratch, W, source, back, t, chunk, first):
+    """A chunk to shared memory."""
+    stage_left(tile, part, scratch.left, source, 4 if back else 1, t, chunk)
+    if tile.kept == 0:
+        stage_weights(tile, part, scratch.w, W, back, chunk, first)
 
 
 @compilable()
@@ -259,24 +279,21 @@ def normalise_backward(
 @compilable()
 def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
     """Everything of step t that this block owns."""
-    W, tape, acc, sums = given.weights.gates, given.tape, scratch.acc, scratch.left
+    W, acc, sums = given.weights.gates, scratch.acc, scratch.left
     outputs = given.weights.out.shape[0] if family.projected else W.shape[2]
     for first in range(part.first_unit, part.last_unit, tile.units):
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
-            mine = first + unit < part.last_unit and row < part.last_row
-            for gate in range(4):
-                acc[4 * j + gate] = like(acc[0], 0.0)
-                if mine:
-                    acc[4 * j + gate] = tape.gates[row, t, gate, first + unit]
-        multiply(tile, part, scratch, W, tape.xh, False, outputs, t, first, staged)
-        for j in range(places_of(tile)):
-            row, unit = place_of(tile, part, j)
-            if first + unit < part.last_unit and row < part.last_row:
-                z_i, z_f, z_g, z_o = acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3]
-                acc[4 * j] = place_forward(
-                    family, variant, given, Y, t, row, first + unit, z_i, z_f, z_g, z_o
-                )
+            clear(acc, 4 * j)
+            if places_of(tile) == 1 and owns(part, row, first + unit):
+                read_ahead(scratch.ahead, given, row, t, first + unit)
+        multiply(tile, part, scratch, W, given.tape.xh, False, outputs, t, first, staged)
+        place_forward(family, variant, tile, part, given, Y, scratch, first, t, 0)
+        if places_of(tile) > 1:
+            place_forward(family, variant, tile, part, given, Y, scratch, first, t, 1)
+        if places_of(tile) > 2:
+            place_forward(family, variant, tile, part, given, Y, scratch, first, t, 2)
+            place_forward(family, variant, tile, part, given, Y, scratch, first, t, 3)
     if carries(family, tile):
         carry(tile, part, scratch, 1)
     if family.normalised:
@@ -286,7 +303,44 @@ def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
 
 
 @compilable()
-def place_forward(family, variant, given, Y, t, row, unit, z_i, z_f, z_g, z_o):
+def clear(acc, first):
+    """Four sums from the beginning."""
+    for gate in range(4):
+        acc[first + gate] = like(acc[0], 0.0)
+
+
+@compilable()
+def owns(part, row, unit):
+    """Whether there is such a place in what the block owns."""
+    return unit < part.last_unit and row < part.last_row
+
+
+@compilable()
+def read_ahead(ahead, given, row, t, unit):
+    """W_ih x + b by gates and the cell's state, of one place."""
+    for gate in range(4):
+        ahead[gate] = given.tape.gates[row, t, gate, unit]
+    ahead[4] = given.state.c[row, unit]
+
+
+@compilable()
+def place_forward(family, variant, tile, part, given, Y, scratch, first, t, j):
+    """The j-th place of a thread: from its sums in acc to h, or as far as one unit goes."""
+    acc, ahead = scratch.acc, scratch.ahead
+    row, unit = place_of(tile, part, j)
+    unit += first
+    if owns(part, row, unit):
+        if places_of(tile) > 1:
+            read_ahead(ahead, given, row, t, unit)
+        z_i, z_f = acc[4 * j] + ahead[0], acc[4 * j + 1] + ahead[1]
+        z_g, z_o = acc[4 * j + 2] + ahead[2], acc[4 * j + 3] + ahead[3]
+        acc[4 * j] = unit_forward(
+            family, variant, given, Y, row, t, unit, ahead[4], z_i, z_f, z_g, z_o
+        )
+
+
+@compilable()
+def unit_forward(family, variant, given, Y, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
     """One unit of one row; returns what the next step multiplies, unless that needs whole rows."""
     weights, switches, tape, state = given
     factor = like(z_i, 0.0)
@@ -302,8 +356,9 @@ def place_forward(family, variant, given, Y, t, row, unit, z_i, z_f, z_g, z_o):
         tape.gates[row, t, 3, unit] = z_o
     else:
         c_new = cell(
-            family, variant, weights, switches, tape, state, row, t, unit, z_i, z_f, z_g, z_o
-        )
+            family, variant, weights, switches, tape, state,
+            row, t, unit, c_prev, z_i, z_f, z_g, z_o,
+        )  # fmt: skip
         m = output(family, variant, weights, tape, row, t, unit, c_new)
         if not family.projected:
             factor = put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
@@ -324,7 +379,11 @@ def normalised_cells(family, variant, part, given, Y, sums, t):
             z_f = rescaled(unit_rows, tape.z_hat, row, t, 1, unit)
             z_g = rescaled(unit_rows, tape.z_hat, row, t, 2, unit)
             z_o = rescaled(unit_rows, tape.z_hat, row, t, 3, unit)
-            cell(family, variant, weights, switches, tape, state, row, t, unit, z_i, z_f, z_g, z_o)
+            c_prev = state.c[row, unit]
+            cell(
+                family, variant, weights, switches, tape, state,
+                row, t, unit, c_prev, z_i, z_f, z_g, z_o,
+            )  # fmt: skip
     normalise(part, switches, t, tape.c_new, tape.c_hat, tape.scale, 4, sums)
     for item in range(part.thread, rows * units, part.threads):
         row, unit = part.first_row + item // units, item % units
@@ -361,21 +420,21 @@ def project(part, given, Y, t):
 @compilable()
 def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, staged):
     """As `step_forward`, of the gradients; at t = -1 what is left for the initial state."""
-    W, acc, sums = given.weights.gates, scratch.acc, scratch.left
+    W, acc, sums, units = given.weights.gates, scratch.acc, scratch.left, gradient.dz.shape[3]
     for first in range(part.first_unit, part.last_unit, tile.units):
-        for place in range(4 * places_of(tile)):
-            acc[place] = like(acc[0], 0.0)
-        if t + 1 < gradient.dz.shape[1]:
-            units = W.shape[2]
-            multiply(tile, part, scratch, W, gradient.dz, True, units, t + 1, first, staged)
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
-            if first + unit < part.last_unit and row < part.last_row:
-                through = (acc[4 * j] + acc[4 * j + 1]) + (acc[4 * j + 2] + acc[4 * j + 3])
-                dz_i, dz_f, dz_g, dz_o = place_backward(
-                    family, variant, given, dY, gradient, t, row, first + unit, through
-                )
-                acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3] = dz_i, dz_f, dz_g, dz_o
+            clear(acc, 4 * j)
+            if places_of(tile) == 1 and owns(part, row, first + unit):
+                read_back(family, scratch.ahead, given, dY, row, t, first + unit)
+        if t + 1 < gradient.dz.shape[1]:
+            multiply(tile, part, scratch, W, gradient.dz, True, units, t + 1, first, staged)
+        place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 0)
+        if places_of(tile) > 1:
+            place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 1)
+        if places_of(tile) > 2:
+            place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 2)
+            place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 3)
     if carries(family, tile):
         carry(tile, part, scratch, 4)
     if family.projected or family.normalised:
@@ -383,21 +442,51 @@ def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, 
 
 
 @compilable()
-def place_backward(family, variant, given, dY, gradient, t, row, unit, through):
+def read_back(family, ahead, given, dY, row, t, unit):
+    """The gradient of h, and what the cells of rows that need not be whole are made of."""
+    ahead[0] = given.state.h[row, unit]
+    ahead[1] = output_gradient(dY, row, t, unit, like(ahead[0], 0.0))
+    if not whole_rows(family):
+        ahead[2] = given.state.c[row, unit]
+        if t >= 0:
+            i, f, g, o, c_prev, c_new, a = taped(given.tape, row, t, unit)
+            ahead[3], ahead[4], ahead[5], ahead[6] = i, f, g, o
+            ahead[7], ahead[8], ahead[9] = c_prev, c_new, a
+
+
+@compilable()
+def place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, j):
+    """The j-th place of a thread: from what came through its weights, in acc, to dz there."""
+    acc, ahead = scratch.acc, scratch.ahead
+    row, unit = place_of(tile, part, j)
+    unit += first
+    if owns(part, row, unit):
+        if places_of(tile) > 1:
+            read_back(family, ahead, given, dY, row, t, unit)
+        through = (acc[4 * j] + acc[4 * j + 1]) + (acc[4 * j + 2] + acc[4 * j + 3])
+        dz_i, dz_f, dz_g, dz_o = unit_backward(
+            family, variant, given, gradient, ahead, row, t, unit, through
+        )
+        acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3] = dz_i, dz_f, dz_g, dz_o
+
+
+@compilable()
+def unit_backward(family, variant, given, gradient, ahead, row, t, unit, through):
     """One unit of one row; returns its dz, unless that needs whole rows."""
-    weights, switches, tape, dstate = given
+    weights, switches, _, dstate = given
     zero = like(through, 0.0)
-    dh = take_hidden(switches, dY, gradient, dstate, row, t, unit, through)
-    if family.projected or family.normalised:
+    dh = take_hidden(switches, ahead[1], gradient, dstate, ahead[0], row, t, unit, through)
+    if whole_rows(family):
         if t >= 0:
             gradient.dh[row, t, unit] = dh
         return zero, zero, zero, zero
-    dc = take_cell(switches, gradient, dstate, row, t, unit)
+    dc = take_cell(switches, gradient, dstate, ahead[2], row, t, unit)
     if t < 0 or not runs(switches, row, t):
         return zero, zero, zero, zero
-    dn = output_backward(variant, tape, row, t, unit, dh)
+    known = Taped(ahead[3], ahead[4], ahead[5], ahead[6], ahead[7], ahead[8], ahead[9])
+    dn = output_backward(variant, known.o, known.a, dh)
     return cell_backward(
-        family, variant, weights, switches, tape, gradient, dstate, row, t, unit, dh, dn, dc
+        family, variant, weights, switches, known, gradient, dstate, row, t, unit, dh, dn, dc
     )
 
 
@@ -410,7 +499,7 @@ def rows_backward(family, variant, part, given, gradient, sums, t):
     cuda.syncthreads()
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
-        take_cell(switches, gradient, dstate, row, t, unit)
+        take_cell(switches, gradient, dstate, dstate.c[row, unit], row, t, unit)
         if t >= 0 and runs(switches, row, t):
             dm = like(sums[0], 0.0)
             if family.projected:
@@ -419,7 +508,8 @@ def rows_backward(family, variant, part, given, gradient, sums, t):
             else:
                 dm = gradient.dh[row, t, unit]
             gradient.dm[row, t, unit] = dm
-            gradient.dn[row, t, 0, unit] = output_backward(variant, tape, row, t, unit, dm)
+            o, a = tape.gates[row, t, 3, unit], tape.a[row, t, unit]
+            gradient.dn[row, t, 0, unit] = output_backward(variant, o, a, dm)
     if t < 0:
         return
     if family.normalised:
@@ -431,9 +521,9 @@ def rows_backward(family, variant, part, given, gradient, sums, t):
         row, unit = part.first_row + item // units, item % units
         if runs(switches, row, t):
             dm, dn = gradient.dm[row, t, unit], gradient.dn[row, t, 0, unit]
-            dc = dstate.c[row, unit]
+            known, dc = taped(tape, row, t, unit), dstate.c[row, unit]
             cell_backward(
-                family, variant, weights, switches, tape, gradient, dstate,
+                family, variant, weights, switches, known, gradient, dstate,
                 row, t, unit, dm, dn, dc,
             )  # fmt: skip
     if family.normalised:
@@ -457,15 +547,16 @@ class Recurrence(NamedTuple):
 def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
     """Kernels in which the variant and the tile are constants; compiled at their first launch."""
     number = number_type(dtype)
-    sums, weights, held = 4 * places_of(tile), weights_of(tile), max(1, 4 * tile.held)
+    sums, weights, held = 4 * places_of(tile), all_weights_of(tile), max(1, 4 * tile.held)
     in_shared = carries(family, tile)
 
     @kernel_of(threads_of(tile))
     def forward(t_first, t_last, given, Y, signal):
         """h_t for t_first <= t < t_last, of all rows and units."""
         shared = cuda.shared.array(0, number)
-        acc, own = cuda.local.array(sums, number), cuda.local.array(held, number)
-        scratch = Scratch(acc, own, shared[:weights], shared[weights:])
+        acc, ahead = cuda.local.array(sums, number), cuda.local.array(AHEAD, number)
+        own = cuda.local.array(held, number)
+        scratch = Scratch(acc, ahead, own, shared[:weights], shared[weights:])
         W, outputs = given.weights.gates, Y.shape[2]
         part = own_part(tile, Y.shape[0], W.shape[2])
         variant = read_variant(family, like(acc[0], 0.0))
@@ -480,8 +571,9 @@ def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
     def backward(t_first, t_last, given, dY, gradient, signal):
         """dz_t for t_first >= t > t_last, of all rows and units; t = -1 is the initial state."""
         shared = cuda.shared.array(0, number)
-        acc, own = cuda.local.array(sums, number), cuda.local.array(held, number)
-        scratch = Scratch(acc, own, shared[:weights], shared[weights:])
+        acc, ahead = cuda.local.array(sums, number), cuda.local.array(AHEAD, number)
+        own = cuda.local.array(held, number)
+        scratch = Scratch(acc, ahead, own, shared[:weights], shared[weights:])
         W, dh = given.weights.gates, given.state.h
         part = own_part(tile, dh.shape[0], dh.shape[1])
         variant = read_variant(family, like(acc[0], 0.0))

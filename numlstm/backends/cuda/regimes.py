@@ -63,6 +63,13 @@ def as_version(capability: tuple[int, int]) -> str:
     return "{}.{}".format(*capability)
 
 
+class Room(NamedTuple):
+    """What the registers of a thread have room for, beside the cells."""
+
+    rows: int
+    held: tuple[int, ...]  # of k, whose weights are held, for one row
+
+
 class Regime(NamedTuple):
     """A tile, the blocks that share the units of a row, and whether every step is a launch."""
 
@@ -76,10 +83,15 @@ class Regime(NamedTuple):
 TENSOR_CORES = 8, 0  # the first compute capability whose tensor cores know tf32 and bf16
 MAX_UNITS_OF_BLOCK = 128  # in regime 1
 SHARES = 32, 16, 8  # units of a block in regime 2, best first
-MAX_THREADS, MAX_ROWS = 256, 4  # threads of a block, rows of a thread
+SCHEDULERS = 4 * 32  # threads of a block from which on every scheduler of a processor has some
+MAX_THREADS = 256  # of a block
 DEPTHS = 256, 128, 64, 32  # of k that is multiplied at a time, best first
-HELD = {"float32": (8, 16, 24), "float64": (4, 8)}  # of k: at most 96 registers, best first
-MAX_ROWS_HELD = 2  # of a thread that has weights in its registers
+ROOM = {  # by type, and whether the layer is normalised
+    ("float32", False): Room(4, (8, 16, 24)),
+    ("float32", True): Room(4, (8, 16)),
+    ("float64", False): Room(2, (8, 16)),
+    ("float64", True): Room(1, ()),
+}
 STREAMED = {  # of regime 3
     "float32": Tile(32, 8, 4, 32, kept=0, shared_units=True),
     "float64": Tile(32, 8, 2, 32, kept=0, shared_units=True),
@@ -87,6 +99,7 @@ STREAMED = {  # of regime 3
 STREAMED_ROWS = Tile(32, 8, 1, 32, kept=0, shared_units=False)  # for rows as a whole
 STREAMED_CORES = Tile(16, 4, 1, 32, kept=0, shared_units=True)
 STREAMED_ROWS_CORES = Tile(64, 1, 1, 32, kept=0, shared_units=False)
+STREAMED_DEPTHS = 32, 16  # best first
 
 
 def regime_of(
@@ -100,47 +113,67 @@ def candidates(
     family: Family, units: int, batch: int, dtype: str, device: Device, factors: int = 0
 ) -> Iterator[Regime]:
     """The regimes that a device has room for, in the order of the table."""
-    for tile in resident_tiles(family, units, dtype, factors):
+    few = batch * units <= MAX_THREADS * device.processors
+    for tile in resident_tiles(family, units, dtype, factors, few):
         columns = -(-units // tile.units)
-        tile = with_rows(tile, -(-batch * columns // device.processors))
+        most = 1 if factors > 0 or tile.held > 0 else ROOM[dtype, family.normalised].rows
+        tile = with_rows(tile, -(-batch * columns // device.processors), most)
         size = shared_memory(tile, family, dtype)
         blocks = columns * -(-batch // rows_of(tile))
         if size > device.shared_memory or threads_of(tile) > MAX_THREADS:
             continue
         if columns == 1 or blocks <= device.processors:
             yield Regime(tile, columns, rows_of(tile), size, False)
-    tile = streamed_tile(family, dtype, factors)
-    columns = -(-units // tile.units) if tile.shared_units else 1
-    blocks = columns * -(-batch // rows_of(tile))
-    waits = columns > 1 and blocks > device.processors
-    yield Regime(tile, columns, rows_of(tile), shared_memory(tile, family, dtype), waits)
+    for depth in STREAMED_DEPTHS:
+        tile = streamed_tile(family, dtype, factors)._replace(depth=depth)
+        size = shared_memory(tile, family, dtype)
+        columns = -(-units // tile.units) if tile.shared_units else 1
+        blocks = columns * -(-batch // rows_of(tile))
+        if size <= device.shared_memory or depth == STREAMED_DEPTHS[-1]:
+            waits = columns > 1 and blocks > device.processors
+            yield Regime(tile, columns, rows_of(tile), size, waits)
 
 
-def resident_tiles(family: Family, units: int, dtype: str, factors: int) -> Iterator[Tile]:
-    """Tiles whose weights stay, with one line of rows, in the order of the table."""
+def resident_tiles(
+    family: Family, units: int, dtype: str, factors: int, few: bool
+) -> Iterator[Tile]:
+    """Tiles whose weights stay, with one line of rows, in the order of the table.
+
+    Registers are nearer than shared memory. But a thread that has several rows reads a weight for
+    all of them at once, and has no registers to spare: where rows are many, those come last.
+    """
     width = REGISTERS * factors or 1  # along k, and so along the units of a whole row
     whole = -(-units // width) * width
     depths = [min(depth, whole) for depth in DEPTHS]
     if units <= MAX_UNITS_OF_BLOCK:
+        # forward, a projected layer has fewer k than on the way back, and both hold as many
+        held = () if family.projected or factors > 0 else ROOM[dtype, family.normalised].held
+        in_registers = [Tile(units, 1, 1, units, units - n, False, n) for n in held if n < units]
+        if few:
+            yield from reversed(in_registers)
         for depth in depths:
             yield Tile(whole, 1, 1, depth, units, False, factors=factors)
-        # forward, a projected layer has fewer k than on the way back: too few for a fixed number
-        for held in () if family.projected or factors > 0 else HELD[dtype]:
-            if held < units:
-                yield Tile(units, 1, 1, units, units - held, False, held)
+        yield from in_registers
     if not whole_rows(family):
         for share, depth in product(SHARES, depths):
             yield Tile(share, 1, 1, depth, units, share < units, factors=factors)
 
 
-def with_rows(tile: Tile, rows: int) -> Tile:
-    """The tile for at least `rows` rows, as far as a block goes."""
-    # powers of two: every other tile is other kernels
-    while rows_of(tile) < rows and 2 * threads_of(tile) <= MAX_THREADS:
-        tile = tile._replace(lines=2 * tile.lines)
-    most = 1 if tile.factors > 0 else MAX_ROWS_HELD if tile.held > 0 else MAX_ROWS
+def with_rows(tile: Tile, rows: int, most: int) -> Tile:
+    """The tile for at least `rows` rows, as far as a block goes, `most` of them a thread's."""
+    # where blocks share units, threads without a row help to fetch what the others multiply
+    helped = tile.shared_units and tile.factors == 0
+    tile = with_lines(tile, SCHEDULERS if helped else rows, SCHEDULERS)
     while rows_of(tile) < rows and tile.rows < most:
         tile = tile._replace(rows=2 * tile.rows)
+    return with_lines(tile, rows, MAX_THREADS)
+
+
+def with_lines(tile: Tile, rows: int, threads: int) -> Tile:
+    """The tile for at least `rows` rows, as far as so many threads go."""
+    # powers of two: every other tile is other kernels
+    while rows_of(tile) < rows and 2 * threads_of(tile) <= threads:
+        tile = tile._replace(lines=2 * tile.lines)
     return tile
 
 

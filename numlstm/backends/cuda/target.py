@@ -41,12 +41,14 @@ if not SIMULATED:
 from numba import cuda  # noqa: E402
 
 if not SIMULATED:
+    from numba.cuda.core.compiler_lock import global_compiler_lock
     from numba.cuda.extending import intrinsic, overload
+    from numba.cuda.np import arrayobj
 
 WITHOUT_ASKING = 48 * 1024  # bytes of shared memory that every kernel may have
 WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
 
-__all__ = ["SIMULATED", "cuda", "fault", "launch", "number_type"]
+__all__ = ["SIMULATED", "cuda", "fault", "indices_as_given", "launch", "number_type"]
 
 
 def fault() -> str | None:
@@ -70,6 +72,28 @@ def _line(text: str) -> str:
 def number_type(dtype: str) -> types.Float:
     """The type of a kernel's numbers."""
     return types.float32 if dtype == "float32" else types.float64
+
+
+@contextmanager
+def indices_as_given():
+    """Compile without what makes -1 the last element: kernels have no such index.
+
+    Where Numba cannot see that, it would take longer than the products in the innermost loops.
+    """
+    if SIMULATED:
+        yield
+        return
+    with global_compiler_lock:
+        usual = arrayobj.fix_integer_index
+        arrayobj.fix_integer_index = _as_given
+        try:
+            yield
+        finally:
+            arrayobj.fix_integer_index = usual
+
+
+def _as_given(context, builder, kind, index, size):
+    return context.cast(builder, index, kind, types.intp)
 
 
 if not SIMULATED:  # there the Python of `numlstm.elementary` itself runs

@@ -22,7 +22,7 @@ class Tile(NamedTuple):
     depth: int  # of k whose factors are in shared memory at a time
     kept: int  # of k whose weights stay there for the whole launch: all that are not held, or 0
     shared_units: bool  # whether several blocks share the units of a row
-    held: int = 0  # of k, the last ones, whose weights stay in registers; then depth is all of k
+    held: int = 0  # of k, the first ones, whose weights stay in registers; then depth is all of k
     factors: int = 0  # in a register of the tensor cores, 0 where they are not used: held is 0 then
 
 
@@ -49,7 +49,7 @@ def places_of(tile):
 def first_place(tile, thread):
     """(row, unit) of a thread's first place, both counted from the block's first."""
     if tile.factors == 0:
-        return thread // tile.units * tile.rows, thread % tile.units
+        return thread // tile.units, thread % tile.units
     warp, across = thread // tensor_cores.WARP, tile.units // COLUMNS
     row, unit = place_in_c(thread % tensor_cores.WARP, 0)
     return warp // across * ROWS + row, warp % across * COLUMNS + unit
@@ -59,7 +59,7 @@ def first_place(tile, thread):
 def place_of(tile, part, j):
     """(row, unit) of a thread's j-th place, the unit counted from the block's first."""
     if tile.factors == 0:
-        return part.row + j, part.unit
+        return part.row + j * tile.lines, part.unit
     row, unit = place_in_c(0, j)
     return part.row + row, part.unit + unit
 
@@ -73,26 +73,45 @@ def along_k(tile, count):
     return (count + width - 1) // width * REGISTERS
 
 
-def weights_of(tile: Tile) -> int:
-    """Numbers in shared memory for weights."""
-    k = along_k(tile, tile.kept or tile.depth)
+@compilable()
+def line_of(tile, sides):
+    """Numbers in shared memory for a row's factors: the rows of neighbours in different banks."""
+    return (sides * tile.depth + 3) // 8 * 8 + 4
+
+
+@compilable()
+def buffers_of(tile):
+    """Of factors, and of weights that are streamed: one is filled while the other is read."""
+    return 1 if tile.kept > 0 and tile.depth >= tile.kept + tile.held else 2
+
+
+@compilable()
+def weights_of(tile):
+    """Numbers in shared memory for weights, or for as many as are there at a time."""
+    k = along_k(tile, tile.kept if tile.kept > 0 else tile.depth)
     if tile.factors == 0:
         return k * 4 * tile.units
     return k // REGISTERS * 4 * (tile.units // COLUMNS) * B_SIZE
 
 
-def left_of(tile: Tile) -> int:
-    """Numbers in shared memory for the factors of the weights, on the way back."""
+@compilable()
+def left_of(tile, sides):
+    """Numbers in shared memory for the factors of the weights, of 1 side forward, of 4 back."""
     k = along_k(tile, tile.depth)
     if tile.factors == 0:
-        return rows_of(tile) * 4 * k
-    return rows_of(tile) // ROWS * 4 * (k // REGISTERS) * A_SIZE
+        return rows_of(tile) * line_of(tile, sides)
+    return rows_of(tile) // ROWS * sides * (k // REGISTERS) * A_SIZE
 
 
 def shared_numbers(family, tile: Tile) -> int:
     """Numbers in a block's shared memory: weights, and their factors or the sums of whole rows."""
     sums = 8 * rows_of(tile) * LANES if family.normalised else 0
-    return weights_of(tile) + max(left_of(tile), sums)
+    return all_weights_of(tile) + max(buffers_of(tile) * left_of(tile, 4), sums)
+
+
+def all_weights_of(tile: Tile) -> int:
+    """Numbers in shared memory for weights."""
+    return weights_of(tile) * (1 if tile.kept else buffers_of(tile))
 
 
 @compilable()
@@ -104,5 +123,4 @@ def whole_rows(family):
 @compilable()
 def carries(family, tile):
     """Whether a step finds its factors in shared memory, where the cells of the last put them."""
-    all_of_k = tile.kept > 0 and tile.depth >= tile.kept + tile.held
-    return all_of_k and not (tile.shared_units or whole_rows(family))
+    return buffers_of(tile) == 1 and not (tile.shared_units or whole_rows(family))
