@@ -4,15 +4,17 @@ For the regimes that the table chooses on an H100, in float32 and on its tensor 
 of the recurrence take as many cycles as a processor reads wavefronts of shared memory, or as its
 four schedulers issue instructions, whichever is more. A warp reads per k four wavefronts of
 weights, unless they are in registers, and for each of a thread's rows one of factors on the way
-back, and forward one for four k; it issues four multiply-adds a row, an instruction a read, and, by
-what the compiler makes, 13 around four k in shared memory and five for 32 factors that it copies
-there, where the cells have not left them there. On tensor cores it reads, per 8 k in tf32 and per
-16 in bf16, 8 wavefronts of weights each way, and of factors 4 forward and 16 on the way back, which
-take longer than the instructions. To this come the bytes that all blocks together read from the
-cache (factors, unless the cells leave them in shared memory, and weights that are streamed) or move
-to and from memory (the tape), the way of h or dz from thread to thread, and the barrier where
-blocks share the units: their latencies below are assumptions. Needs NUMBA_ENABLE_CUDASIM=1 or
-numba-cuda, and no GPU.
+back, and forward one for four k. It issues four multiply-adds a row, an instruction a read, and, by
+what the compiler makes, 13 for a turn of the loop, which is four k, or 32 for a single row. On
+tensor cores it reads, per 8 k in tf32 and per 16 in bf16, 8 wavefronts of weights each way, and of
+factors 4 forward and 16 on the way back, which take longer than the instructions. Where the cells
+have not left the factors in shared memory, to copy 32 of them there takes 5 instructions, and to
+round 32 registers of them for tensor cores 35.
+
+To this come the bytes that all blocks together read from the cache (factors, and weights that are
+streamed) or move to and from memory (the tape), the way of h or dz from thread to thread, and the
+barrier where blocks share the units: their latencies below are assumptions. Needs
+NUMBA_ENABLE_CUDASIM=1 or numba-cuda, and no GPU.
 """
 
 from typing import NamedTuple
@@ -27,7 +29,7 @@ CLOCK = 1.7e9  # Hz
 PEAK = {"float32": 60e12, "tf32": 450e12, "bf16": 900e12}  # flops a second
 CACHE, MEMORY = 5.5e12, 3.3e12  # bytes a second
 IN_BLOCK, EXCHANGE, BARRIER = 0.1e-6, 0.5e-6, 1.2e-6  # seconds, assumed
-AROUND, COPY = 13, 5  # instructions around the products of four k; for 32 factors
+TURN, COPY, ROUND = 13, 5, 35  # instructions: a turn of the loop, 32 factors, 32 rounded
 TAPE = 25  # numbers of a unit: 13 forward, 12 on the way back
 # (T, B, I, H)
 SIZES = [
@@ -72,13 +74,16 @@ def counts_of(B: int, H: int, precision: str | None) -> Counts:
 
 def cycles_of(tile, B: int, H: int, inside: bool) -> int:
     """Cycles for the products of a block, forward and backward."""
-    if tile.factors > 0:
-        return -(-threads_of(tile) // 32) * along_k(tile, H) // 8 * (8 + 4 + 8 + 16)
     rows = min(B, rows_of(tile))
+    if tile.factors > 0:
+        registers, threads = along_k(tile, H), threads_of(tile)
+        rounded = 0 if inside else ROUND * rows * 5 * registers / threads
+        return round(-(-threads // 32) * registers // 8 * (8 + 4 + 8 + 16) + rounded)
     warps = -(-tile.units * -(-rows // tile.rows) // 32)  # that have rows
     in_memory, factors = H - tile.held, tile.rows * (H + H / 4)
     wavefronts = warps * (2 * 4 * in_memory + factors)
-    issued = 2 * 4 * tile.rows * H + 2 * (1 + AROUND / 4) * in_memory + factors
+    turn = TURN / (32 if tile.rows == 1 else 4)
+    issued = 2 * 4 * tile.rows * H + 2 * (1 + turn) * in_memory + factors
     copied = 0 if inside else COPY * rows * 5 * H / threads_of(tile)
     return round(max(wavefronts, -(-warps // 4) * issued + copied))
 

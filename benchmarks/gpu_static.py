@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from functools import cache
 from multiprocessing import get_context
@@ -413,8 +412,8 @@ def main() -> None:
     options = parser.parse_args()
     parts = [DEVICES[:1], DEVICES[1:]] if options.quick else [(device,) for device in DEVICES]
     # a process each: in one, Numba keeps what it compiled for another capability
-    with ProcessPoolExecutor(max_tasks_per_child=1, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(checked, parts, [options.quick] * len(parts)))
+    with get_context("spawn").Pool(maxtasksperchild=1) as pool:
+        found = pool.starmap(checked, [(part, options.quick) for part in parts], chunksize=1)
     rows = [row for part, _ in found for row in part]
     wrong = [fault for _, part in found for fault in part]
     print("\n".join(table(rows)))

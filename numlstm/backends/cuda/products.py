@@ -26,7 +26,7 @@ from numlstm.backends.cuda.tensor_cores import (
     place_in_c,
     rounded,
 )
-from numlstm.backends.cuda.transfers import arrived, copy, four
+from numlstm.backends.cuda.transfers import Chunk, arrived, copy, four
 from numlstm.elementary import compilable, fma, like
 
 
@@ -121,14 +121,6 @@ class Part(NamedTuple):
     thread: int
 
 
-class Chunk(NamedTuple):
-    """The k that are multiplied at a time."""
-
-    first: int
-    last: int
-    buffer: int  # where they are: 0 or 1
-
-
 @lru_cache(maxsize=8)
 def product_kernel(tile: ProductTile, dtype: str):
     """C = A B over parts of k. A (M, K), B (K, N), C (parts, M, N), start (N,) or empty."""
@@ -163,7 +155,8 @@ def multiply(tile, A, B, C, start, shared, acc):
         arrived()
         cuda.syncthreads()
         after = Chunk(chunk.last, min(chunk.last + tile.depth, end), 1 - chunk.buffer)
-        stage(tile, part, shared, A, B, after)
+        if after.first < end:
+            stage(tile, part, shared, A, B, after)
         add(tile, part.thread, shared, acc, chunk)
         chunk = after
     finish(tile, part, acc, C, 0)
@@ -226,42 +219,60 @@ def first_in_buffer(tile, buffer):
 def stage(tile, part, shared, A, B, chunk):
     """The block's rows of A (M, K) and columns of B (K, N), for the k of a chunk."""
     left = first_in_buffer(tile, chunk.buffer)
-    right, row, column = left + left_of(tile), part.first_row, part.first_column
-    if tile.factors > 0:
-        stage_left(tile, part.thread, shared, left, A, row, chunk)
-        stage_right(tile, part.thread, shared, right, B, column, chunk)
-    else:
-        stage_lines(tile, part.thread, shared, left, rows_of(tile), A, False, row, chunk)
-        stage_lines(tile, part.thread, shared, right, columns_of(tile), B, True, column, chunk)
+    right = left + left_of(tile)
+    stage_lines(tile, part.thread, shared, left, rows_of(tile), A, False, part.first_row, chunk)
+    stage_lines(
+        tile, part.thread, shared, right, columns_of(tile), B, True, part.first_column, chunk
+    )
 
 
 @compilable()
 def stage_lines(tile, thread, shared, place, lines, matrix, turned, first_line, chunk):
-    """shared (depth, lines) = matrix (lines, K) or, turned, (K, lines), as far as there is any."""
-    threads, limit = threads_of(tile), matrix.shape[1] if turned else matrix.shape[0]
-    lines_left, k_left = min(lines, limit - first_line), min(tile.depth, chunk.last - chunk.first)
+    """Lines of a matrix (lines, K) or, turned, (K, lines), as far as there are any.
+
+    On tensor cores k counts registers here, and those beyond the chunk are zero.
+    """
+    threads, depth = threads_of(tile), tile.depth // max(1, tile.factors)
+    lines_left = min(lines, (matrix.shape[1] if turned else matrix.shape[0]) - first_line)
+    k_left = depth if tile.factors > 0 else min(depth, chunk.last - chunk.first)
     # neighbours in memory by neighbouring threads
     if (matrix.strides[0] < matrix.strides[1]) != turned:
         line, k = thread % lines, thread // lines
         while line < lines_left and k < k_left:
-            at = place + k * line_of(lines) + line
-            copy_of(shared, at, matrix, turned, first_line + line, chunk.first + k)
+            put(tile, shared, place, lines, matrix, turned, first_line, line, chunk, k)
             k += threads // lines
     else:
-        line, k = thread // tile.depth, thread % tile.depth
+        line, k = thread // depth, thread % depth
         while k < k_left and line < lines_left:
-            at = place + k * line_of(lines) + line
-            copy_of(shared, at, matrix, turned, first_line + line, chunk.first + k)
-            line += threads // tile.depth
+            put(tile, shared, place, lines, matrix, turned, first_line, line, chunk, k)
+            line += threads // depth
 
 
 @compilable()
-def copy_of(shared, at, matrix, turned, line, k):
-    """shared[at] = matrix[line, k], or the other way round."""
-    if turned:
-        copy(shared, at, matrix, (k, line))
+def put(tile, shared, place, lines, matrix, turned, first_line, line, chunk, k):
+    """An element of a line, or a register of them."""
+    if tile.factors > 0:
+        at = chunk.first + k * tile.factors
+        low = element(matrix, turned, first_line + line, at, chunk.last, shared)
+        high = low
+        if tile.factors == 2:
+            high = element(matrix, turned, first_line + line, at + 1, chunk.last, shared)
+        place += place_in_right(tile, k, line) if turned else place_in_left(tile, line, k)
+        shared[place] = rounded(low, high, tile.factors)
+    elif turned:
+        place += k * line_of(lines) + line
+        copy(shared, place, matrix, (chunk.first + k, first_line + line))
     else:
-        copy(shared, at, matrix, (line, k))
+        place += k * line_of(lines) + line
+        copy(shared, place, matrix, (first_line + line, chunk.first + k))
+
+
+@compilable()
+def element(matrix, turned, line, k, last_k, shared):
+    """An element of a line, zero beyond the last k."""
+    if k >= last_k:
+        return like(shared[0], 0.0)
+    return matrix[k, line] if turned else matrix[line, k]
 
 
 @compilable()
@@ -272,54 +283,26 @@ def line_of(lines):
 
 @compilable()
 def fragment_in_left(tile, row, chunk):
-    """Where a has the fragment with this row, for a part of k."""
+    """Where the fragment of A with this row is, for a part of k."""
     return (chunk * (rows_of(tile) // ROWS) + row // ROWS) * A_SIZE
 
 
 @compilable()
 def fragment_in_right(tile, chunk, column):
-    """Where b has the fragment with this column, for a part of k."""
+    """Where the fragment of B with this column is, for a part of k."""
     return (chunk * (columns_of(tile) // COLUMNS) + column // COLUMNS) * B_SIZE
 
 
 @compilable()
-def spread(item, matrix, rows, columns):
-    """(row, column) of an item of a part of a matrix: by neighbours in memory."""
-    if matrix.strides[0] < matrix.strides[1]:
-        return item % rows, item // rows
-    return item // columns, item % columns
+def place_in_left(tile, row, k):
+    """Where a register of A is."""
+    return fragment_in_left(tile, row, k // REGISTERS) + place_in_a(row, k)
 
 
 @compilable()
-def stage_left(tile, thread, shared, left, A, first_row, chunk):
-    """Fragments of A (M, K); zero beyond."""
-    zero, rows = like(shared[0], 0.0), rows_of(tile)
-    for item in range(thread, rows * (tile.depth // tile.factors), threads_of(tile)):
-        row, k = spread(item, A, rows, tile.depth // tile.factors)
-        low = high = zero
-        at, inside = chunk.first + k * tile.factors, first_row + row < A.shape[0]
-        if inside and at < chunk.last:
-            low = A[first_row + row, at]
-        if tile.factors == 2 and inside and at + 1 < chunk.last:
-            high = A[first_row + row, at + 1]
-        place = left + fragment_in_left(tile, row, k // REGISTERS) + place_in_a(row, k)
-        shared[place] = rounded(low, high, tile.factors)
-
-
-@compilable()
-def stage_right(tile, thread, shared, right, B, first_column, chunk):
-    """Fragments of B (K, N); zero beyond."""
-    zero, columns = like(shared[0], 0.0), columns_of(tile)
-    for item in range(thread, tile.depth // tile.factors * columns, threads_of(tile)):
-        k, column = spread(item, B, tile.depth // tile.factors, columns)
-        low = high = zero
-        at, inside = chunk.first + k * tile.factors, first_column + column < B.shape[1]
-        if inside and at < chunk.last:
-            low = B[at, first_column + column]
-        if tile.factors == 2 and inside and at + 1 < chunk.last:
-            high = B[at + 1, first_column + column]
-        place = right + fragment_in_right(tile, k // REGISTERS, column) + place_in_b(k, column)
-        shared[place] = rounded(low, high, tile.factors)
+def place_in_right(tile, k, column):
+    """Where a register of B is."""
+    return fragment_in_right(tile, k // REGISTERS, column) + place_in_b(k, column)
 
 
 # --- sums -----------------------------------------------------------------------------------------

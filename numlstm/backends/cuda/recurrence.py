@@ -31,7 +31,6 @@ from numlstm.backends.cuda.cells import (
 )
 from numlstm.backends.cuda.compile import kernel_of
 from numlstm.backends.cuda.staging import (
-    Chunk,
     add_products,
     keep_weights,
     place_in_left,
@@ -52,7 +51,7 @@ from numlstm.backends.cuda.tiles import (
     threads_of,
     whole_rows,
 )
-from numlstm.backends.cuda.transfers import arrived
+from numlstm.backends.cuda.transfers import Chunk, arrived
 from numlstm.elementary import compilable, fma, like
 from numlstm.families import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
 
@@ -78,8 +77,8 @@ class Scratch(NamedTuple):
     acc: Any  # (places of the thread, 4): sums by gates, then what the cells make of them
     ahead: Any  # (AHEAD,): what a cell needs, read before the products where there is one place
     held: Any  # (held, 4): weights in registers
-    w: Any  # (kept or depth, 4, units): weights in shared memory
-    left: Any  # (rows, sides, depth): their factors there, h or by gates dz
+    w: Any  # (kept or depth, units, 4): weights in shared memory
+    left: Any  # (rows, depth, sides): their factors there, h or by gates dz
 
 
 class Pass(NamedTuple):

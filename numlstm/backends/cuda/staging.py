@@ -6,8 +6,6 @@ gates of dz. On tensor cores w and left are fragments, and k counts registers: s
 `tensor_cores.py`. The letters in the shape comments: see `cells.py`.
 """
 
-from typing import NamedTuple
-
 from numlstm.backends.cuda.tensor_cores import (
     A_SIZE,
     B_SIZE,
@@ -21,18 +19,9 @@ from numlstm.backends.cuda.tensor_cores import (
     place_in_b,
     rounded,
 )
-from numlstm.backends.cuda.tiles import along_k, left_of, line_of, rows_of
-from numlstm.backends.cuda.transfers import copy, four
+from numlstm.backends.cuda.tiles import along_k, left_of, line_of
+from numlstm.backends.cuda.transfers import Chunk, copy, four
 from numlstm.elementary import compilable, fma, like
-
-
-class Chunk(NamedTuple):
-    """The k that are multiplied at a time."""
-
-    first: int
-    last: int
-    buffer: int  # where they are: 0 or 1
-
 
 # --- weights --------------------------------------------------------------------------------------
 
@@ -154,19 +143,22 @@ def stage_rows(tile, part, left, source, sides, t, chunk):
 
 @compilable()
 def stage_fragments(tile, part, left, source, sides, t, chunk):
-    """Registers of whole fragments, zero where there is nothing."""
-    zero, count = like(left[0], 0.0), along_k(tile, tile.depth)
-    for item in range(part.thread, rows_of(tile) * sides * count, part.threads):
-        line, k = item // count, item % count
-        row, side = part.first_row + line // sides, line % sides
-        place = place_in_left(tile, sides, line // sides, side, k)
-        low = high = zero
-        at, inside = chunk.first + k * tile.factors, row < part.last_row
-        if inside and at < chunk.last:
-            low = factor_of(source, row, t, side, at)
-        if tile.factors == 2 and inside and at + 1 < chunk.last:
-            high = factor_of(source, row, t, side, at + 1)
-        left[chunk.buffer * left_of(tile, sides) + place] = rounded(low, high, tile.factors)
+    """Registers of whole fragments, a row by every warp; zero beyond the last k."""
+    own, rows_at_once, q = part.thread // WARP, part.threads // WARP, part.thread % WARP
+    first = chunk.buffer * left_of(tile, sides)
+    while q < along_k(tile, tile.depth):
+        k, row = chunk.first + q * tile.factors, own
+        while part.first_row + row < part.last_row:
+            for side in range(sides):
+                low = high = like(left[0], 0.0)
+                if k < chunk.last:
+                    low = factor_of(source, part.first_row + row, t, side, k)
+                if tile.factors == 2 and k + 1 < chunk.last:
+                    high = factor_of(source, part.first_row + row, t, side, k + 1)
+                place = first + place_in_left(tile, sides, row, side, q)
+                left[place] = rounded(low, high, tile.factors)
+            row += rows_at_once
+        q += WARP
 
 
 # --- products -------------------------------------------------------------------------------------

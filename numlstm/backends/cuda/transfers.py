@@ -3,7 +3,17 @@
 Each is an instruction or two; in the simulator what the Python here says.
 """
 
+from typing import NamedTuple
+
 from numlstm.backends.cuda.target import SIMULATED
+
+
+class Chunk(NamedTuple):
+    """The k of a product that are in shared memory at a time."""
+
+    first: int
+    last: int
+    buffer: int  # which of two: one is filled while the other is read
 
 
 def four(array, i):
