@@ -337,7 +337,7 @@ def needs_of(kernel: Kernel, code: str, capability: tuple[int, int], assembler: 
 
 
 def instructions_around(code: str) -> float:
-    """Instructions for each multiply-add of the innermost loop that has most of them, or 0."""
+    """Instructions for each multiply-add of the loop that has most, from shared memory."""
     labels, places, loops = {}, [], []
     for line in code.splitlines():
         if label := re.match(r"(\$L\w+):", line):
@@ -346,15 +346,12 @@ def instructions_around(code: str) -> float:
             places.append(line)
             jump = re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)
             if jump and jump[1] in labels:
-                loops.append((labels[jump[1]], len(places)))
-    found = (0, 0)
-    for first, last in loops:
-        if not any(
-            (first, last) != other and first <= other[0] < other[1] <= last for other in loops
-        ):
-            products = sum("fma." in line for line in places[first:last])
-            found = max(found, (products, last - first))
-    return round(found[1] / found[0], 2) if found[0] else 0.0
+                loops.append(places[labels[jump[1]] :])
+    texts = ["\n".join(loop) for loop in loops]
+    innermost = [text for text in texts if "ld.shared" in text and "global" not in text]
+    counted = [(text.count("fma."), text.count("\n") + 1) for text in innermost]
+    products, instructions = max(counted, default=(0, 0))
+    return round(instructions / products, 2) if products else 0.0
 
 
 def faults(kernel: Kernel, needs: Needs, device: regimes.Device) -> list[str]:

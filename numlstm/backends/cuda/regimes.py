@@ -89,7 +89,7 @@ DEPTHS = 256, 128, 64, 32  # of k that is multiplied at a time, best first
 ROOM = {  # by type, and whether the layer is normalised
     ("float32", False): Room(4, (8, 16, 24)),
     ("float32", True): Room(4, (8, 16)),
-    ("float64", False): Room(2, (8, 16)),
+    ("float64", False): Room(2, (8, 12)),
     ("float64", True): Room(1, ()),
 }
 STREAMED = {  # of regime 3
