@@ -338,20 +338,23 @@ def needs_of(kernel: Kernel, code: str, capability: tuple[int, int], assembler: 
 
 def instructions_around(code: str) -> float:
     """Instructions for each multiply-add of the loop that has most, from shared memory."""
-    labels, places, loops = {}, [], []
+    labels, lines, loops = {}, [], []
     for line in code.splitlines():
         if label := re.match(r"(\$L\w+):", line):
-            labels[label[1]] = len(places)
+            labels[label[1]] = len(lines)
         elif re.match(r"\s+(@!?%p\d+ )?[a-z][\w.]*\s", line):
-            places.append(line)
+            lines.append(line)
             jump = re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)
             if jump and jump[1] in labels:
-                loops.append(places[labels[jump[1]] :])
-    texts = ["\n".join(loop) for loop in loops]
-    innermost = [text for text in texts if "ld.shared" in text and "global" not in text]
-    counted = [(text.count("fma."), text.count("\n") + 1) for text in innermost]
-    products, instructions = max(counted, default=(0, 0))
-    return round(instructions / products, 2) if products else 0.0
+                loops.append(range(labels[jump[1]], len(lines)))
+    counted = [(0, -1)]
+    for loop in loops:
+        text = "\n".join(lines[loop.start : loop.stop])
+        inner = [other for other in loops if other.start in loop and other.stop - 1 in loop]
+        if inner == [loop] and "ld.shared" in text and "global" not in text:
+            counted.append((text.count("fma."), -len(loop)))
+    products, instructions = max(counted)
+    return round(-instructions / products, 2) if products else 0.0
 
 
 def faults(kernel: Kernel, needs: Needs, device: regimes.Device) -> list[str]:
