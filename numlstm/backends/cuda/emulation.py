@@ -67,8 +67,9 @@ def _product(numbers, factors: int) -> np.ndarray:
     """(32, 4): what every lane has of A B + C; sums are float64, then rounded once."""
     a, b, c = (np.array(part, np.float32) for part in zip(*numbers, strict=True))
     left, right = np.zeros((16, 8 * factors)), np.zeros((8 * factors, 8))
-    left[A[factors]], right[B[factors]] = _factors(a, factors), _factors(b, factors)
-    return (c + (left @ right)[C]).astype(np.float32)
+    with np.errstate(all="ignore"):  # rows that a batch does not have are whatever was in memory
+        left[A[factors]], right[B[factors]] = _factors(a, factors), _factors(b, factors)
+        return (c + (left @ right)[C]).astype(np.float32)
 
 
 def _factors(registers: np.ndarray, factors: int) -> np.ndarray:
