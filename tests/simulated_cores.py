@@ -260,7 +260,7 @@ def test_float32_does_not_know_of_tensor_cores(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("units", [1, 7, 13, 18])
+@pytest.mark.parametrize("units", [1, 2, 7, 11, 13, 18])
 def test_held_weights_change_no_bit(units, dtype, monkeypatch):
     case, results = Case(LayerSpec(3, units, dtype), 3, 3, seed=7, ragged=True), []
     monkeypatch.setattr(launch, "device", lambda: regimes.Device(2**16, 9))

@@ -24,7 +24,7 @@ from numlstm.backends.cuda.products import gather, scatter, sum_parts
 from numlstm.backends.cuda.recurrence import Pass, compiled
 from numlstm.backends.cuda.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.target import SIMULATED
-from numlstm.backends.cuda.tiles import threads_of
+from numlstm.backends.cuda.tiles import threads_of, whole_rows
 from numlstm.families import family_of
 from numlstm.spec import LayerSpec, Noise
 
@@ -143,7 +143,6 @@ def new_tape(spec: LayerSpec, batch: int, steps: int) -> Tape:
 def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
     """Memory of a backward pass, zero where something is added to it or may stay as it is."""
     H, P, family = spec.hidden_size, spec.output_size, family_of(spec)
-    whole_rows = family.normalised or family.projected
 
     def array(wanted, *shape):
         return zeros(shape, spec.dtype) if wanted else nothing(spec.dtype, len(shape))
@@ -152,9 +151,9 @@ def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
     return Gradient(
         array(True, batch, steps, 4, H),
         array(layout_of(spec).has_units, batch, *unit),
-        array(whole_rows, batch, steps, P),
-        array(whole_rows, batch, steps, H),
-        array(whole_rows, batch, steps, 1, H),
+        array(whole_rows(family), batch, steps, P),
+        array(whole_rows(family), batch, steps, H),
+        array(whole_rows(family), batch, steps, 1, H),
     )
 
 

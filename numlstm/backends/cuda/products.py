@@ -189,21 +189,17 @@ def finish(tile, part, acc, C, first):
 @compilable()
 def place_of(tile, part, i):
     """(row, column) of a thread's i-th sum."""
-    row, column = place_in_tile(tile, part.thread, i)
-    return part.first_row + row, part.first_column + column
-
-
-@compilable()
-def place_in_tile(tile, thread, i):
-    """(row, column) of a thread's i-th sum in the block's part of the result."""
+    thread = part.thread
     if tile.factors == 0:
         row, column = i // tile.columns, i % tile.columns
         row += (thread // tile.across + row // 4 * (tile.lines - 1)) * 4
-        return row, column + (thread % tile.across + column // 4 * (tile.across - 1)) * 4
-    warp, fragment = thread // WARP, i // 4
-    row, column = place_in_c(thread % WARP, i % 4)
-    row += (warp // tile.across * tile.rows + fragment // tile.columns) * ROWS
-    return row, (warp % tile.across * tile.columns + fragment % tile.columns) * COLUMNS + column
+        column += (thread % tile.across + column // 4 * (tile.across - 1)) * 4
+    else:
+        warp, fragment = thread // WARP, i // 4
+        row, column = place_in_c(thread % WARP, i % 4)
+        row += (warp // tile.across * tile.rows + fragment // tile.columns) * ROWS
+        column += (warp % tile.across * tile.columns + fragment % tile.columns) * COLUMNS
+    return part.first_row + row, part.first_column + column
 
 
 # --- from device memory to shared memory ----------------------------------------------------------
@@ -253,18 +249,17 @@ def put(tile, shared, place, lines, matrix, turned, first_line, line, chunk, k):
     """An element of a line, or a register of them."""
     if tile.factors > 0:
         at = chunk.first + k * tile.factors
-        low = element(matrix, turned, first_line + line, at, chunk.last, shared)
-        high = low
+        low = high = element(matrix, turned, first_line + line, at, chunk.last, shared)
         if tile.factors == 2:
             high = element(matrix, turned, first_line + line, at + 1, chunk.last, shared)
         place += place_in_right(tile, k, line) if turned else place_in_left(tile, line, k)
         shared[place] = rounded(low, high, tile.factors)
-    elif turned:
-        place += k * line_of(lines) + line
-        copy(shared, place, matrix, (chunk.first + k, first_line + line))
     else:
         place += k * line_of(lines) + line
-        copy(shared, place, matrix, (first_line + line, chunk.first + k))
+        if turned:
+            copy(shared, place, matrix, (chunk.first + k, first_line + line))
+        else:
+            copy(shared, place, matrix, (first_line + line, chunk.first + k))
 
 
 @compilable()

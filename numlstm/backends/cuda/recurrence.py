@@ -287,6 +287,7 @@ def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
             if places_of(tile) == 1 and owns(part, row, first + unit):
                 read_ahead(scratch.ahead, given, row, t, first + unit)
         multiply(tile, part, scratch, W, given.tape.xh, False, outputs, t, first, staged)
+        # no loop: not every compiler unrolls one so long, and the registers become memory
         place_forward(family, variant, tile, part, given, Y, scratch, first, t, 0)
         if places_of(tile) > 1:
             place_forward(family, variant, tile, part, given, Y, scratch, first, t, 1)
@@ -436,7 +437,7 @@ def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, 
             place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 3)
     if carries(family, tile):
         carry(tile, part, scratch, 4)
-    if family.projected or family.normalised:
+    if whole_rows(family):
         rows_backward(family, variant, part, given, gradient, sums, t)
 
 
