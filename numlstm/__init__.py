@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from numlstm import forks  # noqa: F401  # watches for forks from the first import on
+from numlstm.utils import forks  # noqa: F401  # watches for forks from the first import on
 
 __version__ = "0.1.0"
 
@@ -19,7 +19,7 @@ _HOMES = {
     "ensemble": "numlstm.ensembles",
     "objective": "numlstm.objectives",
     "load": "numlstm.model",
-    "StorageError": "numlstm.storage",
+    "StorageError": "numlstm.utils.files",
     "BackendError": "numlstm.backends",
 }
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import storage
-from numlstm.draws import new_seed
 from numlstm.model import LSTM
 from numlstm.optimizers import Optimizer
 from numlstm.preparation import Data
@@ -15,6 +13,8 @@ from numlstm.sequences import Dataset
 from numlstm.settings import Settings
 from numlstm.spec import State
 from numlstm.training import Progress
+from numlstm.utils import files
+from numlstm.utils.random_streams import new_seed
 
 _SCALARS = ("best", "best_epoch", "epoch", "batch", "window", "updates", "sums", "history")
 _THETAS = ("theta", "previous", "best_theta")
@@ -40,7 +40,7 @@ class Checkpoint:
                 "or remove it or choose another name to start anew"
             )
         if exists:
-            self._stored = storage.read_checkpoint(self.path)
+            self._stored = files.read_checkpoint(self.path)
         # without a seed of its own a resumed run goes on with the one it was begun with
         self.seed = self._stored[1]["seed"] if self._stored and rng is None else new_seed(rng)
 
@@ -75,7 +75,7 @@ class Checkpoint:
             arrays |= {"state_h": progress.state.h, "state_c": progress.state.c}
         meta = {name: getattr(progress, name) for name in _SCALARS}
         meta |= {"steps": optimizer.steps, "seed": self.seed, "fingerprint": self.fingerprint}
-        storage.write_checkpoint(self.path, arrays, meta)
+        files.write_checkpoint(self.path, arrays, meta)
 
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:

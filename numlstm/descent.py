@@ -12,12 +12,12 @@ import numpy as np
 
 from numlstm import optimizers
 from numlstm.bptt import Evaluator
-from numlstm.draws import Draws
 from numlstm.limits import Limits
 from numlstm.optimizers import Optimizer
 from numlstm.sampling import Sampling, sampled_step
 from numlstm.sequences import Dataset
 from numlstm.spec import State
+from numlstm.utils.random_streams import Draws
 
 
 class Place(NamedTuple):

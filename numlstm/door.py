@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import arrays as numpy_arrays
-from numlstm import checks
 from numlstm.network import Network
 from numlstm.sequences import mask
 from numlstm.spec import State
+from numlstm.utils import checks
 
 
 class Given(NamedTuple):

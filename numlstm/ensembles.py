@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import checks, schedules
+from numlstm import schedules
 from numlstm.bptt import Evaluator
-from numlstm.draws import MEMBERS, SHUFFLE, Draws, new_seed
 from numlstm.fitting import fit, new_model
 from numlstm.model import LSTM
 from numlstm.network import Network
@@ -19,6 +18,8 @@ from numlstm.preparation import prepare
 from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings
 from numlstm.spec import Dropout
+from numlstm.utils import checks
+from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed
 
 _OWN = (  # what concerns a single fit alone
     "bptt_steps", "bounds", "callback", "checkpoint", "constraints", "fixed", "model", "patience",

@@ -20,8 +20,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from numlstm import checks, sequences
+from numlstm import sequences
 from numlstm.fitting import fit
+from numlstm.utils import checks
 
 
 class _SequenceEstimator(BaseEstimator):

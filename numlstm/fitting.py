@@ -11,7 +11,6 @@ import numpy as np
 from numlstm import params, schedules
 from numlstm.bptt import Evaluator
 from numlstm.checkpoints import Checkpoint, fingerprint
-from numlstm.draws import INITIAL, Draws, new_seed
 from numlstm.interrupt import Interrupted, Watch
 from numlstm.limits import read_limits
 from numlstm.minimize import Minimizer, Solver
@@ -25,6 +24,7 @@ from numlstm.sampling import require_step
 from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings
 from numlstm.training import Plan, Problem, Progress, Trainer
+from numlstm.utils.random_streams import INITIAL, Draws, new_seed
 
 
 def fit(

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import checks
 from numlstm.params import split
 from numlstm.spec import NetworkSpec
+from numlstm.utils import checks
 
 
 class Limits(NamedTuple):

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import checks, derivatives, params, sequences, storage, variants
+from numlstm import derivatives, params, sequences, variants
 from numlstm.door import Door
-from numlstm.draws import Draws, new_seed
 from numlstm.missing import Filling, network_inputs
 from numlstm.network import Network, network_on
 from numlstm.noise import NetworkNoise
 from numlstm.scaling import Scaling
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
+from numlstm.utils import checks, files
+from numlstm.utils.random_streams import Draws, new_seed
 
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
@@ -897,7 +898,7 @@ class LSTM:
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
         spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
         meta = {"spec": dataclasses.asdict(spec), "output": self.output}
-        storage.write(path, "model", arrays, meta)
+        files.write(path, "model", arrays, meta)
 
     def export_c(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
         """Write the network as a C99 file with its numbers in it, and its header beside it.
@@ -1062,7 +1063,7 @@ def load(path: str | os.PathLike, *, backend: str = "auto", precision: str | Non
     ...     numlstm.load(path, backend="reference")
     <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float64, reference backend>
     """
-    arrays, meta = storage.read(path, "model")
+    arrays, meta = files.read(path, "model")
     spec = NetworkSpec.restored(meta["spec"])
     precision = variants.read_precision(precision, spec.dtype)
     spec = dataclasses.replace(spec, precision=precision)

@@ -9,10 +9,10 @@ import numpy as np
 
 from numlstm import arrays as numpy_arrays
 from numlstm import backends
-from numlstm.draws import Draws
 from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
 from numlstm.params import blocks, split
 from numlstm.spec import Dropout, Gradients, NetworkSpec, State
+from numlstm.utils.random_streams import Draws
 
 
 class Weights(NamedTuple):

@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from numlstm import draws
-from numlstm.draws import Draws
 from numlstm.spec import LayerSpec, NetworkSpec, Noise
+from numlstm.utils import random_streams
+from numlstm.utils.random_streams import Draws
 
 _LEVELS = 2**16  # a rate is rounded to a multiple of 1 / _LEVELS
 
@@ -57,22 +57,29 @@ def draw_noise(
     def of_layer(part: int, layer: LayerSpec) -> Noise | None:
         P, H = layer.output_size, layer.hidden_size
         noise = Noise(
-            mask(draws.INPUTS, rates.inputs, part, batch, layer.input_size),
-            mask(draws.STATES, rates.states, part, batch, P),
-            mask(draws.RECURRENT, rates.recurrent, part, batch, steps, H),
-            mask(draws.ZONEOUT_H, rates.zoneout_h, part, batch, steps, P, scaled=False),
-            mask(draws.ZONEOUT_C, rates.zoneout_c, part, batch, steps, H, scaled=False),
+            mask(random_streams.INPUTS, rates.inputs, part, batch, layer.input_size),
+            mask(random_streams.STATES, rates.states, part, batch, P),
+            mask(random_streams.RECURRENT, rates.recurrent, part, batch, steps, H),
+            mask(random_streams.ZONEOUT_H, rates.zoneout_h, part, batch, steps, P, scaled=False),
+            mask(random_streams.ZONEOUT_C, rates.zoneout_c, part, batch, steps, H, scaled=False),
         )
         return None if all(part is None for part in noise) else noise
 
     return NetworkNoise(
         tuple(of_layer(part, layer) for part, layer in enumerate(spec.layers)),
         tuple(
-            mask(draws.LAYERS, rates.layers if level else 0, level, batch, steps, spec.hidden_width)
+            mask(
+                random_streams.LAYERS,
+                rates.layers if level else 0,
+                level,
+                batch,
+                steps,
+                spec.hidden_width,
+            )
             for level in range(spec.num_layers)
         ),
         tuple(
-            mask(draws.WEIGHTS, rates.weights, part, *layer.shapes["weight_hh"])
+            mask(random_streams.WEIGHTS, rates.weights, part, *layer.shapes["weight_hh"])
             for part, layer in enumerate(spec.layers)
         ),
     )

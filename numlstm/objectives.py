@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import checks
 from numlstm.bptt import Evaluator, run_here
 from numlstm.losses import LOSSES
 from numlstm.model import LSTM
@@ -21,6 +20,7 @@ from numlstm.targets import (
     require_outputs,
     require_probabilities,
 )
+from numlstm.utils import checks
 
 
 def objective(

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import checks
 from numlstm.bptt import Evaluator
-from numlstm.draws import SAMPLING, Draws
 from numlstm.losses import Loss
 from numlstm.network import Network
 from numlstm.scaling import Scaling
 from numlstm.sequences import Dataset, mask
 from numlstm.spec import Dropout, NetworkSpec
+from numlstm.utils import checks
+from numlstm.utils.random_streams import SAMPLING, Draws
 
 _LEVELS = 2**16  # a probability is rounded to a multiple of 1 / _LEVELS
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import checks
+from numlstm.utils import checks
 
 
 @dataclass(frozen=True)

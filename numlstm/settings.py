@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import checks, schedules
+from numlstm import schedules
 from numlstm.limits import read_bounds, read_constraints, read_fixed
 from numlstm.losses import LOSSES, Loss
 from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
@@ -15,6 +15,7 @@ from numlstm.model import LSTM
 from numlstm.optimizers import OPTIMIZERS
 from numlstm.sampling import Sampling, read_sampling, require_able
 from numlstm.spec import Dropout, NetworkSpec
+from numlstm.utils import checks
 from numlstm.variants import (
     Start,
     describe,

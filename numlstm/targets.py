@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import checks
 from numlstm.losses import Loss
 from numlstm.missing import Filling, network_inputs
 from numlstm.scaling import Scaling
 from numlstm.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
+from numlstm.utils import checks
 
 
 class Reading(NamedTuple):

@@ -9,12 +9,12 @@ import numpy as np
 
 from numlstm.bptt import Evaluator, windows
 from numlstm.descent import Descent, Place, Position, Rules
-from numlstm.draws import SHUFFLE, Draws
 from numlstm.interrupt import Interrupted
 from numlstm.limits import Limits
 from numlstm.optimizers import Optimizer
 from numlstm.result import Outcome
 from numlstm.sampling import Sampling
+from numlstm.utils.random_streams import SHUFFLE, Draws
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import checks, sequences
+from numlstm import sequences
 from numlstm.bptt import Evaluator
 from numlstm.losses import LOSSES
 from numlstm.missing import network_inputs
@@ -20,6 +20,7 @@ from numlstm.model import LSTM
 from numlstm.objectives import Objective, objective
 from numlstm.params import split
 from numlstm.sequences import Dataset, mask
+from numlstm.utils import checks
 
 _FULL = 1000  # parameters up to which all directions are computed
 _LEADING = 100  # else so many

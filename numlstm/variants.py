@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from numlstm import checks
 from numlstm.spec import ACTIVATIONS, PRECISIONS, Activation, CellSpec, Dropout, NetworkSpec
+from numlstm.utils import checks
 
 FLAGS = ("bidirectional", "residual", "learned_state", "peephole", "layer_norm")
 

@@ -1,4 +1,4 @@
-"""Masks drawn by the CUDA kernels in Numba's simulator, held to `numlstm.draws` bit for bit."""
+"""Masks drawn by the CUDA kernels in Numba's simulator, held to `numlstm.utils.random_streams` bit for bit."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ from simulated_cuda import poisoned_memory  # noqa: F401
 
 from numlstm import arrays as numpy_arrays
 from numlstm.backends.cuda import draws, memory
-from numlstm.draws import LAYERS, WEIGHTS, ZONEOUT_C, Draws
 from numlstm.noise import draw_noise
 from numlstm.spec import Dropout, NetworkSpec
+from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, Draws
 
 WORDS = 2**64
 

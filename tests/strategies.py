@@ -11,7 +11,6 @@ import numpy as np
 from hypothesis import strategies as st
 
 from numlstm import arrays
-from numlstm.draws import Draws
 from numlstm.noise import NetworkNoise, draw_noise
 from numlstm.spec import (
     ACTIVATIONS,
@@ -24,6 +23,7 @@ from numlstm.spec import (
     Noise,
     State,
 )
+from numlstm.utils.random_streams import Draws
 
 
 class Numbers(NamedTuple):

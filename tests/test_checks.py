@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from numlstm import checks
+from numlstm.utils import checks
 
 SAME = np.arange(12.0).reshape(3, 4)
 

@@ -5,8 +5,9 @@ import pytest
 from test_fit import SINE, batch, quick
 
 import numlstm
-from numlstm import storage, training
+from numlstm import training
 from numlstm.optimizers import OPTIMIZERS
+from numlstm.utils import files
 
 
 class PowerCut(Exception):
@@ -71,7 +72,7 @@ def test_the_power_goes_off_within_an_epoch(options, writes, tmp_path, monkeypat
     options = {"epochs": 3, **options}
     expected = quick(*batch(), **options)
     monkeypatch.setattr(training, "_BETWEEN_CHECKPOINTS", -1.0)
-    write, written = storage.write_checkpoint, []
+    write, written = files.write_checkpoint, []
 
     def write_and_fail(*arguments):
         write(*arguments)
@@ -79,7 +80,7 @@ def test_the_power_goes_off_within_an_epoch(options, writes, tmp_path, monkeypat
         if len(written) == writes:
             raise PowerCut
 
-    monkeypatch.setattr(storage, "write_checkpoint", write_and_fail)
+    monkeypatch.setattr(files, "write_checkpoint", write_and_fail)
     file = tmp_path / "run"
     with pytest.raises(PowerCut):
         quick(*batch(), checkpoint=file, **options)

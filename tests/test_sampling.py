@@ -5,10 +5,10 @@ import pytest
 
 import numlstm
 from numlstm.bptt import Evaluator
-from numlstm.draws import Draws
 from numlstm.losses import mse
 from numlstm.sampling import Sampling, sampled_step
 from numlstm.sequences import Dataset
+from numlstm.utils.random_streams import Draws
 
 SERIES = np.sin(np.arange(240) / 3).reshape(12, 20, 1)
 QUICK = {"hidden_size": 5, "epochs": 4, "batch_size": 5, "rng": 0}

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import numlstm
-from numlstm import StorageError, storage
+from numlstm import StorageError
 from numlstm.scaling import Scaling
+from numlstm.utils import files
 
 ARRAYS = {
     "theta": np.linspace(-1, 1, 7, dtype=np.float32),
@@ -32,12 +33,12 @@ META = {"step": 3, "lr": 0.1 + 0.2, "tiny": 5e-324, "worst": float("inf"), "big"
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / "run.ckpt"
-    storage.write_checkpoint(path, ARRAYS, META)
+    files.write_checkpoint(path, ARRAYS, META)
     return path
 
 
 def test_checkpoint_round_trip_is_exact(checkpoint):
-    arrays, meta = storage.read_checkpoint(checkpoint)
+    arrays, meta = files.read_checkpoint(checkpoint)
     assert meta == META
     assert arrays.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
@@ -55,15 +56,15 @@ def test_checkpoint_round_trip_is_exact(checkpoint):
 )
 def test_any_array_and_float_survive(tmp_path_factory, array, number):
     path = tmp_path_factory.mktemp("any") / "x"
-    storage.write_checkpoint(path, {"a": array}, {"number": number})
-    arrays, meta = storage.read_checkpoint(path)
+    files.write_checkpoint(path, {"a": array}, {"number": number})
+    arrays, meta = files.read_checkpoint(path)
     assert arrays["a"].dtype == array.dtype
     assert arrays["a"].tobytes() == array.tobytes()
     assert np.float64(meta["number"]).tobytes() == np.float64(number).tobytes()
 
 
 def test_same_content_same_bytes(checkpoint, tmp_path):
-    storage.write_checkpoint(tmp_path / "again", ARRAYS, META)
+    files.write_checkpoint(tmp_path / "again", ARRAYS, META)
     assert (tmp_path / "again").read_bytes() == checkpoint.read_bytes()
 
 
@@ -77,7 +78,7 @@ def refusal(path, content) -> str:
     """What `read_checkpoint` says of a file of this content; faster than pytest.raises."""
     path.write_bytes(content)
     try:
-        storage.read_checkpoint(path)
+        files.read_checkpoint(path)
     except StorageError as error:
         return str(error)
     return "accepted"
@@ -113,41 +114,41 @@ def test_other_content_is_refused_with_the_reason(tmp_path, content, reason):
     path = tmp_path / "other.bin"
     path.write_bytes(content)
     with pytest.raises(StorageError, match=rf"other\.bin.*{reason}"):
-        storage.read_checkpoint(path)
+        files.read_checkpoint(path)
 
 
 def test_appended_bytes_are_refused(checkpoint):
     with open(checkpoint, "ab") as file:
         file.write(b"\0")
     with pytest.raises(StorageError, match="checksum"):
-        storage.read_checkpoint(checkpoint)
+        files.read_checkpoint(checkpoint)
 
 
 def test_an_npz_of_someone_else_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.arange(3))
     with pytest.raises(StorageError, match="not written by numlstm"):
-        storage.read_checkpoint(tmp_path / "a.npz")
+        files.read_checkpoint(tmp_path / "a.npz")
 
 
 def test_wrong_kind_is_refused(tmp_path):
-    storage.write(tmp_path / "m", "model", {}, {})
+    files.write(tmp_path / "m", "model", {}, {})
     with pytest.raises(StorageError, match="is a model file, not a checkpoint file"):
-        storage.read_checkpoint(tmp_path / "m")
+        files.read_checkpoint(tmp_path / "m")
 
 
 def test_newer_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "VERSION", 2)
-    storage.write_checkpoint(tmp_path / "new", {}, {})
+    monkeypatch.setattr(files, "VERSION", 2)
+    files.write_checkpoint(tmp_path / "new", {}, {})
     monkeypatch.undo()
     with pytest.raises(StorageError, match=r"version 2 .* reads version 1"):
-        storage.read_checkpoint(tmp_path / "new")
+        files.read_checkpoint(tmp_path / "new")
 
 
 def test_missing_file_and_folder_keep_their_own_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        storage.read_checkpoint(tmp_path / "nowhere")
+        files.read_checkpoint(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="no_folder"):
-        storage.write_checkpoint(tmp_path / "no_folder" / "x", {}, {})
+        files.write_checkpoint(tmp_path / "no_folder" / "x", {}, {})
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_missing_file_and_folder_keep_their_own_errors(tmp_path):
 def test_what_cannot_be_stored_leaves_the_old_file(checkpoint, arrays, meta):
     before = checkpoint.read_bytes()
     with pytest.raises((TypeError, ValueError)):
-        storage.write_checkpoint(checkpoint, arrays, meta)
+        files.write_checkpoint(checkpoint, arrays, meta)
     assert checkpoint.read_bytes() == before
     assert os.listdir(checkpoint.parent) == [checkpoint.name]
 
@@ -170,7 +171,7 @@ def test_failed_write_leaves_the_old_file_and_no_litter(checkpoint, monkeypatch,
     before = checkpoint.read_bytes()
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(OSError, match="disk full"):
-        storage.write_checkpoint(checkpoint, {"theta": np.zeros(3)}, {})
+        files.write_checkpoint(checkpoint, {"theta": np.zeros(3)}, {})
     monkeypatch.undo()
     assert checkpoint.read_bytes() == before
     assert os.listdir(checkpoint.parent) == [checkpoint.name]
@@ -181,22 +182,22 @@ def test_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_path, m
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
     monkeypatch.setattr(os, "replace", lambda *a: (calls.append("replace"), replace(*a)))
-    storage.write_checkpoint(tmp_path / "x", {}, {})
+    files.write_checkpoint(tmp_path / "x", {}, {})
     assert calls == (["fsync", "replace", "fsync"] if os.name == "posix" else ["fsync", "replace"])
 
 
 def test_a_link_stays_a_link(checkpoint, tmp_path):
     link = tmp_path / "latest"
     link.symlink_to(checkpoint)
-    storage.write_checkpoint(link, {}, {"new": True})
+    files.write_checkpoint(link, {}, {"new": True})
     assert link.is_symlink()
-    assert storage.read_checkpoint(checkpoint)[1] == {"new": True}
+    assert files.read_checkpoint(checkpoint)[1] == {"new": True}
 
 
 def test_relative_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    storage.write_checkpoint("here", {}, META)
-    assert storage.read_checkpoint("here")[1] == META
+    files.write_checkpoint("here", {}, META)
+    assert files.read_checkpoint("here")[1] == META
 
 
 def test_nothing_is_unpickled(tmp_path):
@@ -204,9 +205,9 @@ def test_nothing_is_unpickled(tmp_path):
     with zipfile.ZipFile(buffer, "w") as archive, archive.open("header.npy", "w") as member:
         np.lib.format.write_array(member, np.array([{}], object), allow_pickle=True)
     path = tmp_path / "evil"
-    path.write_bytes(storage._seal(buffer.getvalue()))  # even under a checksum that holds
+    path.write_bytes(files._seal(buffer.getvalue()))  # even under a checksum that holds
     with pytest.raises(StorageError, match=r"evil.*not written by numlstm: Object arrays"):
-        storage.read_checkpoint(path)
+        files.read_checkpoint(path)
 
 
 def test_threads_writing_one_path_leave_one_whole_file(tmp_path):
@@ -214,14 +215,14 @@ def test_threads_writing_one_path_leave_one_whole_file(tmp_path):
 
     def write(number):
         for _ in range(10):
-            storage.write_checkpoint(path, {"a": np.full(1000, number)}, {"number": number})
+            files.write_checkpoint(path, {"a": np.full(1000, number)}, {"number": number})
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    arrays, meta = storage.read_checkpoint(path)
+    arrays, meta = files.read_checkpoint(path)
     assert (arrays["a"] == meta["number"]).all()
     assert os.listdir(tmp_path) == ["shared"]
 
@@ -229,10 +230,10 @@ def test_threads_writing_one_path_leave_one_whole_file(tmp_path):
 WRITER = """
 import sys
 import numpy as np
-from numlstm import storage
+from numlstm.utils import files
 number = 0
 while True:
-    storage.write_checkpoint(sys.argv[1], {"a": np.full(200_000, number)}, {"number": number})
+    files.write_checkpoint(sys.argv[1], {"a": np.full(200_000, number)}, {"number": number})
     number += 1
 """
 
@@ -248,7 +249,7 @@ def test_killed_writer_never_leaves_an_unreadable_file(tmp_path):
         time.sleep(delay)
         writer.kill()
         writer.wait()
-        arrays, meta = storage.read_checkpoint(path)
+        arrays, meta = files.read_checkpoint(path)
         assert (arrays["a"] == meta["number"]).all()
 
 
@@ -295,7 +296,7 @@ def test_a_model_without_head_and_with_nan_survives(backend, tmp_path):
 
 def test_load_refuses_what_is_no_model(tmp_path):
     path = tmp_path / "x"
-    storage.write_checkpoint(path, {"theta": np.zeros(3)}, {})
+    files.write_checkpoint(path, {"theta": np.zeros(3)}, {})
     with pytest.raises(StorageError, match="is a checkpoint file, not a model file"):
         numlstm.load(path)
     with pytest.raises(FileNotFoundError):
@@ -305,8 +306,8 @@ def test_load_refuses_what_is_no_model(tmp_path):
 def test_load_refuses_a_damaged_model(backend, tmp_path):
     path = tmp_path / "model"
     model_on(backend).save(path)
-    with pytest.raises(storage.StorageError, match="not a checkpoint file"):
-        storage.read_checkpoint(path)
+    with pytest.raises(files.StorageError, match="not a checkpoint file"):
+        files.read_checkpoint(path)
     data = path.read_bytes()
     path.write_bytes(data[:-1])
     with pytest.raises(StorageError, match=r"model.*cut short"):

@@ -8,8 +8,9 @@ import pytest
 from harness import require_bits, require_same
 
 import numlstm
-from numlstm import backends, storage
+from numlstm import backends
 from numlstm.spec import Activation, CellSpec, Dropout
+from numlstm.utils import files
 
 X = np.random.default_rng(0).standard_normal((3, 5, 2))
 
@@ -118,7 +119,7 @@ def test_a_file_from_before_there_were_variants_still_loads(tmp_path):
     model = numlstm.LSTM(2, 5, 2, num_layers=2, rng=0, backend="reference")
     names = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
     meta = {"spec": {name: getattr(model.spec, name) for name in names}, "output": "sequence"}
-    storage.write(tmp_path / "old", "model", {"theta": model.theta}, json.loads(json.dumps(meta)))
+    files.write(tmp_path / "old", "model", {"theta": model.theta}, json.loads(json.dumps(meta)))
     old = numlstm.load(tmp_path / "old", backend="reference")
     assert old.spec == model.spec
     require_bits(old.forward(X)[0], model.forward(X)[0])

@@ -1,7 +1,7 @@
 """How kernels are compiled, and where the machine code is kept between processes.
 
 `kernel` is for what other kernels call, `entry` for what Python calls. Only entries are cached, as
-`numlstm.caching` says; Numba's own cache looks only at the file that defines a function.
+`numlstm.utils.disk_cache` says; Numba's own cache looks only at the file that defines a function.
 """
 
 import pickle
@@ -20,7 +20,7 @@ from numba.core.runtime import rtsys
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import user_cache_dir
 
-from numlstm import caching
+from numlstm.utils import disk_cache
 
 # error_model="numpy": division by zero gives inf or nan, so kernels have nothing to raise
 _options = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
@@ -74,7 +74,7 @@ class DiskCache(NullCache):
         """The compiled function for a signature, or None if it is not to be had."""
         rtsys.initialize(target_context)  # what machine code calls when it allocates
         try:
-            payload = caching.read(self._path(sig, target_context))
+            payload = disk_cache.read(self._path(sig, target_context))
             return payload and CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:  # whatever is wrong with a cache, compiling again cures it
             return None
@@ -82,12 +82,12 @@ class DiskCache(NullCache):
     def save_overload(self, sig, data):
         """Keep a compiled function."""
         try:
-            caching.write(self._path(sig, data.target_context), serialize.dumps(data._reduce()))
+            disk_cache.write(self._path(sig, data.target_context), serialize.dumps(data._reduce()))
         except Exception:  # a cache that cannot be written costs time, nothing else
             return
 
     def _path(self, sig, target_context) -> Path:
-        return _folder() / caching.name(self.name, (sig, target_context.codegen().magic_tuple()))
+        return _folder() / disk_cache.name(self.name, (sig, target_context.codegen().magic_tuple()))
 
 
 @cache
@@ -95,4 +95,4 @@ def _folder() -> Path:
     """The cache folder for this version of the source and of the compiler."""
     usual = user_cache_dir("numlstm", appauthor=False)
     versions = numba.__version__, llvmlite.__version__
-    return caching.folder(usual, versions, sorted(Path(__file__).parent.glob("*.py")))
+    return disk_cache.folder(usual, versions, sorted(Path(__file__).parent.glob("*.py")))

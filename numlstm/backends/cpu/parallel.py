@@ -18,8 +18,8 @@ from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
-from numlstm import forks
 from numlstm.backends.cpu.compile import callback
+from numlstm.utils import forks
 
 SMALL = 3e5  # multiply-adds below which waking the threads costs more than they save
 

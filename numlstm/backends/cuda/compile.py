@@ -1,6 +1,6 @@
 """How kernels are compiled, and that their machine code is kept between processes.
 
-`numlstm.caching` says where and for how long; numba-cuda's own cache looks only at the file that
+`numlstm.utils.disk_cache` says where and for how long; numba-cuda's own cache looks only at the file that
 defines a kernel.
 """
 
@@ -14,8 +14,8 @@ from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.misc.appdirs import user_cache_dir
 
-from numlstm import caching
 from numlstm.backends.cuda.target import SIMULATED, cuda, indices_as_given
+from numlstm.utils import disk_cache
 
 
 def kernel(function):
@@ -59,7 +59,7 @@ class DiskCache(NullCache):
     def load_overload(self, sig, target_context):
         """The compiled kernel for a signature, or None if it is not to be had."""
         try:
-            payload = caching.read(self._path(sig))
+            payload = disk_cache.read(self._path(sig))
             if payload is None:
                 return None
             return cuda.dispatcher._Kernel._rebuild(**pickle.loads(payload))
@@ -69,7 +69,7 @@ class DiskCache(NullCache):
     def save_overload(self, sig, data):
         """Keep a compiled kernel."""
         try:
-            caching.write(self._path(sig), serialize.dumps(data._reduce_states()))
+            disk_cache.write(self._path(sig), serialize.dumps(data._reduce_states()))
         except Exception:  # a cache that cannot be written costs time, nothing else
             return
 
@@ -78,7 +78,7 @@ class DiskCache(NullCache):
         closed = [_in_words(cell.cell_contents) for cell in function.__closure__ or ()]
         capability = cuda.get_current_device().compute_capability
         name = f"{function.__module__}.{function.__qualname__.replace('<locals>.', '')}"
-        return _folder() / caching.name(name, (sig, closed, capability))
+        return _folder() / disk_cache.name(name, (sig, closed, capability))
 
 
 def _in_words(value) -> str:
@@ -91,4 +91,4 @@ def _folder() -> Path:
     """The cache folder for this version of the source and of the compiler."""
     versions = (numba.__version__, version("numba-cuda"), version("cuda-core"))
     usual = user_cache_dir("numlstm", appauthor=False)
-    return caching.folder(usual, versions, sorted(Path(__file__).parent.glob("*.py")))
+    return disk_cache.folder(usual, versions, sorted(Path(__file__).parent.glob("*.py")))

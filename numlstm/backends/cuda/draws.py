@@ -1,4 +1,4 @@
-"""Masks drawn on the device: the bits of `numlstm.draws`, by Philox 4x64-10.
+"""Masks drawn on the device: the bits of `numlstm.utils.random_streams`, by Philox 4x64-10.
 
 Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3". A value of the counter makes
 four 64-bit words, and so 16 numbers of 16 bits, the lowest bits first. Sums and products of words
