@@ -19,10 +19,10 @@ NUMBA_ENABLE_CUDASIM=1 or numba-cuda, and no GPU.
 
 from typing import NamedTuple
 
+from numlstm.architecture.spec import PRECISIONS, LayerSpec
 from numlstm.backends.cuda import regimes
 from numlstm.backends.cuda.tiles import along_k, carries, rows_of, threads_of
 from numlstm.families import family_of
-from numlstm.spec import PRECISIONS, LayerSpec
 
 H100 = regimes.Device(227 * 1024, 132, (9, 0))
 CLOCK = 1.7e9  # Hz

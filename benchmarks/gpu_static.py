@@ -28,6 +28,7 @@ import numpy as np
 from numba import cuda
 from numba.cuda import dispatcher, types
 
+from numlstm.architecture.spec import PRECISIONS, CellSpec, LayerSpec
 from numlstm.backends.cuda import arrays as between
 from numlstm.backends.cuda import (
     cells,
@@ -47,7 +48,6 @@ from numlstm.backends.cuda import (
 from numlstm.backends.cuda.regimes import TENSOR_CORES
 from numlstm.backends.cuda.target import indices_as_given, number_type
 from numlstm.families import family_of
-from numlstm.spec import PRECISIONS, CellSpec, LayerSpec
 
 KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255
 MOST_AROUND = 4  # instructions for a multiply-add, of kernels that do little else

@@ -12,8 +12,8 @@ _HOMES = {
     "fit": "numlstm.fitting",  # a module named fit would take the function's place
     "FitResult": "numlstm.result",
     "LSTM": "numlstm.model",
-    "State": "numlstm.spec",
-    "Gradients": "numlstm.spec",
+    "State": "numlstm.architecture.spec",
+    "Gradients": "numlstm.architecture.spec",
     "LSTMRegressor": "numlstm.estimators",
     "LSTMClassifier": "numlstm.estimators",
     "ensemble": "numlstm.ensembles",

@@ -2,11 +2,12 @@
 
 Written over the primitives of `numlstm.elementary`, for every kernel. The derivative of each is
 a function of the value alone, so that nothing else need be kept for the way back; none of them
-turns, which is what `slope_limited` rests on. Names and constants: `numlstm.spec.ACTIVATIONS`.
+turns, which is what `slope_limited` rests on. Names and constants: `numlstm.architecture.spec.ACTIVATIONS`.
 """
 
 from typing import Any, NamedTuple
 
+from numlstm.architecture.spec import ACTIVATIONS, Activation
 from numlstm.elementary import (
     clip,
     compact,
@@ -19,7 +20,6 @@ from numlstm.elementary import (
     tanh,
     where,
 )
-from numlstm.spec import ACTIVATIONS, Activation
 
 NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
 (

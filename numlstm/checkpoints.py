@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.architecture.spec import State
 from numlstm.model import LSTM
 from numlstm.optimizers import Optimizer
 from numlstm.preparation import Data
 from numlstm.sequences import Dataset
 from numlstm.settings import Settings
-from numlstm.spec import State
 from numlstm.training import Progress
 from numlstm.utils import files
 from numlstm.utils.random_streams import new_seed

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.network import Network, with_tangent
-from numlstm.spec import NetworkSpec, State
 
 _HELD = 2**22  # elements of hidden sequence that are held at once
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import optimizers
+from numlstm.architecture.spec import State
 from numlstm.bptt import Evaluator
 from numlstm.limits import Limits
 from numlstm.optimizers import Optimizer
 from numlstm.sampling import Sampling, sampled_step
 from numlstm.sequences import Dataset
-from numlstm.spec import State
 from numlstm.utils.random_streams import Draws
 
 

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import arrays as numpy_arrays
+from numlstm.architecture.spec import State
 from numlstm.network import Network
 from numlstm.sequences import mask
-from numlstm.spec import State
 from numlstm.utils import checks
 
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from numlstm import schedules
+from numlstm.architecture.parameters import blocks
+from numlstm.architecture.spec import Dropout
 from numlstm.bptt import Evaluator
 from numlstm.fitting import fit, new_model
 from numlstm.model import LSTM
 from numlstm.network import Network
 from numlstm.optimizers import OPTIMIZERS
-from numlstm.params import blocks
 from numlstm.preparation import prepare
 from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings
-from numlstm.spec import Dropout
 from numlstm.utils import checks
 from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import params, schedules
+from numlstm import schedules
+from numlstm.architecture import parameters
 from numlstm.bptt import Evaluator
 from numlstm.checkpoints import Checkpoint, fingerprint
 from numlstm.interrupt import Interrupted, Watch
@@ -299,7 +300,7 @@ def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) 
         output_size=data.output_size if has_head else None,
     )
     if given is None:
-        theta = params.initialise(spec, draws.stream(INITIAL), "orthogonal", *settings.start)
+        theta = parameters.initialise(spec, draws.stream(INITIAL), "orthogonal", *settings.start)
     else:
         theta = given.theta.copy()
     model = LSTM._of(spec, settings.backend, theta)

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.params import split
-from numlstm.spec import NetworkSpec
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import NetworkSpec
 from numlstm.utils import checks
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import derivatives, params, sequences, variants
+from numlstm import derivatives, sequences
+from numlstm.architecture import keywords, parameters
+from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.door import Door
 from numlstm.missing import Filling, network_inputs
 from numlstm.network import Network, network_on
 from numlstm.noise import NetworkNoise
 from numlstm.scaling import Scaling
-from numlstm.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.utils import checks, files
 from numlstm.utils.random_streams import Draws, new_seed
 
@@ -162,20 +163,20 @@ class LSTM:
             checks.optional(checks.size, "output_size", output_size),
             checks.size("num_layers", num_layers),
             checks.dtype(dtype),
-            **variants.read_variant(given),
-            dropout=variants.read_dropout(dropout),
-            precision=variants.read_precision(precision, checks.dtype(dtype)),
+            **keywords.read_variant(given),
+            dropout=keywords.read_dropout(dropout),
+            precision=keywords.read_precision(precision, checks.dtype(dtype)),
         )
-        variants.require_sense(spec)
+        keywords.require_sense(spec)
         if spec.num_layers == 1 and spec.dropout.layers:
             raise ValueError(
                 "dropout lies between layers: with num_layers=1 it does nothing; other rates have "
                 "names, as in dropout={'states': 0.2}"
             )
-        start = variants.read_start(forget_bias, chrono, spec.cell)
+        start = keywords.read_start(forget_bias, chrono, spec.cell)
         checks.choice("init", init, ("orthogonal", "uniform"))
         network = network_on(spec, backend)
-        self._become(network, params.initialise(spec, np.random.default_rng(rng), init, *start))
+        self._become(network, parameters.initialise(spec, np.random.default_rng(rng), init, *start))
 
     @classmethod
     def _of(cls, spec: NetworkSpec, backend: str, theta: np.ndarray) -> "LSTM":
@@ -204,7 +205,7 @@ class LSTM:
 
     def __repr__(self) -> str:
         """Sizes, variant, parameters, dtype and backend on one line."""
-        spec, variant = self.spec, variants.in_words(self.spec)
+        spec, variant = self.spec, keywords.in_words(self.spec)
         head = "no head" if spec.head is None else _count(spec.width, "output")
         return (
             f"<LSTM: {_count(spec.input_size, 'input')}, {_count(spec.num_layers, 'layer')} "
@@ -227,7 +228,7 @@ class LSTM:
     @property
     def params(self) -> Mapping[str, np.ndarray]:
         """Named, writable views into `theta`."""
-        return params.split(self.spec.shapes, self._theta)
+        return parameters.split(self.spec.shapes, self._theta)
 
     def forward(
         self,
@@ -1065,7 +1066,7 @@ def load(path: str | os.PathLike, *, backend: str = "auto", precision: str | Non
     """
     arrays, meta = files.read(path, "model")
     spec = NetworkSpec.restored(meta["spec"])
-    precision = variants.read_precision(precision, spec.dtype)
+    precision = keywords.read_precision(precision, spec.dtype)
     spec = dataclasses.replace(spec, precision=precision)
     model = LSTM._of(spec, backend, arrays["theta"])
     model.output = meta["output"]

@@ -9,9 +9,9 @@ import numpy as np
 
 from numlstm import arrays as numpy_arrays
 from numlstm import backends
+from numlstm.architecture.parameters import blocks, split
+from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
-from numlstm.params import blocks, split
-from numlstm.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.utils.random_streams import Draws
 
 

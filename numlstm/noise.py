@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from numlstm.spec import LayerSpec, NetworkSpec, Noise
+from numlstm.architecture.spec import LayerSpec, NetworkSpec, Noise
 from numlstm.utils import random_streams
 from numlstm.utils.random_streams import Draws
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.bptt import Evaluator
 from numlstm.losses import Loss
 from numlstm.network import Network
 from numlstm.scaling import Scaling
 from numlstm.sequences import Dataset, mask
-from numlstm.spec import Dropout, NetworkSpec
 from numlstm.utils import checks
 from numlstm.utils.random_streams import SAMPLING, Draws
 

@@ -8,15 +8,7 @@ from typing import Any
 import numpy as np
 
 from numlstm import schedules
-from numlstm.limits import read_bounds, read_constraints, read_fixed
-from numlstm.losses import LOSSES, Loss
-from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
-from numlstm.model import LSTM
-from numlstm.optimizers import OPTIMIZERS
-from numlstm.sampling import Sampling, read_sampling, require_able
-from numlstm.spec import Dropout, NetworkSpec
-from numlstm.utils import checks
-from numlstm.variants import (
+from numlstm.architecture.keywords import (
     Start,
     describe,
     read_dropout,
@@ -25,6 +17,14 @@ from numlstm.variants import (
     read_variant,
     require_sense,
 )
+from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.limits import read_bounds, read_constraints, read_fixed
+from numlstm.losses import LOSSES, Loss
+from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
+from numlstm.model import LSTM
+from numlstm.optimizers import OPTIMIZERS
+from numlstm.sampling import Sampling, read_sampling, require_able
+from numlstm.utils import checks
 
 
 @dataclass(frozen=True)

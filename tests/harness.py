@@ -3,9 +3,9 @@
 import numpy as np
 from strategies import Case, Numbers, mapped, promote
 
+from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends import reference
 from numlstm.network import Network
-from numlstm.spec import NetworkSpec, State
 
 STEP = 1e-30  # of a complex step
 

@@ -18,11 +18,11 @@ from test_house import MODULES
 
 import numlstm
 from numlstm import backends
+from numlstm.architecture.spec import CellSpec, HeadSpec, LayerSpec
 from numlstm.backends import cuda, reference
 from numlstm.backends.cuda import launch, layout, memory, regimes
 from numlstm.backends.cuda.tiles import Tile, rows_of
 from numlstm.families import family_of
-from numlstm.spec import CellSpec, HeadSpec, LayerSpec
 
 sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other all the time
 

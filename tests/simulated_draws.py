@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
 from numlstm import arrays as numpy_arrays
+from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.backends.cuda import draws, memory
 from numlstm.noise import draw_noise
-from numlstm.spec import Dropout, NetworkSpec
 from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, Draws
 
 WORDS = 2**64

@@ -9,10 +9,10 @@ from simulated_cuda import poisoned_memory  # noqa: F401
 
 import numlstm
 from numlstm import arrays as numpy_arrays
+from numlstm.architecture.spec import State
 from numlstm.backends.cuda import arrays, memory, training
 from numlstm.backends.cuda.data import Resident
 from numlstm.sequences import Dataset
-from numlstm.spec import State
 
 BARS = {"float64": 1e-11, "float32": 2e-5}  # of parameters after a few updates
 

@@ -11,8 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from numlstm import arrays
-from numlstm.noise import NetworkNoise, draw_noise
-from numlstm.spec import (
+from numlstm.architecture.spec import (
     ACTIVATIONS,
     Activation,
     CellSpec,
@@ -23,6 +22,7 @@ from numlstm.spec import (
     Noise,
     State,
 )
+from numlstm.noise import NetworkNoise, draw_noise
 from numlstm.utils.random_streams import Draws
 
 

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from strategies import Case, Numbers, cases, extreme_cases, heads, layers, seeds
 
 from numlstm import backends
+from numlstm.architecture.spec import HeadSpec, LayerSpec, State
 from numlstm.backends import reference
-from numlstm.spec import HeadSpec, LayerSpec, State
 
 # (I, H, B, T): one of everything, odd sizes, beside powers of two, larger than any tile
 SIZES = [

@@ -10,9 +10,9 @@ from make_dataset import dataset
 
 import numlstm
 from numlstm import bptt
+from numlstm.architecture.spec import State
 from numlstm.bptt import Evaluator, windows
 from numlstm.losses import LOSSES
-from numlstm.spec import State
 
 
 def make(lengths, last=False, num_layers=2, loss="mse"):

@@ -8,8 +8,8 @@ from strategies import Case, random_family_network
 
 import numlstm
 from numlstm import backends, derivatives
+from numlstm.architecture.spec import Dropout, NetworkSpec, State
 from numlstm.network import Network
-from numlstm.spec import Dropout, NetworkSpec, State
 
 VARIANTS = {
     "plain": {},

@@ -11,8 +11,8 @@ from compilers import WARNINGS, Exported, build, execute, find
 from harness import require_bits
 
 import numlstm
+from numlstm.architecture.spec import ACTIVATIONS, CellSpec, NetworkSpec
 from numlstm.scaling import Scaling
-from numlstm.spec import ACTIVATIONS, CellSpec, NetworkSpec
 
 HERE = Path(__file__).resolve().parent
 STEPS = 10_000

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import numlstm
+from numlstm.architecture.spec import LayerSpec
 from numlstm.backends import get
 from numlstm.bptt import Evaluator
 from numlstm.ensembles import _Batched, _can_batch, _InTurn
 from numlstm.losses import LOSSES
 from numlstm.sequences import Dataset
-from numlstm.spec import LayerSpec
 
 
 def data(B=12, T=7, seed=0):

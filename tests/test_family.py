@@ -11,11 +11,11 @@ import pytest
 from harness import by_complex_step, require_bits, require_close, require_same, run, run_case
 from strategies import FAMILIAR, Case, Numbers, alone, random_family_case, random_family_network
 
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import CellSpec, Dropout, NetworkSpec, State
 from numlstm.arrays import flip, flip_reset
 from numlstm.backends import reference
 from numlstm.network import Network
-from numlstm.params import split
-from numlstm.spec import CellSpec, Dropout, NetworkSpec, State
 
 BAR = 1e-11
 

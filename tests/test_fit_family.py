@@ -8,8 +8,8 @@ from test_fit_resume import same, stop_after
 from test_variants import KEYWORDS
 
 import numlstm
+from numlstm.architecture.spec import Dropout
 from numlstm.missing import Filling
-from numlstm.spec import Dropout
 
 RATES = list(Dropout.__dataclass_fields__)
 

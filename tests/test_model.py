@@ -13,7 +13,7 @@ from hypothesis import given
 from strategies import cases, networks
 
 import numlstm
-from numlstm.spec import Gradients, State
+from numlstm.architecture.spec import Gradients, State
 
 X = np.random.default_rng(0).standard_normal((3, 5, 2))
 

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Case, cases, networks
 
+from numlstm.architecture.spec import Dropout, NetworkSpec, State
 from numlstm.network import Network
 from numlstm.noise import no_noise
-from numlstm.spec import Dropout, NetworkSpec, State
 
 ROW_RESULTS = ("Y", "h", "c", "dX", "dh", "dc")
 # (I, H, O, num_layers, B, T)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from numlstm import arrays as numpy_arrays
+from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.backends import reference
 from numlstm.network import Network
 from numlstm.noise import draw_noise, mean_noise, no_noise
-from numlstm.spec import Dropout, NetworkSpec
 from numlstm.utils.random_streams import LAYERS, Draws
 
 ALL = Dropout(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from strategies import networks
 
-from numlstm import params
-from numlstm.spec import Activation, CellSpec, Dropout, LayerSpec, NetworkSpec
+from numlstm.architecture import parameters
+from numlstm.architecture.spec import Activation, CellSpec, Dropout, LayerSpec, NetworkSpec
 
 
 @given(spec=networks)
 def test_views_cover_theta_once_in_order(spec):
     theta = np.arange(spec.num_parameters, dtype=spec.dtype)
-    views = params.split(spec.shapes, theta)
+    views = parameters.split(spec.shapes, theta)
     assert list(views) == list(spec.shapes)
     for name, view in views.items():
         assert view.shape == spec.shapes[name]
@@ -27,7 +27,7 @@ def test_views_cover_theta_once_in_order(spec):
 @given(spec=networks)
 def test_blocks_cover_theta_once_in_order(spec):
     theta = np.arange(spec.num_parameters, dtype=spec.dtype)
-    parts = list(params.blocks(spec, theta))
+    parts = list(parameters.blocks(spec, theta))
     assert len(parts) == len(spec.layers) + (spec.output_size is not None)
     assert all(np.shares_memory(part, theta) for part in parts)
     np.testing.assert_array_equal(np.concatenate(parts), theta)
@@ -104,8 +104,8 @@ def test_a_spec_survives_json():
 def initialised(seed=0, **options):
     init = {name: options.pop(name) for name in ("forget_bias", "chrono") if name in options}
     spec = NetworkSpec(3, 9, 2, dtype="float64", **options)
-    theta = params.initialise(spec, np.random.default_rng(seed), **init)
-    return params.split(spec.shapes, theta)
+    theta = parameters.initialise(spec, np.random.default_rng(seed), **init)
+    return parameters.split(spec.shapes, theta)
 
 
 def test_forget_bias_and_chrono_initialisation():
@@ -141,7 +141,9 @@ def test_a_projection_has_orthonormal_recurrent_columns():
 @pytest.mark.parametrize("output_size", [None, 3])
 def test_biases_are_zero_but_the_forget_gates_which_is_one(init, output_size):
     spec = NetworkSpec(3, 7, output_size, 2)
-    views = params.split(spec.shapes, params.initialise(spec, np.random.default_rng(0), init))
+    views = parameters.split(
+        spec.shapes, parameters.initialise(spec, np.random.default_rng(0), init)
+    )
     expected = np.repeat([0.0, 1.0, 0.0, 0.0], 7)
     for index in range(2):
         np.testing.assert_array_equal(views[f"bias_l{index}"], expected)
@@ -152,7 +154,7 @@ def test_biases_are_zero_but_the_forget_gates_which_is_one(init, output_size):
 @pytest.mark.parametrize("hidden_size", [1, 2, 16, 33])
 def test_every_gates_recurrent_matrix_is_orthogonal(hidden_size):
     spec = NetworkSpec(3, hidden_size, 1, 2, "float64")
-    views = params.split(spec.shapes, params.initialise(spec, np.random.default_rng(5)))
+    views = parameters.split(spec.shapes, parameters.initialise(spec, np.random.default_rng(5)))
     for index in range(2):
         for matrix in np.split(views[f"weight_hh_l{index}"], 4):
             # stored on a grid of 2**-20, so orthogonal to about that
@@ -164,8 +166,8 @@ def test_every_gates_recurrent_matrix_is_orthogonal(hidden_size):
 def test_weights_stay_within_their_bounds():
     spec = NetworkSpec(6, 10, 4, 2)
     rng = np.random.default_rng(1)
-    glorot = params.split(spec.shapes, params.initialise(spec, rng, "orthogonal"))
-    uniform = params.split(spec.shapes, params.initialise(spec, rng, "uniform"))
+    glorot = parameters.split(spec.shapes, parameters.initialise(spec, rng, "orthogonal"))
+    uniform = parameters.split(spec.shapes, parameters.initialise(spec, rng, "uniform"))
     for views, name, bound in (
         (glorot, "weight_ih_l0", np.sqrt(6 / 16)),
         (glorot, "weight_ih_l1", np.sqrt(6 / 20)),
@@ -180,7 +182,7 @@ def test_weights_stay_within_their_bounds():
 def test_the_same_seed_gives_the_same_weights_in_both_dtypes(init):
     def draw(dtype, seed):
         spec = NetworkSpec(3, 5, 2, 2, dtype)
-        return params.initialise(spec, np.random.default_rng(seed), init)
+        return parameters.initialise(spec, np.random.default_rng(seed), init)
 
     wide = draw("float64", 3)
     assert wide.dtype == np.float64

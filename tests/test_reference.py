@@ -15,10 +15,10 @@ from harness import run_case
 from numpy.testing import assert_array_equal
 from strategies import Case
 
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import LayerSpec, NetworkSpec, State
 from numlstm.backends import reference
 from numlstm.network import Network
-from numlstm.params import split
-from numlstm.spec import LayerSpec, NetworkSpec, State
 
 STEP = 1e-30
 BAR = 1e-12

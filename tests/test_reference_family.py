@@ -9,9 +9,9 @@ import pytest
 from harness import STEP, by_complex_step, run_case
 from strategies import Case, alone, random_family_case
 
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import ACTIVATIONS, Activation, CellSpec, LayerSpec, Noise
 from numlstm.backends import reference
-from numlstm.params import split
-from numlstm.spec import ACTIVATIONS, Activation, CellSpec, LayerSpec, Noise
 
 BAR = 1e-11
 

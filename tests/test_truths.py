@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import numlstm
+from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.network import Network
-from numlstm.spec import NetworkSpec, State
 
 WHOLE = ["smallest", "layer", "head", "stack", "deep", "ragged", "ragged_deep"]
 BAR = 1e-12  # relative in L2, per array

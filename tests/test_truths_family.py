@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import numlstm
-from numlstm import params
-from numlstm.spec import State
+from numlstm.architecture import parameters
+from numlstm.architecture.spec import State
 
 BACKENDS = ("reference", "cpu")
 BAR = 1e-12  # relative in L2, per array, float64
@@ -126,7 +126,7 @@ def test_torch(backend, name):
     d = pullback(truth["dY"], State(truth["dh"], truth["dc"]))
     require_equal({"dX": d.X, "dh0": d.state.h, "dc0": d.state.c}, truth)
     require_equal(
-        params.split(model.spec.shapes, d.theta), from_torch(shapes, truth["dtheta"], same)
+        parameters.split(model.spec.shapes, d.theta), from_torch(shapes, truth["dtheta"], same)
     )
 
 
@@ -345,7 +345,7 @@ def test_keras(backend, name):
     dX = mask.inputs_transposed(d.X)
     require_equal({"dX": dX[:, ::-1] if backwards else dX}, truth)
     require_equal({"dh0": d.state.h, "dc0": d.state.c}, truth)
-    dparams = params.split(model.spec.shapes, d.theta)
+    dparams = parameters.split(model.spec.shapes, d.theta)
     for prefix, suffix in (("", ""), ("backward_", "_reverse"))[:directions]:
         results = {
             f"d{prefix}kernel": dparams[f"weight_ih_l0{suffix}"].T,

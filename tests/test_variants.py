@@ -9,7 +9,7 @@ from harness import require_bits, require_same
 
 import numlstm
 from numlstm import backends
-from numlstm.spec import Activation, CellSpec, Dropout
+from numlstm.architecture.spec import Activation, CellSpec, Dropout
 from numlstm.utils import files
 
 X = np.random.default_rng(0).standard_normal((3, 5, 2))

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from strategies import Case, cases, layers
 from test_backends import SIZES
 
+from numlstm.architecture.spec import LayerSpec
 from numlstm.backends import cpu
 from numlstm.backends.cpu import shards
-from numlstm.spec import LayerSpec
 
 
 @pytest.fixture

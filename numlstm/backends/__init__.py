@@ -30,7 +30,7 @@ independent: a row's result does not depend on the batch that it came in. Y is z
 
 ``reset`` (B, T) is bool or None: where it is True, the row's state is replaced before the step by
 the layer's initial state, the learned one or zeros; the gradient of a learned one is in dtheta.
-``noise`` is a `numlstm.spec.Noise` or None, in the dtype of the layer. A state that is passed in is
+``noise`` is a `numlstm.architecture.spec.Noise` or None, in the dtype of the layer. A state that is passed in is
 taken as it is: whether it is the learned one is the network's business, as are directions,
 residual connections, and dropout between layers and on weights.
 

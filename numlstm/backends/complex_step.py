@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.spec import HeadSpec, LayerSpec
+from numlstm.architecture.spec import HeadSpec, LayerSpec
 
 STEP = 1e-30
 

@@ -55,8 +55,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import arrays as arrays
-from numlstm.params import split
-from numlstm.spec import Activation, HeadSpec, LayerSpec, Noise
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import Activation, HeadSpec, LayerSpec, Noise
 
 name = "reference"
 precisions: tuple[str, ...] = ()

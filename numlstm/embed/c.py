@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import __version__, arrays
+from numlstm.architecture.parameters import blocks, split
+from numlstm.architecture.spec import NetworkSpec
 from numlstm.noise import mean_noise
-from numlstm.params import blocks, split
 from numlstm.scaling import Scaling
-from numlstm.spec import NetworkSpec
 
 NUMBERS = {"float32": "float", "float64": "double"}
 FORGET = {"gate": "OWN", "coupled": "COUPLED", "none": "NONE"}

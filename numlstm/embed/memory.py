@@ -9,6 +9,8 @@ import numpy as np
 from numba import types
 
 from numlstm import arrays
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import GATES, LayerSpec, NetworkSpec
 from numlstm.backends.cpu import step, step_derivatives
 from numlstm.backends.cpu.compile import callback
 from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
@@ -20,9 +22,7 @@ from numlstm.backends.cpu.variants import parameters_of
 from numlstm.families import INITIAL_H, family_of, unit_rows
 from numlstm.network import Weights
 from numlstm.noise import mean_noise
-from numlstm.params import split
 from numlstm.scaling import Scaling
-from numlstm.spec import GATES, LayerSpec, NetworkSpec
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line

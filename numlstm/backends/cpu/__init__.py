@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm import arrays as arrays
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends.cpu import family, head, layer, packing, shards, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import call
@@ -18,8 +20,6 @@ from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.weights import Columns, pack
 from numlstm.families import family_of
-from numlstm.params import split
-from numlstm.spec import HeadSpec, LayerSpec
 
 name = "cpu"
 precisions: tuple[str, ...] = ()

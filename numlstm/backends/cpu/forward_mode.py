@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cpu
 from numlstm.backends.cpu import family, layer, packing, shards
 from numlstm.backends.cpu.duals import DualArray, dual_array
@@ -16,7 +17,6 @@ from numlstm.backends.cpu.family import Parameters
 from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.families import family_of
-from numlstm.spec import HeadSpec, LayerSpec
 
 name = cpu.name
 arrays = cpu.arrays

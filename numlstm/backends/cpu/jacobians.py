@@ -8,6 +8,7 @@ in the shape comments: see `tape.py`; S numbers are the state of all layers.
 
 from typing import Any, NamedTuple
 
+from numlstm.architecture.spec import LayerSpec
 from numlstm.backends.cpu import family_cells, layer
 from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
 from numlstm.backends.cpu.family import c_before, new_work, new_zeros, read_cell, row_at
@@ -18,7 +19,6 @@ from numlstm.backends.cpu.variants import parameters_of
 from numlstm.backends.cpu.weights import gate_of_theta, row_of_theta
 from numlstm.elementary import fma, like
 from numlstm.families import UNIT_ROWS, family_of
-from numlstm.spec import LayerSpec
 
 
 def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:

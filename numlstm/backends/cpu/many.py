@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cpu
 from numlstm.backends.cpu import head, packing, shards
 from numlstm.backends.cpu.compile import entry, kernel
@@ -26,7 +27,6 @@ from numlstm.backends.cpu.recycling import recycled
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, start_tape
 from numlstm.backends.cpu.weights import Columns, pack_columns, pack_vector, sum_gradients
-from numlstm.spec import HeadSpec, LayerSpec
 
 CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cpu import packing
 from numlstm.backends.cpu.family import Parameters, Switches
 from numlstm.backends.cpu.packing import blocks
 from numlstm.families import UNIT_ROWS, unit_rows
-from numlstm.params import split
-from numlstm.spec import LayerSpec, Noise
 
 
 def parameters_of(spec: LayerSpec, theta) -> Parameters:

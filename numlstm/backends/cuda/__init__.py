@@ -7,14 +7,14 @@ those of the CPU's kernels.
 from typing import Any, NamedTuple
 
 from numlstm import backends
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import PRECISIONS, HeadSpec, LayerSpec
 from numlstm.backends.cuda import arrays as arrays
 from numlstm.backends.cuda import launch
 from numlstm.backends.cuda.cells import State, Switches, Tape
 from numlstm.backends.cuda.memory import driver, empty, full, nothing, zeros
 from numlstm.backends.cuda.target import SIMULATED, fault
 from numlstm.backends.cuda.training import Descent
-from numlstm.params import split
-from numlstm.spec import PRECISIONS, HeadSpec, LayerSpec
 
 name = "cuda"
 precisions = PRECISIONS

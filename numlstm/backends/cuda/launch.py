@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cuda import blas, products
 from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
 from numlstm.backends.cuda.layout import layout_of
@@ -26,7 +27,6 @@ from numlstm.backends.cuda.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.target import SIMULATED
 from numlstm.backends.cuda.tiles import threads_of, whole_rows
 from numlstm.families import family_of
-from numlstm.spec import LayerSpec, Noise
 
 LONG = 4096  # k of a product beyond which it is cut into parts
 MAX_PARTS = 64

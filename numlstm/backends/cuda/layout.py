@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import LayerSpec
 from numlstm.families import GATE_ROWS, UNIT_ROWS, unit_rows
-from numlstm.params import split
-from numlstm.spec import LayerSpec
 
 
 class Layout(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.architecture.spec import State
 from numlstm.backends.cuda import arrays, sums, updates
 from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import (
@@ -28,7 +29,6 @@ from numlstm.backends.cuda.memory import (
     send,
     stream,
 )
-from numlstm.spec import State
 
 MOST_PROGRAMS = 8  # sizes of windows that are kept as graphs: each has memory of its own
 

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from numlstm.spec import ACTIVATIONS, PRECISIONS, Activation, CellSpec, Dropout, NetworkSpec
+from numlstm.architecture.spec import (
+    ACTIVATIONS,
+    PRECISIONS,
+    Activation,
+    CellSpec,
+    Dropout,
+    NetworkSpec,
+)
 from numlstm.utils import checks
 
 FLAGS = ("bidirectional", "residual", "learned_state", "peephole", "layer_norm")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from numlstm.spec import HeadSpec, LayerSpec, NetworkSpec
+from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
 
 
 def split(shapes: Mapping[str, tuple[int, ...]], theta: np.ndarray) -> dict[str, np.ndarray]:
