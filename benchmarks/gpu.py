@@ -40,7 +40,7 @@ from strategies import Case, alone, random_family_case  # noqa: E402
 import numlstm  # noqa: E402
 from numlstm import backends  # noqa: E402
 from numlstm.architecture.spec import PRECISIONS, CellSpec, LayerSpec  # noqa: E402
-from numlstm.families import family_of  # noqa: E402
+from numlstm.cell.encoding import family_of  # noqa: E402
 
 PARTS = "correctness", "sanitizer", "timing", "fit", "sweep"
 # relative in L2, per array; of a precision 4 times what a factor is rounded by at most

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from numlstm.architecture.spec import PRECISIONS, LayerSpec
 from numlstm.backends.cuda import regimes
 from numlstm.backends.cuda.tiles import along_k, carries, rows_of, threads_of
-from numlstm.families import family_of
+from numlstm.cell.encoding import family_of
 
 H100 = regimes.Device(227 * 1024, 132, (9, 0))
 CLOCK = 1.7e9  # Hz

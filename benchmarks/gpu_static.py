@@ -47,7 +47,7 @@ from numlstm.backends.cuda import (
 )
 from numlstm.backends.cuda.regimes import TENSOR_CORES
 from numlstm.backends.cuda.target import indices_as_given, number_type
-from numlstm.families import family_of
+from numlstm.cell.encoding import family_of
 
 KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255
 MOST_AROUND = 4  # instructions for a multiply-add, of kernels that do little else

@@ -19,7 +19,7 @@ from numlstm.backends import cuda, reference
 from numlstm.backends.cuda import emulation, launch, regimes
 from numlstm.backends.cuda.memory import empty, on_device, on_host
 from numlstm.backends.cuda.tiles import Tile, rows_of, threads_of
-from numlstm.families import family_of
+from numlstm.cell.encoding import family_of
 
 # A factor is rounded by at most u of itself, half of its last place: 11 bits of significand are
 # left in tf32, 8 in bf16. A product of two is off by 2 u at most; what its sums go through are

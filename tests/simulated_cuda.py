@@ -22,7 +22,7 @@ from numlstm.architecture.spec import CellSpec, HeadSpec, LayerSpec
 from numlstm.backends import cuda, reference
 from numlstm.backends.cuda import launch, layout, memory, regimes
 from numlstm.backends.cuda.tiles import Tile, rows_of
-from numlstm.families import family_of
+from numlstm.cell.encoding import family_of
 
 sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other all the time
 

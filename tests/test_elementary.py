@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from numlstm import elementary
 from numlstm.backends.cpu import simd  # supplies the primitives to the compiler
+from numlstm.cell import elementary
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 CHUNK = 2**16  # arguments at once; a multiple of every vector's width
@@ -18,7 +18,7 @@ EXP_LIMIT = {"float32": 87, "float64": 708}
 WIDER = {"float32": np.float64, "float64": np.longdouble}
 BITS = {"float32": np.uint32, "float64": np.uint64}
 
-# what the docstring of numlstm.elementary promises, in units in the last place
+# what the docstring of numlstm.cell.elementary promises, in units in the last place
 LIMIT = {"exp": 1.1, "tanh": 2.6, "sigmoid": 2.5}
 # where long double is no wider than double, the truth has an error of its own
 TRUTH_ERROR = {"float32": 0, "float64": 2 * (np.finfo(np.longdouble).nmant == 52)}

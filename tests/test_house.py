@@ -179,7 +179,7 @@ def test_backends_do_not_know_each_other():
 
 def test_the_reference_stands_alone():
     used = {name for name in imports(PACKAGE / "backends" / "reference.py") if "numlstm" in name}
-    # above all not numlstm.cell
+    # above all not numlstm.cell.equations
     assert used == {
         "numlstm",
         "numlstm.arrays",

@@ -19,7 +19,7 @@ from numlstm.backends.cpu.shards import is_plain
 from numlstm.backends.cpu.simd import TILE_ROWS
 from numlstm.backends.cpu.step_derivatives import derived_size
 from numlstm.backends.cpu.variants import parameters_of
-from numlstm.families import INITIAL_H, family_of, unit_rows
+from numlstm.cell.encoding import INITIAL_H, family_of, unit_rows
 from numlstm.network import Weights
 from numlstm.noise import mean_noise
 from numlstm.scaling import Scaling

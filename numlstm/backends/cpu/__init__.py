@@ -19,7 +19,7 @@ from numlstm.backends.cpu.recycling import recycled
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.weights import Columns, pack
-from numlstm.families import family_of
+from numlstm.cell.encoding import family_of
 
 name = "cpu"
 precisions: tuple[str, ...] = ()

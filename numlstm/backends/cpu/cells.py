@@ -9,7 +9,7 @@ are pointers to the row's values; first and last are a range of vectors of units
 
 from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.simd import lanes_of, load_pair, move, store_pair
-from numlstm.cell import cell_backward, cell_forward
+from numlstm.cell.equations import cell_backward, cell_forward
 
 SLOTS = 5  # what the tape holds of a unit: i, f, g, o, c
 

@@ -22,7 +22,6 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-from numlstm import elementary
 from numlstm.backends.cpu.simd import (
     COMPARISONS,
     LIFTS,
@@ -33,7 +32,8 @@ from numlstm.backends.cpu.simd import (
     scalar_of,
     splat,
 )
-from numlstm.elementary import CHAIN_RULES, fma, like
+from numlstm.cell import elementary
+from numlstm.cell.elementary import CHAIN_RULES, fma, like
 
 # --- the types ------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.activations import limited
 from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
 from numlstm.backends.cpu.family_cells import (
     A,
@@ -48,9 +47,10 @@ from numlstm.backends.cpu.tape import (
     write_carry,
 )
 from numlstm.backends.cpu.weights import Columns, pack_columns, sum_gradients
-from numlstm.cell import Variant, mixed
-from numlstm.elementary import fma, like
-from numlstm.families import INITIAL_C, INITIAL_H, UNIT_ROWS
+from numlstm.cell.activations import limited
+from numlstm.cell.elementary import fma, like
+from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS
+from numlstm.cell.equations import Variant, mixed
 
 
 class Parameters(NamedTuple):

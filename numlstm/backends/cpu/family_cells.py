@@ -7,12 +7,12 @@ not depend on the width of the vectors. The letters in the shape comments: see `
 from math import sqrt
 from typing import Any, NamedTuple
 
-from numlstm.activations import activate_limited, slope_limited
 from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.simd import compact, get, lanes_of, load_pair, move, put, store_pair
-from numlstm.cell import Unit, variant_backward, variant_forward
-from numlstm.elementary import fma, like
-from numlstm.families import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, P_F, P_I, P_O
+from numlstm.cell.activations import activate_limited, slope_limited
+from numlstm.cell.elementary import fma, like
+from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, P_F, P_I, P_O
+from numlstm.cell.equations import Unit, variant_backward, variant_forward
 
 # what the tape holds of a unit: the state after zoneout and a, the cell's activation, too; where
 # there is normalisation the normalised values, and behind the units what they were scaled by

@@ -16,7 +16,7 @@ from numlstm.backends.cpu.duals import DualArray, dual_array
 from numlstm.backends.cpu.family import Parameters
 from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
-from numlstm.families import family_of
+from numlstm.cell.encoding import family_of
 
 name = cpu.name
 arrays = cpu.arrays

@@ -17,8 +17,8 @@ from numlstm.backends.cpu.simd import at, get, lanes_of, load, move, new, put, s
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, rows_at
 from numlstm.backends.cpu.variants import parameters_of
 from numlstm.backends.cpu.weights import gate_of_theta, row_of_theta
-from numlstm.elementary import fma, like
-from numlstm.families import UNIT_ROWS, family_of
+from numlstm.cell.elementary import fma, like
+from numlstm.cell.encoding import UNIT_ROWS, family_of
 
 
 def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:

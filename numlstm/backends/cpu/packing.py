@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from numlstm.backends.cpu.simd import CACHE_LINE, PANEL_VECTORS, VECTOR_BYTES
-from numlstm.elementary import compilable
+from numlstm.cell.elementary import compilable
 
 SMALL = 2**14  # bytes; smaller arrays stay in the nearest cache wherever they begin
 

@@ -20,7 +20,7 @@ from numlstm.backends.cpu.simd import (
     put,
     store,
 )
-from numlstm.elementary import fma, like
+from numlstm.cell.elementary import fma, like
 
 K_PART = 256  # of k: a panel's part stays in the first-level cache
 ROWS_PART = 128  # of a: their part stays in the second-level cache

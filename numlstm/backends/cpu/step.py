@@ -8,7 +8,6 @@ shape comments: see `tape.py`; R rows of a batch.
 
 from typing import Any, NamedTuple
 
-from numlstm.activations import Function, Limited
 from numlstm.backends.cpu.cells import forward_cells
 from numlstm.backends.cpu.compile import entry, kernel
 from numlstm.backends.cpu.family import Cell, mix_rows
@@ -36,8 +35,9 @@ from numlstm.backends.cpu.simd import (
     store,
     store_pair,
 )
-from numlstm.cell import Variant, cell_forward
-from numlstm.elementary import compilable, fma, like
+from numlstm.cell.activations import Function, Limited
+from numlstm.cell.elementary import compilable, fma, like
+from numlstm.cell.equations import Variant, cell_forward
 
 DONE, NULL_POINTER, WRONG_SIZE = 0, 1, 2  # what a step returns
 

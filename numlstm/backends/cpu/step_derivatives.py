@@ -8,7 +8,6 @@ letters in the shape comments: see `step.py`.
 
 from typing import Any, NamedTuple
 
-from numlstm.activations import limited
 from numlstm.backends.cpu.compile import kernel
 from numlstm.backends.cpu.duals import dual
 from numlstm.backends.cpu.family import Cell, part_rows
@@ -43,9 +42,10 @@ from numlstm.backends.cpu.step import (
     work_size,
 )
 from numlstm.backends.cpu.weights import gate_of_theta
-from numlstm.cell import Variant
-from numlstm.elementary import compilable, like
-from numlstm.families import UNIT_ROWS
+from numlstm.cell.activations import limited
+from numlstm.cell.elementary import compilable, like
+from numlstm.cell.encoding import UNIT_ROWS
+from numlstm.cell.equations import Variant
 
 # --- along a direction ----------------------------------------------------------------------------
 

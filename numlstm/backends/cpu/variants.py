@@ -7,7 +7,7 @@ from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cpu import packing
 from numlstm.backends.cpu.family import Parameters, Switches
 from numlstm.backends.cpu.packing import blocks
-from numlstm.families import UNIT_ROWS, unit_rows
+from numlstm.cell.encoding import UNIT_ROWS, unit_rows
 
 
 def parameters_of(spec: LayerSpec, theta) -> Parameters:

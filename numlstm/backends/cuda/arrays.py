@@ -21,7 +21,7 @@ from numlstm.backends.cuda.memory import (
 from numlstm.backends.cuda.memory import full as full
 from numlstm.backends.cuda.memory import zeros as zeros
 from numlstm.backends.cuda.target import cuda
-from numlstm.elementary import like
+from numlstm.cell.elementary import like
 
 
 def asarray(array):

@@ -1,17 +1,17 @@
 """What happens to one unit of one row at one step, forward next to backward: the body of a kernel.
 
 All regimes share it. Every function is arithmetic on scalars and on places of arrays: whoever owns
-a (row, unit) calls it, and nobody else touches what it writes. The equations are `numlstm.cell`'s.
+a (row, unit) calls it, and nobody else touches what it writes. The equations are `numlstm.cell.equations`'s.
 
 In the shape comments: B rows, T steps, I inputs, H units, P outputs, K = P + I + 1.
 """
 
 from typing import Any, NamedTuple
 
-from numlstm.activations import activate_limited, limited, slope_limited
-from numlstm.cell import Unit, Variant, mixed, variant_backward, variant_forward
-from numlstm.elementary import compilable, fma, like
-from numlstm.families import CELL_BIAS, CELL_GAIN, INITIAL_C, INITIAL_H, P_F, P_I, P_O
+from numlstm.cell.activations import activate_limited, limited, slope_limited
+from numlstm.cell.elementary import compilable, fma, like
+from numlstm.cell.encoding import CELL_BIAS, CELL_GAIN, INITIAL_C, INITIAL_H, P_F, P_I, P_O
+from numlstm.cell.equations import Unit, Variant, mixed, variant_backward, variant_forward
 
 
 class Weights(NamedTuple):

@@ -15,7 +15,7 @@ from numlstm.backends.cuda.memory import (
     over_elements,
 )
 from numlstm.backends.cuda.target import cuda
-from numlstm.elementary import like
+from numlstm.cell.elementary import like
 
 
 class Resident:

@@ -12,7 +12,7 @@ import numpy as np
 from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import flat, over_elements
 from numlstm.backends.cuda.target import cuda
-from numlstm.elementary import compilable, like
+from numlstm.cell.elementary import compilable, like
 
 # words stay unsigned only among themselves: each constant is one
 WORD = np.uint64

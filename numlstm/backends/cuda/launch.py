@@ -26,7 +26,7 @@ from numlstm.backends.cuda.recurrence import Pass, compiled
 from numlstm.backends.cuda.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.target import SIMULATED
 from numlstm.backends.cuda.tiles import threads_of, whole_rows
-from numlstm.families import family_of
+from numlstm.cell.encoding import family_of
 
 LONG = 4096  # k of a product beyond which it is cut into parts
 MAX_PARTS = 64

@@ -11,7 +11,7 @@ import numpy as np
 
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec
-from numlstm.families import GATE_ROWS, UNIT_ROWS, unit_rows
+from numlstm.cell.encoding import GATE_ROWS, UNIT_ROWS, unit_rows
 
 
 class Layout(NamedTuple):

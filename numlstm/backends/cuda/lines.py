@@ -3,7 +3,7 @@
 from numlstm.backends.cuda.cells import put_line, runs
 from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.target import cuda
-from numlstm.elementary import like
+from numlstm.cell.elementary import like
 
 
 @kernel

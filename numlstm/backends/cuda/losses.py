@@ -11,7 +11,7 @@ from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import empty, flat, over_elements
 from numlstm.backends.cuda.sums import in_type, total
 from numlstm.backends.cuda.target import cuda
-from numlstm.elementary import clip, compilable, like, where
+from numlstm.cell.elementary import clip, compilable, like, where
 
 VARIANCE_FLOOR = 1e-6
 LARGEST_LOG = 80.0  # of a variance: its exp is finite in float32

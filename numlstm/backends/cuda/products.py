@@ -27,7 +27,7 @@ from numlstm.backends.cuda.tensor_cores import (
     rounded,
 )
 from numlstm.backends.cuda.transfers import Chunk, arrived, copy, four
-from numlstm.elementary import compilable, fma, like
+from numlstm.cell.elementary import compilable, fma, like
 
 
 class ProductTile(NamedTuple):

@@ -52,8 +52,8 @@ from numlstm.backends.cuda.tiles import (
     whole_rows,
 )
 from numlstm.backends.cuda.transfers import Chunk, arrived
-from numlstm.elementary import compilable, fma, like
-from numlstm.families import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
+from numlstm.cell.elementary import compilable, fma, like
+from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
 
 AHEAD = 10  # numbers that a cell needs on the way back; forward 5
 

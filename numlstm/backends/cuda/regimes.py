@@ -23,7 +23,7 @@ from numlstm.backends import BackendError
 from numlstm.backends.cuda.target import SIMULATED, cuda
 from numlstm.backends.cuda.tensor_cores import FACTORS, REGISTERS
 from numlstm.backends.cuda.tiles import Tile, rows_of, shared_numbers, threads_of, whole_rows
-from numlstm.families import Family
+from numlstm.cell.encoding import Family
 
 
 class Device(NamedTuple):

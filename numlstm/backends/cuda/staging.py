@@ -21,7 +21,7 @@ from numlstm.backends.cuda.tensor_cores import (
 )
 from numlstm.backends.cuda.tiles import along_k, left_of, line_of
 from numlstm.backends.cuda.transfers import Chunk, copy, four
-from numlstm.elementary import compilable, fma, like
+from numlstm.cell.elementary import compilable, fma, like
 
 # --- weights --------------------------------------------------------------------------------------
 

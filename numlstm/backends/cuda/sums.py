@@ -13,7 +13,7 @@ from numba.core import types
 from numlstm.backends.cuda.compile import kernel, kernel_of
 from numlstm.backends.cuda.memory import THREADS, empty, launched, over_elements
 from numlstm.backends.cuda.target import cuda
-from numlstm.elementary import compilable, like
+from numlstm.cell.elementary import compilable, like
 
 EACH = 8  # terms of a thread, before there is more than one block
 # bytes of shared memory; a static array is not always one for all threads in the simulator

@@ -1,4 +1,4 @@
-"""numba.cuda, and the primitives of `numlstm.elementary` as its instructions.
+"""numba.cuda, and the primitives of `numlstm.cell.elementary` as its instructions.
 
 The only module that imports numba.cuda: the package numba-cuda, or for the simulator
 (NUMBA_ENABLE_CUDASIM=1) whatever Numba brings along.
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 from numba.core import config, types
 
-from numlstm import elementary
 from numlstm.backends import BackendError
+from numlstm.cell import elementary
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -96,7 +96,7 @@ def _as_given(context, builder, kind, index, size):
     return context.cast(builder, index, kind, types.intp)
 
 
-if not SIMULATED:  # there the Python of `numlstm.elementary` itself runs
+if not SIMULATED:  # there the Python of `numlstm.cell.elementary` itself runs
     from llvmlite import ir
 
     @overload(elementary.fma, strict=False)

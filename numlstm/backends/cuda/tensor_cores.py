@@ -15,7 +15,7 @@ In shared memory a register has the type float32, whatever its bits mean.
 
 from numlstm.backends.cuda import emulation
 from numlstm.backends.cuda.target import SIMULATED
-from numlstm.elementary import compilable
+from numlstm.cell.elementary import compilable
 
 WARP, ROWS, COLUMNS = 32, 16, 8  # lanes; of C
 REGISTERS = 8  # along k, of a fragment

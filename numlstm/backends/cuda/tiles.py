@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from numlstm.backends.cuda import tensor_cores
 from numlstm.backends.cuda.tensor_cores import A_SIZE, B_SIZE, COLUMNS, REGISTERS, ROWS, place_in_c
-from numlstm.elementary import compilable
+from numlstm.cell.elementary import compilable
 
 LANES = 32  # partial sums of a row that is normalised
 

@@ -15,7 +15,7 @@ import numpy as np
 from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.memory import empty, launched, over_elements
 from numlstm.backends.cuda.target import cuda
-from numlstm.elementary import compilable, like
+from numlstm.cell.elementary import compilable, like
 
 
 class Constants(NamedTuple):

@@ -10,8 +10,8 @@ activation, because a row of cells may be normalised there. Equations: see
 
 from typing import Any, NamedTuple
 
-from numlstm.activations import Limited, activate_limited, slope_limited
-from numlstm.elementary import clip, compilable, flush, fma, like, sigmoid, tanh, where
+from numlstm.cell.activations import Limited, activate_limited, slope_limited
+from numlstm.cell.elementary import clip, compilable, flush, fma, like, sigmoid, tanh, where
 
 OWN, COUPLED, NONE = range(3)  # kinds of forget gate
 

@@ -3,9 +3,9 @@
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from numlstm.activations import function_of
 from numlstm.architecture.spec import LayerSpec
-from numlstm.cell import COUPLED, NONE, OWN
+from numlstm.cell.activations import function_of
+from numlstm.cell.equations import COUPLED, NONE, OWN
 
 FORGET = {"gate": OWN, "coupled": COUPLED, "none": NONE}
 GATE_ROWS = {"i": 0, "f": 1, "g": 2, "o": 3}

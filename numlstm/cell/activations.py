@@ -1,6 +1,6 @@
 """Activation functions by number: their values, and their slopes from their values.
 
-Written over the primitives of `numlstm.elementary`, for every kernel. The derivative of each is
+Written over the primitives of `numlstm.cell.elementary`, for every kernel. The derivative of each is
 a function of the value alone, so that nothing else need be kept for the way back; none of them
 turns, which is what `slope_limited` rests on. Names and constants: `numlstm.architecture.spec.ACTIVATIONS`.
 """
@@ -8,7 +8,7 @@ turns, which is what `slope_limited` rests on. Names and constants: `numlstm.arc
 from typing import Any, NamedTuple
 
 from numlstm.architecture.spec import ACTIVATIONS, Activation
-from numlstm.elementary import (
+from numlstm.cell.elementary import (
     clip,
     compact,
     compilable,

@@ -1,0 +1,1 @@
+"""The equations of one time step, once for every kernel."""
