@@ -120,7 +120,7 @@ def resident(data):
 
 
 def loss(function, prediction, target, weight, scale: float):
-    """Value and gradient of one of `numlstm.losses`, every weight times `scale`."""
+    """Value and gradient of one of `numlstm.optim.losses`, every weight times `scale`."""
     return function(prediction, target, weight * weight.dtype.type(scale))
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.losses import CURVATURES
 from numlstm.network import Network, with_tangent
 from numlstm.noise import NetworkNoise
+from numlstm.optim.losses import CURVATURES
 from numlstm.sequences import Dataset
 
 # Elements of hidden sequence that are held at once where the cut is ours to choose. They depend

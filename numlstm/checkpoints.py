@@ -8,7 +8,7 @@ import numpy as np
 
 from numlstm.architecture.spec import State
 from numlstm.model import LSTM
-from numlstm.optimizers import Optimizer
+from numlstm.optim.optimizers import Optimizer
 from numlstm.preparation import Data
 from numlstm.sequences import Dataset
 from numlstm.settings import Settings

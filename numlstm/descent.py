@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import optimizers
 from numlstm.architecture.spec import State
 from numlstm.bptt import Evaluator
-from numlstm.limits import Limits
-from numlstm.optimizers import Optimizer
+from numlstm.optim import optimizers
+from numlstm.optim.bounds import Limits
+from numlstm.optim.optimizers import Optimizer
 from numlstm.sampling import Sampling, sampled_step
 from numlstm.sequences import Dataset
 from numlstm.utils.random_streams import Draws

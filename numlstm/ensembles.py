@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import schedules
 from numlstm.architecture.parameters import blocks
 from numlstm.architecture.spec import Dropout
 from numlstm.bptt import Evaluator
 from numlstm.fitting import fit, new_model
 from numlstm.model import LSTM
 from numlstm.network import Network
-from numlstm.optimizers import OPTIMIZERS
+from numlstm.optim import schedules
+from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.preparation import prepare
 from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import schedules
 from numlstm.architecture import parameters
 from numlstm.bptt import Evaluator
 from numlstm.checkpoints import Checkpoint, fingerprint
 from numlstm.interrupt import Interrupted, Watch
-from numlstm.limits import read_limits
 from numlstm.minimize import Minimizer, Solver
 from numlstm.model import LSTM
 from numlstm.objectives import Objective
-from numlstm.optimizers import OPTIMIZERS
+from numlstm.optim import schedules
+from numlstm.optim.bounds import read_limits
+from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.preparation import Data, prepare
 from numlstm.reporting import Bar, caller
 from numlstm.result import INTERRUPTED, FitResult, Outcome

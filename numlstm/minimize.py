@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import optimizers
 from numlstm.interrupt import Interrupted
-from numlstm.limits import Limits, on_free
 from numlstm.objectives import Objective
+from numlstm.optim import optimizers
+from numlstm.optim.bounds import Limits, on_free
 from numlstm.result import Outcome
 from numlstm.training import NotFinite, Plan, Problem, Progress
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from numlstm.bptt import Evaluator, run_here
-from numlstm.losses import LOSSES
 from numlstm.model import LSTM
 from numlstm.network import with_tangent
+from numlstm.optim.losses import LOSSES
 from numlstm.sequences import Dataset
 from numlstm.targets import (
     Reading,

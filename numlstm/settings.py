@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import schedules
 from numlstm.architecture.keywords import (
     Start,
     describe,
@@ -18,11 +17,12 @@ from numlstm.architecture.keywords import (
     require_sense,
 )
 from numlstm.architecture.spec import Dropout, NetworkSpec
-from numlstm.limits import read_bounds, read_constraints, read_fixed
-from numlstm.losses import LOSSES, Loss
 from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.model import LSTM
-from numlstm.optimizers import OPTIMIZERS
+from numlstm.optim import schedules
+from numlstm.optim.bounds import read_bounds, read_constraints, read_fixed
+from numlstm.optim.losses import LOSSES, Loss
+from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.sampling import Sampling, read_sampling, require_able
 from numlstm.utils import checks
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.losses import Loss
 from numlstm.missing import Filling, network_inputs
+from numlstm.optim.losses import Loss
 from numlstm.scaling import Scaling
 from numlstm.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 from numlstm.utils import checks

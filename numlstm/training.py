@@ -10,8 +10,8 @@ import numpy as np
 from numlstm.bptt import Evaluator, windows
 from numlstm.descent import Descent, Place, Position, Rules
 from numlstm.interrupt import Interrupted
-from numlstm.limits import Limits
-from numlstm.optimizers import Optimizer
+from numlstm.optim.bounds import Limits
+from numlstm.optim.optimizers import Optimizer
 from numlstm.result import Outcome
 from numlstm.sampling import Sampling
 from numlstm.utils.random_streams import SHUFFLE, Draws

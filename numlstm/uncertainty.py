@@ -15,10 +15,10 @@ import numpy as np
 from numlstm import sequences
 from numlstm.architecture.parameters import split
 from numlstm.bptt import Evaluator
-from numlstm.losses import LOSSES
 from numlstm.missing import network_inputs
 from numlstm.model import LSTM
 from numlstm.objectives import Objective, objective
+from numlstm.optim.losses import LOSSES
 from numlstm.sequences import Dataset, mask
 from numlstm.utils import checks
 

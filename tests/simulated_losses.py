@@ -1,4 +1,4 @@
-"""The losses of the CUDA backend in Numba's simulator, held to `numlstm.losses`."""
+"""The losses of the CUDA backend in Numba's simulator, held to `numlstm.optim.losses`."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
 from numlstm.backends.cuda import losses, memory, sums
-from numlstm.losses import LOSSES
+from numlstm.optim.losses import LOSSES
 
 SCALE = 1 / 3
 DTYPES = ["float32", "float64"]

@@ -1,4 +1,4 @@
-"""The updates of the CUDA backend in Numba's simulator, held to `numlstm.optimizers` and limits."""
+"""The updates of the CUDA backend in Numba's simulator, held to `numlstm.optim.optimizers` and limits."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
-from numlstm import limits, optimizers
 from numlstm.backends.cuda import memory, sums, updates
-from numlstm.optimizers import OPTIMIZERS
+from numlstm.optim import bounds, optimizers
+from numlstm.optim.optimizers import OPTIMIZERS
 
 # method, weight decay, options
 CASES = {
@@ -30,7 +30,7 @@ NONE = np.empty(0)
 
 def limits_of(kind, theta, rng):
     """What the host and the device take for a kind of limits."""
-    host = limits.Limits.none(theta.size)
+    host = bounds.Limits.none(theta.size)
     if kind in ("held", "both"):
         host.free[...] = rng.random(theta.size) < 0.6
     if kind in ("bounded", "both"):

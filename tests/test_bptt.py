@@ -12,7 +12,7 @@ import numlstm
 from numlstm import bptt
 from numlstm.architecture.spec import State
 from numlstm.bptt import Evaluator, windows
-from numlstm.losses import LOSSES
+from numlstm.optim.losses import LOSSES
 
 
 def make(lengths, last=False, num_layers=2, loss="mse"):

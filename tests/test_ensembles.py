@@ -8,7 +8,7 @@ from numlstm.architecture.spec import LayerSpec
 from numlstm.backends import get
 from numlstm.bptt import Evaluator
 from numlstm.ensembles import _Batched, _can_batch, _InTurn
-from numlstm.losses import LOSSES
+from numlstm.optim.losses import LOSSES
 from numlstm.sequences import Dataset
 
 

@@ -8,7 +8,7 @@ from scipy.optimize import OptimizeResult, OptimizeWarning, minimize
 
 import numlstm
 from numlstm.minimize import METHODS
-from numlstm.optimizers import OPTIMIZERS
+from numlstm.optim.optimizers import OPTIMIZERS
 
 SINE = np.sin(np.arange(120) / 4)
 

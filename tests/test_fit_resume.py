@@ -6,7 +6,7 @@ from test_fit import SINE, batch, quick
 
 import numlstm
 from numlstm import training
-from numlstm.optimizers import OPTIMIZERS
+from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.utils import files
 
 

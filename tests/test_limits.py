@@ -6,7 +6,7 @@ from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint, minimi
 
 import numlstm
 from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, METHODS
-from numlstm.optimizers import OPTIMIZERS
+from numlstm.optim.optimizers import OPTIMIZERS
 
 
 def data(B=10, T=8, seed=0):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numlstm.losses import CURVATURES, LOSSES
+from numlstm.optim.losses import CURVATURES, LOSSES
 
 SHAPES = {"cross_entropy": ((4, 3, 5), (4, 3)), "gaussian_nll": ((4, 3, 4), (4, 3, 2))}
 

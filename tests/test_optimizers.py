@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numlstm
-from numlstm.optimizers import OPTIMIZERS, clip, norm
+from numlstm.optim.optimizers import OPTIMIZERS, clip, norm
 
 # as in tests/data/make_fit_truths.py: method, rate, decay, options
 CASES = {

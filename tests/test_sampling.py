@@ -5,7 +5,7 @@ import pytest
 
 import numlstm
 from numlstm.bptt import Evaluator
-from numlstm.losses import mse
+from numlstm.optim.losses import mse
 from numlstm.sampling import Sampling, sampled_step
 from numlstm.sequences import Dataset
 from numlstm.utils.random_streams import Draws

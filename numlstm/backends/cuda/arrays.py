@@ -178,7 +178,7 @@ def resident(data) -> Resident:
 
 
 def loss(function, prediction, target, weight, scale):
-    """Value and gradient of one of `numlstm.losses`, every weight times `scale`."""
+    """Value and gradient of one of `numlstm.optim.losses`, every weight times `scale`."""
     scale = scale if driver.is_on_device(scale) else on_device(np.array([scale], np.float64))
     return losses.evaluate(function.__name__, prediction, target, weight, scale)
 
