@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import arrays as numpy_arrays
 from numlstm.architecture.spec import State
+from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.network import Network
 from numlstm.sequences import mask
 from numlstm.utils import checks

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import arrays as numpy_arrays
 from numlstm import backends
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
+from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
 from numlstm.utils.random_streams import Draws
 

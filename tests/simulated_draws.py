@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
-from numlstm import arrays as numpy_arrays
 from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends.cuda import draws, memory
 from numlstm.noise import draw_noise
 from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, Draws

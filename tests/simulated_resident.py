@@ -8,8 +8,8 @@ from harness import require_bits
 from simulated_cuda import poisoned_memory  # noqa: F401
 
 import numlstm
-from numlstm import arrays as numpy_arrays
 from numlstm.architecture.spec import State
+from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends.cuda import arrays, memory, training
 from numlstm.backends.cuda.data import Resident
 from numlstm.sequences import Dataset

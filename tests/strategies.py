@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from numlstm import arrays
 from numlstm.architecture.spec import (
     ACTIVATIONS,
     Activation,
@@ -22,6 +21,7 @@ from numlstm.architecture.spec import (
     Noise,
     State,
 )
+from numlstm.backends import numpy_arrays
 from numlstm.noise import NetworkNoise, draw_noise
 from numlstm.utils.random_streams import Draws
 

@@ -13,8 +13,8 @@ from strategies import FAMILIAR, Case, Numbers, alone, random_family_case, rando
 
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import CellSpec, Dropout, NetworkSpec, State
-from numlstm.arrays import flip, flip_reset
 from numlstm.backends import reference
+from numlstm.backends.numpy_arrays import flip, flip_reset
 from numlstm.network import Network
 
 BAR = 1e-11

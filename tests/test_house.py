@@ -182,7 +182,7 @@ def test_the_reference_stands_alone():
     # above all not numlstm.cell.equations
     assert used == {
         "numlstm",
-        "numlstm.arrays",
+        "numlstm.backends.numpy_arrays",
         "numlstm.architecture.parameters",
         "numlstm.architecture.spec",
     }

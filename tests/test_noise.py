@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from numlstm import arrays as numpy_arrays
 from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends import reference
 from numlstm.network import Network
 from numlstm.noise import draw_noise, mean_noise, no_noise

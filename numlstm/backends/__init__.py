@@ -7,7 +7,7 @@ there, `arrays.to_numpy` brings them back), and never changes its arguments.
 =====================================================  ==========================================
 ``require()``                                          raise `BackendError` where it cannot run
 ``arrays``                                             what is done with arrays between layers,
-                                                       as in `numlstm.arrays`
+                                                       as in `numlstm.backends.numpy_arrays`
 ``precisions``                                         those of a `LayerSpec` that it has
 ``pack_layer(spec, theta)``                            weights in the layout that the kernels read
 ``layer_forward(spec, weights, X, state, lengths=None, (Y, (h, c), tape or None)

@@ -54,9 +54,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import arrays as arrays
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import Activation, HeadSpec, LayerSpec, Noise
+from numlstm.backends import numpy_arrays as arrays
 
 name = "reference"
 precisions: tuple[str, ...] = ()

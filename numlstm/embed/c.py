@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import __version__, arrays
+from numlstm import __version__
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.backends import numpy_arrays
 from numlstm.noise import mean_noise
 from numlstm.scaling import Scaling
 

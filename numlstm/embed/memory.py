@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from numlstm import arrays
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import GATES, LayerSpec, NetworkSpec
+from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu import step, step_derivatives
 from numlstm.backends.cpu.compile import callback
 from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import arrays as arrays
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import HeadSpec, LayerSpec
+from numlstm.backends import numpy_arrays as arrays
 from numlstm.backends.cpu import family, head, layer, packing, shards, wide
 from numlstm.backends.cpu.packing import blocks, empty, zeros
 from numlstm.backends.cpu.parallel import call
