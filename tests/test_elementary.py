@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from numlstm.backends.cpu import simd  # supplies the primitives to the compiler
+from numlstm.backends.cpu.codegen import vectors  # supplies the primitives to the compiler
 from numlstm.cell import elementary
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
@@ -32,9 +32,9 @@ def by_scalars(function, x, y):
 
 @numba.njit
 def by_vectors(function, x, y):
-    source, target = simd.at(x, 0), simd.at(y, 0)
-    for i in range(0, x.size, simd.lanes_of(x)):
-        simd.store(target, i, function(simd.load(source, i)))
+    source, target = vectors.at(x, 0), vectors.at(y, 0)
+    for i in range(0, x.size, vectors.lanes_of(x)):
+        vectors.store(target, i, function(vectors.load(source, i)))
 
 
 COMPILED = {

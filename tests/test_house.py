@@ -91,7 +91,7 @@ MODULES = [
 
 
 def room(module: str) -> str | None:
-    """The room a module belongs to: numlstm.backends.cpu.simd is in "backends"."""
+    """The room a module belongs to: numlstm.backends.cpu.codegen.vectors is in "backends"."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else None
 

@@ -7,14 +7,14 @@ import pytest
 from harness import require_bits
 
 import numlstm
-from numlstm.backends.cpu import recycling
-from numlstm.backends.cpu.recycling import LARGE, recycled
+from numlstm.backends.cpu.codegen import memory_pool
+from numlstm.backends.cpu.codegen.memory_pool import LARGE, recycled
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     gc.collect()
-    monkeypatch.setattr(recycling, "_kept", {})
+    monkeypatch.setattr(memory_pool, "_kept", {})
 
 
 def address(array):
@@ -41,16 +41,16 @@ def test_what_is_much_too_large_is_not_taken():
 
 def test_small_arrays_are_not_kept():
     recycled((10,), "float32")
-    assert not recycling._kept
+    assert not memory_pool._kept
 
 
 def test_no_more_is_kept_than_agreed(monkeypatch):
-    monkeypatch.setattr(recycling, "MOST_KEPT", 10 * LARGE)
+    monkeypatch.setattr(memory_pool, "MOST_KEPT", 10 * LARGE)
     held = [recycled((LARGE,), "float32") for _ in range(4)]
     places = [address(array) for array in held]
     while held:
         held.pop(0)
-    assert [address(memory) for memory in recycling._kept.values()] == places[2:]
+    assert [address(memory) for memory in memory_pool._kept.values()] == places[2:]
 
 
 def test_what_stood_in_used_memory_changes_nothing():
@@ -63,8 +63,8 @@ def test_what_stood_in_used_memory_changes_nothing():
         return [Y, *pullback(dY)[:2]]
 
     first = gradients()
-    assert recycling._kept
-    for memory in recycling._kept.values():
+    assert memory_pool._kept
+    for memory in memory_pool._kept.values():
         memory.view("float32")[...] = np.nan
     for one, other in zip(first, gradients(), strict=True):
         require_bits(one, other)

@@ -12,9 +12,9 @@ from itertools import repeat
 import numba
 import numpy as np
 
-from numlstm.backends.cpu import packing
-from numlstm.backends.cpu.products import panel_width
-from numlstm.backends.cpu.simd import TILE_ROWS, Block, at, multiply
+from numlstm.backends.cpu.codegen import packing
+from numlstm.backends.cpu.codegen.gemm import panel_width
+from numlstm.backends.cpu.codegen.vectors import TILE_ROWS, Block, at, multiply
 
 LENGTH = 128  # of the sum; the operands take 2 + 8 or 6 + 16 KB of the first-level cache
 

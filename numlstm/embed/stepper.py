@@ -25,8 +25,8 @@ from numba.extending import (
 
 from numlstm import backends
 from numlstm.architecture.spec import NetworkSpec, State
+from numlstm.backends.cpu.codegen.vectors import at, get
 from numlstm.backends.cpu.pointers import call_at
-from numlstm.backends.cpu.simd import at, get
 from numlstm.backends.cpu.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
 from numlstm.embed.memory import NetMemory, write_net
 from numlstm.network import Network, Weights

@@ -12,10 +12,11 @@ import numpy as np
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import numpy_arrays as arrays
-from numlstm.backends.cpu import family, head, layer, packing, shards, wide
-from numlstm.backends.cpu.packing import blocks, empty, zeros
-from numlstm.backends.cpu.parallel import call
-from numlstm.backends.cpu.recycling import recycled
+from numlstm.backends.cpu import family, head, layer, shards, wide
+from numlstm.backends.cpu.codegen import packing
+from numlstm.backends.cpu.codegen.memory_pool import recycled
+from numlstm.backends.cpu.codegen.packing import blocks, empty, zeros
+from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.weights import Columns, pack

@@ -7,8 +7,8 @@ In the shape comments: H units, L lanes of a vector, U = ceil(H / L) vectors of 
 are pointers to the row's values; first and last are a range of vectors of units.
 """
 
-from numlstm.backends.cpu.compile import kernel
-from numlstm.backends.cpu.simd import lanes_of, load_pair, move, store_pair
+from numlstm.backends.cpu.codegen.compile import kernel
+from numlstm.backends.cpu.codegen.vectors import lanes_of, load_pair, move, store_pair
 from numlstm.cell.equations import cell_backward, cell_forward
 
 SLOTS = 5  # what the tape holds of a unit: i, f, g, o, c

@@ -7,20 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
-from numlstm.backends.cpu.family_cells import (
-    A,
-    C,
-    O,
-    Row,
-    backward_row,
-    forward_row,
-)
-from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
-from numlstm.backends.cpu.packing import blocks, odd_cache_lines
-from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, ask_for, clear, copy, product, scale
-from numlstm.backends.cpu.simd import (
+from numlstm.backends.cpu.codegen.compile import entry, kernel, kernel_that_allocates
+from numlstm.backends.cpu.codegen.gemm import accumulate, ask_for, clear, copy, product, scale
+from numlstm.backends.cpu.codegen.packing import blocks, odd_cache_lines
+from numlstm.backends.cpu.codegen.parallel import for_shards
+from numlstm.backends.cpu.codegen.vectors import (
     Block,
     at,
     compact,
@@ -33,6 +24,15 @@ from numlstm.backends.cpu.simd import (
     panel_width,
     store,
 )
+from numlstm.backends.cpu.family_cells import (
+    A,
+    C,
+    O,
+    Row,
+    backward_row,
+    forward_row,
+)
+from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
 from numlstm.backends.cpu.tape import (
     ask_for_cells,
     hidden,

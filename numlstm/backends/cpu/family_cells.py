@@ -7,8 +7,16 @@ not depend on the width of the vectors. The letters in the shape comments: see `
 from math import sqrt
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.compile import kernel
-from numlstm.backends.cpu.simd import compact, get, lanes_of, load_pair, move, put, store_pair
+from numlstm.backends.cpu.codegen.compile import kernel
+from numlstm.backends.cpu.codegen.vectors import (
+    compact,
+    get,
+    lanes_of,
+    load_pair,
+    move,
+    put,
+    store_pair,
+)
 from numlstm.cell.activations import activate_limited, slope_limited
 from numlstm.cell.elementary import fma, like
 from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, P_F, P_I, P_O

@@ -11,10 +11,11 @@ import numpy as np
 
 from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cpu
-from numlstm.backends.cpu import family, layer, packing, shards
-from numlstm.backends.cpu.duals import DualArray, dual_array
+from numlstm.backends.cpu import family, layer, shards
+from numlstm.backends.cpu.codegen import packing
+from numlstm.backends.cpu.codegen.dual_numbers import DualArray, dual_array
+from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.family import Parameters
-from numlstm.backends.cpu.parallel import call
 from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
 from numlstm.cell.encoding import family_of
 

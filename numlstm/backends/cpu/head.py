@@ -7,10 +7,10 @@ FEW outputs, whose panels would be nearly empty, is read as it stands, for one n
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.compile import entry, kernel
-from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, add_dots, add_outer, clear, copy, product
-from numlstm.backends.cpu.simd import Block, at, move, panel_width
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.gemm import accumulate, add_dots, add_outer, clear, copy, product
+from numlstm.backends.cpu.codegen.parallel import for_shards
+from numlstm.backends.cpu.codegen.vectors import Block, at, move, panel_width
 
 CHUNK = 64  # rows
 FEW = 2  # outputs

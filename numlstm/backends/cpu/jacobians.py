@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from numlstm.architecture.spec import LayerSpec
 from numlstm.backends.cpu import family_cells, layer
-from numlstm.backends.cpu.compile import entry, kernel, kernel_that_allocates
+from numlstm.backends.cpu.codegen.compile import entry, kernel, kernel_that_allocates
+from numlstm.backends.cpu.codegen.parallel import call, for_shards
+from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, load, move, new, put, store
 from numlstm.backends.cpu.family import c_before, new_work, new_zeros, read_cell, row_at
-from numlstm.backends.cpu.parallel import call, for_shards
-from numlstm.backends.cpu.simd import at, get, lanes_of, load, move, new, put, store
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, rows_at
 from numlstm.backends.cpu.variants import parameters_of
 from numlstm.backends.cpu.weights import gate_of_theta, row_of_theta

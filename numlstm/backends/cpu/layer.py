@@ -7,11 +7,11 @@ meeting another. The letters in the shape comments: see `tape.py`.
 from typing import Any, NamedTuple
 
 from numlstm.backends.cpu.cells import SLOTS, backward_cells, forward_cells
-from numlstm.backends.cpu.compile import entry, kernel
-from numlstm.backends.cpu.packing import blocks, odd_cache_lines
-from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, ask_for, clear, copy, product
-from numlstm.backends.cpu.simd import (
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.gemm import accumulate, ask_for, clear, copy, product
+from numlstm.backends.cpu.codegen.packing import blocks, odd_cache_lines
+from numlstm.backends.cpu.codegen.parallel import for_shards
+from numlstm.backends.cpu.codegen.vectors import (
     Block,
     at,
     compact,

@@ -12,8 +12,12 @@ import numpy as np
 
 from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cpu
-from numlstm.backends.cpu import head, packing, shards
-from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu import head, shards
+from numlstm.backends.cpu.codegen import packing
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.memory_pool import recycled
+from numlstm.backends.cpu.codegen.packing import blocks, empty
+from numlstm.backends.cpu.codegen.parallel import call, for_shards, serial_driver
 from numlstm.backends.cpu.layer import (
     LINES_OF_DZ,
     PANELS_OF_DZ,
@@ -21,9 +25,6 @@ from numlstm.backends.cpu.layer import (
     backward_shard,
     forward_shard,
 )
-from numlstm.backends.cpu.packing import blocks, empty
-from numlstm.backends.cpu.parallel import call, for_shards, serial_driver
-from numlstm.backends.cpu.recycling import recycled
 from numlstm.backends.cpu.shards import Shards
 from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, start_tape
 from numlstm.backends.cpu.weights import Columns, pack_columns, pack_vector, sum_gradients

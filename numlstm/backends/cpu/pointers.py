@@ -5,7 +5,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from numlstm.backends.cpu.simd import primitive
+from numlstm.backends.cpu.codegen.vectors import primitive
 
 
 @primitive

@@ -8,11 +8,11 @@ depend on its group. Shape comments: B rows, T steps, I inputs, O <= I outputs, 
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.compile import entry, kernel
-from numlstm.backends.cpu.parallel import for_shards
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.gemm import accumulate, clear, copy
+from numlstm.backends.cpu.codegen.parallel import for_shards
+from numlstm.backends.cpu.codegen.vectors import at, get, move
 from numlstm.backends.cpu.pointers import call_at
-from numlstm.backends.cpu.products import accumulate, clear, copy
-from numlstm.backends.cpu.simd import at, get, move
 from numlstm.backends.cpu.step import STEP, VJP
 
 

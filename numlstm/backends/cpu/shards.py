@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import CellSpec, LayerSpec
-from numlstm.backends.cpu import family_cells, packing
+from numlstm.backends.cpu import family_cells
 from numlstm.backends.cpu.cells import SLOTS
-from numlstm.backends.cpu.packing import blocks
+from numlstm.backends.cpu.codegen import packing
+from numlstm.backends.cpu.codegen.packing import blocks
 
 MAX_SHARDS = 16  # every shard has its own copy of the gradient
 MIN_ROWS = 8  # fewer rows per shard would read the weights too often

@@ -9,20 +9,9 @@ shape comments: see `tape.py`; R rows of a batch.
 from typing import Any, NamedTuple
 
 from numlstm.backends.cpu.cells import forward_cells
-from numlstm.backends.cpu.compile import entry, kernel
-from numlstm.backends.cpu.family import Cell, mix_rows
-from numlstm.backends.cpu.family_cells import SCALES, Row, forward_row
-from numlstm.backends.cpu.pointers import (
-    apart,
-    as_floats,
-    call_at,
-    is_null,
-    read_numbers,
-    recast,
-    reserve,
-)
-from numlstm.backends.cpu.products import accumulate, copy, product
-from numlstm.backends.cpu.simd import (
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.gemm import accumulate, copy, product
+from numlstm.backends.cpu.codegen.vectors import (
     Block,
     at,
     get,
@@ -34,6 +23,17 @@ from numlstm.backends.cpu.simd import (
     put,
     store,
     store_pair,
+)
+from numlstm.backends.cpu.family import Cell, mix_rows
+from numlstm.backends.cpu.family_cells import SCALES, Row, forward_row
+from numlstm.backends.cpu.pointers import (
+    apart,
+    as_floats,
+    call_at,
+    is_null,
+    read_numbers,
+    recast,
+    reserve,
 )
 from numlstm.cell.activations import Function, Limited
 from numlstm.cell.elementary import compilable, fma, like

@@ -8,13 +8,10 @@ letters in the shape comments: see `step.py`.
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.compile import kernel
-from numlstm.backends.cpu.duals import dual
-from numlstm.backends.cpu.family import Cell, part_rows
-from numlstm.backends.cpu.family_cells import SCALES, A, O, Row, backward_row
-from numlstm.backends.cpu.pointers import apart, read_numbers, reserve
-from numlstm.backends.cpu.products import accumulate, add_outer, clear, copy, product
-from numlstm.backends.cpu.simd import (
+from numlstm.backends.cpu.codegen.compile import kernel
+from numlstm.backends.cpu.codegen.dual_numbers import dual
+from numlstm.backends.cpu.codegen.gemm import accumulate, add_outer, clear, copy, product
+from numlstm.backends.cpu.codegen.vectors import (
     Block,
     compact,
     get,
@@ -25,6 +22,9 @@ from numlstm.backends.cpu.simd import (
     put,
     store,
 )
+from numlstm.backends.cpu.family import Cell, part_rows
+from numlstm.backends.cpu.family_cells import SCALES, A, O, Row, backward_row
+from numlstm.backends.cpu.pointers import apart, read_numbers, reserve
 from numlstm.backends.cpu.step import (
     DONE,
     SCALING,

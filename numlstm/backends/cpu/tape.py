@@ -11,9 +11,9 @@ filled up to whole panels. The user's arrays are C-contiguous and not padded.
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.compile import kernel, kernel_that_allocates
-from numlstm.backends.cpu.products import ask_for, clear, copy
-from numlstm.backends.cpu.simd import Block, at, compact, get, lanes_of, move, new, put
+from numlstm.backends.cpu.codegen.compile import kernel, kernel_that_allocates
+from numlstm.backends.cpu.codegen.gemm import ask_for, clear, copy
+from numlstm.backends.cpu.codegen.vectors import Block, at, compact, get, lanes_of, move, new, put
 
 HEADER = 15  # numbers before the arrays of a plan
 

@@ -8,10 +8,10 @@ the shape comments: see `tape.py`.
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.compile import entry, kernel
-from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, copy_spaced, pack_panel
-from numlstm.backends.cpu.simd import at, compact, get, lanes_of, move, panel_width, put
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.gemm import accumulate, copy_spaced, pack_panel
+from numlstm.backends.cpu.codegen.parallel import for_shards
+from numlstm.backends.cpu.codegen.vectors import at, compact, get, lanes_of, move, panel_width, put
 from numlstm.backends.cpu.tape import read_plan
 
 MANY = 2**16  # numbers to rearrange that are worth a meeting of the threads

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends.cpu.cells import forward_cells
-from numlstm.backends.cpu.compile import entry, kernel
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.gemm import accumulate, clear, copy, product
+from numlstm.backends.cpu.codegen.packing import blocks
+from numlstm.backends.cpu.codegen.parallel import for_shards
+from numlstm.backends.cpu.codegen.vectors import Block, at, lanes_of, move, panel_width
 from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, backward_row, put_dX
-from numlstm.backends.cpu.packing import blocks
-from numlstm.backends.cpu.parallel import for_shards
-from numlstm.backends.cpu.products import accumulate, clear, copy, product
-from numlstm.backends.cpu.simd import Block, at, lanes_of, move, panel_width
 from numlstm.backends.cpu.tape import (
     hidden,
     in_caller,

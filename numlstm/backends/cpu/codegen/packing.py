@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from numlstm.backends.cpu.simd import CACHE_LINE, PANEL_VECTORS, VECTOR_BYTES
+from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, PANEL_VECTORS, VECTOR_BYTES
 from numlstm.cell.elementary import compilable
 
 SMALL = 2**14  # bytes; smaller arrays stay in the nearest cache wherever they begin

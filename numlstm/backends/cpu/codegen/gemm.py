@@ -4,8 +4,8 @@ The second factor is packed: cut into panels, `PANEL_VECTORS` vectors of columns
 panel by panel, k by k, so that the innermost loop reads it front to back.
 """
 
-from numlstm.backends.cpu.compile import kernel
-from numlstm.backends.cpu.simd import (
+from numlstm.backends.cpu.codegen.compile import kernel
+from numlstm.backends.cpu.codegen.vectors import (
     TILE_ROWS,
     Block,
     compact,

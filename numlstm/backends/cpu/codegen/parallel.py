@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
-from numlstm.backends.cpu.compile import callback
+from numlstm.backends.cpu.codegen.compile import callback
 from numlstm.utils import forks
 
 SMALL = 3e5  # multiply-adds below which waking the threads costs more than they save

@@ -10,7 +10,7 @@ from itertools import count
 
 import numpy as np
 
-from numlstm.backends.cpu.packing import empty
+from numlstm.backends.cpu.codegen.packing import empty
 
 LARGE = 2**22  # bytes; less is kept by the C library
 MOST_KEPT = 2**29  # bytes in all

@@ -22,7 +22,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-from numlstm.backends.cpu.simd import (
+from numlstm.backends.cpu.codegen.vectors import (
     COMPARISONS,
     LIFTS,
     Mask,

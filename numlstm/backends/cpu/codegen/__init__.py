@@ -1,0 +1,1 @@
+"""Vectors, products, packing and compilation for the CPU's kernels."""
