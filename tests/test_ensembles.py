@@ -75,7 +75,7 @@ def test_side_by_side_is_one_after_the_other(loss, last):
 
 def test_members_taken_in_parts_are_the_same(monkeypatch):
     whole = quick(members=5)
-    monkeypatch.setattr("numlstm.backends.cpu.many.at_once", lambda *sizes: 2)
+    monkeypatch.setattr("numlstm.backends.cpu.layer.members.at_once", lambda *sizes: 2)
     parts = quick(members=5)
     for one, other in zip(whole.models, parts.models, strict=True):
         np.testing.assert_array_equal(one.theta, other.theta)

@@ -10,7 +10,7 @@ from test_backends import SIZES
 
 from numlstm.architecture.spec import LayerSpec
 from numlstm.backends import cpu
-from numlstm.backends.cpu import shards
+from numlstm.backends.cpu.layer import shards
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from numlstm.backends.cpu import step, step_derivatives
 from numlstm.backends.cpu.codegen.compile import callback
 from numlstm.backends.cpu.codegen.packing import CACHE_LINE, blocks, lanes, panel_width, panels
 from numlstm.backends.cpu.codegen.vectors import TILE_ROWS
-from numlstm.backends.cpu.family_cells import SLOTS, SLOTS_NORMALISED
-from numlstm.backends.cpu.shards import is_plain
+from numlstm.backends.cpu.layer.shards import is_plain
+from numlstm.backends.cpu.layer.variant_arrays import parameters_of
+from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
 from numlstm.backends.cpu.step_derivatives import derived_size
-from numlstm.backends.cpu.variants import parameters_of
 from numlstm.cell.encoding import INITIAL_H, family_of, unit_rows
 from numlstm.network import Weights
 from numlstm.noise import mean_noise

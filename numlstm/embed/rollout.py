@@ -11,7 +11,7 @@ from numlstm.architecture.spec import Gradients, NetworkSpec, State
 from numlstm.backends.cpu import rollout as kernels
 from numlstm.backends.cpu.codegen.packing import blocks, sum_in_order
 from numlstm.backends.cpu.codegen.parallel import call
-from numlstm.backends.cpu.shards import shard_count
+from numlstm.backends.cpu.layer.shards import shard_count
 from numlstm.embed.stepper import Stepper, uniform
 from numlstm.utils import checks
 

@@ -12,14 +12,20 @@ import numpy as np
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import numpy_arrays as arrays
-from numlstm.backends.cpu import family, head, layer, shards, wide
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.memory_pool import recycled
 from numlstm.backends.cpu.codegen.packing import blocks, empty, zeros
 from numlstm.backends.cpu.codegen.parallel import call
-from numlstm.backends.cpu.shards import Shards
-from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
-from numlstm.backends.cpu.weights import Columns, pack
+from numlstm.backends.cpu.layer import (
+    head,
+    plain_recurrence,
+    recurrence,
+    recurrence_by_units,
+    shards,
+)
+from numlstm.backends.cpu.layer.shards import Shards
+from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.layer.weights import Columns, pack
 from numlstm.cell.encoding import family_of
 
 name = "cpu"
@@ -62,12 +68,12 @@ def require() -> None:
 
 def tangents():
     """Derivatives along a direction, by the same kernels over dual numbers."""
-    return importlib.import_module("numlstm.backends.cpu.forward_mode")
+    return importlib.import_module("numlstm.backends.cpu.layer.tangents")
 
 
 def members():
     """Many plain layers at once, each in its own thread."""
-    return importlib.import_module("numlstm.backends.cpu.many")
+    return importlib.import_module("numlstm.backends.cpu.layer.members")
 
 
 def descent() -> None:
@@ -76,7 +82,7 @@ def descent() -> None:
 
 def transitions():
     """The Jacobians of all steps, from the tape."""
-    return importlib.import_module("numlstm.backends.cpu.jacobians")
+    return importlib.import_module("numlstm.backends.cpu.layer.jacobians")
 
 
 # --- layer ----------------------------------------------------------------------------------------
@@ -108,7 +114,7 @@ def layer_forward(
     kernel = (wide if plan.wide else layer).forward
     variant: tuple[Any, ...] = ()
     if not plain:
-        kernel = family.forward
+        kernel = recurrence.forward
         variant = parameters_of(spec, weights.theta), switches, family_of(spec)
     call(
         *(kernel, plan.tasks, plan.lines * weights.panels.size),
@@ -141,17 +147,20 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dX = np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype)
     dh_0 = np.empty((batch, spec.output_size), spec.dtype)
     dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
-    kernel = layer.backward
+    kernel = plain_recurrence.backward
     extra: tuple[Any, ...]
     if plan.wide:
-        kernel, extra = wide.backward, (_scratch(spec, plan, weights.panels.shape, need_dX),)
+        kernel, extra = (
+            recurrence_by_units.backward,
+            (_scratch(spec, plan, weights.panels.shape, need_dX),),
+        )
     else:
         extra = (recycled((plan.parts * weights.panels.size,), spec.dtype),)
     if switches is not None:
         parameters = parameters_of(spec, weights.theta)
         dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
         dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
-        kernel = family.backward
+        kernel = recurrence.backward
         extra += parameters, switches, family_of(spec), dunit, dout
     call(
         *(kernel, plan.tasks, 2 * plan.lines * weights.panels.size),
@@ -162,20 +171,22 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     return dtheta, (dX if need_dX else None), (dh_0, dc_0)
 
 
-def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> wide.Scratch:
+def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> recurrence_by_units.Scratch:
     """The memory of a wide backward pass, for weights of a shape."""
     width, rows = packing.panel_width(spec.dtype), 4 * plan.gate
     h_panels = blocks(spec.hidden_size, width)
     x_panels = blocks(spec.input_size, width) if need_dX else 0
-    groups, itemsize = min(wide.MAX_GROUPS, h_panels), np.dtype(spec.dtype).itemsize
+    groups, itemsize = min(recurrence_by_units.MAX_GROUPS, h_panels), np.dtype(spec.dtype).itemsize
     columns = Columns(
         recycled((h_panels, rows, width), spec.dtype), recycled((x_panels, rows, width), spec.dtype)
     )
-    return wide.Scratch(
+    return recurrence_by_units.Scratch(
         recycled((plan.lines, packing.odd_cache_lines(rows, itemsize)), spec.dtype),
         columns,
         recycled(shape, spec.dtype),
-        empty((groups, layer.PANELS_OF_DZ, layer.LINES_OF_DZ, width), spec.dtype),
+        empty(
+            (groups, plain_recurrence.PANELS_OF_DZ, plain_recurrence.LINES_OF_DZ, width), spec.dtype
+        ),
         empty((groups, plan.lines_of_chunk, x_panels * width), spec.dtype),
     )
 

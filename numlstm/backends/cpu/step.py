@@ -8,7 +8,6 @@ shape comments: see `tape.py`; R rows of a batch.
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.cells import forward_cells
 from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.gemm import accumulate, copy, product
 from numlstm.backends.cpu.codegen.vectors import (
@@ -24,8 +23,9 @@ from numlstm.backends.cpu.codegen.vectors import (
     store,
     store_pair,
 )
-from numlstm.backends.cpu.family import Cell, mix_rows
-from numlstm.backends.cpu.family_cells import SCALES, Row, forward_row
+from numlstm.backends.cpu.layer.plain_cell import forward_cells
+from numlstm.backends.cpu.layer.recurrence import Cell, mix_rows
+from numlstm.backends.cpu.layer.variant_cell import SCALES, Row, forward_row
 from numlstm.backends.cpu.pointers import (
     apart,
     as_floats,

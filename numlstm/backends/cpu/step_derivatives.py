@@ -22,8 +22,9 @@ from numlstm.backends.cpu.codegen.vectors import (
     put,
     store,
 )
-from numlstm.backends.cpu.family import Cell, part_rows
-from numlstm.backends.cpu.family_cells import SCALES, A, O, Row, backward_row
+from numlstm.backends.cpu.layer.recurrence import Cell, part_rows
+from numlstm.backends.cpu.layer.variant_cell import SCALES, A, O, Row, backward_row
+from numlstm.backends.cpu.layer.weights import gate_of_theta
 from numlstm.backends.cpu.pointers import apart, read_numbers, reserve
 from numlstm.backends.cpu.step import (
     DONE,
@@ -41,7 +42,6 @@ from numlstm.backends.cpu.step import (
     whole,
     work_size,
 )
-from numlstm.backends.cpu.weights import gate_of_theta
 from numlstm.cell.activations import limited
 from numlstm.cell.elementary import compilable, like
 from numlstm.cell.encoding import UNIT_ROWS

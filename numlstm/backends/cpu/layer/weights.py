@@ -12,7 +12,7 @@ from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.gemm import accumulate, copy_spaced, pack_panel
 from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import at, compact, get, lanes_of, move, panel_width, put
-from numlstm.backends.cpu.tape import read_plan
+from numlstm.backends.cpu.layer.tape import read_plan
 
 MANY = 2**16  # numbers to rearrange that are worth a meeting of the threads
 

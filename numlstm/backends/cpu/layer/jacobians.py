@@ -9,14 +9,14 @@ in the shape comments: see `tape.py`; S numbers are the state of all layers.
 from typing import Any, NamedTuple
 
 from numlstm.architecture.spec import LayerSpec
-from numlstm.backends.cpu import family_cells, layer
 from numlstm.backends.cpu.codegen.compile import entry, kernel, kernel_that_allocates
 from numlstm.backends.cpu.codegen.parallel import call, for_shards
 from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, load, move, new, put, store
-from numlstm.backends.cpu.family import c_before, new_work, new_zeros, read_cell, row_at
-from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, rows_at
-from numlstm.backends.cpu.variants import parameters_of
-from numlstm.backends.cpu.weights import gate_of_theta, row_of_theta
+from numlstm.backends.cpu.layer import plain_recurrence, variant_cell
+from numlstm.backends.cpu.layer.recurrence import c_before, new_work, new_zeros, read_cell, row_at
+from numlstm.backends.cpu.layer.tape import Carry, line_of, read_plan, read_tape, rows_at
+from numlstm.backends.cpu.layer.variant_arrays import parameters_of
+from numlstm.backends.cpu.layer.weights import gate_of_theta, row_of_theta
 from numlstm.cell.elementary import fma, like
 from numlstm.cell.encoding import UNIT_ROWS, family_of
 
@@ -73,7 +73,9 @@ def plain_step(t, plan, theta, tape, rows):
             place = get(plan.place, shard) + j
             for part in range(2):
                 dz = begin(part, place, t, plan, rows)
-                layer.backward_row(shard, t, j, 0, plan.vectors, plan, carry, tape, dz, gate)
+                plain_recurrence.backward_row(
+                    shard, t, j, 0, plan.vectors, plan, carry, tape, dz, gate
+                )
                 put_by_c(part, place, t, plan, rows)
             put_by_products(place, t, plan, theta, rows)
 
@@ -103,7 +105,7 @@ def family_step(t, plan, cell, theta, unit, switches, tape, work, dn, dunit, row
             for part in range(2):
                 dz = begin(part, place, t, plan, rows)
                 dh, dc = at(rows.dh[t], place * plan.padded), at(rows.dc[t], place * plan.padded)
-                family_cells.backward_row(
+                variant_cell.backward_row(
                     plan, cell, unit, row, dh, at(dn[t], 0), dc, dz, at(dunit[t], 0)
                 )
                 put_by_c(part, place, t, plan, rows)

@@ -24,16 +24,8 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
     store,
 )
-from numlstm.backends.cpu.family_cells import (
-    A,
-    C,
-    O,
-    Row,
-    backward_row,
-    forward_row,
-)
-from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
-from numlstm.backends.cpu.tape import (
+from numlstm.backends.cpu.layer.plain_recurrence import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
+from numlstm.backends.cpu.layer.tape import (
     ask_for_cells,
     hidden,
     in_caller,
@@ -46,7 +38,15 @@ from numlstm.backends.cpu.tape import (
     rows_at,
     write_carry,
 )
-from numlstm.backends.cpu.weights import Columns, pack_columns, sum_gradients
+from numlstm.backends.cpu.layer.variant_cell import (
+    A,
+    C,
+    O,
+    Row,
+    backward_row,
+    forward_row,
+)
+from numlstm.backends.cpu.layer.weights import Columns, pack_columns, sum_gradients
 from numlstm.cell.activations import limited
 from numlstm.cell.elementary import fma, like
 from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS

@@ -6,7 +6,7 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.packing import blocks
-from numlstm.backends.cpu.family import Parameters, Switches
+from numlstm.backends.cpu.layer.recurrence import Parameters, Switches
 from numlstm.cell.encoding import UNIT_ROWS, unit_rows
 
 

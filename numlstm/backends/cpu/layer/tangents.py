@@ -11,12 +11,12 @@ import numpy as np
 
 from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cpu
-from numlstm.backends.cpu import family, layer, shards
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.dual_numbers import DualArray, dual_array
 from numlstm.backends.cpu.codegen.parallel import call
-from numlstm.backends.cpu.family import Parameters
-from numlstm.backends.cpu.variants import parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.layer import plain_recurrence, recurrence, shards
+from numlstm.backends.cpu.layer.recurrence import Parameters
+from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
 from numlstm.cell.encoding import family_of
 
 name = cpu.name
@@ -61,10 +61,10 @@ def layer_forward(
         )
     )
     memory = _empty((plan.memory(tape),), spec)
-    kernel, switches = layer.forward, None
+    kernel, switches = plain_recurrence.forward, None
     variant: tuple[Any, ...] = ()
     if not plain:
-        kernel, switches = family.forward, switches_of(spec, reset, noise)
+        kernel, switches = recurrence.forward, switches_of(spec, reset, noise)
         variant = _parameters(spec, weights.theta), switches, family_of(spec)
     given = (dual_array(array) for array in (X, *state))
     call(
@@ -85,13 +85,13 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dX = _empty((batch if need_dX else 0, steps, spec.input_size), spec)
     dh_0 = _empty((batch, spec.output_size), spec)
     dc_0 = _empty((batch, spec.hidden_size), spec)
-    kernel = layer.backward
+    kernel = plain_recurrence.backward
     variant: tuple[Any, ...] = (_empty((plan.parts * weights.panels.size,), spec),)
     if switches is not None:
         parameters = _parameters(spec, weights.theta)
         dunit = _zeros((plan.parts, *parameters.unit.shape), spec)
         dout = _zeros((plan.parts, *parameters.back.shape), spec)
-        kernel = family.backward
+        kernel = recurrence.backward
         variant += parameters, switches, family_of(spec), dunit, dout
     given = (dual_array(array) for array in (dY, *dstate))
     call(

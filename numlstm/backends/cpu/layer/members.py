@@ -12,22 +12,22 @@ import numpy as np
 
 from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cpu
-from numlstm.backends.cpu import head, shards
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.memory_pool import recycled
 from numlstm.backends.cpu.codegen.packing import blocks, empty
 from numlstm.backends.cpu.codegen.parallel import call, for_shards, serial_driver
-from numlstm.backends.cpu.layer import (
+from numlstm.backends.cpu.layer import head, shards
+from numlstm.backends.cpu.layer.plain_recurrence import (
     LINES_OF_DZ,
     PANELS_OF_DZ,
     Gradient,
     backward_shard,
     forward_shard,
 )
-from numlstm.backends.cpu.shards import Shards
-from numlstm.backends.cpu.tape import Carry, line_of, read_plan, read_tape, start_tape
-from numlstm.backends.cpu.weights import Columns, pack_columns, pack_vector, sum_gradients
+from numlstm.backends.cpu.layer.shards import Shards
+from numlstm.backends.cpu.layer.tape import Carry, line_of, read_plan, read_tape, start_tape
+from numlstm.backends.cpu.layer.weights import Columns, pack_columns, pack_vector, sum_gradients
 
 CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
 

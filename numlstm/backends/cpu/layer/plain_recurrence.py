@@ -6,7 +6,6 @@ meeting another. The letters in the shape comments: see `tape.py`.
 
 from typing import Any, NamedTuple
 
-from numlstm.backends.cpu.cells import SLOTS, backward_cells, forward_cells
 from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.gemm import accumulate, ask_for, clear, copy, product
 from numlstm.backends.cpu.codegen.packing import blocks, odd_cache_lines
@@ -24,7 +23,8 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
     store,
 )
-from numlstm.backends.cpu.tape import (
+from numlstm.backends.cpu.layer.plain_cell import SLOTS, backward_cells, forward_cells
+from numlstm.backends.cpu.layer.tape import (
     ask_for_cells,
     hidden,
     in_caller,
@@ -38,7 +38,7 @@ from numlstm.backends.cpu.tape import (
     start_tape,
     write_carry,
 )
-from numlstm.backends.cpu.weights import Columns, pack_columns, sum_gradients
+from numlstm.backends.cpu.layer.weights import Columns, pack_columns, sum_gradients
 
 # lines of tape whose share of dW is computed in one product, and how many of its panels
 LINES_OF_DZ, PANELS_OF_DZ = 128, 8

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import CellSpec, LayerSpec
-from numlstm.backends.cpu import family_cells
-from numlstm.backends.cpu.cells import SLOTS
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.packing import blocks
+from numlstm.backends.cpu.layer import variant_cell
+from numlstm.backends.cpu.layer.plain_cell import SLOTS
 
 MAX_SHARDS = 16  # every shard has its own copy of the gradient
 MIN_ROWS = 8  # fewer rows per shard would read the weights too often
@@ -110,10 +110,10 @@ def _tape_line(spec: LayerSpec, padded: int, plain: bool) -> tuple[int, int]:
     if plain:
         return SLOTS, SLOTS * padded
     if spec.cell.layer_norm:
-        return family_cells.SLOTS_NORMALISED, (
-            family_cells.SLOTS_NORMALISED * padded + family_cells.SCALES
+        return variant_cell.SLOTS_NORMALISED, (
+            variant_cell.SLOTS_NORMALISED * padded + variant_cell.SCALES
         )
-    return family_cells.SLOTS, family_cells.SLOTS * padded
+    return variant_cell.SLOTS, variant_cell.SLOTS * padded
 
 
 def is_plain(spec: LayerSpec) -> bool:

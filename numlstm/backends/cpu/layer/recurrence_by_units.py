@@ -10,14 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cpu.cells import forward_cells
 from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.gemm import accumulate, clear, copy, product
 from numlstm.backends.cpu.codegen.packing import blocks
 from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import Block, at, lanes_of, move, panel_width
-from numlstm.backends.cpu.layer import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, backward_row, put_dX
-from numlstm.backends.cpu.tape import (
+from numlstm.backends.cpu.layer.plain_cell import forward_cells
+from numlstm.backends.cpu.layer.plain_recurrence import (
+    LINES_OF_DZ,
+    PANELS_OF_DZ,
+    add_to_dW,
+    backward_row,
+    put_dX,
+)
+from numlstm.backends.cpu.layer.tape import (
     hidden,
     in_caller,
     line_of,
@@ -29,7 +35,7 @@ from numlstm.backends.cpu.tape import (
     start_tape,
     write_carry,
 )
-from numlstm.backends.cpu.weights import Columns, pack_columns, unpack
+from numlstm.backends.cpu.layer.weights import Columns, pack_columns, unpack
 
 MAX_GROUPS = 32  # shards
 

@@ -1,0 +1,1 @@
+"""The CPU's kernels of a layer and of the head."""
