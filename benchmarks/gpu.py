@@ -214,9 +214,10 @@ def timed_layer(
     spec: LayerSpec, batch: int, steps: int, *, graph: bool = False
 ) -> Callable[[], float]:
     """A forward and backward pass over arrays that are on the device; returns its seconds."""
-    from numlstm.backends.cuda import launch, memory
+    from numlstm.backends.cuda import launch
     from numlstm.backends.cuda.cells import State
-    from numlstm.backends.cuda.target import cuda
+    from numlstm.backends.cuda.device import memory
+    from numlstm.backends.cuda.device.target import cuda
 
     numbers = Case(spec, batch, steps).numbers
     theta, X, dY = (
@@ -360,7 +361,7 @@ def sweep(cuda) -> list[dict]:
 
 def circumstances(cuda) -> dict:
     """Where and with what this was measured."""
-    from numlstm.backends.cuda.target import cuda as driver
+    from numlstm.backends.cuda.device.target import cuda as driver
 
     names = ("numlstm", "numba", "numba-cuda", "numpy", "torch")
     versions = {name: version_of(name) for name in names}

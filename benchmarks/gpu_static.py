@@ -36,17 +36,16 @@ from numlstm.backends.cuda import (
     draws,
     lines,
     losses,
-    memory,
     products,
     recurrence,
     regimes,
-    sums,
     tiles,
     training,
     updates,
 )
+from numlstm.backends.cuda.device import memory, sums
+from numlstm.backends.cuda.device.target import indices_as_given, number_type
 from numlstm.backends.cuda.regimes import TENSOR_CORES
-from numlstm.backends.cuda.target import indices_as_given, number_type
 from numlstm.cell.encoding import family_of
 
 KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255

@@ -20,7 +20,8 @@ import numlstm
 from numlstm import backends
 from numlstm.architecture.spec import CellSpec, HeadSpec, LayerSpec
 from numlstm.backends import cuda, reference
-from numlstm.backends.cuda import launch, layout, memory, regimes
+from numlstm.backends.cuda import launch, layout, regimes
+from numlstm.backends.cuda.device import memory
 from numlstm.backends.cuda.tiles import Tile, rows_of
 from numlstm.cell.encoding import family_of
 

@@ -9,7 +9,8 @@ from simulated_cuda import poisoned_memory  # noqa: F401
 
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.backends import numpy_arrays as numpy_arrays
-from numlstm.backends.cuda import draws, memory
+from numlstm.backends.cuda import draws
+from numlstm.backends.cuda.device import memory
 from numlstm.noise import draw_noise
 from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, Draws
 

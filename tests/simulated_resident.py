@@ -10,8 +10,9 @@ from simulated_cuda import poisoned_memory  # noqa: F401
 import numlstm
 from numlstm.architecture.spec import State
 from numlstm.backends import numpy_arrays as numpy_arrays
-from numlstm.backends.cuda import arrays, memory, training
+from numlstm.backends.cuda import arrays, training
 from numlstm.backends.cuda.data import Resident
+from numlstm.backends.cuda.device import memory
 from numlstm.sequences import Dataset
 
 BARS = {"float64": 1e-11, "float32": 2e-5}  # of parameters after a few updates

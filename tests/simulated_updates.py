@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
-from numlstm.backends.cuda import memory, sums, updates
+from numlstm.backends.cuda import updates
+from numlstm.backends.cuda.device import memory, sums
 from numlstm.optim import bounds, optimizers
 from numlstm.optim.optimizers import OPTIMIZERS
 

@@ -12,8 +12,8 @@ from numlstm.architecture.spec import PRECISIONS, HeadSpec, LayerSpec
 from numlstm.backends.cuda import arrays as arrays
 from numlstm.backends.cuda import launch
 from numlstm.backends.cuda.cells import State, Switches, Tape
-from numlstm.backends.cuda.memory import driver, empty, full, nothing, zeros
-from numlstm.backends.cuda.target import SIMULATED, fault
+from numlstm.backends.cuda.device.memory import driver, empty, full, nothing, zeros
+from numlstm.backends.cuda.device.target import SIMULATED, fault
 from numlstm.backends.cuda.training import Descent
 
 name = "cuda"

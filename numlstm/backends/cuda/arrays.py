@@ -6,9 +6,9 @@ import numpy as np
 
 from numlstm.backends import BackendError
 from numlstm.backends.cuda import draws, losses
-from numlstm.backends.cuda.compile import kernel
 from numlstm.backends.cuda.data import Resident
-from numlstm.backends.cuda.memory import (
+from numlstm.backends.cuda.device.compile import kernel
+from numlstm.backends.cuda.device.memory import (
     as_steps,
     driver,
     empty,
@@ -18,9 +18,9 @@ from numlstm.backends.cuda.memory import (
     over_elements,
     stream,
 )
-from numlstm.backends.cuda.memory import full as full
-from numlstm.backends.cuda.memory import zeros as zeros
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.memory import full as full
+from numlstm.backends.cuda.device.memory import zeros as zeros
+from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import like
 
 

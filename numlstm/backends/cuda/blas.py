@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda.memory import empty, stream, turn
-from numlstm.backends.cuda.target import SIMULATED, cuda
+from numlstm.backends.cuda.device.memory import empty, stream, turn
+from numlstm.backends.cuda.device.target import SIMULATED, cuda
 
 WORKSPACE = 2**25  # bytes; what NVIDIA recommends for the largest GPUs
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.backends.cuda.compile import kernel
-from numlstm.backends.cuda.memory import (
+from numlstm.backends.cuda.device.compile import kernel
+from numlstm.backends.cuda.device.memory import (
     as_matrix,
     as_steps,
     empty,
@@ -14,7 +14,7 @@ from numlstm.backends.cuda.memory import (
     on_device,
     over_elements,
 )
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import like
 
 

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from numlstm.backends.cuda.compile import kernel
-from numlstm.backends.cuda.memory import flat, over_elements
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.compile import kernel
+from numlstm.backends.cuda.device.memory import flat, over_elements
+from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import compilable, like
 
 # words stay unsigned only among themselves: each constant is one

@@ -8,9 +8,7 @@ import numpy as np
 from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cuda import blas, products
 from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
-from numlstm.backends.cuda.layout import layout_of
-from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
-from numlstm.backends.cuda.memory import (
+from numlstm.backends.cuda.device.memory import (
     driver,
     empty,
     flat,
@@ -21,10 +19,12 @@ from numlstm.backends.cuda.memory import (
     over_elements,
     zeros,
 )
+from numlstm.backends.cuda.device.target import SIMULATED
+from numlstm.backends.cuda.layout import layout_of
+from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
 from numlstm.backends.cuda.products import gather, scatter, sum_parts
 from numlstm.backends.cuda.recurrence import Pass, compiled
 from numlstm.backends.cuda.regimes import Regime, device, factors_of, regime_of
-from numlstm.backends.cuda.target import SIMULATED
 from numlstm.backends.cuda.tiles import threads_of, whole_rows
 from numlstm.cell.encoding import family_of
 

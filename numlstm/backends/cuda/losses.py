@@ -7,10 +7,10 @@ times the weight of the target, into the terms of the sum and into the gradient.
 import math
 from functools import cache
 
-from numlstm.backends.cuda.compile import kernel
-from numlstm.backends.cuda.memory import empty, flat, over_elements
-from numlstm.backends.cuda.sums import in_type, total
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.compile import kernel
+from numlstm.backends.cuda.device.memory import empty, flat, over_elements
+from numlstm.backends.cuda.device.sums import in_type, total
+from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import clip, compilable, like, where
 
 VARIANCE_FLOOR = 1e-6

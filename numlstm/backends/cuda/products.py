@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cuda.compile import kernel, kernel_of
-from numlstm.backends.cuda.target import SIMULATED, cuda, number_type
+from numlstm.backends.cuda.device.compile import kernel, kernel_of
+from numlstm.backends.cuda.device.target import SIMULATED, cuda, number_type
 from numlstm.backends.cuda.tensor_cores import (
     A_SIZE,
     B_SIZE,

@@ -29,7 +29,8 @@ from numlstm.backends.cuda.cells import (
     take_hidden,
     taped,
 )
-from numlstm.backends.cuda.compile import kernel_of
+from numlstm.backends.cuda.device.compile import kernel_of
+from numlstm.backends.cuda.device.target import cuda, number_type
 from numlstm.backends.cuda.staging import (
     add_products,
     keep_weights,
@@ -37,7 +38,6 @@ from numlstm.backends.cuda.staging import (
     stage_left,
     stage_weights,
 )
-from numlstm.backends.cuda.target import cuda, number_type
 from numlstm.backends.cuda.tensor_cores import rounded
 from numlstm.backends.cuda.tiles import (
     LANES,

@@ -14,7 +14,7 @@ In shared memory a register has the type float32, whatever its bits mean.
 """
 
 from numlstm.backends.cuda import emulation
-from numlstm.backends.cuda.target import SIMULATED
+from numlstm.backends.cuda.device.target import SIMULATED
 from numlstm.cell.elementary import compilable
 
 WARP, ROWS, COLUMNS = 32, 16, 8  # lanes; of C
@@ -45,7 +45,7 @@ if not SIMULATED:
     from numba.core import cgutils, types
     from numba.core.types.containers import UniTuple
 
-    from numlstm.backends.cuda.target import intrinsic, overload
+    from numlstm.backends.cuda.device.target import intrinsic, overload
 
     NUMBER, BITS = ir.FloatType(), ir.IntType(32)
 

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import State
-from numlstm.backends.cuda import arrays, sums, updates
-from numlstm.backends.cuda.compile import kernel
-from numlstm.backends.cuda.memory import (
+from numlstm.backends.cuda import arrays, updates
+from numlstm.backends.cuda.device import sums
+from numlstm.backends.cuda.device.compile import kernel
+from numlstm.backends.cuda.device.memory import (
     Arena,
     driver,
     empty,

@@ -5,7 +5,7 @@ Each is an instruction or two; in the simulator what the Python here says.
 
 from typing import NamedTuple
 
-from numlstm.backends.cuda.target import SIMULATED
+from numlstm.backends.cuda.device.target import SIMULATED
 
 
 class Chunk(NamedTuple):
@@ -40,7 +40,7 @@ if not SIMULATED:
     from numba.cuda import cgutils
     from numba.cuda.core import targetconfig
 
-    from numlstm.backends.cuda.target import intrinsic, overload
+    from numlstm.backends.cuda.device.target import intrinsic, overload
 
     GLOBAL, SHARED = 1, 3  # address spaces
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.backends.cuda.compile import kernel
-from numlstm.backends.cuda.memory import empty, launched, over_elements
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.compile import kernel
+from numlstm.backends.cuda.device.memory import empty, launched, over_elements
+from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import compilable, like
 
 

@@ -10,9 +10,9 @@ import math
 import numpy as np
 from numba.core import types
 
-from numlstm.backends.cuda.compile import kernel, kernel_of
-from numlstm.backends.cuda.memory import THREADS, empty, launched, over_elements
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.compile import kernel, kernel_of
+from numlstm.backends.cuda.device.memory import THREADS, empty, launched, over_elements
+from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import compilable, like
 
 EACH = 8  # terms of a thread, before there is more than one block

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda.compile import kernel
-from numlstm.backends.cuda.target import SIMULATED, cuda, launch
+from numlstm.backends.cuda.device.compile import kernel
+from numlstm.backends.cuda.device.target import SIMULATED, cuda, launch
 
 driver: Any = import_module(f"{__package__}.{'simulator' if SIMULATED else 'driver'}")
 

@@ -10,7 +10,7 @@ from cuda.core import Device, Stream
 from cuda.core.utils import StridedMemoryView
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.target import cuda
 
 DeviceNDArray = cuda.cudadrv.devicearray.DeviceNDArray
 

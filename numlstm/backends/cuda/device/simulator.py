@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.target import cuda
 
 FakeCUDAArray = type(cuda.to_device(np.zeros(1)))
 

@@ -14,7 +14,7 @@ from numba.core import serialize
 from numba.core.caching import NullCache
 from numba.misc.appdirs import user_cache_dir
 
-from numlstm.backends.cuda.target import SIMULATED, cuda, indices_as_given
+from numlstm.backends.cuda.device.target import SIMULATED, cuda, indices_as_given
 from numlstm.utils import disk_cache
 
 

@@ -1,0 +1,1 @@
+"""The GPU, its compiler and its memory."""
