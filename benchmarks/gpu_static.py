@@ -36,7 +36,6 @@ from numlstm.backends.cuda import (
     draws,
     lines,
     losses,
-    products,
     recurrence,
     regimes,
     tiles,
@@ -45,6 +44,7 @@ from numlstm.backends.cuda import (
 )
 from numlstm.backends.cuda.device import memory, sums
 from numlstm.backends.cuda.device.target import indices_as_given, number_type
+from numlstm.backends.cuda.gemm import products
 from numlstm.backends.cuda.regimes import TENSOR_CORES
 from numlstm.cell.encoding import family_of
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numlstm.backends import BackendError
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is only there on Linux")
-from numlstm.backends.cuda import blas
+from numlstm.backends.cuda.gemm import blas
 
 BEFORE = 3  # elements of memory in front of a matrix
 

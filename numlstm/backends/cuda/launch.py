@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import LayerSpec, Noise
-from numlstm.backends.cuda import blas, products
 from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
 from numlstm.backends.cuda.device.memory import (
     driver,
@@ -20,9 +19,10 @@ from numlstm.backends.cuda.device.memory import (
     zeros,
 )
 from numlstm.backends.cuda.device.target import SIMULATED
+from numlstm.backends.cuda.gemm import blas, products
+from numlstm.backends.cuda.gemm.products import gather, scatter, sum_parts
 from numlstm.backends.cuda.layout import layout_of
 from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
-from numlstm.backends.cuda.products import gather, scatter, sum_parts
 from numlstm.backends.cuda.recurrence import Pass, compiled
 from numlstm.backends.cuda.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.tiles import threads_of, whole_rows

@@ -31,6 +31,8 @@ from numlstm.backends.cuda.cells import (
 )
 from numlstm.backends.cuda.device.compile import kernel_of
 from numlstm.backends.cuda.device.target import cuda, number_type
+from numlstm.backends.cuda.gemm.tensor_cores import rounded
+from numlstm.backends.cuda.gemm.transfers import Chunk, arrived
 from numlstm.backends.cuda.staging import (
     add_products,
     keep_weights,
@@ -38,7 +40,6 @@ from numlstm.backends.cuda.staging import (
     stage_left,
     stage_weights,
 )
-from numlstm.backends.cuda.tensor_cores import rounded
 from numlstm.backends.cuda.tiles import (
     LANES,
     Tile,
@@ -51,7 +52,6 @@ from numlstm.backends.cuda.tiles import (
     threads_of,
     whole_rows,
 )
-from numlstm.backends.cuda.transfers import Chunk, arrived
 from numlstm.cell.elementary import compilable, fma, like
 from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
 

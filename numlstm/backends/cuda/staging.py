@@ -6,7 +6,7 @@ gates of dz. On tensor cores w and left are fragments, and k counts registers: s
 `tensor_cores.py`. The letters in the shape comments: see `cells.py`.
 """
 
-from numlstm.backends.cuda.tensor_cores import (
+from numlstm.backends.cuda.gemm.tensor_cores import (
     A_SIZE,
     B_SIZE,
     B_STEP,
@@ -19,8 +19,8 @@ from numlstm.backends.cuda.tensor_cores import (
     place_in_b,
     rounded,
 )
+from numlstm.backends.cuda.gemm.transfers import Chunk, copy, four
 from numlstm.backends.cuda.tiles import along_k, left_of, line_of
-from numlstm.backends.cuda.transfers import Chunk, copy, four
 from numlstm.cell.elementary import compilable, fma, like
 
 # --- weights --------------------------------------------------------------------------------------

@@ -2,8 +2,15 @@
 
 from typing import NamedTuple
 
-from numlstm.backends.cuda import tensor_cores
-from numlstm.backends.cuda.tensor_cores import A_SIZE, B_SIZE, COLUMNS, REGISTERS, ROWS, place_in_c
+from numlstm.backends.cuda.gemm import tensor_cores
+from numlstm.backends.cuda.gemm.tensor_cores import (
+    A_SIZE,
+    B_SIZE,
+    COLUMNS,
+    REGISTERS,
+    ROWS,
+    place_in_c,
+)
 from numlstm.cell.elementary import compilable
 
 LANES = 32  # partial sums of a row that is normalised

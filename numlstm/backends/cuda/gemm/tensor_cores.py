@@ -13,8 +13,8 @@ group, place = divmod(lane, 4), a lane has, by the PTX ISA,
 In shared memory a register has the type float32, whatever its bits mean.
 """
 
-from numlstm.backends.cuda import emulation
 from numlstm.backends.cuda.device.target import SIMULATED
+from numlstm.backends.cuda.gemm import emulation
 from numlstm.cell.elementary import compilable
 
 WARP, ROWS, COLUMNS = 32, 16, 8  # lanes; of C

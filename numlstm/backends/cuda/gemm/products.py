@@ -12,7 +12,7 @@ import numpy as np
 
 from numlstm.backends.cuda.device.compile import kernel, kernel_of
 from numlstm.backends.cuda.device.target import SIMULATED, cuda, number_type
-from numlstm.backends.cuda.tensor_cores import (
+from numlstm.backends.cuda.gemm.tensor_cores import (
     A_SIZE,
     B_SIZE,
     B_STEP,
@@ -26,7 +26,7 @@ from numlstm.backends.cuda.tensor_cores import (
     place_in_c,
     rounded,
 )
-from numlstm.backends.cuda.transfers import Chunk, arrived, copy, four
+from numlstm.backends.cuda.gemm.transfers import Chunk, arrived, copy, four
 from numlstm.cell.elementary import compilable, fma, like
 
 
