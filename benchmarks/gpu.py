@@ -6,7 +6,7 @@ quick form of that part, under NVIDIA's compute-sanitizer. timing: forward and b
 layers whose arrays are on the device, in float32, tf32 and bf16, launched one by one and as a
 graph, beside torch.nn.LSTM (cuDNN), TF32 off and on. fit: updates of whole fits, beside a training
 loop in PyTorch. sweep: all cuts of the regimes in the three, for the table in
-`numlstm/backends/cuda/regimes.py`. Times are medians, those of layers by CUDA events; what is
+`numlstm/backends/cuda/layer/regimes.py`. Times are medians, those of layers by CUDA events; what is
 compared takes turns.
 
 NUMBA_ENABLE_CUDASIM=1 runs the quick correctness part, and nothing else, without a GPU.
@@ -112,7 +112,7 @@ def rounded_cases(tiny: bool):
 
 def precisions() -> tuple[str, ...]:
     """Those that the device has."""
-    from numlstm.backends.cuda import regimes
+    from numlstm.backends.cuda.layer import regimes
 
     return PRECISIONS if regimes.device().capability >= regimes.TENSOR_CORES else ()
 
@@ -214,10 +214,10 @@ def timed_layer(
     spec: LayerSpec, batch: int, steps: int, *, graph: bool = False
 ) -> Callable[[], float]:
     """A forward and backward pass over arrays that are on the device; returns its seconds."""
-    from numlstm.backends.cuda import launch
-    from numlstm.backends.cuda.cells import State
     from numlstm.backends.cuda.device import memory
     from numlstm.backends.cuda.device.target import cuda
+    from numlstm.backends.cuda.layer import launch
+    from numlstm.backends.cuda.layer.cells import State
 
     numbers = Case(spec, batch, steps).numbers
     theta, X, dY = (
@@ -339,7 +339,7 @@ def timed_peer(sequences: int, T: int, inputs: int, H: int, batch: int) -> Calla
 
 def sweep(cuda) -> list[dict]:
     """Every cut that the device has room for, beside the one that the table chooses: the first."""
-    from numlstm.backends.cuda import launch, regimes
+    from numlstm.backends.cuda.layer import launch, regimes
 
     rows, chosen = [], launch.regime_of
     for (T, B, inputs, H), precision in product(SIZES, (None, *precisions())):

@@ -20,8 +20,8 @@ NUMBA_ENABLE_CUDASIM=1 or numba-cuda, and no GPU.
 from typing import NamedTuple
 
 from numlstm.architecture.spec import PRECISIONS, LayerSpec
-from numlstm.backends.cuda import regimes
-from numlstm.backends.cuda.tiles import along_k, carries, rows_of, threads_of
+from numlstm.backends.cuda.layer import regimes
+from numlstm.backends.cuda.layer.tiles import along_k, carries, rows_of, threads_of
 from numlstm.cell.encoding import family_of
 
 H100 = regimes.Device(227 * 1024, 132, (9, 0))

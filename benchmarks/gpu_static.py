@@ -1,6 +1,6 @@
 """What the CUDA kernels need of every GPU, without one: `python benchmarks/gpu_static.py`.
 
-Compiles the kernels that the table of `numlstm.backends.cuda.regimes` chooses for the sizes below,
+Compiles the kernels that the table of `numlstm.backends.cuda.layer.regimes` chooses for the sizes below,
 and for the largest layers whose blocks wait for no other, for every compute capability, and
 assembles them with ptxas. It prints registers and shared memory, and fails where a kernel spills,
 needs more than the device has, uses tensor cores without being asked to or does not where it is
@@ -30,22 +30,12 @@ from numba.cuda import dispatcher, types
 
 from numlstm.architecture.spec import PRECISIONS, CellSpec, LayerSpec
 from numlstm.backends.cuda import arrays as between
-from numlstm.backends.cuda import (
-    cells,
-    data,
-    draws,
-    lines,
-    losses,
-    recurrence,
-    regimes,
-    tiles,
-    training,
-    updates,
-)
+from numlstm.backends.cuda import data, draws, losses, training, updates
 from numlstm.backends.cuda.device import memory, sums
 from numlstm.backends.cuda.device.target import indices_as_given, number_type
 from numlstm.backends.cuda.gemm import products
-from numlstm.backends.cuda.regimes import TENSOR_CORES
+from numlstm.backends.cuda.layer import cells, pack_inputs, recurrence, regimes, tiles
+from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
 from numlstm.cell.encoding import family_of
 
 KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255
@@ -189,9 +179,9 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("gather", products.gather, types.void(vector, source, vector)),
         ("scatter", products.scatter, types.void(vector, source, types.int64, vector)),
         ("fill", memory.fill, types.void(vector, number)),
-        ("put_inputs", lines.put_inputs, types.void(array, switches, array)),
-        ("put_first", lines.put_first, types.void(weights, switches, tape, state)),
-        ("mask_inputs", lines.mask_inputs, types.void(array, matrix)),
+        ("put_inputs", pack_inputs.put_inputs, types.void(array, switches, array)),
+        ("put_first", pack_inputs.put_first, types.void(weights, switches, tape, state)),
+        ("mask_inputs", pack_inputs.mask_inputs, types.void(array, matrix)),
         ("draw_mask", draws.fill, types.void(vector, *sizes, *words, index, number)),
     ):
         yield Kernel(name, kernel, signature, dtype, *over)
@@ -342,7 +332,7 @@ def instructions_around(code: str) -> float:
         if label := re.match(r"(\$L\w+):", line):
             labels[label[1]] = len(lines)
         elif re.match(r"\s+(@!?%p\d+ )?[a-z][\w.]*\s", line):
-            lines.append(line)
+            pack_inputs.append(line)
             jump = re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)
             if jump and jump[1] in labels:
                 loops.append(range(labels[jump[1]], len(lines)))

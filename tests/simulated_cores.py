@@ -16,10 +16,10 @@ from test_backends import run_head
 import numlstm
 from numlstm.architecture.spec import CellSpec, HeadSpec, LayerSpec, NetworkSpec
 from numlstm.backends import cuda, reference
-from numlstm.backends.cuda import launch, regimes
 from numlstm.backends.cuda.device.memory import empty, on_device, on_host
 from numlstm.backends.cuda.gemm import emulation
-from numlstm.backends.cuda.tiles import Tile, rows_of, threads_of
+from numlstm.backends.cuda.layer import launch, regimes
+from numlstm.backends.cuda.layer.tiles import Tile, rows_of, threads_of
 from numlstm.cell.encoding import family_of
 
 # A factor is rounded by at most u of itself, half of its last place: 11 bits of significand are

@@ -20,9 +20,9 @@ import numlstm
 from numlstm import backends
 from numlstm.architecture.spec import CellSpec, HeadSpec, LayerSpec
 from numlstm.backends import cuda, reference
-from numlstm.backends.cuda import launch, layout, regimes
 from numlstm.backends.cuda.device import memory
-from numlstm.backends.cuda.tiles import Tile, rows_of
+from numlstm.backends.cuda.layer import launch, layout, regimes
+from numlstm.backends.cuda.layer.tiles import Tile, rows_of
 from numlstm.cell.encoding import family_of
 
 sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other all the time

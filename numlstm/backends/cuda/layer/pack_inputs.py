@@ -1,8 +1,8 @@
 """Before and after the recurrence: the lines of the tape, and the mask on dX."""
 
-from numlstm.backends.cuda.cells import put_line, runs
 from numlstm.backends.cuda.device.compile import kernel
 from numlstm.backends.cuda.device.target import cuda
+from numlstm.backends.cuda.layer.cells import put_line, runs
 from numlstm.cell.elementary import like
 
 

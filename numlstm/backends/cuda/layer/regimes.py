@@ -22,7 +22,7 @@ import numpy as np
 from numlstm.backends import BackendError
 from numlstm.backends.cuda.device.target import SIMULATED, cuda
 from numlstm.backends.cuda.gemm.tensor_cores import FACTORS, REGISTERS
-from numlstm.backends.cuda.tiles import Tile, rows_of, shared_numbers, threads_of, whole_rows
+from numlstm.backends.cuda.layer.tiles import Tile, rows_of, shared_numbers, threads_of, whole_rows
 from numlstm.cell.encoding import Family
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import LayerSpec, Noise
-from numlstm.backends.cuda.cells import Gradient, State, Switches, Tape, Weights
 from numlstm.backends.cuda.device.memory import (
     driver,
     empty,
@@ -21,11 +20,12 @@ from numlstm.backends.cuda.device.memory import (
 from numlstm.backends.cuda.device.target import SIMULATED
 from numlstm.backends.cuda.gemm import blas, products
 from numlstm.backends.cuda.gemm.products import gather, scatter, sum_parts
-from numlstm.backends.cuda.layout import layout_of
-from numlstm.backends.cuda.lines import mask_inputs, put_first, put_inputs
-from numlstm.backends.cuda.recurrence import Pass, compiled
-from numlstm.backends.cuda.regimes import Regime, device, factors_of, regime_of
-from numlstm.backends.cuda.tiles import threads_of, whole_rows
+from numlstm.backends.cuda.layer.cells import Gradient, State, Switches, Tape, Weights
+from numlstm.backends.cuda.layer.layout import layout_of
+from numlstm.backends.cuda.layer.pack_inputs import mask_inputs, put_first, put_inputs
+from numlstm.backends.cuda.layer.recurrence import Pass, compiled
+from numlstm.backends.cuda.layer.regimes import Regime, device, factors_of, regime_of
+from numlstm.backends.cuda.layer.tiles import threads_of, whole_rows
 from numlstm.cell.encoding import family_of
 
 LONG = 4096  # k of a product beyond which it is cut into parts

@@ -20,7 +20,7 @@ from numlstm.backends.cuda.gemm.tensor_cores import (
     rounded,
 )
 from numlstm.backends.cuda.gemm.transfers import Chunk, copy, four
-from numlstm.backends.cuda.tiles import along_k, left_of, line_of
+from numlstm.backends.cuda.layer.tiles import along_k, left_of, line_of
 from numlstm.cell.elementary import compilable, fma, like
 
 # --- weights --------------------------------------------------------------------------------------

@@ -14,7 +14,11 @@ from functools import lru_cache
 from math import sqrt
 from typing import Any, NamedTuple
 
-from numlstm.backends.cuda.cells import (
+from numlstm.backends.cuda.device.compile import kernel_of
+from numlstm.backends.cuda.device.target import cuda, number_type
+from numlstm.backends.cuda.gemm.tensor_cores import rounded
+from numlstm.backends.cuda.gemm.transfers import Chunk, arrived
+from numlstm.backends.cuda.layer.cells import (
     Taped,
     cell,
     cell_backward,
@@ -29,18 +33,14 @@ from numlstm.backends.cuda.cells import (
     take_hidden,
     taped,
 )
-from numlstm.backends.cuda.device.compile import kernel_of
-from numlstm.backends.cuda.device.target import cuda, number_type
-from numlstm.backends.cuda.gemm.tensor_cores import rounded
-from numlstm.backends.cuda.gemm.transfers import Chunk, arrived
-from numlstm.backends.cuda.staging import (
+from numlstm.backends.cuda.layer.staging import (
     add_products,
     keep_weights,
     place_in_left,
     stage_left,
     stage_weights,
 )
-from numlstm.backends.cuda.tiles import (
+from numlstm.backends.cuda.layer.tiles import (
     LANES,
     Tile,
     all_weights_of,
