@@ -29,13 +29,13 @@ from numba import cuda
 from numba.cuda import dispatcher, types
 
 from numlstm.architecture.spec import PRECISIONS, CellSpec, LayerSpec
-from numlstm.backends.cuda import arrays as between
-from numlstm.backends.cuda import data, draws, losses, training, updates
 from numlstm.backends.cuda.device import memory, sums
 from numlstm.backends.cuda.device.target import indices_as_given, number_type
 from numlstm.backends.cuda.gemm import products
 from numlstm.backends.cuda.layer import cells, pack_inputs, recurrence, regimes, tiles
 from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
+from numlstm.backends.cuda.training import arrays as between
+from numlstm.backends.cuda.training import data, losses, masks, optimizers, update
 from numlstm.cell.encoding import family_of
 
 KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255
@@ -182,7 +182,7 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("put_inputs", pack_inputs.put_inputs, types.void(array, switches, array)),
         ("put_first", pack_inputs.put_first, types.void(weights, switches, tape, state)),
         ("mask_inputs", pack_inputs.mask_inputs, types.void(array, matrix)),
-        ("draw_mask", draws.fill, types.void(vector, *sizes, *words, index, number)),
+        ("draw_mask", masks.fill, types.void(vector, *sizes, *words, index, number)),
     ):
         yield Kernel(name, kernel, signature, dtype, *over)
     yield from of_arrays(dtype)
@@ -232,11 +232,11 @@ def of_updates(dtype: str) -> Iterator[Kernel]:
     """An update of theta by every method."""
     [vector], [free] = arrays(number_type(dtype), 1), arrays(types.uint8, 1)
     [status], limits = arrays(types.int32, 1), [free, vector, vector]
-    for name, method in updates.METHODS.items():
+    for name, method in optimizers.METHODS.items():
         own = types.NamedUniTuple(vector, len(method.arrays._fields), method.arrays)
-        given = own, types.NamedTuple(limits, updates.Limits), status
+        given = own, types.NamedTuple(limits, optimizers.Limits), status
         signature = types.void(vector, vector, vector, vector, *given)
-        yield Kernel(name, updates.compiled(method.step), signature, dtype, memory.THREADS, 0)
+        yield Kernel(name, optimizers.compiled(method.step), signature, dtype, memory.THREADS, 0)
 
 
 def in_double(dtype: str) -> Iterator[Kernel]:
@@ -247,8 +247,8 @@ def in_double(dtype: str) -> Iterator[Kernel]:
         ("sum_terms", sums.sum_terms, types.void(vector, types.boolean, double), sums.SCRATCH),
         ("sum_squares", sums.sum_squares, types.void(vector, free, double), sums.SCRATCH),
         ("round_numbers", sums.round_numbers, types.void(double, vector), 0),
-        ("settle", updates.settle, types.void(double, double, double, status, vector), 0),
-        ("report", training.report, types.void(double, double, status, double), 0),
+        ("settle", optimizers.settle, types.void(double, double, double, status, vector), 0),
+        ("report", update.report, types.void(double, double, status, double), 0),
     ):
         yield Kernel(f"{name} of {dtype}", kernel, signature, "float64", memory.THREADS, scratch)
 

@@ -9,8 +9,8 @@ from simulated_cuda import poisoned_memory  # noqa: F401
 
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.backends import numpy_arrays as numpy_arrays
-from numlstm.backends.cuda import draws
 from numlstm.backends.cuda.device import memory
+from numlstm.backends.cuda.training import masks
 from numlstm.noise import draw_noise
 from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, Draws
 
@@ -22,7 +22,7 @@ def mask(source, shape, dtype, purpose, part, index, threshold, value=1.0):
     out = memory.empty(shape, dtype)
     where = memory.on_device(np.array([index], np.int64))
     key = source.key
-    draws.draw_mask(out, key, purpose, part, where, threshold, value)
+    masks.draw_mask(out, key, purpose, part, where, threshold, value)
     return memory.on_host(out)
 
 
@@ -78,6 +78,6 @@ def test_a_mask_of_the_network_is_drawn_from_its_rate_alone():
 @given(a=st.integers(0, WORDS - 1), b=st.integers(0, WORDS - 1))
 def test_products_and_sums_of_words(a, b):
     for x, y in ((a, b), (WORDS - 1, b), (WORDS - 1, WORDS - 1)):
-        high, low = draws.product(np.uint64(x), np.uint64(y))
+        high, low = masks.product(np.uint64(x), np.uint64(y))
         assert int(high) * WORDS + int(low) == x * y
-        assert int(draws.wrapped_sum(np.uint64(x), np.uint64(y))) == (x + y) % WORDS
+        assert int(masks.wrapped_sum(np.uint64(x), np.uint64(y))) == (x + y) % WORDS

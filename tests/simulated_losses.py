@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
-from numlstm.backends.cuda import losses
 from numlstm.backends.cuda.device import memory, sums
+from numlstm.backends.cuda.training import losses
 from numlstm.optim.losses import LOSSES
 
 SCALE = 1 / 3

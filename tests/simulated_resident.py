@@ -10,9 +10,9 @@ from simulated_cuda import poisoned_memory  # noqa: F401
 import numlstm
 from numlstm.architecture.spec import State
 from numlstm.backends import numpy_arrays as numpy_arrays
-from numlstm.backends.cuda import arrays, training
-from numlstm.backends.cuda.data import Resident
 from numlstm.backends.cuda.device import memory
+from numlstm.backends.cuda.training import arrays, update
+from numlstm.backends.cuda.training.data import Resident
 from numlstm.sequences import Dataset
 
 BARS = {"float64": 1e-11, "float32": 2e-5}  # of parameters after a few updates
@@ -271,8 +271,8 @@ def test_an_update_sends_and_fetches_a_few_numbers_only(monkeypatch):
         for name, function in (("send", sent), ("on_host", fetched)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, function)
-    evaluate = training.Descent.evaluate
-    monkeypatch.setattr(training.Descent, "evaluate", descend)
+    evaluate = update.Descent.evaluate
+    monkeypatch.setattr(update.Descent, "evaluate", descend)
     X, y = series()
     numlstm.fit(X, y, backend="cuda", **SMALL | {"dropout": {"states": 0.1}, "epochs": 5})
     first, *_ = places = [i for i, move in enumerate(moved) if move == "update"]
@@ -308,16 +308,16 @@ def test_graphs_have_memory_of_their_own():
 
 
 def test_programs_that_do_not_come_again_are_not_kept(monkeypatch):
-    monkeypatch.setattr(training, "MOST_PROGRAMS", 2)
+    monkeypatch.setattr(update, "MOST_PROGRAMS", 2)
     seen = []
-    program = training.Descent._program
+    program = update.Descent._program
 
     def looked_up(self, kind):
         found = program(self, kind)
         seen.append((kind, len(self._programs)))
         return found
 
-    monkeypatch.setattr(training.Descent, "_program", looked_up)
+    monkeypatch.setattr(update.Descent, "_program", looked_up)
     X, y = series(4, 6)
     cut = [6, 4, 5, 3]
     ragged = [row[:n] for row, n in zip(X, cut, strict=True)]
@@ -331,7 +331,7 @@ def test_a_graph_that_cannot_be_captured_is_said_once(monkeypatch):
     def refuse(function, stream):
         raise RuntimeError("not supported")
 
-    monkeypatch.setattr(training.driver, "Graph", refuse)
+    monkeypatch.setattr(update.driver, "Graph", refuse)
     with pytest.warns(UserWarning, match=r"could not be captured.*not supported") as warned:
         require_same_fit(*series(), epochs=4)
     assert len(warned) == 1

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
-from numlstm.backends.cuda import updates
 from numlstm.backends.cuda.device import memory, sums
+from numlstm.backends.cuda.training import optimizers
 from numlstm.optim import bounds, optimizers
 from numlstm.optim.optimizers import OPTIMIZERS
 
@@ -40,7 +40,7 @@ def limits_of(kind, theta, rng):
         host.upper[...] = np.where(rng.random(theta.size) < 0.7, theta + above, np.inf)
     bounds = (host.lower, host.upper) if kind in ("bounded", "both") else (NONE, NONE)
     free = host.free if kind in ("held", "both") else NONE
-    device = updates.Limits(
+    device = optimizers.Limits(
         memory.on_device(free, np.uint8),
         *(memory.on_device(bound, theta.dtype) for bound in bounds),
     )
@@ -71,11 +71,11 @@ class Device:
 
     def __init__(self, theta, method, decay, options, clip, device_limits):
         options = {**OPTIMIZERS[method].defaults, **options}
-        self.constants = updates.Constants(options, decay, clip)
+        self.constants = optimizers.Constants(options, decay, clip)
         self.method, self.limits, self.steps = method, device_limits, 0
         self.theta, self.previous = map(memory.on_device, (theta, np.zeros_like(theta)))
-        count = len(updates.METHODS[method].arrays._fields)
-        self.state = updates.METHODS[method].arrays(
+        count = len(optimizers.METHODS[method].arrays._fields)
+        self.state = optimizers.METHODS[method].arrays(
             *(memory.zeros(theta.size, theta.dtype) for _ in range(count))
         )
         self.status = memory.zeros(2, np.int32)
@@ -84,9 +84,9 @@ class Device:
         self.steps += 1
         gradient = memory.on_device(gradient)
         norm = sums.norm(gradient, self.limits.free)
-        numbers = updates.numbers_of(self.method, self.constants, self.steps, rate)
+        numbers = optimizers.numbers_of(self.method, self.constants, self.steps, rate)
         numbers, value = map(memory.on_device, (numbers, np.array([value])))
-        updates.update(
+        optimizers.update(
             *(self.method, self.theta, self.previous, gradient, self.state, self.limits),
             *(value, norm, numbers, self.status),
         )
@@ -147,7 +147,7 @@ def test_updates_of_any_kind_are_the_hosts(case, size, kind, clip, seed):
 
 def test_the_arrays_have_the_hosts_names():
     for method, kind in OPTIMIZERS.items():
-        assert updates.METHODS[method].arrays._fields == kind.arrays
+        assert optimizers.METHODS[method].arrays._fields == kind.arrays
 
 
 @pytest.mark.parametrize("case", CASES)

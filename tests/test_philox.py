@@ -5,11 +5,11 @@ import pytest
 from numba import njit
 
 pytest.importorskip("numba_cuda", reason="numba-cuda is only there on Linux")
-from numlstm.backends.cuda import draws
+from numlstm.backends.cuda.training import masks
 
 
 def test_compiled_words_are_numpys():
-    rng, philox = np.random.default_rng(0), njit(draws.philox)
+    rng, philox = np.random.default_rng(0), njit(masks.philox)
     for counter in rng.integers(2**64, size=(50, 4), dtype=np.uint64):
         key = rng.integers(2**64, size=2, dtype=np.uint64)
         expected = np.random.Philox(key=key, counter=counter).random_raw(4)

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from numlstm import backends
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import PRECISIONS, HeadSpec, LayerSpec
-from numlstm.backends.cuda import arrays as arrays
 from numlstm.backends.cuda.device.memory import driver, empty, full, nothing, zeros
 from numlstm.backends.cuda.device.target import SIMULATED, fault
 from numlstm.backends.cuda.layer import launch
 from numlstm.backends.cuda.layer.cells import State, Switches, Tape
-from numlstm.backends.cuda.training import Descent
+from numlstm.backends.cuda.training import arrays as arrays
+from numlstm.backends.cuda.training.update import Descent
 
 name = "cuda"
 precisions = PRECISIONS

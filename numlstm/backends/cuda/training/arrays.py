@@ -5,8 +5,6 @@ import math
 import numpy as np
 
 from numlstm.backends import BackendError
-from numlstm.backends.cuda import draws, losses
-from numlstm.backends.cuda.data import Resident
 from numlstm.backends.cuda.device.compile import kernel
 from numlstm.backends.cuda.device.memory import (
     as_steps,
@@ -21,6 +19,8 @@ from numlstm.backends.cuda.device.memory import (
 from numlstm.backends.cuda.device.memory import full as full
 from numlstm.backends.cuda.device.memory import zeros as zeros
 from numlstm.backends.cuda.device.target import cuda
+from numlstm.backends.cuda.training import losses, masks
+from numlstm.backends.cuda.training.data import Resident
 from numlstm.cell.elementary import like
 
 
@@ -187,7 +187,7 @@ def mask(source, update, place, shape, threshold: int, value: float, dtype):
     """`value` where 16 random bits are at least `threshold`, else 0; `place` = (purpose, part)."""
     update = update if driver.is_on_device(update) else on_device(np.array([update], np.int64))
     result, (purpose, part) = empty(shape, dtype), place
-    draws.draw_mask(result, source.key, purpose, part, update, threshold, value)
+    masks.draw_mask(result, source.key, purpose, part, update, threshold, value)
     return result
 
 

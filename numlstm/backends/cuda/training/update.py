@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import State
-from numlstm.backends.cuda import arrays, updates
 from numlstm.backends.cuda.device import sums
 from numlstm.backends.cuda.device.compile import kernel
 from numlstm.backends.cuda.device.memory import (
@@ -30,6 +29,7 @@ from numlstm.backends.cuda.device.memory import (
     send,
     stream,
 )
+from numlstm.backends.cuda.training import arrays, optimizers
 
 MOST_PROGRAMS = 8  # sizes of windows that are kept as graphs: each has memory of its own
 
@@ -53,9 +53,11 @@ class Descent:
         self._position, self._optimizer = position, optimizer
         self.theta, self.previous = on_device(position.theta), on_device(position.previous)
         self.method = type(optimizer).__name__.lower()
-        own: Any = updates.METHODS[self.method].arrays
+        own: Any = optimizers.METHODS[self.method].arrays
         self.arrays = own(*(on_device(optimizer.state[name]) for name in own._fields))
-        self.constants = updates.Constants(optimizer.constants, optimizer.weight_decay, rules.clip)
+        self.constants = optimizers.Constants(
+            optimizer.constants, optimizer.weight_decay, rules.clip
+        )
         self.limits = _limits(rules.limits, self.theta.dtype)
         self.state = position.state and State(*map(on_device, position.state))
         self._programs: OrderedDict[Kind, Program] = OrderedDict()
@@ -79,7 +81,7 @@ class Descent:
             for target, part in zip(program.state, self.state, strict=True):
                 over_elements(arrays.put, part.size, flat(part), flat(target), 0)
         count = self._optimizer.steps + 1
-        numbers = updates.numbers_of(self.method, self.constants, count, place.rate)
+        numbers = optimizers.numbers_of(self.method, self.constants, count, place.rate)
         send(np.concatenate([[1 / place.weight], numbers]), program.numbers)
         send(np.concatenate([[place.start, place.update], rows]).astype(np.int64), program.integers)
         program.run()
@@ -119,7 +121,7 @@ class Program:
         self.descent, self.kind = descent, kind
         self._arena, self._runs = Arena(), 0
         self._graph: Any = None
-        count = updates.numbers_of(descent.method, descent.constants, 1, 1.0).size
+        count = optimizers.numbers_of(descent.method, descent.constants, 1, 1.0).size
         self.numbers = empty(1 + count, np.float64)  # scale of the loss, then those of the update
         self.integers = empty(2 + kind.rows, np.int64)  # first step, number of the update, rows
         self.results = empty(4, np.float64)
@@ -159,7 +161,7 @@ class Program:
             *(descent.theta, window, None if first else self.state, self.numbers[0:1], noise)
         )
         norm, status = sums.norm(gradient, descent.limits.free), full((2,), 0, np.int32)
-        updates.update(
+        optimizers.update(
             *(descent.method, descent.theta, descent.previous, gradient, descent.arrays),
             *(descent.limits, value, norm, self.numbers[1:], status),
         )
@@ -168,13 +170,13 @@ class Program:
         launched(report, 1, 1)(value, norm, status, self.results)
 
 
-def _limits(limits: Any, dtype) -> updates.Limits:
+def _limits(limits: Any, dtype) -> optimizers.Limits:
     """What holds for theta, on the device."""
     if limits is None:
         empty_vector = nothing(dtype.name, 1)
-        return updates.Limits(nothing("uint8", 1), empty_vector, empty_vector)
+        return optimizers.Limits(nothing("uint8", 1), empty_vector, empty_vector)
     bounds = (on_device(bound, dtype) for bound in (limits.lower, limits.upper))
-    return updates.Limits(on_device(limits.free), *bounds)
+    return optimizers.Limits(on_device(limits.free), *bounds)
 
 
 @kernel

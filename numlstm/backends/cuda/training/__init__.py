@@ -1,0 +1,1 @@
+"""A fit that stays on the GPU."""
