@@ -17,7 +17,7 @@ import numpy as np
 
 import numlstm
 from numlstm.bptt import Evaluator
-from numlstm.network import with_tangent
+from numlstm.network.network import with_tangent
 from numlstm.optim.losses import LOSSES
 from numlstm.sequences import Dataset
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.network import Network, with_tangent
-from numlstm.noise import NetworkNoise
+from numlstm.network.dropout import NetworkNoise
+from numlstm.network.network import Network, with_tangent
 from numlstm.optim.losses import CURVATURES
 from numlstm.sequences import Dataset
 

@@ -12,7 +12,7 @@ from numlstm.architecture.spec import Dropout
 from numlstm.bptt import Evaluator
 from numlstm.fitting import fit, new_model
 from numlstm.model import LSTM
-from numlstm.network import Network
+from numlstm.network.network import Network
 from numlstm.optim import schedules
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.preparation import prepare

@@ -9,7 +9,7 @@ import numpy as np
 
 from numlstm.bptt import Evaluator, run_here
 from numlstm.model import LSTM
-from numlstm.network import with_tangent
+from numlstm.network.network import with_tangent
 from numlstm.optim.losses import LOSSES
 from numlstm.sequences import Dataset
 from numlstm.targets import (

@@ -13,7 +13,7 @@ import numpy as np
 
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.bptt import Evaluator
-from numlstm.network import Network
+from numlstm.network.network import Network
 from numlstm.optim.losses import Loss
 from numlstm.scaling import Scaling
 from numlstm.sequences import Dataset, mask

@@ -5,7 +5,7 @@ from strategies import Case, Numbers, mapped, promote
 
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends import reference
-from numlstm.network import Network
+from numlstm.network.network import Network
 
 STEP = 1e-30  # of a complex step
 

@@ -11,7 +11,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends.cuda.device import memory
 from numlstm.backends.cuda.training import masks
-from numlstm.noise import draw_noise
+from numlstm.network.dropout import draw_noise
 from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, Draws
 
 WORDS = 2**64

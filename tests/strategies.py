@@ -22,7 +22,7 @@ from numlstm.architecture.spec import (
     State,
 )
 from numlstm.backends import numpy_arrays
-from numlstm.noise import NetworkNoise, draw_noise
+from numlstm.network.dropout import NetworkNoise, draw_noise
 from numlstm.utils.random_streams import Draws
 
 

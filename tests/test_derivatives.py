@@ -7,9 +7,10 @@ import pytest
 from strategies import Case, random_family_network
 
 import numlstm
-from numlstm import backends, derivatives
+from numlstm import backends
 from numlstm.architecture.spec import Dropout, NetworkSpec, State
-from numlstm.network import Network
+from numlstm.network import derivatives
+from numlstm.network.network import Network
 
 VARIANTS = {
     "plain": {},

@@ -15,7 +15,7 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import CellSpec, Dropout, NetworkSpec, State
 from numlstm.backends import reference
 from numlstm.backends.numpy_arrays import flip, flip_reset
-from numlstm.network import Network
+from numlstm.network.network import Network
 
 BAR = 1e-11
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from strategies import Case, cases, networks
 
 from numlstm.architecture.spec import Dropout, NetworkSpec, State
-from numlstm.network import Network
-from numlstm.noise import no_noise
+from numlstm.network.dropout import no_noise
+from numlstm.network.network import Network
 
 ROW_RESULTS = ("Y", "h", "c", "dX", "dh", "dc")
 # (I, H, O, num_layers, B, T)

@@ -6,8 +6,8 @@ import pytest
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends import reference
-from numlstm.network import Network
-from numlstm.noise import draw_noise, mean_noise, no_noise
+from numlstm.network.dropout import draw_noise, mean_noise, no_noise
+from numlstm.network.network import Network
 from numlstm.utils.random_streams import LAYERS, Draws
 
 ALL = Dropout(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)

@@ -18,7 +18,7 @@ from strategies import Case
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec, NetworkSpec, State
 from numlstm.backends import reference
-from numlstm.network import Network
+from numlstm.network.network import Network
 
 STEP = 1e-30
 BAR = 1e-12

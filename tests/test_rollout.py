@@ -9,7 +9,7 @@ from test_embed_derivatives import random_model, require_close
 import numlstm
 from numlstm.backends import reference
 from numlstm.embed import rollout
-from numlstm.network import Network, with_tangent
+from numlstm.network.network import Network, with_tangent
 from numlstm.scaling import Scaling
 
 

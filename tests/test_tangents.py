@@ -7,7 +7,7 @@ from strategies import Case, random_family_network
 from numlstm import backends
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.backends import reference
-from numlstm.network import Network, with_tangent
+from numlstm.network.network import Network, with_tangent
 
 BARS = {"float64": 1e-11, "float32": 2e-5}  # relative in L2, per array
 

@@ -7,7 +7,7 @@ import pytest
 
 import numlstm
 from numlstm.architecture.spec import NetworkSpec, State
-from numlstm.network import Network
+from numlstm.network.network import Network
 
 WHOLE = ["smallest", "layer", "head", "stack", "deep", "ragged", "ragged_deep"]
 BAR = 1e-12  # relative in L2, per array

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import NetworkSpec, State
-from numlstm.network import Network, with_tangent
+from numlstm.network.network import Network, with_tangent
 
 _HELD = 2**22  # elements of hidden sequence that are held at once
 

@@ -11,7 +11,7 @@ from numlstm import backends
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.backends import numpy_arrays as numpy_arrays
-from numlstm.noise import NetworkNoise, draw_noise, mean_noise, no_noise
+from numlstm.network.dropout import NetworkNoise, draw_noise, mean_noise, no_noise
 from numlstm.utils.random_streams import Draws
 
 
@@ -131,7 +131,7 @@ class Network:
         Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
         last=True (B, O): the head applied to each row's final hidden state. No `state`: the
         initial one. `reset` (B, T) is True where a row begins anew from the initial state;
-        `noise` is what `numlstm.noise` drew, by default its mean.
+        `noise` is what `numlstm.network.dropout` drew, by default its mean.
         """
         learned = state is None and self.spec.learned_state
         arrays, rows = self._arrays, X.shape[0]

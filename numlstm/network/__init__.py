@@ -1,0 +1,1 @@
+"""Layers and head over any backend."""
