@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import sunspots
+from numlstm.demo import sunspots
 
 ENSEMBLE = "LSTM ensemble"
 FREE_RUN = (1980, 2030)

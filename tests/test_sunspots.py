@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from numlstm import __main__ as command
-from numlstm import sunspots
+from numlstm.demo import sunspots
 from numlstm.result import INTERRUPTED, FitResult
 
 ROOT = Path(__file__).resolve().parent.parent
