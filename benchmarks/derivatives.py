@@ -17,9 +17,9 @@ import numpy as np
 
 import numlstm
 from numlstm.bptt import Evaluator
+from numlstm.data.sequences import Dataset
 from numlstm.network.network import with_tangent
 from numlstm.optim.losses import LOSSES
-from numlstm.sequences import Dataset
 
 SIZES = [(32, 100, 8, 64), (32, 100, 8, 128), (4, 100, 8, 64)]
 VARIANTS: dict[str, dict] = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.sequences import Dataset
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, with_tangent
 from numlstm.optim.losses import CURVATURES
-from numlstm.sequences import Dataset
 
 # Elements of hidden sequence that are held at once where the cut is ours to choose. They depend
 # on the problem alone, so that sums have the same order everywhere.

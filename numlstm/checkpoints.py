@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import State
+from numlstm.data.preparation import Data
+from numlstm.data.sequences import Dataset
 from numlstm.model import LSTM
 from numlstm.optim.optimizers import Optimizer
-from numlstm.preparation import Data
-from numlstm.sequences import Dataset
 from numlstm.settings import Settings
 from numlstm.training import Progress
 from numlstm.utils import files

@@ -12,11 +12,11 @@ import numpy as np
 
 from numlstm.architecture.spec import State
 from numlstm.bptt import Evaluator
+from numlstm.data.sequences import Dataset
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.sampling import Sampling, sampled_step
-from numlstm.sequences import Dataset
 from numlstm.utils.random_streams import Draws
 
 

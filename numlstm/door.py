@@ -6,8 +6,8 @@ import numpy as np
 
 from numlstm.architecture.spec import State
 from numlstm.backends import numpy_arrays as numpy_arrays
+from numlstm.data.sequences import mask
 from numlstm.network.network import Network
-from numlstm.sequences import mask
 from numlstm.utils import checks
 
 

@@ -10,13 +10,13 @@ import numpy as np
 from numlstm.architecture.parameters import blocks
 from numlstm.architecture.spec import Dropout
 from numlstm.bptt import Evaluator
+from numlstm.data.preparation import prepare
+from numlstm.data.sequences import Dataset
 from numlstm.fitting import fit, new_model
 from numlstm.model import LSTM
 from numlstm.network.network import Network
 from numlstm.optim import schedules
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.preparation import prepare
-from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings
 from numlstm.utils import checks
 from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed

@@ -20,7 +20,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from numlstm import sequences
+from numlstm.data import sequences
 from numlstm.fitting import fit
 from numlstm.utils import checks
 

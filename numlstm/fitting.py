@@ -11,6 +11,8 @@ import numpy as np
 from numlstm.architecture import parameters
 from numlstm.bptt import Evaluator
 from numlstm.checkpoints import Checkpoint, fingerprint
+from numlstm.data.preparation import Data, prepare
+from numlstm.data.sequences import Dataset
 from numlstm.interrupt import Interrupted, Watch
 from numlstm.minimize import Minimizer, Solver
 from numlstm.model import LSTM
@@ -18,11 +20,9 @@ from numlstm.objectives import Objective
 from numlstm.optim import schedules
 from numlstm.optim.bounds import read_limits
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.preparation import Data, prepare
 from numlstm.reporting import Bar, caller
 from numlstm.result import INTERRUPTED, FitResult, Outcome
 from numlstm.sampling import require_step
-from numlstm.sequences import Dataset
 from numlstm.settings import Settings, defaults_of, read_settings
 from numlstm.training import Plan, Problem, Progress, Trainer
 from numlstm.utils.random_streams import INITIAL, Draws, new_seed

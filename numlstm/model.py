@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from numlstm import sequences
 from numlstm.architecture import keywords, parameters
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
+from numlstm.data import sequences
+from numlstm.data.missing import Filling, network_inputs
+from numlstm.data.scaling import Scaling
 from numlstm.door import Door
-from numlstm.missing import Filling, network_inputs
 from numlstm.network import derivatives
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, network_on
-from numlstm.scaling import Scaling
 from numlstm.utils import checks, files
 from numlstm.utils.random_streams import Draws, new_seed
 

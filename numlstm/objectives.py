@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from numlstm.bptt import Evaluator, run_here
-from numlstm.model import LSTM
-from numlstm.network.network import with_tangent
-from numlstm.optim.losses import LOSSES
-from numlstm.sequences import Dataset
-from numlstm.targets import (
+from numlstm.data.sequences import Dataset
+from numlstm.data.targets import (
     Reading,
     for_network,
     needed_outputs,
@@ -20,6 +17,9 @@ from numlstm.targets import (
     require_outputs,
     require_probabilities,
 )
+from numlstm.model import LSTM
+from numlstm.network.network import with_tangent
+from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.bptt import Evaluator
+from numlstm.data.scaling import Scaling
+from numlstm.data.sequences import Dataset, mask
 from numlstm.network.network import Network
 from numlstm.optim.losses import Loss
-from numlstm.scaling import Scaling
-from numlstm.sequences import Dataset, mask
 from numlstm.utils import checks
 from numlstm.utils.random_streams import SAMPLING, Draws
 

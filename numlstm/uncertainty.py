@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import sequences
 from numlstm.architecture.parameters import split
 from numlstm.bptt import Evaluator
-from numlstm.missing import network_inputs
+from numlstm.data import sequences
+from numlstm.data.missing import network_inputs
+from numlstm.data.sequences import Dataset, mask
 from numlstm.model import LSTM
 from numlstm.objectives import Objective, objective
 from numlstm.optim.losses import LOSSES
-from numlstm.sequences import Dataset, mask
 from numlstm.utils import checks
 
 _FULL = 1000  # parameters up to which all directions are computed

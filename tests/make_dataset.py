@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numlstm.sequences import Dataset, mask
+from numlstm.data.sequences import Dataset, mask
 
 
 def dataset(lengths, last=False, steps=None, seed=0):

@@ -13,7 +13,7 @@ from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends.cuda.device import memory
 from numlstm.backends.cuda.training import arrays, update
 from numlstm.backends.cuda.training.data import Resident
-from numlstm.sequences import Dataset
+from numlstm.data.sequences import Dataset
 
 BARS = {"float64": 1e-11, "float32": 2e-5}  # of parameters after a few updates
 

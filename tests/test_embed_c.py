@@ -12,7 +12,7 @@ from harness import require_bits
 
 import numlstm
 from numlstm.architecture.spec import ACTIVATIONS, CellSpec, NetworkSpec
-from numlstm.scaling import Scaling
+from numlstm.data.scaling import Scaling
 
 HERE = Path(__file__).resolve().parent
 STEPS = 10_000

@@ -13,8 +13,8 @@ from test_embed import DTYPES, FAMILY, a_model, inputs
 import numlstm
 from numlstm.architecture.spec import Dropout, State
 from numlstm.backends import reference
+from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, with_tangent
-from numlstm.scaling import Scaling
 
 BARS = {"float64": 1e-11, "float32": 2e-5}  # relative in L2, per array
 

@@ -7,9 +7,9 @@ import numlstm
 from numlstm.architecture.spec import LayerSpec
 from numlstm.backends import get
 from numlstm.bptt import Evaluator
+from numlstm.data.sequences import Dataset
 from numlstm.ensembles import _Batched, _can_batch, _InTurn
 from numlstm.optim.losses import LOSSES
-from numlstm.sequences import Dataset
 
 
 def data(B=12, T=7, seed=0):

@@ -9,7 +9,7 @@ from test_variants import KEYWORDS
 
 import numlstm
 from numlstm.architecture.spec import Dropout
-from numlstm.missing import Filling
+from numlstm.data.missing import Filling
 
 RATES = list(Dropout.__dataclass_fields__)
 

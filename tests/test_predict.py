@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import numlstm
-from numlstm.scaling import Scaling
+from numlstm.data.scaling import Scaling
 
 SCALING = Scaling(
     x_mean=np.array([0.1, -3.0]),

@@ -5,9 +5,9 @@ import pytest
 
 import numlstm
 from numlstm.bptt import Evaluator
+from numlstm.data.sequences import Dataset
 from numlstm.optim.losses import mse
 from numlstm.sampling import Sampling, sampled_step
-from numlstm.sequences import Dataset
 from numlstm.utils.random_streams import Draws
 
 SERIES = np.sin(np.arange(240) / 3).reshape(12, 20, 1)

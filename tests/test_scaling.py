@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numlstm.scaling import Scaling, moments
+from numlstm.data.scaling import Scaling, moments
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["float32", "float64"]))

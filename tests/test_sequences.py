@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_dataset import dataset
 
-from numlstm.sequences import mask, read_inputs, streams
+from numlstm.data.sequences import mask, read_inputs, streams
 
 ragged = st.lists(st.integers(0, 7), min_size=1, max_size=5)
 

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 import numlstm
 from numlstm import StorageError
-from numlstm.scaling import Scaling
+from numlstm.data.scaling import Scaling
 from numlstm.utils import files
 
 ARRAYS = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from numlstm.targets import Reading, read_dataset
+from numlstm.data.targets import Reading, read_dataset
 
 REAL = Reading(None, "float64", "raise", False, None)
 CLASSES = REAL._replace(classes=True)

@@ -115,7 +115,7 @@ def without_padding(array, lengths):
 
 
 def resident(data):
-    """A `numlstm.sequences.Dataset` where the backend reads it."""
+    """A `numlstm.data.sequences.Dataset` where the backend reads it."""
     return data
 
 

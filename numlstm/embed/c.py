@@ -14,8 +14,8 @@ from numlstm import __version__
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.backends import numpy_arrays
+from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import mean_noise
-from numlstm.scaling import Scaling
 
 NUMBERS = {"float32": "float", "float64": "double"}
 FORGET = {"gate": "OWN", "coupled": "COUPLED", "none": "NONE"}

@@ -20,9 +20,9 @@ from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
 from numlstm.backends.cpu.step_derivatives import derived_size
 from numlstm.cell.encoding import INITIAL_H, family_of, unit_rows
+from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import mean_noise
 from numlstm.network.network import Weights
-from numlstm.scaling import Scaling
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line

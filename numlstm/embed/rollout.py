@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import sequences
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import Gradients, NetworkSpec, State
 from numlstm.backends.cpu import rollout as kernels
 from numlstm.backends.cpu.codegen.packing import blocks, sum_in_order
 from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.layer.shards import shard_count
+from numlstm.data import sequences
 from numlstm.embed.stepper import Stepper, uniform
 from numlstm.utils import checks
 

@@ -28,9 +28,9 @@ from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends.cpu.codegen.vectors import at, get
 from numlstm.backends.cpu.pointers import call_at
 from numlstm.backends.cpu.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
+from numlstm.data.scaling import Scaling
 from numlstm.embed.memory import NetMemory, write_net
 from numlstm.network.network import Network, Weights
-from numlstm.scaling import Scaling
 
 
 class CFunction(NamedTuple):

@@ -173,7 +173,7 @@ def without_padding(array, lengths):
 
 
 def resident(data) -> Resident:
-    """A `numlstm.sequences.Dataset` where the backend reads it."""
+    """A `numlstm.data.sequences.Dataset` where the backend reads it."""
     return Resident(data)
 
 

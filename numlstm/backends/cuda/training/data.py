@@ -19,7 +19,7 @@ from numlstm.cell.elementary import like
 
 
 class Resident:
-    """A `numlstm.sequences.Dataset` whose arrays were brought to the device once.
+    """A `numlstm.data.sequences.Dataset` whose arrays were brought to the device once.
 
     What is small and steers a run, as lengths and sums of weights, is asked of the host's.
     """

@@ -6,13 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.missing import Filling
-from numlstm.model import LSTM
-from numlstm.sampling import require_forecasts, require_one_unit
-from numlstm.scaling import Scaling, moments
-from numlstm.sequences import Dataset, mask, streams
-from numlstm.settings import Settings
-from numlstm.targets import (
+from numlstm.data.missing import Filling
+from numlstm.data.scaling import Scaling, moments
+from numlstm.data.sequences import Dataset, mask, streams
+from numlstm.data.targets import (
     Reading,
     for_network,
     needed_outputs,
@@ -20,6 +17,9 @@ from numlstm.targets import (
     require_outputs,
     require_probabilities,
 )
+from numlstm.model import LSTM
+from numlstm.sampling import require_forecasts, require_one_unit
+from numlstm.settings import Settings
 
 
 class Data(NamedTuple):

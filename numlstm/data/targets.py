@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.missing import Filling, network_inputs
+from numlstm.data.missing import Filling, network_inputs
+from numlstm.data.scaling import Scaling
+from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 from numlstm.optim.losses import Loss
-from numlstm.scaling import Scaling
-from numlstm.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 from numlstm.utils import checks
 
 

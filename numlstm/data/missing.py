@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.scaling import Scaling
+from numlstm.data.scaling import Scaling
 
 
 class Filling(NamedTuple):

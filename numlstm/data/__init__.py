@@ -1,0 +1,1 @@
+"""From the user's arrays to the network's."""
