@@ -592,7 +592,7 @@ class LSTM:
         kind, content = (scaling is None, derivatives), self._theta.tobytes()
         kept = self._steppers.get(kind)
         if kept is None or kept[0] != content or kept[1] is not scaling:
-            from numlstm.embed.stepper import stepper_of
+            from numlstm.stepping.stepper import stepper_of
 
             on_cpu = self.network.backend.name == "cpu"
             stepper = stepper_of(
@@ -731,7 +731,7 @@ class LSTM:
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
-        from numlstm.embed.rollout import read_question, rollout
+        from numlstm.stepping.rollout import read_question, rollout
 
         question = read_question(self._forecasting(), X_warm, steps, exogenous)
         return rollout(self.njit(), self.spec, question)
@@ -782,7 +782,7 @@ class LSTM:
         >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
         (True, (50, 1))
         """
-        from numlstm.embed.rollout import read_question, rollout_vjp
+        from numlstm.stepping.rollout import read_question, rollout_vjp
 
         question = read_question(self._forecasting(), X_warm, steps, exogenous)
         return rollout_vjp(self.njit(derivatives=True), self.spec, question)

@@ -117,7 +117,7 @@ def require_one_unit(scaling: Scaling | None) -> None:
 
 def require_step(network: Network, theta: np.ndarray) -> None:
     """Refuse a network whose steps cannot go back in compiled code; that compiles them, if not."""
-    from numlstm.embed.stepper import stepper_of
+    from numlstm.stepping.stepper import stepper_of
 
     if network.backend.name != "cpu":
         raise ValueError(
@@ -132,8 +132,8 @@ def require_step(network: Network, theta: np.ndarray) -> None:
 
 def sampled_step(evaluator: Evaluator, theta, window: Dataset, state, scale: float, fed):
     """(loss, gradient, state after the window), as `Evaluator.step`, where some steps are fed."""
-    from numlstm.embed import rollout
-    from numlstm.embed.stepper import stepper_of
+    from numlstm.stepping import rollout
+    from numlstm.stepping.stepper import stepper_of
 
     spec, first = evaluator.network.spec, state is None
     with np.errstate(all="ignore"):  # what is not finite is reported by the caller

@@ -9,8 +9,8 @@ from test_embed_derivatives import random_model, require_close
 import numlstm
 from numlstm.backends import reference
 from numlstm.data.scaling import Scaling
-from numlstm.embed import rollout
 from numlstm.network.network import Network, with_tangent
+from numlstm.stepping import rollout
 
 
 @pytest.mark.parametrize("name", ["plain", "everything"])

@@ -12,8 +12,8 @@ from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.gemm import accumulate, clear, copy
 from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import at, get, move
-from numlstm.backends.cpu.pointers import call_at
-from numlstm.backends.cpu.step import STEP, VJP
+from numlstm.stepping.kernels.pointers import call_at
+from numlstm.stepping.kernels.step import STEP, VJP
 
 
 class Series(NamedTuple):

@@ -26,11 +26,11 @@ from numba.extending import (
 from numlstm import backends
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends.cpu.codegen.vectors import at, get
-from numlstm.backends.cpu.pointers import call_at
-from numlstm.backends.cpu.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
 from numlstm.data.scaling import Scaling
-from numlstm.embed.memory import NetMemory, write_net
 from numlstm.network.network import Network, Weights
+from numlstm.stepping.kernels.pointers import call_at
+from numlstm.stepping.kernels.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
+from numlstm.stepping.memory import NetMemory, write_net
 
 
 class CFunction(NamedTuple):
@@ -192,7 +192,7 @@ class Stepper:
 
     @property
     def memory(self) -> np.ndarray:
-        """The network as `numlstm.backends.cpu.step` reads it."""
+        """The network as `numlstm.stepping.kernels.step` reads it."""
         return self._net.memory
 
     @property

@@ -25,8 +25,12 @@ from numlstm.backends.cpu.codegen.vectors import (
 from numlstm.backends.cpu.layer.recurrence import Cell, part_rows
 from numlstm.backends.cpu.layer.variant_cell import SCALES, A, O, Row, backward_row
 from numlstm.backends.cpu.layer.weights import gate_of_theta
-from numlstm.backends.cpu.pointers import apart, read_numbers, reserve
-from numlstm.backends.cpu.step import (
+from numlstm.cell.activations import limited
+from numlstm.cell.elementary import compilable, like
+from numlstm.cell.encoding import UNIT_ROWS
+from numlstm.cell.equations import Variant
+from numlstm.stepping.kernels.pointers import apart, read_numbers, reserve
+from numlstm.stepping.kernels.step import (
     DONE,
     SCALING,
     Part,
@@ -42,10 +46,6 @@ from numlstm.backends.cpu.step import (
     whole,
     work_size,
 )
-from numlstm.cell.activations import limited
-from numlstm.cell.elementary import compilable, like
-from numlstm.cell.encoding import UNIT_ROWS
-from numlstm.cell.equations import Variant
 
 # --- along a direction ----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A network in one block of memory, as `numlstm.backends.cpu.step` reads it."""
+"""A network in one block of memory, as `numlstm.stepping.kernels.step` reads it."""
 
 import math
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from numba import types
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import GATES, LayerSpec, NetworkSpec
 from numlstm.backends import numpy_arrays
-from numlstm.backends.cpu import step, step_derivatives
 from numlstm.backends.cpu.codegen.compile import callback
 from numlstm.backends.cpu.codegen.packing import CACHE_LINE, blocks, lanes, panel_width, panels
 from numlstm.backends.cpu.codegen.vectors import TILE_ROWS
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
-from numlstm.backends.cpu.step_derivatives import derived_size
 from numlstm.cell.encoding import INITIAL_H, family_of, unit_rows
 from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import mean_noise
 from numlstm.network.network import Weights
+from numlstm.stepping.kernels import step, step_derivatives
+from numlstm.stepping.kernels.step_derivatives import derived_size
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line

@@ -1,7 +1,7 @@
 """One time step of a whole network, for callers that have the loop: no allocation, no Python.
 
 All that a step needs stands in one block of memory, a `Net`: the address of the compiled function,
-sizes, offsets and the packed parameters; `numlstm/embed/memory.py` writes it. So a caller holds one
+sizes, offsets and the packed parameters; `numlstm/stepping/memory.py` writes it. So a caller holds one
 pointer, and its machine code has nothing of ours in it. Scratch is on the stack. The letters in the
 shape comments: see `tape.py`; R rows of a batch.
 """
@@ -26,7 +26,10 @@ from numlstm.backends.cpu.codegen.vectors import (
 from numlstm.backends.cpu.layer.plain_cell import forward_cells
 from numlstm.backends.cpu.layer.recurrence import Cell, mix_rows
 from numlstm.backends.cpu.layer.variant_cell import SCALES, Row, forward_row
-from numlstm.backends.cpu.pointers import (
+from numlstm.cell.activations import Function, Limited
+from numlstm.cell.elementary import compilable, fma, like
+from numlstm.cell.equations import Variant, cell_forward
+from numlstm.stepping.kernels.pointers import (
     apart,
     as_floats,
     call_at,
@@ -35,9 +38,6 @@ from numlstm.backends.cpu.pointers import (
     recast,
     reserve,
 )
-from numlstm.cell.activations import Function, Limited
-from numlstm.cell.elementary import compilable, fma, like
-from numlstm.cell.equations import Variant, cell_forward
 
 DONE, NULL_POINTER, WRONG_SIZE = 0, 1, 2  # what a step returns
 
