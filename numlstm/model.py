@@ -943,7 +943,7 @@ class LSTM:
         ...     sorted(os.listdir(folder))
         ['river.c', 'river.h']
         """
-        from numlstm.embed import c
+        from numlstm.export import c
 
         c.export_c(self._source(standardize), path)
 
@@ -974,13 +974,13 @@ class LSTM:
         ...     sorted(os.listdir(folder))
         ['river.c', 'river.f90', 'river.h']
         """
-        from numlstm.embed import fortran
+        from numlstm.export import fortran
 
         fortran.export_fortran(self._source(standardize), path)
 
     def _source(self, standardize: bool) -> Any:
         """What an exported file is made of."""
-        from numlstm.embed.c import Source
+        from numlstm.export.c import Source
 
         self._require_step()
         checks.require_finite("theta", self._theta)

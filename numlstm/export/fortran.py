@@ -2,7 +2,7 @@
 
 import os
 
-from numlstm.embed.c import Source, checked_path, fill, layout, write_c
+from numlstm.export.c import Source, checked_path, fill, layout, write_c
 
 
 def export_fortran(source: Source, path: str | os.PathLike) -> None:

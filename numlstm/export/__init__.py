@@ -1,0 +1,1 @@
+"""C and Fortran sources of a trained network."""
