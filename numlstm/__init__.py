@@ -11,14 +11,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "fit": "numlstm.fitting",  # a module named fit would take the function's place
     "FitResult": "numlstm.result",
-    "LSTM": "numlstm.model",
+    "LSTM": "numlstm.model.lstm",
     "State": "numlstm.architecture.spec",
     "Gradients": "numlstm.architecture.spec",
     "LSTMRegressor": "numlstm.estimators",
     "LSTMClassifier": "numlstm.estimators",
     "ensemble": "numlstm.ensembles",
     "objective": "numlstm.objectives",
-    "load": "numlstm.model",
+    "load": "numlstm.model.lstm",
     "StorageError": "numlstm.utils.files",
     "BackendError": "numlstm.backends",
 }

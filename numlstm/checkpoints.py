@@ -9,7 +9,7 @@ import numpy as np
 from numlstm.architecture.spec import State
 from numlstm.data.preparation import Data
 from numlstm.data.sequences import Dataset
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.optim.optimizers import Optimizer
 from numlstm.settings import Settings
 from numlstm.training import Progress

@@ -13,7 +13,7 @@ from numlstm.bptt import Evaluator
 from numlstm.data.preparation import prepare
 from numlstm.data.sequences import Dataset
 from numlstm.fitting import fit, new_model
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.network.network import Network
 from numlstm.optim import schedules
 from numlstm.optim.optimizers import OPTIMIZERS

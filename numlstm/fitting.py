@@ -15,7 +15,7 @@ from numlstm.data.preparation import Data, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.interrupt import Interrupted, Watch
 from numlstm.minimize import Minimizer, Solver
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.objectives import Objective
 from numlstm.optim import schedules
 from numlstm.optim.bounds import read_limits

@@ -17,7 +17,7 @@ from numlstm.data.targets import (
     require_outputs,
     require_probabilities,
 )
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.network.network import with_tangent
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks

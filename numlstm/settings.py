@@ -18,7 +18,7 @@ from numlstm.architecture.keywords import (
 )
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.optim import schedules
 from numlstm.optim.bounds import read_bounds, read_constraints, read_fixed
 from numlstm.optim.losses import LOSSES, Loss

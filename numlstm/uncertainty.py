@@ -17,7 +17,7 @@ from numlstm.bptt import Evaluator
 from numlstm.data import sequences
 from numlstm.data.missing import network_inputs
 from numlstm.data.sequences import Dataset, mask
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.objectives import Objective, objective
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks

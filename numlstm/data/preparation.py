@@ -17,7 +17,7 @@ from numlstm.data.targets import (
     require_outputs,
     require_probabilities,
 )
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.sampling import require_forecasts, require_one_unit
 from numlstm.settings import Settings
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.fitting import fit
-from numlstm.model import LSTM
+from numlstm.model.lstm import LSTM
 from numlstm.result import INTERRUPTED, FitResult
 
 FIRST_YEAR, LAST_TRAINING_YEAR = 1700, 1920

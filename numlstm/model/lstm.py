@@ -12,7 +12,7 @@ from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import sequences
 from numlstm.data.missing import Filling, network_inputs
 from numlstm.data.scaling import Scaling
-from numlstm.door import Door
+from numlstm.model.inputs import Door
 from numlstm.network import derivatives
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, network_on
