@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 import numlstm
-from numlstm.bptt import Evaluator
 from numlstm.data.sequences import Dataset
 from numlstm.network.network import with_tangent
+from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import LOSSES
 
 SIZES = [(32, 100, 8, 64), (32, 100, 8, 128), (4, 100, 8, 64)]

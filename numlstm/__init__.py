@@ -17,7 +17,7 @@ _HOMES = {
     "LSTMRegressor": "numlstm.estimators",
     "LSTMClassifier": "numlstm.estimators",
     "ensemble": "numlstm.ensembles",
-    "objective": "numlstm.objectives",
+    "objective": "numlstm.objectives.objective",
     "load": "numlstm.model.lstm",
     "StorageError": "numlstm.utils.files",
     "BackendError": "numlstm.backends",

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import State
-from numlstm.bptt import Evaluator
 from numlstm.data.sequences import Dataset
+from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer

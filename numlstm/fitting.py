@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture import parameters
-from numlstm.bptt import Evaluator
 from numlstm.checkpoints import Checkpoint, fingerprint
 from numlstm.data.preparation import Data, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.interrupt import Interrupted, Watch
 from numlstm.minimize import Minimizer, Solver
 from numlstm.model.lstm import LSTM
-from numlstm.objectives import Objective
+from numlstm.objectives.evaluator import Evaluator
+from numlstm.objectives.objective import Objective
 from numlstm.optim import schedules
 from numlstm.optim.bounds import read_limits
 from numlstm.optim.optimizers import OPTIMIZERS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.interrupt import Interrupted
-from numlstm.objectives import Objective
+from numlstm.objectives.objective import Objective
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits, on_free
 from numlstm.result import Outcome

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from scipy.optimize import OptimizeResult
 
-from numlstm.uncertainty import Covariance, covariance
+from numlstm.objectives.covariance import Covariance, covariance
 
 NOT_FINITE, INTERRUPTED, CALLBACK = 97, 98, 99  # the last is SciPy's, none has the others
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import Dropout, NetworkSpec
-from numlstm.bptt import Evaluator
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset, mask
 from numlstm.network.network import Network
+from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
 from numlstm.utils.random_streams import SAMPLING, Draws

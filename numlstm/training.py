@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.bptt import Evaluator, windows
 from numlstm.descent import Descent, Place, Position, Rules
 from numlstm.interrupt import Interrupted
+from numlstm.objectives.evaluator import Evaluator, windows
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.result import Outcome

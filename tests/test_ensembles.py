@@ -6,9 +6,9 @@ import pytest
 import numlstm
 from numlstm.architecture.spec import LayerSpec
 from numlstm.backends import get
-from numlstm.bptt import Evaluator
 from numlstm.data.sequences import Dataset
 from numlstm.ensembles import _Batched, _can_batch, _InTurn
+from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import LOSSES
 
 

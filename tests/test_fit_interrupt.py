@@ -107,7 +107,7 @@ import os
 import threading
 import numpy as np
 import numlstm
-from numlstm.bptt import Evaluator
+from numlstm.objectives.evaluator import Evaluator
 
 model = numlstm.LSTM(8, 1024, 8, num_layers=2, init="uniform", rng=0)
 numlstm.fit(np.zeros((2, 4, 8)), model=model, epochs=1)  # compiles

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import numlstm
-from numlstm.bptt import Evaluator
 from numlstm.data.sequences import Dataset
+from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import mse
 from numlstm.sampling import Sampling, sampled_step
 from numlstm.utils.random_streams import Draws

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.bptt import Evaluator, run_here
 from numlstm.data.sequences import Dataset
 from numlstm.data.targets import (
     Reading,
@@ -19,6 +18,7 @@ from numlstm.data.targets import (
 )
 from numlstm.model.lstm import LSTM
 from numlstm.network.network import with_tangent
+from numlstm.objectives.evaluator import Evaluator, run_here
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
 

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.parameters import split
-from numlstm.bptt import Evaluator
 from numlstm.data import sequences
 from numlstm.data.missing import network_inputs
 from numlstm.data.sequences import Dataset, mask
 from numlstm.model.lstm import LSTM
-from numlstm.objectives import Objective, objective
+from numlstm.objectives.evaluator import Evaluator
+from numlstm.objectives.objective import Objective, objective
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
 
