@@ -9,14 +9,14 @@ __version__ = "0.1.0"
 
 # public name -> module; imported on first use, so that `import numlstm` stays cheap
 _HOMES = {
-    "fit": "numlstm.fitting",  # a module named fit would take the function's place
-    "FitResult": "numlstm.result",
+    "fit": "numlstm.training.fit",  # a module named fit would take the function's place
+    "FitResult": "numlstm.training.result",
     "LSTM": "numlstm.model.lstm",
     "State": "numlstm.architecture.spec",
     "Gradients": "numlstm.architecture.spec",
     "LSTMRegressor": "numlstm.estimators",
     "LSTMClassifier": "numlstm.estimators",
-    "ensemble": "numlstm.ensembles",
+    "ensemble": "numlstm.training.ensemble",
     "objective": "numlstm.objectives.objective",
     "load": "numlstm.model.lstm",
     "StorageError": "numlstm.utils.files",

@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from numlstm.data import sequences
-from numlstm.fitting import fit
+from numlstm.training.fit import fit
 from numlstm.utils import checks
 
 

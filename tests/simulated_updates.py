@@ -48,7 +48,7 @@ def limits_of(kind, theta, rng):
 
 
 class Host:
-    """Updates as `numlstm.training` makes them."""
+    """Updates as `numlstm.training.loop` makes them."""
 
     def __init__(self, theta, method, decay, options, clip, host_limits):
         self.theta, self.previous, self.clip, self.limits = theta.copy(), None, clip, host_limits

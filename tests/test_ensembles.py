@@ -7,9 +7,9 @@ import numlstm
 from numlstm.architecture.spec import LayerSpec
 from numlstm.backends import get
 from numlstm.data.sequences import Dataset
-from numlstm.ensembles import _Batched, _can_batch, _InTurn
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import LOSSES
+from numlstm.training.ensemble import _Batched, _can_batch, _InTurn
 
 
 def data(B=12, T=7, seed=0):

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import OptimizeResult, OptimizeWarning, minimize
 
 import numlstm
-from numlstm.minimize import METHODS
 from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.training.scipy_methods import METHODS
 
 SINE = np.sin(np.arange(120) / 4)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_fit import batch, quick
 
-from numlstm.interrupt import Interrupted, Watch
+from numlstm.training.interrupt import Interrupted, Watch
 
 
 def press_ctrl_c():

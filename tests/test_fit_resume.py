@@ -5,8 +5,8 @@ import pytest
 from test_fit import SINE, batch, quick
 
 import numlstm
-from numlstm import training
 from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.training import loop
 from numlstm.utils import files
 
 
@@ -71,7 +71,7 @@ def test_the_power_goes_off_within_an_epoch(options, writes, tmp_path, monkeypat
     """Checkpoints are written between updates too; here after every one."""
     options = {"epochs": 3, **options}
     expected = quick(*batch(), **options)
-    monkeypatch.setattr(training, "_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(loop, "_BETWEEN_CHECKPOINTS", -1.0)
     write, written = files.write_checkpoint, []
 
     def write_and_fail(*arguments):

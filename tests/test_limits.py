@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint, minimize
 
 import numlstm
-from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, METHODS
 from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.training.scipy_methods import BOUNDED, CONSTRAINED, HESSIAN, METHODS
 
 
 def data(B=10, T=8, seed=0):

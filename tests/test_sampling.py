@@ -7,7 +7,7 @@ import numlstm
 from numlstm.data.sequences import Dataset
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import mse
-from numlstm.sampling import Sampling, sampled_step
+from numlstm.training.scheduled_sampling import Sampling, sampled_step
 from numlstm.utils.random_streams import Draws
 
 SERIES = np.sin(np.arange(240) / 3).reshape(12, 20, 1)

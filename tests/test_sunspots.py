@@ -8,7 +8,7 @@ import pytest
 
 from numlstm import __main__ as command
 from numlstm.demo import sunspots
-from numlstm.result import INTERRUPTED, FitResult
+from numlstm.training.result import INTERRUPTED, FitResult
 
 ROOT = Path(__file__).resolve().parent.parent
 

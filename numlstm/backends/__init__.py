@@ -21,7 +21,7 @@ need_dX=True)``                                        dstate may be None, which
                                                        to `head_backward`, over tangents
 ``members()``                                          kernels for many layers at once, or None
 ``transitions()``                                      kernels for the Jacobians of steps, or None
-``descent()``                                          a `numlstm.descent.Descent` of the backend's
+``descent()``                                          a `numlstm.training.update.Descent` of the backend's
                                                        own, or None
 =====================================================  ==========================================
 

@@ -18,8 +18,8 @@ from numlstm.data.targets import (
     require_probabilities,
 )
 from numlstm.model.lstm import LSTM
-from numlstm.sampling import require_forecasts, require_one_unit
-from numlstm.settings import Settings
+from numlstm.training.scheduled_sampling import require_forecasts, require_one_unit
+from numlstm.training.settings import Settings
 
 
 class Data(NamedTuple):

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.fitting import fit
 from numlstm.model.lstm import LSTM
-from numlstm.result import INTERRUPTED, FitResult
+from numlstm.training.fit import fit
+from numlstm.training.result import INTERRUPTED, FitResult
 
 FIRST_YEAR, LAST_TRAINING_YEAR = 1700, 1920
 WINDOWS = ((1921, 1955), (1956, 1979), (1980, 2008))

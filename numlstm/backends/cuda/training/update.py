@@ -1,4 +1,4 @@
-"""A fit that stays on the device: data, parameters and the optimiser's arrays, `numlstm.descent`.
+"""A fit that stays on the device: data, parameters and the optimiser's arrays, `numlstm.training.update`.
 
 An update is a sequence of launches that reads all that changes, such as the rows of the batch and
 the learning rate, from a few numbers on the device. What is done again and again is captured in a
@@ -43,7 +43,7 @@ class Kind(NamedTuple):
 
 
 class Descent:
-    """Updates on the device; see `numlstm.descent.Descent` for what the functions mean.
+    """Updates on the device; see `numlstm.training.update.Descent` for what the functions mean.
 
     An update that is left in the middle is still made on the device.
     """

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from numlstm.training import Progress
+from numlstm.training.loop import Progress
 
 
 def caller(callback: Any, progress: Progress) -> Callable[[], None]:

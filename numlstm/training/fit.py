@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture import parameters
-from numlstm.checkpoints import Checkpoint, fingerprint
 from numlstm.data.preparation import Data, prepare
 from numlstm.data.sequences import Dataset
-from numlstm.interrupt import Interrupted, Watch
-from numlstm.minimize import Minimizer, Solver
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim import schedules
 from numlstm.optim.bounds import read_limits
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.reporting import Bar, caller
-from numlstm.result import INTERRUPTED, FitResult, Outcome
-from numlstm.sampling import require_step
-from numlstm.settings import Settings, defaults_of, read_settings
-from numlstm.training import Plan, Problem, Progress, Trainer
+from numlstm.training.checkpoints import Checkpoint, fingerprint
+from numlstm.training.interrupt import Interrupted, Watch
+from numlstm.training.loop import Plan, Problem, Progress, Trainer
+from numlstm.training.progress import Bar, caller
+from numlstm.training.result import INTERRUPTED, FitResult, Outcome
+from numlstm.training.scheduled_sampling import require_step
+from numlstm.training.scipy_methods import Minimizer, Solver
+from numlstm.training.settings import Settings, defaults_of, read_settings
 from numlstm.utils.random_streams import INITIAL, Draws, new_seed
 
 

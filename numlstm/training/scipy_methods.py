@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.interrupt import Interrupted
 from numlstm.objectives.objective import Objective
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits, on_free
-from numlstm.result import Outcome
-from numlstm.training import NotFinite, Plan, Problem, Progress
+from numlstm.training.interrupt import Interrupted
+from numlstm.training.loop import NotFinite, Plan, Problem, Progress
+from numlstm.training.result import Outcome
 
 LEAST_SQUARES = "least_squares"
 HESSIAN = ("Newton-CG", "trust-ncg", "trust-krylov")  # these need Hessian-vector products

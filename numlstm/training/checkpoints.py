@@ -11,8 +11,8 @@ from numlstm.data.preparation import Data
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.optim.optimizers import Optimizer
-from numlstm.settings import Settings
-from numlstm.training import Progress
+from numlstm.training.loop import Progress
+from numlstm.training.settings import Settings
 from numlstm.utils import files
 from numlstm.utils.random_streams import new_seed
 

@@ -11,13 +11,13 @@ from numlstm.architecture.parameters import blocks
 from numlstm.architecture.spec import Dropout
 from numlstm.data.preparation import prepare
 from numlstm.data.sequences import Dataset
-from numlstm.fitting import fit, new_model
 from numlstm.model.lstm import LSTM
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim import schedules
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.settings import Settings, defaults_of, read_settings
+from numlstm.training.fit import fit, new_model
+from numlstm.training.settings import Settings, defaults_of, read_settings
 from numlstm.utils import checks
 from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed
 

@@ -31,7 +31,7 @@ class Sampling:
     epochs: int
 
     def __repr__(self) -> str:
-        """What makes a run the one it is: see `numlstm.checkpoints`."""
+        """What makes a run the one it is: see `numlstm.training.checkpoints`."""
         return "a function" if callable(self.asked) else f"{self.asked:g} in {self.epochs} epochs"
 
     def probability(self, epoch: int) -> float:

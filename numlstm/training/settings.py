@@ -17,13 +17,13 @@ from numlstm.architecture.keywords import (
     require_sense,
 )
 from numlstm.architecture.spec import Dropout, NetworkSpec
-from numlstm.minimize import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.model.lstm import LSTM
 from numlstm.optim import schedules
 from numlstm.optim.bounds import read_bounds, read_constraints, read_fixed
 from numlstm.optim.losses import LOSSES, Loss
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.sampling import Sampling, read_sampling, require_able
+from numlstm.training.scheduled_sampling import Sampling, read_sampling, require_able
+from numlstm.training.scipy_methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.utils import checks
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.descent import Descent, Place, Position, Rules
-from numlstm.interrupt import Interrupted
 from numlstm.objectives.evaluator import Evaluator, windows
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
-from numlstm.result import Outcome
-from numlstm.sampling import Sampling
+from numlstm.training.interrupt import Interrupted
+from numlstm.training.result import Outcome
+from numlstm.training.scheduled_sampling import Sampling
+from numlstm.training.update import Descent, Place, Position, Rules
 from numlstm.utils.random_streams import SHUFFLE, Draws
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch

@@ -16,7 +16,7 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
-from numlstm.sampling import Sampling, sampled_step
+from numlstm.training.scheduled_sampling import Sampling, sampled_step
 from numlstm.utils.random_streams import Draws
 
 

@@ -1,0 +1,1 @@
+"""fit, ensemble and what they are made of."""
