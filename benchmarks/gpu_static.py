@@ -1,6 +1,6 @@
 """What the CUDA kernels need of every GPU, without one: `python benchmarks/gpu_static.py`.
 
-Compiles the kernels that the table of `numlstm.backends.cuda.layer.regimes` chooses for the sizes below,
+Compiles the kernels that `numlstm.backends.cuda.layer.regimes` chooses for the sizes below,
 and for the largest layers whose blocks wait for no other, for every compute capability, and
 assembles them with ptxas. It prints registers and shared memory, and fails where a kernel spills,
 needs more than the device has, uses tensor cores without being asked to or does not where it is

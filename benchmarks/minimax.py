@@ -1,4 +1,4 @@
-"""The coefficients of `numlstm.cell.elementary.series32` and `series64`: `python benchmarks/minimax.py`.
+"""Coefficients of `series32` and `series64` in `numlstm.cell.elementary`.
 
 A Remez exchange on q(r) = (exp(r) - 1 - r) / r**2, abs(r) <= ln(2)/2: Remez (1934), "Sur la
 determination des polynomes d'approximation de degre donnee", Communications de la Societe

@@ -3,9 +3,8 @@
 import importlib
 from typing import Any
 
+from numlstm._version import __version__ as __version__
 from numlstm.utils import forks  # noqa: F401  # watches for forks from the first import on
-
-__version__ = "0.1.0"
 
 # public name -> module; imported on first use, so that `import numlstm` stays cheap
 _HOMES = {

@@ -1,4 +1,4 @@
-"""Masks drawn by the CUDA kernels in Numba's simulator, held to `numlstm.utils.random_streams` bit for bit."""
+"""Masks drawn by the CUDA kernels in Numba's simulator, bit for bit those of the host."""
 
 import numpy as np
 import pytest

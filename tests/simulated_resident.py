@@ -267,7 +267,7 @@ def test_an_update_sends_and_fetches_a_few_numbers_only(monkeypatch):
         moved.append("update")
         return evaluate(self, place)
 
-    for module in (memory, training, arrays):
+    for module in (memory, update, arrays):
         for name, function in (("send", sent), ("on_host", fetched)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, function)

@@ -1,4 +1,4 @@
-"""The updates of the CUDA backend in Numba's simulator, held to `numlstm.optim.optimizers` and limits."""
+"""The updates of the CUDA backend in Numba's simulator, held to `numlstm.optim`."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from simulated_cuda import poisoned_memory  # noqa: F401
 
 from numlstm.backends.cuda.device import memory, sums
-from numlstm.backends.cuda.training import optimizers
-from numlstm.optim import bounds, optimizers
+from numlstm.backends.cuda.training import optimizers as kernels
+from numlstm.optim import optimizers
+from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import OPTIMIZERS
 
 # method, weight decay, options
@@ -31,7 +32,7 @@ NONE = np.empty(0)
 
 def limits_of(kind, theta, rng):
     """What the host and the device take for a kind of limits."""
-    host = bounds.Limits.none(theta.size)
+    host = Limits.none(theta.size)
     if kind in ("held", "both"):
         host.free[...] = rng.random(theta.size) < 0.6
     if kind in ("bounded", "both"):
@@ -40,7 +41,7 @@ def limits_of(kind, theta, rng):
         host.upper[...] = np.where(rng.random(theta.size) < 0.7, theta + above, np.inf)
     bounds = (host.lower, host.upper) if kind in ("bounded", "both") else (NONE, NONE)
     free = host.free if kind in ("held", "both") else NONE
-    device = optimizers.Limits(
+    device = kernels.Limits(
         memory.on_device(free, np.uint8),
         *(memory.on_device(bound, theta.dtype) for bound in bounds),
     )
@@ -71,11 +72,11 @@ class Device:
 
     def __init__(self, theta, method, decay, options, clip, device_limits):
         options = {**OPTIMIZERS[method].defaults, **options}
-        self.constants = optimizers.Constants(options, decay, clip)
+        self.constants = kernels.Constants(options, decay, clip)
         self.method, self.limits, self.steps = method, device_limits, 0
         self.theta, self.previous = map(memory.on_device, (theta, np.zeros_like(theta)))
-        count = len(optimizers.METHODS[method].arrays._fields)
-        self.state = optimizers.METHODS[method].arrays(
+        count = len(kernels.METHODS[method].arrays._fields)
+        self.state = kernels.METHODS[method].arrays(
             *(memory.zeros(theta.size, theta.dtype) for _ in range(count))
         )
         self.status = memory.zeros(2, np.int32)
@@ -84,9 +85,9 @@ class Device:
         self.steps += 1
         gradient = memory.on_device(gradient)
         norm = sums.norm(gradient, self.limits.free)
-        numbers = optimizers.numbers_of(self.method, self.constants, self.steps, rate)
+        numbers = kernels.numbers_of(self.method, self.constants, self.steps, rate)
         numbers, value = map(memory.on_device, (numbers, np.array([value])))
-        optimizers.update(
+        kernels.update(
             *(self.method, self.theta, self.previous, gradient, self.state, self.limits),
             *(value, norm, numbers, self.status),
         )
@@ -147,7 +148,7 @@ def test_updates_of_any_kind_are_the_hosts(case, size, kind, clip, seed):
 
 def test_the_arrays_have_the_hosts_names():
     for method, kind in OPTIMIZERS.items():
-        assert optimizers.METHODS[method].arrays._fields == kind.arrays
+        assert kernels.METHODS[method].arrays._fields == kind.arrays
 
 
 @pytest.mark.parametrize("case", CASES)

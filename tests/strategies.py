@@ -92,7 +92,7 @@ class Case:
     def _noise(self, rng) -> Noise | NetworkNoise:
         """Masks of 0 and 2, shares anywhere between 0 and 1; of a network, what training draws."""
         if isinstance(self.spec, NetworkSpec):
-            return draw_noise(self.spec, arrays, Draws(self.seed), 0, self.B, self.T)
+            return draw_noise(self.spec, numpy_arrays, Draws(self.seed), 0, self.B, self.T)
         spec, steps = self.spec, 1 if self.frozen else self.T
         shapes = {
             "x": (self.B, spec.input_size),

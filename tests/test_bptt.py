@@ -10,7 +10,6 @@ from make_dataset import dataset
 
 import numlstm
 from numlstm.architecture.spec import State
-from numlstm.objectives import evaluator
 from numlstm.objectives.evaluator import Evaluator, windows
 from numlstm.optim.losses import LOSSES
 
@@ -59,8 +58,8 @@ def test_the_value_does_not_depend_on_the_cut(monkeypatch, lengths, last):
     value = evaluator.value(model.theta, data)
     for k in (None, 1, 4, 9):
         assert evaluator.gradient(model.theta, data, k)[0] == pytest.approx(value, rel=1e-13)
-    monkeypatch.setattr(evaluator, "_HELD", 10)
-    monkeypatch.setattr(evaluator, "_TAPED", 10)
+    monkeypatch.setattr("numlstm.objectives.evaluator._HELD", 10)
+    monkeypatch.setattr("numlstm.objectives.evaluator._TAPED", 10)
     assert evaluator.value(model.theta, data) == pytest.approx(value, rel=1e-13)
     _, whole = evaluator.gradient(model.theta, data)
     monkeypatch.undo()
@@ -150,5 +149,5 @@ def test_the_hessian_of_a_dataset_is_the_sum_over_its_blocks(monkeypatch):
     model, evaluator, data = make([4, 2, 5])
     v = np.ones(model.theta.size)
     whole = evaluator.hessp(model.theta, v, data)
-    monkeypatch.setattr(evaluator, "_TAPED", 1)
+    monkeypatch.setattr("numlstm.objectives.evaluator._TAPED", 1)
     np.testing.assert_allclose(evaluator.hessp(model.theta, v, data), whole, rtol=1e-12)

@@ -8,7 +8,7 @@ from scipy.optimize import OptimizeResult, OptimizeWarning, minimize
 
 import numlstm
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training.scipy_methods import METHODS
+from numlstm.training.methods import METHODS
 
 SINE = np.sin(np.arange(120) / 4)
 

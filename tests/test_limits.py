@@ -6,7 +6,7 @@ from scipy.optimize import Bounds, LinearConstraint, NonlinearConstraint, minimi
 
 import numlstm
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training.scipy_methods import BOUNDED, CONSTRAINED, HESSIAN, METHODS
+from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, METHODS
 
 
 def data(B=10, T=8, seed=0):

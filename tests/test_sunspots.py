@@ -8,7 +8,8 @@ import pytest
 
 from numlstm import __main__ as command
 from numlstm.demo import sunspots
-from numlstm.training.result import INTERRUPTED, FitResult
+from numlstm.training.outcome import INTERRUPTED
+from numlstm.training.result import FitResult
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -21,8 +21,8 @@ need_dX=True)``                                        dstate may be None, which
                                                        to `head_backward`, over tangents
 ``members()``                                          kernels for many layers at once, or None
 ``transitions()``                                      kernels for the Jacobians of steps, or None
-``descent()``                                          a `numlstm.training.update.Descent` of the backend's
-                                                       own, or None
+``descent()``                                          a `Descent` of the backend's own, as in
+                                                       `numlstm.training.update`, or None
 =====================================================  ==========================================
 
 X (B, T, I), Y (B, T, P), h (B, P), c (B, H), theta flat, lengths (B,) integers or None. Rows are
@@ -30,9 +30,9 @@ independent: a row's result does not depend on the batch that it came in. Y is z
 
 ``reset`` (B, T) is bool or None: where it is True, the row's state is replaced before the step by
 the layer's initial state, the learned one or zeros; the gradient of a learned one is in dtheta.
-``noise`` is a `numlstm.architecture.spec.Noise` or None, in the dtype of the layer. A state that is passed in is
-taken as it is: whether it is the learned one is the network's business, as are directions,
-residual connections, and dropout between layers and on weights.
+``noise`` is a `numlstm.architecture.spec.Noise` or None, in the dtype of the layer. A state that is
+passed in is taken as it is: whether it is the learned one is the network's business, as are
+directions, residual connections, and dropout between layers and on weights.
 
 The functions of ``tangents()`` take and give complex arrays for real ones: the real part is the
 value, the imaginary part its derivative along some direction. What is linear in an array, as all

@@ -56,7 +56,7 @@ import numpy as np
 
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import Activation, HeadSpec, LayerSpec, Noise
-from numlstm.backends import numpy_arrays as arrays
+from numlstm.backends import numpy_arrays as arrays  # noqa: F401
 
 name = "reference"
 precisions: tuple[str, ...] = ()

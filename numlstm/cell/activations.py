@@ -1,8 +1,9 @@
 """Activation functions by number: their values, and their slopes from their values.
 
-Written over the primitives of `numlstm.cell.elementary`, for every kernel. The derivative of each is
-a function of the value alone, so that nothing else need be kept for the way back; none of them
-turns, which is what `slope_limited` rests on. Names and constants: `numlstm.architecture.spec.ACTIVATIONS`.
+Written over the primitives of `numlstm.cell.elementary`, for every kernel. The derivative of each
+is a function of the value alone, so that the backward pass needs nothing else; none of them turns,
+which is what `slope_limited` rests on. Names and constants: `ACTIVATIONS` in
+`numlstm.architecture.spec`.
 """
 
 from typing import Any, NamedTuple

@@ -1,7 +1,7 @@
 """From the user's arrays to training and validation data in the network's units."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,13 +17,41 @@ from numlstm.data.targets import (
     require_outputs,
     require_probabilities,
 )
-from numlstm.model.lstm import LSTM
-from numlstm.training.scheduled_sampling import require_forecasts, require_one_unit
-from numlstm.training.settings import Settings
+from numlstm.optim.losses import LOSSES, Loss
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the data of a fit are read, by the keywords of `numlstm.fit`."""
+
+    loss: str
+    dtype: str
+    output: str | None
+    nan_policy: str
+    missing: str
+    standardize: bool | None
+    stateful: bool
+    bptt_steps: int | None
+    batch_size: int
+    scheduled_sampling: bool  # whether forecasts take the place of inputs
+
+    @property
+    def criterion(self) -> Loss:
+        """The loss as a function."""
+        return LOSSES[self.loss]
+
+
+class GivenModel(NamedTuple):
+    """What a model to start from settles about its data."""
+
+    num_features: int
+    num_outputs: int
+    scaling: Scaling | None
+    filling: Filling | None
 
 
 class Data(NamedTuple):
-    """What a fit works on."""
+    """The data of a fit in the network's units."""
 
     train: Dataset
     validation: Dataset | None
@@ -38,41 +66,41 @@ def prepare(
     y: Any,
     rows: Mapping[str, Any],
     validation: Any,
-    settings: Settings,
-    model: LSTM | None,
+    config: DataConfig,
+    model: GivenModel | None,
 ) -> Data:
     """Read, split, standardise and lay out the data of a fit.
 
     `rows` are the arrays beside X and y: sample_weight, lengths and reset.
     """
-    loss, missing = settings.criterion, settings.missing == "mask"
+    loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
     reading = Reading(
-        *(size, settings.dtype, settings.nan_policy, loss.classes, settings.output, missing)
+        *(size, config.dtype, config.nan_policy, loss.classes, config.output, missing)
     )
     train = read_dataset(X, y, reading, **rows)
-    bptt_steps = settings.bptt_steps
-    if settings.stateful:
+    bptt_steps = config.bptt_steps
+    if config.stateful:
         bptt_steps = bptt_steps or _window(train)
         train = streams(train, 1)
-    forecast = y is None or settings.sampling is not None
-    if settings.sampling is not None:
+    forecast = y is None or config.scheduled_sampling
+    if config.scheduled_sampling:
         require_forecasts(train)
         require_one_unit(None if model is None else model.scaling)
     reading = reading._replace(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )
-    train, judge = _validation(train, validation, reading, settings)
-    output_size = _output_size(train, judge, settings, model)
+    train, judge = _validation(train, validation, reading, config)
+    output_size = _output_size(train, judge, config, model)
     for part in (train, judge):
-        if part is not None and settings.loss == "binary_cross_entropy":
+        if part is not None and config.loss == "binary_cross_entropy":
             require_probabilities(part)
-    scaling = _scaling(train, forecast, settings, model)
+    scaling = _scaling(train, forecast, config, model)
     filling = _filling(train, model) if missing else None
     train = for_network(train, filling, scaling)
     judge = judge and for_network(judge, filling, scaling)
-    if settings.stateful:
-        most = settings.batch_size
+    if config.stateful:
+        most = config.batch_size
         train = _parallel(train, most, bptt_steps)
         judge = judge and _parallel(judge, most, bptt_steps)
     return Data(train, judge, scaling, filling, output_size, bptt_steps)
@@ -92,7 +120,7 @@ def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
 
 
 def _validation(
-    train: Dataset, validation: Any, reading: Reading, settings: Settings
+    train: Dataset, validation: Any, reading: Reading, config: DataConfig
 ) -> tuple[Dataset, Dataset | None]:
     """Training data, and what to judge by: a pair of its own, or a fraction set aside."""
     if validation is None:
@@ -106,7 +134,7 @@ def _validation(
             judge = read_dataset(validation[0], validation[1], reading)
         except (TypeError, ValueError) as error:
             raise type(error)(f"validation: {error}") from error
-        return train, streams(judge, 1) if settings.stateful else judge
+        return train, streams(judge, 1) if config.stateful else judge
     try:
         fraction = float(validation)
     except (TypeError, ValueError):
@@ -115,7 +143,7 @@ def _validation(
         ) from None
     if not 0 < fraction < 1:
         raise ValueError(f"validation must lie between 0 and 1, received {validation!r}")
-    return _split(train, fraction, settings.stateful)
+    return _split(train, fraction, config.stateful)
 
 
 def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dataset]:
@@ -144,28 +172,28 @@ def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dat
 
 
 def _output_size(
-    train: Dataset, judge: Dataset | None, settings: Settings, model: LSTM | None
+    train: Dataset, judge: Dataset | None, config: DataConfig, model: GivenModel | None
 ) -> int:
     """What the targets need the network to give."""
     parts = [part for part in (train, judge) if part is not None]
-    if not settings.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
+    if not config.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
         raise ValueError(
             f"validation has {parts[-1].y.shape[-1]} target(s) per step, y has {train.y.shape[-1]}"
         )
-    needed = max(needed_outputs(part, settings.criterion) for part in parts)
+    needed = max(needed_outputs(part, config.criterion) for part in parts)
     if model is None:
         return needed
-    require_outputs(model.spec.width, needed, settings.loss)
-    return model.spec.width
+    require_outputs(model.num_outputs, needed, config.loss)
+    return model.num_outputs
 
 
 def _scaling(
-    train: Dataset, forecast: bool, settings: Settings, model: LSTM | None
+    train: Dataset, forecast: bool, config: DataConfig, model: GivenModel | None
 ) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
-    wanted = model is None if settings.standardize is None else settings.standardize
+    wanted = model is None if config.standardize is None else config.standardize
     if model is not None and model.scaling is not None:
-        if settings.standardize is False:
+        if config.standardize is False:
             raise ValueError(
                 "standardize=False does not go with the model given, which keeps a scaling"
             )
@@ -173,7 +201,7 @@ def _scaling(
     if not wanted:
         return None
     x_mean, x_scale = _moments(train)
-    if not settings.criterion.regression:
+    if not config.criterion.regression:
         return Scaling(x_mean, x_scale)
     if forecast:
         outputs = train.y.shape[-1]
@@ -181,7 +209,7 @@ def _scaling(
     return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
 
 
-def _filling(train: Dataset, model: LSTM | None) -> Filling:
+def _filling(train: Dataset, model: GivenModel | None) -> Filling:
     """How missing inputs are filled: as a given model does, or by what was observed."""
     if model is not None and model.filling is not None:
         return model.filling
@@ -194,3 +222,34 @@ def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
     if train.lengths is not None:
         valid &= mask(train.lengths, train.X.shape[1])[..., None]
     return moments(train.X, valid)
+
+
+def require_forecasts(data: Dataset) -> None:
+    """Refuse targets that are not the next inputs: the first O features of the next step."""
+    if data.reset is not None:
+        raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
+    outputs = data.y.shape[-1]
+    if not data.last and outputs <= data.X.shape[2]:
+        there, following = data.weight[:, :-1] > 0, data.X[:, 1:, :outputs]
+        if data.lengths is not None:
+            there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
+        if np.array_equal(data.y[:, :-1][there], following[there]):
+            return
+    raise ValueError(
+        "scheduled_sampling feeds forecasts back as inputs, so targets must be the next inputs: "
+        "leave y out, or give exogenous inputs as the last features of X and let y[t] be the first "
+        "features of X[t + 1]"
+    )
+
+
+def require_one_unit(scaling: Scaling | None) -> None:
+    """Refuse a given model whose outputs are in other units than its inputs."""
+    if scaling is None or scaling.y_mean is None or scaling.y_scale is None:
+        return
+    outputs = scaling.y_mean.size
+    pairs = (scaling.x_mean, scaling.y_mean), (scaling.x_scale, scaling.y_scale)
+    if not all(np.array_equal(x[:outputs], y) for x, y in pairs):
+        raise ValueError(
+            "scheduled_sampling needs a model whose inputs and outputs have the same units; the "
+            "model given standardises them apart: start without model="
+        )

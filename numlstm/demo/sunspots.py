@@ -18,7 +18,8 @@ import numpy as np
 
 from numlstm.model.lstm import LSTM
 from numlstm.training.fit import fit
-from numlstm.training.result import INTERRUPTED, FitResult
+from numlstm.training.outcome import INTERRUPTED
+from numlstm.training.result import FitResult
 
 FIRST_YEAR, LAST_TRAINING_YEAR = 1700, 1920
 WINDOWS = ((1921, 1955), (1956, 1979), (1980, 2008))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm import __version__
+from numlstm._version import __version__
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.backends import numpy_arrays
@@ -79,7 +79,7 @@ def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:
 
 def fill(template: str, fields: dict[str, Any], path: Path) -> None:
     """Write a template with its fields filled in."""
-    text = files("numlstm.embed").joinpath(template).read_text(encoding="ascii")
+    text = files("numlstm.export").joinpath(template).read_text(encoding="ascii")
     path.write_text(Template(text).substitute(fields), encoding="ascii", newline="\n")
 
 
@@ -112,7 +112,7 @@ def switches(spec: NetworkSpec) -> list[str]:
         "RESIDUAL": int(spec.residual),
         "LEARNED_STATE": int(spec.learned_state),
     }
-    mean = mean_noise(spec, arrays, 1).layers[0]
+    mean = mean_noise(spec, numpy_arrays, 1).layers[0]
     numbers = {
         "CLIP": cell.clip or 0.0,
         "CELL_CLIP": cell.cell_clip or 0.0,

@@ -216,7 +216,7 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
 def _kept(spec: NetworkSpec, padded_out: int, padded: int) -> tuple[np.ndarray, np.ndarray]:
     """The share of the new hidden state and of the new cell: the mean of zoneout."""
     keep_h, keep_c = np.ones(padded_out), np.ones(padded)
-    noise = mean_noise(spec, arrays, 1).layers[0]
+    noise = mean_noise(spec, numpy_arrays, 1).layers[0]
     for target, mean in ((keep_h, noise and noise.keep_h), (keep_c, noise and noise.keep_c)):
         if mean is not None:
             target[: mean.shape[-1]] = mean[0, 0]

@@ -108,7 +108,7 @@ def ensemble(
     checks.flag("bootstrap", bootstrap)
     settings = _settings(options)
     rows = {name: options.get(name) for name in ("sample_weight", "lengths", "reset")}
-    data = prepare(X, y, rows, None, settings, None)
+    data = prepare(X, y, rows, None, settings.data, None)
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")

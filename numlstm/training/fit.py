@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture import parameters
-from numlstm.data.preparation import Data, prepare
+from numlstm.data.preparation import Data, GivenModel, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
@@ -20,8 +20,9 @@ from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import Checkpoint, fingerprint
 from numlstm.training.interrupt import Interrupted, Watch
 from numlstm.training.loop import Plan, Problem, Progress, Trainer
+from numlstm.training.outcome import INTERRUPTED, Outcome
 from numlstm.training.progress import Bar, caller
-from numlstm.training.result import INTERRUPTED, FitResult, Outcome
+from numlstm.training.result import FitResult
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
 from numlstm.training.settings import Settings, defaults_of, read_settings
@@ -256,7 +257,7 @@ def fit(
     """
     settings = read_settings(locals(), defaults_of(fit))
     rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset}
-    data = prepare(X, y, rows, validation, settings, model)
+    data = prepare(X, y, rows, validation, settings.data, _given(model))
     saved = _checkpoint(checkpoint, resume, rng, settings)
     draws = Draws(new_seed(rng) if saved is None else saved.seed)
     trained = new_model(data, settings, model, draws)
@@ -281,6 +282,12 @@ def fit(
             runner.on_epoch = [bar.advance, *([call] if call else [])]
             outcome = runner.run()
         return _result(trained, problem, run, outcome, settings)
+
+
+def _given(model: LSTM | None) -> GivenModel | None:
+    if model is None:
+        return None
+    return GivenModel(model.num_features, model.spec.width, model.scaling, model.filling)
 
 
 def _checkpoint(path: Any, resume: bool, rng: Any, settings: Settings) -> Checkpoint | None:

@@ -11,7 +11,7 @@ from numlstm.objectives.evaluator import Evaluator, windows
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.interrupt import Interrupted
-from numlstm.training.result import Outcome
+from numlstm.training.outcome import Outcome
 from numlstm.training.scheduled_sampling import Sampling
 from numlstm.training.update import Descent, Place, Position, Rules
 from numlstm.utils.random_streams import SHUFFLE, Draws

@@ -1,42 +1,10 @@
 """What `fit` returns: SciPy's result object, with a model in it."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from scipy.optimize import OptimizeResult
 
 from numlstm.objectives.covariance import Covariance, covariance
-
-NOT_FINITE, INTERRUPTED, CALLBACK = 97, 98, 99  # the last is SciPy's, none has the others
-
-
-class Outcome(NamedTuple):
-    """Why a run ended."""
-
-    success: bool
-    status: int
-    message: str
-
-    @classmethod
-    def reached(cls, goal: str) -> "Outcome":
-        """What was asked for happened."""
-        return cls(True, 0, goal)
-
-    @classmethod
-    def not_finite(cls) -> "Outcome":
-        """A loss that cannot be used."""
-        message = "The loss became NaN or infinite; the model is that of the last finite step."
-        return cls(False, NOT_FINITE, message)
-
-    @classmethod
-    def interrupted(cls) -> "Outcome":
-        """The user wanted no more."""
-        message = "Interrupted by Ctrl-C; the model is that of the last complete step."
-        return cls(False, INTERRUPTED, message)
-
-    @classmethod
-    def stopped(cls) -> "Outcome":
-        """The callback wanted no more, in SciPy's words."""
-        return cls(False, CALLBACK, "`callback` raised `StopIteration`.")
 
 
 class FitResult(OptimizeResult):

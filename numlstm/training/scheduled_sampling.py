@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import Dropout, NetworkSpec
-from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset, mask
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator
@@ -82,37 +81,6 @@ def require_able(spec: NetworkSpec, loss: Loss, stochastic: bool, missing: bool)
     for need, holds in needs.items():
         if not holds:
             raise ValueError(f"scheduled_sampling needs {need}")
-
-
-def require_forecasts(data: Dataset) -> None:
-    """Refuse targets that are not the next inputs: the first O features of the next step."""
-    if data.reset is not None:
-        raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
-    outputs = data.y.shape[-1]
-    if not data.last and outputs <= data.X.shape[2]:
-        there, following = data.weight[:, :-1] > 0, data.X[:, 1:, :outputs]
-        if data.lengths is not None:
-            there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
-        if np.array_equal(data.y[:, :-1][there], following[there]):
-            return
-    raise ValueError(
-        "scheduled_sampling feeds forecasts back as inputs, so targets must be the next inputs: "
-        "leave y out, or give exogenous inputs as the last features of X and let y[t] be the first "
-        "features of X[t + 1]"
-    )
-
-
-def require_one_unit(scaling: Scaling | None) -> None:
-    """Refuse a given model whose outputs are in other units than its inputs."""
-    if scaling is None or scaling.y_mean is None or scaling.y_scale is None:
-        return
-    outputs = scaling.y_mean.size
-    pairs = (scaling.x_mean, scaling.y_mean), (scaling.x_scale, scaling.y_scale)
-    if not all(np.array_equal(x[:outputs], y) for x, y in pairs):
-        raise ValueError(
-            "scheduled_sampling needs a model whose inputs and outputs have the same units; the "
-            "model given standardises them apart: start without model="
-        )
 
 
 def require_step(network: Network, theta: np.ndarray) -> None:

@@ -11,13 +11,8 @@ from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits, on_free
 from numlstm.training.interrupt import Interrupted
 from numlstm.training.loop import NotFinite, Plan, Problem, Progress
-from numlstm.training.result import Outcome
-
-LEAST_SQUARES = "least_squares"
-HESSIAN = ("Newton-CG", "trust-ncg", "trust-krylov")  # these need Hessian-vector products
-BOUNDED = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr", LEAST_SQUARES)
-CONSTRAINED = ("SLSQP", "trust-constr")
-METHODS = ("CG", "BFGS", *HESSIAN, "L-BFGS-B", "TNC", "SLSQP", "trust-constr", LEAST_SQUARES)
+from numlstm.training.methods import HESSIAN, LEAST_SQUARES
+from numlstm.training.outcome import Outcome
 
 
 class _Ended(Exception):

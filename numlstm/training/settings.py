@@ -17,13 +17,14 @@ from numlstm.architecture.keywords import (
     require_sense,
 )
 from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.data.preparation import DataConfig
 from numlstm.model.lstm import LSTM
 from numlstm.optim import schedules
 from numlstm.optim.bounds import read_bounds, read_constraints, read_fixed
 from numlstm.optim.losses import LOSSES, Loss
 from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.training.scheduled_sampling import Sampling, read_sampling, require_able
-from numlstm.training.scipy_methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.utils import checks
 
 
@@ -60,6 +61,22 @@ class Settings:
     def dtype(self) -> str:
         """Type of parameters and arithmetic."""
         return self.spec.dtype
+
+    @property
+    def data(self) -> DataConfig:
+        """What concerns the data."""
+        return DataConfig(
+            loss=self.loss,
+            dtype=self.dtype,
+            output=self.output,
+            nan_policy=self.nan_policy,
+            missing=self.missing,
+            standardize=self.standardize,
+            stateful=self.stateful,
+            bptt_steps=self.bptt_steps,
+            batch_size=self.batch_size,
+            scheduled_sampling=self.sampling is not None,
+        )
 
     @property
     def stochastic(self) -> bool:

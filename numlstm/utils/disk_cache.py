@@ -11,20 +11,27 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import numlstm
+from numlstm._version import __version__
 
-# what the kernels of every backend are made of, beside the files of its own
-SHARED = ("activations", "cell", "elementary", "families")
+_PACKAGE = Path(__file__).parent.parent
 
 
-def folder(usual: str, versions: Iterable[str], sources: Iterable[Path]) -> Path:
-    """The folder for these sources and versions of the compiler; `usual` is the user's."""
+def folder(usual: str, versions: Iterable[str], parts: Iterable[str]) -> Path:
+    """The folder for the sources in parts of the package and for versions of the compiler.
+
+    `usual` is the user's cache folder, `parts` are folders such as "backends/cpu".
+    """
     stamp = hashlib.sha256(repr((sys.version, *versions)).encode())
-    package = Path(numlstm.__file__).parent
-    for path in (*(package / f"{name}.py" for name in SHARED), *sources):
+    for path in sources(parts):
+        stamp.update(path.relative_to(_PACKAGE).as_posix().encode())
         stamp.update(path.read_bytes())
     root = os.environ.get("NUMLSTM_CACHE_DIR") or usual
-    return Path(root) / f"{numlstm.__version__}-{stamp.hexdigest()[:16]}"
+    return Path(root) / f"{__version__}-{stamp.hexdigest()[:16]}"
+
+
+def sources(parts: Iterable[str]) -> list[Path]:
+    """The Python files of parts of the package, subfolders included."""
+    return sorted(path for part in parts for path in (_PACKAGE / part).rglob("*.py"))
 
 
 def name(function: str, key: object) -> str:

@@ -1,9 +1,9 @@
 """One time step of a whole network, for callers that have the loop: no allocation, no Python.
 
 All that a step needs stands in one block of memory, a `Net`: the address of the compiled function,
-sizes, offsets and the packed parameters; `numlstm/stepping/memory.py` writes it. So a caller holds one
-pointer, and its machine code has nothing of ours in it. Scratch is on the stack. The letters in the
-shape comments: see `tape.py`; R rows of a batch.
+sizes, offsets and the packed parameters; `numlstm/stepping/memory.py` writes it. So a caller holds
+one pointer, and its machine code has nothing of ours in it. Scratch is on the stack. The letters
+in the shape comments: see `tape.py`; R rows of a batch.
 """
 
 from typing import Any, NamedTuple

@@ -22,6 +22,8 @@ from numba.misc.appdirs import user_cache_dir
 
 from numlstm.utils import disk_cache
 
+SOURCES = "architecture", "cell", "backends/cpu", "stepping"  # what kernels are made of
+
 # error_model="numpy": division by zero gives inf or nan, so kernels have nothing to raise
 _options = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
@@ -95,4 +97,4 @@ def _folder() -> Path:
     """The cache folder for this version of the source and of the compiler."""
     usual = user_cache_dir("numlstm", appauthor=False)
     versions = numba.__version__, llvmlite.__version__
-    return disk_cache.folder(usual, versions, sorted(Path(__file__).parent.glob("*.py")))
+    return disk_cache.folder(usual, versions, SOURCES)

@@ -170,7 +170,7 @@ def _lower_neg(context, builder, sig, args):
     return builder.fneg(*args)
 
 
-# --- the primitives of numlstm.cell.elementary, for vectors and scalars --------------------------------
+# --- the primitives of numlstm.cell.elementary, for vectors and scalars ---------------------------
 
 
 def scalar_of(value: types.Type) -> types.Float:

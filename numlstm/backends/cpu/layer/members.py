@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from numlstm.architecture.spec import HeadSpec, LayerSpec
-from numlstm.backends import cpu
+from numlstm.backends.cpu import launch
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.memory_pool import recycled
@@ -130,11 +130,11 @@ def _padded_with_zeros(shape, plan: Shards, spec: LayerSpec):
 def head_forward(spec: HeadSpec, thetas, H):
     """y = W h + b over the last axis: H (M, ..., H) -> (M, ..., O)."""
     if spec.output_size > head.FEW:
-        weights = (cpu.pack_head(spec, theta) for theta in thetas)
-        return np.stack([cpu.head_forward(spec, *pair) for pair in zip(weights, H, strict=True)])
+        weights = (launch.pack_head(spec, theta) for theta in thetas)
+        return np.stack([launch.head_forward(spec, *pair) for pair in zip(weights, H, strict=True)])
     members, sizes = len(thetas), _rows(spec, H)
     Y = recycled((*H.shape[:-1], spec.output_size), spec.dtype)
-    given = members, sizes, thetas, cpu.uniform(H), Y
+    given = members, sizes, thetas, launch.uniform(H), Y
     call(head.forward_few, members, Y.size * sizes.inputs, *given)
     return Y
 
@@ -142,12 +142,12 @@ def head_forward(spec: HeadSpec, thetas, H):
 def head_backward(spec: HeadSpec, thetas, H, dY):
     """Gradients of thetas (M, n) and of H (M, ..., H)."""
     if spec.output_size > head.FEW:
-        weights = (cpu.pack_head(spec, theta) for theta in thetas)
-        each = [cpu.head_backward(spec, *three) for three in zip(weights, H, dY, strict=True)]
+        weights = (launch.pack_head(spec, theta) for theta in thetas)
+        each = [launch.head_backward(spec, *three) for three in zip(weights, H, dY, strict=True)]
         return tuple(np.stack(part) for part in zip(*each, strict=True))
     members, sizes = len(thetas), _rows(spec, H)
     dH, dthetas = recycled(H.shape, spec.dtype), np.zeros_like(thetas)
-    given = members, sizes, thetas, cpu.uniform(H), cpu.uniform(dY), dH, dthetas
+    given = members, sizes, thetas, launch.uniform(H), launch.uniform(dY), dH, dthetas
     call(head.backward_few, members, 2 * H.size * sizes.outputs, *given)
     return dthetas, dH
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import HeadSpec, LayerSpec
-from numlstm.backends import cpu
+from numlstm.backends.cpu import launch
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.dual_numbers import DualArray, dual_array
 from numlstm.backends.cpu.codegen.parallel import call
@@ -19,8 +19,7 @@ from numlstm.backends.cpu.layer.recurrence import Parameters
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
 from numlstm.cell.encoding import family_of
 
-name = cpu.name
-arrays = cpu.arrays
+name = "cpu"
 
 WORK = 3  # products for one of real numbers
 
@@ -28,12 +27,12 @@ WORK = 3  # products for one of real numbers
 # --- layer ----------------------------------------------------------------------------------------
 
 
-def pack_layer(spec: LayerSpec, theta) -> cpu.LayerWeights:
+def pack_layer(spec: LayerSpec, theta) -> launch.LayerWeights:
     """Values and tangents alike, as packing is linear; real parameters stay real: constants."""
     if not np.iscomplexobj(theta):
-        return cpu.pack_layer(spec, theta)
+        return launch.pack_layer(spec, theta)
     parts = dual_array(theta)
-    value, tangent = (cpu.pack_layer(spec, part) for part in parts[:2])
+    value, tangent = (launch.pack_layer(spec, part) for part in parts[:2])
     return value._replace(theta=parts, panels=_joined(value.panels, tangent.panels))
 
 
@@ -51,7 +50,7 @@ def layer_forward(
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
     plain = weights.plain and not shards.is_wide(spec, batch) and reset is None and noise is None
-    plan = cpu.plan_of(spec, weights, batch, steps, lengths, plain)
+    plan = launch.plan_of(spec, weights, batch, steps, lengths, plain)
     Y, h_last, c_last = (
         _empty(shape, spec)
         for shape in (
@@ -71,7 +70,7 @@ def layer_forward(
         *(kernel, plan.tasks, WORK * plan.lines * weights.panels.size),
         *(plan.numbers, weights.panels, *variant, *given, Y, h_last, c_last, memory, tape),
     )
-    kept = cpu.LayerTape(plan, memory, switches) if tape else None
+    kept = launch.LayerTape(plan, memory, switches) if tape else None
     return _complex(Y), (_complex(h_last), _complex(c_last)), kept
 
 
@@ -109,7 +108,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
 
 def pack_head(spec: HeadSpec, theta) -> tuple:
     """Values and tangents alike."""
-    return tuple(cpu.pack_head(spec, part) for part in dual_array(theta)[:2])
+    return tuple(launch.pack_head(spec, part) for part in dual_array(theta)[:2])
 
 
 def head_forward(spec: HeadSpec, weights, H):
@@ -119,8 +118,8 @@ def head_forward(spec: HeadSpec, weights, H):
     theta[-spec.output_size :] = 0
     still = value._replace(theta=theta, bias=np.zeros_like(value.bias))
     H, dH, *_ = dual_array(H)
-    moved = cpu.head_forward(spec, still, dH) + cpu.head_forward(spec, tangent, H)
-    return _complex((cpu.head_forward(spec, value, H), moved))
+    moved = launch.head_forward(spec, still, dH) + launch.head_forward(spec, tangent, H)
+    return _complex((launch.head_forward(spec, value, H), moved))
 
 
 def head_backward(spec: HeadSpec, weights, H, dY):
@@ -128,9 +127,9 @@ def head_backward(spec: HeadSpec, weights, H, dY):
     value, tangent = weights
     H, moved_H, *_ = dual_array(H)
     dY, moved_dY, *_ = dual_array(dY)
-    dtheta, dH = cpu.head_backward(spec, value, H, dY)
-    by_dY = cpu.head_backward(spec, value, H, moved_dY)
-    by_rest = cpu.head_backward(spec, tangent, moved_H, dY)
+    dtheta, dH = launch.head_backward(spec, value, H, dY)
+    by_dY = launch.head_backward(spec, value, H, moved_dY)
+    by_rest = launch.head_backward(spec, tangent, moved_H, dY)
     by_rest[0][-spec.output_size :] = 0  # the gradient of the bias has no H in it
     return _complex((dtheta, by_dY[0] + by_rest[0])), _complex((dH, by_dY[1] + by_rest[1]))
 

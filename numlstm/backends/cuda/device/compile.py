@@ -1,7 +1,7 @@
 """How kernels are compiled, and that their machine code is kept between processes.
 
-`numlstm.utils.disk_cache` says where and for how long; numba-cuda's own cache looks only at the file that
-defines a kernel.
+`numlstm.utils.disk_cache` says where and for how long; numba-cuda's own cache looks only at the
+file that defines a kernel.
 """
 
 import pickle
@@ -16,6 +16,8 @@ from numba.misc.appdirs import user_cache_dir
 
 from numlstm.backends.cuda.device.target import SIMULATED, cuda, indices_as_given
 from numlstm.utils import disk_cache
+
+SOURCES = "architecture", "cell", "backends/cuda"  # what kernels are made of
 
 
 def kernel(function):
@@ -91,4 +93,4 @@ def _folder() -> Path:
     """The cache folder for this version of the source and of the compiler."""
     versions = (numba.__version__, version("numba-cuda"), version("cuda-core"))
     usual = user_cache_dir("numlstm", appauthor=False)
-    return disk_cache.folder(usual, versions, sorted(Path(__file__).parent.glob("*.py")))
+    return disk_cache.folder(usual, versions, SOURCES)

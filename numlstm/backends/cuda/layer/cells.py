@@ -1,7 +1,7 @@
 """What happens to one unit of one row at one step, forward next to backward: the body of a kernel.
 
 All regimes share it. Every function is arithmetic on scalars and on places of arrays: whoever owns
-a (row, unit) calls it, and nobody else touches what it writes. The equations are `numlstm.cell.equations`'s.
+a (row, unit) calls it, and nobody else touches what it writes. The equations: `numlstm.cell`.
 
 In the shape comments: B rows, T steps, I inputs, H units, P outputs, K = P + I + 1.
 """

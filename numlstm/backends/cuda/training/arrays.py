@@ -1,4 +1,4 @@
-"""What a network does with arrays between its layers, on the device: see `numlstm.backends.numpy_arrays`."""
+"""Operations on arrays between layers, on the device: see `numlstm.backends.numpy_arrays`."""
 
 import math
 

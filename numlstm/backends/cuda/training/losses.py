@@ -1,4 +1,4 @@
-"""Losses on the device: the sum of the weighted losses and its gradient, as in `numlstm.optim.losses`.
+"""Losses on the device: the sum of the weighted losses and its gradient, see `numlstm.optim`.
 
 A function here has the equations of one target: its value and its slopes. The kernels put them,
 times the weight of the target, into the terms of the sum and into the gradient.

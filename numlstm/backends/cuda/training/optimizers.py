@@ -1,4 +1,4 @@
-"""Updates of the parameters on the device: `numlstm.optim.optimizers` with its limits, a kernel a method.
+"""Updates of the parameters on the device: `numlstm.optim` with its limits, a kernel a method.
 
 What changes from update to update is read from `numbers`, a small vector on the device, so that a
 launch can be captured and replayed: `numbers_of` says on the host what stands in it. Its first

@@ -1,4 +1,4 @@
-"""A fit that stays on the device: data, parameters and the optimiser's arrays, `numlstm.training.update`.
+"""A fit that stays on the device: data, parameters and the optimiser's arrays.
 
 An update is a sequence of launches that reads all that changes, such as the rows of the batch and
 the learning rate, from a few numbers on the device. What is done again and again is captured in a
