@@ -39,7 +39,8 @@ from strategies import Case, alone, random_family_case  # noqa: E402
 
 import numlstm  # noqa: E402
 from numlstm import backends  # noqa: E402
-from numlstm.architecture.spec import PRECISIONS, CellSpec, LayerSpec  # noqa: E402
+from numlstm.architecture.cell import Cell  # noqa: E402
+from numlstm.architecture.spec import PRECISIONS, LayerSpec  # noqa: E402
 from numlstm.cell.encoding import family_of  # noqa: E402
 
 PARTS = "correctness", "sanitizer", "timing", "fit", "sweep"
@@ -100,7 +101,7 @@ def rounded_cases(tiny: bool):
     for precision in precisions():
         for inputs, units, batch, steps in CORRECT[:1] if tiny else CORRECT:
             plain = LayerSpec(inputs, units, "float32", precision=precision)
-            normalised = replace(plain, cell=CellSpec(layer_norm=True))
+            normalised = replace(plain, cell=Cell(layer_norm=True))
             for name, spec in {
                 "plain": plain,
                 "normalised": normalised,

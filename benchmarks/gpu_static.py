@@ -28,7 +28,8 @@ import numpy as np
 from numba import cuda
 from numba.cuda import dispatcher, types
 
-from numlstm.architecture.spec import PRECISIONS, CellSpec, LayerSpec
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import PRECISIONS, LayerSpec
 from numlstm.backends.cuda.device import memory, sums
 from numlstm.backends.cuda.device.target import indices_as_given, number_type
 from numlstm.backends.cuda.gemm import products
@@ -54,7 +55,7 @@ DEVICES = (
 # (B, H), and what --quick takes
 SIZES = [(16, 32), (16, 64), (8, 128), (64, 256), (256, 256), (1, 512), (64, 1024), (64, 2048)]
 QUICK = [(16, 64), (8, 128), (256, 256)]
-EVERYTHING = CellSpec("gate", peephole=True, layer_norm=True, clip=3.0, cell_clip=3.0)
+EVERYTHING = Cell("gate", peephole=True, layer_norm=True, clip=3.0, cell_clip=3.0)
 VARIANTS = {
     "plain": LayerSpec(3, 4, "float32"),
     "all": LayerSpec(3, 4, "float32", 2, EVERYTHING),

@@ -20,6 +20,7 @@ _HOMES = {
     "load": "numlstm.model.lstm",
     "StorageError": "numlstm.utils.files",
     "BackendError": "numlstm.backends",
+    "Cell": "numlstm.architecture.cell",
 }
 
 __all__ = sorted(_HOMES)

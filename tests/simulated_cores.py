@@ -14,7 +14,8 @@ from strategies import Case, alone
 from test_backends import run_head
 
 import numlstm
-from numlstm.architecture.spec import CellSpec, HeadSpec, LayerSpec, NetworkSpec
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
 from numlstm.backends import cuda, reference
 from numlstm.backends.cuda.device.memory import empty, on_device, on_host
 from numlstm.backends.cuda.gemm import emulation
@@ -228,9 +229,7 @@ def test_every_variant_alone(variant, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", MANTISSA)
-@pytest.mark.parametrize(
-    "cell", [CellSpec(), CellSpec(layer_norm=True)], ids=["plain", "normalised"]
-)
+@pytest.mark.parametrize("cell", [Cell(), Cell(layer_norm=True)], ids=["plain", "normalised"])
 def test_whole_rows_in_every_regime(every_core_cut, cell, precision):
     case = Case(LayerSpec(2, 9, "float32", 3, cell, precision=precision), 2, 2, seed=4, ragged=True)
     require_near(case, run_case(cuda, case))
@@ -301,7 +300,7 @@ def test_registers_and_shared_memory_hold_the_weights_of_so_many_units(kilobytes
 @pytest.mark.parametrize("factors", [1, 2])
 def test_the_table_keeps_within_the_device(kilobytes, factors):
     device = regimes.Device(kilobytes * 1024, 40)
-    for cell in (CellSpec(), CellSpec(layer_norm=True)):
+    for cell in (Cell(), Cell(layer_norm=True)):
         family = family_of(LayerSpec(1, 1, "float32", cell=cell))
         for units in (1, 7, 33, 64, 65, 128, 256, 500, 1024, 3000):
             for batch in (1, 17, 64, 5000):

@@ -18,7 +18,8 @@ from test_house import MODULES
 
 import numlstm
 from numlstm import backends
-from numlstm.architecture.spec import CellSpec, HeadSpec, LayerSpec
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cuda, reference
 from numlstm.backends.cuda.device import memory
 from numlstm.backends.cuda.layer import launch, layout, regimes
@@ -140,7 +141,7 @@ def test_a_row_does_not_depend_on_its_batch(every_cut, seed):
 
 
 def test_padding_is_never_read():
-    cell = CellSpec("coupled", peephole=True, layer_norm=True)
+    cell = Cell("coupled", peephole=True, layer_norm=True)
     for spec in (LayerSpec(2, 3, "float64"), LayerSpec(2, 3, "float64", 2, cell)):
         case = Case(spec, 3, 4, seed=2)
         numbers = case.numbers._replace(lengths=np.array([4, 0, 2]))
@@ -232,7 +233,7 @@ def test_every_parameter_has_one_place(spec):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_table_keeps_within_the_device(kilobytes, dtype):
     device = regimes.Device(kilobytes * 1024, 40)
-    for cell in (CellSpec(), CellSpec(layer_norm=True)):
+    for cell in (Cell(), Cell(layer_norm=True)):
         family = family_of(LayerSpec(1, 1, dtype, cell=cell))
         for units in (1, 2, 33, 64, 96, 127, 128, 129, 256, 500, 1024, 3000):
             for batch in (1, 7, 64, 5000):

@@ -10,17 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from numlstm.architecture.spec import (
-    ACTIVATIONS,
-    Activation,
-    CellSpec,
-    Dropout,
-    HeadSpec,
-    LayerSpec,
-    NetworkSpec,
-    Noise,
-    State,
-)
+from numlstm.architecture.cell import ACTIVATIONS, Activation, Cell
+from numlstm.architecture.spec import Dropout, HeadSpec, LayerSpec, NetworkSpec, Noise, State
 from numlstm.backends import numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise
 from numlstm.utils.random_streams import Draws
@@ -124,7 +115,7 @@ def mapped(function, value):
     return value if value is None or value.dtype.kind in "ib" else function(value)
 
 
-FAMILIAR = CellSpec().activations
+FAMILIAR = Cell().activations
 
 
 def _weights(rng, shape):
@@ -150,16 +141,16 @@ steps = _mostly([1, 2, 3, 5, 0], 12, 0)
 def alone(dtype: str = "float64", B: int = 3, T: int = 4, seed: int = 0) -> dict[str, Case]:
     """Every variant of a layer by itself, by name."""
     cells = {
-        "plain": CellSpec(),
-        "coupled": CellSpec("coupled"),
-        "no forget gate": CellSpec("none"),
-        "peephole": CellSpec(peephole=True),
-        "layer_norm": CellSpec(layer_norm=True),
-        "clip": CellSpec(clip=0.3),
-        "cell_clip": CellSpec(cell_clip=0.4),
+        "plain": Cell(),
+        "coupled": Cell("coupled"),
+        "no forget gate": Cell("none"),
+        "peephole": Cell(peephole=True),
+        "layer_norm": Cell(layer_norm=True),
+        "clip": Cell(activation_clip=0.3),
+        "cell_clip": Cell(cell_clip=0.4),
     }
     for name in ACTIVATIONS:
-        cells[name] = CellSpec(activations=(Activation(name, 0.4, 0.6),) * 3)
+        cells[name] = Cell(activations=(Activation(name, 0.4, 0.6),) * 3)
     specs = {name: LayerSpec(3, 5, dtype, cell=cell) for name, cell in cells.items()}
     specs["projection"] = LayerSpec(3, 5, dtype, proj_size=2)
     cases = {name: Case(spec, B, T, seed, ragged=True) for name, spec in specs.items()}
@@ -208,8 +199,8 @@ def random_family_network(seed: int, dtype: str = "float64") -> Case:
     return Case(spec, B, T, seed, **drawn)
 
 
-def _random_cell(rng) -> CellSpec:
-    return CellSpec(
+def _random_cell(rng) -> Cell:
+    return Cell(
         str(rng.choice(["gate", "coupled", "none"])),
         *(bool(flag) for flag in rng.integers(0, 2, 2)),
         _sometimes(rng, float(rng.uniform(0.3, 3))),

@@ -11,7 +11,8 @@ from compilers import WARNINGS, Exported, build, execute, find
 from harness import require_bits
 
 import numlstm
-from numlstm.architecture.spec import ACTIVATIONS, CellSpec, NetworkSpec
+from numlstm.architecture.cell import ACTIVATIONS, Cell
+from numlstm.architecture.spec import NetworkSpec
 from numlstm.data.scaling import Scaling
 
 HERE = Path(__file__).resolve().parent
@@ -93,8 +94,8 @@ def test_the_family_agrees_with_step(variant, dtype, tmp_path):
 
 def test_every_field_of_a_network_is_exported():
     """A new variant must reach `lstm.c.in`, and be added to VARIANTS above."""
-    assert [field.name for field in fields(CellSpec)] == [
-        *("forget", "peephole", "layer_norm", "clip", "cell_clip", "activations")
+    assert [field.name for field in fields(Cell)] == [
+        *("forget_gate", "peephole", "layer_norm", "activation_clip", "cell_clip", "activations")
     ]
     assert [field.name for field in fields(NetworkSpec)] == [
         *("input_size", "hidden_size", "output_size", "num_layers", "dtype", "bidirectional"),

@@ -11,8 +11,9 @@ import pytest
 from harness import by_complex_step, require_bits, require_close, require_same, run, run_case
 from strategies import FAMILIAR, Case, Numbers, alone, random_family_case, random_family_network
 
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.parameters import split
-from numlstm.architecture.spec import CellSpec, Dropout, NetworkSpec, State
+from numlstm.architecture.spec import Dropout, NetworkSpec, State
 from numlstm.backends import reference
 from numlstm.backends.numpy_arrays import flip, flip_reset
 from numlstm.network.network import Network
@@ -157,7 +158,7 @@ VARIED = NetworkSpec(
     bidirectional=True,
     residual=True,
     proj_size=3,
-    cell=CellSpec("coupled", peephole=True, layer_norm=True, clip=2.0, cell_clip=1.5),
+    cell=Cell("coupled", peephole=True, layer_norm=True, clip=2.0, cell_clip=1.5),
     learned_state=True,
     dropout=Dropout(0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2),
 )

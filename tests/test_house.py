@@ -21,6 +21,7 @@ PACKAGE = ROOT / "numlstm"
 
 PUBLIC_NAMES = [
     "BackendError",
+    "Cell",
     "FitResult",
     "Gradients",
     "LSTM",
@@ -114,6 +115,7 @@ def test_numba_stays_with_the_kernels():
 
 
 def test_backends_do_not_know_each_other():
+    shared = {"numlstm.backends.numpy_arrays"}
     for path, module in zip(SOURCES, MODULES, strict=True):
         if module.startswith("numlstm.backends."):
             own = ".".join(module.split(".")[:3])
@@ -122,7 +124,7 @@ def test_backends_do_not_know_each_other():
                 for name in imports(path)
                 if name.startswith("numlstm.backends.") and not f"{name}.".startswith(f"{own}.")
             }
-            assert not others, module
+            assert not others - shared, module
 
 
 def test_the_reference_stands_alone():

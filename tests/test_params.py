@@ -9,7 +9,8 @@ from hypothesis import given
 from strategies import networks
 
 from numlstm.architecture import parameters
-from numlstm.architecture.spec import Activation, CellSpec, Dropout, LayerSpec, NetworkSpec
+from numlstm.architecture.cell import Activation, Cell
+from numlstm.architecture.spec import Dropout, LayerSpec, NetworkSpec
 
 
 @given(spec=networks)
@@ -55,7 +56,7 @@ def test_a_variant_has_the_parameters_that_it_needs():
         *(3, 8, 2, 2),
         bidirectional=True,
         proj_size=5,
-        cell=CellSpec(peephole=True, layer_norm=True),
+        cell=Cell(peephole=True, layer_norm=True),
         learned_state=True,
     )
     layer = {
@@ -80,7 +81,7 @@ def test_a_variant_has_the_parameters_that_it_needs():
 
 @pytest.mark.parametrize("forget", ["coupled", "none"])
 def test_a_gate_that_is_not_there_has_no_parameters(forget):
-    shapes = LayerSpec(3, 8, "float32", cell=CellSpec(forget=forget, peephole=True)).shapes
+    shapes = LayerSpec(3, 8, "float32", cell=Cell(forget_gate=forget, peephole=True)).shapes
     assert shapes == {
         "weight_ih": (24, 3),
         "weight_hh": (24, 8),
@@ -92,7 +93,7 @@ def test_a_gate_that_is_not_there_has_no_parameters(forget):
 def test_a_spec_survives_json():
     spec = NetworkSpec(
         *(3, 8, 2, 2, "float64", True, True, 5),
-        cell=CellSpec("coupled", True, True, 3.0, 4.0, (Activation("elu", 0.7),) * 3),
+        cell=Cell("coupled", True, True, 3.0, 4.0, (Activation("elu", 0.7),) * 3),
         learned_state=True,
         dropout=Dropout(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     )
@@ -116,12 +117,12 @@ def test_forget_bias_and_chrono_initialisation():
     assert not g.any()
     assert not o.any()
     assert 1 <= np.exp(f).min() < np.exp(f).max() <= 49
-    assert not initialised(cell=CellSpec("coupled"))["bias_l0"].any()
+    assert not initialised(cell=Cell("coupled"))["bias_l0"].any()
 
 
 def test_a_variant_begins_as_the_network_without_it():
     plain = initialised()
-    cell = CellSpec(peephole=True, layer_norm=True)
+    cell = Cell(peephole=True, layer_norm=True)
     views = initialised(cell=cell, learned_state=True)
     for name, view in plain.items():
         np.testing.assert_array_equal(views.pop(name), view)

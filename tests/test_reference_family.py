@@ -9,8 +9,9 @@ import pytest
 from harness import STEP, by_complex_step, run_case
 from strategies import Case, alone, random_family_case
 
+from numlstm.architecture.cell import ACTIVATIONS, Activation, Cell
 from numlstm.architecture.parameters import split
-from numlstm.architecture.spec import ACTIVATIONS, Activation, CellSpec, LayerSpec, Noise
+from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends import reference
 
 BAR = 1e-11
@@ -100,7 +101,7 @@ def s(z):
 
 
 def test_peepholes_by_hand():
-    cell, theta = CellSpec(peephole=True), [0.0] * 8 + [0.1, 0.2, 0.3, 0.4] + [0.5, -0.6, 0.7]
+    cell, theta = Cell(peephole=True), [0.0] * 8 + [0.1, 0.2, 0.3, 0.4] + [0.5, -0.6, 0.7]
     c = s(0.2 - 0.6 * 0.25) * 0.25 + s(0.1 + 0.5 * 0.25) * np.tanh(0.3)
     h = s(0.4 + 0.7 * c) * np.tanh(c)  # the output gate looks at the new cell
     np.testing.assert_allclose(last_state(cell, theta), (h, c), rtol=1e-15)
@@ -111,22 +112,22 @@ def test_coupled_and_missing_forget_gates_by_hand():
     for forget, f in (("coupled", 1 - i), ("none", 1.0)):
         c = f * 0.25 + i * g
         expected = (s(0.4) * np.tanh(c), c)
-        np.testing.assert_allclose(last_state(CellSpec(forget), theta), expected, rtol=1e-15)
+        np.testing.assert_allclose(last_state(Cell(forget), theta), expected, rtol=1e-15)
 
 
 def test_clips_by_hand():
     theta = [0.0] * 8 + [5.0, 5.0, 5.0, 5.0]
     c = s(0.1) * 0.25 + s(0.1) * np.tanh(0.1)  # every pre-activation becomes 0.1
     h = s(0.1) * np.tanh(0.1)  # and what goes into the last tanh, but not the cell
-    np.testing.assert_allclose(last_state(CellSpec(clip=0.1), theta), (h, c), rtol=1e-15)
-    h, c = last_state(CellSpec(cell_clip=0.2), theta)
+    np.testing.assert_allclose(last_state(Cell(activation_clip=0.1), theta), (h, c), rtol=1e-15)
+    h, c = last_state(Cell(cell_clip=0.2), theta)
     np.testing.assert_allclose((h, c), (s(5.0) * np.tanh(0.2), 0.2), rtol=1e-15)
 
 
 def test_a_layer_norm_of_one_unit_sees_only_its_biases():
     """One number normalised is 0: what is left are the biases of gates and cell."""
     theta = [9.0] * 8 + [0.1, 0.2, 0.3, 0.4] + [7.0] * 4 + [7.0, 0.6]
-    h, c = last_state(CellSpec(layer_norm=True), theta, x=1.0, h=2.0)
+    h, c = last_state(Cell(layer_norm=True), theta, x=1.0, h=2.0)
     np.testing.assert_allclose(c, s(0.2) * 0.25 + s(0.1) * np.tanh(0.3), rtol=1e-15)
     np.testing.assert_allclose(h, s(0.4) * np.tanh(0.6), rtol=1e-15)
 
@@ -135,7 +136,7 @@ def test_zoneout_keeps_and_takes():
     spec = LayerSpec(1, 1, "float64")
     weights = reference.pack_layer(spec, np.array([0.0] * 8 + [0.1, 0.2, 0.3, 0.4]))
     state, X = (np.array([[-0.5]]), np.array([[0.25]])), np.zeros((1, 1, 1))
-    new = last_state(CellSpec(), [0.0] * 8 + [0.1, 0.2, 0.3, 0.4])
+    new = last_state(Cell(), [0.0] * 8 + [0.1, 0.2, 0.3, 0.4])
 
     def after(keep):
         noise = Noise(keep_h=np.full((1, 1, 1), keep), keep_c=np.full((1, 1, 1), keep))

@@ -9,7 +9,8 @@ from harness import require_bits, require_same
 
 import numlstm
 from numlstm import backends
-from numlstm.architecture.spec import Activation, CellSpec, Dropout
+from numlstm.architecture.cell import Activation, Cell
+from numlstm.architecture.spec import Dropout
 from numlstm.utils import files
 
 X = np.random.default_rng(0).standard_normal((3, 5, 2))
@@ -174,7 +175,7 @@ def test_keywords_make_the_spec():
         Activation("affine", 2.0, 0.0),
         Activation("leaky_relu", 0.3),
     )
-    assert spec.cell == CellSpec("coupled", True, True, 3.0, 2.0, activations)
+    assert spec.cell == Cell("coupled", True, True, 3.0, 2.0, activations)
     assert spec.dropout == Dropout(layers=0.1, weights=0.5)
     assert numlstm.LSTM(2, 5, num_layers=2, dropout=0.5).spec.dropout == Dropout(layers=0.5)
 

@@ -4,17 +4,11 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from numlstm.architecture.spec import (
-    ACTIVATIONS,
-    PRECISIONS,
-    Activation,
-    CellSpec,
-    Dropout,
-    NetworkSpec,
-)
-from numlstm.utils import checks
+from numlstm.architecture.cell import USUAL, Cell
+from numlstm.architecture.spec import PRECISIONS, Dropout, NetworkSpec
+from numlstm.utils import checks, nouns
 
-FLAGS = ("bidirectional", "residual", "learned_state", "peephole", "layer_norm")
+FLAGS = ("bidirectional", "residual", "learned_state")
 
 # keyword -> its default; a description of a network has them all, see `describe`
 DEFAULTS: dict[str, Any] = {
@@ -41,14 +35,7 @@ class Start(NamedTuple):
 def read_variant(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a `NetworkSpec` that are not its sizes, from the keywords of `DEFAULTS`."""
     flags = {name: checks.flag(name, given[name]) for name in FLAGS}
-    cell = CellSpec(
-        checks.choice("forget_gate", given["forget_gate"], ("gate", "coupled", "none")),
-        flags.pop("peephole"),
-        flags.pop("layer_norm"),
-        checks.optional(checks.real, "activation_clip", given["activation_clip"], above=0.0),
-        checks.optional(checks.real, "cell_clip", given["cell_clip"], above=0.0),
-        _activations(given["activations"]),
-    )
+    cell = Cell(**{name: given[name] for name in nouns.names(Cell)})
     return {**flags, "proj_size": checks.optional(checks.size, "proj_size", given["proj_size"]),
             "cell": cell}  # fmt: skip
 
@@ -84,13 +71,13 @@ def read_precision(value: Any, dtype: str) -> str | None:
     return value
 
 
-def read_start(forget_bias: Any, chrono: Any, cell: CellSpec) -> Start:
+def read_start(forget_bias: Any, chrono: Any, cell: Cell) -> Start:
     """The initial biases of gates; `forget_bias` is 1 unless it is said."""
     for name, value in (("forget_bias", forget_bias), ("chrono", chrono)):
-        if value is not None and cell.forget != "gate":
+        if value is not None and cell.forget_gate != "gate":
             raise ValueError(
-                f"{name} sets the bias of a forget gate, and forget_gate={cell.forget!r} has none "
-                f"of its own: leave {name} out"
+                f"{name} sets the bias of a forget gate, and forget_gate={cell.forget_gate!r} has "
+                f"none of its own: leave {name} out"
             )
     if chrono is None:
         return Start() if forget_bias is None else Start(checks.real("forget_bias", forget_bias))
@@ -122,12 +109,12 @@ def describe(spec: NetworkSpec) -> dict[str, Any]:
         "residual": spec.residual,
         "learned_state": spec.learned_state,
         "proj_size": spec.proj_size,
-        "forget_gate": cell.forget,
+        "forget_gate": cell.forget_gate,
         "peephole": cell.peephole,
         "layer_norm": cell.layer_norm,
-        "activation_clip": cell.clip,
+        "activation_clip": cell.activation_clip,
         "cell_clip": cell.cell_clip,
-        "activations": None if cell.activations == CellSpec().activations else cell.activations,
+        "activations": None if cell.activations == USUAL else cell.activations,
     }
 
 
@@ -142,36 +129,3 @@ def in_words(spec: NetworkSpec) -> str:
     rates = {f.name: getattr(spec.dropout, f.name) for f in fields(Dropout)}
     words += [f"dropout {name}={rate:g}" for name, rate in rates.items() if rate]
     return ", ".join(words)
-
-
-def _activations(value: Any) -> tuple[Activation, Activation, Activation]:
-    """Three activations; each a name, or a name with its constants."""
-    if value is None:
-        return CellSpec().activations
-    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
-        raise ValueError(
-            "activations must be three, of the gates, of the candidate and of the cell's output, "
-            f"received {value!r}"
-        )
-    first, second, third = (_activation(one) for one in value)
-    return first, second, third
-
-
-def _activation(value: Any) -> Activation:
-    if isinstance(value, Activation):
-        value = (value.name, value.alpha, value.beta)[: 1 + len(ACTIVATIONS[value.name])]
-    name, *constants = (value,) if isinstance(value, str) else value
-    checks.choice("an activation", name, tuple(ACTIVATIONS))
-    if len(constants) > len(ACTIVATIONS[name]):
-        raise ValueError(
-            f"activation {name!r} has {len(ACTIVATIONS[name])} constant(s), "
-            f"received {len(constants)}"
-        )
-    activation = Activation(name, *(checks.real(f"a constant of {name}", c) for c in constants))
-    alpha = activation.alpha or 0.0
-    # the derivative is written with the value, which must say on which side of a kink it lies
-    if name in ("leaky_relu", "thresholded_relu", "elu") and alpha < 0:
-        raise ValueError(f"activation {name!r} needs alpha >= 0, received {alpha:g}")
-    if name in ("scaled_tanh", "hard_sigmoid") and alpha <= 0:
-        raise ValueError(f"activation {name!r} needs alpha > 0, received {alpha:g}")
-    return activation

@@ -6,28 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-GATES = (
-    "i",
-    "f",
-    "g",
-    "o",
-)  # input gate, forget gate, candidate, output gate: the order everywhere
+from numlstm.architecture.cell import Cell
 
-# name -> default constants (alpha, beta): the activations that the ONNX LSTM operator knows
-ACTIVATIONS: dict[str, tuple[float, ...]] = {
-    "sigmoid": (),
-    "tanh": (),
-    "relu": (),
-    "affine": (1.0, 0.0),
-    "leaky_relu": (0.01,),
-    "thresholded_relu": (1.0,),
-    "scaled_tanh": (1.0, 1.0),
-    "hard_sigmoid": (0.2, 0.5),
-    "elu": (1.0,),
-    "softsign": (),
-    "softplus": (),
-}
-
+# what version 1 of the model file called fields of a cell
+_VERSION_1 = {"forget": "forget_gate", "clip": "activation_clip"}
 
 # how a GPU's tensor cores round the factors of a float32 product: to 10 bits of mantissa, or to 7
 PRECISIONS = ("tf32", "bf16")
@@ -68,59 +50,6 @@ class Gradients(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Activation:
-    """An activation function and its constants; what is left out gets ONNX's default.
-
-    sigmoid, tanh, relu, softsign z / (1 + |z|), softplus log(1 + exp z), affine alpha z + beta,
-    leaky_relu (alpha z below 0), thresholded_relu (0 up to alpha), scaled_tanh
-    alpha tanh(beta z), hard_sigmoid min(1, max(0, alpha z + beta)), elu (alpha (exp z - 1) below
-    0). ONNX gives affine and scaled_tanh no defaults; here they are 1, 0 and 1, 1.
-    """
-
-    name: str
-    alpha: float | None = None
-    beta: float | None = None
-
-    def __post_init__(self):
-        """Fill in the defaults; a constant that the activation does not have is 0."""
-        defaults = (*ACTIVATIONS[self.name], 0.0, 0.0)
-        for field, default in zip(("alpha", "beta"), defaults, strict=False):
-            if getattr(self, field) is None:
-                object.__setattr__(self, field, default)
-
-    def __str__(self) -> str:
-        """The name, with its constants where it has some."""
-        constants = (self.alpha, self.beta)[: len(ACTIVATIONS[self.name])]
-        return self.name + (f"({', '.join(f'{c:g}' for c in constants)})" if constants else "")
-
-
-@dataclass(frozen=True)
-class CellSpec:
-    """The variant of a cell; the equations are in `numlstm.backends.reference`."""
-
-    forget: str = "gate"  # "gate", "coupled" (f = 1 - i) or "none" (f = 1)
-    peephole: bool = False
-    layer_norm: bool = False
-    clip: float | None = None  # limit on what goes into every activation
-    cell_clip: float | None = None  # limit on the cell that is carried
-    activations: tuple[Activation, Activation, Activation] = (
-        Activation("sigmoid"),  # of the gates
-        Activation("tanh"),  # of the candidate
-        Activation("tanh"),  # of the cell, on its way out
-    )
-
-    @cached_property
-    def gates(self) -> tuple[str, ...]:
-        """The gates that have weights of their own, in their order."""
-        return GATES if self.forget == "gate" else tuple(gate for gate in GATES if gate != "f")
-
-    @cached_property
-    def peepholes(self) -> tuple[str, ...]:
-        """The gates that look at the cell, in their order."""
-        return tuple(gate for gate in self.gates if gate != "g") if self.peephole else ()
-
-
-@dataclass(frozen=True)
 class Dropout:
     """Rates of the regularisations in the recurrence; 0 is off."""
 
@@ -155,7 +84,7 @@ class LayerSpec:
     hidden_size: int
     dtype: str
     proj_size: int | None = None
-    cell: CellSpec = CellSpec()
+    cell: Cell = Cell()
     learned_state: bool = False
     precision: str | None = None  # of products on a GPU: see `PRECISIONS`
 
@@ -211,7 +140,7 @@ class NetworkSpec:
     bidirectional: bool = False
     residual: bool = False  # the second and every further layer adds its output to its input
     proj_size: int | None = None
-    cell: CellSpec = CellSpec()
+    cell: Cell = Cell()
     learned_state: bool = False
     dropout: Dropout = Dropout()
     precision: str | None = None
@@ -221,8 +150,7 @@ class NetworkSpec:
         """From `dataclasses.asdict`, after a way through JSON; what is missing is the default."""
         fields = dict(fields)
         if "cell" in fields:
-            activations = tuple(Activation(**a) for a in fields["cell"]["activations"])
-            fields["cell"] = CellSpec(**{**fields["cell"], "activations": activations})
+            fields["cell"] = Cell(**{_VERSION_1.get(k, k): v for k, v in fields["cell"].items()})
         if "dropout" in fields:
             fields["dropout"] = Dropout(**fields["dropout"])
         return cls(**fields)

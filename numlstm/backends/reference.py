@@ -54,8 +54,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.architecture.cell import Activation
 from numlstm.architecture.parameters import split
-from numlstm.architecture.spec import Activation, HeadSpec, LayerSpec, Noise
+from numlstm.architecture.spec import HeadSpec, LayerSpec, Noise
 from numlstm.backends import numpy_arrays as arrays  # noqa: F401
 
 name = "reference"
@@ -247,19 +248,19 @@ def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise):
     look = peepholes(spec, weights)
     for gate in early(look):
         z[gate] = z[gate] + look[gate] * c_prev
-    i = activate(of_gates, z["i"], cell.clip)
+    i = activate(of_gates, z["i"], cell.activation_clip)
     f = forget(spec, z, i)
-    g = activate(of_candidate, z["g"], cell.clip)
+    g = activate(of_candidate, z["g"], cell.activation_clip)
     c_free = f * c_prev + i * times(g, noise.g)
     c_new = clipped(c_free, cell.cell_clip)
     if look:
         z["o"] = z["o"] + look["o"] * c_new
-    o = activate(of_gates, z["o"], cell.clip)
+    o = activate(of_gates, z["o"], cell.activation_clip)
     n, normalised_c = c_new, None
     if cell.layer_norm:
         normalised_c = normalise(c_new)
         n = weights["cell_gain"] * normalised_c.value + weights["cell_bias"]
-    a = activate(of_output, n, cell.clip)
+    a = activate(of_output, n, cell.activation_clip)
     h_new = o * a
     if spec.proj_size:
         h_new = h_new @ weights["weight_hr"].T
@@ -281,13 +282,13 @@ def step_backward(spec: LayerSpec, weights, step: Step, dh, dc, noise: Noise, d)
     if spec.proj_size:
         d["weight_hr"] += dh_new.T @ (o * step.a)
         dh_new = dh_new @ weights["weight_hr"]
-    dn = activate_backward(of_output, step.a, dh_new * o, step.n, cell.clip)
+    dn = activate_backward(of_output, step.a, dh_new * o, step.n, cell.activation_clip)
     if cell.layer_norm:
         d["cell_gain"] += (dn * step.normalised_c.value).sum(axis=0)
         d["cell_bias"] += dn.sum(axis=0)
         dn = step.normalised_c.backward(dn * weights["cell_gain"])
     dc_new = dc_new + dn
-    dz = {"o": activate_backward(of_gates, o, dh_new * step.a, step.z["o"], cell.clip)}
+    dz = {"o": activate_backward(of_gates, o, dh_new * step.a, step.z["o"], cell.activation_clip)}
     look = peepholes(spec, weights)
     if look:
         dc_new = dc_new + dz["o"] * look["o"]
@@ -295,12 +296,12 @@ def step_backward(spec: LayerSpec, weights, step: Step, dh, dc, noise: Noise, d)
     dg, df = times(dc_new * i, noise.g), dc_new * c_prev
     di = dc_new * times(g, noise.g)
     dc_prev = dc_kept + dc_new * f
-    if cell.forget == "gate":
-        dz["f"] = activate_backward(of_gates, f, df, step.z["f"], cell.clip)
-    elif cell.forget == "coupled":
+    if cell.forget_gate == "gate":
+        dz["f"] = activate_backward(of_gates, f, df, step.z["f"], cell.activation_clip)
+    elif cell.forget_gate == "coupled":
         di = di - df
-    dz["i"] = activate_backward(of_gates, i, di, step.z["i"], cell.clip)
-    dz["g"] = activate_backward(of_candidate, g, dg, step.z["g"], cell.clip)
+    dz["i"] = activate_backward(of_gates, i, di, step.z["i"], cell.activation_clip)
+    dz["g"] = activate_backward(of_candidate, g, dg, step.z["g"], cell.activation_clip)
     for gate in early(look):
         dc_prev = dc_prev + dz[gate] * look[gate]
     if look:
@@ -336,9 +337,9 @@ def gate_inputs_backward(spec: LayerSpec, weights, step: Step, dz, d):
 
 def forget(spec: LayerSpec, z, i):
     """How much of the cell is kept."""
-    if spec.cell.forget == "gate":
-        return activate(spec.cell.activations[0], z["f"], spec.cell.clip)
-    return 1 - i if spec.cell.forget == "coupled" else np.ones_like(i)
+    if spec.cell.forget_gate == "gate":
+        return activate(spec.cell.activations[0], z["f"], spec.cell.activation_clip)
+    return 1 - i if spec.cell.forget_gate == "coupled" else np.ones_like(i)
 
 
 def peepholes(spec: LayerSpec, weights):

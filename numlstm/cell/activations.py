@@ -8,7 +8,7 @@ which is what `slope_limited` rests on. Names and constants: `ACTIVATIONS` in
 
 from typing import Any, NamedTuple
 
-from numlstm.architecture.spec import ACTIVATIONS, Activation
+from numlstm.architecture.cell import ACTIVATIONS, Activation
 from numlstm.cell.elementary import (
     clip,
     compact,

@@ -37,11 +37,11 @@ def family_of(spec: LayerSpec) -> Family:
     """The variant in numbers."""
     cell, unlimited = spec.cell, UNLIMITED[spec.dtype]
     return Family(
-        FORGET[cell.forget],
+        FORGET[cell.forget_gate],
         cell.peephole,
         cell.layer_norm,
         spec.proj_size is not None,
-        unlimited if cell.clip is None else float(cell.clip),
+        unlimited if cell.activation_clip is None else float(cell.activation_clip),
         unlimited if cell.cell_clip is None else float(cell.cell_clip),
         tuple(function_of(activation) for activation in cell.activations),
     )

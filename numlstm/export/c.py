@@ -105,7 +105,7 @@ def switches(spec: NetworkSpec) -> list[str]:
     """What the variant of the network is; a limit of 0 is none."""
     cell = spec.cell
     flags = {
-        "FORGET": FORGET[cell.forget],
+        "FORGET": FORGET[cell.forget_gate],
         "PEEPHOLE": int(cell.peephole),
         "LAYER_NORM": int(cell.layer_norm),
         "PROJECTION": int(spec.proj_size is not None),
@@ -114,7 +114,7 @@ def switches(spec: NetworkSpec) -> list[str]:
     }
     mean = mean_noise(spec, numpy_arrays, 1).layers[0]
     numbers = {
-        "CLIP": cell.clip or 0.0,
+        "CLIP": cell.activation_clip or 0.0,
         "CELL_CLIP": cell.cell_clip or 0.0,
         "KEEP_H": 1.0 if mean is None or mean.keep_h is None else float(mean.keep_h.flat[0]),
         "KEEP_C": 1.0 if mean is None or mean.keep_c is None else float(mean.keep_c.flat[0]),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture import keywords, parameters
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import sequences
 from numlstm.data.missing import Filling, network_inputs
@@ -198,6 +199,11 @@ class LSTM:
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or sent; not compiled steps, which hold addresses of this process."""
         return vars(self) | {"_steppers": {}}
+
+    @property
+    def cell(self) -> Cell:
+        """The variant of the cells."""
+        return self.spec.cell
 
     @property
     def num_features(self) -> int:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
+from numlstm.architecture.cell import GATES
 from numlstm.architecture.parameters import split
-from numlstm.architecture.spec import GATES, LayerSpec, NetworkSpec
+from numlstm.architecture.spec import LayerSpec, NetworkSpec
 from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu.codegen.compile import callback
 from numlstm.backends.cpu.codegen.packing import CACHE_LINE, blocks, lanes, panel_width, panels

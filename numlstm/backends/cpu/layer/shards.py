@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.architecture.spec import CellSpec, LayerSpec
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import LayerSpec
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.packing import blocks
 from numlstm.backends.cpu.layer import variant_cell
@@ -118,7 +119,7 @@ def _tape_line(spec: LayerSpec, padded: int, plain: bool) -> tuple[int, int]:
 
 def is_plain(spec: LayerSpec) -> bool:
     """Whether it is the cell of `layer.py`, without a variant."""
-    return spec.cell == CellSpec() and spec.proj_size is None
+    return spec.cell == Cell() and spec.proj_size is None
 
 
 def shard_count(spec: LayerSpec, batch: int, plain: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import HeadSpec, LayerSpec
+from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu import launch
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.dual_numbers import DualArray, dual_array
@@ -19,7 +20,7 @@ from numlstm.backends.cpu.layer.recurrence import Parameters
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
 from numlstm.cell.encoding import family_of
 
-name = "cpu"
+name, arrays = "cpu", numpy_arrays
 
 WORK = 3  # products for one of real numbers
 

@@ -1,0 +1,164 @@
+"""The description of a cell: what its variants are called, their values, defaults and checks.
+
+Keywords, model files, checkpoints, `repr`, the encoding that kernels take, and the tests' examples
+follow from the fields of `Cell`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from numlstm.utils import checks
+from numlstm.utils.nouns import Noun, option
+
+GATES = ("i", "f", "g", "o")  # input gate, forget gate, candidate, output gate: always this order
+
+# name -> default constants (alpha, beta): the activations that the ONNX LSTM operator knows
+ACTIVATIONS: dict[str, tuple[float, ...]] = {
+    "sigmoid": (),
+    "tanh": (),
+    "relu": (),
+    "affine": (1.0, 0.0),
+    "leaky_relu": (0.01,),
+    "thresholded_relu": (1.0,),
+    "scaled_tanh": (1.0, 1.0),
+    "hard_sigmoid": (0.2, 0.5),
+    "elu": (1.0,),
+    "softsign": (),
+    "softplus": (),
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function and its constants; what is left out gets ONNX's default.
+
+    sigmoid, tanh, relu, softsign z / (1 + |z|), softplus log(1 + exp z), affine alpha z + beta,
+    leaky_relu (alpha z below 0), thresholded_relu (0 up to alpha), scaled_tanh
+    alpha tanh(beta z), hard_sigmoid min(1, max(0, alpha z + beta)), elu (alpha (exp z - 1) below
+    0). ONNX gives affine and scaled_tanh no defaults; here they are 1, 0 and 1, 1.
+    """
+
+    name: str
+    alpha: float | None = None
+    beta: float | None = None
+
+    def __post_init__(self) -> None:
+        """Fill in the defaults; a constant that the activation does not have is 0."""
+        defaults = (*ACTIVATIONS[self.name], 0.0, 0.0)
+        for field, default in zip(("alpha", "beta"), defaults, strict=False):
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, default)
+
+    def __str__(self) -> str:
+        """The name, with its constants where it has some."""
+        constants = (self.alpha, self.beta)[: len(ACTIVATIONS[self.name])]
+        return self.name + (f"({', '.join(f'{c:g}' for c in constants)})" if constants else "")
+
+
+Activations = tuple[Activation, Activation, Activation]
+
+# of the gates, of the candidate, of the cell on its way out
+USUAL: Activations = Activation("sigmoid"), Activation("tanh"), Activation("tanh")
+
+
+def _activations(name: str, value: Any) -> Activations:
+    """Three activations; each a name, or a name with its constants."""
+    if value is None:
+        return USUAL
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
+        raise ValueError(
+            f"{name} must be three, of the gates, of the candidate and of the cell's output, "
+            f"received {value!r}"
+        )
+    first, second, third = (_activation(one) for one in value)
+    return first, second, third
+
+
+def _activation(value: Any) -> Activation:
+    if isinstance(value, Mapping):  # as a model file has it
+        value = Activation(**value)
+    if isinstance(value, Activation):
+        value = (value.name, value.alpha, value.beta)[: 1 + len(ACTIVATIONS[value.name])]
+    name, *constants = (value,) if isinstance(value, str) else value
+    checks.choice("an activation", name, tuple(ACTIVATIONS))
+    if len(constants) > len(ACTIVATIONS[name]):
+        raise ValueError(
+            f"activation {name!r} has {len(ACTIVATIONS[name])} constant(s), "
+            f"received {len(constants)}"
+        )
+    activation = Activation(name, *(checks.real(f"a constant of {name}", c) for c in constants))
+    alpha = activation.alpha or 0.0
+    # the derivative is written with the value, which must say on which side of a kink it lies
+    if name in ("leaky_relu", "thresholded_relu", "elu") and alpha < 0:
+        raise ValueError(f"activation {name!r} needs alpha >= 0, received {alpha:g}")
+    if name in ("scaled_tanh", "hard_sigmoid") and alpha <= 0:
+        raise ValueError(f"activation {name!r} needs alpha > 0, received {alpha:g}")
+    return activation
+
+
+_forget_gate = partial(checks.choice, options=("gate", "coupled", "none"))
+_limit = partial(checks.optional, checks.real, above=0.0)
+
+
+@dataclass(frozen=True)
+class Cell(Noun):
+    """The variant of an LSTM cell; the defaults are the plain one, and all combine freely.
+
+    Wherever a cell is asked for, a dict with some of these names does as well.
+
+    Parameters
+    ----------
+    forget_gate : {"gate", "coupled", "none"}, optional
+        A gate of its own, f = 1 - i (Greff et al. 2017), or f = 1 (the cell of 1997).
+    peephole : bool, optional
+        The gates see their unit's cell (Gers & Schmidhuber 2000).
+    layer_norm : bool, optional
+        Normalise every gate's pre-activations and the cell on its way out over the units (Ba et
+        al. 2016).
+    activation_clip : float, optional
+        Limit on what goes into every activation: ONNX's ``clip``.
+    cell_clip : float, optional
+        Limit on the cell that is carried (Sak et al. 2014).
+    activations : sequence of three, optional
+        Of the gates, of the candidate, of the cell on its way out; default sigmoid, tanh, tanh.
+        Each is a name or a tuple (name, alpha[, beta]): sigmoid, tanh, relu, affine, leaky_relu,
+        thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus, with ONNX's meaning
+        and defaults.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a value that the variant cannot have.
+
+    References
+    ----------
+    The equations, with their papers, stand in the docstring of `numlstm.backends.reference`.
+
+    Examples
+    --------
+    >>> import numlstm
+    >>> cell = numlstm.Cell(peephole=True, cell_clip=3.0)
+    >>> cell == numlstm.Cell(cell_clip=3, peephole=True)
+    True
+    """
+
+    forget_gate: str = option("gate", _forget_gate, ("coupled", "none"))
+    peephole: bool = option(False, checks.flag, (True,))
+    layer_norm: bool = option(False, checks.flag, (True,))
+    activation_clip: float | None = option(None, _limit, (0.3, 2.0))
+    cell_clip: float | None = option(None, _limit, (0.4, 2.0))
+    activations: Activations = option(
+        USUAL, _activations, tuple((Activation(name, 0.4, 0.6),) * 3 for name in ACTIVATIONS)
+    )
+
+    @cached_property
+    def gates(self) -> tuple[str, ...]:
+        """The gates that have weights of their own, in their order."""
+        return tuple(gate for gate in GATES if gate != "f" or self.forget_gate == "gate")
+
+    @cached_property
+    def peepholes(self) -> tuple[str, ...]:
+        """The gates that look at the cell, in their order."""
+        return tuple(gate for gate in self.gates if gate != "g") if self.peephole else ()
