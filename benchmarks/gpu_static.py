@@ -25,8 +25,6 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda
-from numba.cuda import dispatcher, types
 
 from numlstm.backends.cuda import arrays as between
 from numlstm.backends.cuda import (
@@ -45,9 +43,11 @@ from numlstm.backends.cuda import (
     updates,
 )
 from numlstm.backends.cuda.regimes import TENSOR_CORES
-from numlstm.backends.cuda.target import indices_as_given, number_type
+from numlstm.backends.cuda.target import cuda, indices_as_given, number_type
 from numlstm.families import family_of
 from numlstm.spec import PRECISIONS, CellSpec, LayerSpec
+
+types = cuda.types
 
 KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255
 MOST_AROUND = 4  # instructions for a multiply-add, of kernels that do little else
@@ -294,7 +294,7 @@ def ptxas() -> str:
 def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     """The kernel's instructions for a compute capability."""
     # device functions ask which device they are compiled for
-    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
     bounds = kernel.function.targetoptions.get("launch_bounds")
     with indices_as_given():
         [code], _ = cuda.compiler.compile_all(
