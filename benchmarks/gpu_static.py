@@ -25,19 +25,19 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda
-from numba.cuda import dispatcher, types
 
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import PRECISIONS, LayerSpec
 from numlstm.backends.cuda.device import memory, sums
-from numlstm.backends.cuda.device.target import indices_as_given, number_type
+from numlstm.backends.cuda.device.target import cuda, indices_as_given, number_type
 from numlstm.backends.cuda.gemm import products
 from numlstm.backends.cuda.layer import cells, pack_inputs, recurrence, regimes, tiles
 from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
 from numlstm.backends.cuda.training import arrays as between
 from numlstm.backends.cuda.training import data, losses, masks, optimizers, update
 from numlstm.cell.encoding import family_of
+
+types = cuda.types
 
 KIB, REGISTERS, MOST_REGISTERS = 1024, 65536, 255
 MOST_AROUND = 4  # instructions for a multiply-add, of kernels that do little else
@@ -55,7 +55,7 @@ DEVICES = (
 # (B, H), and what --quick takes
 SIZES = [(16, 32), (16, 64), (8, 128), (64, 256), (256, 256), (1, 512), (64, 1024), (64, 2048)]
 QUICK = [(16, 64), (8, 128), (256, 256)]
-EVERYTHING = Cell("gate", peephole=True, layer_norm=True, clip=3.0, cell_clip=3.0)
+EVERYTHING = Cell("gate", peephole=True, layer_norm=True, activation_clip=3.0, cell_clip=3.0)
 VARIANTS = {
     "plain": LayerSpec(3, 4, "float32"),
     "all": LayerSpec(3, 4, "float32", 2, EVERYTHING),
@@ -284,7 +284,7 @@ def ptxas() -> str:
 def ptx_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     """The kernel's instructions for a compute capability."""
     # device functions ask which device they are compiled for
-    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
     bounds = kernel.function.targetoptions.get("launch_bounds")
     with indices_as_given():
         [code], _ = cuda.compiler.compile_all(

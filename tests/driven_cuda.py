@@ -7,9 +7,9 @@ With NOTHING_NEW=1 no kernel may be compiled: all are on disk.
 import os
 
 import numpy as np
-from numba import cuda
 
 import numlstm
+from numlstm.backends.cuda.target import cuda
 
 
 def refuse(*arguments, **options):

@@ -4,8 +4,8 @@ The only module that imports numba.cuda: the package numba-cuda, or for the simu
 (NUMBA_ENABLE_CUDASIM=1) whatever Numba brings along.
 """
 
-import importlib
 import importlib.util
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -23,27 +23,33 @@ if not SIMULATED and importlib.util.find_spec("numba_cuda") is None:
     )
 
 
-def _import_parts() -> None:
-    """What numba-cuda 0.30 imports late, and only where NumPy has a name that 2.5 dropped."""
+@contextmanager
+def _older_numpy():
+    """NumPy 2.5 as numba-cuda 0.30 expects it while it is imported.
+
+    That NumPy has no `row_stack` any more, and deprecates a timedelta64 without a unit, which
+    numba-cuda makes once, for its NaT. Users can change neither, so no warning reaches them.
+    """
     lacking = not hasattr(np, "row_stack")
     if lacking:
         vars(np)["row_stack"] = np.vstack
     try:
-        importlib.import_module("numba.cuda.np.arrayobj")
+        with warnings.catch_warnings():
+            message, module = "The 'generic' unit", r"numba\.cuda\.np\.npdatetime_helpers"
+            warnings.filterwarnings("ignore", message, DeprecationWarning, module)
+            yield
     finally:
         if lacking:
             del vars(np)["row_stack"]
 
 
-if not SIMULATED:
-    _import_parts()
+with _older_numpy():
+    from numba import cuda
 
-from numba import cuda  # noqa: E402
-
-if not SIMULATED:
-    from numba.cuda.core.compiler_lock import global_compiler_lock
-    from numba.cuda.extending import intrinsic, overload
-    from numba.cuda.np import arrayobj
+    if not SIMULATED:
+        from numba.cuda.core.compiler_lock import global_compiler_lock
+        from numba.cuda.extending import intrinsic, overload
+        from numba.cuda.np import arrayobj  # otherwise imported late, without `row_stack`
 
 WITHOUT_ASKING = 48 * 1024  # bytes of shared memory that every kernel may have
 WIDTHS = {32: (23, 127), 64: (52, 1023)}  # bits -> bits of the mantissa, bias of the exponent
