@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 import numlstm
-from numlstm.backends.cuda.target import cuda
+from numlstm.backends.cuda.device.target import cuda
 
 
 def refuse(*arguments, **options):
