@@ -62,13 +62,13 @@ def read_precision(value: Any, dtype: str) -> str | None:
     """How the factors of a product are rounded; None: not at all."""
     if value is None:
         return None
-    checks.choice("precision", value, PRECISIONS)
+    precision = checks.choice("precision", value, PRECISIONS)
     if dtype != "float32":
         raise ValueError(
             f"precision={value!r} rounds the factors of float32 products: it needs "
             f"dtype='float32', received {dtype!r}"
         )
-    return value
+    return precision
 
 
 def read_start(forget_bias: Any, chrono: Any, cell: Cell) -> Start:
