@@ -25,7 +25,7 @@ from numlstm.training.fit import fit
 from numlstm.utils import checks
 
 
-class _SequenceEstimator(BaseEstimator):
+class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the two estimators share; their parameters are those of `numlstm.fit`."""
 
     def __init__(
@@ -142,7 +142,7 @@ class _SequenceEstimator(BaseEstimator):
         return tags
 
 
-class LSTMRegressor(RegressorMixin, _SequenceEstimator):
+class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     """Regression from sequences by an LSTM network, as a scikit-learn estimator.
 
     Needs scikit-learn, the extra ``sklearn``.
@@ -318,7 +318,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
         return tags
 
 
-class LSTMClassifier(ClassifierMixin, _SequenceEstimator):
+class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     """Classification of sequences, or of their steps, by an LSTM network, for scikit-learn.
 
     Needs scikit-learn, the extra ``sklearn``. Cross-entropy is minimised; labels may be anything

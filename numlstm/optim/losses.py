@@ -138,7 +138,7 @@ def _gaussian_parts(prediction: Array, target: Array) -> tuple[Array, Array, Arr
 class Loss(NamedTuple):
     """A loss and what it needs to know of the targets."""
 
-    function: Callable[[Array, Array, Array], tuple[float, Array]]
+    function: Callable[[Array, Array, Array], Value]
     classes: bool = False  # targets are class numbers
     outputs: int = 1  # outputs of the network per target
     regression: bool = True  # targets have a unit, and so can be standardised
@@ -154,7 +154,7 @@ LOSSES = {
 }
 
 # by the loss: what `fit` hands on is the function
-CURVATURES = {
+CURVATURES: dict[Callable[..., Value], Callable[..., Array]] = {
     mse: mse_curvature,
     mae: mae_curvature,
     huber: huber_curvature,
