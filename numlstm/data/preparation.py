@@ -205,7 +205,7 @@ def _scaling(
         return Scaling(x_mean, x_scale)
     if forecast:
         outputs = train.y.shape[-1]
-        return Scaling(x_mean, x_scale, x_mean[:outputs], x_scale[:outputs])
+        return Scaling(x_mean, x_scale, x_mean[:outputs].copy(), x_scale[:outputs].copy())
     return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
 
 

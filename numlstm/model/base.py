@@ -22,7 +22,7 @@ class KeptStepper(NamedTuple):
     """A compiled step, and what it was made of."""
 
     theta: bytearray  # see `Model._content`
-    units: tuple[Any, ...]  # the bytes of the arrays of the scaling
+    units: tuple[bytes | None, ...]  # of the arrays of the scaling
     stepper: "Stepper | None"  # None where a step needs too much of the stack
 
 
@@ -100,8 +100,8 @@ class Model:
 
     def _content(self) -> bytearray:
         """The bytes of theta: the same object for as long as they do not change."""
-        # a bytearray and a buffer are compared by memcmp, without a copy; -0.0 and NaN are bits
-        if self._bytes != self._theta.data:
+        # a bytearray compares itself to any buffer by memcmp: no copy, and -0.0 and NaN are bits
+        if self._bytes != self._theta:
             self._bytes = bytearray(self._theta.data)
         return self._bytes
 

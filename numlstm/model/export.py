@@ -185,7 +185,7 @@ class Export(Model):
     def _stepper(self, scaling: Scaling | None, derivatives: bool = False) -> "Stepper | None":
         """The stepper of the parameters as they are, made again only where they have changed."""
         kind, content = (scaling is None, derivatives), self._content()
-        units = tuple(part is not None and part.tobytes() for part in scaling or ())
+        units = () if scaling is None else _bytes_of(scaling)
         kept = self._steppers.get(kind)
         if kept is None or kept.theta is not content or kept.units != units:
             from numlstm.stepping.stepper import stepper_of
@@ -217,3 +217,8 @@ class Export(Model):
                 "standardize=False and give it filled, standardised inputs with their mask channels"
             )
         return self.scaling if standardize else None
+
+
+def _bytes_of(scaling: Scaling) -> tuple[bytes | None, ...]:
+    """The content of a scaling, to see whether it has changed."""
+    return tuple(None if part is None else part.tobytes() for part in scaling)
