@@ -11,7 +11,7 @@ from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, network_on
 from numlstm.utils import checks
-from numlstm.utils.random_streams import Draws, new_seed
+from numlstm.utils.random_streams import RandomStreams, new_seed
 from numlstm.utils.types import AnyArray, Array
 
 if TYPE_CHECKING:  # else loaded on first use: it imports Numba
@@ -96,7 +96,7 @@ class Model:
             return None
         if self.spec.dropout == Dropout():
             raise ValueError("noise_rng= needs a model with dropout, this one has no rate above 0")
-        return self.network.draw_noise(Draws(new_seed(rng)), 0, *X.shape[:2])
+        return self.network.draw_noise(RandomStreams(new_seed(rng)), 0, *X.shape[:2])
 
     def _content(self) -> bytearray:
         """The bytes of theta: the same object for as long as they do not change."""

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from numlstm.architecture.spec import LayerSpec, NetworkSpec, Noise
 from numlstm.utils import random_streams
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
 from numlstm.utils.types import AnyArray
 
 _LEVELS = 2**16  # a rate is rounded to a multiple of 1 / _LEVELS
@@ -44,7 +44,7 @@ def mean_noise(spec: NetworkSpec, arrays: Any, batch: int) -> NetworkNoise:
 
 
 def draw_noise(
-    spec: NetworkSpec, arrays: Any, source: Draws, update: Any, batch: int, steps: int
+    spec: NetworkSpec, arrays: Any, source: RandomStreams, update: Any, batch: int, steps: int
 ) -> NetworkNoise:
     """The masks of one update, for a batch of sequences of so many steps; `arrays` of a backend."""
     rates = spec.dropout

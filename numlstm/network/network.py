@@ -12,7 +12,7 @@ from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise, mean_noise, no_noise
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
 from numlstm.utils.types import AnyArray, Array
 
 Pair: TypeAlias = tuple[AnyArray, AnyArray]  # h (B, P) and c (B, H) of one layer
@@ -111,7 +111,9 @@ class Network:
         parts = zip(*weights.initial, strict=True)
         return State(*(stacked([repeated(vector, batch) for vector in part]) for part in parts))
 
-    def draw_noise(self, source: Draws, update: Any, batch: int, steps: int) -> NetworkNoise | None:
+    def draw_noise(
+        self, source: RandomStreams, update: Any, batch: int, steps: int
+    ) -> NetworkNoise | None:
         """The masks of one update; None where no rate is above 0."""
         if self.spec.dropout == Dropout():
             return None

@@ -19,7 +19,7 @@ from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.fit import fit, new_model
 from numlstm.training.settings import Settings, defaults_of, read_settings
 from numlstm.utils import checks
-from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed
+from numlstm.utils.random_streams import MEMBERS, SHUFFLE, RandomStreams, new_seed
 
 _OWN = (  # what concerns a single fit alone
     "bptt_steps", "bounds", "callback", "checkpoint", "constraints", "fixed", "model", "patience",
@@ -112,9 +112,11 @@ def ensemble(
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
-    draws = Draws(new_seed(rng))
+    draws = RandomStreams(new_seed(rng))
     stream = draws.stream(MEMBERS)
-    models = [new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
+    models = [
+        new_model(data, settings, None, RandomStreams(new_seed(stream))) for _ in range(members)
+    ]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = stream.multinomial(count, np.full(count, 1 / count), members)
@@ -147,7 +149,7 @@ def _train(
     train: Dataset,
     counts: np.ndarray,
     settings: Settings,
-    draws: Draws,
+    draws: RandomStreams,
 ) -> list[float]:
     """Train the rows of thetas in place; the mean loss of every epoch."""
     optimizer = OPTIMIZERS[settings.method](

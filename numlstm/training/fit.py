@@ -26,7 +26,7 @@ from numlstm.training.result import FitResult
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
 from numlstm.training.settings import Settings, defaults_of, read_settings
-from numlstm.utils.random_streams import INITIAL, Draws, new_seed
+from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
 
 def fit(
@@ -259,7 +259,7 @@ def fit(
     rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset}
     data = prepare(X, y, rows, validation, settings.data, _given(model))
     saved = _checkpoint(checkpoint, resume, rng, settings)
-    draws = Draws(new_seed(rng) if saved is None else saved.seed)
+    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
     trained = new_model(data, settings, model, draws)
     if settings.sampling is not None:
         require_step(trained.network, trained.theta)
@@ -298,7 +298,7 @@ def _checkpoint(path: Any, resume: bool, rng: Any, settings: Settings) -> Checkp
     return Checkpoint(path, resume, rng) if settings.stochastic else None
 
 
-def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
+def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomStreams) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
@@ -346,7 +346,7 @@ def _minimizer(
 
 
 def _trainer(
-    problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: Draws
+    problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: RandomStreams
 ) -> Trainer:
     if plan.limits is not None:
         plan.limits.project(run.theta)
