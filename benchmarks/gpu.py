@@ -67,8 +67,8 @@ ROUNDS = 15
 FITS: list[dict] = [
     {},
     {"num_layers": 2, "bidirectional": True, "dropout": {"layers": 0.2, "states": 0.2}},
-    {"peephole": True, "layer_norm": True, "bptt_steps": 3, "method": "rmsprop"},
-    {"loss": "gaussian_nll", "clip": 0.1, "fixed": "head_bias"},
+    {"cell": {"peephole": True, "layer_norm": True}, "bptt_steps": 3, "method": "rmsprop"},
+    {"loss": "gaussian_nll", "clip": 0.1, "limits": {"fixed": "head_bias"}},
 ]
 # (sequences, T, I, H, batch) of fits that are timed
 TRAINED = [(2048, 100, 8, 64, 64), (2048, 365, 30, 256, 256), (256, 100, 8, 32, 16)]

@@ -34,7 +34,7 @@ class State(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What a pullback returns.
+    """Gradients with respect to parameters, input and initial state, as a pullback returns them.
 
     Attributes
     ----------
