@@ -118,7 +118,7 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
 
 
 def suggesting(
-    nouns: Mapping[str, type], synonyms: Iterable[Collection[str]] = ()
+    nouns: Mapping[str, type], synonyms: Collection[Collection[str]] = ()
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a function say of an unknown keyword what might have been meant.
 
@@ -150,7 +150,7 @@ def _hint(
     value: Any,
     known: Collection[str],
     moved: Mapping[str, str],
-    synonyms: Iterable[Collection[str]],
+    synonyms: Collection[Collection[str]],
 ) -> str:
     """What to write in the place of an unknown keyword."""
     if name not in moved:
