@@ -28,7 +28,7 @@ from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends.cpu.codegen.vectors import at, get
 from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, Weights
-from numlstm.stepping.kernels.pointers import call_at
+from numlstm.stepping.kernels.pointers import call_at, or_null
 from numlstm.stepping.kernels.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
 from numlstm.stepping.memory import NetMemory, write_net
 
@@ -337,7 +337,7 @@ def _step_vjp(stepper, x, h, c, dy, dh, dc, dx, dtheta=None):
             return WRONG_SIZE
         pointers = (
             *(at(x, 0), at(h, 0), at(c, 0), at(dy, 0)),
-            *(at(dh, 0), at(dc, 0), at(dx, 0), at(gradient, 0), int(learns)),
+            *(at(dh, 0), at(dc, 0), at(dx, 0), or_null(at(gradient, 0), learns)),
         )
         return _call(net, VJP, batch, _sizes(dx, dh, dc, dy), pointers)
 

@@ -26,7 +26,7 @@ class Rows(NamedTuple):
 
 
 class HeadGradient(NamedTuple):
-    """What a backward pass fills, and its scratch."""
+    """Results of a backward pass, and its scratch."""
 
     dH: Any  # (N, H)
     dW: Any  # (shards, padded O / W, H, W), zero at first
