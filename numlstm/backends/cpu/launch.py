@@ -22,12 +22,14 @@ from numlstm.backends.cpu.layer import (
     recurrence_by_units,
     shards,
 )
-from numlstm.backends.cpu.layer.recurrence import Layer, ParameterGradients
 from numlstm.backends.cpu.layer.shards import Layout
-from numlstm.backends.cpu.layer.tape import Inputs, Outputs
-from numlstm.backends.cpu.layer.variant_arrays import masks_of, parameters_of, put_gradients
+from numlstm.backends.cpu.layer.variant_arrays import (
+    layer_of,
+    masks_of,
+    parameters_of,
+    put_gradients,
+)
 from numlstm.backends.cpu.layer.weights import Columns, pack
-from numlstm.cell.encoding import family_of
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
@@ -80,21 +82,22 @@ def layer_forward(
     batch, steps, _ = X.shape
     plain = weights.plain and reset is None and noise is None
     layout = layout_of(spec, weights, batch, steps, lengths, plain)
-    inputs = Inputs(uniform(X), uniform(state[0]), uniform(state[1]))
-    outputs = Outputs(
+    inputs = uniform(X), uniform(state[0]), uniform(state[1])
+    outputs = (
         np.empty((batch, steps, spec.output_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
         np.empty((batch, spec.hidden_size), spec.dtype),
     )
     memory = from_pool((layout.memory(tape),), spec.dtype)
     kernel = (recurrence_by_units if layout.by_units else plain_recurrence).forward
-    masks, variant = None, tuple[Any, ...]()
+    masks = None
+    variant: tuple[Any, ...] = ()
     if not plain:
         kernel, masks = recurrence.forward, masks_of(spec, reset, noise)
-        variant = (Layer(family_of(spec), parameters_of(spec, weights.theta), masks),)
+        variant = (layer_of(spec, parameters_of(spec, weights.theta), masks),)
     given = layout.numbers, weights.panels, inputs, outputs, memory, tape, *variant
     call(kernel, layout.tasks, layout.lines * weights.panels.size, *given)
-    return outputs.Y, outputs[1:], LayerTape(layout, memory, masks) if tape else None
+    return outputs[0], outputs[1:], LayerTape(layout, memory, masks) if tape else None
 
 
 def layout_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Layout:
@@ -113,13 +116,11 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
     layout, memory, masks = tape
     nothing = weights.theta[:0]
-    doutputs = Outputs(
-        nothing.reshape(0, 0, 0) if dY is None else uniform(dY),
-        *((nothing.reshape(0, 0),) * 2 if dstate is None else map(uniform, dstate)),
-    )
+    dY = nothing.reshape(0, 0, 0) if dY is None else uniform(dY)
+    dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else map(uniform, dstate)
     batch, steps = layout.batch, layout.steps
     dtheta = np.zeros(weights.theta.shape, spec.dtype)
-    dinputs = Inputs(
+    dinputs = (
         np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
         np.empty((batch, spec.hidden_size), spec.dtype),
@@ -134,17 +135,17 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     variant: tuple[Any, ...] = ()
     if masks is not None:
         kernel, parameters = recurrence.backward, parameters_of(spec, weights.theta)
-        dparameters = ParameterGradients(
+        dparameters = (
             zeros((layout.parts, *parameters.unit.shape), spec.dtype),
             zeros((layout.parts, *parameters.back.shape), spec.dtype),
         )
-        variant = Layer(family_of(spec), parameters, masks), dparameters
+        variant = layer_of(spec, parameters, masks), dparameters
     work = 2 * layout.lines * weights.panels.size
-    given = layout.numbers, weights.theta, memory, doutputs, dinputs, dtheta, scratch, *variant
+    given = layout.numbers, weights.theta, memory, (dY, dh, dc), dinputs, dtheta, scratch, *variant
     call(kernel, layout.tasks, work, *given)
     if masks is not None:
-        put_gradients(spec, dtheta, dparameters)
-    return dtheta, (dinputs.X if need_dX else None), dinputs[1:]
+        put_gradients(spec, dtheta, *dparameters)
+    return dtheta, (dinputs[0] if need_dX else None), dinputs[1:]
 
 
 def _scratch(spec: LayerSpec, layout: Layout, shape, need_dX: bool) -> recurrence_by_units.Scratch:
@@ -192,7 +193,7 @@ def head_forward(spec: HeadSpec, weights, H):
     if spec.output_size > head.FEW:
         scratch = empty((count, head.CHUNK, len(weights.bias)), spec.dtype)
         kernel, given = head.forward, (weights.forward, weights.bias, rows, Y, scratch)
-    call(kernel, count, rows.size * spec.output_size, count, sizes, *given)
+    call(kernel, count, rows.size * spec.output_size, count, tuple(sizes), *given)
     return Y.reshape(*H.shape[:-1], spec.output_size)
 
 
@@ -204,11 +205,11 @@ def head_backward(spec: HeadSpec, weights, H, dY):
     if spec.output_size <= head.FEW:
         dH, dthetas = np.empty_like(rows), zeros((count, weights.theta.size), spec.dtype)
         work, theta = 2 * rows.size * spec.output_size, weights.theta[None]
-        call(head.backward_few, count, work, count, sizes, theta, rows, drows, dH, dthetas)
+        call(head.backward_few, count, work, count, tuple(sizes), theta, rows, drows, dH, dthetas)
         return packing.sum_in_order(dthetas), dH.reshape(H.shape)
     panels, _, width = weights.forward.shape
     padded = len(weights.backward) * width
-    gradient = head.HeadGradient(
+    gradient = (
         np.empty((sizes.rows, sizes.inputs), spec.dtype),
         zeros((count, *weights.forward.shape), spec.dtype),
         np.zeros((count, spec.output_size), spec.dtype),
@@ -216,10 +217,10 @@ def head_backward(spec: HeadSpec, weights, H, dY):
         zeros((count, panels, head.CHUNK, width), spec.dtype),
     )
     work = 2 * sizes.rows * weights.backward.size
-    call(head.backward, count, work, count, sizes, weights.backward, rows, drows, gradient)
-    dW, db = (packing.sum_in_order(parts) for parts in (gradient.dW, gradient.db))
+    call(head.backward, count, work, count, tuple(sizes), weights.backward, rows, drows, gradient)
+    dH, dW, db = gradient[0], *map(packing.sum_in_order, gradient[1:3])
     dW = dW.transpose(0, 2, 1).reshape(-1, spec.input_size)[: spec.output_size]
-    return np.concatenate([dW.ravel(), db]), gradient.dH.reshape(H.shape)
+    return np.concatenate([dW.ravel(), db]), dH.reshape(H.shape)
 
 
 def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:

@@ -46,7 +46,11 @@ kernel_that_allocates = partial(kernel, allocates=True)
 
 
 def entry(function: Callable | None = None, *, allocates: bool = False) -> Callable:
-    """A kernel that Python calls, with its machine code kept on disk."""
+    """A kernel that Python calls, with its machine code kept on disk.
+
+    Arrays that go together come as a plain tuple, and the kernel gives them their names: to read
+    the type of a NamedTuple costs a call 0.5 us, a third of all its arguments.
+    """
     if function is None:
         return partial(entry, allocates=allocates)
     dispatcher = numba.njit(function, **(_options | {"_nrt": allocates}))

@@ -15,6 +15,8 @@ from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, load, move, 
 from numlstm.backends.cpu.layer import plain_recurrence, variant_cell
 from numlstm.backends.cpu.layer.recurrence import (
     Layer,
+    Masks,
+    Parameters,
     c_before,
     factors_at,
     new_work,
@@ -22,11 +24,11 @@ from numlstm.backends.cpu.layer.recurrence import (
     read_cell,
 )
 from numlstm.backends.cpu.layer.tape import Carry, line_of, read_layout, read_tape, rows_at
-from numlstm.backends.cpu.layer.variant_arrays import parameters_of
+from numlstm.backends.cpu.layer.variant_arrays import layer_of, parameters_of
 from numlstm.backends.cpu.layer.variant_cell import Row
 from numlstm.backends.cpu.layer.weights import gate_of_theta, row_of_theta
 from numlstm.cell.elementary import fma, like
-from numlstm.cell.encoding import UNIT_ROWS, family_of
+from numlstm.cell.encoding import UNIT_ROWS
 
 
 def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
@@ -38,10 +40,10 @@ def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
     """
     layout, memory, masks = tape
     kernel = of_plain
-    variant: tuple[Layer, ...] = ()
+    variant: tuple[Any, ...] = ()
     if masks is not None:
         kernel = of_variant
-        variant = (Layer(family_of(spec), parameters_of(spec, weights.theta), masks),)
+        variant = (layer_of(spec, parameters_of(spec, weights.theta), masks),)
     work = 2 * layout.lines * spec.hidden_size * weights.panels.size
     call(
         kernel, layout.steps, work, layout.numbers, weights.theta, memory, index, J, by_X, *variant
@@ -96,8 +98,10 @@ def of_variant(driver, numbers, theta, memory, index, J, by_X, layer):
     """Fill J and by_X for a layer of any variant whose units see each other in products alone."""
     layout = read_layout(numbers)
     tape = read_tape(layout, line_of(layout, layout.shards - 1, layout.steps), memory)
-    cell, work = read_cell(layer.cell, theta), new_work(layout, layer.masks, theta)
-    layer = Layer(cell, layer.parameters, layer.masks)
+    variant, parameters, masks = layer
+    parameters, masks = Parameters(*parameters), Masks(*masks)
+    layer = Layer(read_cell(variant, theta), parameters, masks)
+    work = new_work(layout, masks, theta)
     dn = new(theta, (layout.steps, layout.padded))
     dunit = new_zeros(theta, (layout.steps, UNIT_ROWS, layout.padded))
     rows = new_rows(layout, index, J, by_X)

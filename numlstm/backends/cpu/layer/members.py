@@ -76,7 +76,7 @@ def forward(spec: LayerSpec, thetas, X, lengths=None):
     Y = _padded_with_zeros((members, batch, steps, spec.hidden_size), layout, spec)
     memory = from_pool((members, layout.memory(True)), spec.dtype)
     work = members * layout.lines * panels[0].size
-    given = layout.numbers, thetas, panels, X, Y, carry, z, memory
+    given = layout.numbers, thetas, panels, X, Y, tuple(carry), z, memory
     call(forward_members, members, work, *given)
     return Y, MembersTape(layout, memory, carry)
 
@@ -96,18 +96,18 @@ def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
     vectors = blocks(units, packing.lanes(dtype))
     for part in kept.carry:
         part[...] = 0
-    packed = Columns(
+    packed = (
         from_pool((members, blocks(units, width), rows, width), dtype),
         empty((members, blocks(inputs, width), rows, width), dtype),
     )
-    gradient = Gradient(
+    gradient = (
         dX,
         from_pool((members, layout.parts, 2 * vectors, columns, width), dtype),
         from_pool((members, layout.parts, capacity, row), dtype),
         empty((members, layout.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
         empty((members, layout.parts, capacity, blocks(inputs, width) * width), dtype),
     )
-    given = layout.numbers, thetas, kept.memory, kept.carry, dY, dthetas, packed, gradient
+    given = layout.numbers, thetas, kept.memory, tuple(kept.carry), dY, dthetas, packed, gradient
     work = 2 * members * layout.lines * columns * rows
     call(backward_members, members, work, serial_driver(), *given)
     return dthetas, (dX if need_dX else None)
@@ -128,7 +128,7 @@ def head_forward(spec: HeadSpec, thetas, H):
         return np.stack([launch.head_forward(spec, *pair) for pair in zip(weights, H, strict=True)])
     members, sizes = len(thetas), _rows(spec, H)
     Y = from_pool((*H.shape[:-1], spec.output_size), spec.dtype)
-    given = members, sizes, thetas, launch.uniform(H), Y
+    given = members, tuple(sizes), thetas, launch.uniform(H), Y
     call(head.forward_few, members, Y.size * sizes.inputs, *given)
     return Y
 
@@ -141,7 +141,7 @@ def head_backward(spec: HeadSpec, thetas, H, dY):
         return tuple(np.stack(part) for part in zip(*each, strict=True))
     members, sizes = len(thetas), _rows(spec, H)
     dH, dthetas = from_pool(H.shape, spec.dtype), np.zeros_like(thetas)
-    given = members, sizes, thetas, launch.uniform(H), launch.uniform(dY), dH, dthetas
+    given = members, tuple(sizes), thetas, launch.uniform(H), launch.uniform(dY), dH, dthetas
     call(head.backward_few, members, 2 * H.size * sizes.outputs, *given)
     return dthetas, dH
 
@@ -156,7 +156,7 @@ def _rows(spec: HeadSpec, H) -> head.Rows:
 def forward_members(driver, numbers, thetas, panels, X, Y, carry, z, memory):
     """Pack the weights and fill Y and the tape of every member."""
     layout = read_layout(numbers)
-    arguments = layout, thetas, panels, X, Y, carry, z, memory
+    arguments = layout, thetas, panels, X, Y, Carry(*carry), z, memory
     for_shards(_forward, driver, thetas.shape[0], arguments)
 
 
@@ -182,6 +182,7 @@ def backward_members(
 ):
     """Fill dthetas and dX, where it is not empty, of every member."""
     layout = read_layout(numbers)
+    carry, columns, gradient = Carry(*carry), Columns(*columns), Gradient(*gradient)
     arguments = serial, layout, thetas, memory, carry, dY, dthetas, columns, gradient
     for_shards(_backward, driver, thetas.shape[0], arguments)
 

@@ -25,6 +25,8 @@ from numlstm.backends.cpu.codegen.vectors import (
 )
 from numlstm.backends.cpu.layer.plain_cell import SLOTS, backward_cells, forward_cells
 from numlstm.backends.cpu.layer.tape import (
+    Inputs,
+    Outputs,
     ask_for_cells,
     hidden,
     in_caller,
@@ -50,7 +52,7 @@ LINES_OF_DZ, PANELS_OF_DZ = 128, 8
 @entry(allocates=True)
 def forward(driver, numbers, weights, inputs, outputs, memory, taped):
     """Fill the outputs and the tape. weights (2U, K, W); memory as `Layout.memory` says."""
-    layout = read_layout(numbers)
+    layout, inputs, outputs = read_layout(numbers), Inputs(*inputs), Outputs(*outputs)
     lines = line_of(layout, layout.shards - 1, layout.steps)
     if lines < layout.batch * layout.steps:  # some rows are shorter: padding is zero
         clear(at(outputs.Y, 0), outputs.Y.size)
@@ -109,7 +111,7 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW):
 
     dW (shards, 2U, K, W) is scratch; it is large, so that Python allocates it.
     """
-    layout = read_layout(numbers)
+    layout, doutputs, dinputs = read_layout(numbers), Outputs(*doutputs), Inputs(*dinputs)
     width, shards = panel_width(theta), layout.shards
     capacity = max(LINES_OF_DZ, most_rows(layout))
     dX = dinputs.X

@@ -26,6 +26,8 @@ from numlstm.backends.cpu.codegen.vectors import (
 )
 from numlstm.backends.cpu.layer.plain_recurrence import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
 from numlstm.backends.cpu.layer.tape import (
+    Inputs,
+    Outputs,
     ask_for_cells,
     hidden,
     in_caller,
@@ -100,7 +102,7 @@ def read_cell(family, array):
 class Layer(NamedTuple):
     """A layer of any variant beside the weights of its gates."""
 
-    cell: Any  # a `Family` from Python; for the kernels of a row a `Cell`
+    cell: Cell
     parameters: Parameters
     masks: Masks
 
@@ -200,15 +202,17 @@ def is_reset(layout, masks, place, t):
 @entry(allocates=True)
 def forward(driver, numbers, weights, inputs, outputs, memory, taped, layer):
     """Fill the outputs and the tape, like `plain_recurrence.forward`."""
-    layout = read_layout(numbers)
+    layout, inputs, outputs = read_layout(numbers), Inputs(*inputs), Outputs(*outputs)
+    variant, parameters, masks = layer
+    parameters, masks = Parameters(*parameters), Masks(*masks)
     lines = line_of(layout, layout.shards - 1, layout.steps)
     if lines < layout.batch * layout.steps:
         clear(at(outputs.Y, 0), outputs.Y.size)
     tape = read_tape(layout, lines if taped else layout.batch, memory)
     carry = read_carry(layout, inputs)
     copy(tape.c_first.start, at(carry.c, 0), layout.batch * layout.padded)
-    cell, work = read_cell(layer.cell, inputs.h), new_work(layout, layer.masks, inputs.h)
-    layer = Layer(cell, layer.parameters, layer.masks)
+    layer = Layer(read_cell(variant, inputs.h), parameters, masks)
+    work = new_work(layout, masks, inputs.h)
     arguments = layout, layer, weights, inputs.X, outputs.Y, carry, work, tape, taped
     for_shards(forward_shard, driver, layout.shards, arguments)
     write_carry(layout, carry, outputs)
@@ -306,7 +310,9 @@ class Gradient(NamedTuple):
 @entry(allocates=True)
 def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW, layer, dparameters):
     """Fill dtheta up to the biases, dinputs and dparameters, like `plain_recurrence.backward`."""
-    layout, dX = read_layout(numbers), dinputs.X
+    layout, doutputs, dinputs = read_layout(numbers), Outputs(*doutputs), Inputs(*dinputs)
+    variant, parameters, masks = layer
+    parameters, masks, dX = Parameters(*parameters), Masks(*masks), dinputs.X
     width, shards = panel_width(theta), layout.shards
     capacity, gate = max(LINES_OF_DZ, most_rows(layout)), layout.vectors * lanes_of(theta)
     x_panels = blocks(layout.inputs, width) if dX.size > 0 else 0
@@ -318,7 +324,7 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW, laye
     gradient = Gradient(
         dX,
         dW,
-        dparameters,
+        ParameterGradients(*dparameters),
         new(dX, (shards, capacity, odd_cache_lines(4 * gate, itemsize_of(dW)))),
         new(dX, (shards, capacity, layout.padded_out)),
         new(dX, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
@@ -328,8 +334,7 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW, laye
     if lines < layout.batch * layout.steps:
         clear(at(dX, 0), dX.size)
     tape, carry = read_tape(layout, lines, memory), read_carry(layout, doutputs)
-    cell, work = read_cell(layer.cell, dX), new_work(layout, layer.masks, dX)
-    layer = Layer(cell, layer.parameters, layer.masks)
+    layer, work = Layer(read_cell(variant, dX), parameters, masks), new_work(layout, masks, dX)
     arguments = layout, layer, columns, doutputs.Y, carry, work, tape, gradient
     for_shards(backward_shard, driver, shards, arguments)
     sum_gradients(driver, layout, dW, dtheta)

@@ -24,6 +24,8 @@ from numlstm.backends.cpu.layer.plain_recurrence import (
     put_dX,
 )
 from numlstm.backends.cpu.layer.tape import (
+    Inputs,
+    Outputs,
     hidden,
     in_caller,
     line_of,
@@ -73,7 +75,7 @@ def read_group(group, layout, width):
 @entry(allocates=True)
 def forward(driver, numbers, weights, inputs, outputs, memory, taped):
     """Fill the outputs and the tape, like `plain_recurrence.forward`."""
-    layout = read_layout(numbers)
+    layout, inputs, outputs = read_layout(numbers), Inputs(*inputs), Outputs(*outputs)
     lines = line_of(layout, 0, layout.steps)
     if lines < layout.batch * layout.steps:
         clear(at(outputs.Y, 0), outputs.Y.size)
@@ -164,7 +166,8 @@ class Scratch(NamedTuple):
 @entry(allocates=True)
 def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, scratch):
     """Fill dtheta and dinputs, like `plain_recurrence.backward`."""
-    layout, dX = read_layout(numbers), dinputs.X
+    layout, doutputs, dinputs = read_layout(numbers), Outputs(*doutputs), Inputs(*dinputs)
+    dX = dinputs.X
     groups, lines = groups_of(layout, panel_width(theta)), line_of(layout, 0, layout.steps)
     if lines < layout.batch * layout.steps:
         clear(at(dX, 0), dX.size)

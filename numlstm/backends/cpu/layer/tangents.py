@@ -16,10 +16,13 @@ from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.dual_numbers import DualArray, dual_array
 from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.layer import plain_recurrence, recurrence, shards
-from numlstm.backends.cpu.layer.recurrence import Layer, ParameterGradients, Parameters
-from numlstm.backends.cpu.layer.tape import Inputs, Outputs
-from numlstm.backends.cpu.layer.variant_arrays import masks_of, parameters_of, put_gradients
-from numlstm.cell.encoding import family_of
+from numlstm.backends.cpu.layer.recurrence import Parameters
+from numlstm.backends.cpu.layer.variant_arrays import (
+    layer_of,
+    masks_of,
+    parameters_of,
+    put_gradients,
+)
 
 name, arrays = "cpu", numpy_arrays
 
@@ -55,22 +58,24 @@ def layer_forward(
         weights.plain and not shards.is_by_units(spec, batch) and reset is None and noise is None
     )
     layout = launch.layout_of(spec, weights, batch, steps, lengths, plain)
-    inputs = Inputs(*map(dual_array, (X, *state)))
-    outputs = Outputs(
+    inputs = tuple(map(dual_array, (X, *state)))
+    outputs = (
         _empty((batch, steps, spec.output_size), spec),
         _empty((batch, spec.output_size), spec),
         _empty((batch, spec.hidden_size), spec),
     )
     memory = _empty((layout.memory(tape),), spec)
-    kernel, masks, variant = plain_recurrence.forward, None, tuple[Any, ...]()
+    kernel, masks = plain_recurrence.forward, None
+    variant: tuple[Any, ...] = ()
     if not plain:
         kernel, masks = recurrence.forward, masks_of(spec, reset, noise)
-        variant = (Layer(family_of(spec), _parameters(spec, weights.theta), masks),)
+        variant = (layer_of(spec, _parameters(spec, weights.theta), masks),)
     work = WORK * layout.lines * weights.panels.size
     given = layout.numbers, weights.panels, inputs, outputs, memory, tape, *variant
     call(kernel, layout.tasks, work, *given)
     kept = launch.LayerTape(layout, memory, masks) if tape else None
-    return _complex(outputs.Y), (_complex(outputs.h), _complex(outputs.c)), kept
+    Y, *final = map(_complex, outputs)
+    return Y, tuple(final), kept
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
@@ -80,8 +85,8 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
     dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
     dtheta = _zeros(weights.theta.shape, spec)
-    doutputs = Outputs(*map(dual_array, (dY, *dstate)))
-    dinputs = Inputs(
+    doutputs = tuple(map(dual_array, (dY, *dstate)))
+    dinputs = (
         _empty((batch if need_dX else 0, steps, spec.input_size), spec),
         _empty((batch, spec.output_size), spec),
         _empty((batch, spec.hidden_size), spec),
@@ -91,18 +96,17 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     variant: tuple[Any, ...] = ()
     if masks is not None:
         kernel, parameters = recurrence.backward, _parameters(spec, weights.theta)
-        dparameters = ParameterGradients(
+        dparameters = (
             _zeros((layout.parts, *parameters.unit.shape), spec),
             _zeros((layout.parts, *parameters.back.shape), spec),
         )
-        variant = Layer(family_of(spec), parameters, masks), dparameters
+        variant = layer_of(spec, parameters, masks), dparameters
     work = 2 * WORK * layout.lines * weights.panels.size
     given = layout.numbers, weights.theta, memory, doutputs, dinputs, dtheta, scratch, *variant
     call(kernel, layout.tasks, work, *given)
     if masks is not None:
         for part in range(2):
-            gradients = ParameterGradients(*(each[part] for each in dparameters))
-            put_gradients(spec, dtheta[part], gradients)
+            put_gradients(spec, dtheta[part], *(each[part] for each in dparameters))
     dX, *dstate = map(_complex, dinputs)
     return _complex(dtheta), (dX if need_dX else None), tuple(dstate)
 

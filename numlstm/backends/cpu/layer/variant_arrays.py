@@ -6,8 +6,8 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.packing import blocks
-from numlstm.backends.cpu.layer.recurrence import Masks, ParameterGradients, Parameters
-from numlstm.cell.encoding import UNIT_ROWS, unit_rows
+from numlstm.backends.cpu.layer.recurrence import Masks, Parameters
+from numlstm.cell.encoding import UNIT_ROWS, family_of, unit_rows
 
 
 def parameters_of(spec: LayerSpec, theta) -> Parameters:
@@ -40,14 +40,19 @@ def masks_of(spec: LayerSpec, reset, noise: Noise | None) -> Masks:
     return Masks(bits, *per_row, *(factors(array, 3) for array in noise[2:]))
 
 
-def put_gradients(spec: LayerSpec, dtheta, dparameters: ParameterGradients) -> None:
-    """Put gradients beside those of the gates' weights, summed over shards, into dtheta."""
+def layer_of(spec: LayerSpec, parameters: Parameters, masks: Masks) -> tuple:
+    """The `Layer` as an entry takes it: its variant in numbers, its parameters and masks."""
+    return family_of(spec), tuple(parameters), tuple(masks)
+
+
+def put_gradients(spec: LayerSpec, dtheta, dunit, dout) -> None:
+    """Put `ParameterGradients`, summed over the shards, into dtheta."""
     views = split(spec.shapes, dtheta)
-    total = packing.sum_in_order(dparameters.unit)
+    total = packing.sum_in_order(dunit)
     for name, part, row in unit_rows(spec):
         view = views[name][part]
         view[...] = total[row, : len(view)]
     if spec.proj_size is not None:
-        panels = packing.sum_in_order(dparameters.out)  # (padded H / W, P, W)
+        panels = packing.sum_in_order(dout)  # (padded H / W, P, W)
         matrix = panels.transpose(1, 0, 2).reshape(spec.proj_size, -1)
         views["weight_hr"][...] = matrix[:, : spec.hidden_size]
