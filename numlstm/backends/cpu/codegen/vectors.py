@@ -237,8 +237,8 @@ def noinline(typingctx):
     return types.void(), codegen
 
 
-@overload(elementary.compact)
-def _overload_compact():
+@overload(elementary.noinline)
+def _overload_noinline():
     return lambda: noinline()
 
 
