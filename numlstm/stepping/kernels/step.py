@@ -470,7 +470,7 @@ def fault_of(memory, pointers, batch):
 
 @kernel
 def advance_all(layer_step, at_once, memory, x, h, c, y, batch):
-    """The step of any number of rows, so many at once."""
+    """The step of any number of rows, at most `at_once` of them together."""
     s, row = read_net(memory, x).sizes, 0
     while row < batch:
         rows = min(at_once, batch - row)

@@ -55,12 +55,12 @@ def test_forward_is_the_same_with_and_without_a_tape(case):
         require_bits(array, results[name])
 
 
-def test_large_weights_are_wide_and_give_the_bits_of_shards_of_rows(monkeypatch):
+def test_shards_of_units_give_the_bits_of_shards_of_rows(monkeypatch):
     spec = LayerSpec(40, 33, "float32")
     case = Case(spec, 9, 12, seed=3, ragged=True)
-    wide = run_case(cpu, case)
+    by_units = run_case(cpu, case)
     monkeypatch.setattr(shards, "is_by_units", lambda spec, batch: False)
     by_rows = run_case(cpu, case)
     for name in ("Y", "h", "c", "dX", "dh", "dc"):
-        require_bits(wide[name], by_rows[name])
-    assert np.allclose(wide["dtheta"], by_rows["dtheta"], rtol=1e-4, atol=1e-6)
+        require_bits(by_units[name], by_rows[name])
+    assert np.allclose(by_units["dtheta"], by_rows["dtheta"], rtol=1e-4, atol=1e-6)

@@ -2,6 +2,10 @@
 
 A shard is a group of rows (sequences) that one thread takes through all time steps without
 meeting another. The letters in the shape comments: see `tape.py`.
+
+The variants have a loop over time of their own, in `recurrence.py`. One loop for both, with the
+cell's functions as arguments, passed on all of a layer at every step: for 8 units and one row it
+took 6 % longer forward and 30 % longer backward.
 """
 
 from typing import Any, NamedTuple

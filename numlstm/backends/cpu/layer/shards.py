@@ -85,12 +85,10 @@ def _assemble(spec: LayerSpec, lengths: np.ndarray, steps: int, dealt: list, pla
     by_units = plain and is_by_units(spec, batch)
     chunk = max(2, CHUNK_LINES // max(1, batch)) if by_units else 1
     chunk_lines = min(lines, chunk * batch)
-    header = (
-        *(batch, steps, spec.input_size, units, vectors, padded, stride, shards, chunk),
-        *(outputs, blocks(outputs, width) * width, len(spec.cell.gates)),
-        *(not spec.cell.layer_norm, slots, row),
-    )
-    numbers = np.concatenate([header, order, place, line.ravel()]).astype(np.int64)
+    sizes = batch, steps, spec.input_size, units, vectors, padded, stride, shards, chunk
+    padded_out, gates = blocks(outputs, width) * width, len(spec.cell.gates)
+    variant = outputs, padded_out, gates, not spec.cell.layer_norm, slots, row
+    numbers = np.concatenate([sizes, variant, order, place, line.ravel()]).astype(np.int64)
     return Layout(
         numbers,
         batch,

@@ -82,7 +82,7 @@ def in_caller(layout, array, place, t, width):
 
 
 class Inputs(NamedTuple):
-    """What a layer reads, in the caller's order, or its gradient, where an array may be empty."""
+    """Inputs and initial state, or their gradient, in the caller's order; arrays may be empty."""
 
     X: Any  # (B, T, I)
     h: Any  # (B, P) initial state
@@ -90,7 +90,7 @@ class Inputs(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a layer gives, in the caller's order, or its gradient, where an array may be empty."""
+    """Outputs and final state, or their gradient, in the caller's order; arrays may be empty."""
 
     Y: Any  # (B, T, P)
     h: Any  # (B, P) final state
