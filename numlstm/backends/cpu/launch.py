@@ -209,7 +209,7 @@ def head_backward(spec: HeadSpec, weights, H, dY):
         return packing.sum_in_order(dthetas), dH.reshape(H.shape)
     panels, _, width = weights.forward.shape
     padded = len(weights.backward) * width
-    gradient = (
+    gradient = head.HeadGradient(
         np.empty((sizes.rows, sizes.inputs), spec.dtype),
         zeros((count, *weights.forward.shape), spec.dtype),
         np.zeros((count, spec.output_size), spec.dtype),
@@ -217,10 +217,11 @@ def head_backward(spec: HeadSpec, weights, H, dY):
         zeros((count, panels, head.CHUNK, width), spec.dtype),
     )
     work = 2 * sizes.rows * weights.backward.size
-    call(head.backward, count, work, count, tuple(sizes), weights.backward, rows, drows, gradient)
-    dH, dW, db = gradient[0], *map(packing.sum_in_order, gradient[1:3])
+    given = count, tuple(sizes), weights.backward, rows, drows, tuple(gradient)
+    call(head.backward, count, work, *given)
+    dW, db = (packing.sum_in_order(parts) for parts in (gradient.dW, gradient.db))
     dW = dW.transpose(0, 2, 1).reshape(-1, spec.input_size)[: spec.output_size]
-    return np.concatenate([dW.ravel(), db]), dH.reshape(H.shape)
+    return np.concatenate([dW.ravel(), db]), gradient.dH.reshape(H.shape)
 
 
 def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:

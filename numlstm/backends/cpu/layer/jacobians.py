@@ -45,9 +45,8 @@ def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
         kernel = of_variant
         variant = (layer_of(spec, parameters_of(spec, weights.theta), masks),)
     work = 2 * layout.lines * spec.hidden_size * weights.panels.size
-    call(
-        kernel, layout.steps, work, layout.numbers, weights.theta, memory, index, J, by_X, *variant
-    )
+    given = layout.numbers, weights.theta, memory, index, J, by_X, *variant
+    call(kernel, layout.steps, work, *given)
 
 
 class Rows(NamedTuple):
@@ -122,10 +121,8 @@ def variant_step(t, layout, layer, theta, tape, work, dn, dunit, rows):
             row = Row(move(tape.cells.start, line * tape.cells.row), c_prev, c_step, m_g, keep_c)
             for part in range(2):
                 dz = begin(part, place, t, layout, rows)
-                dh, dc = (
-                    at(rows.dh[t], place * layout.padded),
-                    at(rows.dc[t], place * layout.padded),
-                )
+                start = place * layout.padded
+                dh, dc = at(rows.dh[t], start), at(rows.dc[t], start)
                 variant_cell.backward_row(
                     layout, cell, unit, row, dh, at(dn[t], 0), dc, dz, at(dunit[t], 0)
                 )

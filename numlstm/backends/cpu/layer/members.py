@@ -96,20 +96,20 @@ def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
     vectors = blocks(units, packing.lanes(dtype))
     for part in kept.carry:
         part[...] = 0
-    packed = (
+    packed = Columns(
         from_pool((members, blocks(units, width), rows, width), dtype),
         empty((members, blocks(inputs, width), rows, width), dtype),
     )
-    gradient = (
+    gradient = Gradient(
         dX,
         from_pool((members, layout.parts, 2 * vectors, columns, width), dtype),
         from_pool((members, layout.parts, capacity, row), dtype),
         empty((members, layout.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
         empty((members, layout.parts, capacity, blocks(inputs, width) * width), dtype),
     )
-    given = layout.numbers, thetas, kept.memory, tuple(kept.carry), dY, dthetas, packed, gradient
+    given = layout.numbers, thetas, kept.memory, tuple(kept.carry), dY, dthetas
     work = 2 * members * layout.lines * columns * rows
-    call(backward_members, members, work, serial_driver(), *given)
+    call(backward_members, members, work, serial_driver(), *given, tuple(packed), tuple(gradient))
     return dthetas, (dX if need_dX else None)
 
 

@@ -72,11 +72,8 @@ def forward(driver, numbers, weights, inputs, outputs, memory, taped):
 @kernel
 def forward_shard(shard, layout, weights, X, Y, carry, z, tape, taped):
     """z = W [1 x h], then the cell, for all t."""
-    place, k, width = (
-        get(layout.place, shard),
-        1 + layout.inputs + layout.units,
-        panel_width(weights),
-    )
+    place, width = get(layout.place, shard), panel_width(weights)
+    k = 1 + layout.inputs + layout.units
     w = Block(at(weights, 0), k * width, width)
     z_rows = Block(at(z, place * z.shape[1]), z.shape[1], width)
     for t in range(layout.steps):

@@ -222,11 +222,8 @@ def forward(driver, numbers, weights, inputs, outputs, memory, taped, layer):
 def forward_shard(shard, layout, layer, weights, X, Y, carry, work, tape, taped):
     """z = W [1 x h], then the cell, for all t."""
     cell, parameters, masks = layer
-    place, k, width = (
-        get(layout.place, shard),
-        1 + layout.inputs + layout.outputs,
-        panel_width(weights),
-    )
+    place, width = get(layout.place, shard), panel_width(weights)
+    k = 1 + layout.inputs + layout.outputs
     w, z_row = Block(at(weights, 0), k * width, width), work.z.shape[1]
     z = Block(at(work.z, place * z_row), z_row, width)
     m = Block(at(work.m, place * layout.padded), layout.padded, 1)

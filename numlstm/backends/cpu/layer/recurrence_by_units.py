@@ -115,10 +115,8 @@ def forward_group(group, t, layout, weights, Y, carry, z, tape, taped):
     first_panel = 2 * share.first
     panels = 2 * (share.last - share.first)
     first = t - t % layout.chunk
-    begin, end = (
-        line_of(layout, 0, first),
-        line_of(layout, 0, min(first + layout.chunk, layout.steps)),
-    )
+    begin = line_of(layout, 0, first)
+    end = line_of(layout, 0, min(first + layout.chunk, layout.steps))
     z_all = Block(at(z, first_panel * width), z.shape[1], width)
     w = Block(at(weights, first_panel * k * width), k * width, width)
     if t == first:

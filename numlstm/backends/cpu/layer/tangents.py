@@ -54,9 +54,8 @@ def layer_forward(
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plain = (
-        weights.plain and not shards.is_by_units(spec, batch) and reset is None and noise is None
-    )
+    by_units = shards.is_by_units(spec, batch)
+    plain = weights.plain and not by_units and reset is None and noise is None
     layout = launch.layout_of(spec, weights, batch, steps, lengths, plain)
     inputs = tuple(map(dual_array, (X, *state)))
     outputs = (
