@@ -714,10 +714,10 @@ class LSTM:
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
-        from numlstm.stepping.rollout import read_question, rollout
+        from numlstm.stepping.rollout import read_rollout_inputs, rollout
 
-        question = read_question(self._forecasting(), X_warm, steps, exogenous)
-        return rollout(self.njit(), self.spec, question)
+        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
+        return rollout(self.njit(), self.spec, inputs)
 
     def rollout_vjp(
         self, X_warm: Any, steps: int, exogenous: Any = None
@@ -765,10 +765,10 @@ class LSTM:
         >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
         (True, (50, 1))
         """
-        from numlstm.stepping.rollout import read_question, rollout_vjp
+        from numlstm.stepping.rollout import read_rollout_inputs, rollout_vjp
 
-        question = read_question(self._forecasting(), X_warm, steps, exogenous)
-        return rollout_vjp(self.njit(derivatives=True), self.spec, question)
+        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
+        return rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
 
     def _forecasting(self) -> NetworkSpec:
         """The spec of a model whose outputs can be its next inputs; others are refused."""

@@ -17,7 +17,7 @@ from numlstm.utils import checks
 
 
 class RolloutGradients(NamedTuple):
-    """What the pullback of a rollout returns.
+    """Gradients that the pullback of a rollout returns.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class RolloutGradients(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What `backward` needs to know of `forward`."""
+    """Record of `forward` for `backward`."""
 
     series: kernels.Series
     states: kernels.States
@@ -74,10 +74,8 @@ def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY) -> Gradients:
     gradient = kernels.Gradient(uniform(dY), np.empty_like(X), dthetas, running)
     if batch:
         work = 6 * batch * steps * spec.num_parameters
-        call(
-            *(kernels.backward, tape.groups, work, stepper.memory, per_group),
-            *(tape.series, tape.states, gradient),
-        )
+        given = stepper.memory, per_group, tape.series, tape.states, gradient
+        call(kernels.backward, tape.groups, work, *given)
     return Gradients(sum_in_order(dthetas), gradient.dX, _state_of(running, zeros, per_group))
 
 
@@ -121,21 +119,23 @@ def _groups(batch: int, per_group: int) -> list[slice]:
 # --- free-running forecasts -----------------------------------------------------------------------
 
 
-class Question(NamedTuple):
-    """What a rollout is asked for."""
+class RolloutInputs(NamedTuple):
+    """Inputs of a rollout."""
 
-    X: np.ndarray  # (B, T + S - 1, I), with what is fed left out
+    X: np.ndarray  # (B, T + S - 1, I), zero where forecasts are fed
     fed: np.ndarray  # (B, T + S - 1)
     warm: int  # T
     single: bool  # one series, without an axis for the batch
 
-    def answer(self, Y: np.ndarray) -> np.ndarray:
+    def forecasts(self, Y: np.ndarray) -> np.ndarray:
         """The forecasts among all outputs, in the user's layout."""
-        forecasts = np.ascontiguousarray(Y[:, self.warm - 1 :])
-        return forecasts[0] if self.single else forecasts
+        later = np.ascontiguousarray(Y[:, self.warm - 1 :])
+        return later[0] if self.single else later
 
 
-def read_question(spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any) -> Question:
+def read_rollout_inputs(
+    spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any
+) -> RolloutInputs:
     """The arguments of a rollout, checked."""
     steps = checks.size("steps", steps)
     observed, lengths, form = sequences.read_inputs(X_warm, spec.input_size, spec.dtype)
@@ -157,31 +157,31 @@ def read_question(spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any) ->
         raise ValueError(f"exogenous= must give the last {others} features of X_warm")
     fed = np.zeros(X.shape[:2], bool)
     fed[:, warm:] = True
-    return Question(X, fed, warm, single)
+    return RolloutInputs(X, fed, warm, single)
 
 
-def rollout(stepper: Stepper, spec: NetworkSpec, question: Question) -> np.ndarray:
+def rollout(stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs) -> np.ndarray:
     """The forecasts."""
-    return question.answer(forward(stepper, spec, question.X, question.fed, None, False)[0])
+    return inputs.forecasts(forward(stepper, spec, inputs.X, inputs.fed, None, False)[0])
 
 
 def rollout_vjp(
-    stepper: Stepper, spec: NetworkSpec, question: Question
+    stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs
 ) -> tuple[np.ndarray, Callable[[Any], RolloutGradients]]:
     """The forecasts, and the function that pulls gradients back through them."""
-    every, _, tape = forward(stepper, spec, question.X, question.fed, None, True)
-    Y = question.answer(every)
+    every, _, tape = forward(stepper, spec, inputs.X, inputs.fed, None, True)
+    Y = inputs.forecasts(every)
 
     def pullback(dY: Any) -> RolloutGradients:
         dY = checks.array("dY", dY, spec.dtype, finite=False)
         checks.shape("dY", dY, Y.shape)
         of_every = np.zeros_like(every)
-        of_every[:, question.warm - 1 :] = dY
+        of_every[:, inputs.warm - 1 :] = dY
         dtheta, dX, dstate = backward(stepper, spec, tape, of_every)
         add_initial(spec, dtheta, dstate)
-        dwarm, dexogenous = dX[:, : question.warm].copy(), dX[:, question.warm :, spec.width :]
+        dwarm, dexogenous = dX[:, : inputs.warm].copy(), dX[:, inputs.warm :, spec.width :]
         dexogenous = np.pad(dexogenous, ((0, 0), (0, 1), (0, 0)))  # the last is not used
-        parts = (dwarm[0], dexogenous[0]) if question.single else (dwarm, dexogenous)
+        parts = (dwarm[0], dexogenous[0]) if inputs.single else (dwarm, dexogenous)
         return RolloutGradients(dtheta, *parts)
 
     return Y, pullback
