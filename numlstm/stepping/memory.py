@@ -13,8 +13,8 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec, NetworkSpec
 from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu.codegen.compile import callback
-from numlstm.backends.cpu.codegen.packing import CACHE_LINE, blocks, lanes, panel_width, panels
-from numlstm.backends.cpu.codegen.vectors import TILE_ROWS
+from numlstm.backends.cpu.codegen.packing import blocks, lanes, panel_width, panels
+from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, TILE_ROWS
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
@@ -54,7 +54,7 @@ class Packer:
     @property
     def integers(self) -> int:
         """Its size in integers, whole cache lines."""
-        return self.size * self.dtype.itemsize // 8
+        return self.size * int(self.dtype.itemsize) // 8
 
 
 class NetMemory(NamedTuple):

@@ -14,6 +14,7 @@ from numlstm.data import sequences
 from numlstm.stepping.kernels import closed_loop as kernels
 from numlstm.stepping.stepper import Stepper, uniform
 from numlstm.utils import checks
+from numlstm.utils.types import Array
 
 
 class RolloutGradients(NamedTuple):
@@ -29,9 +30,9 @@ class RolloutGradients(NamedTuple):
         With respect to the exogenous inputs; of the last, which is not used, zero.
     """
 
-    theta: Any
-    X_warm: Any
-    exogenous: Any
+    theta: Array
+    X_warm: Array
+    exogenous: Array
 
 
 class Tape(NamedTuple):
@@ -42,7 +43,9 @@ class Tape(NamedTuple):
     groups: int
 
 
-def forward(stepper: Stepper, spec: NetworkSpec, X, fed, state: State | None, tape: bool):
+def forward(
+    stepper: Stepper, spec: NetworkSpec, X: Array, fed: Array, state: State | None, tape: bool
+) -> tuple[Array, State, Any]:
     """(Y (B, T, O), final state, tape or None) of X (B, T, I).
 
     Where fed (B, T) is True the first O features of X are not read: they are the output of the step
@@ -63,7 +66,7 @@ def forward(stepper: Stepper, spec: NetworkSpec, X, fed, state: State | None, ta
     return Y, _state_of(running, state, per_group), Tape(series, states, groups) if tape else None
 
 
-def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY) -> Gradients:
+def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY: Array) -> Gradients:
     """Gradients of theta, X and the initial state; the stepper must have derivatives."""
     X = tape.series.X
     batch, steps, _ = X.shape
@@ -79,7 +82,7 @@ def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY) -> Gradients:
     return Gradients(sum_in_order(dthetas), gradient.dX, _state_of(running, zeros, per_group))
 
 
-def add_initial(spec: NetworkSpec, dtheta: np.ndarray, dstate: State) -> None:
+def add_initial(spec: NetworkSpec, dtheta: Array, dstate: State) -> None:
     """Add the gradient of the initial state, where that is learned, to the one of theta."""
     views = split(spec.shapes, dtheta)
     for index in range(len(spec.layers) if spec.learned_state else 0):
@@ -87,7 +90,7 @@ def add_initial(spec: NetworkSpec, dtheta: np.ndarray, dstate: State) -> None:
             views[f"initial_{name}_l{index}"][...] += part[index].sum(axis=0)
 
 
-def _running(state: State, per_group: int, X: np.ndarray, outputs: int) -> kernels.Running:
+def _running(state: State, per_group: int, X: Array, outputs: int) -> kernels.Running:
     """The state with the rows of a group together, and room for an input and an output."""
     batch, _, inputs = X.shape
     h, c = (
@@ -139,14 +142,14 @@ def read_rollout_inputs(
     """The arguments of a rollout, checked."""
     steps = checks.size("steps", steps)
     observed, lengths, form = sequences.read_inputs(X_warm, spec.input_size, spec.dtype)
-    batch, warm, inputs = observed.shape
+    batch, warm, features = observed.shape
     if lengths is not None or warm == 0:
         raise ValueError(
             "X_warm must hold at least one step, and the same number for every sequence; run "
             "series of different lengths one by one"
         )
-    single, others = form.kind == "series", inputs - spec.width
-    X = np.zeros((batch, warm + steps - 1, inputs), observed.dtype)
+    single, others = form.kind == "series", features - spec.width
+    X = np.zeros((batch, warm + steps - 1, features), observed.dtype)
     X[:, :warm] = observed
     if exogenous is not None:
         exogenous = checks.array("exogenous", exogenous, spec.dtype)
