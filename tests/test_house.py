@@ -1,8 +1,6 @@
 """The rules of the house: public names, one-way imports, documentation that runs."""
 
 import ast
-import doctest
-import importlib
 import inspect
 import os
 import re
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import numlstm
-from helpers.house import MODULES, PACKAGE, ROOT, SOURCES
+from helpers.house import MODULES, PACKAGE, ROOT, SOURCES, imports
 from numlstm.backends import CONTRACT
 
 PUBLIC_NAMES = [
@@ -38,20 +36,6 @@ def room(module: str) -> str | None:
     """The room a module belongs to: numlstm.backends.cpu.codegen.vectors is in "backends"."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else None
-
-
-def imports(path: Path) -> set[str]:
-    """Every module that a file imports, at the top or inside a function, dots resolved."""
-    package = ".".join(path.relative_to(ROOT).parent.parts)
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            submodules = {f"{base}.{alias.name}" for alias in node.names}
-            found |= {base} | (submodules & set(MODULES))
-    return found
 
 
 def run(*command: str, **options) -> str:
@@ -216,26 +200,6 @@ def faults(value) -> set[str]:
 def test_public_docstrings_are_numpydoc(name):
     lacking = {key: faults(value) for key, value in with_methods(name).items()}
     assert not {key: what for key, what in lacking.items() if what}
-
-
-ELSEWHERE = "numlstm.__main__", "numlstm.backends.cuda"  # test_sunspots, simulated_layers
-
-
-@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(ELSEWHERE)])
-def test_docstring_examples_run(module, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert doctest.testmod(importlib.import_module(module)).failed == 0
-
-
-@pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "docs/embedding.md", "docs/scipy.md"]
-)
-def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = (ROOT / name).read_text()
-    namespace: dict = {}
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
-        exec(compile(block, f"{name}, block {number}", "exec"), namespace)
 
 
 def test_the_readme_draws_every_room():

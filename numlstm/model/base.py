@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from numlstm.architecture import keywords
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.parameters import Parameters
 from numlstm.architecture.spec import Dropout, NetworkSpec
@@ -65,7 +64,7 @@ class Model:
 
     def __repr__(self) -> str:
         """Sizes, variant, parameters, dtype and backend on one line."""
-        spec, variant = self.spec, keywords.in_words(self.spec)
+        spec, variant = self.spec, self.spec.in_words(without=_SIZES)
         head = "no head" if spec.head is None else _count(spec.width, "output")
         return (
             f"<LSTM: {_count(spec.input_size, 'input')}, {_count(spec.num_layers, 'layer')} "
@@ -121,6 +120,10 @@ class Model:
                 "a bidirectional network has no step: its output at a time depends on what comes "
                 "later; use forward on the whole sequence"
             )
+
+
+# what `repr` has in other words
+_SIZES = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,7 +4,6 @@ import dataclasses
 import os
 from typing import TypeVar
 
-from numlstm.architecture import keywords
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
@@ -61,8 +60,8 @@ def read_model(
     """A model of this class from its file; see `numlstm.load`."""
     arrays, meta = files.read(path, "model")
     spec = NetworkSpec.restored(meta["spec"])
-    precision = keywords.read_precision(precision, spec.dtype)
     spec = dataclasses.replace(spec, precision=precision)
+    spec.require_sense()
     model = kind._of(spec, backend, arrays["theta"])
     model.output = meta["output"]
     for name, cls in (("scaling", Scaling), ("filling", Imputer)):

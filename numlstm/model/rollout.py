@@ -52,9 +52,9 @@ class Rollout(Export):
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
-        from numlstm.stepping.rollout import read_inputs, rollout
+        from numlstm.stepping.rollout import read_rollout_inputs, rollout
 
-        inputs = read_inputs(self._forecasting(), X_warm, steps, exogenous)
+        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
         return rollout(self.njit(), self.spec, inputs)
 
     def rollout_vjp(
@@ -103,9 +103,9 @@ class Rollout(Export):
         >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
         (True, (50, 1))
         """
-        from numlstm.stepping.rollout import read_inputs, rollout_vjp
+        from numlstm.stepping.rollout import read_rollout_inputs, rollout_vjp
 
-        inputs = read_inputs(self._forecasting(), X_warm, steps, exogenous)
+        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
         return rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
 
     def _forecasting(self) -> NetworkSpec:

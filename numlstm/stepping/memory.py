@@ -30,7 +30,7 @@ LINE = CACHE_LINE // 8  # integers in a cache line
 
 
 class Packer:
-    """Packs arrays of one type one behind the other, each from a cache line on."""
+    """Packs arrays of one type, one behind the other, each from a cache line on."""
 
     def __init__(self, dtype: Any):
         self.dtype = np.dtype(dtype)
@@ -38,7 +38,7 @@ class Packer:
         self.size = 0
 
     def add(self, array: Any) -> int:
-        """Append an array; the offset of its first element."""
+        """Append an array; returns the place of its first element."""
         place, flat = self.size, np.asarray(array, self.dtype).ravel()
         per_line = CACHE_LINE // self.dtype.itemsize
         self.arrays.append((place, flat))
@@ -154,7 +154,7 @@ def _starts(shapes: Mapping[str, tuple[int, ...]], first: int) -> dict[str, int]
 
 
 def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
-    """W_ih and W_hh in panels for the way back: k runs over the units of gate after gate."""
+    """W_ih and W_hh in panels for the backward pass: k runs over the units of gate after gate."""
     width, views, own = lanes(layer.dtype), split(layer.shapes, theta), layer.cell.gates
     vectors = blocks(layer.hidden_size, width) * width
     packed = []
@@ -167,7 +167,7 @@ def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
 
 
 def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) -> step.Sizes:
-    """Everything but what depends on the whole: see `write_net`."""
+    """All sizes but those that depend on the whole block: see `write_net`."""
     layer, head = spec.layers[0], weights.head
     family, width = family_of(layer), panel_width(spec.dtype)
     padded, padded_out, padded_width = (
@@ -232,17 +232,17 @@ def is_plain_network(spec: NetworkSpec) -> bool:
 
 def _addresses(spec: NetworkSpec, derivatives: bool) -> tuple[int, ...]:
     """The addresses of the compiled step and of its derivatives, 0 where they are not wanted."""
-    advance = step.step_plain if is_plain_network(spec) else step.step_family
+    advance = step.step_plain if is_plain_network(spec) else step.step_variant
     if not derivatives:
-        return address(advance, spec.dtype, 4, 1), 0, 0
-    ahead, back = (step_derivatives.step_jvp, 8, 1), (step_derivatives.step_vjp, 8, 2)
-    return tuple(address(f, spec.dtype, *n) for f, *n in ((advance, 4, 1), ahead, back))
+        return address(advance, spec.dtype, 4), 0, 0
+    ahead, back = (step_derivatives.step_jvp, 8), (step_derivatives.step_vjp, 8)
+    return tuple(address(f, spec.dtype, arrays) for f, arrays in ((advance, 4), ahead, back))
 
 
 @cache
-def address(function: Any, dtype: str, arrays: int, integers: int) -> int:
-    """The address of a function of a net, arrays of a type, and integers."""
+def address(function: Any, dtype: str, arrays: int) -> int:
+    """The address of a function of a net, arrays of a type, and a number of rows."""
     number = types.CPointer(types.float32 if dtype == "float32" else types.float64)
     net = types.CPointer(types.int64)
-    signature = types.int64(net, *(number,) * arrays, *(types.int64,) * integers)
+    signature = types.int64(net, *(number,) * arrays, types.int64)
     return callback(function, signature, parallel=False)

@@ -18,7 +18,7 @@ from numlstm.utils.types import Array
 
 
 class RolloutGradients(NamedTuple):
-    """What the pullback of a rollout returns.
+    """Gradients that the pullback of a rollout returns.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class RolloutGradients(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """The intermediate results of `forward` that `backward` reads."""
+    """Record of `forward` for `backward`."""
 
     series: kernels.Series
     states: kernels.States
@@ -77,10 +77,8 @@ def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY: Array) -> Grad
     gradient = kernels.Gradient(uniform(dY), np.empty_like(X), dthetas, running)
     if batch:
         work = 6 * batch * steps * spec.num_parameters
-        call(
-            *(kernels.backward, tape.groups, work, stepper.memory, per_group),
-            *(tape.series, tape.states, gradient),
-        )
+        given = stepper.memory, per_group, tape.series, tape.states, gradient
+        call(kernels.backward, tape.groups, work, *given)
     return Gradients(sum_in_order(dthetas), gradient.dX, _state_of(running, zeros, per_group))
 
 
@@ -125,20 +123,22 @@ def _groups(batch: int, per_group: int) -> list[slice]:
 
 
 class RolloutInputs(NamedTuple):
-    """The inputs of a rollout, those of its free-running part still to be filled in."""
+    """Inputs of a rollout."""
 
-    X: Array  # (B, T + S - 1, I), zero where a forecast is fed back
-    fed: Array  # (B, T + S - 1): where the first features are a forecast
+    X: np.ndarray  # (B, T + S - 1, I), zero where forecasts are fed
+    fed: np.ndarray  # (B, T + S - 1)
     warm: int  # T
     single: bool  # one series, without an axis for the batch
 
-    def forecasts(self, Y: Array) -> Array:
-        """The forecasts among all outputs, in the caller's layout."""
-        free = np.ascontiguousarray(Y[:, self.warm - 1 :])
-        return free[0] if self.single else free
+    def forecasts(self, Y: np.ndarray) -> np.ndarray:
+        """The forecasts among all outputs, in the user's layout."""
+        later = np.ascontiguousarray(Y[:, self.warm - 1 :])
+        return later[0] if self.single else later
 
 
-def read_inputs(spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any) -> RolloutInputs:
+def read_rollout_inputs(
+    spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any
+) -> RolloutInputs:
     """The arguments of a rollout, checked."""
     steps = checks.size("steps", steps)
     observed, lengths, form = sequences.read_inputs(X_warm, spec.input_size, spec.dtype)
@@ -163,14 +163,14 @@ def read_inputs(spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any) -> R
     return RolloutInputs(X, fed, warm, single)
 
 
-def rollout(stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs) -> Array:
+def rollout(stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs) -> np.ndarray:
     """The forecasts."""
     return inputs.forecasts(forward(stepper, spec, inputs.X, inputs.fed, None, False)[0])
 
 
 def rollout_vjp(
     stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs
-) -> tuple[Array, Callable[[Any], RolloutGradients]]:
+) -> tuple[np.ndarray, Callable[[Any], RolloutGradients]]:
     """The forecasts, and the function that pulls gradients back through them."""
     every, _, tape = forward(stepper, spec, inputs.X, inputs.fed, None, True)
     Y = inputs.forecasts(every)

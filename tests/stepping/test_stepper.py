@@ -17,7 +17,7 @@ from numba.core.runtime import _nrt_python, rtsys
 import numlstm
 from helpers.harness import require_bits
 from helpers.processes import run_python
-from helpers.stepping import DTYPES, FAMILY, a_model, inputs, simulate_many
+from helpers.stepping import DTYPES, FAMILY, a_model, inputs, require_steps_in_parallel
 
 
 @numba.njit
@@ -157,12 +157,7 @@ def simulate_with_copies(stepper, X, h, c, Y):
 
 
 def test_in_a_parallel_loop_of_the_user():
-    model = a_model("float32", 16)
-    X, stepper = inputs(model, 40, 25), model.njit()
-    h, c = (np.stack([part] * 40) for part in stepper.initial_state())
-    Y = np.empty((40, 25, 2), "float32")
-    simulate_many(stepper, X, h, c, Y)
-    require_bits(Y, model.forward(X)[0])
+    require_steps_in_parallel()
 
 
 def test_wrong_sizes_are_a_status_and_nothing_is_written():
@@ -197,6 +192,7 @@ THREADED = """
 import numba, numpy as np
 import numlstm
 from helpers.stepping import a_model, inputs, many_adjoints, simulate_many
+from helpers.stepping import require_adjoints_in_parallel, require_steps_in_parallel
 
 model = a_model("float32", 16, num_layers=2)
 X, stepper = inputs(model, 40, 25), model.njit(derivatives=True)
@@ -211,6 +207,9 @@ many_adjoints(stepper, X[:, :1].copy(), H, C, Y[:, :1].copy(), 0 * h, 0 * c, dX,
 gradients = model.vjp(X[:, :1])[1](Y[:, :1])
 np.testing.assert_allclose(dX, gradients.X, rtol=1e-4, atol=1e-6)
 np.testing.assert_allclose(dtheta.sum(axis=0), gradients.theta, rtol=1e-4, atol=1e-5)
+require_steps_in_parallel()
+require_adjoints_in_parallel()
+assert numba.get_num_threads() == 4
 print(numba.threading_layer())
 """
 
