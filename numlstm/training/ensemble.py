@@ -21,7 +21,7 @@ from numlstm.training.fit import new_model
 from numlstm.training.settings import Settings, Start, TrainingConfig, settle
 from numlstm.utils import checks, nouns
 from numlstm.utils.nouns import suggesting
-from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed
+from numlstm.utils.random_streams import MEMBERS, SHUFFLE, RandomStreams, new_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,9 +194,11 @@ def _trained(
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
-    draws = Draws(new_seed(rng))
+    draws = RandomStreams(new_seed(rng))
     stream = draws.stream(MEMBERS)
-    models = [new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
+    models = [
+        new_model(data, settings, None, RandomStreams(new_seed(stream))) for _ in range(members)
+    ]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = stream.multinomial(count, np.full(count, 1 / count), members)
@@ -214,7 +216,7 @@ def _train(
     train: Dataset,
     counts: np.ndarray,
     settings: Settings,
-    draws: Draws,
+    draws: RandomStreams,
 ) -> list[float]:
     """Train the rows of thetas in place; the mean loss of every epoch."""
     training = settings.training

@@ -32,7 +32,7 @@ from numlstm.training.scipy_methods import Minimizer, Solver
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
 from numlstm.utils import nouns
 from numlstm.utils.nouns import suggesting
-from numlstm.utils.random_streams import INITIAL, Draws, new_seed
+from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
 
 @suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)
@@ -306,7 +306,7 @@ def fit(
 def _run(arrays: Arrays, settings: Settings, given: LSTM | None, rng: Any) -> FitResult:
     data = prepare(arrays, settings.data, settings.dtype, _given(given))
     saved = _checkpoint(settings, rng)
-    draws = Draws(new_seed(rng) if saved is None else saved.seed)
+    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
     trained = new_model(data, settings, given, draws)
     if settings.sampling is not None:
         require_step(trained.network, trained.theta)
@@ -345,7 +345,7 @@ def _checkpoint(settings: Settings, rng: Any) -> Checkpoint | None:
     return Checkpoint(run.checkpoint, run.resume, rng)
 
 
-def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
+def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomStreams) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
@@ -395,7 +395,7 @@ def _minimizer(
 
 
 def _trainer(
-    problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: Draws
+    problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: RandomStreams
 ) -> Trainer:
     if plan.limits is not None:
         plan.limits.project(run.theta)
