@@ -110,7 +110,7 @@ import numpy as np
 import numlstm
 from numlstm.objectives.evaluator import Evaluator
 
-model = numlstm.LSTM(8, 1024, 8, num_layers=2, init="uniform", rng=0)
+model = numlstm.LSTM(8, 1024, 8, num_layers=2, init={"weights": "uniform"}, rng=0)
 numlstm.fit(np.zeros((2, 4, 8)), model=model, epochs=1)  # compiles
 step = Evaluator.step
 
