@@ -48,7 +48,7 @@ class Dataset:
         """
         X = np.ascontiguousarray(self.X[rows, start:stop])
         lengths = None if self.lengths is None else self.lengths[rows]
-        weight = np.ascontiguousarray(self._weight(start, stop, rows))
+        weight = np.ascontiguousarray(self.weights(start, stop, rows))
         y = self.y[rows] if self.last else np.ascontiguousarray(self.y[rows, start:stop])
         if lengths is not None:
             lengths = np.clip(lengths - start, 0, stop - start)
@@ -58,9 +58,10 @@ class Dataset:
     def total_weight(self, start: int = 0, stop: int | None = None, rows: Any = slice(None)):
         """What the weights of all targets, or of those of a `cut`, sum to."""
         stop = self.X.shape[1] if stop is None else stop
-        return float(np.sum(self._weight(start, stop, rows), dtype=np.float64))
+        return float(np.sum(self.weights(start, stop, rows), dtype=np.float64))
 
-    def _weight(self, start: int, stop: int, rows: Any) -> np.ndarray:
+    def weights(self, start: int, stop: int, rows: Any) -> np.ndarray:
+        """Those of a `cut`."""
         if not self.last:
             return self.weight[rows, start:stop]
         ends = self.X.shape[1] if self.lengths is None else self.lengths[rows]
