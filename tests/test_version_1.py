@@ -33,11 +33,13 @@ RUNS = {
     "rmsprop": {"method": "rmsprop", "loss": "huber"},
     "variant": {
         "num_layers": 2,
-        "peephole": True,
-        "layer_norm": True,
-        "forget_gate": "coupled",
-        "cell_clip": 1.0,
-        "activations": ("hard_sigmoid", ("elu", 0.5), "tanh"),
+        "cell": {
+            "peephole": True,
+            "layer_norm": True,
+            "forget_gate": "coupled",
+            "cell_clip": 1.0,
+            "activations": ("hard_sigmoid", ("elu", 0.5), "tanh"),
+        },
         "dropout": {"layers": 0.2, "states": 0.2, "weights": 0.1, "zoneout_c": 0.1},
         "batch_size": 5,
     },

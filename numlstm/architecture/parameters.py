@@ -2,10 +2,48 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
+from numlstm.utils import checks
+from numlstm.utils.nouns import Noun, option
+
+
+@dataclass(frozen=True)
+class Init(Noun):
+    """The first values of the parameters.
+
+    `weights` "orthogonal": input weights uniform as in Glorot & Bengio (2010, eq. 16), every
+    gate's recurrent matrix orthogonal as in Saxe et al. (2014), with a projection its columns
+    orthonormal. "uniform": all weights uniform in +-1/sqrt(H), as PyTorch draws them. The biases
+    are 0 but for the forget gate's, `forget_bias`, by default 1 (Gers et al. 2000; Jozefowicz et
+    al. 2015). With `chrono` the forget gate's are log(u), u uniform in [1, chrono - 1], and the
+    input gate's the negative of that (Tallec & Ollivier 2018, eq. 16). Gains are 1; all that other
+    variants add begins at 0, so that the network begins as one without them.
+    """
+
+    weights: str = option("orthogonal", partial(checks.choice, options=("orthogonal", "uniform")))
+    forget_bias: float | None = option(None, partial(checks.optional, checks.real))
+    chrono: float | None = option(None, partial(checks.optional, checks.real, above=2.0))
+
+    def __post_init__(self) -> None:
+        """Check the values, and that no two ask for the same biases."""
+        super().__post_init__()
+        if self.chrono is not None and self.forget_bias is not None:
+            raise ValueError("chrono draws the biases of the forget gate: leave forget_bias out")
+
+    def require_sense(self, cell: Cell) -> None:
+        """Refuse biases of a gate that the cell does not have."""
+        for name in ("forget_bias", "chrono"):
+            if getattr(self, name) is not None and cell.forget_gate != "gate":
+                raise ValueError(
+                    f"{name} sets the bias of a forget gate, and forget_gate={cell.forget_gate!r} "
+                    f"has none of its own: leave {name} out"
+                )
 
 
 def split(shapes: Mapping[str, tuple[int, ...]], theta: np.ndarray) -> dict[str, np.ndarray]:
@@ -28,73 +66,54 @@ def blocks(spec: NetworkSpec, theta: np.ndarray) -> Iterator[np.ndarray]:
         start = stop
 
 
-def initialise(
-    spec: NetworkSpec,
-    rng: np.random.Generator,
-    init: str = "orthogonal",
-    forget_bias: float = 1.0,
-    chrono: float | None = None,
-) -> np.ndarray:
-    """A fresh parameter vector, shape (n,).
-
-    "orthogonal": input weights uniform as in Glorot & Bengio (2010, eq. 16), every gate's
-    recurrent matrix orthogonal as in Saxe et al. (2014), with a projection its columns
-    orthonormal. "uniform": all weights uniform in +-1/sqrt(H), as PyTorch draws them. The biases
-    are 0 but for the forget gate's, `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
-    With `chrono` the forget gate's are log(u), u uniform in [1, chrono - 1], and the input gate's
-    the negative of that (Tallec & Ollivier 2018, eq. 16). Gains are 1; peepholes and learned
-    states begin at 0, so that the network begins as one without them.
-    """
+def initialise(spec: NetworkSpec, rng: np.random.Generator, init: Init = Init()) -> np.ndarray:
+    """A fresh parameter vector, shape (n,)."""
     theta = np.zeros(spec.num_parameters, dtype=spec.dtype)
     parts = list(blocks(spec, theta))
     for layer, block in zip(spec.layers, parts, strict=False):
         views = split(layer.shapes, block)
-        _draw_weights(layer, views, rng, init)
-        _set_biases(layer, views, rng, forget_bias, chrono)
+        _draw_weights(layer, views, rng, init.weights)
+        _set_biases(layer, views, rng, init)
     if spec.head is not None:
         weight = split(spec.head.shapes, parts[-1])["weight"]
-        weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init)
+        weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init.weights)
     return theta
 
 
 def _draw_weights(
-    spec: LayerSpec, views: Mapping[str, np.ndarray], rng: np.random.Generator, init: str
+    spec: LayerSpec, views: Mapping[str, np.ndarray], rng: np.random.Generator, weights: str
 ) -> None:
     size, width = spec.hidden_size, spec.output_size
     for gate in range(len(spec.cell.gates)):
         rows = slice(gate * size, (gate + 1) * size)
-        views["weight_ih"][rows] = _uniform(rng, (size, spec.input_size), size, init)
-        if init == "orthogonal":
+        views["weight_ih"][rows] = _uniform(rng, (size, spec.input_size), size, weights)
+        if weights == "orthogonal":
             views["weight_hh"][rows] = _orthogonal(rng, size, width)
         else:
-            views["weight_hh"][rows] = _uniform(rng, (size, width), size, init)
+            views["weight_hh"][rows] = _uniform(rng, (size, width), size, weights)
     if "weight_hr" in views:
-        views["weight_hr"][...] = _uniform(rng, (width, size), size, init)
+        views["weight_hr"][...] = _uniform(rng, (width, size), size, weights)
 
 
 def _set_biases(
-    spec: LayerSpec,
-    views: Mapping[str, np.ndarray],
-    rng: np.random.Generator,
-    forget_bias: float,
-    chrono: float | None,
+    spec: LayerSpec, views: Mapping[str, np.ndarray], rng: np.random.Generator, init: Init
 ) -> None:
     size = spec.hidden_size
     biases = dict(zip(spec.cell.gates, views["bias"].reshape(-1, size), strict=True))
-    if chrono is not None:
-        biases["f"][...] = np.log(rng.uniform(1, chrono - 1, size))
+    if init.chrono is not None:
+        biases["f"][...] = np.log(rng.uniform(1, init.chrono - 1, size))
         biases["i"][...] = -biases["f"]
     elif "f" in biases:
-        biases["f"][...] = forget_bias
+        biases["f"][...] = 1.0 if init.forget_bias is None else init.forget_bias
     for name in ("gain", "cell_gain"):
         if name in views:
             views[name][...] = 1.0
 
 
 def _uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], hidden_size: int, init: str
+    rng: np.random.Generator, shape: tuple[int, ...], hidden_size: int, weights: str
 ) -> np.ndarray:
-    bound = np.sqrt(6.0 / sum(shape)) if init == "orthogonal" else 1.0 / np.sqrt(hidden_size)
+    bound = np.sqrt(6.0 / sum(shape)) if weights == "orthogonal" else 1.0 / np.sqrt(hidden_size)
     return rng.uniform(-bound, bound, shape)
 
 

@@ -1,7 +1,8 @@
 """From the user's arrays to training and validation data in the network's units."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,22 +19,35 @@ from numlstm.data.targets import (
     require_probabilities,
 )
 from numlstm.optim.losses import LOSSES, Loss
+from numlstm.utils import checks
+from numlstm.utils.nouns import Noun, option
+
+
+def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
+    return value if value is None or callable(value) else checks.probability(name, value)
+
+
+def _streams(config: "DataConfig") -> bool:
+    """Whether the number of rows of a batch lays out the data, whatever the method."""
+    return config.stateful
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """How the data of a fit are read, by the keywords of `numlstm.fit`."""
+class DataConfig(Noun):
+    """How the data of a fit are read, and cut into batches and windows."""
 
-    loss: str
-    dtype: str
-    output: str | None
-    nan_policy: str
-    missing: str
-    standardize: bool | None
-    stateful: bool
-    bptt_steps: int | None
-    batch_size: int
-    scheduled_sampling: bool  # whether forecasts take the place of inputs
+    loss: str = option("mse", partial(checks.choice, options=tuple(LOSSES)))
+    output: str | None = option(
+        None, partial(checks.optional, checks.choice, options=("sequence", "last")), later=True
+    )
+    nan_policy: str = option("raise", partial(checks.choice, options=("raise", "omit")), later=True)
+    missing: str = option("raise", partial(checks.choice, options=("raise", "mask")))
+    standardize: bool | None = option(None, partial(checks.optional, checks.flag), later=True)
+    batch_size: int = option(32, checks.size, full_batch=_streams)
+    bptt_steps: int | None = option(None, partial(checks.optional, checks.size))
+    stateful: bool = option(False, checks.flag)
+    # share of the inputs that are the network's own forecasts; a function gets the epoch
+    scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
 
     @property
     def criterion(self) -> Loss:
@@ -41,8 +55,19 @@ class DataConfig:
         return LOSSES[self.loss]
 
 
+class Arrays(NamedTuple):
+    """The arrays of a fit as the caller has them."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    lengths: Any = None
+    reset: Any = None
+    validation: Any = None  # a fraction, or a pair (X, y)
+
+
 class GivenModel(NamedTuple):
-    """The part of a model to start from that its data must agree with."""
+    """The sizes and units of a model to start from."""
 
     num_features: int
     num_outputs: int
@@ -62,35 +87,33 @@ class Data(NamedTuple):
 
 
 def prepare(
-    X: Any,
-    y: Any,
-    rows: Mapping[str, Any],
-    validation: Any,
-    config: DataConfig,
-    model: GivenModel | None,
+    arrays: Arrays, config: DataConfig, dtype: str, model: GivenModel | None = None
 ) -> Data:
-    """Read, split, standardise and lay out the data of a fit.
-
-    `rows` are the arrays beside X and y: sample_weight, lengths and reset.
-    """
+    """Read, split, standardise and lay out the data of a fit."""
     loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
-    reading = Reading(
-        *(size, config.dtype, config.nan_policy, loss.classes, config.output, missing)
+    reading = Reading(*(size, dtype, config.nan_policy, loss.classes, config.output, missing))
+    train = read_dataset(
+        arrays.X,
+        arrays.y,
+        reading,
+        sample_weight=arrays.sample_weight,
+        lengths=arrays.lengths,
+        reset=arrays.reset,
     )
-    train = read_dataset(X, y, reading, **rows)
     bptt_steps = config.bptt_steps
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
         train = streams(train, 1)
-    forecast = y is None or config.scheduled_sampling
-    if config.scheduled_sampling:
+    sampled = config.scheduled_sampling is not None
+    forecast = arrays.y is None or sampled
+    if sampled:
         require_forecasts(train)
         require_one_unit(None if model is None else model.scaling)
     reading = reading._replace(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )
-    train, judge = _validation(train, validation, reading, config)
+    train, judge = _validation(train, arrays.validation, reading, config)
     output_size = _output_size(train, judge, config, model)
     for part in (train, judge):
         if part is not None and config.loss == "binary_cross_entropy":

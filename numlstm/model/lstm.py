@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.architecture import keywords, parameters
+from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
+from numlstm.architecture.keywords import SYNONYMS
+from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import sequences
 from numlstm.data.missing import Filling, network_inputs
@@ -17,10 +19,13 @@ from numlstm.model.inputs import Door
 from numlstm.network import derivatives
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, network_on
-from numlstm.utils import checks, files
+from numlstm.utils import checks, files, nouns
+from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import Draws, new_seed
 
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
+# what `repr` has in other words
+_SIZES = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
 
 
 class LSTM:
@@ -48,27 +53,10 @@ class LSTM:
     proj_size : int, optional
         Size P < H of the hidden state, a linear projection of what the output gate lets through
         (Sak et al. 2014). None: no projection, P = H.
-    forget_gate : {"gate", "coupled", "none"}, optional
-        A gate of its own, f = 1 - i (Greff et al. 2017), or f = 1 (the cell of 1997).
-    peephole : bool, optional
-        The gates see their unit's cell (Gers & Schmidhuber 2000).
-    layer_norm : bool, optional
-        Normalise every gate's pre-activations and the cell on its way out over the units (Ba et
-        al. 2016).
-    activation_clip : float, optional
-        Limit on what goes into every activation: ONNX's ``clip``.
-    cell_clip : float, optional
-        Limit on the cell (Sak et al. 2014).
-    activations : sequence of three, optional
-        Of the gates, of the candidate, of the cell on its way out; default sigmoid, tanh, tanh.
-        Each is a name or a tuple (name, alpha[, beta]): sigmoid, tanh, relu, affine, leaky_relu,
-        thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus, with ONNX's meaning
-        and defaults.
-    forget_bias : float, optional
-        Initial bias of the forget gate; default 1 (Jozefowicz et al. 2015).
-    chrono : float, optional
-        Longest dependency expected, in steps, above 2: draws the initial biases of forget and
-        input gates accordingly (Tallec & Ollivier 2018).
+    cell : Cell or dict, optional
+        The variant of the cells: a `Cell`, or a dict with some of its names.
+    init : dict, optional
+        The first values of the parameters: as in `fit`.
     dropout : float or mapping of str to float, optional
         Rates in [0, 1), used in training and on request. A number is the rate "layers"; the names
         are "layers" (outputs of a layer on their way to the next, Zaremba et al. 2014), "inputs"
@@ -76,10 +64,6 @@ class LSTM:
         Gal & Ghahramani 2016), "recurrent" (on the candidate, Semeniuta et al. 2016), "weights"
         (on the entries of weight_hh, Merity et al. 2017), "zoneout_h" and "zoneout_c" (units that
         keep their old value, Krueger et al. 2017; predictions use the mean).
-    init : {"orthogonal", "uniform"}, optional
-        How the weights are drawn. "orthogonal": input weights uniform (Glorot & Bengio 2010,
-        eq. 16), recurrent weights orthogonal per gate (Saxe et al. 2014). "uniform": all weights
-        uniform in +-1/sqrt(H). Biases are 0 but for the forget gate's.
     dtype : {"float32", "float64"}, optional
         Type of the parameters and of all arithmetic.
     rng : None, int, or numpy.random.Generator, optional
@@ -112,8 +96,8 @@ class LSTM:
     Raises
     ------
     ValueError, TypeError
-        For a size below 1, an unknown dtype, initialiser or backend, and for keywords that make
-        no sense together.
+        For a size below 1, an unknown keyword, dtype or backend, and for keywords that make no
+        sense together.
     BackendError
         For a backend that cannot run here; the message says what is missing.
 
@@ -132,6 +116,7 @@ class LSTM:
     ((5, 20, 2), (1, 5, 8))
     """
 
+    @suggesting({"cell": Cell, "init": Init}, SYNONYMS)
     def __init__(
         self,
         input_size: int,
@@ -143,42 +128,34 @@ class LSTM:
         residual: bool = False,
         learned_state: bool = False,
         proj_size: int | None = None,
-        forget_gate: str = "gate",
-        peephole: bool = False,
-        layer_norm: bool = False,
-        activation_clip: float | None = None,
-        cell_clip: float | None = None,
-        activations: Any = None,
-        forget_bias: float | None = None,
-        chrono: float | None = None,
-        dropout: Any = 0.0,
-        init: str = "orthogonal",
+        cell: Cell | Mapping[str, Any] | None = None,
+        init: Init | Mapping[str, Any] | None = None,
+        dropout: float | Mapping[str, float] | Dropout = 0.0,
         dtype: Any = "float32",
         rng: Any = None,
         backend: str = "auto",
         precision: str | None = None,
     ):
-        given = locals()
         spec = NetworkSpec(
-            checks.size("input_size", input_size),
-            checks.size("hidden_size", hidden_size),
-            checks.optional(checks.size, "output_size", output_size),
-            checks.size("num_layers", num_layers),
-            checks.dtype(dtype),
-            **keywords.read_variant(given),
-            dropout=keywords.read_dropout(dropout),
-            precision=keywords.read_precision(precision, checks.dtype(dtype)),
+            *(input_size, hidden_size, output_size, num_layers, dtype),
+            bidirectional=bidirectional,
+            residual=residual,
+            proj_size=proj_size,
+            cell=nouns.read(Cell, "cell", cell),
+            learned_state=learned_state,
+            dropout=Dropout.read("dropout", dropout),
+            precision=precision,
         )
-        keywords.require_sense(spec)
+        spec.require_sense()
         if spec.num_layers == 1 and spec.dropout.layers:
             raise ValueError(
                 "dropout lies between layers: with num_layers=1 it does nothing; other rates have "
                 "names, as in dropout={'states': 0.2}"
             )
-        start = keywords.read_start(forget_bias, chrono, spec.cell)
-        checks.choice("init", init, ("orthogonal", "uniform"))
+        first = nouns.read(Init, "init", init)
+        first.require_sense(spec.cell)
         network = network_on(spec, backend)
-        self._become(network, parameters.initialise(spec, np.random.default_rng(rng), init, *start))
+        self._become(network, parameters.initialise(spec, np.random.default_rng(rng), first))
 
     @classmethod
     def _of(cls, spec: NetworkSpec, backend: str, theta: np.ndarray) -> "LSTM":
@@ -212,7 +189,7 @@ class LSTM:
 
     def __repr__(self) -> str:
         """Sizes, variant, parameters, dtype and backend on one line."""
-        spec, variant = self.spec, keywords.in_words(self.spec)
+        spec, variant = self.spec, self.spec.in_words(without=_SIZES)
         head = "no head" if spec.head is None else _count(spec.width, "output")
         return (
             f"<LSTM: {_count(spec.input_size, 'input')}, {_count(spec.num_layers, 'layer')} "
@@ -1073,8 +1050,8 @@ def load(path: str | os.PathLike, *, backend: str = "auto", precision: str | Non
     """
     arrays, meta = files.read(path, "model")
     spec = NetworkSpec.restored(meta["spec"])
-    precision = keywords.read_precision(precision, spec.dtype)
     spec = dataclasses.replace(spec, precision=precision)
+    spec.require_sense()
     model = LSTM._of(spec, backend, arrays["theta"])
     model.output = meta["output"]
     for name, kind in (("scaling", Scaling), ("filling", Filling)):

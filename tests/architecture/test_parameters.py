@@ -10,6 +10,7 @@ from hypothesis import given
 from helpers.strategies import networks
 from numlstm.architecture import parameters
 from numlstm.architecture.cell import Activation, Cell
+from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, LayerSpec, NetworkSpec
 
 
@@ -103,16 +104,16 @@ def test_a_spec_survives_json():
 
 
 def initialised(seed=0, **options):
-    init = {name: options.pop(name) for name in ("forget_bias", "chrono") if name in options}
+    init = options.pop("init", Init())
     spec = NetworkSpec(3, 9, 2, dtype="float64", **options)
-    theta = parameters.initialise(spec, np.random.default_rng(seed), **init)
+    theta = parameters.initialise(spec, np.random.default_rng(seed), init)
     return parameters.split(spec.shapes, theta)
 
 
 def test_forget_bias_and_chrono_initialisation():
-    bias = initialised(forget_bias=-2.5)["bias_l0"]
+    bias = initialised(init=Init(forget_bias=-2.5))["bias_l0"]
     np.testing.assert_array_equal(bias, np.repeat([0.0, -2.5, 0.0, 0.0], 9))
-    i, f, g, o = np.split(initialised(chrono=50)["bias_l0"], 4)
+    i, f, g, o = np.split(initialised(init=Init(chrono=50))["bias_l0"], 4)
     np.testing.assert_array_equal(i, -f)
     assert not g.any()
     assert not o.any()
@@ -143,7 +144,7 @@ def test_a_projection_has_orthonormal_recurrent_columns():
 def test_biases_are_zero_but_the_forget_gates_which_is_one(init, output_size):
     spec = NetworkSpec(3, 7, output_size, 2)
     views = parameters.split(
-        spec.shapes, parameters.initialise(spec, np.random.default_rng(0), init)
+        spec.shapes, parameters.initialise(spec, np.random.default_rng(0), Init(init))
     )
     expected = np.repeat([0.0, 1.0, 0.0, 0.0], 7)
     for index in range(2):
@@ -167,8 +168,8 @@ def test_every_gates_recurrent_matrix_is_orthogonal(hidden_size):
 def test_weights_stay_within_their_bounds():
     spec = NetworkSpec(6, 10, 4, 2)
     rng = np.random.default_rng(1)
-    glorot = parameters.split(spec.shapes, parameters.initialise(spec, rng, "orthogonal"))
-    uniform = parameters.split(spec.shapes, parameters.initialise(spec, rng, "uniform"))
+    glorot = parameters.split(spec.shapes, parameters.initialise(spec, rng, Init("orthogonal")))
+    uniform = parameters.split(spec.shapes, parameters.initialise(spec, rng, Init("uniform")))
     for views, name, bound in (
         (glorot, "weight_ih_l0", np.sqrt(6 / 16)),
         (glorot, "weight_ih_l1", np.sqrt(6 / 20)),
@@ -183,7 +184,7 @@ def test_weights_stay_within_their_bounds():
 def test_the_same_seed_gives_the_same_weights_in_both_dtypes(init):
     def draw(dtype, seed):
         spec = NetworkSpec(3, 5, 2, 2, dtype)
-        return parameters.initialise(spec, np.random.default_rng(seed), init)
+        return parameters.initialise(spec, np.random.default_rng(seed), Init(init))
 
     wide = draw("float64", 3)
     assert wide.dtype == np.float64
