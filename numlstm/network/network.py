@@ -268,7 +268,7 @@ class Network:
         return State(self._arrays.stacked(h), self._arrays.stacked(c))
 
 
-def with_tangent(value, tangent):
+def with_tangent(value: Any, tangent: Any) -> np.ndarray:
     """A complex array: the value, and its derivative along a direction (None: zero)."""
     result = np.zeros(value.shape, np.result_type(value, np.complex64))
     result.real = value

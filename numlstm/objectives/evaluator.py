@@ -174,9 +174,7 @@ class Evaluator:
             gradients = network.backward(weights, tape, dY)
         return value, gradients.theta, state
 
-    def _value(
-        self, weights: Weights, window: Dataset, state: State | None
-    ) -> tuple[Any, State]:
+    def _value(self, weights: Weights, window: Dataset, state: State | None) -> tuple[Any, State]:
         loss = self.network.backend.arrays.loss
         with np.errstate(all="ignore"):
             Y, state, _ = self.network.forward(

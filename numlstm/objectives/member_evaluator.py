@@ -107,9 +107,7 @@ class MemberEvaluator:
         part = self._rows(theta)[window.members]
         return self._way(window.data).advance(part, window.data, state) if len(part) else None
 
-    def value(
-        self, theta: np.ndarray, data: Any, run: Callable[..., Any] = run_here
-    ) -> np.ndarray:
+    def value(self, theta: np.ndarray, data: Any, run: Callable[..., Any] = run_here) -> np.ndarray:
         """Mean losses over a dataset, the same for all members: (M,)."""
         return self._way(data).value(self._rows(theta), data, run)
 
@@ -215,7 +213,8 @@ class Batched:
                 window = data.cut(start, stop, rows)
                 values, state = run(self._values, thetas, window, state)
                 totals += values
-        return totals / data.total_weight()
+        mean: np.ndarray = totals / data.total_weight()
+        return mean
 
     def _values(
         self, thetas: np.ndarray, window: Dataset, state: State | None

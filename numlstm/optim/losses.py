@@ -7,7 +7,7 @@ the derivative of the gradient along a direction, which has the shape of the pre
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -146,7 +146,7 @@ LOSSES = {
 }
 
 # by the loss: what `fit` hands on is the function
-CURVATURES = {
+CURVATURES: dict[Callable[..., Any], Callable[..., Any]] = {
     mse: mse_curvature,
     mae: mae_curvature,
     huber: huber_curvature,

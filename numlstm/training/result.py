@@ -1,4 +1,4 @@
-"""What `fit` returns: SciPy's result object, with a model in it."""
+"""The result of `fit`: SciPy's result object, with a model in it."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from scipy.optimize import OptimizeResult
 from numlstm.objectives.covariance import Covariance, covariance
 
 
-class FitResult(OptimizeResult):
+class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     """The result of `numlstm.fit`; a dictionary with attribute access, printed as SciPy does.
 
     Attributes

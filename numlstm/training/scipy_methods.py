@@ -130,12 +130,14 @@ class Minimizer:
         """The Hessian of `fun` times v."""
         whole = np.zeros(self._start.size)
         whole[self.limits.free] = np.ravel(v)
-        return self.objective.hessp(self._whole(x), whole)[self.limits.free]
+        product: np.ndarray = self.objective.hessp(self._whole(x), whole)[self.limits.free]
+        return product
 
     def residuals(self, x: np.ndarray) -> np.ndarray:
-        """What least_squares makes small."""
+        """Weighted residuals, whose squares least_squares minimises."""
         self.progress.count_gradient()
-        return self._stopping(self.objective.residuals, self._whole(x))
+        residuals: np.ndarray = self._stopping(self.objective.residuals, self._whole(x))
+        return residuals
 
     def jacobian(self, x: np.ndarray) -> Any:
         """Of the residuals. It is asked for at the start, then once at every new iterate."""
@@ -153,7 +155,7 @@ class Minimizer:
         whole = self.objective.linear_operator(self._whole(x))
         free = np.flatnonzero(self.limits.free)
 
-        def matvec(v):
+        def matvec(v: np.ndarray) -> Any:
             padded = np.zeros(self._start.size)
             padded[free] = np.ravel(v)
             return whole.matvec(padded)

@@ -35,7 +35,8 @@ def _method(name: str, value: Any) -> str:
 
 def _schedule(name: str, value: Any) -> str | Callable[[int], float] | None:
     schedules.get(value)
-    return value
+    checked: str | Callable[[int], float] | None = value
+    return checked
 
 
 def _options(name: str, value: Any) -> Mapping[str, Any] | None:
@@ -110,9 +111,10 @@ def _constant(name: str, value: Any) -> Any:
 
 
 def _callback(name: str, value: Any) -> Callable[..., Any] | None:
-    if value is None or callable(value):
-        return value
-    raise TypeError(f"{name} must be callable, received {type(value)}")
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be callable, received {type(value)}")
+    checked: Callable[..., Any] | None = value
+    return checked
 
 
 def _path(name: str, value: Any) -> str | None:

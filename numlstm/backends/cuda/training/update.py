@@ -83,7 +83,8 @@ class Update:
         count = self._optimizer.steps + 1
         numbers = optimizers.numbers_of(self.method, self.constants, count, context.rate)
         send(np.concatenate([[1 / context.weight], numbers]), program.numbers)
-        send(np.concatenate([[context.start, context.update], rows]).astype(np.int64), program.integers)
+        integers = np.concatenate([[context.start, context.update], rows])
+        send(integers.astype(np.int64), program.integers)
         program.run()
         return on_host(program.results), program.state
 
