@@ -134,7 +134,8 @@ def _window(data: Dataset) -> int:
         raise ValueError("stateful=True needs one target per step, not one per sequence")
     if len(data.X) == 1:
         raise ValueError("stateful=True on one series needs bptt_steps=, the window to train on")
-    return data.X.shape[1]
+    steps: int = data.X.shape[1]
+    return steps
 
 
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:

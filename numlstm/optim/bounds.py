@@ -189,15 +189,15 @@ def _linear_on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> Any
 def _nonlinear_on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> Any:
     from scipy.optimize import NonlinearConstraint
 
-    def whole(x):
+    def whole(x: np.ndarray) -> np.ndarray:
         result = theta.astype(np.float64)
         result[free] = x
         return result
 
-    def jac(x):
+    def jac(x: np.ndarray) -> Any:
         return np.atleast_2d(constraint.jac(whole(x)))[:, free]
 
-    def hess(x, v):
+    def hess(x: np.ndarray, v: np.ndarray) -> Any:
         return constraint.hess(whole(x), v)[np.ix_(free, free)]
 
     return NonlinearConstraint(

@@ -34,9 +34,9 @@ def _method(name: str, value: Any) -> str:
 
 
 def _schedule(name: str, value: Any) -> str | Callable[[int], float] | None:
-    schedules.get(value)
-    checked: str | Callable[[int], float] | None = value
-    return checked
+    schedules.get(value)  # refuses an unknown one
+    schedule: str | Callable[[int], float] | None = value
+    return schedule
 
 
 def _options(name: str, value: Any) -> Mapping[str, Any] | None:
@@ -113,8 +113,8 @@ def _constant(name: str, value: Any) -> Any:
 def _callback(name: str, value: Any) -> Callable[..., Any] | None:
     if value is not None and not callable(value):
         raise TypeError(f"{name} must be callable, received {type(value)}")
-    checked: Callable[..., Any] | None = value
-    return checked
+    callback: Callable[..., Any] | None = value
+    return callback
 
 
 def _path(name: str, value: Any) -> str | None:

@@ -54,11 +54,12 @@ class Noun:
         return ", ".join(_word(name, value) for name, value in changed if name not in without)
 
     def unused_on_full_batches(self) -> list[str]:
-        """The changed fields that do nothing where all data are seen in every iteration."""
-        changed, unused = self.changed(), []
+        """The fields that are asked for and do nothing where every iteration sees all data."""
+        asked = {name for name, value in self.changed().items() if value is not None}
+        unused = []
         for option in fields(self):  # type: ignore[arg-type]
             used = option.metadata.get("full_batch", True)
-            if option.name in changed and not (used(self) if callable(used) else used):
+            if option.name in asked and not (used(self) if callable(used) else used):
                 unused.append(option.name)
         return unused
 
@@ -117,7 +118,7 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
 
 
 def suggesting(
-    nouns: Mapping[str, type], synonyms: Iterable[Collection[str]] = ()
+    nouns: Mapping[str, type], synonyms: Collection[Collection[str]] = ()
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a function say of an unknown keyword what might have been meant.
 
@@ -133,10 +134,10 @@ def suggesting(
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
             for name, value in kwargs.items():
                 if name not in known:
-                    raise TypeError(
-                        f"{function.__qualname__.removesuffix('.__init__')}() has no keyword "
-                        f"{name!r}{_hint(name, value, known, moved, synonyms)}"
-                    )
+                    method = function.__name__ == "__init__"
+                    called = type(args[0]).__name__ if method else function.__name__
+                    hint = _hint(name, value, known, moved, synonyms)
+                    raise TypeError(f"{called}() has no keyword {name!r}{hint}")
             return function(*args, **kwargs)
 
         return checked
@@ -149,7 +150,7 @@ def _hint(
     value: Any,
     known: Collection[str],
     moved: Mapping[str, str],
-    synonyms: Iterable[Collection[str]],
+    synonyms: Collection[Collection[str]],
 ) -> str:
     """What to write in the place of an unknown keyword."""
     if name not in moved:
