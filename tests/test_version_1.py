@@ -43,7 +43,7 @@ RUNS = {
         "dropout": {"layers": 0.2, "states": 0.2, "weights": 0.1, "zoneout_c": 0.1},
         "batch_size": 5,
     },
-    "limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}},
+    "limits": {"limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}}},
     "windows": {"bptt_steps": 4, "batch_size": 5, "num_layers": 2, "dropout": 0.2},
     "stateful": {"stateful": True, "bptt_steps": 3, "batch_size": 4},
 }

@@ -1,18 +1,13 @@
 """A run on disk: everything that is needed to go on as if it had never stopped."""
 
-import dataclasses
-import hashlib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from numlstm.data.preparation import Data
-from numlstm.data.sequences import Dataset
-from numlstm.model.lstm import LSTM
 from numlstm.optim.optimizers import Optimizer
+from numlstm.training.fingerprints import of_any_version
 from numlstm.training.progress import Progress
 from numlstm.training.settings import Settings
 from numlstm.utils import files
@@ -57,8 +52,9 @@ class Checkpoint:
 
     def _require_same(self, meta: dict[str, Any], fingerprint: dict[str, str]) -> None:
         expected = {**fingerprint, "seed": str(self.seed)}
-        stored = {**meta["fingerprint"], "seed": str(meta["seed"])}
-        if different := sorted(name for name in expected if stored.get(name) != expected[name]):
+        stored = {**of_any_version(meta["fingerprint"]), "seed": str(meta["seed"])}
+        names = {**stored, **expected}
+        if different := sorted(name for name in names if stored.get(name) != expected.get(name)):
             raise ValueError(
                 f"checkpoint {self.path!r} is of another fit: it differs in "
                 f"{', '.join(different)}; pass the arguments it was written with, "
@@ -90,55 +86,3 @@ def open_checkpoint(settings: Settings, rng: Any) -> Checkpoint | None:
     if run.checkpoint is None or not settings.training.stochastic:
         return None
     return Checkpoint(run.checkpoint, run.resume, rng)
-
-
-def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
-    """Words for all that a resumed run must have in common, by name.
-
-    More epochs or patience may be asked for later.
-    """
-    prints = {
-        field.name: repr(getattr(part, field.name))
-        for part in (model.spec, settings.init, settings.data, settings.training)
-        for field in dataclasses.fields(part)
-        if not field.metadata.get("later")
-    }
-    schedule, epochs = settings.training.schedule, settings.training.epochs
-    if callable(schedule):
-        prints["schedule"] = "a function"
-    elif schedule is not None:
-        prints["schedule"] = f"{schedule} over {epochs} epochs"
-    prints["learning_rate"] = repr(settings.training.rate)
-    prints["scheduled_sampling"] = repr(settings.sampling)
-    prints["backend"] = model.network.backend.name  # what "auto" stands for: bits depend on it
-    prints["initial parameters"] = _digest(model.theta)
-    prints["training data"] = _digest(*_arrays(data.train))
-    prints["validation data"] = _digest(*_arrays(data.validation))
-    return prints
-
-
-def fingerprint_of_members(
-    data: Data, settings: Settings, models: Sequence[LSTM], counts: np.ndarray
-) -> dict[str, str]:
-    """The same of an ensemble; goals are part of it, for members that reach them stand still."""
-    return fingerprint(data, settings, models[0]) | {
-        "initial parameters": _digest(np.stack([model.theta for model in models])),
-        "resamples": _digest(counts),
-        "patience": repr(settings.training.patience),
-        "tol": repr(settings.training.tol),
-    }
-
-
-def _arrays(data: Dataset | None) -> tuple[np.ndarray | None, ...]:
-    return () if data is None else (data.X, data.y, data.weight, data.lengths, data.reset)
-
-
-def _digest(*arrays: np.ndarray | None) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        if array is None:
-            digest.update(b"none")
-        else:
-            digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -18,7 +18,8 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training.checkpoints import fingerprint_of_members, open_checkpoint
+from numlstm.training.checkpoints import open_checkpoint
+from numlstm.training.fingerprints import fingerprint_of_members
 from numlstm.training.fit import final_x, loop_config, new_model, train
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.loop import Problem

@@ -20,7 +20,8 @@ from numlstm.objectives.objective import Objective
 from numlstm.optim import schedules
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
-from numlstm.training.checkpoints import Record, fingerprint, open_checkpoint
+from numlstm.training.checkpoints import Record, open_checkpoint
+from numlstm.training.fingerprints import fingerprint
 from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.training.listeners import Listeners
 from numlstm.training.loop import LoopConfig, Problem, Trainer
