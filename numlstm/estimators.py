@@ -33,7 +33,7 @@ from numlstm.utils.nouns import suggesting
 _NOUNS: dict[str, type] = {"cell": Cell, "init": Init, "limits": LimitsConfig}
 
 
-class _SequenceEstimator(BaseEstimator):
+class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """The base of both estimators; their parameters are those of `numlstm.fit`."""
 
     @suggesting(_NOUNS, SYNONYMS)
@@ -184,7 +184,7 @@ class _SequenceEstimator(BaseEstimator):
         return tags
 
 
-class LSTMRegressor(RegressorMixin, _SequenceEstimator):
+class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     """Regression from sequences by an LSTM network, as a scikit-learn estimator.
 
     Needs scikit-learn, the extra ``sklearn``.
@@ -395,7 +395,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
         return tags
 
 
-class LSTMClassifier(ClassifierMixin, _SequenceEstimator):
+class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     """Classification of sequences, or of their steps, by an LSTM network, for scikit-learn.
 
     Needs scikit-learn, the extra ``sklearn``. Cross-entropy is minimised; labels may be anything

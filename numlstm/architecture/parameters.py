@@ -1,16 +1,18 @@
 """The flat parameter vector: named views into it, and how it is initialised."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
 from numlstm.utils import checks
-from numlstm.utils.nouns import Noun, option
+from numlstm.utils.nouns import Noun, option, suggestion
+from numlstm.utils.types import Array
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,90 @@ class Init(Noun):
                 )
 
 
-def split(shapes: Mapping[str, tuple[int, ...]], theta: np.ndarray) -> dict[str, np.ndarray]:
+class Parameters(MutableMapping[str, Array]):
+    """The parameters of a network by name: writable views into its flat vector, in its order.
+
+    An assignment ``params[name] = array`` writes into the vector. The array must have the shape of
+    the parameter and finite real numbers, which are converted to its dtype. The names are fixed.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        The flat vector.
+
+    Raises
+    ------
+    KeyError
+        For a name that the network does not have; the message says which it has.
+    ValueError, TypeError
+        For an array of another shape, or one that does not hold finite real numbers.
+    TypeError
+        For ``del``, ``pop`` and ``clear``.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> params = numlstm.LSTM(3, 8, rng=0).params
+    >>> params["bias_l0"] = np.zeros(32)
+    >>> params
+    <Parameters of float32: weight_ih_l0 (32, 3), weight_hh_l0 (32, 8), bias_l0 (32,)>
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], theta: Array):
+        self.theta = theta
+        self._shapes, self._views = shapes, split(shapes, theta)
+
+    def __getitem__(self, name: str) -> Array:
+        """The view of this name."""
+        try:
+            return self._views[name]
+        except (KeyError, TypeError):
+            raise self._unknown(name) from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Write an array of the same shape into the flat vector."""
+        self[name][...] = self._checked(name, value)
+
+    def __delitem__(self, name: str) -> NoReturn:
+        """Refused: a network has all of its parameters, always."""
+        self[name]
+        raise TypeError(f"a parameter cannot be removed: {name!r} is part of the network")
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the order of the flat vector."""
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        """Number of names."""
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        """Names and shapes."""
+        named = ", ".join(f"{name} {view.shape}" for name, view in self.items())
+        return f"<Parameters of {self.theta.dtype}: {named}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By the flat vector, so that copies are views of one, too."""
+        return Parameters, (self._shapes, self.theta)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Assign several parameters, all or none of them."""
+        checked = {k: self._checked(k, v) for k, v in dict(*args, **kwargs).items()}
+        for name, value in checked.items():
+            self._views[name][...] = value
+
+    def _checked(self, name: str, value: Any) -> Array:
+        view = self[name]
+        array = checks.array(f"params[{name!r}]", value, view.dtype.name)
+        checks.shape(f"params[{name!r}]", array, view.shape)
+        return array
+
+    def _unknown(self, name: Any) -> KeyError:
+        known = list(self._views)
+        return KeyError(f"no parameter {name!r} among {known}{suggestion(name, known)}")
+
+
+def split(shapes: Mapping[str, tuple[int, ...]], theta: Array) -> dict[str, Array]:
     """Views into `theta` by name: no copy, so writing to a view writes to `theta`."""
     views, start = {}, 0
     for name, shape in shapes.items():

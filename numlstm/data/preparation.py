@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.data.missing import Filling
+from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, mask, streams
 from numlstm.data.targets import (
@@ -72,7 +72,7 @@ class GivenModel(NamedTuple):
     num_features: int
     num_outputs: int
     scaling: Scaling | None
-    filling: Filling | None
+    filling: Imputer | None
 
 
 class Data(NamedTuple):
@@ -81,7 +81,7 @@ class Data(NamedTuple):
     train: Dataset
     validation: Dataset | None
     scaling: Scaling | None
-    filling: Filling | None
+    filling: Imputer | None
     output_size: int
     bptt_steps: int | None
 
@@ -134,8 +134,7 @@ def _window(data: Dataset) -> int:
         raise ValueError("stateful=True needs one target per step, not one per sequence")
     if len(data.X) == 1:
         raise ValueError("stateful=True on one series needs bptt_steps=, the window to train on")
-    steps: int = data.X.shape[1]
-    return steps
+    return int(data.X.shape[1])
 
 
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
@@ -229,15 +228,15 @@ def _scaling(
         return Scaling(x_mean, x_scale)
     if forecast:
         outputs = train.y.shape[-1]
-        return Scaling(x_mean, x_scale, x_mean[:outputs], x_scale[:outputs])
+        return Scaling(x_mean, x_scale, x_mean[:outputs].copy(), x_scale[:outputs].copy())
     return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
 
 
-def _filling(train: Dataset, model: GivenModel | None) -> Filling:
+def _filling(train: Dataset, model: GivenModel | None) -> Imputer:
     """How missing inputs are filled: as a given model does, or by what was observed."""
     if model is not None and model.filling is not None:
         return model.filling
-    return Filling(_moments(train)[0])
+    return Imputer(_moments(train)[0])
 
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:

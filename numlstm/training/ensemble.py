@@ -11,7 +11,7 @@ import numpy as np
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
-from numlstm.architecture.spec import NetworkSpec
+from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.preparation import Arrays, DataConfig, prepare
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
@@ -27,7 +27,7 @@ from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
 from numlstm.utils import checks, nouns
 from numlstm.utils.nouns import suggesting
-from numlstm.utils.random_streams import MEMBERS, Draws, new_seed
+from numlstm.utils.random_streams import MEMBERS, RandomStreams, new_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +97,13 @@ def ensemble(
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
     weight_decay: float = 0.0,
+    dropout: float | Mapping[str, float] | Dropout | None = None,
     clip: float | None = 1.0,
     batch_size: int = 32,
     epochs: int = 100,
     bptt_steps: int | None = None,
     stateful: bool = False,
+    scheduled_sampling: float | Callable[[int], float] | None = None,
     validation: Any = None,
     patience: int | None = None,
     tol: float | None = None,
@@ -142,6 +144,8 @@ def ensemble(
         One of the stochastic methods.
     learning_rate, schedule, weight_decay, batch_size, epochs, options, limits : optional
         As in `fit`. Constraints are for SciPy's methods.
+    dropout, scheduled_sampling : optional
+        Refused: what one network at a time can do; for them call `fit` for each member.
     clip : float, optional
         Largest norm of a member's gradient.
     bptt_steps, stateful : optional
@@ -174,8 +178,8 @@ def ensemble(
     Raises
     ------
     ValueError, TypeError
-        As `fit`; for a method of SciPy's; and for a single sequence with ``bootstrap=True``, of
-        which there is no resample.
+        As `fit`; for dropout, scheduled sampling and SciPy's methods; and for a single sequence
+        with ``bootstrap=True``, of which there is no resample.
 
     Notes
     -----
@@ -183,7 +187,7 @@ def ensemble(
     step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
     with `reset`, and on other backends, the members take turns within a step. The numbers of a
     member do not depend on which way it is. A member that drew no sequence of a batch is left out
-    of it. Members train without dropout and without scheduled sampling.
+    of it.
 
     Examples
     --------
@@ -206,6 +210,7 @@ def ensemble(
         proj_size=proj_size,
         cell=nouns.read(Cell, "cell", cell),
         learned_state=learned_state,
+        dropout=Dropout.read("dropout", dropout),
         precision=precision,
     )
     reading = DataConfig(
@@ -217,6 +222,7 @@ def ensemble(
         batch_size=batch_size,
         bptt_steps=bptt_steps,
         stateful=stateful,
+        scheduled_sampling=scheduled_sampling,
     )
     training = TrainingConfig(
         method=method,
@@ -231,15 +237,31 @@ def ensemble(
         limits=nouns.read(LimitsConfig, "limits", limits),
     )
     run = RunConfig(callback, progress, checkpoint, resume)
-    if not training.stochastic:
-        raise ValueError(
-            f"ensemble trains with one of {', '.join(OPTIMIZERS)}, which take a step with all "
-            f"members at once; method={method!r} minimises one function: call fit for each member"
-        )
+    _require_able(network, reading, training)
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
     arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
     return _trained(arrays, settings, members, bootstrap, rng)
+
+
+def _require_able(network: NetworkSpec, data: DataConfig, training: TrainingConfig) -> None:
+    """Refuse what the members cannot do side by side."""
+    alone = "call fit for each member"
+    if not training.stochastic:
+        raise ValueError(
+            f"ensemble trains with one of {', '.join(OPTIMIZERS)}, which take a step with all "
+            f"members at once; method={training.method!r} minimises one function: {alone}"
+        )
+    if network.dropout != Dropout():
+        raise ValueError(
+            "ensemble trains without dropout: the members' kernels draw no masks, and seeds and "
+            f"resamples already make them differ; leave it out, or {alone}"
+        )
+    if data.scheduled_sampling is not None:
+        raise ValueError(
+            "ensemble does not take scheduled_sampling, whose steps run one network at a time: "
+            f"{alone}"
+        )
 
 
 def _trained(
@@ -250,9 +272,11 @@ def _trained(
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
     saved = open_checkpoint(settings, rng)
-    draws = Draws(new_seed(rng) if saved is None else saved.seed)
+    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
     stream = draws.stream(MEMBERS)
-    models = [new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
+    models = [
+        new_model(data, settings, None, RandomStreams(new_seed(stream))) for _ in range(members)
+    ]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = stream.multinomial(count, np.full(count, 1 / count), members)

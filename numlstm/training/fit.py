@@ -33,7 +33,7 @@ from numlstm.training.scipy_methods import Minimizer, Solver
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
 from numlstm.utils import nouns
 from numlstm.utils.nouns import suggesting
-from numlstm.utils.random_streams import INITIAL, Draws, new_seed
+from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
 
 @suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)
@@ -307,7 +307,7 @@ def fit(
 def _run(arrays: Arrays, settings: Settings, given: LSTM | None, rng: Any) -> FitResult:
     data = prepare(arrays, settings.data, settings.dtype, _given(given))
     saved = open_checkpoint(settings, rng)
-    draws = Draws(new_seed(rng) if saved is None else saved.seed)
+    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
     trained = new_model(data, settings, given, draws)
     if settings.sampling is not None:
         require_step(trained.network, trained.theta)
@@ -338,7 +338,7 @@ def _given(model: LSTM | None) -> GivenModel | None:
     return GivenModel(model.num_features, model.spec.width, model.scaling, model.filling)
 
 
-def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
+def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomStreams) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
@@ -379,7 +379,7 @@ def train(
     config: LoopConfig,
     progress: Progress,
     settings: Settings,
-    draws: Draws,
+    draws: RandomStreams,
     begin: Callable[[Progress, Optimizer], Record] | None = None,
 ) -> Outcome:
     """Run a stochastic method; `begin` puts it where a stored run stood, and gives its writer."""

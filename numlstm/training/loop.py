@@ -17,7 +17,7 @@ from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
 from numlstm.training.update import MemberUpdate, Numbers, Update, UpdateConfig, UpdateContext
-from numlstm.utils.random_streams import SHUFFLE, Draws
+from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
 
@@ -102,7 +102,7 @@ class Trainer:
         config: LoopConfig,
         progress: Progress,
         optimizer: Optimizer,
-        draws: Draws,
+        draws: RandomStreams,
         listeners: Listeners,
     ):
         self.problem, self.config, self.progress = problem, config, progress

@@ -16,7 +16,7 @@ from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
-from numlstm.utils.random_streams import SAMPLING, Draws
+from numlstm.utils.random_streams import SAMPLING, RandomStreams
 
 _LEVELS = 2**16  # a probability is rounded to a multiple of 1 / _LEVELS
 
@@ -38,7 +38,9 @@ class Sampling:
             return checks.probability(f"scheduled_sampling({epoch})", self.asked(epoch))
         return self.asked if self.epochs == 1 else self.asked * epoch / (self.epochs - 1)
 
-    def draw(self, draws: Draws, epoch: int, update: int, window: Dataset) -> np.ndarray | None:
+    def draw(
+        self, draws: RandomStreams, epoch: int, update: int, window: Dataset
+    ) -> np.ndarray | None:
         """Where a window is fed, (B, T), never at its first step; None where nowhere."""
         level = round(_LEVELS * self.probability(epoch))
         if level == 0:

@@ -18,7 +18,7 @@ from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.scheduled_sampling import Sampling, sampled_step
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
 
 Numbers = float | np.ndarray  # one of a network, or (M,) of the members of an ensemble
 
@@ -69,7 +69,7 @@ class Update:
         state: UpdateState,
         optimizer: Optimizer,
         config: UpdateConfig,
-        draws: Draws,
+        draws: RandomStreams,
     ):
         self.evaluator, self.train, self.state = evaluator, train, state
         self.optimizer, self.config, self.draws = optimizer, config, draws

@@ -151,9 +151,9 @@ def require_finite(name: str, value: np.ndarray) -> None:
 def _total(value: np.ndarray) -> float:
     """A sum that is finite unless a term is not, or it overflows: one cheap pass."""
     if value.size <= FEW:
-        return np.vdot(value, value)
+        return float(np.vdot(value, value))
     with np.errstate(over="ignore", invalid="ignore"):
-        return value.sum()
+        return float(value.sum())
 
 
 def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None:

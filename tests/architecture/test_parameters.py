@@ -1,7 +1,9 @@
 """The flat vector and its views; what the initialisers promise."""
 
+import copy
 import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from helpers.strategies import networks
 from numlstm.architecture import parameters
 from numlstm.architecture.cell import Activation, Cell
-from numlstm.architecture.parameters import Init
+from numlstm.architecture.parameters import Init, Parameters
 from numlstm.architecture.spec import Dropout, LayerSpec, NetworkSpec
 
 
@@ -191,3 +193,110 @@ def test_the_same_seed_gives_the_same_weights_in_both_dtypes(init):
     np.testing.assert_array_equal(wide, draw("float64", 3))
     np.testing.assert_array_equal(wide.astype("float32"), draw("float32", 3))
     assert (wide != draw("float64", 4)).any()
+
+
+# --- the mapping ----------------------------------------------------------------------------
+
+
+SHAPES = {"weight": (2, 3), "bias": (2,)}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def params(request):
+    return Parameters(SHAPES, np.arange(8, dtype=request.param))
+
+
+def test_an_assignment_writes_through(params):
+    weight = params["weight"]
+    params["weight"] = [[9, 8, 7], [6, 5, 4]]
+    params["bias"] += 1
+    np.testing.assert_array_equal(params.theta, [9, 8, 7, 6, 5, 4, 7, 8])
+    assert np.shares_memory(params["weight"], weight)
+    assert params.theta.dtype == weight.dtype
+
+
+@pytest.mark.parametrize("given", [{"bias": np.ones(2)}, [("bias", [1, 1])]])
+def test_update_writes_through(params, given):
+    params.update(given, weight=np.zeros((2, 3), int))
+    np.testing.assert_array_equal(params.theta, [0, 0, 0, 0, 0, 0, 1, 1])
+
+
+def test_an_update_is_whole_or_not_at_all(params):
+    for wrong in (np.ones((2, 2)), [np.nan, 0]):
+        with pytest.raises(ValueError, match="bias"):
+            params.update(weight=np.zeros((2, 3)), bias=wrong)
+    with pytest.raises(KeyError, match="biass"):
+        params.update(weight=np.zeros((2, 3)), biass=np.ones(2))
+    np.testing.assert_array_equal(params.theta, range(8))
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.ones((3, 2)), ValueError, r"params\['weight'\] must have shape \(2, 3\)"),
+        (1.0, ValueError, "must have shape"),
+        (np.ones((1, 2, 3)), ValueError, "must have shape"),
+        ([[0, 0, 0], [0, np.inf, 0]], ValueError, "infinite"),
+        (np.full((2, 3), "a"), TypeError, "real numbers"),
+        (np.full((2, 3), 1j), TypeError, "real numbers"),
+        (None, TypeError, "real numbers"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(params, value, error, message):
+    with pytest.raises(error, match=message):
+        params["weight"] = value
+    np.testing.assert_array_equal(params.theta, range(8))
+
+
+def test_a_number_beyond_the_dtype_is_refused():
+    params = Parameters({"bias": (1,)}, np.zeros(1, "float32"))
+    with pytest.raises(ValueError, match="beyond the range of float32"):
+        params["bias"] = [1e300]
+
+
+@pytest.mark.parametrize("name", ["weigth", "other", 0, ["weight"]])
+def test_an_unknown_name_is_refused(params, name):
+    for use in (params.__getitem__, params.__delitem__, lambda n: params.__setitem__(n, 0)):
+        with pytest.raises(KeyError, match=r"no parameter .* among \['weight', 'bias'\]") as caught:
+            use(name)
+    if name == "weigth":
+        assert "did you mean weight?" in str(caught.value)
+        assert name not in params
+        assert params.get(name) is None
+        with pytest.raises(KeyError, match="no parameter"):
+            params.setdefault(name, 0)
+    assert list(params) == list(SHAPES)
+
+
+def test_a_parameter_cannot_be_removed(params):
+    def delete():
+        del params["weight"]
+
+    for use in (delete, params.popitem, params.clear, lambda: params.pop("bias")):
+        with pytest.raises(TypeError, match="cannot be removed"):
+            use()
+    assert list(params) == list(SHAPES)
+    np.testing.assert_array_equal(params.theta, range(8))
+
+
+def test_it_is_a_mapping_in_the_order_of_theta(params):
+    assert list(params) == list(params.keys()) == list(dict(params)) == list(SHAPES)
+    assert len(params) == 2
+    assert "bias" in params
+    assert params.get("none") is None
+    values = [view.ravel() for view in params.values()]
+    np.testing.assert_array_equal(np.concatenate(values), params.theta)
+    for name, view in params.items():
+        assert view.shape == SHAPES[name]
+        view[...] = 0
+    assert not params.theta.any()
+    dtype = params.theta.dtype
+    assert repr(params) == f"<Parameters of {dtype}: weight (2, 3), bias (2,)>"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_a_copy_is_of_one_vector_too(params, copied):
+    other = copied(params)
+    other["bias"] = [5, 5]
+    np.testing.assert_array_equal(other.theta[-2:], 5)
+    np.testing.assert_array_equal(params.theta, range(8))

@@ -4,6 +4,7 @@
 an ensemble; training/test_killed_fit.py a few.
 """
 
+import os
 import random
 import signal
 import subprocess
@@ -44,6 +45,8 @@ Path(answer).write_bytes(
 class Run:
     """One checkpointed fit or ensemble, in as many processes as it takes."""
 
+    environment = os.environ | {"NUMBA_NUM_THREADS": "2"}
+
     def __init__(self, folder: Path, backend: str, kind: str):
         folder.mkdir()
         self.answer = folder / "answer"
@@ -53,7 +56,9 @@ class Run:
 
     def attempt(self, patience: float | None = None) -> bool:
         """Start or resume, kill after `patience` seconds of training; whether it ended itself."""
-        process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            self.command, env=self.environment, stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         start = time.monotonic()

@@ -155,7 +155,7 @@ def test_lists_and_variants_and_other_backends():
             ValueError,
             "trains with one of adam.*method='L-BFGS-B'",
         ),
-        ({"dropout": {"states": 0.1}}, TypeError, "has no keyword 'dropout'"),
+        ({"dropout": {"states": 0.1}}, ValueError, "without dropout"),
         ({"hidden_size": 0}, ValueError, "hidden_size must be an integer"),
     ],
 )

@@ -12,7 +12,7 @@ from numlstm.architecture.parameters import initialise
 from numlstm.training import loop
 from numlstm.training.outcome import CALLBACK, INTERRUPTED, NOT_FINITE
 from numlstm.utils import files
-from numlstm.utils.random_streams import INITIAL, MEMBERS, Draws, new_seed
+from numlstm.utils.random_streams import INITIAL, MEMBERS, RandomStreams, new_seed
 
 SMALL = {"hidden_size": 4, "epochs": 4, "batch_size": 5, "rng": 0}
 NETWORK = ("num_layers", "dtype", "cell", "learned_state", "residual")
@@ -24,7 +24,7 @@ def ensemble(*arrays, members=3, **options):
 
 def drawn(members, sequences):
     """The seeds of the members' initial parameters, and how often each has every sequence."""
-    stream = Draws(new_seed(SMALL["rng"])).stream(MEMBERS)
+    stream = RandomStreams(new_seed(SMALL["rng"])).stream(MEMBERS)
     seeds = [new_seed(stream) for _ in range(members)]
     return seeds, stream.multinomial(sequences, np.full(sequences, 1 / sequences), members)
 
@@ -33,7 +33,7 @@ def alone(seed, X, y, **options):
     """The fit of a single network that begins where a member begins."""
     network = {name: options[name] for name in NETWORK if name in options}
     model = numlstm.LSTM(np.shape(X[0])[-1], 4, 1, **network)
-    model.theta = initialise(model.spec, Draws(seed).stream(INITIAL))
+    model.theta = initialise(model.spec, RandomStreams(seed).stream(INITIAL))
     rest = {name: value for name, value in options.items() if name not in NETWORK}
     return numlstm.fit(X, y, model=model, **SMALL | {"standardize": True} | rest)
 

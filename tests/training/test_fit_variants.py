@@ -8,7 +8,7 @@ import numlstm
 from helpers.fits import SINE, batch, same, stop_after
 from helpers.variants import KEYWORDS
 from numlstm.architecture.spec import Dropout
-from numlstm.data.missing import Filling
+from numlstm.data.missing import Imputer
 
 RATES = list(Dropout.__dataclass_fields__)
 
@@ -243,10 +243,10 @@ def test_the_rule_of_filling():
     nan = np.nan
     X = np.array([[[nan, 1], [2, nan], [nan, nan], [4, 5], [nan, 6]]])
     reset = np.array([[False, False, False, False, True]])
-    filled, observed = Filling(np.array([10.0, 20.0])).fill(X)
+    filled, observed = Imputer(np.array([10.0, 20.0])).fill(X)
     np.testing.assert_array_equal(filled[0], [[10, 1], [2, 1], [2, 1], [4, 5], [4, 6]])
     np.testing.assert_array_equal(observed[0], [[0, 1], [1, 0], [0, 0], [1, 1], [0, 1]])
-    filled, _ = Filling(np.array([10.0, 20.0])).fill(X, reset)
+    filled, _ = Imputer(np.array([10.0, 20.0])).fill(X, reset)
     np.testing.assert_array_equal(filled[0, -1], [10, 6])
     assert np.isnan(X).sum() == 5
 
