@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from numlstm.architecture.cell import USUAL, Cell
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import PRECISIONS, Dropout, NetworkSpec
 from numlstm.utils import checks, nouns
 
@@ -16,12 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "residual": False,
     "learned_state": False,
     "proj_size": None,
-    "forget_gate": "gate",
-    "peephole": False,
-    "layer_norm": False,
-    "activation_clip": None,
-    "cell_clip": None,
-    "activations": None,
+    **{field.name: field.default for field in fields(Cell)},
 }
 
 
@@ -35,7 +30,7 @@ class Start(NamedTuple):
 def read_variant(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a `NetworkSpec` that are not its sizes, from the keywords of `DEFAULTS`."""
     flags = {name: checks.flag(name, given[name]) for name in FLAGS}
-    cell = Cell(**{name: given[name] for name in nouns.names(Cell)})
+    cell = Cell(**{name: given[name] for name in nouns.names(Cell) if name in given})
     return {**flags, "proj_size": checks.optional(checks.size, "proj_size", given["proj_size"]),
             "cell": cell}  # fmt: skip
 
@@ -103,18 +98,12 @@ def read_dropout(value: Any) -> Dropout:
 
 def describe(spec: NetworkSpec) -> dict[str, Any]:
     """The keywords with which a network was built, those of `DEFAULTS`."""
-    cell = spec.cell
     return {
         "bidirectional": spec.bidirectional,
         "residual": spec.residual,
         "learned_state": spec.learned_state,
         "proj_size": spec.proj_size,
-        "forget_gate": cell.forget_gate,
-        "peephole": cell.peephole,
-        "layer_norm": cell.layer_norm,
-        "activation_clip": cell.activation_clip,
-        "cell_clip": cell.cell_clip,
-        "activations": None if cell.activations == USUAL else cell.activations,
+        **{name: getattr(spec.cell, name) for name in nouns.names(Cell)},
     }
 
 

@@ -42,8 +42,9 @@ def initialise(
     orthonormal. "uniform": all weights uniform in +-1/sqrt(H), as PyTorch draws them. The biases
     are 0 but for the forget gate's, `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
     With `chrono` the forget gate's are log(u), u uniform in [1, chrono - 1], and the input gate's
-    the negative of that (Tallec & Ollivier 2018, eq. 16). Gains are 1; peepholes and learned
-    states begin at 0, so that the network begins as one without them.
+    the negative of that (Tallec & Ollivier 2018, eq. 16). What a variant of the cell
+    adds begins as `UNIT_PARAMETERS` says, and learned states at 0: where that is possible, the
+    network begins as one without them.
     """
     theta = np.zeros(spec.num_parameters, dtype=spec.dtype)
     parts = list(blocks(spec, theta))
@@ -86,9 +87,8 @@ def _set_biases(
         biases["i"][...] = -biases["f"]
     elif "f" in biases:
         biases["f"][...] = forget_bias
-    for name in ("gain", "cell_gain"):
-        if name in views:
-            views[name][...] = 1.0
+    for parameter in spec.cell.unit_parameters:
+        views[parameter.name][...] = parameter.initial
 
 
 def _uniform(

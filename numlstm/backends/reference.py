@@ -17,15 +17,18 @@ The variants, each a change of one line and all free to be combined (`spec.cell`
 
     peephole      z_i += p_i * c_{t-1}   z_f += p_f * c_{t-1}   z_o += p_o * c_t
                   Gers & Schmidhuber (2000), "Recurrent nets that time and count", IJCNN
-    forget        "coupled": f_t = 1 - i_t, Greff et al. (2017), "LSTM: a search space odyssey",
+    forget_gate   "coupled": f_t = 1 - i_t, Greff et al. (2017), "LSTM: a search space odyssey",
                   IEEE TNNLS 28(10), CIFG; "none": f_t = 1, the cell of 1997
-    layer_norm    per gate, over its units: z = gain * (a - mean a) / sqrt(var a + 1e-5) + b with
+    layer_norm    per gate, over its units: z = gain * (a - mean a) / sqrt(var a + epsilon) + b with
                   a = W_ih x_t + W_hh h_{t-1}; and the cell alike, on its way out:
                   h_t = o_t * tanh(cell_gain * (c_t - mean c_t) / sqrt(...) + cell_bias)
                   Ba, Kiros & Hinton (2016), "Layer normalization", arXiv:1607.06450, eqs. 20-22,
-                  with the sum of both products normalised once
+                  with the sum of both products normalised once; peepholes come after it.
+                  "gates": the cell goes out as it is, and peepholes come before the normalisation:
+                  a_i += p_i * c_{t-1}   a_f += p_f * c_{t-1}   a_o += p_o * c_t
+                  as in TensorFlow Lite (lite/kernels/lstm_eval.cc, CalculateLstmGateFloat)
     activations   other functions in the place of s, tanh (of z_g) and tanh (of the cell)
-    clip          limits what goes into every activation: the ONNX LSTM operator's `clip`
+    activation_clip  limits what goes into every activation: the ONNX LSTM operator's `clip`
     cell_clip     limits c_t; proj_size: h_t = W_hr (o_t * tanh(c_t)), the weight_hr of PyTorch
                   Sak, Senior & Beaufays (2014), arXiv:1402.1128
     x, h          W_ih (m_x * x_t), W_hh (m_h * h_{t-1}): Gal & Ghahramani (2016), "A theoretically
@@ -61,8 +64,6 @@ from numlstm.backends import numpy_arrays as arrays  # noqa: F401
 
 name = "reference"
 precisions: tuple[str, ...] = ()
-
-EPSILON = 1e-5  # under the root of layer normalisation, as in PyTorch
 
 # some BLAS libraries raise the flag of invalid operations in lanes whose results they do not use
 _blas_flags_ignored = np.errstate(invalid="ignore")
@@ -228,10 +229,10 @@ class Normalised(NamedTuple):
         return self.scale * (dvalue - dvalue.mean(axis=-1, keepdims=True) - self.value * along)
 
 
-def normalise(a) -> Normalised:
+def normalise(a, epsilon) -> Normalised:
     """(a - mean a) / sqrt(var a + epsilon) over the last axis."""
     centred = a - a.mean(axis=-1, keepdims=True)
-    scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + EPSILON)
+    scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + epsilon)
     return Normalised(centred * scale, scale)
 
 

@@ -18,11 +18,12 @@ from numlstm.backends.cpu.codegen.vectors import TILE_ROWS
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
-from numlstm.cell.encoding import INITIAL_H, family_of, unit_rows
+from numlstm.cell.encoding import INITIAL_H, encode, unit_rows
 from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import mean_noise
 from numlstm.network.network import Weights
 from numlstm.stepping.kernels import step, step_derivatives
+from numlstm.stepping.kernels.pointers import flat
 from numlstm.stepping.kernels.step_derivatives import derived_size
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
@@ -68,7 +69,7 @@ def write_net(
     spec: NetworkSpec, weights: Weights, scaling: Scaling | None, derivatives: bool
 ) -> NetMemory | None:
     """The network in one block; None where a step would need too much of the stack."""
-    numbers, values, floats = Shelf(np.int64), Shelf(spec.dtype), _floats(spec, scaling)
+    numbers, values, scalings = Shelf(np.int64), Shelf(spec.dtype), _scaling(spec, scaling)
     numbers.add(np.zeros(step.SIZES + len(step.Sizes._fields)))
     parts, own = _parts(spec, numbers, values, weights, derivatives)
     sizes = _sizes(spec, values, weights, scaling is not None)
@@ -76,21 +77,22 @@ def write_net(
     rows_derived = STACK // (derived_size(sizes, 1) * values.dtype.itemsize)
     if rows == 0 or (derivatives and rows_derived == 0):
         return None
-    parts_at = numbers.add(parts)
-    floats_at = numbers.integers
-    values_at = floats_at + floats.integers
+    parts_at, cell_at = numbers.add(parts), numbers.add(flat(encode(spec.layers[0])))
+    scaling_at = numbers.integers
+    values_at = scaling_at + scalings.integers
     sizes = sizes._replace(
         own=own,
         rows=min(rows, TILE_ROWS),
         rows_derived=min(rows_derived, TILE_ROWS),
         parts_at=parts_at,
-        floats_at=floats_at,
+        cell_at=cell_at,
+        scaling_at=scaling_at,
         values_at=values_at,
     )
     memory = _aligned(values_at + values.integers)
     numbers.write(memory)
     memory[: step.SIZES + len(sizes)] = (*_addresses(spec, derivatives), *sizes)
-    floats.write(memory[floats_at:values_at])
+    scalings.write(memory[scaling_at:values_at])
     values.write(memory[values_at:])
     return NetMemory(memory, sizes)
 
@@ -101,16 +103,12 @@ def _aligned(count: int) -> np.ndarray:
     return memory[skip : skip + count]
 
 
-def _floats(spec: NetworkSpec, scaling: Scaling | None) -> Shelf:
-    """The variant's constants, then how x and y are scaled."""
-    family = family_of(spec.layers[0])
-    alpha, beta = ([getattr(f, name) for f in family.activations] for name in ("alpha", "beta"))
-    numbers = [family.clip, family.cell_clip, *alpha, *beta]
+def _scaling(spec: NetworkSpec, scaling: Scaling | None) -> Shelf:
+    """How x and y are scaled."""
+    shelf = Shelf(np.float64)
     if scaling is not None:
         factor, offset = _output_scaling(spec, scaling)
-        numbers += [*scaling.x_mean, *scaling.x_scale, *factor, *offset]
-    shelf = Shelf(np.float64)
-    shelf.add(numbers)
+        shelf.add([*scaling.x_mean, *scaling.x_scale, *factor, *offset])
     return shelf
 
 
@@ -169,7 +167,7 @@ def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
 def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> step.Sizes:
     """Everything but what depends on the whole: see `write_net`."""
     layer, head = spec.layers[0], weights.head
-    family, width = family_of(layer), panel_width(spec.dtype)
+    width = panel_width(spec.dtype)
     padded, padded_out, padded_width = (
         blocks(count, width) * width for count in (spec.hidden_size, layer.output_size, spec.width)
     )
@@ -185,16 +183,10 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
         padded_out=padded_out,
         padded_width=padded_width,
         slots=SLOTS_NORMALISED if spec.cell.layer_norm else SLOTS,
-        forget=family.forget,
-        peephole=family.peephole,
-        normalised=family.normalised,
-        projected=family.projected,
+        projected=spec.proj_size is not None,
         residual=spec.residual,
         head=head is not None,
         scaled=scaled,
-        of_gates=family.activations[0].number,
-        of_candidate=family.activations[1].number,
-        of_output=family.activations[2].number,
         gates=len(spec.cell.gates),
         parameters=spec.num_parameters,
         head_theta=spec.num_parameters
@@ -203,7 +195,8 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
         rows=1,
         rows_derived=1,
         parts_at=0,
-        floats_at=0,
+        cell_at=0,
+        scaling_at=0,
         values_at=0,
         ones=values.add(np.ones(padded)),
         keep_c=values.add(keep_c),
@@ -232,7 +225,7 @@ def is_plain_network(spec: NetworkSpec) -> bool:
 
 def _addresses(spec: NetworkSpec, derivatives: bool) -> tuple[int, ...]:
     """The addresses of the compiled step and of its derivatives, 0 where they are not wanted."""
-    advance = step.step_plain if is_plain_network(spec) else step.step_family
+    advance = step.step_plain if is_plain_network(spec) else step.step_variant
     if not derivatives:
         return address(advance, spec.dtype, 4, 1), 0, 0
     ahead, back = (step_derivatives.step_jvp, 8, 1), (step_derivatives.step_vjp, 8, 2)

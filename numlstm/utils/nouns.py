@@ -11,9 +11,29 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def option(default: T, check: Callable[[str, Any], T], examples: tuple[Any, ...] = ()) -> T:
-    """A field of a noun: its default, its check, and values that its tests try."""
-    return field(default=default, metadata={"check": check, "examples": examples})
+def option(
+    default: T,
+    check: Callable[[str, Any], T],
+    examples: tuple[Any, ...] = (),
+    *,
+    options: tuple[Any, ...] = (),
+    draw: Callable[[Any], Any] | None = None,
+    needs: Mapping[str, Any] | None = None,
+) -> T:
+    """A field of a noun: its default, its check, and values that its tests try.
+
+    `options` are all its values where they are few. `draw` makes a random value with a
+    `numpy.random.Generator`, for tests that go beyond the examples; `needs` are other fields
+    without which it has no effect.
+    """
+    metadata = {
+        "check": check,
+        "examples": examples,
+        "options": options,
+        "draw": draw,
+        "needs": needs or {},
+    }
+    return field(default=default, metadata=metadata)
 
 
 class Noun:

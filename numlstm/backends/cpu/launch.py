@@ -25,7 +25,7 @@ from numlstm.backends.cpu.layer import (
 from numlstm.backends.cpu.layer.shards import Shards
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
 from numlstm.backends.cpu.layer.weights import Columns, pack
-from numlstm.cell.encoding import family_of
+from numlstm.cell.encoding import encode
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
@@ -88,7 +88,7 @@ def layer_forward(
     variant: tuple[Any, ...] = ()
     if not plain:
         kernel = recurrence.forward
-        variant = parameters_of(spec, weights.theta), switches, family_of(spec)
+        variant = parameters_of(spec, weights.theta), switches, encode(spec)
     call(
         *(kernel, plan.tasks, plan.lines * weights.panels.size),
         *(plan.numbers, weights.panels, *variant, uniform(X), uniform(h), uniform(c)),
@@ -134,7 +134,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
         dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
         kernel = recurrence.backward
-        extra += parameters, switches, family_of(spec), dunit, dout
+        extra += parameters, switches, encode(spec), dunit, dout
     call(
         *(kernel, plan.tasks, 2 * plan.lines * weights.panels.size),
         *(plan.numbers, weights.theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, *extra),

@@ -13,12 +13,12 @@ from numlstm.backends.cpu.codegen.compile import entry, kernel, kernel_that_allo
 from numlstm.backends.cpu.codegen.parallel import call, for_shards
 from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, load, move, new, put, store
 from numlstm.backends.cpu.layer import plain_recurrence, variant_cell
-from numlstm.backends.cpu.layer.recurrence import c_before, new_work, new_zeros, read_cell, row_at
+from numlstm.backends.cpu.layer.recurrence import c_before, new_work, new_zeros, row_at
 from numlstm.backends.cpu.layer.tape import Carry, line_of, read_plan, read_tape, rows_at
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.weights import gate_of_theta, row_of_theta
 from numlstm.cell.elementary import fma, like
-from numlstm.cell.encoding import UNIT_ROWS, family_of
+from numlstm.cell.encoding import UNIT_ROWS, encode, with_ends
 
 
 def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
@@ -32,7 +32,7 @@ def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
     kernel = of_plain
     variant: tuple[Any, ...] = ()
     if switches is not None:
-        kernel, variant = of_family, (parameters_of(spec, weights.theta), switches, family_of(spec))
+        kernel, variant = of_variant, (parameters_of(spec, weights.theta), switches, encode(spec))
     work = 2 * plan.lines * spec.hidden_size * weights.panels.size
     call(kernel, plan.steps, work, plan.numbers, weights.theta, memory, *variant, index, J, by_X)
 
@@ -81,20 +81,20 @@ def plain_step(t, plan, theta, tape, rows):
 
 
 @entry(allocates=True)
-def of_family(driver, numbers, theta, memory, parameters, switches, variant, index, J, by_X):
+def of_variant(driver, numbers, theta, memory, parameters, switches, cell, index, J, by_X):
     """Fill J and by_X for a layer of any variant whose units see each other in products alone."""
     plan = read_plan(numbers)
     tape = read_tape(plan, line_of(plan, plan.shards - 1, plan.steps), memory)
     rows, work = new_rows(plan, index, J, by_X), new_work(plan, switches, theta)
     dn = new(theta, (plan.steps, plan.padded))
     dunit = new_zeros(theta, (plan.steps, UNIT_ROWS, plan.padded))
-    cell, unit = read_cell(variant, theta), parameters.unit
-    arguments = (plan, cell, theta, unit, switches, tape, work, dn, dunit, rows)
-    for_shards(family_step, driver, plan.steps, arguments)
+    complete, unit = with_ends(cell, like(get(at(theta, 0), 0), 0.0)), parameters.unit
+    arguments = (plan, complete, theta, unit, switches, tape, work, dn, dunit, rows)
+    for_shards(variant_step, driver, plan.steps, arguments)
 
 
 @kernel
-def family_step(t, plan, cell, theta, unit, switches, tape, work, dn, dunit, rows):
+def variant_step(t, plan, cell, theta, unit, switches, tape, work, dn, dunit, rows):
     """The rows of all sequences at step t."""
     unit = at(unit, 0)
     for shard in range(plan.shards):

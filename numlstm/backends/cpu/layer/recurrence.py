@@ -47,10 +47,9 @@ from numlstm.backends.cpu.layer.variant_cell import (
     forward_row,
 )
 from numlstm.backends.cpu.layer.weights import Columns, pack_columns, sum_gradients
-from numlstm.cell.activations import limited
 from numlstm.cell.elementary import fma, like
-from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS
-from numlstm.cell.equations import Variant, mixed
+from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS, with_ends
+from numlstm.cell.equations import mixed
 
 
 class Parameters(NamedTuple):
@@ -70,31 +69,6 @@ class Switches(NamedTuple):
     g: Any  # (B, T or 1, H)
     keep_h: Any  # (B, T or 1, P)
     keep_c: Any  # (B, T or 1, H)
-
-
-class Cell(NamedTuple):
-    """A variant as the kernels take it."""
-
-    variant: Variant
-    peephole: bool
-    normalised: bool
-    projected: bool
-
-
-@kernel
-def read_cell(family, array):
-    """The variant, with the ends of its activations in the type of the array."""
-    compact()
-    zero = like(get(at(array, 0), 0), 0.0)
-    gates, candidate, output = family.activations
-    variant = Variant(
-        family.forget,
-        family.cell_clip,
-        limited(gates, family.clip, zero),
-        limited(candidate, family.clip, zero),
-        limited(output, family.clip, zero),
-    )
-    return Cell(variant, family.peephole, family.normalised, family.projected)
 
 
 class Work(NamedTuple):
@@ -192,7 +166,7 @@ def resets_at(plan, switches, place, t):
 
 @entry(allocates=True)
 def forward(
-    driver, numbers, weights, parameters, switches, family, X, h, c, Y, h_last, c_last, memory,
+    driver, numbers, weights, parameters, switches, cell, X, h, c, Y, h_last, c_last, memory,
     taped,
 ):  # fmt: skip
     """As `layer.forward`."""
@@ -203,7 +177,7 @@ def forward(
     tape = read_tape(plan, lines if taped else plan.batch, memory)
     carry = read_carry(plan, h, c)
     copy(tape.c_first.start, at(carry.c, 0), plan.batch * plan.padded)
-    cell, work = read_cell(family, h), new_work(plan, switches, h)
+    work = new_work(plan, switches, h)
     arguments = (plan, cell, weights, parameters, switches, X, Y, carry, work, tape, taped)
     for_shards(forward_shard, driver, plan.shards, arguments)
     write_carry(plan, carry, h_last, c_last)
@@ -286,7 +260,7 @@ class Gradient(NamedTuple):
 @entry(allocates=True)
 def backward(
     driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, dW,
-    parameters, switches, family, dunit, dout,
+    parameters, switches, cell, dunit, dout,
 ):  # fmt: skip
     """As `layer.backward`; dtheta is filled up to the biases, dunit and dout by shards."""
     plan = read_plan(numbers)
@@ -312,8 +286,8 @@ def backward(
     if lines < plan.batch * plan.steps:
         clear(at(dX, 0), dX.size)
     tape, carry = read_tape(plan, lines, memory), read_carry(plan, dh, dc)
-    cell, work = read_cell(family, dh), new_work(plan, switches, dh)
-    arguments = (plan, cell, columns, parameters, switches, dY, carry, work, tape, gradient)
+    work, complete = new_work(plan, switches, dh), with_ends(cell, like(get(at(dh, 0), 0), 0.0))
+    arguments = (plan, complete, columns, parameters, switches, dY, carry, work, tape, gradient)
     for_shards(backward_shard, driver, shards, arguments)
     sum_gradients(driver, plan, dW, dtheta)
     write_carry(plan, carry, dh_0, dc_0)

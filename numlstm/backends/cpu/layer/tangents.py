@@ -1,7 +1,7 @@
 """The contract over complex arrays: values and tangents through the kernels, in dual numbers.
 
-The kernels of `layer.py` and `family.py` compile over dual numbers as they stand; a plain cell with
-large weights is one of the family. Here complex arrays are parted, and what comes back is put
+The kernels of `plain_recurrence.py` and `recurrence.py` compile over dual numbers as they stand; a
+plain cell with large weights goes through the latter. Here complex arrays are parted, and what comes back is put
 together.
 """
 
@@ -18,7 +18,7 @@ from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.layer import plain_recurrence, recurrence, shards
 from numlstm.backends.cpu.layer.recurrence import Parameters
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
-from numlstm.cell.encoding import family_of
+from numlstm.cell.encoding import encode
 
 name, arrays = "cpu", numpy_arrays
 
@@ -65,7 +65,7 @@ def layer_forward(
     variant: tuple[Any, ...] = ()
     if not plain:
         kernel, switches = recurrence.forward, switches_of(spec, reset, noise)
-        variant = _parameters(spec, weights.theta), switches, family_of(spec)
+        variant = _parameters(spec, weights.theta), switches, encode(spec)
     given = (dual_array(array) for array in (X, *state))
     call(
         *(kernel, plan.tasks, WORK * plan.lines * weights.panels.size),
@@ -92,7 +92,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         dunit = _zeros((plan.parts, *parameters.unit.shape), spec)
         dout = _zeros((plan.parts, *parameters.back.shape), spec)
         kernel = recurrence.backward
-        variant += parameters, switches, family_of(spec), dunit, dout
+        variant += parameters, switches, encode(spec), dunit, dout
     given = (dual_array(array) for array in (dY, *dstate))
     call(
         *(kernel, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),

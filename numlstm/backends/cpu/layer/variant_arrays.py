@@ -1,4 +1,4 @@
-"""A layer of any variant: what the kernels of `family.py` take, and what they give back."""
+"""A layer of any variant: what the kernels of `recurrence.py` take, and what they give back."""
 
 import numpy as np
 
