@@ -34,10 +34,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from harness import run_case, run_truth  # noqa: E402
-from strategies import Case, alone, random_family_case  # noqa: E402
-
 import numlstm  # noqa: E402
+from helpers.harness import run_case, run_truth  # noqa: E402
+from helpers.strategies import Case, alone, random_family_case  # noqa: E402
 from numlstm import backends  # noqa: E402
 from numlstm.architecture.cell import Cell  # noqa: E402
 from numlstm.architecture.spec import PRECISIONS, LayerSpec  # noqa: E402

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, settings
 
 from numlstm import backends
 
+pytest.register_assert_rewrite("helpers")
+
 # what takes long is the reference; an example is slow because it is large, not because it is bad
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("default", max_examples=40, **_common)
@@ -21,7 +23,7 @@ def _runnable() -> list:
         try:
             found.append(backends.get(name))
         except backends.BackendError:
-            continue  # test_backends says which ones must run everywhere
+            continue  # test_contract says which ones must run everywhere
     return found
 
 

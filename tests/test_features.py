@@ -1,15 +1,15 @@
 """The feature table of the README: every row of numlstm's column is run."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from test_fit import SINE, batch
 
 import numlstm
+from helpers.fits import SINE, batch
+from helpers.house import ROOT
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 X, Y = batch()
 NAN = float("nan")
 

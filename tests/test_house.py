@@ -14,10 +14,8 @@ from pathlib import Path
 import pytest
 
 import numlstm
+from helpers.house import MODULES, PACKAGE, ROOT, SOURCES
 from numlstm.backends import CONTRACT
-
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "numlstm"
 
 PUBLIC_NAMES = [
     "BackendError",
@@ -33,12 +31,6 @@ PUBLIC_NAMES = [
     "fit",
     "load",
     "objective",
-]
-
-SOURCES = sorted(PACKAGE.rglob("*.py"))
-MODULES = [
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for path in SOURCES
 ]
 
 
@@ -139,6 +131,16 @@ def test_the_reference_stands_alone():
     }
 
 
+def test_no_test_module_imports_another():
+    """What they share is in tests/helpers."""
+    tests = ROOT / "tests"
+    modules = sorted(path for path in tests.rglob("*.py") if "truths" not in path.parts)
+    stems = {path.stem for path in modules if path.stem.startswith(("test_", "simulated_"))}
+    for path in modules:
+        assert not {name.split(".")[-1] for name in imports(path)} & stems, path
+    assert len(stems) == len([path for path in modules if path.stem in stems]), "twice one name"
+
+
 def test_the_house_uses_nothing_of_a_backend_but_the_contract():
     used = {
         node.attr
@@ -199,7 +201,7 @@ def test_public_docstrings_are_numpydoc(name):
     assert not {key: what for key, what in lacking.items() if what}
 
 
-ELSEWHERE = "numlstm.__main__", "numlstm.backends.cuda"  # test_sunspots, simulated_cuda
+ELSEWHERE = "numlstm.__main__", "numlstm.backends.cuda"  # test_sunspots, simulated_layers
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(ELSEWHERE)])

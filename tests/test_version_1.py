@@ -1,18 +1,18 @@
 """Files of version 1 of the format, as numlstm 0.1.0 wrote them: models load, runs go on.
 
-tests/data/make_version_1.py says how they came about.
+tests/truths/make_version_1.py says how they came about.
 """
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import BARS, require_bits
 
 import numlstm
+from helpers.harness import BARS, require_bits
+from helpers.house import TRUTHS
 
-FOLDER = Path(__file__).parent / "data" / "version-1"
+FOLDER = TRUTHS / "version-1"
 MODELS = sorted(path.stem for path in FOLDER.glob("*.npz") if path.stem != "truths")
 LENGTHS = [7, 4, 1, 6]
 

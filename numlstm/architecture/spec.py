@@ -1,4 +1,4 @@
-"""The nouns of the package: what a layer and a network are, a state, a gradient, noise."""
+"""Descriptions of a layer and of a network; states, gradients, dropout masks."""
 
 import math
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class State(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What a pullback returns.
+    """Gradients with respect to parameters, input and initial state, as a pullback returns them.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class DataConfig:
 
 
 class GivenModel(NamedTuple):
-    """What a model to start from settles about its data."""
+    """The part of a model to start from that its data must agree with."""
 
     num_features: int
     num_outputs: int
@@ -174,7 +174,7 @@ def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dat
 def _output_size(
     train: Dataset, judge: Dataset | None, config: DataConfig, model: GivenModel | None
 ) -> int:
-    """What the targets need the network to give."""
+    """Number of outputs that the targets need."""
     parts = [part for part in (train, judge) if part is not None]
     if not config.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
         raise ValueError(

@@ -10,7 +10,7 @@ from numlstm.utils import checks
 
 @dataclass(frozen=True)
 class Dataset:
-    """Sequences side by side, what is to be learned from them, and how much each target counts.
+    """Padded sequences, their targets, and the weight of every target.
 
     Attributes
     ----------
@@ -19,13 +19,13 @@ class Dataset:
     y : ndarray, shape (B, T, O), or (B, O) for one target per sequence
         Targets; without the last axis for classes.
     weight : ndarray, shape of y
-        How much every single target counts: 0 in the padding and where there is no target.
+        Weight of every single target: 0 in the padding and where there is no target.
     lengths : ndarray of int64, shape (B,), or None
         Length of every row; None where all have T steps.
     last : bool
         One target per sequence.
     reset : ndarray of bool, shape (B, T), or None
-        Where a row's state begins anew before the step.
+        True where a row's state is reset before the step.
     """
 
     X: np.ndarray
@@ -56,7 +56,7 @@ class Dataset:
         return Dataset(X, y, weight, lengths, self.last, reset)
 
     def total_weight(self, start: int = 0, stop: int | None = None, rows: Any = slice(None)):
-        """What the weights of all targets, or of those of a `cut`, sum to."""
+        """Sum of the weights of all targets, or of those of a `cut`."""
         stop = self.X.shape[1] if stop is None else stop
         return float(np.sum(self._weight(start, stop, rows), dtype=np.float64))
 
@@ -69,7 +69,7 @@ class Dataset:
 
 
 class Form(NamedTuple):
-    """How the user gave the sequences, so that predictions go back the same way."""
+    """The form in which sequences were given, which predictions take too."""
 
     kind: str  # "batch" (B, T, I), "series" (T,) or (T, I), "list" of series
     lengths: tuple[int, ...]  # of every series

@@ -1,4 +1,4 @@
-"""What is to be learned: targets and their weights, laid out beside the inputs."""
+"""Targets and their weights, laid out beside the inputs."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from numlstm.utils import checks
 
 
 class Reading(NamedTuple):
-    """How the arrays of one call of `fit` are to be read."""
+    """How the arrays of a call are read."""
 
     input_size: int | None
     dtype: str
@@ -204,7 +204,7 @@ def _combined(present, weight, lengths, last: bool) -> np.ndarray:
 
 
 def needed_outputs(data: Dataset, loss: Loss) -> int:
-    """How many outputs per step a network needs for the targets."""
+    """Number of outputs per step that the targets need."""
     if loss.classes:
         return max(2, int(data.y.max()) + 1)
     return loss.outputs * data.y.shape[-1]
@@ -228,6 +228,6 @@ def require_probabilities(data: Dataset) -> None:
 
 
 def for_network(data: Dataset, filling: Filling | None, scaling: Scaling | None) -> Dataset:
-    """The same in the network's units, with its mask channels."""
+    """The dataset in the network's units, with its mask channels."""
     X = network_inputs(data.X, filling, scaling, data.reset)
     return replace(data, X=X, y=data.y if scaling is None else scaling.targets(data.y))

@@ -42,7 +42,7 @@ class LearningCurves(NamedTuple):
 
 def load() -> np.ndarray:
     """The yearly sunspot numbers 1700-2008, shape (309,)."""
-    text = files("numlstm").joinpath("data/sunspots.csv").read_text(encoding="ascii")
+    text = files("numlstm.demo").joinpath("sunspots.csv").read_text(encoding="ascii")
     rows = [line for line in text.splitlines() if not line.startswith("#")]
     return np.array([float(row.split(",")[1]) for row in rows[1:]])
 

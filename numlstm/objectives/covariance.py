@@ -33,7 +33,7 @@ class Band(NamedTuple):
     Attributes
     ----------
     mean : ndarray, or list of ndarray
-        What `predict` says.
+        The predictions.
     lower, upper : ndarray, or list of ndarray
         The ends of the band.
     std : ndarray, or list of ndarray
@@ -208,7 +208,7 @@ def _target_scale(model: LSTM) -> np.ndarray:
 
 
 def _units(model: LSTM, fun: Objective, absolute_sigma: bool) -> np.ndarray:
-    """What every residual is multiplied by: known sigmas are in the units of the data."""
+    """Factor on every residual: known sigmas are in the units of the data."""
     scale = _target_scale(model) if absolute_sigma else np.ones(1)
     return np.broadcast_to(scale, fun.data.y.shape)[fun.data.weight > 0].astype(np.float64)
 

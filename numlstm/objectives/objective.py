@@ -41,8 +41,8 @@ def objective(
     Parameters
     ----------
     model : LSTM
-        What network it is, and the units of the data; its own parameters are not used, and it is
-        left as it is.
+        The network, and the units of the data; its own parameters are not used, and it is left
+        as it is.
     X, y : array_like
         Inputs and targets in any of the forms that `fit` takes; ``y=None`` means the next value
         of X. They are copied.
@@ -162,14 +162,14 @@ class Objective:
         return product + self.weight_decay * v
 
     def residuals(self, theta: Any) -> np.ndarray:
-        """What `scipy.optimize.least_squares` takes as `fun`, (m,)."""
+        """Weighted residuals, (m,): `fun` of `scipy.optimize.least_squares`."""
         theta = self._checked("theta", theta)
         return self._with_penalty(
             self._on_targets(self.run(self._forward, theta)[0] - self.data.y), theta
         )
 
     def jacobian(self, theta: Any) -> np.ndarray:
-        """What `scipy.optimize.least_squares` takes as `jac`, (m, n)."""
+        """Jacobian of the residuals, (m, n): `jac` of `scipy.optimize.least_squares`."""
         operator = self.linear_operator(theta)
         rows, columns = operator.shape
         count = rows - columns if self.weight_decay else rows
@@ -228,7 +228,7 @@ class Objective:
 
     @cached_property
     def _valid(self) -> np.ndarray:
-        """Where there is a target, in the shape of y."""
+        """True at every target with a weight, in the shape of y."""
         if self.loss != "mse":
             raise ValueError(
                 f"residuals are those of loss='mse', this objective has loss={self.loss!r}; for a "
@@ -276,7 +276,7 @@ class Objective:
         return network.backend.arrays.to_numpy(Y), weights, kept
 
     def _on_targets(self, Y: np.ndarray) -> np.ndarray:
-        """What is at the targets, weighted: (m,) without the rows of the penalty."""
+        """Values at the targets, weighted: (m,) without the rows of the penalty."""
         return Y[self._valid].astype(np.float64) * self._root
 
     def _with_penalty(self, residuals: np.ndarray, theta: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Optimizer:
-    """What all have in common: constants by name, arrays by name, one array of scratch.
+    """Base class of the optimisers: constants and arrays by name, one array of scratch.
 
     Parameters
     ----------

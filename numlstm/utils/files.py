@@ -102,7 +102,7 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _damage(path: str | os.PathLike, data: bytes) -> str:
-    """What is wrong with a file whose checksum does not hold."""
+    """The reason why a file's checksum does not hold, in words."""
     if not data:
         reason = "is empty"
     elif not data.startswith(b"PK\3\4"):

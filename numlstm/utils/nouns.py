@@ -75,7 +75,7 @@ def names(kind: Any) -> list[str]:
 
 
 def suggestion(name: Any, known: Iterable[str], others: Mapping[str, str] | None = None) -> str:
-    """What might have been meant by an unknown name, as the end of a sentence."""
+    """A guess at what an unknown name was meant to be, as the end of a sentence."""
     if others and name in others:
         return f": did you mean {others[name]}?"
     close = difflib.get_close_matches(str(name), list(known), n=1)
