@@ -106,6 +106,7 @@ def _layer_norm(name: str, value: Any) -> bool | str:
 
 
 FORGET_GATES = ("gate", "coupled", "none")
+LAYER_NORMS: tuple[bool | str, ...] = (False, True, "gates")
 _limit = partial(checks.optional, checks.real, above=0.0)
 
 
@@ -203,7 +204,7 @@ class Cell(Noun):
     )
     peephole: bool = option(False, checks.flag, (True,))
     layer_norm: bool | str = option(
-        False, _layer_norm, (True, "gates"), options=(False, True, "gates")
+        LAYER_NORMS[0], _layer_norm, LAYER_NORMS[1:], options=LAYER_NORMS
     )
     layer_norm_epsilon: float = option(
         1e-5,

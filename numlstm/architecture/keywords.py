@@ -16,7 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "residual": False,
     "learned_state": False,
     "proj_size": None,
-    **{field.name: field.default for field in fields(Cell)},
+    **{f.name: f.default for f in fields(Cell) if f.name != "layer_norm_epsilon"},
 }
 
 
@@ -103,7 +103,7 @@ def describe(spec: NetworkSpec) -> dict[str, Any]:
         "residual": spec.residual,
         "learned_state": spec.learned_state,
         "proj_size": spec.proj_size,
-        **{name: getattr(spec.cell, name) for name in nouns.names(Cell)},
+        **{name: getattr(spec.cell, name) for name in nouns.names(Cell) if name in DEFAULTS},
     }
 
 

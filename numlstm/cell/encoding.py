@@ -5,7 +5,7 @@ All of it follows from the fields of `Cell` and from `UNIT_PARAMETERS`.
 
 from dataclasses import Field, fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
 from numlstm.architecture.spec import LayerSpec
@@ -26,9 +26,22 @@ def _kind(field: Field) -> Any:
 
 _KINDS = {field.name: _kind(field) for field in fields(Cell)}
 
-# The fields of `Cell` by name, and whether the layer has a projection. What is one of a few options
-# is its place among them; a limit that is not there is a number that nothing reaches.
-Variant = NamedTuple("Variant", [*_KINDS.items(), ("projected", int)])  # type: ignore[misc]
+if TYPE_CHECKING:
+
+    class Variant(tuple[Any, ...]):
+        """The fields of `Cell` by name, and `projected`: whether the layer has a projection.
+
+        What is one of a few options is its place among them; a limit that is not there is a
+        number that nothing reaches.
+        """
+
+        _fields: tuple[str, ...]
+
+        def __new__(cls, *values: Any, **named: Any) -> "Variant": ...  # noqa: D102
+        def __getattr__(self, name: str) -> Any: ...  # noqa: D105
+
+else:
+    Variant = NamedTuple("Variant", [*_KINDS.items(), ("projected", int)])
 
 ACTIVATIONS_AT = Variant._fields.index("activations")
 AFTER_ACTIVATIONS = ACTIVATIONS_AT + 1
@@ -59,7 +72,7 @@ def with_ends(v, zero):
     compact()
     gates, candidate, output = v.activations
     complete = limited(gates, zero), limited(candidate, zero), limited(output, zero)
-    return Variant(*(v[:ACTIVATIONS_AT] + (complete,) + v[AFTER_ACTIVATIONS:]))
+    return Variant(*v[:ACTIVATIONS_AT], complete, *v[AFTER_ACTIVATIONS:])
 
 
 # --- what every unit has beside its gates' weights ------------------------------------------------

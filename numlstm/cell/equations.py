@@ -4,8 +4,8 @@ z is the pre-activation of a gate; i f g o are input gate, forget gate, candidat
 the cell, h the hidden state, `d` before a name its gradient. Arguments are vectors over units, or
 scalars.
 The plain cell stands by itself; `variant_*` is every other one, up to what goes into the output
-activation, because a row of cells may be normalised there. `v` is the encoding of a `Cell`, with its
-fields by name: `numlstm.cell.encoding.Variant`. Equations: see
+activation, because a row of cells may be normalised there. `v` is the encoding of a `Cell` with its
+fields by name, `numlstm.cell.encoding.Variant`. Equations: see
 `numlstm/backends/reference.py`, which states them independently.
 """
 

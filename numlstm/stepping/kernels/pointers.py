@@ -66,9 +66,8 @@ def read_record(typingctx, pointer, kind):
 
 
 def _numba_type(kind: Any) -> types.Type:
-    fields = getattr(kind, "__annotations__", None)
-    if fields is not None:
-        return types.NamedTuple([_numba_type(field) for field in fields.values()], kind)
+    if hasattr(kind, "_fields"):
+        return types.NamedTuple([_numba_type(f) for f in kind.__annotations__.values()], kind)
     if parts := get_args(kind):
         return types.Tuple([_numba_type(part) for part in parts])
     return types.int64 if kind is int else types.float64

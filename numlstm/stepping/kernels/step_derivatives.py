@@ -35,11 +35,11 @@ from numlstm.stepping.kernels.step import (
     advance_all,
     carve,
     cell_of,
-    variant_layer,
-    variant_rows,
     fault_of,
     read_net,
     shape_of,
+    variant_layer,
+    variant_rows,
     whole,
     work_size,
 )

@@ -1,4 +1,4 @@
-"""One row through a cell of any variant, forward next to backward: as `plain_cell.py` the plain one.
+"""One row through a cell of any variant, forward next to backward; the plain one: `plain_cell.py`.
 
 Sums over the units of a row, for normalisation, go unit by unit in order, so that their bits do
 not depend on the width of the vectors. The letters in the shape comments: see `tape.py`.
@@ -23,14 +23,13 @@ from numlstm.cell.encoding import (
     BIAS,
     CELL_BIAS,
     CELL_GAIN,
-    EARLY_F,
     EARLY_I,
     EARLY_O,
     GAIN,
 )
 from numlstm.cell.equations import (
-    OFF,
     OF_GATES_AND_CELL,
+    OFF,
     add_unit_gradients,
     sees_cell_early,
     unit_of,
@@ -180,7 +179,7 @@ def add_pair(pointer, first, second, pair):
     store_pair(pointer, first, second, load_pair(pointer, first, second) + pair)
 
 
-# --- gates that see the cell before they are normalised ----------------------------------------------
+# --- gates that see the cell before they are normalised -------------------------------------------
 
 
 @kernel
