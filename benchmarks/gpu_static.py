@@ -336,7 +336,7 @@ def instructions_around(code: str) -> float:
         if label := re.match(r"(\$L\w+):", line):
             labels[label[1]] = len(lines)
         elif re.match(r"\s+(@!?%p\d+ )?[a-z][\w.]*\s", line):
-            pack_inputs.append(line)
+            lines.append(line)
             jump = re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)
             if jump and jump[1] in labels:
                 loops.append(range(labels[jump[1]], len(lines)))

@@ -1,8 +1,8 @@
 """The contract over complex arrays: values and tangents through the kernels, in dual numbers.
 
 The kernels of `plain_recurrence.py` and `recurrence.py` compile over dual numbers as they stand; a
-plain cell with large weights goes through the latter. Here complex arrays are parted, and what comes
-back is put together.
+plain cell with large weights goes through the latter. Here complex arrays are parted, and what
+comes back is put together.
 """
 
 from typing import Any
