@@ -1,9 +1,13 @@
-"""Backends that run here as a fixture, and how hard Hypothesis tries."""
+"""One thread per worker, backends that run here as a fixture, and how hard Hypothesis tries."""
 
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# as many workers as processors, so one thread in each; set before Numba is imported. What is about
+# threads runs in processes of its own, see helpers/processes.py
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 from numlstm import backends
 

@@ -162,11 +162,13 @@ class Cell(Noun):
     forget_gate : {"gate", "coupled", "none"}, optional
         A gate of its own, f = 1 - i (Greff et al. 2017), or f = 1 (the cell of 1997).
     peephole : bool, optional
-        The gates see their unit's cell (Gers & Schmidhuber 2000).
+        The gates see their unit's cell (Gers & Schmidhuber 2000). Adds the parameter
+        ``peephole``, (3H,) or, without a forget gate of its own, (2H,).
     layer_norm : bool or "gates", optional
         Normalise every gate's pre-activations and the cell on its way out over the units (Ba et
         al. 2016). "gates" leaves the cell as it is, and normalises what a gate sees by its
-        peephole too: the layer normalisation of TensorFlow Lite.
+        peephole too: the layer normalisation of TensorFlow Lite. Adds ``gain``, (4H,) or (3H,),
+        and with True ``cell_gain`` and ``cell_bias``, (H,).
     layer_norm_epsilon : float, optional
         Added to every variance that layer normalisation divides by.
     activation_clip : float, optional

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
 from numlstm.architecture.spec import LayerSpec
 from numlstm.cell.activations import Limited, function_of, limited
-from numlstm.cell.elementary import compact, compilable
+from numlstm.cell.elementary import compilable, noinline
 
 UNLIMITED = {"float32": 1e30, "float64": 1e300}  # finite, so that no activation makes a NaN of it
 
@@ -69,7 +69,7 @@ def _number(field: Field, value: Any, unlimited: float) -> int | float:
 @compilable()
 def with_ends(v, zero):
     """The cell with the ends of its activations, which slopes need, in the type of `zero`."""
-    compact()
+    noinline()
     gates, candidate, output = v.activations
     complete = limited(gates, zero), limited(candidate, zero), limited(output, zero)
     return Variant(*v[:ACTIVATIONS_AT], complete, *v[AFTER_ACTIVATIONS:])

@@ -1,5 +1,6 @@
 """A run on disk: everything that is needed to go on as if it had never stopped."""
 
+import dataclasses
 import hashlib
 import os
 from typing import Any
@@ -80,17 +81,19 @@ class Checkpoint:
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
     """What makes a run the one it is, by name. More epochs or patience may be asked for later."""
-    later = {"patience", "tol", "epochs", "output", "standardize", "nan_policy", "spec"}
     prints = {
-        name: repr(getattr(part, name))
-        for part in (settings, model.spec)
-        for name in part.__dataclass_fields__
-        if name not in later
+        field.name: repr(getattr(part, field.name))
+        for part in (model.spec, settings.init, settings.data, settings.training)
+        for field in dataclasses.fields(part)
+        if not field.metadata.get("later")
     }
-    if callable(settings.schedule):
+    schedule, epochs = settings.training.schedule, settings.training.epochs
+    if callable(schedule):
         prints["schedule"] = "a function"
-    elif settings.schedule is not None:
-        prints["schedule"] = f"{settings.schedule} over {settings.epochs} epochs"
+    elif schedule is not None:
+        prints["schedule"] = f"{schedule} over {epochs} epochs"
+    prints["learning_rate"] = repr(settings.training.rate)
+    prints["scheduled_sampling"] = repr(settings.sampling)
     prints["backend"] = model.network.backend.name  # what "auto" stands for: bits depend on it
     prints["initial parameters"] = _digest(model.theta)
     prints["training data"] = _digest(*_arrays(data.train))

@@ -1,30 +1,27 @@
 """numlstm.ensemble: many networks on the same data, trained side by side in one call per step."""
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from numlstm.architecture.parameters import blocks
-from numlstm.architecture.spec import Dropout
-from numlstm.data.preparation import prepare
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.keywords import SYNONYMS
+from numlstm.architecture.parameters import Init, blocks
+from numlstm.architecture.spec import NetworkSpec
+from numlstm.data.preparation import Arrays, DataConfig, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim import schedules
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training.fit import fit, new_model
-from numlstm.training.settings import Settings, defaults_of, read_settings
-from numlstm.utils import checks
-from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed
-
-_OWN = (  # what concerns a single fit alone
-    "bptt_steps", "bounds", "callback", "checkpoint", "constraints", "fixed", "model", "patience",
-    "progress", "resume", "scheduled_sampling", "stateful", "tol", "validation",
-)  # fmt: skip
+from numlstm.training.fit import new_model
+from numlstm.training.settings import Settings, Start, TrainingConfig, settle
+from numlstm.utils import checks, nouns
+from numlstm.utils.nouns import suggesting
+from numlstm.utils.random_streams import MEMBERS, SHUFFLE, RandomStreams, new_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +39,58 @@ class Ensemble:
     models: Sequence[LSTM]
     history: dict[str, np.ndarray]
 
-    def predict(self, X: Any, **options: Any) -> tuple[Any, Any]:
+    def predict(
+        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+    ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
 
         Both have the form of `LSTM.predict`, which takes the same arguments.
         """
-        each = [model.predict(X, **options) for model in self.models]
+        each = [
+            model.predict(X, lengths=lengths, reset=reset, noise_rng=noise_rng)
+            for model in self.models
+        ]
         if isinstance(each[0], list):
             parts = [np.stack(part) for part in zip(*each, strict=True)]
             return [part.mean(axis=0) for part in parts], [part.std(axis=0) for part in parts]
         return np.mean(each, axis=0), np.std(each, axis=0)
 
 
+@suggesting({"cell": Cell, "init": Init}, SYNONYMS)
 def ensemble(
-    X: Any, y: Any = None, *, members: int = 16, bootstrap: bool = True, rng: Any = None, **options
+    X: Any,
+    y: Any = None,
+    *,
+    members: int = 16,
+    bootstrap: bool = True,
+    hidden_size: int = 32,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    residual: bool = False,
+    learned_state: bool = False,
+    proj_size: int | None = None,
+    cell: Cell | Mapping[str, Any] | None = None,
+    init: Init | Mapping[str, Any] | None = None,
+    output: str | None = None,
+    loss: str = "mse",
+    sample_weight: Any = None,
+    lengths: Any = None,
+    reset: Any = None,
+    method: str = "adam",
+    learning_rate: float | None = None,
+    schedule: str | Callable[[int], float] | None = None,
+    weight_decay: float = 0.0,
+    clip: float | None = 1.0,
+    batch_size: int = 32,
+    epochs: int = 100,
+    standardize: bool | None = None,
+    nan_policy: str = "raise",
+    missing: str = "raise",
+    rng: Any = None,
+    dtype: Any = "float32",
+    backend: str = "auto",
+    precision: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Ensemble:
     """Train several networks on the same data at once; their spread says how sure they are.
 
@@ -72,11 +107,18 @@ def ensemble(
         Every member has a resample of the sequences of its own, drawn with replacement, as weights
         (Efron & Tibshirani 1993, "An introduction to the bootstrap"). False: they differ in their
         initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
+    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
+        As in `fit`.
+    output, loss, sample_weight, lengths, reset, nan_policy, missing, standardize : optional
+        As in `fit`.
+    method : {"adam", "adamw", "sgd", "rmsprop"}, optional
+        One of the stochastic methods.
+    learning_rate, schedule, weight_decay, clip, batch_size, epochs, options : optional
+        As in `fit`.
     rng : None, int, or numpy.random.Generator, optional
         Source of all randomness.
-    **options
-        Keywords of `fit` on the network, the data and the stochastic methods. What concerns a
-        single fit is refused: windows, validation, checkpoints, callbacks, limits.
+    dtype, backend, precision : optional
+        As in `fit`.
 
     Returns
     -------
@@ -86,8 +128,8 @@ def ensemble(
     Raises
     ------
     ValueError, TypeError
-        As `fit`; for its keywords that an ensemble does not take; and for a single sequence with
-        ``bootstrap=True``, of which there is no resample.
+        As `fit`; and for a single sequence with ``bootstrap=True``, of which there is no
+        resample.
 
     Notes
     -----
@@ -106,15 +148,57 @@ def ensemble(
     """
     members = checks.size("members", members)
     checks.flag("bootstrap", bootstrap)
-    settings = _settings(options)
-    rows = {name: options.get(name) for name in ("sample_weight", "lengths", "reset")}
-    data = prepare(X, y, rows, None, settings.data, None)
+    network = NetworkSpec(
+        input_size=1,  # the data say how many
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        dtype=dtype,
+        bidirectional=bidirectional,
+        residual=residual,
+        proj_size=proj_size,
+        cell=nouns.read(Cell, "cell", cell),
+        learned_state=learned_state,
+        precision=precision,
+    )
+    reading = DataConfig(
+        loss=loss,
+        output=output,
+        nan_policy=nan_policy,
+        missing=missing,
+        standardize=standardize,
+        batch_size=batch_size,
+    )
+    training = TrainingConfig(
+        method=method,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        weight_decay=weight_decay,
+        clip=clip,
+        epochs=epochs,
+        options=options,
+    )
+    if not training.stochastic:
+        raise ValueError(
+            f"ensemble trains with one of {', '.join(OPTIMIZERS)}, received method={method!r}"
+        )
+    start = Start(nouns.read(Init, "init", init), backend=backend)
+    settings = settle(network, start, reading, training)
+    arrays = Arrays(X, y, sample_weight, lengths, reset)
+    return _trained(arrays, settings, members, bootstrap, rng)
+
+
+def _trained(
+    arrays: Arrays, settings: Settings, members: int, bootstrap: bool, rng: Any
+) -> Ensemble:
+    data = prepare(arrays, settings.data, settings.dtype)
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
-    draws = Draws(new_seed(rng))
+    draws = RandomStreams(new_seed(rng))
     stream = draws.stream(MEMBERS)
-    models = [new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
+    models = [
+        new_model(data, settings, None, RandomStreams(new_seed(stream))) for _ in range(members)
+    ]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = stream.multinomial(count, np.full(count, 1 / count), members)
@@ -126,40 +210,26 @@ def ensemble(
     return Ensemble(models, {"loss": np.array(losses)})
 
 
-def _settings(options: dict[str, Any]) -> Settings:
-    defaults = defaults_of(fit)
-    if unknown := sorted(set(options) - set(inspect.signature(fit).parameters)):
-        raise TypeError(f"ensemble got keywords that fit does not know: {', '.join(unknown)}")
-    if own := [name for name in _OWN if options.get(name) not in (None, defaults[name])]:
-        raise ValueError(f"ensemble does not take {', '.join(own)}: fit the members one by one")
-    settings = read_settings(defaults | options, defaults)
-    if not settings.stochastic or settings.spec.dropout != Dropout():
-        raise ValueError(
-            f"ensemble trains with one of {', '.join(OPTIMIZERS)} and without dropout, received "
-            f"method={settings.method!r}, dropout={options.get('dropout', 0)!r}"
-        )
-    return settings
-
-
 def _train(
     thetas: np.ndarray,
     evaluator: Evaluator,
     train: Dataset,
     counts: np.ndarray,
     settings: Settings,
-    draws: Draws,
+    draws: RandomStreams,
 ) -> list[float]:
     """Train the rows of thetas in place; the mean loss of every epoch."""
-    optimizer = OPTIMIZERS[settings.method](
-        thetas.size, settings.dtype, settings.weight_decay, settings.options
+    training = settings.training
+    optimizer = OPTIMIZERS[training.method](
+        thetas.size, settings.dtype, training.weight_decay, training.constants
     )
     batched = train.reset is None and _can_batch(evaluator.network)
     step = (_Batched if batched else _InTurn)(evaluator)
-    schedule, losses = schedules.get(settings.schedule), []
-    size = settings.batch_size
-    for epoch in range(settings.epochs):
+    schedule, losses = schedules.get(training.schedule), []
+    size = settings.data.batch_size
+    for epoch in range(training.epochs):
         order = draws.stream(SHUFFLE, epoch).permutation(len(train.X))
-        rate = settings.learning_rate * schedule(epoch, settings.epochs)
+        rate = training.rate * schedule(epoch, training.epochs)
         total = seen = 0.0
         for start in range(0, len(order), size):
             rows = order[start : start + size]
@@ -168,7 +238,7 @@ def _train(
             value, gradient = step(thetas, window, weight)
             share = float(np.sum(sums))
             total, seen = total + value * share, seen + share
-            _clip(gradient, settings.clip)
+            _clip(gradient, training.clip)
             optimizer.update(thetas.reshape(-1), gradient.reshape(-1), rate)
         losses.append(total / max(seen, 1e-300))
     return losses

@@ -14,7 +14,7 @@ from numlstm.training.interrupt import Interrupted
 from numlstm.training.outcome import Outcome
 from numlstm.training.scheduled_sampling import Sampling
 from numlstm.training.update import Descent, Place, Position, Rules
-from numlstm.utils.random_streams import SHUFFLE, Draws
+from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
 
@@ -113,7 +113,7 @@ class Trainer:
         plan: Plan,
         progress: Progress,
         optimizer: Optimizer,
-        draws: Draws,
+        draws: RandomStreams,
     ):
         self.problem, self.plan, self.progress = problem, plan, progress
         self.optimizer, self.draws = optimizer, draws

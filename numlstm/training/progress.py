@@ -12,8 +12,6 @@ def caller(callback: Any, progress: Progress) -> Callable[[], None]:
     """A function that calls the user's callback, in the way SciPy does."""
     from scipy.optimize import OptimizeResult
 
-    if not callable(callback):
-        raise TypeError(f"callback must be callable, received {type(callback)}")
     named = list(_parameters(callback)) == ["intermediate_result"]
 
     def call() -> None:

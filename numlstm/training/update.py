@@ -17,7 +17,7 @@ from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.scheduled_sampling import Sampling, sampled_step
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
 
 
 class Place(NamedTuple):
@@ -63,7 +63,7 @@ class Descent:
         position: Position,
         optimizer: Optimizer,
         rules: Rules,
-        draws: Draws,
+        draws: RandomStreams,
     ):
         self.evaluator, self.train, self.position = evaluator, train, position
         self.optimizer, self.rules, self.draws = optimizer, rules, draws

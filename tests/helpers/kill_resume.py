@@ -3,6 +3,7 @@
 ``python tests/helpers/kill_resume.py 50`` kills fifty times; training/test_killed_fit.py a few.
 """
 
+import os
 import random
 import signal
 import subprocess
@@ -41,6 +42,8 @@ Path(answer).write_bytes(
 class Run:
     """One checkpointed fit, in as many processes as it takes."""
 
+    environment = os.environ | {"NUMBA_NUM_THREADS": "2"}
+
     def __init__(self, folder: Path, backend: str):
         folder.mkdir()
         self.answer = folder / "answer"
@@ -49,7 +52,9 @@ class Run:
 
     def attempt(self, patience: float | None = None) -> bool:
         """Start or resume, kill after `patience` seconds of training; whether it ended itself."""
-        process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            self.command, env=self.environment, stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         start = time.monotonic()

@@ -10,17 +10,17 @@ PATH = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
 def environment(**changed: str) -> dict[str, str]:
-    """The variables of this process, some of them changed."""
+    """The variables of this process, but with two threads, and some of them changed."""
     path = os.pathsep.join(filter(None, [PATH, os.environ.get("PYTHONPATH")]))
-    return os.environ | {"PYTHONPATH": path} | changed
+    return os.environ | {"PYTHONPATH": path, "NUMBA_NUM_THREADS": "2"} | changed
 
 
-def run_python(*arguments, timeout=None, **changed: str) -> subprocess.CompletedProcess:
-    """Run Python in the root of the project; whoever calls looks at how it ended."""
+def run_python(*arguments, cwd=ROOT, timeout=None, **changed: str) -> subprocess.CompletedProcess:
+    """Run Python to its end; whoever calls looks at how it ended."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         env=environment(**changed),
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+from helpers.variants import example_cells
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import Dropout, HeadSpec, LayerSpec, NetworkSpec, Noise, State
 from numlstm.backends import numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
 
 
 class Numbers(NamedTuple):
@@ -83,7 +84,7 @@ class Case:
     def _noise(self, rng) -> Noise | NetworkNoise:
         """Masks of 0 and 2, shares anywhere between 0 and 1; of a network, what training draws."""
         if isinstance(self.spec, NetworkSpec):
-            return draw_noise(self.spec, numpy_arrays, Draws(self.seed), 0, self.B, self.T)
+            return draw_noise(self.spec, numpy_arrays, RandomStreams(self.seed), 0, self.B, self.T)
         spec, steps = self.spec, 1 if self.frozen else self.T
         shapes = {
             "x": (self.B, spec.input_size),
@@ -138,21 +139,9 @@ batches = _mostly([1, 2, 3, 0, 5, 6, 7, 13], 40, 0)
 steps = _mostly([1, 2, 3, 5, 0], 12, 0)
 
 
-def example_cells() -> dict[str, Cell]:
-    """Cells that differ in one field from the plain one, or in those that it needs; by name."""
-    cells = {}
-    for field in fields(Cell):
-        for value in field.metadata["examples"]:
-            cell = Cell(**{**field.metadata["needs"], field.name: value})
-            shown = value[0].name if field.name == "activations" else value
-            cells[f"{field.name}={shown}"] = cell
-    cells["layer_norm=gates, peephole"] = Cell(layer_norm="gates", peephole=True)
-    return cells
-
-
 def alone(dtype: str = "float64", B: int = 3, T: int = 4, seed: int = 0) -> dict[str, Case]:
     """Every variant of a layer by itself, by name."""
-    cells = {"plain": Cell(), **example_cells()}
+    cells = {"plain": Cell()} | {name: Cell(**cell) for name, cell in example_cells().items()}
     specs = {name: LayerSpec(3, 5, dtype, cell=cell) for name, cell in cells.items()}
     specs["projection"] = LayerSpec(3, 5, dtype, proj_size=2)
     cases = {name: Case(spec, B, T, seed, ragged=True) for name, spec in specs.items()}

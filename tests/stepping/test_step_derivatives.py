@@ -11,9 +11,11 @@ from helpers.stepping import (
     DTYPES,
     FAMILY,
     a_model,
-    inputs,
-    many_adjoints,
+    a_run,
+    adjoint,
+    draw,
     random_model,
+    require_adjoints_in_parallel,
     require_close,
 )
 from numlstm.architecture.spec import State
@@ -24,45 +26,12 @@ BARS = {"float64": 1e-11, "float32": 2e-5}  # relative in L2, per array
 
 
 @numba.njit
-def simulate(stepper, X, h, c, Y, H, C):
-    """Every step of X (T, ...), the state before it kept; the sum of what the steps returned."""
-    status = 0
-    for t in range(len(X)):
-        H[t], C[t] = h, c
-        status += stepper.step(X[t], h, c, Y[t])
-    return status
-
-
-@numba.njit
-def adjoint(stepper, X, H, C, dY, dh, dc, dX, dtheta):
-    """`simulate` in reverse mode."""
-    status = 0
-    for t in range(len(X) - 1, -1, -1):
-        status += stepper.step_vjp(X[t], H[t], C[t], dY[t], dh, dc, dX[t], dtheta)
-    return status
-
-
-@numba.njit
 def tangent(stepper, X, h, c, Y, dX, dh, dc, dY):
-    """`simulate` in forward mode."""
+    """`simulate_and_keep` in forward mode."""
     status = 0
     for t in range(len(X)):
         status += stepper.step_jvp(X[t], h, c, Y[t], dX[t], dh, dc, dY[t])
     return status
-
-
-def draw(rng, *arrays):
-    return [rng.standard_normal(array.shape).astype(array.dtype) for array in arrays]
-
-
-def a_run(model, rng, *batch, steps=3):
-    """(stepper, X, (H, C), (Y, h, c)) of a simulation from some state."""
-    stepper, X = model.njit(derivatives=True), inputs(model, steps, *batch)
-    h, c = draw(rng, *stepper.initial_state(*batch))
-    H, C = (np.empty((steps, *part.shape), part.dtype) for part in (h, c))
-    Y = np.empty((steps, *batch, model.spec.width), X.dtype)
-    assert simulate(stepper, X, h, c, Y, H, C) == 0
-    return stepper, X, (H, C), (Y, h, c)
 
 
 def go_back(model, stepper, X, states, cotangents):
@@ -186,16 +155,7 @@ def test_derivatives_allocate_nothing():
 
 
 def test_in_a_parallel_loop_of_the_user():
-    model, rng = a_model(num_layers=2), np.random.default_rng(0)
-    stepper, X, (H, C), (Y, h, c) = a_run(model, rng)
-    stacked = [np.stack([part] * 40) for part in (X, H, C, Y, h, c)]
-    dX, dtheta = np.empty_like(stacked[0]), np.zeros((40, model.theta.size))
-    many_adjoints(stepper, *stacked, dX, dtheta)
-    adjoint(
-        stepper, X, H, C, Y, h, c, one_dX := np.empty_like(X), one := np.zeros_like(model.theta)
-    )
-    for have, want in zip((dX, dtheta, *stacked[4:]), (one_dX, one, h, c), strict=True):
-        np.testing.assert_array_equal(have, np.broadcast_to(want, have.shape))
+    require_adjoints_in_parallel()
 
 
 def test_wrong_sizes_are_a_status_and_nothing_is_written():

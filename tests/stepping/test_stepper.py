@@ -17,7 +17,7 @@ from numba.core.runtime import _nrt_python, rtsys
 import numlstm
 from helpers.harness import require_bits
 from helpers.processes import run_python
-from helpers.stepping import DTYPES, FAMILY, a_model, inputs, simulate_many
+from helpers.stepping import DTYPES, FAMILY, a_model, inputs, require_steps_in_parallel
 
 
 @numba.njit
@@ -88,6 +88,17 @@ def test_units_of_the_data():
     require_bits(Y, model.forward(scaled[None])[0][0])
 
 
+def test_a_change_of_the_scaling_is_in_the_next_stepper():
+    model = numlstm.fit(np.sin(np.arange(50.0)), hidden_size=3, epochs=1, rng=0).model
+    X = np.linspace(3, 4, 5, dtype="float32")[:, None]
+    first, _, _ = simulated(model, X)
+    assert model.njit() is model.njit()
+    model.scaling.y_mean[...] += 1
+    moved, _, _ = simulated(model, X)
+    np.testing.assert_allclose(moved, first + 1, rtol=1e-6)
+    np.testing.assert_allclose(moved, model.predict(X), rtol=1e-6)
+
+
 def test_mean_and_log_variance_in_the_units_of_the_data():
     X = 5 + np.random.default_rng(0).standard_normal((4, 20, 1))
     model = numlstm.fit(X, 3 * X, loss="gaussian_nll", hidden_size=4, epochs=1, rng=0).model
@@ -146,12 +157,7 @@ def simulate_with_copies(stepper, X, h, c, Y):
 
 
 def test_in_a_parallel_loop_of_the_user():
-    model = a_model("float32", 16)
-    X, stepper = inputs(model, 40, 25), model.njit()
-    h, c = (np.stack([part] * 40) for part in stepper.initial_state())
-    Y = np.empty((40, 25, 2), "float32")
-    simulate_many(stepper, X, h, c, Y)
-    require_bits(Y, model.forward(X)[0])
+    require_steps_in_parallel()
 
 
 def test_wrong_sizes_are_a_status_and_nothing_is_written():
@@ -186,6 +192,7 @@ THREADED = """
 import numba, numpy as np
 import numlstm
 from helpers.stepping import a_model, inputs, many_adjoints, simulate_many
+from helpers.stepping import require_adjoints_in_parallel, require_steps_in_parallel
 
 model = a_model("float32", 16, num_layers=2)
 X, stepper = inputs(model, 40, 25), model.njit(derivatives=True)
@@ -200,6 +207,9 @@ many_adjoints(stepper, X[:, :1].copy(), H, C, Y[:, :1].copy(), 0 * h, 0 * c, dX,
 gradients = model.vjp(X[:, :1])[1](Y[:, :1])
 np.testing.assert_allclose(dX, gradients.X, rtol=1e-4, atol=1e-6)
 np.testing.assert_allclose(dtheta.sum(axis=0), gradients.theta, rtol=1e-4, atol=1e-5)
+require_steps_in_parallel()
+require_adjoints_in_parallel()
+assert numba.get_num_threads() == 4
 print(numba.threading_layer())
 """
 

@@ -131,10 +131,10 @@ def test_lists_and_variants_and_other_backends():
     [
         ({"members": 0}, ValueError, "members must be an integer >= 1"),
         ({"bootstrap": 1}, TypeError, "bootstrap must be True or False"),
-        ({"units": 3}, TypeError, "fit does not know: units"),
-        ({"patience": 3, "validation": 0.2}, ValueError, "does not take patience, validation"),
+        ({"units": 3}, TypeError, "has no keyword 'units': did you mean 'hidden_size'"),
+        ({"patience": 3}, TypeError, "has no keyword 'patience'"),
         ({"method": "L-BFGS-B", "batch_size": 32}, ValueError, "trains with one of adam"),
-        ({"dropout": {"states": 0.1}}, ValueError, "without dropout"),
+        ({"dropout": {"states": 0.1}}, TypeError, "has no keyword 'dropout'"),
         ({"hidden_size": 0}, ValueError, "hidden_size must be an integer"),
     ],
 )

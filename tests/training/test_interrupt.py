@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.fits import batch, quick
+from helpers.processes import environment
 from numlstm.training.interrupt import Interrupted, Watch
 
 
@@ -128,7 +129,8 @@ os._exit(0)  # without waiting for the step
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_a_process_in_the_middle_of_a_step_of_many_seconds():
-    process = subprocess.Popen([sys.executable, "-c", FIT], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", FIT]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"
     process.send_signal(signal.SIGINT)

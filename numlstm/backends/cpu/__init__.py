@@ -43,7 +43,7 @@ def tangents():
 
 
 def members():
-    """Many plain layers at once, each in its own thread."""
+    """The plain layers of all members of an ensemble at once, each in its own thread."""
     return importlib.import_module("numlstm.backends.cpu.layer.members")
 
 

@@ -1,4 +1,4 @@
-"""One time step of a whole network, for callers that have the loop: no allocation, no Python.
+"""One time step of a whole network, for callers that own the loop: no allocation, no Python.
 
 All that a step needs stands in one block of memory, a `Net`: the address of the compiled function,
 sizes, offsets and the packed parameters; `numlstm/stepping/memory.py` writes it. So a caller holds
@@ -30,10 +30,10 @@ from numlstm.cell.elementary import compilable, fma, like
 from numlstm.cell.encoding import Variant
 from numlstm.cell.equations import cell_forward
 from numlstm.stepping.kernels.pointers import (
-    apart,
     as_floats,
     call_at,
     is_null,
+    own_frame,
     read_numbers,
     read_record,
     recast,
@@ -48,7 +48,7 @@ STEP, JVP, VJP, SIZES = range(4)
 
 
 class Sizes(NamedTuple):
-    """A network in integers; as a plan for the cells of a row it has the names of `tape.Plan`."""
+    """A network in integers, with the names of `tape.SequenceLayout` that its kernels share."""
 
     inputs: int  # I
     width: int  # O: outputs of the network
@@ -95,7 +95,7 @@ class Part(NamedTuple):
     unit: int  # (UNIT_ROWS, padded)
     out: int  # (padded P / W, H, W)
     out_back: int  # (padded H / W, P, W) the transpose
-    x_back: int  # (ceil(I / W), 4 U L, W) W_ih, and W_hh, for the way back
+    x_back: int  # (ceil(I / W), 4 U L, W) W_ih, and W_hh, for gradients
     h_back: int  # (padded P / W, 4 U L, W)
     theta: int  # in theta: where the layer's parameters begin, and where W_hr does
     theta_out: int
@@ -112,7 +112,7 @@ class Net(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The plan of one row, as the cells of a row read it: see `tape.Plan`."""
+    """Sizes of a layer for `variant_cell.py`: see `tape.SequenceLayout`."""
 
     units: int
     vectors: int
@@ -131,7 +131,7 @@ def read_net(memory, number):
 
 @kernel
 def shape_of(s):
-    """What the kernels of a row need to know."""
+    """Sizes for the kernels of a row."""
     return Shape(s.units, s.vectors, s.padded, s.slots)
 
 
@@ -366,7 +366,7 @@ def sums_of_pair(w, k, inputs, x, h):
 
 @kernel
 def sums_of_one(w, k, inputs, x, h):
-    """As `sums_of_pair`, of one vector of units."""
+    """`sums_of_pair` of a single vector of units."""
     lanes, p = lanes_of(w), panel_width(w) * k
     zero = like(load(w, 0), 0.0)
     z_i, z_f, z_g, z_o = load(w, 0), load(w, lanes), load(w, p), load(w, p + lanes)
@@ -389,14 +389,14 @@ def sums_of_one(w, k, inputs, x, h):
 
 @kernel
 def variant_layer(memory, scratch, layer, rows, below, h, c):
-    """As `plain_layer`, of any variant."""
+    """Step of a layer of any variant."""
     cells = carve(read_net(memory, h).sizes, rows, scratch).cells
     variant_rows(memory, scratch, layer, rows, below, h, c, Block(cells, 0, 1))
 
 
 @kernel
 def variant_rows(memory, scratch, layer, rows, below, h, c, tape):
-    """As `variant_layer`; tape (R, cells) keeps the gates of every row."""
+    """Step of a layer of any variant; tape (R, cells) keeps the gates of every row."""
     put_z(memory, scratch, layer, rows, below, h)
     net = read_net(memory, h)
     s, cell = net.sizes, cell_of(memory)
@@ -435,15 +435,15 @@ def put_hidden(memory, scratch, layer, rows, h):
 
 @kernel
 def advance_on_stack(layer_step, memory, rows, batch, x, h, c, y):
-    """As `advance`, with scratch that is gone at the end."""
-    apart()
+    """`advance` with scratch that is gone at the end."""
+    own_frame()
     scratch = reserve(h, work_size(read_net(memory, h).sizes, rows))
     advance(layer_step, memory, scratch, rows, batch, x, h, c, y)
 
 
 @kernel
 def fault_of(memory, pointers, batch):
-    """What is wrong with the arguments of a call, or DONE."""
+    """Status of a call with these arguments: the fault, or DONE."""
     if is_null(memory):
         return NULL_POINTER
     for pointer in pointers:
@@ -454,7 +454,7 @@ def fault_of(memory, pointers, batch):
 
 @kernel
 def advance_all(layer_step, at_once, memory, x, h, c, y, batch):
-    """The step of any number of rows, so many at once."""
+    """The step of any number of rows, at most `at_once` of them together."""
     s, row = read_net(memory, x).sizes, 0
     while row < batch:
         rows = min(at_once, batch - row)

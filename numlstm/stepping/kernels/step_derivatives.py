@@ -1,7 +1,7 @@
-"""Derivatives of one step of a whole network, for callers that have the loop: as `step.py`.
+"""Derivatives of one step of a whole network, for callers that own the loop.
 
 Along a direction, the step runs over dual numbers. Gradients go back from the state after a step to
-the state before it: the step is taken once more, now with its gates kept on the stack, then goes
+the state before it: the step is taken once more, now with its gates kept on the stack, then follows
 the chain rule from the last layer to the first. So the caller keeps states, and nothing else. The
 letters in the shape comments: see `step.py`.
 """
@@ -27,7 +27,7 @@ from numlstm.backends.cpu.layer.weights import gate_of_theta
 from numlstm.cell.elementary import compilable, like
 from numlstm.cell.encoding import UNIT_ROWS, with_ends
 from numlstm.cell.equations import OFF
-from numlstm.stepping.kernels.pointers import apart, read_numbers, reserve
+from numlstm.stepping.kernels.pointers import is_null, own_frame, read_numbers, reserve
 from numlstm.stepping.kernels.step import (
     DONE,
     Part,
@@ -48,7 +48,7 @@ from numlstm.stepping.kernels.step import (
 
 
 def step_jvp(memory, x, h, c, y, dx, dh, dc, dy, batch):
-    """The step, and what it makes of a change (dx, dh, dc); the parameters are constants."""
+    """The step and its derivative along (dx, dh, dc); the parameters are constants."""
     fault = fault_of(memory, (x, h, c, y, dx, dh, dc, dy), batch)
     if fault == DONE:
         at_once = read_net(memory, x).sizes.rows_derived
@@ -57,11 +57,11 @@ def step_jvp(memory, x, h, c, y, dx, dh, dc, dy, batch):
     return fault
 
 
-# --- scratch of the way back ----------------------------------------------------------------------
+# --- scratch of the backward pass -----------------------------------------------------------------
 
 
 class Back(NamedTuple):
-    """Scratch of the way back through a step of so many rows, behind that of the step."""
+    """Scratch of the backward pass of a step of so many rows, behind that of the step."""
 
     tape: Any  # (layers, R, cells)
     h: Any  # (layers, R, P) the state after the step
@@ -146,7 +146,7 @@ def carve_back(s, rows, memory):
 
 
 class Inputs(NamedTuple):
-    """What a step read, from some row on: pointers to x (R, I), h and c (layers, batch, ...)."""
+    """Inputs of a step, from some row on: pointers to x (R, I), h and c (layers, batch, ...)."""
 
     x: Any
     h: Any
@@ -161,12 +161,12 @@ class Flow(NamedTuple):
     dc: Any  # (layers, batch, H)
     dx: Any  # (R, I)
     dtheta: Any  # (n,), added to
-    learns: int  # whether dtheta is there
+    learns: bool  # whether dtheta is there
 
 
 @kernel
 def taped_layer(memory, scratch, layer, rows, below, h, c):
-    """As `variant_layer`, with the gates of every row kept."""
+    """A layer of any variant, with the gates of every row kept."""
     s = read_net(memory, h).sizes
     row, work = row_of_cells(s), carve(s, rows, scratch)
     tape = move(carve_back(s, rows, scratch).tape, layer * rows * row)
@@ -175,8 +175,8 @@ def taped_layer(memory, scratch, layer, rows, below, h, c):
 
 
 @kernel
-def go_back(memory, scratch, rows, batch, given, flow):
-    """Everything in `flow`, from what the step was given."""
+def backward(memory, scratch, rows, batch, given, flow):
+    """Everything in `flow`, from the inputs of the step."""
     s = read_net(memory, given.h).sizes
     back = carve_back(s, rows, scratch)
     for layer in range(s.layers):
@@ -377,25 +377,23 @@ def put_m(s, cells, m):
 
 @kernel
 def back_on_stack(memory, rows, batch, given, flow):
-    """As `go_back`, with scratch that is gone at the end."""
-    apart()
+    """`backward` with scratch that is gone at the end."""
+    own_frame()
     scratch = reserve(given.h, derived_size(read_net(memory, given.h).sizes, rows))
-    go_back(memory, scratch, rows, batch, given, flow)
+    backward(memory, scratch, rows, batch, given, flow)
 
 
-def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, learns, batch):
-    """Gradients through a step: of the state in place, of x, and added to those of theta."""
-    fault = fault_of(memory, (x, h, c, dy, dh, dc, dx, dtheta), batch)
+def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, batch):
+    """Gradients through a step: of the state in place, of x, and added to dtheta if not null."""
+    fault = fault_of(memory, (x, h, c, dy, dh, dc, dx), batch)
     if fault == DONE:
-        s, row = read_net(memory, x).sizes, 0
+        s, row, learns = read_net(memory, x).sizes, 0, not is_null(dtheta)
         while row < batch:
             rows = min(s.rows_derived, batch - row)
             of_h, of_c, of_x = row * s.outputs, row * s.units, row * s.inputs
             given = Inputs(move(x, of_x), move(h, of_h), move(c, of_c))
-            flow = Flow(
-                move(dy, row * s.width), move(dh, of_h), move(dc, of_c), move(dx, of_x), dtheta,
-                learns,
-            )  # fmt: skip
+            of_y, dh_rows, dc_rows = row * s.width, move(dh, of_h), move(dc, of_c)
+            flow = Flow(move(dy, of_y), dh_rows, dc_rows, move(dx, of_x), dtheta, learns)
             back_on_stack(memory, rows, batch, given, flow)
             row += rows
     return fault

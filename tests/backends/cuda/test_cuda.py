@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("simulated_*.py")), ids=lambda path: path.stem)
 def test_kernels_in_the_simulator(path):
-    command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", path)
+    command = ("-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", path)
     done = run_python(*command, NUMBA_ENABLE_CUDASIM="1")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
