@@ -5,9 +5,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# as many workers as processors, so one thread in each; set before Numba is imported. What is about
-# threads runs in processes of its own, see helpers/processes.py
+# as many workers as processors, so one thread in each; set before Numba and NumPy are imported, and
+# before workers start. What is about threads runs in processes of its own: helpers/processes.py
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from numlstm import backends
 
@@ -19,6 +20,15 @@ settings.register_profile("default", max_examples=40, **_common)
 settings.register_profile("ci", max_examples=40, derandomize=True, database=None, **_common)
 settings.register_profile("thorough", max_examples=2000, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# what takes minutes begins first, so that no worker is left alone with it
+FIRST = "test_cuda.py", "test_threads.py"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Order the tests."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
 
 
 def _runnable() -> list:
