@@ -34,9 +34,10 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
+from harness import run_case, run_truth  # noqa: E402
+from strategies import Case, alone, random_family_case  # noqa: E402
+
 import numlstm  # noqa: E402
-from helpers.harness import run_case, run_truth  # noqa: E402
-from helpers.strategies import Case, alone, random_family_case  # noqa: E402
 from numlstm import backends  # noqa: E402
 from numlstm.architecture.cell import Cell  # noqa: E402
 from numlstm.architecture.spec import PRECISIONS, LayerSpec  # noqa: E402
@@ -66,8 +67,8 @@ ROUNDS = 15
 FITS: list[dict] = [
     {},
     {"num_layers": 2, "bidirectional": True, "dropout": {"layers": 0.2, "states": 0.2}},
-    {"peephole": True, "layer_norm": True, "bptt_steps": 3, "method": "rmsprop"},
-    {"loss": "gaussian_nll", "clip": 0.1, "fixed": "head_bias"},
+    {"cell": {"peephole": True, "layer_norm": True}, "bptt_steps": 3, "method": "rmsprop"},
+    {"loss": "gaussian_nll", "clip": 0.1, "limits": {"fixed": "head_bias"}},
 ]
 # (sequences, T, I, H, batch) of fits that are timed
 TRAINED = [(2048, 100, 8, 64, 64), (2048, 365, 30, 256, 256), (256, 100, 8, 32, 16)]

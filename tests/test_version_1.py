@@ -33,15 +33,17 @@ RUNS = {
     "rmsprop": {"method": "rmsprop", "loss": "huber"},
     "variant": {
         "num_layers": 2,
-        "peephole": True,
-        "layer_norm": True,
-        "forget_gate": "coupled",
-        "cell_clip": 1.0,
-        "activations": ("hard_sigmoid", ("elu", 0.5), "tanh"),
+        "cell": {
+            "peephole": True,
+            "layer_norm": True,
+            "forget_gate": "coupled",
+            "cell_clip": 1.0,
+            "activations": ("hard_sigmoid", ("elu", 0.5), "tanh"),
+        },
         "dropout": {"layers": 0.2, "states": 0.2, "weights": 0.1, "zoneout_c": 0.1},
         "batch_size": 5,
     },
-    "limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}},
+    "limits": {"limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}}},
     "windows": {"bptt_steps": 4, "batch_size": 5, "num_layers": 2, "dropout": 0.2},
     "stateful": {"stateful": True, "bptt_steps": 3, "batch_size": 4},
 }

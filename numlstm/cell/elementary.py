@@ -62,7 +62,7 @@ def shift(x):
     return 1.5 * 2.0 ** np.finfo(type(x)).nmant
 
 
-def compact():
+def noinline():
     """Keep the function that says this out of line: it is large, and seldom called."""
 
 

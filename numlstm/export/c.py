@@ -1,4 +1,4 @@
-"""The C door: a network as one C99 file and its header, its numbers in it."""
+"""A network as one C99 file and its header, its numbers in it."""
 
 import os
 import re
@@ -34,7 +34,7 @@ class Source(NamedTuple):
     summary: str  # a line for the reader of the file
 
 
-def export_c(source: Source, path: str | os.PathLike) -> None:
+def export_c(source: Source, path: str | os.PathLike[str]) -> None:
     """Write the C file and, beside it, its header."""
     write_c(source, checked_path(path, ".c"))
 
@@ -46,7 +46,7 @@ def write_c(source: Source, path: Path) -> None:
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
 
 
-def checked_path(path: str | os.PathLike, suffix: str) -> Path:
+def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
     """A path whose name can begin the names in C and Fortran."""
     path = Path(path)
     if path.stem in HEADERS:

@@ -13,8 +13,8 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec, NetworkSpec
 from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu.codegen.compile import callback
-from numlstm.backends.cpu.codegen.packing import CACHE_LINE, blocks, lanes, panel_width, panels
-from numlstm.backends.cpu.codegen.vectors import TILE_ROWS
+from numlstm.backends.cpu.codegen.packing import blocks, lanes, panel_width, panels
+from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, TILE_ROWS
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
@@ -29,8 +29,8 @@ STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line
 
 
-class Shelf:
-    """Arrays of one type, one behind the other, each from a cache line on."""
+class Packer:
+    """Packs arrays of one type, one behind the other, each from a cache line on."""
 
     def __init__(self, dtype: Any):
         self.dtype = np.dtype(dtype)
@@ -38,7 +38,7 @@ class Shelf:
         self.size = 0
 
     def add(self, array: Any) -> int:
-        """Put an array there; the place of its first element."""
+        """Append an array; returns the place of its first element."""
         place, flat = self.size, np.asarray(array, self.dtype).ravel()
         per_line = CACHE_LINE // self.dtype.itemsize
         self.arrays.append((place, flat))
@@ -54,7 +54,7 @@ class Shelf:
     @property
     def integers(self) -> int:
         """Its size in integers, whole cache lines."""
-        return self.size * self.dtype.itemsize // 8
+        return self.size * int(self.dtype.itemsize) // 8
 
 
 class NetMemory(NamedTuple):
@@ -68,7 +68,7 @@ def write_net(
     spec: NetworkSpec, weights: Weights, scaling: Scaling | None, derivatives: bool
 ) -> NetMemory | None:
     """The network in one block; None where a step would need too much of the stack."""
-    numbers, values, floats = Shelf(np.int64), Shelf(spec.dtype), _floats(spec, scaling)
+    numbers, values, floats = Packer(np.int64), Packer(spec.dtype), _floats(spec, scaling)
     numbers.add(np.zeros(step.SIZES + len(step.Sizes._fields)))
     parts, own = _parts(spec, numbers, values, weights, derivatives)
     sizes = _sizes(spec, values, weights, scaling is not None)
@@ -101,7 +101,7 @@ def _aligned(count: int) -> np.ndarray:
     return memory[skip : skip + count]
 
 
-def _floats(spec: NetworkSpec, scaling: Scaling | None) -> Shelf:
+def _floats(spec: NetworkSpec, scaling: Scaling | None) -> Packer:
     """The variant's constants, then how x and y are scaled."""
     family = family_of(spec.layers[0])
     alpha, beta = ([getattr(f, name) for f in family.activations] for name in ("alpha", "beta"))
@@ -109,9 +109,9 @@ def _floats(spec: NetworkSpec, scaling: Scaling | None) -> Shelf:
     if scaling is not None:
         factor, offset = _output_scaling(spec, scaling)
         numbers += [*scaling.x_mean, *scaling.x_scale, *factor, *offset]
-    shelf = Shelf(np.float64)
-    shelf.add(numbers)
-    return shelf
+    packer = Packer(np.float64)
+    packer.add(numbers)
+    return packer
 
 
 def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +126,7 @@ def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np
 
 
 def _parts(
-    spec: NetworkSpec, numbers: Shelf, values: Shelf, weights: Weights, derivatives: bool
+    spec: NetworkSpec, numbers: Packer, values: Packer, weights: Weights, derivatives: bool
 ) -> tuple[list[step.Part], int]:
     """The layers' parameters in the kernels' layout, and how many pieces `Part.own` has."""
     parts, theta, own = [], 0, []
@@ -154,7 +154,7 @@ def _starts(shapes: Mapping[str, tuple[int, ...]], first: int) -> dict[str, int]
 
 
 def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
-    """W_ih and W_hh in panels for the way back: k runs over the units of gate after gate."""
+    """W_ih and W_hh in panels for the backward pass: k runs over the units of gate after gate."""
     width, views, own = lanes(layer.dtype), split(layer.shapes, theta), layer.cell.gates
     vectors = blocks(layer.hidden_size, width) * width
     packed = []
@@ -166,8 +166,8 @@ def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
     return packed
 
 
-def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> step.Sizes:
-    """Everything but what depends on the whole: see `write_net`."""
+def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) -> step.Sizes:
+    """All sizes but those that depend on the whole block: see `write_net`."""
     layer, head = spec.layers[0], weights.head
     family, width = family_of(layer), panel_width(spec.dtype)
     padded, padded_out, padded_width = (
@@ -232,17 +232,17 @@ def is_plain_network(spec: NetworkSpec) -> bool:
 
 def _addresses(spec: NetworkSpec, derivatives: bool) -> tuple[int, ...]:
     """The addresses of the compiled step and of its derivatives, 0 where they are not wanted."""
-    advance = step.step_plain if is_plain_network(spec) else step.step_family
+    advance = step.step_plain if is_plain_network(spec) else step.step_variant
     if not derivatives:
-        return address(advance, spec.dtype, 4, 1), 0, 0
-    ahead, back = (step_derivatives.step_jvp, 8, 1), (step_derivatives.step_vjp, 8, 2)
-    return tuple(address(f, spec.dtype, *n) for f, *n in ((advance, 4, 1), ahead, back))
+        return address(advance, spec.dtype, 4), 0, 0
+    ahead, back = (step_derivatives.step_jvp, 8), (step_derivatives.step_vjp, 8)
+    return tuple(address(f, spec.dtype, arrays) for f, arrays in ((advance, 4), ahead, back))
 
 
 @cache
-def address(function: Any, dtype: str, arrays: int, integers: int) -> int:
-    """The address of a function of a net, arrays of a type, and integers."""
+def address(function: Any, dtype: str, arrays: int) -> int:
+    """The address of a function of a net, arrays of a type, and a number of rows."""
     number = types.CPointer(types.float32 if dtype == "float32" else types.float64)
     net = types.CPointer(types.int64)
-    signature = types.int64(net, *(number,) * arrays, *(types.int64,) * integers)
+    signature = types.int64(net, *(number,) * arrays, types.int64)
     return callback(function, signature, parallel=False)

@@ -30,26 +30,26 @@ class StorageError(ValueError):
 
 
 def write_checkpoint(
-    path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
     """Write a checkpoint crash-safely; `meta` holds what JSON can, its floats survive exactly."""
     write(path, "checkpoint", arrays, meta)
 
 
-def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the meta of a checkpoint; `StorageError` for anything else."""
     return read(path, "checkpoint")
 
 
 def write(
-    path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
+    path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
     """Write a file of some `kind`; it appears whole or, after a crash, not at all."""
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "meta": meta}
     _replace(path, _seal(_pack(header, arrays)))
 
 
-def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the meta of a file of some `kind`; `StorageError` for anything else."""
     with open(path, "rb") as file:
         data = file.read()
@@ -101,7 +101,7 @@ def _is_whole(data: bytes) -> bool:
     return hashlib.sha256(body).digest() == digest
 
 
-def _damage(path: str | os.PathLike, data: bytes) -> str:
+def _damage(path: str | os.PathLike[str], data: bytes) -> str:
     """The reason why a file's checksum does not hold, in words."""
     if not data:
         reason = "is empty"
@@ -112,7 +112,7 @@ def _damage(path: str | os.PathLike, data: bytes) -> str:
     return f"{os.fspath(path)!r} {reason} ({len(data)} bytes)"
 
 
-def _replace(path: str | os.PathLike, data: bytes) -> None:
+def _replace(path: str | os.PathLike[str], data: bytes) -> None:
     """Put `data` at `path`, so that a reader or a crash sees the old file or the new one.
 
     Only a kill between the two leaves a trace: a file .numlstm-*.tmp beside the old one.

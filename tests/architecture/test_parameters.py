@@ -1,7 +1,9 @@
 """The flat vector and its views; what the initialisers promise."""
 
+import copy
 import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from helpers.strategies import networks
 from numlstm.architecture import parameters
 from numlstm.architecture.cell import Activation, Cell
+from numlstm.architecture.parameters import Init, Parameters
 from numlstm.architecture.spec import Dropout, LayerSpec, NetworkSpec
 
 
@@ -103,16 +106,16 @@ def test_a_spec_survives_json():
 
 
 def initialised(seed=0, **options):
-    init = {name: options.pop(name) for name in ("forget_bias", "chrono") if name in options}
+    init = options.pop("init", Init())
     spec = NetworkSpec(3, 9, 2, dtype="float64", **options)
-    theta = parameters.initialise(spec, np.random.default_rng(seed), **init)
+    theta = parameters.initialise(spec, np.random.default_rng(seed), init)
     return parameters.split(spec.shapes, theta)
 
 
 def test_forget_bias_and_chrono_initialisation():
-    bias = initialised(forget_bias=-2.5)["bias_l0"]
+    bias = initialised(init=Init(forget_bias=-2.5))["bias_l0"]
     np.testing.assert_array_equal(bias, np.repeat([0.0, -2.5, 0.0, 0.0], 9))
-    i, f, g, o = np.split(initialised(chrono=50)["bias_l0"], 4)
+    i, f, g, o = np.split(initialised(init=Init(chrono=50))["bias_l0"], 4)
     np.testing.assert_array_equal(i, -f)
     assert not g.any()
     assert not o.any()
@@ -143,7 +146,7 @@ def test_a_projection_has_orthonormal_recurrent_columns():
 def test_biases_are_zero_but_the_forget_gates_which_is_one(init, output_size):
     spec = NetworkSpec(3, 7, output_size, 2)
     views = parameters.split(
-        spec.shapes, parameters.initialise(spec, np.random.default_rng(0), init)
+        spec.shapes, parameters.initialise(spec, np.random.default_rng(0), Init(init))
     )
     expected = np.repeat([0.0, 1.0, 0.0, 0.0], 7)
     for index in range(2):
@@ -167,8 +170,8 @@ def test_every_gates_recurrent_matrix_is_orthogonal(hidden_size):
 def test_weights_stay_within_their_bounds():
     spec = NetworkSpec(6, 10, 4, 2)
     rng = np.random.default_rng(1)
-    glorot = parameters.split(spec.shapes, parameters.initialise(spec, rng, "orthogonal"))
-    uniform = parameters.split(spec.shapes, parameters.initialise(spec, rng, "uniform"))
+    glorot = parameters.split(spec.shapes, parameters.initialise(spec, rng, Init("orthogonal")))
+    uniform = parameters.split(spec.shapes, parameters.initialise(spec, rng, Init("uniform")))
     for views, name, bound in (
         (glorot, "weight_ih_l0", np.sqrt(6 / 16)),
         (glorot, "weight_ih_l1", np.sqrt(6 / 20)),
@@ -183,10 +186,117 @@ def test_weights_stay_within_their_bounds():
 def test_the_same_seed_gives_the_same_weights_in_both_dtypes(init):
     def draw(dtype, seed):
         spec = NetworkSpec(3, 5, 2, 2, dtype)
-        return parameters.initialise(spec, np.random.default_rng(seed), init)
+        return parameters.initialise(spec, np.random.default_rng(seed), Init(init))
 
     wide = draw("float64", 3)
     assert wide.dtype == np.float64
     np.testing.assert_array_equal(wide, draw("float64", 3))
     np.testing.assert_array_equal(wide.astype("float32"), draw("float32", 3))
     assert (wide != draw("float64", 4)).any()
+
+
+# --- the mapping ----------------------------------------------------------------------------
+
+
+SHAPES = {"weight": (2, 3), "bias": (2,)}
+
+
+@pytest.fixture(params=["float32", "float64"])
+def params(request):
+    return Parameters(SHAPES, np.arange(8, dtype=request.param))
+
+
+def test_an_assignment_writes_through(params):
+    weight = params["weight"]
+    params["weight"] = [[9, 8, 7], [6, 5, 4]]
+    params["bias"] += 1
+    np.testing.assert_array_equal(params.theta, [9, 8, 7, 6, 5, 4, 7, 8])
+    assert np.shares_memory(params["weight"], weight)
+    assert params.theta.dtype == weight.dtype
+
+
+@pytest.mark.parametrize("given", [{"bias": np.ones(2)}, [("bias", [1, 1])]])
+def test_update_writes_through(params, given):
+    params.update(given, weight=np.zeros((2, 3), int))
+    np.testing.assert_array_equal(params.theta, [0, 0, 0, 0, 0, 0, 1, 1])
+
+
+def test_an_update_is_whole_or_not_at_all(params):
+    for wrong in (np.ones((2, 2)), [np.nan, 0]):
+        with pytest.raises(ValueError, match="bias"):
+            params.update(weight=np.zeros((2, 3)), bias=wrong)
+    with pytest.raises(KeyError, match="biass"):
+        params.update(weight=np.zeros((2, 3)), biass=np.ones(2))
+    np.testing.assert_array_equal(params.theta, range(8))
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.ones((3, 2)), ValueError, r"params\['weight'\] must have shape \(2, 3\)"),
+        (1.0, ValueError, "must have shape"),
+        (np.ones((1, 2, 3)), ValueError, "must have shape"),
+        ([[0, 0, 0], [0, np.inf, 0]], ValueError, "infinite"),
+        (np.full((2, 3), "a"), TypeError, "real numbers"),
+        (np.full((2, 3), 1j), TypeError, "real numbers"),
+        (None, TypeError, "real numbers"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(params, value, error, message):
+    with pytest.raises(error, match=message):
+        params["weight"] = value
+    np.testing.assert_array_equal(params.theta, range(8))
+
+
+def test_a_number_beyond_the_dtype_is_refused():
+    params = Parameters({"bias": (1,)}, np.zeros(1, "float32"))
+    with pytest.raises(ValueError, match="beyond the range of float32"):
+        params["bias"] = [1e300]
+
+
+@pytest.mark.parametrize("name", ["weigth", "other", 0, ["weight"]])
+def test_an_unknown_name_is_refused(params, name):
+    for use in (params.__getitem__, params.__delitem__, lambda n: params.__setitem__(n, 0)):
+        with pytest.raises(KeyError, match=r"no parameter .* among \['weight', 'bias'\]") as caught:
+            use(name)
+    if name == "weigth":
+        assert "did you mean 'weight'?" in str(caught.value)
+        assert name not in params
+        assert params.get(name) is None
+        with pytest.raises(KeyError, match="no parameter"):
+            params.setdefault(name, 0)
+    assert list(params) == list(SHAPES)
+
+
+def test_a_parameter_cannot_be_removed(params):
+    def delete():
+        del params["weight"]
+
+    for use in (delete, params.popitem, params.clear, lambda: params.pop("bias")):
+        with pytest.raises(TypeError, match="cannot be removed"):
+            use()
+    assert list(params) == list(SHAPES)
+    np.testing.assert_array_equal(params.theta, range(8))
+
+
+def test_it_is_a_mapping_in_the_order_of_theta(params):
+    assert list(params) == list(params.keys()) == list(dict(params)) == list(SHAPES)
+    assert len(params) == 2
+    assert "bias" in params
+    assert params.get("none") is None
+    values = [view.ravel() for view in params.values()]
+    np.testing.assert_array_equal(np.concatenate(values), params.theta)
+    for name, view in params.items():
+        assert view.shape == SHAPES[name]
+        view[...] = 0
+    assert not params.theta.any()
+    dtype = params.theta.dtype
+    assert repr(params) == f"<Parameters of {dtype}: weight (2, 3), bias (2,)>"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_a_copy_is_of_one_vector_too(params, copied):
+    other = copied(params)
+    other["bias"] = [5, 5]
+    np.testing.assert_array_equal(other.theta[-2:], 5)
+    np.testing.assert_array_equal(params.theta, range(8))

@@ -177,10 +177,12 @@ def onnx_model(backend, dtype, truth, attributes, directions, activations):
         truth["W"].shape[-1],
         truth["R"].shape[-1],
         bidirectional=len(directions) == 2,
-        forget_gate="coupled" if coupled else "gate",
-        peephole="P" in truth,
-        activation_clip=attributes.get("clip"),
-        activations=activations,
+        cell={
+            "forget_gate": "coupled" if coupled else "gate",
+            "peephole": "P" in truth,
+            "activation_clip": attributes.get("clip"),
+            "activations": activations,
+        },
         dtype=dtype,
         backend=backend,
     )
@@ -317,7 +319,7 @@ def keras_model(backend, arguments, directions):
         KERAS_INPUTS["kernel"].shape[0],
         KERAS_INPUTS["recurrent_kernel"].shape[0],
         bidirectional=directions == 2,
-        activations=[KERAS_ACTIVATIONS.get(name, name) for name in names],
+        cell={"activations": [KERAS_ACTIVATIONS.get(name, name) for name in names]},
         dtype="float64",
         backend=backend,
     )
@@ -358,7 +360,7 @@ def test_keras(backend, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("plain", {}), ("no_unit_forget_bias", {"forget_bias": 0.0})]
+    ("name", "arguments"), [("plain", {}), ("no_unit_forget_bias", {"init": {"forget_bias": 0.0}})]
 )
 def test_a_fresh_bias_is_that_of_keras(name, arguments):
     model = numlstm.LSTM(KERAS_INPUTS["kernel"].shape[0], KERAS_INPUTS["dh"].shape[-1], **arguments)

@@ -27,20 +27,22 @@ VARIANTS = {
     "learned state": {"learned_state": True},
     "projection": {"proj_size": 3},
     "projection, layers, no head": {"proj_size": 3, "num_layers": 2, "output_size": None},
-    "coupled": {"forget_gate": "coupled"},
-    "no forget gate": {"forget_gate": "none", "cell_clip": 3.0},
-    "peephole": {"peephole": True},
-    "coupled, peephole": {"forget_gate": "coupled", "peephole": True},
-    "no forget gate, peephole": {"forget_gate": "none", "peephole": True, "cell_clip": 3.0},
-    "layer_norm": {"layer_norm": True},
+    "coupled": {"cell": {"forget_gate": "coupled"}},
+    "no forget gate": {"cell": {"forget_gate": "none", "cell_clip": 3.0}},
+    "peephole": {"cell": {"peephole": True}},
+    "coupled, peephole": {"cell": {"forget_gate": "coupled", "peephole": True}},
+    "no forget gate, peephole": {
+        "cell": {"forget_gate": "none", "peephole": True, "cell_clip": 3.0}},
+    "layer_norm": {"cell": {"layer_norm": True}},
     "layer_norm, peephole, coupled": {
-        "layer_norm": True, "peephole": True, "forget_gate": "coupled"},
-    "clip": {"activation_clip": 0.3},
-    "cell_clip": {"cell_clip": 0.4},
+        "cell": {"layer_norm": True, "peephole": True, "forget_gate": "coupled"}},
+    "clip": {"cell": {"activation_clip": 0.3}},
+    "cell_clip": {"cell": {"cell_clip": 0.4}},
     "zoneout": {"dropout": {"zoneout_h": 0.2, "zoneout_c": 0.1}},
     "everything": EVERYTHING,
     # gates without bound: small weights, so that the network does not amplify rounding errors
-    **{name: {"activations": [(name, 0.4, 0.6)[: 1 + len(constants)]] * 3, "cell_clip": 1.0,
+    **{name: {"cell": {"activations": [(name, 0.4, 0.6)[: 1 + len(constants)]] * 3,
+                       "cell_clip": 1.0},
               "gain": 0.5} for name, constants in ACTIVATIONS.items()},
 }  # fmt: skip
 
@@ -152,7 +154,7 @@ def test_nothing_is_changed_unless_the_status_says_ok(tmp_path):
 
 def test_a_result_too_large_is_refused(tmp_path):
     relu = [("affine", 1.0, 0.0)] * 3
-    model = model_of("float32", activations=relu, gain=20.0)
+    model = model_of("float32", cell={"activations": relu}, gain=20.0)
     exported = Exported(model, tmp_path)
     state, y = exported.new_state(), np.full(2, 7, np.float32)
     x, statuses = np.ones(3, np.float32), []
@@ -172,7 +174,7 @@ def test_a_result_too_large_is_refused(tmp_path):
 def test_a_hundred_thousand_bad_calls(dtype, tmp_path):
     """In a process of its own, which must live to say how many of each status there were."""
     relu = ["sigmoid", "tanh", "relu"]  # which passes on what is huge
-    model = model_of(dtype, num_layers=2, proj_size=3, activations=relu, gain=5.0)
+    model = model_of(dtype, num_layers=2, proj_size=3, cell={"activations": relu}, gain=5.0)
     model.save(tmp_path / "model.npz")
     command = (sys.executable, "-m", "helpers.fuzz_c", "model.npz")
     counts = execute(*command, folder=tmp_path, env=environment())

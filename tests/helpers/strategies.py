@@ -14,7 +14,7 @@ from numlstm.architecture.cell import ACTIVATIONS, Activation, Cell
 from numlstm.architecture.spec import Dropout, HeadSpec, LayerSpec, NetworkSpec, Noise, State
 from numlstm.backends import numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
 
 
 class Numbers(NamedTuple):
@@ -83,7 +83,7 @@ class Case:
     def _noise(self, rng) -> Noise | NetworkNoise:
         """Masks of 0 and 2, shares anywhere between 0 and 1; of a network, what training draws."""
         if isinstance(self.spec, NetworkSpec):
-            return draw_noise(self.spec, numpy_arrays, Draws(self.seed), 0, self.B, self.T)
+            return draw_noise(self.spec, numpy_arrays, RandomStreams(self.seed), 0, self.B, self.T)
         spec, steps = self.spec, 1 if self.frozen else self.T
         shapes = {
             "x": (self.B, spec.input_size),

@@ -29,9 +29,7 @@ SIZES = [
 ]
 FAMILY = {
     "proj_size": 5,
-    "peephole": True,
-    "layer_norm": True,
-    "activation_clip": 2.0,
+    "cell": {"peephole": True, "layer_norm": True, "activation_clip": 2.0},
     "learned_state": True,
     "bidirectional": True,
     "dropout": {"zoneout_h": 0.2, "zoneout_c": 0.1, "recurrent": 0.3, "states": 0.2},

@@ -15,9 +15,9 @@ from numlstm.network.network import Network
 VARIANTS = {
     "plain": {},
     "stacked": {"num_layers": 2, "residual": True},
-    "projected": {"proj_size": 2, "peephole": True},
-    "normalised": {"layer_norm": True, "learned_state": True},
-    "both directions": {"bidirectional": True, "forget_gate": "coupled"},
+    "projected": {"proj_size": 2, "cell": {"peephole": True}},
+    "normalised": {"cell": {"layer_norm": True}, "learned_state": True},
+    "both directions": {"bidirectional": True, "cell": {"forget_gate": "coupled"}},
     "headless": {"output_size": None},
     "zoneout": {"dropout": {"zoneout_h": 0.2, "zoneout_c": 0.3}},
 }

@@ -5,6 +5,7 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -87,6 +88,54 @@ def test_writing_params_changes_the_next_forward(model):
     np.testing.assert_array_equal(flat, np.broadcast_to(model.params["head_bias"], flat.shape))
 
 
+def test_assigning_to_params_changes_the_next_forward(model):
+    other = numlstm.LSTM(
+        2, 7, 3, num_layers=2, dtype="float64", rng=2, backend=model.network.backend.name
+    )
+    model.forward(X)
+    for name, value in other.params.items():
+        model.params[name] = value
+    require_bits(model.theta, other.theta.astype(model.spec.dtype))
+    changed, _ = model.forward(X)
+    other.theta[...] *= 2
+    model.params.update(other.params)
+    require_bits(model.theta, other.theta.astype(model.spec.dtype))
+    assert (model.forward(X)[0] != changed).any()
+    with pytest.raises(KeyError, match="did you mean head_bias"):
+        model.params["head_bais"] = np.zeros(3)
+    with pytest.raises(AttributeError):
+        model.params = other.params
+
+
+def test_what_is_made_of_theta_is_made_again_only_when_a_bit_of_it_changed(model):
+    model.forward(X)
+    packed = model._weights()
+    assert model._weights() is packed
+    model.theta[...] = model.theta.copy()
+    assert model._weights() is packed
+    for value in (0.0, -0.0, np.nan, 1.0):
+        model.theta[3] = value
+        again = model._weights()
+        assert again is not packed
+        assert model._weights() is again
+        packed = again
+
+
+def test_whether_theta_changed_is_seen_without_a_copy():
+    model = numlstm.LSTM(1, 200, 1, rng=0, backend="cpu")
+    x, X = np.zeros(1, "float32"), np.zeros((1, 1, 1), "float32")
+    calls = [lambda: model.predict(X), lambda: model.step(x), model.njit]
+    for call in calls:
+        call()
+        tracemalloc.start()
+        try:
+            call()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < model.theta.nbytes
+
+
 def test_a_wrong_theta_is_refused_and_nothing_is_written(model):
     before = model.theta.copy()
     with pytest.raises(ValueError, match=rf"theta must have shape \({before.size},\), received"):
@@ -108,6 +157,7 @@ def test_rng_is_an_integer_a_generator_or_none():
     "through", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
 )
 def test_a_model_can_be_copied_and_sent_to_another_process(model, through):
+    model.forward(X)  # which packs its weights
     other = through(model)
     assert repr(other) == repr(model)
     require_bits(other.forward(X)[0], model.forward(X)[0])
@@ -468,7 +518,11 @@ def test_step_checks_its_arguments(model):
         ({"output_size": -1}, ValueError, "output_size must be"),
         ({"num_layers": 0}, ValueError, "num_layers must be"),
         ({"dtype": "float16"}, ValueError, "dtype must be one of"),
-        ({"init": "xavier"}, ValueError, "init must be one of .* received 'xavier'"),
+        (
+            {"init": {"weights": "xavier"}},
+            ValueError,
+            "weights must be one of .* received 'xavier'",
+        ),
         ({"backend": "gpu"}, ValueError, "backend must be one of .*'auto'.* received 'gpu'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,

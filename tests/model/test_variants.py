@@ -107,11 +107,14 @@ def test_a_file_from_before_there_were_variants_still_loads(tmp_path):
     ("name", "words"),
     [
         ("bidirectional", "; bidirectional; "),
-        ("coupled", "; forget_gate=coupled; "),
+        ("coupled", "; cell(forget_gate=coupled); "),
         ("proj_size", "; proj_size=3; "),
-        ("activations", "; activations=(hard_sigmoid(0.2, 0.5), elu(0.5), softsign); "),
-        ("zoneout", "; dropout zoneout_h=0.25, dropout zoneout_c=0.5; "),
-        ("several", "; learned_state, proj_size=3, forget_gate=coupled, peephole, layer_norm, "),
+        ("activations", "; cell(activations=(hard_sigmoid(0.2, 0.5), elu(0.5), softsign)); "),
+        ("zoneout", "; dropout(zoneout_h=0.25, zoneout_c=0.5); "),
+        (
+            "several",
+            "; proj_size=3, cell(forget_gate=coupled, peephole, layer_norm), learned_state, ",
+        ),
     ],
 )
 def test_repr_says_what_the_variant_is(name, words):
@@ -135,12 +138,14 @@ def test_keywords_make_the_spec():
         residual=True,
         learned_state=np.True_,
         proj_size=np.int64(3),
-        forget_gate="coupled",
-        peephole=True,
-        layer_norm=True,
-        activation_clip=3,
-        cell_clip=2,
-        activations=("relu", Activation("affine", 2.0), ["leaky_relu", 0.3]),
+        cell={
+            "forget_gate": "coupled",
+            "peephole": True,
+            "layer_norm": True,
+            "activation_clip": 3,
+            "cell_clip": 2,
+            "activations": ("relu", Activation("affine", 2.0), ["leaky_relu", 0.3]),
+        },
         dropout={"layers": 0.1, "weights": 0.5},
         backend="reference",
     )
@@ -158,9 +163,9 @@ def test_keywords_make_the_spec():
 
 
 def test_biases_begin_as_asked_for():
-    bias = numlstm.LSTM(2, 5, forget_bias=3, backend="reference").params["bias_l0"]
+    bias = numlstm.LSTM(2, 5, init={"forget_bias": 3}, backend="reference").params["bias_l0"]
     np.testing.assert_array_equal(bias, np.repeat([0.0, 3.0, 0.0, 0.0], 5))
-    bias = numlstm.LSTM(2, 5, chrono=100, rng=0, backend="reference").params["bias_l0"]
+    bias = numlstm.LSTM(2, 5, init={"chrono": 100}, rng=0, backend="reference").params["bias_l0"]
     assert 0 <= bias[5:10].min() < bias[5:10].max() <= np.log(99)
     np.testing.assert_array_equal(bias[:5], -bias[5:10])
 
@@ -169,26 +174,42 @@ def test_biases_begin_as_asked_for():
     ("options", "error", "words"),
     [
         ({"bidirectional": 1}, TypeError, "bidirectional must be True or False"),
-        ({"forget_gate": "f"}, ValueError, r"one of \['gate', 'coupled', 'none'\], received 'f'"),
+        (
+            {"cell": {"forget_gate": "f"}},
+            ValueError,
+            r"one of \['gate', 'coupled', 'none'\], received 'f'",
+        ),
         ({"proj_size": 5}, ValueError, "proj_size must be below hidden_size = 5, received 5: "),
         ({"proj_size": 0}, ValueError, "proj_size must be an integer >= 1"),
         ({"residual": True}, ValueError, "residual=True needs num_layers >= 2: the second"),
-        ({"activation_clip": 0}, ValueError, "activation_clip must be > 0"),
-        ({"cell_clip": -1}, ValueError, "cell_clip must be > 0"),
-        ({"forget_gate": "coupled", "forget_bias": 1.0}, ValueError, "has none of its own: leave"),
-        ({"forget_gate": "none", "chrono": 50}, ValueError, "leave chrono out"),
-        ({"chrono": 50, "forget_bias": 1.0}, ValueError, "leave forget_bias out"),
-        ({"chrono": 2}, ValueError, "chrono must be > 2"),
-        ({"activations": "tanh"}, ValueError, "activations must be three, of the gates, of the"),
-        ({"activations": ("tanh", "tanh")}, ValueError, "activations must be three"),
-        ({"activations": ("gelu",) * 3}, ValueError, r"an activation must be one of \['sigmoid', "),
-        ({"activations": (("tanh", 1.0),) * 3}, ValueError, "'tanh' has 0 constant"),
-        ({"activations": (("elu", -1.0),) * 3}, ValueError, "'elu' needs alpha >= 0"),
-        ({"activations": (("hard_sigmoid", 0.0),) * 3}, ValueError, "needs alpha > 0"),
+        ({"cell": {"activation_clip": 0}}, ValueError, "activation_clip must be > 0"),
+        ({"cell": {"cell_clip": -1}}, ValueError, "cell_clip must be > 0"),
+        (
+            {"cell": {"forget_gate": "coupled"}, "init": {"forget_bias": 1.0}},
+            ValueError,
+            "has none of its own: leave",
+        ),
+        ({"cell": {"forget_gate": "none"}, "init": {"chrono": 50}}, ValueError, "leave chrono out"),
+        ({"init": {"chrono": 50, "forget_bias": 1.0}}, ValueError, "leave forget_bias out"),
+        ({"init": {"chrono": 2}}, ValueError, "chrono must be > 2"),
+        (
+            {"cell": {"activations": "tanh"}},
+            ValueError,
+            "activations must be three, of the gates, of the",
+        ),
+        ({"cell": {"activations": ("tanh", "tanh")}}, ValueError, "activations must be three"),
+        (
+            {"cell": {"activations": ("gelu",) * 3}},
+            ValueError,
+            r"an activation must be one of \['sigmoid', ",
+        ),
+        ({"cell": {"activations": (("tanh", 1.0),) * 3}}, ValueError, "'tanh' has 0 constant"),
+        ({"cell": {"activations": (("elu", -1.0),) * 3}}, ValueError, "'elu' needs alpha >= 0"),
+        ({"cell": {"activations": (("hard_sigmoid", 0.0),) * 3}}, ValueError, "needs alpha > 0"),
         (
             {"dropout": {"zoneout": 0.1}},
             ValueError,
-            r"dropout has the rates \['layers', 'inputs', ",
+            r"dropout has no 'zoneout': did you mean 'zoneout_h'\?; it has \['layers', 'inputs', ",
         ),
         ({"dropout": {"states": 1.0}}, ValueError, "dropout states must be >= 0 and < 1"),
         ({"dropout": 0.5}, ValueError, "dropout lies between layers: with num_layers=1"),
@@ -205,7 +226,7 @@ def test_keywords_that_are_refused(options, error, words):
 
 def test_a_layer_norm_of_one_unit_is_refused():
     with pytest.raises(ValueError, match="one number alone is always normalised to 0"):
-        numlstm.LSTM(2, 1, layer_norm=True)
+        numlstm.LSTM(2, 1, cell={"layer_norm": True})
 
 
 def test_precision_belongs_to_where_a_model_runs(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends import reference
 from numlstm.network.dropout import draw_noise, mean_noise, no_noise
 from numlstm.network.network import Network
-from numlstm.utils.random_streams import LAYERS, Draws
+from numlstm.utils.random_streams import LAYERS, RandomStreams
 
 ALL = Dropout(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
@@ -30,7 +30,7 @@ def arrays(noise):
 
 
 def test_shapes_and_dtypes():
-    noise = draw_noise(spec_with(**vars(ALL)), numpy_arrays, Draws(0), 0, 4, 6)
+    noise = draw_noise(spec_with(**vars(ALL)), numpy_arrays, RandomStreams(0), 0, 4, 6)
     assert [m if m is None else m.shape for m in noise.between] == [None, (4, 6, 10)]
     assert [m.shape for m in noise.weights] == [(32, 5)] * 4
     for layer, width in zip(noise.layers, (3, 3, 10, 10), strict=True):
@@ -41,8 +41,10 @@ def test_shapes_and_dtypes():
 
 @pytest.mark.parametrize("name", vars(ALL))
 def test_a_rate_sets_its_own_masks_and_no_others(name):
-    noise = arrays(draw_noise(spec_with(**{name: 0.25}), numpy_arrays, Draws(0), 0, 40, 50))
-    everything = arrays(draw_noise(spec_with(**vars(ALL)), numpy_arrays, Draws(0), 0, 40, 50))
+    noise = arrays(draw_noise(spec_with(**{name: 0.25}), numpy_arrays, RandomStreams(0), 0, 40, 50))
+    everything = arrays(
+        draw_noise(spec_with(**vars(ALL)), numpy_arrays, RandomStreams(0), 0, 40, 50)
+    )
     assert 0 < len(noise) < len(everything)
     for mask in noise.values():
         kept = 1 if name.startswith("zoneout") else np.float32(1 / 0.75)
@@ -55,8 +57,8 @@ def test_no_two_masks_are_alike_and_all_can_be_drawn_again():
     spec = spec_with(**dict.fromkeys(vars(ALL), 0.5))
     seen = []
     for seed, update in ((0, 0), (0, 1), (1, 0)):
-        masks = arrays(draw_noise(spec, numpy_arrays, Draws(seed), update, 16, 8))
-        again = arrays(draw_noise(spec, numpy_arrays, Draws(seed), update, 16, 8))
+        masks = arrays(draw_noise(spec, numpy_arrays, RandomStreams(seed), update, 16, 8))
+        again = arrays(draw_noise(spec, numpy_arrays, RandomStreams(seed), update, 16, 8))
         for place, mask in masks.items():
             np.testing.assert_array_equal(mask, again[place])
             seen.append((mask[:, ...] > 0).ravel()[:100].tobytes())
@@ -64,7 +66,7 @@ def test_no_two_masks_are_alike_and_all_can_be_drawn_again():
 
 
 def bits(seed, rows, count):
-    return np.concatenate(list(Draws(seed).bits(LAYERS, 3, 1, rows, count)))
+    return np.concatenate(list(RandomStreams(seed).bits(LAYERS, 3, 1, rows, count)))
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 5000, 200_000])
@@ -74,7 +76,9 @@ def test_a_row_of_bits_does_not_depend_on_how_many_there_are(count):
     assert drawn.dtype == np.uint16
     np.testing.assert_array_equal(bits(5, 7, count), drawn[:7])
     # row r begins at counter r n, n counters to a row
-    philox = np.random.Philox(key=Draws(5)._key, counter=[13 * -(-count // 16), 1, 3, LAYERS])
+    philox = np.random.Philox(
+        key=RandomStreams(5)._key, counter=[13 * -(-count // 16), 1, 3, LAYERS]
+    )
     alone = philox.random_raw(count).view(np.uint16)[:count]
     np.testing.assert_array_equal(alone, drawn[13])
 
@@ -88,7 +92,7 @@ def test_bits_are_uniform_and_pinned():
 
 
 def test_a_rate_next_to_1_leaves_finite_numbers():
-    noise = draw_noise(spec_with(recurrent=1 - 1e-9), numpy_arrays, Draws(0), 0, 9, 9)
+    noise = draw_noise(spec_with(recurrent=1 - 1e-9), numpy_arrays, RandomStreams(0), 0, 9, 9)
     for mask in arrays(noise).values():
         assert np.isfinite(mask).all()
 

@@ -25,11 +25,11 @@ def fitted(X, y, **options):
 def test_it_is_what_curve_fit_says(absolute_sigma):
     X, _ = data()
     sigma = np.linspace(0.05, 0.2, len(X))
-    model = numlstm.LSTM(1, 2, 1, init="uniform", dtype="float64", rng=2)
+    model = numlstm.LSTM(1, 2, 1, init={"weights": "uniform"}, dtype="float64", rng=2)
     model.theta *= 2
     y = model.predict(X) + sigma[:, None, None] * np.random.default_rng(1).standard_normal(X.shape)
     result = fitted(
-        *(X, y), method="least_squares", fixed=["weight_hh_l0", "bias_l0"], epochs=100,
+        *(X, y), method="least_squares", limits={"fixed": ["weight_hh_l0", "bias_l0"]}, epochs=100,
         sample_weight=1 / sigma**2, model=model, hidden_size=2,
     )  # fmt: skip
     assert result.success

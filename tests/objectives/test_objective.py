@@ -35,7 +35,7 @@ def ragged(**options):
     y = [np.cumsum(part[:, :1], axis=0) for part in X]
     y[0][2] = np.nan
     model = numlstm.LSTM(
-        *(2, 3, 1), bidirectional=True, peephole=True, layer_norm=True, proj_size=2,
+        *(2, 3, 1), bidirectional=True, cell={"peephole": True, "layer_norm": True}, proj_size=2,
         learned_state=True, dtype="float64", rng=0, backend="reference",
     )  # fmt: skip
     weights = [rng.random(len(part)) + 0.5 for part in X]

@@ -88,6 +88,17 @@ def test_units_of_the_data():
     require_bits(Y, model.forward(scaled[None])[0][0])
 
 
+def test_a_change_of_the_scaling_is_in_the_next_stepper():
+    model = numlstm.fit(np.sin(np.arange(50.0)), hidden_size=3, epochs=1, rng=0).model
+    X = np.linspace(3, 4, 5, dtype="float32")[:, None]
+    first, _, _ = simulated(model, X)
+    assert model.njit() is model.njit()
+    model.scaling.y_mean[...] += 1
+    moved, _, _ = simulated(model, X)
+    np.testing.assert_allclose(moved, first + 1, rtol=1e-6)
+    np.testing.assert_allclose(moved, model.predict(X), rtol=1e-6)
+
+
 def test_mean_and_log_variance_in_the_units_of_the_data():
     X = 5 + np.random.default_rng(0).standard_normal((4, 20, 1))
     model = numlstm.fit(X, 3 * X, loss="gaussian_nll", hidden_size=4, epochs=1, rng=0).model

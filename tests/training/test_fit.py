@@ -430,7 +430,7 @@ def test_what_our_methods_do_not_use_is_warned_about():
     with pytest.warns(
         OptimizeWarning, match="Unknown solver options of 'adam': momentum"
     ) as caught:
-        quick(*batch(), options={"momentum": 0.9})
+        numlstm.fit(*batch(), hidden_size=4, epochs=1, options={"momentum": 0.9})
     assert caught[0].filename == __file__
     with pytest.warns(OptimizeWarning, match="dropout lies between layers"):
         quick(*batch(), dropout=0.5)

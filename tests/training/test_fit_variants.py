@@ -8,7 +8,7 @@ import numlstm
 from helpers.fits import SINE, batch, same, stop_after
 from helpers.variants import KEYWORDS
 from numlstm.architecture.spec import Dropout
-from numlstm.data.missing import Filling
+from numlstm.data.missing import Imputer
 
 RATES = list(Dropout.__dataclass_fields__)
 
@@ -56,7 +56,7 @@ def test_every_variant_goes_through_windows_and_a_resumed_run(quick, name, tmp_p
 def test_the_variant_is_part_of_a_checkpoint(quick, tmp_path):
     quick(*batch(), checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match="it differs in cell"):
-        quick(*batch(), checkpoint=tmp_path / "run", resume=True, activation_clip=1.0)
+        quick(*batch(), checkpoint=tmp_path / "run", resume=True, cell={"activation_clip": 1.0})
 
 
 @pytest.mark.parametrize("output", ["sequence", "last"])
@@ -95,11 +95,12 @@ def test_a_judged_bidirectional_network_reads_long_sequences_whole(quick, monkey
         ({"bidirectional": True, "stateful": True}, "stateful cuts sequences into windows"),
         ({"proj_size": 4}, "proj_size must be below hidden_size = 4"),
         ({"residual": True}, "residual=True needs num_layers >= 2"),
-        ({"forget_gate": "coupled", "chrono": 9}, "leave chrono out"),
+        ({"cell": {"forget_gate": "coupled"}, "init": {"chrono": 9}}, "leave chrono out"),
         ({"missing": "fill"}, r"missing must be one of \['raise', 'mask'\]"),
-        ({"model": numlstm.LSTM(2, 4, 1), "peephole": True},
-         "peephole=True does not go with the model given, which has False"),
-        ({"model": numlstm.LSTM(2, 4, 1), "chrono": 9}, "chrono=9 does not go with the model"),
+        ({"model": numlstm.LSTM(2, 4, 1), "cell": {"peephole": True}},
+         "cell={'peephole': True} does not go with the model given, which has {}"),
+        ({"model": numlstm.LSTM(2, 4, 1), "init": {"chrono": 9}},
+         "init={'chrono': 9.0} does not go with the model given"),
         ({"model": numlstm.LSTM(2, 4, 1), "missing": "mask"}, "missing='mask' does not go with"),
         ({"reset": np.zeros((3, 3), bool)}, r"reset must hold True or False in shape \(12, 9\)"),
     ],
@@ -111,16 +112,16 @@ def test_what_makes_no_sense_is_refused(options, words):
 
 def test_biases_begin_as_asked_for(quick):
     begun = {"epochs": 1, "learning_rate": 1e-30}
-    bias = quick(*batch(), forget_bias=-2, **begun).model.params["bias_l0"]
+    bias = quick(*batch(), init={"forget_bias": -2}, **begun).model.params["bias_l0"]
     np.testing.assert_allclose(bias, np.repeat([0.0, -2.0, 0.0, 0.0], 4), atol=1e-29)
-    i, f, _, _ = np.split(quick(*batch(), chrono=30, **begun).model.params["bias_l0"], 4)
+    i, f, _, _ = np.split(quick(*batch(), init={"chrono": 30}, **begun).model.params["bias_l0"], 4)
     np.testing.assert_allclose(i, -f)
     assert len(set(f)) == 4
 
 
 def test_training_goes_on_from_a_variant(quick):
     X, y = batch()
-    options = {"peephole": True, "proj_size": 3, "dropout": {"states": 0.3}}
+    options = {"cell": {"peephole": True}, "proj_size": 3, "dropout": {"states": 0.3}}
     first = quick(X, y, **options)
     second = quick(X, y, model=first.model)
     assert second.model.spec == first.model.spec
@@ -128,6 +129,7 @@ def test_training_goes_on_from_a_variant(quick):
     off = quick(X, y, model=first.model, dropout={})
     assert off.model.spec.dropout == Dropout()
     assert off.x.tobytes() != second.x.tobytes()
+    assert quick(X, y, model=first.model, dropout=0).x.tobytes() == off.x.tobytes()
 
 
 # --- noise --------------------------------------------------------------------------------------
@@ -241,10 +243,10 @@ def test_the_rule_of_filling():
     nan = np.nan
     X = np.array([[[nan, 1], [2, nan], [nan, nan], [4, 5], [nan, 6]]])
     reset = np.array([[False, False, False, False, True]])
-    filled, observed = Filling(np.array([10.0, 20.0])).fill(X)
+    filled, observed = Imputer(np.array([10.0, 20.0])).fill(X)
     np.testing.assert_array_equal(filled[0], [[10, 1], [2, 1], [2, 1], [4, 5], [4, 6]])
     np.testing.assert_array_equal(observed[0], [[0, 1], [1, 0], [0, 0], [1, 1], [0, 1]])
-    filled, _ = Filling(np.array([10.0, 20.0])).fill(X, reset)
+    filled, _ = Imputer(np.array([10.0, 20.0])).fill(X, reset)
     np.testing.assert_array_equal(filled[0, -1], [10, 6])
     assert np.isnan(X).sum() == 5
 

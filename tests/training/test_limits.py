@@ -28,7 +28,7 @@ def start(**options):
 @pytest.mark.parametrize("method", [*OPTIMIZERS, *METHODS])
 def test_what_is_fixed_stays(method):
     names = ["weight_hh_l0", "head_bias"]
-    result = quick(method=method, fixed=names, weight_decay=0.1)
+    result = quick(method=method, limits={"fixed": names}, weight_decay=0.1)
     begin = start()
     assert result.fixed == tuple(names)
     assert len(result.history["loss"]) == result.nit > 0
@@ -43,7 +43,9 @@ def test_what_is_fixed_stays(method):
 def test_bounds_hold_exactly(method, dtype):
     upper = np.full(8, 1.1)
     bounds = {"weight_ih_l0": (-0.1, 0.1), "bias_l0": (None, upper), "head_weight": (0, None)}
-    result = quick(method=method, bounds=bounds, dtype=dtype, learning_rate=None, epochs=3)
+    result = quick(
+        method=method, limits={"bounds": bounds}, dtype=dtype, learning_rate=None, epochs=3
+    )
     params = result.model.params
     assert np.abs(params["weight_ih_l0"].astype(np.float64)).max() <= 0.1
     assert (params["bias_l0"].astype(np.float64) <= 1.1).all()
@@ -52,17 +54,17 @@ def test_bounds_hold_exactly(method, dtype):
 
 
 def test_bounds_reach_scipy_as_bounds():
-    bounded = quick(method="L-BFGS-B", bounds={"weight_ih_l0": (-0.1, 0.1)}, epochs=60)
+    bounded = quick(method="L-BFGS-B", limits={"bounds": {"weight_ih_l0": (-0.1, 0.1)}}, epochs=60)
     assert np.isclose(np.abs(bounded.model.params["weight_ih_l0"]), 0.1).any()
     assert bounded.fun < 0.6 * bounded.history["loss"][0]
 
 
 def test_a_method_that_ends_outside_is_brought_back_and_says_so():
     bounds = {"weight_ih_l0": (-0.1, 0.1)}
-    result = quick(method="trust-constr", bounds=bounds, epochs=3)
+    result = quick(method="trust-constr", limits={"bounds": bounds}, epochs=3)
     assert np.abs(result.model.params["weight_ih_l0"]).max() <= 0.1
     assert "outside of the bounds; the model is at the nearest point" in result.message
-    inside = quick(method="L-BFGS-B", bounds=bounds, epochs=3)
+    inside = quick(method="L-BFGS-B", limits={"bounds": bounds}, epochs=3)
     assert "outside" not in inside.message
 
 
@@ -80,7 +82,7 @@ def test_constraints_on_the_whole_vector(method, fixed):
             lambda theta: theta @ theta, 0, 4, jac=lambda theta: 2 * theta[None], **hess
         ),
     ]
-    result = quick(method=method, constraints=constraints, fixed=fixed, epochs=60)
+    result = quick(method=method, limits={"constraints": constraints, "fixed": fixed}, epochs=60)
     assert abs(result.x[0] - result.x[1]) < 1e-3
     assert result.x @ result.x < 4.05
     if fixed:
@@ -114,7 +116,9 @@ def test_least_squares_of_every_kind(how):
 
 def test_least_squares_without_a_matrix_is_the_same():
     dense = quick(method="least_squares", epochs=3, options={"tr_solver": "exact"})
-    free = quick(method="least_squares", epochs=3, options={"tr_solver": "lsmr"}, fixed="bias_l0")
+    free = quick(
+        method="least_squares", epochs=3, options={"tr_solver": "lsmr"}, limits={"fixed": "bias_l0"}
+    )
     assert free.fun < dense.history["loss"][0]
 
 
@@ -149,21 +153,24 @@ def test_callbacks_may_end_least_squares():
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"fixed": "weights"}, ValueError, r"fixed names 'weights', but the parameters.*'bias_l0'"),
-        ({"fixed": [3]}, TypeError, "fixed must hold names"),
-        ({"fixed": ["weight_ih_l0", "weight_hh_l0", "bias_l0", "head_weight", "head_bias"]},
-         ValueError, "nothing left to fit"),
-        ({"bounds": Bounds(0, 1)}, TypeError, "bounds must be a dict"),
-        ({"bounds": {"b": (0, 1)}}, ValueError, "bounds names 'b'"),
-        ({"bounds": {"bias_l0": 1}}, ValueError, r"must be a pair \(lower, upper\)"),
-        ({"bounds": {"bias_l0": (1, 0)}}, ValueError, "lies above its upper bound"),
-        ({"bounds": {"bias_l0": (np.zeros(3), 1)}}, ValueError, r"arrays of shape \(8,\)"),
-        ({"bounds": {"bias_l0": (0, 1)}, "method": "BFGS"}, ValueError,
+        ({"limits": {"fixed": "weights"}}, ValueError,
+         r"fixed names 'weights', but the parameters.*'bias_l0'"),
+        ({"limits": {"fixed": [3]}}, TypeError, "fixed must hold names"),
+        ({"limits": {"fixed": numlstm.LSTM(2, 2, 1).params}}, ValueError, "nothing left to fit"),
+        ({"limits": {"bounds": Bounds(0, 1)}}, TypeError, "bounds must be a dict"),
+        ({"limits": {"bounds": {"b": (0, 1)}}}, ValueError, "bounds names 'b'"),
+        ({"limits": {"bounds": {"bias_l0": 1}}}, ValueError, r"must be a pair \(lower, upper\)"),
+        ({"limits": {"bounds": {"bias_l0": (1, 0)}}}, ValueError, "lies above its upper bound"),
+        ({"limits": {"bounds": {"bias_l0": (np.zeros(3), 1)}}}, ValueError,
+         r"arrays of shape \(8,\)"),
+        ({"limits": {"bounds": {"bias_l0": (0, 1)}}, "method": "BFGS"}, ValueError,
          "'BFGS' knows no bounds; these do: adam.*L-BFGS-B"),
-        ({"constraints": LinearConstraint(np.eye(3)), "method": "L-BFGS-B"}, ValueError,
+        ({"limits": {"constraints": LinearConstraint(np.eye(3))}, "method": "L-BFGS-B"}, ValueError,
          "knows no constraints; these do: SLSQP, trust-constr"),
-        ({"constraints": [1], "method": "SLSQP"}, TypeError, "constraints must be a scipy"),
-        ({"constraints": LinearConstraint(np.ones((1, 3))), "method": "SLSQP", "fixed": "bias_l0"},
+        ({"limits": {"constraints": [1]}, "method": "SLSQP"}, TypeError,
+         "constraints must be a scipy"),
+        ({"limits": {"constraints": LinearConstraint(np.ones((1, 3))), "fixed": "bias_l0"},
+          "method": "SLSQP"},
          ValueError, "must have 43 columns"),
         ({"method": "least_squares", "loss": "huber"}, ValueError, "needs loss='mse'"),
         ({"method": "least_squares", "bptt_steps": 4}, ValueError, "whole sequences"),

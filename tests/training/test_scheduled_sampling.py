@@ -8,7 +8,7 @@ from numlstm.data.sequences import Dataset
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import mse
 from numlstm.training.scheduled_sampling import Sampling, sampled_step
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
 
 SERIES = np.sin(np.arange(240) / 3).reshape(12, 20, 1)
 QUICK = {"hidden_size": 5, "epochs": 4, "batch_size": 5, "rng": 0}
@@ -28,12 +28,12 @@ def test_the_probability_rises_or_is_the_callers():
 
 def test_draws_are_keyed_and_leave_alone_what_was_observed_alone():
     lengths = np.array([50, 7, 0])
-    sampling, draws = Sampling(lambda epoch: 0.5, 9), Draws(3)
+    sampling, draws = Sampling(lambda epoch: 0.5, 9), RandomStreams(3)
     fed = sampling.draw(draws, 0, 4, a_window(lengths=lengths))
     assert not fed[:, 0].any()
     assert not fed[1, 7:].any()
     assert not fed[2].any()
-    again = sampling.draw(Draws(3), 8, 4, a_window(lengths=lengths))
+    again = sampling.draw(RandomStreams(3), 8, 4, a_window(lengths=lengths))
     np.testing.assert_array_equal(fed, again)
     assert (fed != sampling.draw(draws, 0, 5, a_window(lengths=lengths))).any()
     many = sampling.draw(draws, 0, 0, a_window(400))[:, 1:]

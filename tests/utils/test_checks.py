@@ -143,13 +143,13 @@ def test_bad_sizes_show_what_was_received(value, error):
 
 @pytest.mark.parametrize("value", ["float32", np.float32, np.dtype("f4"), "f4", "<f4", ">f4"])
 def test_dtypes(value):
-    assert checks.dtype(value) == "float32"
+    assert checks.dtype("dtype", value) == "float32"
 
 
 @pytest.mark.parametrize("value", ["float16", int, complex, "no such type", np.longdouble, object])
 def test_other_dtypes_are_refused(value):
     with pytest.raises(ValueError, match="dtype must be one of"):
-        checks.dtype(value)
+        checks.dtype("dtype", value)
 
 
 @pytest.mark.parametrize("value", ["adm", None, 3, ("adam",)])

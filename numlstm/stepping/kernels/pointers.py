@@ -1,4 +1,4 @@
-"""What a step in foreign memory needs beside `simd.py`: casts, numbers, stack, calls by address."""
+"""Primitives for a step in foreign memory: casts, integers, stack scratch, calls by address."""
 
 from llvmlite import ir
 from numba import types
@@ -54,8 +54,18 @@ def is_null(typingctx, pointer):
 
 
 @intrinsic
-def apart(typingctx):
-    """Keep the function that says this out of line: its scratch on the stack ends with it."""
+def or_null(typingctx, pointer, wanted):
+    """The pointer where it is wanted, else one to nowhere."""
+
+    def codegen(context, builder, sig, args):
+        return builder.select(args[1], args[0], args[0].type(None))
+
+    return pointer(pointer, types.boolean), codegen
+
+
+@intrinsic
+def own_frame(typingctx):
+    """Keep the calling function out of line (noinline): its scratch on the stack ends with it."""
 
     def codegen(context, builder, sig, args):
         builder.function.attributes.add("noinline")
@@ -66,7 +76,7 @@ def apart(typingctx):
 
 @primitive
 def reserve(typingctx, pointer, count):
-    """Scratch of so many elements on the stack of the function that asks, which is `apart`."""
+    """Scratch of so many elements on the stack of the calling function, an `own_frame` one."""
 
     def codegen(context, builder, sig, args):
         memory = builder.alloca(context.get_value_type(pointer.dtype), size=args[1])

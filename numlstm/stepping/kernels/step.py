@@ -1,4 +1,4 @@
-"""One time step of a whole network, for callers that have the loop: no allocation, no Python.
+"""One time step of a whole network, for callers that own the loop: no allocation, no Python.
 
 All that a step needs stands in one block of memory, a `Net`: the address of the compiled function,
 sizes, offsets and the packed parameters; `numlstm/stepping/memory.py` writes it. So a caller holds
@@ -30,10 +30,10 @@ from numlstm.cell.activations import Function, Limited
 from numlstm.cell.elementary import compilable, fma, like
 from numlstm.cell.equations import Variant, cell_forward
 from numlstm.stepping.kernels.pointers import (
-    apart,
     as_floats,
     call_at,
     is_null,
+    own_frame,
     read_numbers,
     recast,
     reserve,
@@ -47,7 +47,7 @@ STEP, JVP, VJP, SIZES = range(4)
 
 
 class Sizes(NamedTuple):
-    """A network in integers; as a plan for `family_cells` it has the names of `tape.Plan`."""
+    """A network in integers, with the names of `tape.SequenceLayout` that its kernels share."""
 
     inputs: int  # I
     width: int  # O: outputs of the network
@@ -99,7 +99,7 @@ class Part(NamedTuple):
     unit: int  # (UNIT_ROWS, padded)
     out: int  # (padded P / W, H, W)
     out_back: int  # (padded H / W, P, W) the transpose
-    x_back: int  # (ceil(I / W), 4 U L, W) W_ih, and W_hh, for the way back
+    x_back: int  # (ceil(I / W), 4 U L, W) W_ih, and W_hh, for gradients
     h_back: int  # (padded P / W, 4 U L, W)
     theta: int  # in theta: where the layer's parameters begin, and where W_hr does
     theta_out: int
@@ -120,7 +120,7 @@ class Net(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The plan of one row, as `family_cells` reads it: see `tape.Plan`."""
+    """Sizes of a layer for `variant_cell.py`: see `tape.SequenceLayout`."""
 
     units: int
     vectors: int
@@ -140,7 +140,7 @@ def read_net(memory, number):
 
 @kernel
 def shape_of(s):
-    """What the kernels of a row need to know."""
+    """Sizes for the kernels of a row."""
     return Shape(s.units, s.vectors, s.padded, s.slots)
 
 
@@ -382,7 +382,7 @@ def sums_of_pair(w, k, inputs, x, h):
 
 @kernel
 def sums_of_one(w, k, inputs, x, h):
-    """As `sums_of_pair`, of one vector of units."""
+    """`sums_of_pair` of a single vector of units."""
     lanes, p = lanes_of(w), panel_width(w) * k
     zero = like(load(w, 0), 0.0)
     z_i, z_f, z_g, z_o = load(w, 0), load(w, lanes), load(w, p), load(w, p + lanes)
@@ -404,15 +404,15 @@ def sums_of_one(w, k, inputs, x, h):
 
 
 @kernel
-def family_layer(memory, scratch, layer, rows, below, h, c):
-    """As `plain_layer`, of any variant."""
+def variant_layer(memory, scratch, layer, rows, below, h, c):
+    """Step of a layer of any variant."""
     cells = carve(read_net(memory, h).sizes, rows, scratch).cells
-    family_rows(memory, scratch, layer, rows, below, h, c, Block(cells, 0, 1))
+    variant_rows(memory, scratch, layer, rows, below, h, c, Block(cells, 0, 1))
 
 
 @kernel
-def family_rows(memory, scratch, layer, rows, below, h, c, tape):
-    """As `family_layer`; tape (R, cells) keeps the gates of every row."""
+def variant_rows(memory, scratch, layer, rows, below, h, c, tape):
+    """Step of a layer of any variant; tape (R, cells) keeps the gates of every row."""
     put_z(memory, scratch, layer, rows, below, h)
     net = read_net(memory, h)
     s, cell = net.sizes, cell_of(memory, h)
@@ -451,15 +451,15 @@ def put_hidden(memory, scratch, layer, rows, h):
 
 @kernel
 def advance_on_stack(layer_step, memory, rows, batch, x, h, c, y):
-    """As `advance`, with scratch that is gone at the end."""
-    apart()
+    """`advance` with scratch that is gone at the end."""
+    own_frame()
     scratch = reserve(h, work_size(read_net(memory, h).sizes, rows))
     advance(layer_step, memory, scratch, rows, batch, x, h, c, y)
 
 
 @kernel
 def fault_of(memory, pointers, batch):
-    """What is wrong with the arguments of a call, or DONE."""
+    """Status of a call with these arguments: the fault, or DONE."""
     if is_null(memory):
         return NULL_POINTER
     for pointer in pointers:
@@ -470,7 +470,7 @@ def fault_of(memory, pointers, batch):
 
 @kernel
 def advance_all(layer_step, at_once, memory, x, h, c, y, batch):
-    """The step of any number of rows, so many at once."""
+    """The step of any number of rows, at most `at_once` of them together."""
     s, row = read_net(memory, x).sizes, 0
     while row < batch:
         rows = min(at_once, batch - row)
@@ -496,9 +496,9 @@ def step_plain(memory, x, h, c, y, batch):
     return take_step(plain_layer, memory, x, h, c, y, batch)
 
 
-def step_family(memory, x, h, c, y, batch):
+def step_variant(memory, x, h, c, y, batch):
     """A step of networks of any variant."""
-    return take_step(family_layer, memory, x, h, c, y, batch)
+    return take_step(variant_layer, memory, x, h, c, y, batch)
 
 
 # --- from Python ----------------------------------------------------------------------------------

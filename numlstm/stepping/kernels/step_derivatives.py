@@ -1,7 +1,7 @@
-"""Derivatives of one step of a whole network, for callers that have the loop: as `step.py`.
+"""Derivatives of one step of a whole network, for callers that own the loop.
 
 Along a direction, the step runs over dual numbers. Gradients go back from the state after a step to
-the state before it: the step is taken once more, now with its gates kept on the stack, then goes
+the state before it: the step is taken once more, now with its gates kept on the stack, then follows
 the chain rule from the last layer to the first. So the caller keeps states, and nothing else. The
 letters in the shape comments: see `step.py`.
 """
@@ -13,11 +13,11 @@ from numlstm.backends.cpu.codegen.dual_numbers import dual
 from numlstm.backends.cpu.codegen.gemm import accumulate, add_outer, clear, copy, product
 from numlstm.backends.cpu.codegen.vectors import (
     Block,
-    compact,
     get,
     lanes_of,
     load,
     move,
+    noinline,
     panel_width,
     put,
     store,
@@ -29,7 +29,7 @@ from numlstm.cell.activations import limited
 from numlstm.cell.elementary import compilable, like
 from numlstm.cell.encoding import UNIT_ROWS
 from numlstm.cell.equations import Variant
-from numlstm.stepping.kernels.pointers import apart, read_numbers, reserve
+from numlstm.stepping.kernels.pointers import is_null, own_frame, read_numbers, reserve
 from numlstm.stepping.kernels.step import (
     DONE,
     SCALING,
@@ -38,11 +38,11 @@ from numlstm.stepping.kernels.step import (
     advance_all,
     carve,
     cell_of,
-    family_layer,
-    family_rows,
     fault_of,
     read_net,
     shape_of,
+    variant_layer,
+    variant_rows,
     whole,
     work_size,
 )
@@ -51,20 +51,20 @@ from numlstm.stepping.kernels.step import (
 
 
 def step_jvp(memory, x, h, c, y, dx, dh, dc, dy, batch):
-    """The step, and what it makes of a change (dx, dh, dc); the parameters are constants."""
+    """The step and its derivative along (dx, dh, dc); the parameters are constants."""
     fault = fault_of(memory, (x, h, c, y, dx, dh, dc, dy), batch)
     if fault == DONE:
         at_once = read_net(memory, x).sizes.rows_derived
         xx, hh, cc, yy = dual(x, dx), dual(h, dh), dual(c, dc), dual(y, dy)
-        advance_all(family_layer, at_once, memory, xx, hh, cc, yy, batch)
+        advance_all(variant_layer, at_once, memory, xx, hh, cc, yy, batch)
     return fault
 
 
-# --- scratch of the way back ----------------------------------------------------------------------
+# --- scratch of the backward pass -----------------------------------------------------------------
 
 
 class Back(NamedTuple):
-    """Scratch of the way back through a step of so many rows, behind that of the step."""
+    """Scratch of the backward pass of a step of so many rows, behind that of the step."""
 
     tape: Any  # (layers, R, cells)
     h: Any  # (layers, R, P) the state after the step
@@ -149,7 +149,7 @@ def carve_back(s, rows, memory):
 
 
 class Inputs(NamedTuple):
-    """What a step read, from some row on: pointers to x (R, I), h and c (layers, batch, ...)."""
+    """Inputs of a step, from some row on: pointers to x (R, I), h and c (layers, batch, ...)."""
 
     x: Any
     h: Any
@@ -164,22 +164,22 @@ class Flow(NamedTuple):
     dc: Any  # (layers, batch, H)
     dx: Any  # (R, I)
     dtheta: Any  # (n,), added to
-    learns: int  # whether dtheta is there
+    learns: bool  # whether dtheta is there
 
 
 @kernel
 def taped_layer(memory, scratch, layer, rows, below, h, c):
-    """As `family_layer`, with the gates of every row kept."""
+    """A layer of any variant, with the gates of every row kept."""
     s = read_net(memory, h).sizes
     row, work = row_of_cells(s), carve(s, rows, scratch)
     tape = move(carve_back(s, rows, scratch).tape, layer * rows * row)
     clear_from(work.c, s.units, s.padded)
-    family_rows(memory, scratch, layer, rows, below, h, c, Block(tape, row, 1))
+    variant_rows(memory, scratch, layer, rows, below, h, c, Block(tape, row, 1))
 
 
 @kernel
-def go_back(memory, scratch, rows, batch, given, flow):
-    """Everything in `flow`, from what the step was given."""
+def backward(memory, scratch, rows, batch, given, flow):
+    """Everything in `flow`, from the inputs of the step."""
     s = read_net(memory, given.h).sizes
     back = carve_back(s, rows, scratch)
     for layer in range(s.layers):
@@ -288,7 +288,7 @@ def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
 @kernel
 def with_ends(cell, number):
     """The cell with the ends of its activations, which slopes need."""
-    compact()
+    noinline()
     v, zero = cell.variant, like(get(number, 0), 0.0)
     variant = Variant(
         v.forget,
@@ -393,25 +393,23 @@ def put_m(s, cells, m):
 
 @kernel
 def back_on_stack(memory, rows, batch, given, flow):
-    """As `go_back`, with scratch that is gone at the end."""
-    apart()
+    """`backward` with scratch that is gone at the end."""
+    own_frame()
     scratch = reserve(given.h, derived_size(read_net(memory, given.h).sizes, rows))
-    go_back(memory, scratch, rows, batch, given, flow)
+    backward(memory, scratch, rows, batch, given, flow)
 
 
-def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, learns, batch):
-    """Gradients through a step: of the state in place, of x, and added to those of theta."""
-    fault = fault_of(memory, (x, h, c, dy, dh, dc, dx, dtheta), batch)
+def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, batch):
+    """Gradients through a step: of the state in place, of x, and added to dtheta if not null."""
+    fault = fault_of(memory, (x, h, c, dy, dh, dc, dx), batch)
     if fault == DONE:
-        s, row = read_net(memory, x).sizes, 0
+        s, row, learns = read_net(memory, x).sizes, 0, not is_null(dtheta)
         while row < batch:
             rows = min(s.rows_derived, batch - row)
             of_h, of_c, of_x = row * s.outputs, row * s.units, row * s.inputs
             given = Inputs(move(x, of_x), move(h, of_h), move(c, of_c))
-            flow = Flow(
-                move(dy, row * s.width), move(dh, of_h), move(dc, of_c), move(dx, of_x), dtheta,
-                learns,
-            )  # fmt: skip
+            of_y, dh_rows, dc_rows = row * s.width, move(dh, of_h), move(dc, of_c)
+            flow = Flow(move(dy, of_y), dh_rows, dc_rows, move(dx, of_x), dtheta, learns)
             back_on_stack(memory, rows, batch, given, flow)
             row += rows
     return fault

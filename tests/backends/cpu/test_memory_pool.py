@@ -8,7 +8,7 @@ import pytest
 import numlstm
 from helpers.harness import require_bits
 from numlstm.backends.cpu.codegen import memory_pool
-from numlstm.backends.cpu.codegen.memory_pool import LARGE, recycled
+from numlstm.backends.cpu.codegen.memory_pool import LARGE, from_pool
 
 
 @pytest.fixture(autouse=True)
@@ -22,31 +22,31 @@ def address(array):
 
 
 def test_memory_comes_back_when_the_last_view_is_gone():
-    first = recycled((LARGE,), "float32")
+    first = from_pool((LARGE,), "float32")
     view, place = first[7:].reshape(1, -1).T, address(first)
     del first
-    other = recycled((LARGE,), "float32")
+    other = from_pool((LARGE,), "float32")
     assert address(other) != place
     del view
-    again = recycled((LARGE // 2, 2), "float32")
+    again = from_pool((LARGE // 2, 2), "float32")
     assert address(again) == place
     assert again.flags.carray
     assert again.shape == (LARGE // 2, 2)
 
 
 def test_what_is_much_too_large_is_not_taken():
-    place = address(recycled((3 * LARGE,), "float64"))
-    assert address(recycled((LARGE,), "float64")) != place
+    place = address(from_pool((3 * LARGE,), "float64"))
+    assert address(from_pool((LARGE,), "float64")) != place
 
 
 def test_small_arrays_are_not_kept():
-    recycled((10,), "float32")
+    from_pool((10,), "float32")
     assert not memory_pool._kept
 
 
 def test_no_more_is_kept_than_agreed(monkeypatch):
     monkeypatch.setattr(memory_pool, "MOST_KEPT", 10 * LARGE)
-    held = [recycled((LARGE,), "float32") for _ in range(4)]
+    held = [from_pool((LARGE,), "float32") for _ in range(4)]
     places = [address(array) for array in held]
     while held:
         held.pop(0)

@@ -13,9 +13,9 @@ from numlstm.backends.cpu.layer import shards
 
 
 @pytest.fixture
-def every_layer_is_wide(monkeypatch):
+def every_layer_is_by_units(monkeypatch):
     """The kernels for large weights, at the sizes of the other tests."""
-    monkeypatch.setattr(shards, "is_wide", lambda spec, batch: True)
+    monkeypatch.setattr(shards, "is_by_units", lambda spec, batch: True)
     shards.uniform.cache_clear()
     yield
     shards.uniform.cache_clear()
@@ -24,10 +24,10 @@ def every_layer_is_wide(monkeypatch):
 @pytest.fixture(params=["one", "many"])
 def chunks(request, monkeypatch):
     """Few or many steps whose inputs are multiplied at once."""
-    monkeypatch.setattr(shards, "WIDE_LINES", 1 if request.param == "one" else 128)
+    monkeypatch.setattr(shards, "CHUNK_LINES", 1 if request.param == "one" else 128)
 
 
-pytestmark = pytest.mark.usefixtures("every_layer_is_wide", "chunks")
+pytestmark = pytest.mark.usefixtures("every_layer_is_by_units", "chunks")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -55,12 +55,12 @@ def test_forward_is_the_same_with_and_without_a_tape(case):
         require_bits(array, results[name])
 
 
-def test_large_weights_are_wide_and_give_the_bits_of_shards_of_rows(monkeypatch):
+def test_shards_of_units_give_the_bits_of_shards_of_rows(monkeypatch):
     spec = LayerSpec(40, 33, "float32")
     case = Case(spec, 9, 12, seed=3, ragged=True)
-    wide = run_case(cpu, case)
-    monkeypatch.setattr(shards, "is_wide", lambda spec, batch: False)
+    by_units = run_case(cpu, case)
+    monkeypatch.setattr(shards, "is_by_units", lambda spec, batch: False)
     by_rows = run_case(cpu, case)
     for name in ("Y", "h", "c", "dX", "dh", "dc"):
-        require_bits(wide[name], by_rows[name])
-    assert np.allclose(wide["dtheta"], by_rows["dtheta"], rtol=1e-4, atol=1e-6)
+        require_bits(by_units[name], by_rows[name])
+    assert np.allclose(by_units["dtheta"], by_rows["dtheta"], rtol=1e-4, atol=1e-6)

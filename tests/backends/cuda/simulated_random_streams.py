@@ -12,7 +12,7 @@ from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.backends.cuda.device import memory
 from numlstm.backends.cuda.training import masks
 from numlstm.network.dropout import draw_noise
-from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, Draws
+from numlstm.utils.random_streams import LAYERS, WEIGHTS, ZONEOUT_C, RandomStreams
 
 WORDS = 2**64
 
@@ -36,7 +36,7 @@ def expected(source, shape, dtype, purpose, part, index, threshold, value=1.0):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (2, 16), (2, 17), (1, 3, 11), (5, 1, 1, 2)])
 def test_masks_are_the_hosts(shape, dtype):
-    given = Draws(7), shape, dtype, LAYERS, 1, 4, 30_000, 1 / 0.7
+    given = RandomStreams(7), shape, dtype, LAYERS, 1, 4, 30_000, 1 / 0.7
     require_bits(mask(*given), expected(*given))
 
 
@@ -51,27 +51,27 @@ def test_masks_are_the_hosts(shape, dtype):
     threshold=st.integers(0, 2**16),
 )
 def test_masks_of_any_stream_are_the_hosts(seed, purpose, part, index, rows, count, threshold):
-    given = Draws(seed), (rows, count), "float32", purpose, part, index, threshold
+    given = RandomStreams(seed), (rows, count), "float32", purpose, part, index, threshold
     require_bits(mask(*given), expected(*given))
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 2**16 - 1, 2**16])
 def test_thresholds_at_the_ends(threshold):
-    given = Draws(1), (3, 9), "float64", WEIGHTS, 0, 2**40, threshold, 2.0
+    given = RandomStreams(1), (3, 9), "float64", WEIGHTS, 0, 2**40, threshold, 2.0
     require_bits(mask(*given), expected(*given))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,), (2, 0, 4)])
 def test_masks_without_numbers(shape):
-    assert mask(Draws(0), shape, "float32", LAYERS, 0, 0, 9).shape == shape
+    assert mask(RandomStreams(0), shape, "float32", LAYERS, 0, 0, 9).shape == shape
 
 
 def test_a_mask_of_the_network_is_drawn_from_its_rate_alone():
     spec = NetworkSpec(3, 4, None, 2, dropout=Dropout(layers=0.3))
-    noise = draw_noise(spec, numpy_arrays, Draws(3), 5, 2, 3).between[1]
+    noise = draw_noise(spec, numpy_arrays, RandomStreams(3), 5, 2, 3).between[1]
     threshold = round(0.3 * 2**16)
     value = 1 / (1 - threshold / 2**16)
-    ours = mask(Draws(3), noise.shape, "float32", LAYERS, 1, 5, threshold, value)
+    ours = mask(RandomStreams(3), noise.shape, "float32", LAYERS, 1, 5, threshold, value)
     require_bits(ours, noise)
 
 
