@@ -21,14 +21,16 @@ settings.register_profile("ci", max_examples=40, derandomize=True, database=None
 settings.register_profile("thorough", max_examples=2000, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# what takes minutes begins first, so that no worker is left alone with it
-FIRST = "test_cuda.py", "test_threads.py"
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Order the tests."""
-    items.sort(key=lambda item: item.path.name not in FIRST)
+    """What takes minutes begins first, or a worker would be left alone with it; mark the quick."""
+    from helpers.house import SLOW  # not before its assertions are rewritten
+
+    items.sort(key=lambda item: SLOW.get(item.path.stem) != "minutes")
+    for item in items:
+        if item.path.stem not in SLOW:
+            item.add_marker("quick")
 
 
 def _runnable() -> list:
