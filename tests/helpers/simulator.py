@@ -92,16 +92,16 @@ def cut(name):
     """In the place of `regime_of`: always the same cut."""
     tile, columns = CUTS[name]
 
-    def regime_of(family, units, batch, dtype, device, factors=0):
+    def regime_of(encoded, units, batch, dtype, device, factors=0):
         ours, shared = tile, columns
-        if family.normalised or family.projected:
+        if encoded.layer_norm or encoded.projected:
             ours, shared = ours._replace(shared_units=False), 1
         if ours.kept:
-            held = ours.held if units > ours.held and not family.projected else 0
+            held = ours.held if units > ours.held and not encoded.projected else 0
             depth = min(ours.depth, units)
             share = -(-units // shared)
             ours = ours._replace(units=share, depth=depth, kept=units - held, held=held)
-        size = regimes.shared_memory(ours, family, dtype)
+        size = regimes.shared_memory(ours, encoded, dtype)
         return regimes.Regime(ours, shared, rows_of(ours), size, False)
 
     return regime_of
