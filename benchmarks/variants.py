@@ -38,7 +38,7 @@ def pass_of(name: str, sizes: tuple[int, ...]) -> Callable[[], None]:
     """A forward and backward pass of a variant, its masks drawn anew every time."""
     T, B, inputs, units = sizes
     rng = np.random.default_rng(0)
-    options = {"init": "uniform", "rng": 0} | VARIANTS.get(name, {})
+    options = {"init": {"weights": "uniform"}, "rng": 0} | VARIANTS.get(name, {})
     model = numlstm.LSTM(inputs, units, **options)
     X = rng.standard_normal((B, T, inputs)).astype("float32")
     dY = np.ones((B, T, model.spec.width), "float32")

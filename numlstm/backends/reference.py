@@ -112,7 +112,7 @@ def members() -> None:
     """The definition takes one network at a time."""
 
 
-def descent() -> None:
+def update() -> None:
     """Updates are made in NumPy's memory."""
 
 

@@ -21,7 +21,7 @@ def _in_words(value: Any) -> str:
 
 
 def first_examples() -> dict[str, dict[str, Any]]:
-    """All examples of fields of few values, the first of others but activations; by name."""
+    """All examples of fields of few values, the first one of others but activations, by name."""
     cells, seen = {}, {"activations"}
     for name, cell in example_cells().items():
         field = name.partition("=")[0]

@@ -518,7 +518,11 @@ def test_step_checks_its_arguments(model):
         ({"output_size": -1}, ValueError, "output_size must be"),
         ({"num_layers": 0}, ValueError, "num_layers must be"),
         ({"dtype": "float16"}, ValueError, "dtype must be one of"),
-        ({"init": "xavier"}, ValueError, "init must be one of .* received 'xavier'"),
+        (
+            {"init": {"weights": "xavier"}},
+            ValueError,
+            "weights must be one of .* received 'xavier'",
+        ),
         ({"backend": "gpu"}, ValueError, "backend must be one of .*'auto'.* received 'gpu'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
