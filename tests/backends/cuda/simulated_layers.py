@@ -163,7 +163,9 @@ def test_too_little_memory_is_said_in_words(monkeypatch):
 
 # what drives a GPU has its place taken by the simulator's
 OURS = [
-    name for name in MODULES if name.startswith(cuda.__name__) and name != f"{cuda.__name__}.driver"
+    name
+    for name in MODULES
+    if name.startswith(cuda.__name__) and name != f"{cuda.__name__}.device.driver"
 ]
 
 
