@@ -114,7 +114,28 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters; with `deep` also those within `cell`, `init` and `limits`."""
+        """The parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, optional
+            Also those within `cell`, `init` and `limits`, as ``cell__layer_norm`` and the like.
+
+        Returns
+        -------
+        params : dict
+            Values by name.
+
+        Raises
+        ------
+        Nothing: values are checked by `fit`.
+
+        Examples
+        --------
+        >>> import numlstm
+        >>> numlstm.LSTMRegressor(cell={"layer_norm": True}).get_params()["cell__layer_norm"]
+        True
+        """
         params = super().get_params(deep=deep)
         for name, kind in _NOUNS.items() if deep else ():
             for field, value in nouns.values(kind, params[name]).items():
@@ -122,7 +143,30 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return params
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters, also those within `cell`, `init` and `limits`, as in cell__layer_norm."""
+        """Set parameters by name.
+
+        Parameters
+        ----------
+        **params
+            Values by the names of `get_params`. One within `cell`, `init` or `limits`, such as
+            ``cell__layer_norm``, makes a new object; the one that was given stays as it is.
+
+        Returns
+        -------
+        self : estimator
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name.
+
+        Examples
+        --------
+        >>> import numlstm
+        >>> numlstm.LSTMRegressor(8).set_params(cell__layer_norm=True, init__chrono=20)
+        LSTMRegressor(cell={'layer_norm': True}, hidden_size=8, init={'chrono': 20})
+        """
         inner: dict[str, dict[str, Any]] = {}
         for key in [key for key in params if key.partition("__")[0] in _NOUNS and "__" in key]:
             name, _, field = key.partition("__")

@@ -260,7 +260,7 @@ def test_an_unknown_name_is_refused(params, name):
         with pytest.raises(KeyError, match=r"no parameter .* among \['weight', 'bias'\]") as caught:
             use(name)
     if name == "weigth":
-        assert "did you mean weight?" in str(caught.value)
+        assert "did you mean 'weight'?" in str(caught.value)
         assert name not in params
         assert params.get(name) is None
         with pytest.raises(KeyError, match="no parameter"):

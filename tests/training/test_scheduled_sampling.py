@@ -144,5 +144,5 @@ def test_a_model_of_two_units_is_refused():
     first = numlstm.fit(SERIES[:, :-1], SERIES[:, 1:] - 5, **QUICK).model
     with pytest.raises(ValueError, match="standardises them apart"):
         numlstm.fit(SERIES, model=first, scheduled_sampling=0.5)
-    with pytest.raises(TypeError, match="ensemble.* has no keyword 'scheduled_sampling'"):
+    with pytest.raises(TypeError, match=r"ensemble.* has no keyword 'scheduled_sampling'"):
         numlstm.ensemble(SERIES, members=2, scheduled_sampling=0.5)

@@ -195,7 +195,7 @@ NOISES = ("layers", "inputs", "states", "recurrent", "weights", "zoneout_h", "zo
         {"method": "sgd", "options": {"momentum": 0.9, "nesterov": True}, "weight_decay": 0.1},
         {"method": "rmsprop", "clip": None},
         {"clip": 0.01},
-        {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}},
+        {"limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}}},
         {"validation": 0.25, "patience": 2},
         {"schedule": "cosine", "loss": "gaussian_nll"},
         {"loss": "huber", "num_layers": 2, "bidirectional": True, "learned_state": True},
