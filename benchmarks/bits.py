@@ -383,7 +383,7 @@ def ensemble(data: str = "steps", **options: Any) -> dict[str, Any]:
     given = {k: v for k, v in COMMON.items() if k != "progress"} | options
     many = numlstm.ensemble(*DATA[data], members=5, backend="cpu", **given)
     found: dict[str, Any] = {f"member {i}": model.theta for i, model in enumerate(many.models)}
-    return found | many.history | {"predictions": many.predict(DATA[data][0])}
+    return found | {"loss": many.history["loss"], "predictions": many.predict(DATA[data][0])}
 
 
 ENSEMBLES: dict[str, dict[str, Any]] = {

@@ -114,26 +114,26 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name.
+        """The parameters by name, those within `cell`, `init` and `limits` as in cell__layer_norm.
 
         Parameters
         ----------
         deep : bool, optional
-            Also those within `cell`, `init` and `limits`, as ``cell__layer_norm`` and the like.
+            Whether the parameters within others are there, too.
 
         Returns
         -------
         params : dict
-            Values by name.
+            Names and values.
 
         Raises
         ------
-        Nothing: values are checked by `fit`.
+        Nothing.
 
         Examples
         --------
         >>> import numlstm
-        >>> numlstm.LSTMRegressor(cell={"layer_norm": True}).get_params()["cell__layer_norm"]
+        >>> numlstm.LSTMRegressor(cell={"peephole": True}).get_params()["cell__peephole"]
         True
         """
         params = super().get_params(deep=deep)
@@ -143,29 +143,28 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return params
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters by name.
+        """Set parameters, also those within `cell`, `init` and `limits`, as in cell__layer_norm.
 
         Parameters
         ----------
         **params
-            Values by the names of `get_params`. One within `cell`, `init` or `limits`, such as
-            ``cell__layer_norm``, makes a new object; the one that was given stays as it is.
+            Names and values.
 
         Returns
         -------
         self : estimator
-            The estimator.
+            The same object.
 
         Raises
         ------
         ValueError
-            For an unknown name.
+            For a name that there is not.
 
         Examples
         --------
         >>> import numlstm
-        >>> numlstm.LSTMRegressor(8).set_params(cell__layer_norm=True, init__chrono=20)
-        LSTMRegressor(cell={'layer_norm': True}, hidden_size=8, init={'chrono': 20})
+        >>> numlstm.LSTMRegressor().set_params(cell__peephole=True).get_params()["cell__peephole"]
+        True
         """
         inner: dict[str, dict[str, Any]] = {}
         for key in [key for key in params if key.partition("__")[0] in _NOUNS and "__" in key]:

@@ -48,7 +48,7 @@ class Dataset:
         """
         X = np.ascontiguousarray(self.X[rows, start:stop])
         lengths = None if self.lengths is None else self.lengths[rows]
-        weight = np.ascontiguousarray(self._weight(start, stop, rows))
+        weight = np.ascontiguousarray(self.weights(start, stop, rows))
         y = self.y[rows] if self.last else np.ascontiguousarray(self.y[rows, start:stop])
         if lengths is not None:
             lengths = np.clip(lengths - start, 0, stop - start)
@@ -60,9 +60,10 @@ class Dataset:
     ) -> float:
         """Sum of the weights of all targets, or of those of a `cut`."""
         stop = self.X.shape[1] if stop is None else stop
-        return float(np.sum(self._weight(start, stop, rows), dtype=np.float64))
+        return float(np.sum(self.weights(start, stop, rows), dtype=np.float64))
 
-    def _weight(self, start: int, stop: int, rows: Any) -> np.ndarray:
+    def weights(self, start: int, stop: int, rows: Any) -> np.ndarray:
+        """Those of a `cut`."""
         weight: np.ndarray = self.weight[rows] if self.last else self.weight[rows, start:stop]
         if not self.last:
             return weight

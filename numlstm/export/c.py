@@ -1,4 +1,4 @@
-"""The C door: a network as one C99 file and its header, its numbers in it."""
+"""A network as one C99 file and its header, its numbers in it."""
 
 import os
 import re

@@ -73,7 +73,8 @@ class Covariance:
     @cached_property
     def matrix(self) -> np.ndarray:
         """The covariance, (n, n)."""
-        return self.factor @ self.factor.T
+        matrix: np.ndarray = self.factor @ self.factor.T
+        return matrix
 
     @cached_property
     def stderr(self) -> dict[str, np.ndarray]:
@@ -239,13 +240,15 @@ def _directions(
     return values[kept], directions[kept].T
 
 
-def _leading(fun, theta, free, units, rank):
+def _leading(
+    fun: Objective, theta: np.ndarray, free: np.ndarray, units: np.ndarray, rank: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The largest singular values and their vectors; the Jacobian is never formed."""
     from scipy.sparse.linalg import LinearOperator, svds
 
     whole = fun.linear_operator(theta)
 
-    def matvec(v):
+    def matvec(v: np.ndarray) -> Any:
         padded = np.zeros(free.size)
         padded[free] = np.ravel(v)
         return whole.matvec(padded) * units

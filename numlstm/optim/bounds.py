@@ -24,6 +24,10 @@ class Limits(NamedTuple):
         """No limits on so many parameters."""
         return cls(np.ones(count, bool), np.full(count, -np.inf), np.full(count, np.inf))
 
+    def repeated(self, members: int) -> "Limits":
+        """The same limits on every member of an ensemble, whose parameters are one vector."""
+        return Limits(*(np.tile(part, members) for part in self))
+
     @property
     def bounded(self) -> bool:
         """Whether there is a bound on anything."""

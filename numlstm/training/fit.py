@@ -14,18 +14,19 @@ from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.preparation import Arrays, Data, DataConfig, GivenModel, prepare
-from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim import schedules
 from numlstm.optim.bounds import LimitsConfig
-from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training.checkpoints import Checkpoint, fingerprint
-from numlstm.training.interrupt import Interrupted, Watch
-from numlstm.training.loop import Plan, Problem, Progress, Trainer
+from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
+from numlstm.training.checkpoints import Record, open_checkpoint
+from numlstm.training.fingerprints import fingerprint
+from numlstm.training.interrupt import Interrupted, SigintGuard
+from numlstm.training.listeners import Listeners
+from numlstm.training.loop import LoopConfig, Problem, Trainer
 from numlstm.training.outcome import INTERRUPTED, Outcome
-from numlstm.training.progress import Bar, caller
+from numlstm.training.progress import Progress, by_name
 from numlstm.training.result import FitResult
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
@@ -305,44 +306,36 @@ def fit(
 
 def _run(arrays: Arrays, settings: Settings, given: LSTM | None, rng: Any) -> FitResult:
     data = prepare(arrays, settings.data, settings.dtype, _given(given))
-    saved = _checkpoint(settings, rng)
+    saved = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
     trained = new_model(data, settings, given, draws)
     if settings.sampling is not None:
         require_step(trained.network, trained.theta)
-    run = Progress.start(trained.theta)
-    callback = settings.run.callback
-    call = None if callback is None else caller(callback, run)
-    with Watch() as watch:
+    progress, config = Progress.start(trained.theta), loop_config(settings, data, trained.spec)
+    with SigintGuard() as guard:
         evaluator = Evaluator(trained.network, settings.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
-        problem = Problem(evaluator, evaluator.resident(data.train), judge, watch.run)
-        plan = _plan(settings, data, trained)
+        problem = Problem(evaluator, evaluator.resident(data.train), judge, guard.run)
         if settings.training.stochastic:
-            runner: Trainer | Minimizer = _trainer(problem, plan, settings, run, draws)
+            record = None
+            if saved is not None:
+                record = partial(saved.record, fingerprint(data, settings, trained))
+            outcome = train(problem, config, progress, settings, draws, record)
         else:
-            runner = _minimizer(problem, data.train, plan, settings, run)
-        if saved is not None and isinstance(runner, Trainer):
-            saved.fingerprint = fingerprint(data, settings, trained)
-            saved.restore(run, runner.optimizer)
-            runner.save = partial(saved.write, run, runner.optimizer)
-        with Bar(settings.run.progress, settings.training.epochs, run) as bar:
-            runner.on_epoch = [bar.advance, *([call] if call else [])]
-            outcome = runner.run()
-        return _result(trained, problem, run, outcome, settings)
+            objective = Objective(
+                *(evaluator, data.train, settings.data.loss, config.weight_decay),
+                bptt_steps=config.bptt_steps,
+                run=guard.run,
+                resident=problem.train,
+            )
+            outcome = _minimize(objective, problem, config, progress, settings)
+        return _result(trained, problem, progress, outcome, settings)
 
 
 def _given(model: LSTM | None) -> GivenModel | None:
     if model is None:
         return None
     return GivenModel(model.num_features, model.spec.width, model.scaling, model.filling)
-
-
-def _checkpoint(settings: Settings, rng: Any) -> Checkpoint | None:
-    run = settings.run
-    if run.checkpoint is None or not settings.training.stochastic:
-        return None
-    return Checkpoint(run.checkpoint, run.resume, rng)
 
 
 def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomStreams) -> LSTM:
@@ -363,9 +356,10 @@ def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomS
     return model
 
 
-def _plan(settings: Settings, data: Data, model: LSTM) -> Plan:
+def loop_config(settings: Settings, data: Data, spec: NetworkSpec) -> LoopConfig:
+    """The constants of the loop."""
     training = settings.training
-    return Plan(
+    return LoopConfig(
         epochs=training.epochs,
         batch_size=settings.data.batch_size,
         bptt_steps=data.bptt_steps,
@@ -376,49 +370,60 @@ def _plan(settings: Settings, data: Data, model: LSTM) -> Plan:
         patience=training.patience,
         tol=training.tol,
         sampling=settings.sampling,
-        limits=training.limits.on(model.spec),
+        limits=training.limits.on(spec),
     )
 
 
-def _minimizer(
-    problem: Problem, train: Dataset, plan: Plan, settings: Settings, run: Progress
-) -> Minimizer:
-    training = settings.training
-    objective = Objective(
-        *(problem.evaluator, train, settings.data.loss, training.weight_decay),
-        bptt_steps=plan.bptt_steps,
-        run=problem.run,
-        resident=problem.train,
-    )
-    solver = Solver(training.method, training.constants, training.limits.constraints)
-    return Minimizer(problem, objective, plan, run, solver)
-
-
-def _trainer(
-    problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: RandomStreams
-) -> Trainer:
-    if plan.limits is not None:
-        plan.limits.project(run.theta)
+def train(
+    problem: Problem,
+    config: LoopConfig,
+    progress: Progress,
+    settings: Settings,
+    draws: RandomStreams,
+    begin: Callable[[Progress, Optimizer], Record] | None = None,
+) -> Outcome:
+    """Run a stochastic method; `begin` puts it where a stored run stood, and gives its writer."""
+    if config.limits is not None:
+        progress.project(config.limits)
     training = settings.training
     optimizer = OPTIMIZERS[training.method](
-        run.theta.size, settings.dtype, training.weight_decay, training.constants
+        progress.theta.size, settings.dtype, training.weight_decay, training.constants
     )
-    return Trainer(problem, plan, run, optimizer, draws)
+    record = begin and begin(progress, optimizer)
+    with _listeners(progress, settings, record) as listeners:
+        return Trainer(problem, config, progress, optimizer, draws, listeners).run()
+
+
+def _minimize(
+    objective: Objective,
+    problem: Problem,
+    config: LoopConfig,
+    progress: Progress,
+    settings: Settings,
+) -> Outcome:
+    """Run a method of SciPy's."""
+    training = settings.training
+    solver = Solver(training.method, training.constants, training.limits.constraints)
+    with _listeners(progress, settings) as listeners:
+        return Minimizer(problem, objective, config, progress, solver, listeners).run()
+
+
+def _listeners(progress: Progress, settings: Settings, record: Record | None = None) -> Listeners:
+    run, epochs = settings.run, settings.training.epochs
+    return Listeners(progress, epochs, shown=run.progress, callback=run.callback, record=record)
 
 
 def _result(
-    model: LSTM, problem: Problem, run: Progress, outcome: Outcome, settings: Settings
+    model: LSTM, problem: Problem, progress: Progress, outcome: Outcome, settings: Settings
 ) -> FitResult:
     """The result at the best parameters where a fit is judged, else at the last ones."""
-    judged = problem.validation is not None or settings.training.patience is not None
-    restored = judged and run.best_epoch > 0 and outcome.status != INTERRUPTED
-    x = run.best_theta if restored else run.theta
-    fun = run.loss
+    x = final_x(problem, progress, outcome, settings)
+    fun = progress.loss
     if outcome.status != INTERRUPTED:
         try:
             fun = problem.evaluator.value(x, problem.train, problem.run)
         except Interrupted:
-            outcome, x = Outcome.interrupted(), run.theta
+            outcome, x = Outcome.interrupted(), progress.x
     if outcome.success and not np.isfinite(fun):
         outcome = Outcome.not_finite()
     model.theta = x
@@ -426,13 +431,21 @@ def _result(
         model=model,
         x=x,
         fun=fun,
-        nit=run.epoch,
-        nfev=run.updates,
+        nit=progress.epoch,
+        nfev=progress.updates,
         success=outcome.success,
         status=outcome.status,
         message=outcome.message,
-        history={name: np.array(values) for name, values in run.history.items()},
+        history=by_name(progress.history),
         output=model.output,
         fixed=settings.training.limits.fixed,
         loss=settings.data.loss,
     )
+
+
+def final_x(
+    problem: Problem, progress: Progress, outcome: Outcome, settings: Settings
+) -> np.ndarray:
+    """The best parameters where a run is judged, else the last ones; as `Progress.x`."""
+    judged = problem.validation is not None or settings.training.patience is not None
+    return progress.best_x() if judged and outcome.status != INTERRUPTED else progress.x

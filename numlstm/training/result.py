@@ -1,4 +1,4 @@
-"""What `fit` returns: SciPy's result object, with a model in it."""
+"""The result of `fit`: SciPy's result object, with a model in it."""
 
 from typing import Any
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.architecture.spec import Dropout, NetworkSpec, State
 from numlstm.data.sequences import Dataset, mask
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator
@@ -84,7 +84,14 @@ def require_step(network: Network, theta: np.ndarray) -> None:
         )
 
 
-def sampled_step(evaluator: Evaluator, theta, window: Dataset, state, scale: float, fed):
+def sampled_step(
+    evaluator: Evaluator,
+    theta: np.ndarray,
+    window: Dataset,
+    state: State | None,
+    scale: float,
+    fed: np.ndarray,
+) -> tuple[float, np.ndarray, State]:
     """(loss, gradient, state after the window), as `Evaluator.step`, where some steps are fed."""
     from numlstm.stepping import rollout
     from numlstm.stepping.stepper import stepper_of

@@ -1,15 +1,18 @@
 """Networks trained side by side are what they would be alone, and their spread says something."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.optimize import LinearConstraint
 
 import numlstm
-from numlstm.architecture.spec import LayerSpec
+from numlstm.architecture.spec import LayerSpec, State
 from numlstm.backends import get
 from numlstm.data.sequences import Dataset
-from numlstm.objectives.evaluator import Evaluator
+from numlstm.objectives.evaluator import Evaluator, run_here
+from numlstm.objectives.member_evaluator import Batched, InTurn, can_batch
 from numlstm.optim.losses import LOSSES
-from numlstm.training.ensemble import _Batched, _can_batch, _InTurn
 
 
 def data(B=12, T=7, seed=0):
@@ -66,11 +69,22 @@ def test_side_by_side_is_one_after_the_other(loss, last):
         weight[:, np.arange(7) >= lengths[:, None]] = 0
     thetas = rng.normal(0, 0.4, (3, model.theta.size))
     evaluator = Evaluator(model.network, LOSSES[loss].function)
-    assert _can_batch(model.network)
-    together, alone = (step(evaluator)(thetas, window, weight) for step in (_Batched, _InTurn))
-    assert together[0] == pytest.approx(alone[0], rel=1e-12)
-    scale = np.abs(alone[1]).max()
-    np.testing.assert_allclose(together[1], alone[1], rtol=1e-9, atol=1e-12 * scale)
+    assert can_batch(model.network)
+    state = State(*rng.normal(0, 0.4, (2, 3, 2, 6, 5)))
+    for start in (None, state):
+        together, alone = (
+            way(evaluator).step(thetas, window, weight, start) for way in (Batched, InTurn)
+        )
+        for mine, its in zip((*together[:2], *together[2]), (*alone[:2], *alone[2]), strict=True):
+            np.testing.assert_allclose(mine, its, rtol=1e-9, atol=1e-12 * np.abs(its).max())
+        for way in (Batched, InTurn):
+            for mine, its in zip(
+                way(evaluator).advance(thetas, window, start), alone[2], strict=True
+            ):
+                np.testing.assert_array_equal(mine, its)
+    whole = replace(window, weight=(weight[0] > 0).astype(float))
+    values = [way(evaluator).value(thetas, whole, run_here) for way in (Batched, InTurn)]
+    np.testing.assert_array_equal(*values)
 
 
 def test_members_taken_in_parts_are_the_same(monkeypatch):
@@ -132,9 +146,16 @@ def test_lists_and_variants_and_other_backends():
         ({"members": 0}, ValueError, "members must be an integer >= 1"),
         ({"bootstrap": 1}, TypeError, "bootstrap must be True or False"),
         ({"units": 3}, TypeError, "has no keyword 'units': did you mean 'hidden_size'"),
-        ({"patience": 3}, TypeError, "has no keyword 'patience'"),
-        ({"method": "L-BFGS-B", "batch_size": 32}, ValueError, "trains with one of adam"),
-        ({"dropout": {"states": 0.1}}, TypeError, "has no keyword 'dropout'"),
+        ({"patience": 0}, ValueError, "patience must be an integer >= 1"),
+        ({"resume": True}, ValueError, "resume=True needs checkpoint="),
+        ({"limits": {"constraints": LinearConstraint(1, 0)}}, ValueError, "knows no constraints"),
+        ({"bidirectional": True, "bptt_steps": 3}, ValueError, "bptt_steps cuts sequences"),
+        (
+            {"method": "L-BFGS-B", "batch_size": 32},
+            ValueError,
+            "trains with one of adam.*method='L-BFGS-B'",
+        ),
+        ({"dropout": {"states": 0.1}}, ValueError, "without dropout"),
         ({"hidden_size": 0}, ValueError, "hidden_size must be an integer"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.fits import batch, quick
 from helpers.processes import environment
-from numlstm.training.interrupt import Interrupted, Watch
+from numlstm.training.interrupt import Interrupted, SigintGuard
 
 
 def press_ctrl_c():
@@ -59,7 +59,7 @@ def test_a_long_step_is_left_while_it_runs():
         assert over.wait(60)
         finished.set()
 
-    with Watch() as watch:
+    with SigintGuard() as watch:
         with pytest.raises(Interrupted):
             watch.run(long_step)
         assert not finished.is_set()
@@ -71,7 +71,7 @@ def test_results_and_errors_come_back_from_the_other_thread():
     def fail():
         raise KeyError("mine")
 
-    with Watch() as watch:
+    with SigintGuard() as watch:
         assert watch.run(lambda a, b: a + b, 1, 2) == 3
         with pytest.raises(KeyError, match="mine"):
             watch.run(fail)

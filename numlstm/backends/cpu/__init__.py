@@ -14,7 +14,6 @@ from numlstm.backends.cpu.launch import (
 
 __all__ = [
     "arrays",
-    "descent",
     "head_backward",
     "head_forward",
     "layer_backward",
@@ -27,6 +26,7 @@ __all__ = [
     "require",
     "tangents",
     "transitions",
+    "update",
 ]
 
 name = "cpu"
@@ -47,7 +47,7 @@ def members():
     return importlib.import_module("numlstm.backends.cpu.layer.members")
 
 
-def descent() -> None:
+def update() -> None:
     """Updates are made in NumPy's memory."""
 
 

@@ -271,8 +271,8 @@ def test_an_update_sends_and_fetches_a_few_numbers_only(monkeypatch):
         for name, function in (("send", sent), ("on_host", fetched)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, function)
-    evaluate = update.Descent.evaluate
-    monkeypatch.setattr(update.Descent, "evaluate", descend)
+    evaluate = update.Update.evaluate
+    monkeypatch.setattr(update.Update, "evaluate", descend)
     X, y = series()
     numlstm.fit(X, y, backend="cuda", **SMALL | {"dropout": {"states": 0.1}, "epochs": 5})
     first, *_ = places = [i for i, move in enumerate(moved) if move == "update"]
@@ -310,14 +310,14 @@ def test_graphs_have_memory_of_their_own():
 def test_programs_that_do_not_come_again_are_not_kept(monkeypatch):
     monkeypatch.setattr(update, "MOST_PROGRAMS", 2)
     seen = []
-    program = update.Descent._program
+    program = update.Update._program
 
     def looked_up(self, kind):
         found = program(self, kind)
         seen.append((kind, len(self._programs)))
         return found
 
-    monkeypatch.setattr(update.Descent, "_program", looked_up)
+    monkeypatch.setattr(update.Update, "_program", looked_up)
     X, y = series(4, 6)
     cut = [6, 4, 5, 3]
     ragged = [row[:n] for row, n in zip(X, cut, strict=True)]

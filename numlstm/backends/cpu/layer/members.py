@@ -26,7 +26,14 @@ from numlstm.backends.cpu.layer.plain_recurrence import (
     forward_shard,
 )
 from numlstm.backends.cpu.layer.shards import Layout
-from numlstm.backends.cpu.layer.tape import Carry, line_of, read_layout, read_tape, start_tape
+from numlstm.backends.cpu.layer.tape import (
+    HEADER,
+    Carry,
+    line_of,
+    read_layout,
+    read_tape,
+    start_tape,
+)
 from numlstm.backends.cpu.layer.weights import Columns, pack_columns, pack_vector, sum_gradients
 
 CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
@@ -59,8 +66,11 @@ def at_once(specs, batch: int, steps: int) -> int:
     return numba.config.NUMBA_NUM_THREADS * max(1, CACHE // max(1, tapes))
 
 
-def forward(spec: LayerSpec, thetas, X, lengths=None):
-    """Y (M, B, T, H) of members with thetas (M, n), on X (M, B, T, I) or (1, B, T, I)."""
+def forward(spec: LayerSpec, thetas, X, lengths=None, state=None):
+    """Y (M, B, T, H) of members with thetas (M, n), on X (M, B, T, I) or (1, B, T, I).
+
+    They begin with a state (h, c), (M, B, H) each, by default of zeros.
+    """
     members, (_, batch, steps, _) = len(thetas), X.shape
     if lengths is None:
         layout = shards.uniform(spec, batch, steps)
@@ -72,6 +82,9 @@ def forward(spec: LayerSpec, thetas, X, lengths=None):
     panels = empty((members, 2 * vectors, columns, 2 * lanes), spec.dtype)
     padded = blocks(spec.hidden_size, 2 * lanes) * 2 * lanes
     carry = Carry(*(np.zeros((members, batch, padded), spec.dtype) for _ in range(2)))
+    if state is not None:
+        for target, part in zip(carry, state, strict=True):
+            target[..., : spec.hidden_size] = part[:, _order(layout)]
     z = np.empty((members, batch, 4 * vectors * lanes), spec.dtype)
     Y = _padded_with_zeros((members, batch, steps, spec.hidden_size), layout, spec)
     memory = from_pool((members, layout.memory(True)), spec.dtype)
@@ -79,6 +92,21 @@ def forward(spec: LayerSpec, thetas, X, lengths=None):
     given = layout.numbers, thetas, panels, X, Y, tuple(carry), z, memory
     call(forward_members, members, work, *given)
     return Y, MembersTape(layout, memory, carry)
+
+
+def final_state(spec: LayerSpec, kept: MembersTape):
+    """(h, c), (M, B, H) each, after a forward pass; `backward` needs their memory for itself."""
+    state = []
+    for part in kept.carry:
+        final = np.empty((*part.shape[:2], spec.hidden_size), spec.dtype)
+        final[:, _order(kept.layout)] = part[..., : spec.hidden_size]
+        state.append(final)
+    return tuple(state)
+
+
+def _order(layout: Layout) -> np.ndarray:
+    """The caller's row that stands in each place."""
+    return layout.numbers[HEADER : HEADER + layout.batch]
 
 
 def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
@@ -162,7 +190,7 @@ def forward_members(driver, numbers, thetas, panels, X, Y, carry, z, memory):
 
 @kernel
 def _forward(member, layout, thetas, panels, X, Y, carries, z, memory):
-    """One member's forward pass from a state of zeros."""
+    """One member's forward pass from the state in `carries`."""
     for u in range(layout.vectors):
         pack_vector(u, layout, thetas[member], panels[member])
     lines = line_of(layout, layout.shards - 1, layout.steps)
