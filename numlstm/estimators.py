@@ -133,7 +133,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Examples
         --------
         >>> import numlstm
-        >>> numlstm.LSTMRegressor(cell={"peephole": True}).get_params()["cell__peephole"]
+        >>> numlstm.LSTMRegressor(cell={"layer_norm": True}).get_params()["cell__layer_norm"]
         True
         """
         params = super().get_params(deep=deep)
@@ -163,8 +163,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Examples
         --------
         >>> import numlstm
-        >>> numlstm.LSTMRegressor().set_params(cell__peephole=True).get_params()["cell__peephole"]
-        True
+        >>> numlstm.LSTMRegressor().set_params(cell__layer_norm=True).cell
+        {'layer_norm': True}
         """
         inner: dict[str, dict[str, Any]] = {}
         for key in [key for key in params if key.partition("__")[0] in _NOUNS and "__" in key]:
