@@ -114,7 +114,28 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters; with `deep` also those within `cell`, `init` and `limits`."""
+        """The parameters by name, those within `cell`, `init` and `limits` as in cell__layer_norm.
+
+        Parameters
+        ----------
+        deep : bool, optional
+            Whether the parameters within others are there, too.
+
+        Returns
+        -------
+        params : dict
+            Names and values.
+
+        Raises
+        ------
+        Nothing.
+
+        Examples
+        --------
+        >>> import numlstm
+        >>> numlstm.LSTMRegressor(cell={"peephole": True}).get_params()["cell__peephole"]
+        True
+        """
         params = super().get_params(deep=deep)
         for name, kind in _NOUNS.items() if deep else ():
             for field, value in nouns.values(kind, params[name]).items():
@@ -122,7 +143,29 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return params
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters, also those within `cell`, `init` and `limits`, as in cell__layer_norm."""
+        """Set parameters, also those within `cell`, `init` and `limits`, as in cell__layer_norm.
+
+        Parameters
+        ----------
+        **params
+            Names and values.
+
+        Returns
+        -------
+        self : estimator
+            The same object.
+
+        Raises
+        ------
+        ValueError
+            For a name that there is not.
+
+        Examples
+        --------
+        >>> import numlstm
+        >>> numlstm.LSTMRegressor().set_params(cell__peephole=True).get_params()["cell__peephole"]
+        True
+        """
         inner: dict[str, dict[str, Any]] = {}
         for key in [key for key in params if key.partition("__")[0] in _NOUNS and "__" in key]:
             name, _, field = key.partition("__")

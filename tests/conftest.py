@@ -5,9 +5,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# as many workers as processors, so one thread in each; set before Numba is imported. What is about
-# threads runs in processes of its own, see helpers/processes.py
+# as many workers as processors, so one thread in each; set before Numba and NumPy are imported, and
+# before workers start. What is about threads runs in processes of its own: helpers/processes.py
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from numlstm import backends
 
@@ -19,6 +20,17 @@ settings.register_profile("default", max_examples=40, **_common)
 settings.register_profile("ci", max_examples=40, derandomize=True, database=None, **_common)
 settings.register_profile("thorough", max_examples=2000, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What takes minutes begins first, or a worker would be left alone with it; mark the quick."""
+    from helpers.house import SLOW  # not before its assertions are rewritten
+
+    items.sort(key=lambda item: SLOW.get(item.path.stem) != "minutes")
+    for item in items:
+        if item.path.stem not in SLOW:
+            item.add_marker("quick")
 
 
 def _runnable() -> list:

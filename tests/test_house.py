@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import numlstm
-from helpers.house import MODULES, PACKAGE, ROOT, SOURCES, imports
+from helpers.house import MODULES, PACKAGE, ROOT, SLOW, SOURCES, imports
 from numlstm.backends import CONTRACT
 
 PUBLIC_NAMES = [
@@ -127,6 +127,19 @@ def test_the_reference_stands_alone():
         "numlstm.backends",
         "numlstm.backends.numpy_arrays",
     }
+
+
+def test_every_room_has_quick_tests():
+    """`-m quick` is every test module but those in SLOW."""
+    modules = sorted((ROOT / "tests").rglob("test_*.py"))
+    assert set(SLOW) <= {path.stem for path in modules}
+    quick = [path.relative_to(ROOT / "tests") for path in modules if path.stem not in SLOW]
+    covered = {path.parts[0] for path in quick} | {
+        path.stem.removeprefix("test_") for path in quick
+    }
+    rooms = {room(module) for module in MODULES} - {None, "__main__", "_version"}
+    assert rooms <= covered
+    assert {"cpu", "cuda"} <= {path.parent.name for path in quick}
 
 
 def test_no_test_module_imports_another():

@@ -190,9 +190,8 @@ def _set_biases(
         biases["i"][...] = -biases["f"]
     elif "f" in biases:
         biases["f"][...] = 1.0 if init.forget_bias is None else init.forget_bias
-    for name in ("gain", "cell_gain"):
-        if name in views:
-            views[name][...] = 1.0
+    for parameter in spec.cell.unit_parameters:
+        views[parameter.name][...] = parameter.initial
 
 
 def _uniform(

@@ -115,10 +115,8 @@ class LayerSpec:
             "weight_hh": (gates, self.output_size),
             "bias": (gates,),
         }
-        if self.cell.peephole:
-            shapes["peephole"] = (len(self.cell.peepholes) * units,)
-        if self.cell.layer_norm:
-            shapes |= {"gain": (gates,), "cell_gain": (units,), "cell_bias": (units,)}
+        for parameter in self.cell.unit_parameters:
+            shapes[parameter.name] = (len(parameter.parts(self.cell.gates)) * units,)
         if self.proj_size:
             shapes["weight_hr"] = (self.proj_size, units)
         if self.learned_state:

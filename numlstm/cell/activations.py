@@ -132,15 +132,17 @@ class Limited(NamedTuple):
 
     function: Function
     limit: float
-    low: Any
+    low: Any  # these two are for slopes, and stand there once `limited` has made them
     high: Any
 
 
 @compilable()
-def limited(f, limit, zero):
+def limited(f, zero):
     """The activation with its ends, in the type of `zero`."""
-    one, other = activate(f, like(zero, limit)), activate(f, like(zero, -limit))
-    return Limited(f, limit, where(one < other, one, other), where(one < other, other, one))
+    one = activate(f.function, like(zero, f.limit))
+    other = activate(f.function, like(zero, -f.limit))
+    low, high = where(one < other, one, other), where(one < other, other, one)
+    return Limited(f.function, f.limit, low, high)
 
 
 @compilable()

@@ -1,4 +1,4 @@
-"""The Fortran door: a module with the interface of the C file."""
+"""A network as a Fortran module: the interface of the C file."""
 
 import os
 

@@ -79,10 +79,10 @@ class LSTM(Derivatives, Rollout, Persistence):
     params : mapping of str to ndarray
         Named, writable views into `theta`: ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, P),
         ``bias_l0`` (4H,), one set per layer, then ``head_weight`` (O, P), ``head_bias`` (O,).
-        The rows are in gate order i, f, g, o; 3H without a forget gate of its own. Where a
-        variant has them, after the bias: ``peephole_l0`` (3H or 2H,), ``gain_l0`` (4H or 3H,),
-        ``cell_gain_l0`` and ``cell_bias_l0`` (H,), ``weight_hr_l0`` (P, H), ``initial_h_l0`` (P,)
-        and ``initial_c_l0`` (H,). Reverse layers end in ``_reverse``, and the head and the layers
+        The rows are in gate order i, f, g, o; 3H without a forget gate of its own. After the
+        bias come what the variant of the cell adds, as `Cell` says, with a projection
+        ``weight_hr_l0`` (P, H), and with a learned state ``initial_h_l0`` (P,) and
+        ``initial_c_l0`` (H,). Reverse layers end in ``_reverse``, and the head and the layers
         above then read 2P features.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set

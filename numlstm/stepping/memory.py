@@ -18,11 +18,12 @@ from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, TILE_ROWS
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
-from numlstm.cell.encoding import INITIAL_H, family_of, unit_rows
+from numlstm.cell.encoding import INITIAL_H, encode, unit_rows
 from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import mean_noise
 from numlstm.network.network import Weights
 from numlstm.stepping.kernels import step, step_derivatives
+from numlstm.stepping.kernels.pointers import flat
 from numlstm.stepping.kernels.step_derivatives import derived_size
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
@@ -68,7 +69,7 @@ def write_net(
     spec: NetworkSpec, weights: Weights, scaling: Scaling | None, derivatives: bool
 ) -> NetMemory | None:
     """The network in one block; None where a step would need too much of the stack."""
-    numbers, values, floats = Packer(np.int64), Packer(spec.dtype), _floats(spec, scaling)
+    numbers, values, scalings = Packer(np.int64), Packer(spec.dtype), _scaling(spec, scaling)
     numbers.add(np.zeros(step.SIZES + len(step.Sizes._fields)))
     parts, own = _parts(spec, numbers, values, weights, derivatives)
     sizes = _sizes(spec, values, weights, scaling is not None)
@@ -76,21 +77,22 @@ def write_net(
     rows_derived = STACK // (derived_size(sizes, 1) * values.dtype.itemsize)
     if rows == 0 or (derivatives and rows_derived == 0):
         return None
-    parts_at = numbers.add(parts)
-    floats_at = numbers.integers
-    values_at = floats_at + floats.integers
+    parts_at, cell_at = numbers.add(parts), numbers.add(flat(encode(spec.layers[0])))
+    scaling_at = numbers.integers
+    values_at = scaling_at + scalings.integers
     sizes = sizes._replace(
         own=own,
         rows=min(rows, TILE_ROWS),
         rows_derived=min(rows_derived, TILE_ROWS),
         parts_at=parts_at,
-        floats_at=floats_at,
+        cell_at=cell_at,
+        scaling_at=scaling_at,
         values_at=values_at,
     )
     memory = _aligned(values_at + values.integers)
     numbers.write(memory)
     memory[: step.SIZES + len(sizes)] = (*_addresses(spec, derivatives), *sizes)
-    floats.write(memory[floats_at:values_at])
+    scalings.write(memory[scaling_at:values_at])
     values.write(memory[values_at:])
     return NetMemory(memory, sizes)
 
@@ -101,16 +103,12 @@ def _aligned(count: int) -> np.ndarray:
     return memory[skip : skip + count]
 
 
-def _floats(spec: NetworkSpec, scaling: Scaling | None) -> Packer:
-    """The variant's constants, then how x and y are scaled."""
-    family = family_of(spec.layers[0])
-    alpha, beta = ([getattr(f, name) for f in family.activations] for name in ("alpha", "beta"))
-    numbers = [family.clip, family.cell_clip, *alpha, *beta]
+def _scaling(spec: NetworkSpec, scaling: Scaling | None) -> Packer:
+    """How x and y are scaled."""
+    packer = Packer(np.float64)
     if scaling is not None:
         factor, offset = _output_scaling(spec, scaling)
-        numbers += [*scaling.x_mean, *scaling.x_scale, *factor, *offset]
-    packer = Packer(np.float64)
-    packer.add(numbers)
+        packer.add([*scaling.x_mean, *scaling.x_scale, *factor, *offset])
     return packer
 
 
@@ -169,7 +167,7 @@ def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
 def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) -> step.Sizes:
     """All sizes but those that depend on the whole block: see `write_net`."""
     layer, head = spec.layers[0], weights.head
-    family, width = family_of(layer), panel_width(spec.dtype)
+    width = panel_width(spec.dtype)
     padded, padded_out, padded_width = (
         blocks(count, width) * width for count in (spec.hidden_size, layer.output_size, spec.width)
     )
@@ -185,16 +183,10 @@ def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) ->
         padded_out=padded_out,
         padded_width=padded_width,
         slots=SLOTS_NORMALISED if spec.cell.layer_norm else SLOTS,
-        forget=family.forget,
-        peephole=family.peephole,
-        normalised=family.normalised,
-        projected=family.projected,
+        projected=spec.proj_size is not None,
         residual=spec.residual,
         head=head is not None,
         scaled=scaled,
-        of_gates=family.activations[0].number,
-        of_candidate=family.activations[1].number,
-        of_output=family.activations[2].number,
         gates=len(spec.cell.gates),
         parameters=spec.num_parameters,
         head_theta=spec.num_parameters
@@ -203,7 +195,8 @@ def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) ->
         rows=1,
         rows_derived=1,
         parts_at=0,
-        floats_at=0,
+        cell_at=0,
+        scaling_at=0,
         values_at=0,
         ones=values.add(np.ones(padded)),
         keep_c=values.add(keep_c),

@@ -20,7 +20,11 @@ from typing import Any
 
 import numpy as np
 
-FORMAT, VERSION = "numlstm", 1
+FORMAT, VERSION = "numlstm", 2
+WRITERS = {1: "0.1"}  # older versions of the format, and the numlstm that wrote them
+# kinds of files that older versions wrote in a way that is still read: not checkpoints, since a run
+# goes on to the same numbers only where everything about it is as it was
+READABLE = {"model": (1, VERSION)}
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -59,13 +63,19 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, np.ndarray]
         arrays, header = _unpack(data)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StorageError(f"{os.fspath(path)!r} was not written by numlstm: {error}") from error
-    if header["version"] != VERSION:
+    version = header["version"]
+    if version not in (VERSION, *WRITERS):
         raise StorageError(
-            f"{os.fspath(path)!r} has version {header['version']} of the file format, this numlstm "
+            f"{os.fspath(path)!r} has version {version} of the file format, this numlstm "
             f"reads version {VERSION}; use the numlstm that wrote it, or a newer one"
         )
     if header["kind"] != kind:
         raise StorageError(f"{os.fspath(path)!r} is a {header['kind']} file, not a {kind} file")
+    if version not in READABLE.get(kind, (VERSION,)):
+        raise StorageError(
+            f"{os.fspath(path)!r} was written by numlstm {WRITERS[version]}, and a {kind} goes on "
+            "with the version that wrote it: use that one, or begin anew with another file name"
+        )
     return arrays, header["meta"]
 
 

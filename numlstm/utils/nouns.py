@@ -21,15 +21,30 @@ def option(
     check: Callable[[str, Any], T],
     examples: tuple[Any, ...] = (),
     *,
+    options: tuple[Any, ...] = (),
+    draw: Callable[[Any], Any] | None = None,
+    needs: Mapping[str, Any] | None = None,
     full_batch: bool | Callable[[Any], bool] = True,
     later: bool = False,
 ) -> T:
     """A field of a noun: its default, its check, and values that its tests try.
 
+    `options` are all its values where they are few. `draw` makes a random value with a
+    `numpy.random.Generator`, for tests that go beyond the examples; `needs` are other fields
+    without which it has no effect.
+
     `full_batch` says whether methods use it that see all data in every iteration, or is a
     function of the noun that says so; `later` that a resumed run may have another value.
     """
-    metadata = {"check": check, "examples": examples, "full_batch": full_batch, "later": later}
+    metadata = {
+        "check": check,
+        "examples": examples,
+        "options": options,
+        "draw": draw,
+        "needs": needs or {},
+        "full_batch": full_batch,
+        "later": later,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -49,7 +64,7 @@ class Noun:
         return {f.name: value for f, value in pairs if f.default is MISSING or value != f.default}
 
     def in_words(self, without: Collection[str] = ()) -> str:
-        """The fields that are not at their defaults, for people: "peephole, cell_clip=3"."""
+        """The fields that are not at their defaults, for people: "flag, limit=3"."""
         changed = self.changed().items()
         return ", ".join(_word(name, value) for name, value in changed if name not in without)
 

@@ -132,6 +132,34 @@ def test_a_layer_norm_of_one_unit_sees_only_its_biases():
     np.testing.assert_allclose(h, s(0.4) * np.tanh(0.6), rtol=1e-15)
 
 
+def tflite_gate(sums, weights, cell, gain, bias, epsilon):
+    """A gate of TensorFlow Lite's LSTM with layer normalisation (lstm_eval.cc), before it acts."""
+    z = sums + weights * cell
+    return gain * (z - z.mean()) / np.sqrt((z * z).mean() - z.mean() ** 2 + epsilon) + bias
+
+
+def test_normalised_gates_see_the_cell_before_they_are_normalised_by_hand():
+    """The output gate, the new cell; the cell itself goes out as it is."""
+    rng, epsilon = np.random.default_rng(0), 0.01
+    W, R = rng.standard_normal((4, 2, 1)), rng.standard_normal((4, 2, 2))
+    bias, gain = rng.standard_normal((2, 4, 2))
+    look = rng.standard_normal((3, 2))
+    x, h, c = rng.standard_normal(1), *rng.standard_normal((2, 2))
+    sums = W @ x + R @ h
+    i, f = (s(tflite_gate(sums[k], look[k], c, gain[k], bias[k], epsilon)) for k in range(2))
+    g = np.tanh(tflite_gate(sums[2], 0, c, gain[2], bias[2], epsilon))
+    c_new = f * c + i * g
+    h_new = s(tflite_gate(sums[3], look[2], c_new, gain[3], bias[3], epsilon)) * np.tanh(c_new)
+    cell = Cell(peephole=True, layer_norm="gates", layer_norm_epsilon=epsilon)
+    spec = LayerSpec(1, 2, "float64", cell=cell)
+    parts = {"weight_ih": W, "weight_hh": R, "bias": bias, "peephole": look, "gain": gain}
+    assert list(spec.shapes) == list(parts)
+    weights = {name: parts[name].reshape(shape) for name, shape in spec.shapes.items()}
+    state = h[None], c[None]
+    _, (h, c), _ = reference.layer_forward(spec, weights, x[None, None], state)
+    np.testing.assert_allclose((h[0], c[0]), (h_new, c_new), rtol=1e-13)
+
+
 def test_zoneout_keeps_and_takes():
     spec = LayerSpec(1, 1, "float64")
     weights = reference.pack_layer(spec, np.array([0.0] * 8 + [0.1, 0.2, 0.3, 0.4]))

@@ -8,6 +8,20 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "numlstm"
 TRUTHS = ROOT / "tests" / "truths"
 HELPERS = ROOT / "tests" / "helpers"
+
+# test modules that `-m quick` leaves out, and what they take even when all kernels are compiled
+SLOW = {
+    "test_covariance": "seconds",
+    "test_cuda": "minutes",
+    "test_documents": "seconds",
+    "test_examples": "seconds",
+    "test_interrupt": "seconds",
+    "test_killed_fit": "seconds",
+    "test_step_derivatives": "seconds",
+    "test_stepper": "seconds",
+    "test_threads": "minutes",
+    "test_types": "seconds",
+}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

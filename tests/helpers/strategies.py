@@ -4,13 +4,14 @@ Hypothesis chooses sizes, switches and a seed; the numbers themselves come from 
 with that seed, so that an example is quick to draw and shrinks to small sizes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
-from numlstm.architecture.cell import ACTIVATIONS, Activation, Cell
+from helpers.variants import example_cells
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import Dropout, HeadSpec, LayerSpec, NetworkSpec, Noise, State
 from numlstm.backends import numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise
@@ -140,17 +141,7 @@ steps = _mostly([1, 2, 3, 5, 0], 12, 0)
 
 def alone(dtype: str = "float64", B: int = 3, T: int = 4, seed: int = 0) -> dict[str, Case]:
     """Every variant of a layer by itself, by name."""
-    cells = {
-        "plain": Cell(),
-        "coupled": Cell("coupled"),
-        "no forget gate": Cell("none"),
-        "peephole": Cell(peephole=True),
-        "layer_norm": Cell(layer_norm=True),
-        "clip": Cell(activation_clip=0.3),
-        "cell_clip": Cell(cell_clip=0.4),
-    }
-    for name in ACTIVATIONS:
-        cells[name] = Cell(activations=(Activation(name, 0.4, 0.6),) * 3)
+    cells = {"plain": Cell()} | {name: Cell(**cell) for name, cell in example_cells().items()}
     specs = {name: LayerSpec(3, 5, dtype, cell=cell) for name, cell in cells.items()}
     specs["projection"] = LayerSpec(3, 5, dtype, proj_size=2)
     cases = {name: Case(spec, B, T, seed, ragged=True) for name, spec in specs.items()}
@@ -200,22 +191,19 @@ def random_family_network(seed: int, dtype: str = "float64") -> Case:
 
 
 def _random_cell(rng) -> Cell:
-    return Cell(
-        str(rng.choice(["gate", "coupled", "none"])),
-        *(bool(flag) for flag in rng.integers(0, 2, 2)),
-        _sometimes(rng, float(rng.uniform(0.3, 3))),
-        _sometimes(rng, float(rng.uniform(0.3, 3))),
-        tuple(_random_activation(rng) for _ in range(3)) if rng.random() < 0.5 else FAMILIAR,
-    )
+    return Cell(**{field.name: _random_value(rng, field) for field in fields(Cell)})
+
+
+def _random_value(rng, field):
+    """A value of a field: often the default where there are many, else any of the few."""
+    draw, values = field.metadata["draw"], (field.default, *field.metadata["examples"])
+    if draw is None:
+        return values[rng.integers(len(values))]
+    return draw(rng) if rng.random() < 0.4 else field.default
 
 
 def _sometimes(rng, value):
     return value if rng.random() < 0.3 else None
-
-
-def _random_activation(rng) -> Activation:
-    alpha, beta = rng.uniform(0.1, 1.2, 2)
-    return Activation(str(rng.choice(list(ACTIVATIONS))), float(alpha), float(beta))
 
 
 layers = st.builds(LayerSpec, input_sizes, hidden_sizes, dtypes)

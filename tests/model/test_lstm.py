@@ -101,7 +101,7 @@ def test_assigning_to_params_changes_the_next_forward(model):
     model.params.update(other.params)
     require_bits(model.theta, other.theta.astype(model.spec.dtype))
     assert (model.forward(X)[0] != changed).any()
-    with pytest.raises(KeyError, match="did you mean head_bias"):
+    with pytest.raises(KeyError, match="did you mean 'head_bias'"):
         model.params["head_bais"] = np.zeros(3)
     with pytest.raises(AttributeError):
         model.params = other.params

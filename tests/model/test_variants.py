@@ -107,7 +107,7 @@ def test_a_file_from_before_there_were_variants_still_loads(tmp_path):
     ("name", "words"),
     [
         ("bidirectional", "; bidirectional; "),
-        ("coupled", "; cell(forget_gate=coupled); "),
+        ("forget_gate=coupled", "; cell(forget_gate=coupled); "),
         ("proj_size", "; proj_size=3; "),
         ("activations", "; cell(activations=(hard_sigmoid(0.2, 0.5), elu(0.5), softsign)); "),
         ("zoneout", "; dropout(zoneout_h=0.25, zoneout_c=0.5); "),
@@ -157,7 +157,14 @@ def test_keywords_make_the_spec():
         Activation("affine", 2.0, 0.0),
         Activation("leaky_relu", 0.3),
     )
-    assert spec.cell == Cell("coupled", True, True, 3.0, 2.0, activations)
+    assert spec.cell == Cell(
+        "coupled",
+        peephole=True,
+        layer_norm=True,
+        activation_clip=3.0,
+        cell_clip=2.0,
+        activations=activations,
+    )
     assert spec.dropout == Dropout(layers=0.1, weights=0.5)
     assert numlstm.LSTM(2, 5, num_layers=2, dropout=0.5).spec.dropout == Dropout(layers=0.5)
 

@@ -128,7 +128,7 @@ def test_exogenous_inputs_and_ragged_series():
         ((SERIES,), {"missing": "mask"}, "without missing values"),
         ((SERIES,), {"reset": np.zeros((12, 20), bool)}, "without reset"),
         ((SERIES,), {"backend": "reference"}, "the backend 'cpu', received 'reference'"),
-        ((SERIES,), {"hidden_size": 1500}, "use fewer units"),
+        ((SERIES,), {"hidden_size": 1500, "init": {"weights": "uniform"}}, "use fewer units"),
         ((SERIES,), {"scheduled_sampling": 1.1}, "at most 1"),
         ((SERIES,), {"scheduled_sampling": -0.1}, ">= 0"),
         ((SERIES,), {"scheduled_sampling": lambda epoch: 2 * epoch}, r"scheduled_sampling\(1\)"),

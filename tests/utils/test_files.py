@@ -137,10 +137,10 @@ def test_wrong_kind_is_refused(tmp_path):
 
 
 def test_newer_version_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "VERSION", 2)
+    monkeypatch.setattr(files, "VERSION", 3)
     files.write_checkpoint(tmp_path / "new", {}, {})
     monkeypatch.undo()
-    with pytest.raises(StorageError, match=r"version 2 .* reads version 1"):
+    with pytest.raises(StorageError, match=r"version 3 .* reads version 2"):
         files.read_checkpoint(tmp_path / "new")
 
 

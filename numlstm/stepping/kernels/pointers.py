@@ -1,5 +1,8 @@
 """Primitives for a step in foreign memory: casts, integers, stack scratch, calls by address."""
 
+from typing import Any, get_args
+
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -41,6 +44,45 @@ def read_numbers(typingctx, pointer, index, kind):
         return context.make_tuple(builder, result, [builder.load(place) for place in places])
 
     return result(pointer, types.intp, kind), codegen
+
+
+def flat(value: Any) -> list[int]:
+    """A NamedTuple of integers, floats and such tuples as integers, floats by their bits."""
+    if isinstance(value, tuple):
+        return [number for part in value for number in flat(part)]
+    return [int(np.float64(value).view(np.int64)) if isinstance(value, float) else value]
+
+
+@intrinsic
+def read_record(typingctx, pointer, kind):
+    """The NamedTuple that `flat` has written, by the types of its fields."""
+    result = _numba_type(kind.instance_class)
+
+    def codegen(context, builder, sig, args):
+        value, _ = _read(context, builder, result, args[0], 0)
+        return value
+
+    return result(pointer, kind), codegen
+
+
+def _numba_type(kind: Any) -> types.Type:
+    if hasattr(kind, "_fields"):
+        return types.NamedTuple([_numba_type(f) for f in kind.__annotations__.values()], kind)
+    if parts := get_args(kind):
+        return types.Tuple([_numba_type(part) for part in parts])
+    return types.int64 if kind is int else types.float64
+
+
+def _read(context, builder, kind, pointer, index):
+    """The value of a type from the integer at `index` on, and where the next one begins."""
+    if isinstance(kind, types.BaseTuple):
+        parts = []
+        for part in kind.types:
+            value, index = _read(context, builder, part, pointer, index)
+            parts.append(value)
+        return context.make_tuple(builder, kind, parts), index
+    bits = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(64), index)]))
+    return builder.bitcast(bits, context.get_value_type(kind)), index + 1
 
 
 @intrinsic

@@ -17,22 +17,19 @@ from numlstm.backends.cpu.codegen.vectors import (
     lanes_of,
     load,
     move,
-    noinline,
     panel_width,
     put,
     store,
 )
-from numlstm.backends.cpu.layer.recurrence import Cell, part_rows
+from numlstm.backends.cpu.layer.recurrence import part_rows
 from numlstm.backends.cpu.layer.variant_cell import SCALES, A, O, Row, backward_row
 from numlstm.backends.cpu.layer.weights import gate_of_theta
-from numlstm.cell.activations import limited
 from numlstm.cell.elementary import compilable, like
-from numlstm.cell.encoding import UNIT_ROWS
-from numlstm.cell.equations import Variant
+from numlstm.cell.encoding import UNIT_ROWS, with_ends
+from numlstm.cell.equations import OFF
 from numlstm.stepping.kernels.pointers import is_null, own_frame, read_numbers, reserve
 from numlstm.stepping.kernels.step import (
     DONE,
-    SCALING,
     Part,
     advance,
     advance_all,
@@ -216,7 +213,7 @@ def put_dhidden(memory, scratch, rows, flow):
     work, back = carve(s, rows, scratch), carve_back(s, rows, scratch)
     copy(back.y, flow.dy, rows * s.width)
     if s.scaled:
-        factors = move(net.floats, SCALING + 2 * s.inputs)
+        factors = move(net.scaling, 2 * s.inputs)
         for i in range(rows * s.width):
             value, factor = get(back.y, i), get(factors, i % s.width)
             put(back.y, i, like(value, like(factor, value) * factor))
@@ -244,7 +241,8 @@ def put_dhidden(memory, scratch, rows, flow):
 def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
     """dz of a layer, dx of what it reads, and dh (R, P) and dc (R, H) in place."""
     net, width, lanes = read_net(memory, dh), panel_width(dh), lanes_of(dh)
-    s, cell, shape = net.sizes, with_ends(cell_of(memory, dh), dh), shape_of(net.sizes)
+    cell = with_ends(cell_of(memory), like(get(dh, 0), 0.0))
+    s, shape = net.sizes, shape_of(net.sizes)
     part, work, back = (
         read_numbers(net.parts, layer, Part),
         carve(s, rows, scratch),
@@ -286,21 +284,6 @@ def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
 
 
 @kernel
-def with_ends(cell, number):
-    """The cell with the ends of its activations, which slopes need."""
-    noinline()
-    v, zero = cell.variant, like(get(number, 0), 0.0)
-    variant = Variant(
-        v.forget,
-        v.cell_clip,
-        limited(v.of_gates.function, v.of_gates.limit, zero),
-        limited(v.of_candidate.function, v.of_candidate.limit, zero),
-        limited(v.of_output.function, v.of_output.limit, zero),
-    )
-    return Cell(variant, cell.peephole, cell.normalised, cell.projected)
-
-
-@kernel
 def copy_padded(target, source, count, padded):
     """target[:padded] = source[:count], then zeros, which weights of zero may multiply."""
     copy(target, source, count)
@@ -335,7 +318,7 @@ def put_dx(memory, scratch, rows, dx):
     """dx in the units of x, from that of the first layer."""
     net = read_net(memory, dx)
     s, back = net.sizes, carve_back(net.sizes, rows, scratch)
-    scale = move(net.floats, SCALING + s.inputs)
+    scale = move(net.scaling, s.inputs)
     for j in range(rows):
         source, target = move(back.dx, j * row_of_dx(s)), move(dx, j * s.inputs)
         copy(target, source, s.inputs)
@@ -351,6 +334,7 @@ def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
     net, lanes = read_net(memory, dtheta), lanes_of(dtheta)
     s, part = net.sizes, read_numbers(net.parts, layer, Part)
     back, gate_rows = carve_back(s, rows, scratch), s.gates * s.units
+    biased = cell_of(memory).layer_norm == OFF
     dw_ih = move(dtheta, part.theta)
     dw_hh = move(dw_ih, gate_rows * part.inputs)
     dbias = move(dw_hh, gate_rows * s.outputs)
@@ -362,7 +346,7 @@ def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
             dz = Block(move(back.dz, gate * s.vectors * lanes), 4 * s.padded, 1)
             add_outer(move(dw_ih, first * x.row), s.units, x.row, dz, x, rows)
             add_outer(move(dw_hh, first * h.row), s.units, h.row, dz, h, rows)
-            for j in range(0 if s.normalised else rows):
+            for j in range(rows if biased else 0):
                 accumulate(move(dbias, first), move(dz.start, j * dz.row), s.units)
     if s.projected:
         tape = move(back.tape, layer * rows * row_of_cells(s))

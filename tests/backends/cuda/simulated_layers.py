@@ -22,7 +22,7 @@ from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends import cuda, reference
 from numlstm.backends.cuda.device import memory
 from numlstm.backends.cuda.layer import launch, layout, regimes
-from numlstm.cell.encoding import family_of
+from numlstm.cell.encoding import encode
 
 
 @pytest.fixture(params=CUTS)
@@ -163,7 +163,9 @@ def test_too_little_memory_is_said_in_words(monkeypatch):
 
 # what drives a GPU has its place taken by the simulator's
 OURS = [
-    name for name in MODULES if name.startswith(cuda.__name__) and name != f"{cuda.__name__}.driver"
+    name
+    for name in MODULES
+    if name.startswith(cuda.__name__) and name != f"{cuda.__name__}.device.driver"
 ]
 
 
@@ -187,10 +189,10 @@ def test_every_parameter_has_one_place(spec):
 def test_the_table_keeps_within_the_device(kilobytes, dtype):
     device = regimes.Device(kilobytes * 1024, 40)
     for cell in (Cell(), Cell(layer_norm=True)):
-        family = family_of(LayerSpec(1, 1, dtype, cell=cell))
+        encoded = encode(LayerSpec(1, 1, dtype, cell=cell))
         for units in (1, 2, 33, 64, 96, 127, 128, 129, 256, 500, 1024, 3000):
             for batch in (1, 7, 64, 5000):
-                regime = regimes.regime_of(family, units, batch, dtype, device)
+                regime = regimes.regime_of(encoded, units, batch, dtype, device)
                 tile, groups = regime.tile, -(-batch // regime.rows)
                 assert regime.shared_memory <= device.shared_memory
                 assert 1 <= tile.units * tile.lines <= regimes.MAX_THREADS

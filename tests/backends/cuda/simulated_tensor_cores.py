@@ -20,7 +20,7 @@ from numlstm.backends.cuda.device.memory import empty, on_device, on_host
 from numlstm.backends.cuda.gemm import emulation
 from numlstm.backends.cuda.layer import launch, regimes
 from numlstm.backends.cuda.layer.tiles import Tile, rows_of, threads_of
-from numlstm.cell.encoding import family_of
+from numlstm.cell.encoding import encode
 
 # A factor is rounded by at most u of itself, half of its last place: 11 bits of significand are
 # left in tf32, 8 in bf16. A product of two is off by 2 u at most; what its sums go through are
@@ -42,8 +42,8 @@ def core_cut(name):
     """In the place of `regime_of`, for tensor cores: sizes are counted in fragments above."""
     tile, columns = CORE_CUTS[name]
 
-    def regime_of(family, units, batch, dtype, device, factors):
-        width, whole_rows = 8 * factors, family.normalised or family.projected
+    def regime_of(encoded, units, batch, dtype, device, factors):
+        width, whole_rows = 8 * factors, encoded.layer_norm or encoded.projected
         whole = -(-units // width) * width
         ours = tile._replace(
             units=whole if tile.units < 0 else 8 * -(-units // (8 * columns)),
@@ -55,7 +55,7 @@ def core_cut(name):
         if whole_rows and tile.kept:
             ours = ours._replace(units=whole)
         shared = 1 if whole_rows else columns
-        size = regimes.shared_memory(ours, family, dtype)
+        size = regimes.shared_memory(ours, encoded, dtype)
         return regimes.Regime(ours, shared, rows_of(ours), size, False)
 
     return regime_of
@@ -220,8 +220,8 @@ def test_a_row_does_not_depend_on_its_batch(precision):
 def test_every_variant_alone(variant, monkeypatch):
     case = alone("float32", B=2, T=2, seed=1)[variant]
     case = replace(case, spec=replace(case.spec, precision="tf32"))
-    family = family_of(case.spec)
-    if family.normalised or family.projected:  # other products, and gradients that are normalised
+    encoded = encode(case.spec)
+    if encoded.layer_norm or encoded.projected:  # other products, and gradients that are normalised
         require_near(case, run_case(cuda, case))
     else:
         require_rounded(case, monkeypatch)
@@ -265,7 +265,7 @@ def test_held_weights_change_no_bit(units, dtype, monkeypatch):
     monkeypatch.setattr(launch, "device", lambda: regimes.Device(2**16, 9))
     for held in [held for held in (0, 4, 8, 16) if held < units]:
         monkeypatch.setitem(regimes.ROOM, (dtype, False), regimes.Room(1, (held,)[: held > 0]))
-        regime = regimes.regime_of(family_of(case.spec), units, 3, dtype, launch.device())
+        regime = regimes.regime_of(encode(case.spec), units, 3, dtype, launch.device())
         assert (regime.tile.held, regime.columns) == (held, 1)
         results.append(run_case(cuda, case))
     monkeypatch.setattr(launch, "regime_of", cut("two blocks"))
@@ -286,10 +286,10 @@ ALONE = {
 @pytest.mark.parametrize("kilobytes", [64, 99, 163, 227])
 @pytest.mark.parametrize("dtype", ALONE)
 def test_registers_and_shared_memory_hold_the_weights_of_so_many_units(kilobytes, dtype):
-    device, family = regimes.Device(kilobytes * 1024, 40), family_of(LayerSpec(1, 1, dtype))
+    device, encoded = regimes.Device(kilobytes * 1024, 40), encode(LayerSpec(1, 1, dtype))
     for batch in (1, 40, 5000):
         for units in range(1, ALONE[dtype][kilobytes] + 1):
-            assert regimes.regime_of(family, units, batch, dtype, device).columns == 1
+            assert regimes.regime_of(encoded, units, batch, dtype, device).columns == 1
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -300,10 +300,10 @@ def test_registers_and_shared_memory_hold_the_weights_of_so_many_units(kilobytes
 def test_the_table_keeps_within_the_device(kilobytes, factors):
     device = regimes.Device(kilobytes * 1024, 40)
     for cell in (Cell(), Cell(layer_norm=True)):
-        family = family_of(LayerSpec(1, 1, "float32", cell=cell))
+        encoded = encode(LayerSpec(1, 1, "float32", cell=cell))
         for units in (1, 7, 33, 64, 65, 128, 256, 500, 1024, 3000):
             for batch in (1, 17, 64, 5000):
-                regime = regimes.regime_of(family, units, batch, "float32", device, factors)
+                regime = regimes.regime_of(encoded, units, batch, "float32", device, factors)
                 tile, groups = regime.tile, -(-batch // regime.rows)
                 assert regime.shared_memory <= device.shared_memory
                 assert threads_of(tile) <= regimes.MAX_THREADS

@@ -21,14 +21,13 @@ from numlstm.backends.cpu.layer.recurrence import (
     factors_at,
     new_work,
     new_zeros,
-    read_cell,
 )
 from numlstm.backends.cpu.layer.tape import Carry, line_of, read_layout, read_tape, rows_at
 from numlstm.backends.cpu.layer.variant_arrays import layer_of, parameters_of
 from numlstm.backends.cpu.layer.variant_cell import Row
 from numlstm.backends.cpu.layer.weights import gate_of_theta, row_of_theta
 from numlstm.cell.elementary import fma, like
-from numlstm.cell.encoding import UNIT_ROWS
+from numlstm.cell.encoding import UNIT_ROWS, with_ends
 
 
 def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
@@ -97,9 +96,9 @@ def of_variant(driver, numbers, theta, memory, index, J, by_X, layer):
     """Fill J and by_X for a layer of any variant whose units see each other in products alone."""
     layout = read_layout(numbers)
     tape = read_tape(layout, line_of(layout, layout.shards - 1, layout.steps), memory)
-    variant, parameters, masks = layer
+    cell, parameters, masks = layer
     parameters, masks = Parameters(*parameters), Masks(*masks)
-    layer = Layer(read_cell(variant, theta), parameters, masks)
+    layer = Layer(with_ends(cell, like(get(at(theta, 0), 0), 0.0)), parameters, masks)
     work = new_work(layout, masks, theta)
     dn = new(theta, (layout.steps, layout.padded))
     dunit = new_zeros(theta, (layout.steps, UNIT_ROWS, layout.padded))

@@ -49,10 +49,9 @@ from numlstm.backends.cpu.layer.variant_cell import (
     forward_row,
 )
 from numlstm.backends.cpu.layer.weights import Columns, pack_columns, sum_gradients
-from numlstm.cell.activations import limited
 from numlstm.cell.elementary import fma, like
-from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS
-from numlstm.cell.equations import Variant, mixed
+from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS, Variant, with_ends
+from numlstm.cell.equations import mixed
 
 
 class Parameters(NamedTuple):
@@ -74,35 +73,10 @@ class Masks(NamedTuple):
     keep_c: Any  # (B, T or 1, H)
 
 
-class Cell(NamedTuple):
-    """A variant as the kernels take it."""
-
-    variant: Variant
-    peephole: bool
-    normalised: bool
-    projected: bool
-
-
-@kernel
-def read_cell(family, array):
-    """The variant, with the ends of its activations in the type of the array."""
-    noinline()
-    zero = like(get(at(array, 0), 0), 0.0)
-    gates, candidate, output = family.activations
-    variant = Variant(
-        family.forget,
-        family.cell_clip,
-        limited(gates, family.clip, zero),
-        limited(candidate, family.clip, zero),
-        limited(output, family.clip, zero),
-    )
-    return Cell(variant, family.peephole, family.normalised, family.projected)
-
-
 class Layer(NamedTuple):
     """A layer of any variant beside the weights of its gates."""
 
-    cell: Cell
+    cell: Variant
     parameters: Parameters
     masks: Masks
 
@@ -203,16 +177,15 @@ def is_reset(layout, masks, place, t):
 def forward(driver, numbers, weights, inputs, outputs, memory, taped, layer):
     """Fill the outputs and the tape, like `plain_recurrence.forward`."""
     layout, inputs, outputs = read_layout(numbers), Inputs(*inputs), Outputs(*outputs)
-    variant, parameters, masks = layer
-    parameters, masks = Parameters(*parameters), Masks(*masks)
+    cell, parameters, masks = layer
+    layer = Layer(cell, Parameters(*parameters), Masks(*masks))
     lines = line_of(layout, layout.shards - 1, layout.steps)
     if lines < layout.batch * layout.steps:
         clear(at(outputs.Y, 0), outputs.Y.size)
     tape = read_tape(layout, lines if taped else layout.batch, memory)
     carry = read_carry(layout, inputs)
     copy(tape.c_first.start, at(carry.c, 0), layout.batch * layout.padded)
-    layer = Layer(read_cell(variant, inputs.h), parameters, masks)
-    work = new_work(layout, masks, inputs.h)
+    work = new_work(layout, layer.masks, inputs.h)
     arguments = layout, layer, weights, inputs.X, outputs.Y, carry, work, tape, taped
     for_shards(forward_shard, driver, layout.shards, arguments)
     write_carry(layout, carry, outputs)
@@ -308,7 +281,7 @@ class Gradient(NamedTuple):
 def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW, layer, dparameters):
     """Fill dtheta up to the biases, dinputs and dparameters, like `plain_recurrence.backward`."""
     layout, doutputs, dinputs = read_layout(numbers), Outputs(*doutputs), Inputs(*dinputs)
-    variant, parameters, masks = layer
+    cell, parameters, masks = layer
     parameters, masks, dX = Parameters(*parameters), Masks(*masks), dinputs.X
     width, shards = panel_width(theta), layout.shards
     capacity, gate = max(LINES_OF_DZ, most_rows(layout)), layout.vectors * lanes_of(theta)
@@ -331,7 +304,8 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW, laye
     if lines < layout.batch * layout.steps:
         clear(at(dX, 0), dX.size)
     tape, carry = read_tape(layout, lines, memory), read_carry(layout, doutputs)
-    layer, work = Layer(read_cell(variant, dX), parameters, masks), new_work(layout, masks, dX)
+    complete = with_ends(cell, like(get(at(dX, 0), 0), 0.0))
+    layer, work = Layer(complete, parameters, masks), new_work(layout, masks, dX)
     arguments = layout, layer, columns, doutputs.Y, carry, work, tape, gradient
     for_shards(backward_shard, driver, shards, arguments)
     sum_gradients(driver, layout, dW, dtheta)

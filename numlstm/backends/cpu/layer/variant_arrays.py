@@ -7,7 +7,7 @@ from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.packing import blocks
 from numlstm.backends.cpu.layer.recurrence import Masks, Parameters
-from numlstm.cell.encoding import UNIT_ROWS, family_of, unit_rows
+from numlstm.cell.encoding import UNIT_ROWS, encode, unit_rows
 
 
 def parameters_of(spec: LayerSpec, theta) -> Parameters:
@@ -41,8 +41,8 @@ def masks_of(spec: LayerSpec, reset, noise: Noise | None) -> Masks:
 
 
 def layer_of(spec: LayerSpec, parameters: Parameters, masks: Masks) -> tuple:
-    """The `Layer` as an entry takes it: its variant in numbers, its parameters and masks."""
-    return family_of(spec), tuple(parameters), tuple(masks)
+    """The `Layer` as an entry takes it: its cell in numbers, its parameters and masks."""
+    return encode(spec), tuple(parameters), tuple(masks)
 
 
 def put_gradients(spec: LayerSpec, dtheta, dunit, dout) -> None:
