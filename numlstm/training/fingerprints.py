@@ -62,7 +62,7 @@ def fingerprint_of_members(
 
 
 def _words(noun: Noun, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of changed fields; one of a noun within is named "cell.peephole"."""
+    """Names and values of changed fields; one of a noun within is named "limits.fixed"."""
     later = {field.name for field in fields(noun) if field.metadata.get("later")}  # type: ignore[arg-type]
     for name, value in noun.changed().items():
         if isinstance(value, Noun):
