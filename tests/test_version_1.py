@@ -80,7 +80,7 @@ def test_a_run_goes_on_with_the_version_that_began_it(name, tmp_path):
 
 
 def test_new_files_have_today_s_version_and_names(tmp_path):
-    model = numlstm.LSTM(2, 3, forget_gate="coupled", rng=0, backend="reference")
+    model = numlstm.LSTM(2, 3, cell={"forget_gate": "coupled"}, rng=0, backend="reference")
     model.save(tmp_path / "model.npz")
     with np.load(tmp_path / "model.npz") as file:
         header = json.loads(file["header"].tobytes())

@@ -14,6 +14,7 @@ from numlstm._version import __version__
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.backends import numpy_arrays
+from numlstm.cell.encoding import encode
 from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import mean_noise
 
@@ -107,7 +108,8 @@ def switches(spec: NetworkSpec) -> list[str]:
     flags = {
         "FORGET": FORGET[cell.forget_gate],
         "PEEPHOLE": int(cell.peephole),
-        "LAYER_NORM": int(cell.layer_norm),
+        "LAYER_NORM": encode(spec.layers[0]).layer_norm,
+        "EPSILON": cell.layer_norm_epsilon,
         "PROJECTION": int(spec.proj_size is not None),
         "RESIDUAL": int(spec.residual),
         "LEARNED_STATE": int(spec.learned_state),
