@@ -58,6 +58,10 @@ class Noun:
                 value = option.metadata["check"](option.name, getattr(self, option.name))
                 object.__setattr__(self, option.name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what was derived from them may not be something that can be pickled."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}  # type: ignore[arg-type]
+
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their defaults."""
         pairs = ((f, getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
