@@ -83,21 +83,25 @@ COMMON = {"hidden_size": 5, "epochs": 3, "batch_size": 5, "rng": 0, "progress": 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "stack": {"num_layers": 3},
-    "coupled": {"forget_gate": "coupled"},
-    "no forget gate": {"forget_gate": "none"},
-    "peephole": {"peephole": True},
-    "layer norm": {"layer_norm": True},
-    "activation clip": {"activation_clip": 0.5},
-    "cell clip": {"cell_clip": 0.1},
-    "activations 1": {"activations": ("hard_sigmoid", ("elu", 0.5), "softsign")},
-    "activations 2": {"activations": (("affine", 0.3, 0.1), ("scaled_tanh", 1.5, 0.7), "softplus")},
-    "activations 3": {"activations": ("sigmoid", ("leaky_relu", 0.1), ("thresholded_relu", 0.3))},
-    "activations 4": {"activations": ("sigmoid", "relu", "tanh")},
+    "coupled": {"cell": {"forget_gate": "coupled"}},
+    "no forget gate": {"cell": {"forget_gate": "none"}},
+    "peephole": {"cell": {"peephole": True}},
+    "layer norm": {"cell": {"layer_norm": True}},
+    "activation clip": {"cell": {"activation_clip": 0.5}},
+    "cell clip": {"cell": {"cell_clip": 0.1}},
+    "activations 1": {"cell": {"activations": ("hard_sigmoid", ("elu", 0.5), "softsign")}},
+    "activations 2": {
+        "cell": {"activations": (("affine", 0.3, 0.1), ("scaled_tanh", 1.5, 0.7), "softplus")}
+    },
+    "activations 3": {
+        "cell": {"activations": ("sigmoid", ("leaky_relu", 0.1), ("thresholded_relu", 0.3))}
+    },
+    "activations 4": {"cell": {"activations": ("sigmoid", "relu", "tanh")}},
     "projection": {"proj_size": 3},
     "bidirectional": {"bidirectional": True, "num_layers": 2},
     "residual": {"residual": True, "num_layers": 3},
     "learned state": {"learned_state": True},
-    "forget bias": {"forget_bias": 2.0},
+    "forget bias": {"init": {"forget_bias": 2.0}},
     "dropout layers": {"dropout": 0.3, "num_layers": 2},
     "dropout inputs": {"dropout": {"inputs": 0.3}},
     "dropout states": {"dropout": {"states": 0.3}},
@@ -109,17 +113,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "residual": True,
         "learned_state": True,
         "proj_size": 3,
-        "forget_gate": "coupled",
-        "peephole": True,
-        "layer_norm": True,
-        "activation_clip": 2.0,
-        "cell_clip": 0.5,
-        "activations": (("hard_sigmoid", 0.3, 0.4), "softsign", "tanh"),
+        "cell": {
+            "forget_gate": "coupled",
+            "peephole": True,
+            "layer_norm": True,
+            "activation_clip": 2.0,
+            "cell_clip": 0.5,
+            "activations": (("hard_sigmoid", 0.3, 0.4), "softsign", "tanh"),
+        },
         "dropout": {"layers": 0.2, "states": 0.1, "weights": 0.1, "zoneout_c": 0.1},
     },
     **{f"{units} units": {"hidden_size": units, "data": "long"} for units in (1, 7, 33, 65)},
-    "33 units, peephole": {"hidden_size": 33, "peephole": True, "data": "long"},
-    "33 units, layer norm": {"hidden_size": 33, "layer_norm": True, "data": "long"},
+    "33 units, peephole": {"hidden_size": 33, "cell": {"peephole": True}, "data": "long"},
+    "33 units, layer norm": {"hidden_size": 33, "cell": {"layer_norm": True}, "data": "long"},
     "160 units, shared by units": {"hidden_size": 160, "data": "two"},
     "one sequence": {"data": "one"},
 }
@@ -141,23 +147,22 @@ SCIPY: dict[str, dict[str, Any]] = {
     "least_squares lsmr": {"method": "least_squares", "options": {"tr_solver": "lsmr"}},
     "L-BFGS-B with limits": {
         "method": "L-BFGS-B",
-        "fixed": "head_bias",
-        "bounds": {"weight_hh_l0": (-0.3, 0.3)},
+        "limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}},
         "weight_decay": 0.01,
     },
     "L-BFGS-B, windows": {"method": "L-BFGS-B", "bptt_steps": 4},
-    "Newton-CG, a variant": {"method": "Newton-CG", "peephole": True, "layer_norm": True},
+    "Newton-CG, a variant": {"method": "Newton-CG", "cell": {"peephole": True, "layer_norm": True}},
     "SLSQP with a constraint": {
         "method": "SLSQP",
         "hidden_size": 2,
-        "constraints": LinearConstraint(np.ones((1, 43)), -3, 3),
+        "limits": {"constraints": LinearConstraint(np.ones((1, 43)), -3, 3)},
     },
 }
 
 FITS: dict[str, dict[str, Any]] = {
     **{f"{name}, {t}": {"dtype": t} | case for name, case in VARIANTS.items() for t in DTYPES},
     **{name: {"dtype": "float64", "epochs": 4} | case for name, case in SCIPY.items()},
-    "chrono": {"chrono": 20},
+    "chrono": {"init": {"chrono": 20}},
     "mae": {"loss": "mae"},
     "huber": {"loss": "huber"},
     "cross entropy per step": {"loss": "cross_entropy", "data": "classes"},
@@ -176,8 +181,8 @@ FITS: dict[str, dict[str, Any]] = {
     "cosine": {"schedule": "cosine"},
     "step": {"schedule": "step"},
     "a schedule": {"schedule": lambda epoch: 1 / (1 + epoch)},
-    "fixed": {"fixed": ("head_bias", "weight_ih_l0")},
-    "bounds": {"bounds": {"weight_hh_l0": (-0.3, 0.3), "bias_l0": (0, None)}},
+    "fixed": {"limits": {"fixed": ("head_bias", "weight_ih_l0")}},
+    "bounds": {"limits": {"bounds": {"weight_hh_l0": (-0.3, 0.3), "bias_l0": (0, None)}}},
     "validation": {"validation": 0.25, "patience": 2, "learning_rate": 0.3, "epochs": 9},
     "validation, a pair": {"validation": (LONG[:4, :, :2], remembered(LONG[:4])), "tol": 0.5},
     "validation of a series": {"data": "series", "validation": 0.2, "bptt_steps": 10},
@@ -188,7 +193,7 @@ FITS: dict[str, dict[str, Any]] = {
     "ragged": {"data": "ragged"},
     "ragged, per sequence": {"data": "ragged ends"},
     "ragged, bidirectional": {"data": "ragged", "bidirectional": True},
-    "ragged, variant": {"data": "ragged", "peephole": True, "learned_state": True},
+    "ragged, variant": {"data": "ragged", "cell": {"peephole": True}, "learned_state": True},
     "ragged, windows": {"data": "ragged", "bptt_steps": 3},
     "lengths": {"lengths": LENGTHS},
     "resets": {"reset": RESET},
@@ -214,7 +219,7 @@ FITS: dict[str, dict[str, Any]] = {
     "scheduled sampling, variant": {
         "data": "forecast",
         "scheduled_sampling": 0.8,
-        "peephole": True,
+        "cell": {"peephole": True},
         "num_layers": 2,
     },
 }
@@ -363,7 +368,7 @@ def curved(loss: str) -> dict[str, Any]:
 
 
 def warm_start(dtype: str) -> dict[str, Any]:
-    given = fit(dtype=dtype, peephole=True, hidden_size=4).model
+    given = fit(dtype=dtype, cell={"peephole": True}, hidden_size=4).model
     options = COMMON | {"model": given, "hidden_size": 4, "dtype": dtype, "rng": 1}
     return {"theta": numlstm.fit(X, Y, **options).x}
 
@@ -378,7 +383,7 @@ def ensemble(data: str = "steps", **options: Any) -> dict[str, Any]:
     given = {k: v for k, v in COMMON.items() if k != "progress"} | options
     many = numlstm.ensemble(*DATA[data], members=5, backend="cpu", **given)
     found: dict[str, Any] = {f"member {i}": model.theta for i, model in enumerate(many.models)}
-    return found | many.history | {"predictions": many.predict(DATA[data][0])}
+    return found | {"loss": many.history["loss"], "predictions": many.predict(DATA[data][0])}
 
 
 ENSEMBLES: dict[str, dict[str, Any]] = {
@@ -387,12 +392,12 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
     "ragged": {"data": "ragged", "bootstrap": False},
     "per sequence": {"data": "ends", "schedule": "cosine", "weight_decay": 0.01},
     "33 units": {"data": "long", "hidden_size": 33},
-    "variant, in turn": {"peephole": True, "method": "sgd"},
+    "variant, in turn": {"cell": {"peephole": True}, "method": "sgd"},
 }
 
 
 def regressor() -> dict[str, Any]:
-    options = {"network": {"peephole": True}, "epochs": 3, "backend": "cpu", "random_state": 0}
+    options = {"cell": {"peephole": True}, "epochs": 3, "backend": "cpu", "random_state": 0}
     fitted = numlstm.LSTMRegressor(5, **options).fit(*DATA["ends"])
     return {"theta": fitted.model_.theta, "prediction": fitted.predict(X)}
 

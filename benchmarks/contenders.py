@@ -39,7 +39,9 @@ class Problem:
     @cached_property
     def model(self) -> numlstm.LSTM:
         """The weights that all contenders use."""
-        return numlstm.LSTM(self.inputs, self.units, init="uniform", dtype=self.dtype, rng=0)
+        return numlstm.LSTM(
+            self.inputs, self.units, init={"weights": "uniform"}, dtype=self.dtype, rng=0
+        )
 
     def random(self, seed: int, *shape: int) -> np.ndarray:
         """Normally distributed data."""

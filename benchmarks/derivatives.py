@@ -24,7 +24,7 @@ from numlstm.optim.losses import LOSSES
 SIZES = [(32, 100, 8, 64), (32, 100, 8, 128), (4, 100, 8, 64)]
 VARIANTS: dict[str, dict] = {
     "plain": {},
-    "peephole, layer_norm": {"peephole": True, "layer_norm": True},
+    "peephole, layer_norm": {"cell": {"peephole": True, "layer_norm": True}},
 }
 
 

@@ -41,7 +41,7 @@ import numlstm  # noqa: E402
 from numlstm import backends  # noqa: E402
 from numlstm.architecture.cell import Cell  # noqa: E402
 from numlstm.architecture.spec import PRECISIONS, LayerSpec  # noqa: E402
-from numlstm.cell.encoding import family_of  # noqa: E402
+from numlstm.cell.encoding import encode  # noqa: E402
 
 PARTS = "correctness", "sanitizer", "timing", "fit", "sweep"
 # relative in L2, per array; of a precision 4 times what a factor is rounded by at most
@@ -67,8 +67,8 @@ ROUNDS = 15
 FITS: list[dict] = [
     {},
     {"num_layers": 2, "bidirectional": True, "dropout": {"layers": 0.2, "states": 0.2}},
-    {"peephole": True, "layer_norm": True, "bptt_steps": 3, "method": "rmsprop"},
-    {"loss": "gaussian_nll", "clip": 0.1, "fixed": "head_bias"},
+    {"cell": {"peephole": True, "layer_norm": True}, "bptt_steps": 3, "method": "rmsprop"},
+    {"loss": "gaussian_nll", "clip": 0.1, "limits": {"fixed": "head_bias"}},
 ]
 # (sequences, T, I, H, batch) of fits that are timed
 TRAINED = [(2048, 100, 8, 64, 64), (2048, 365, 30, 256, 256), (256, 100, 8, 32, 16)]
@@ -345,9 +345,9 @@ def sweep(cuda) -> list[dict]:
     rows, chosen = [], launch.regime_of
     for (T, B, inputs, H), precision in product(SIZES, (None, *precisions())):
         spec, steps = LayerSpec(inputs, H, "float32", precision=precision), min(T, 100)
-        device, family = regimes.device(), family_of(spec)
+        device, encoded = regimes.device(), encode(spec)
         factors = regimes.factors_of(precision, device)
-        for regime in list(regimes.candidates(family, H, B, spec.dtype, device, factors)):
+        for regime in list(regimes.candidates(encoded, H, B, spec.dtype, device, factors)):
             launch.regime_of = lambda *arguments, found=regime: found
             seconds = medians({"numlstm": timed_layer(spec, B, steps)})["numlstm"]
             row = {"size": [steps, B, inputs, H], "tile": regime.tile._asdict()}

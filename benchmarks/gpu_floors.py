@@ -22,7 +22,7 @@ from typing import NamedTuple
 from numlstm.architecture.spec import PRECISIONS, LayerSpec
 from numlstm.backends.cuda.layer import regimes
 from numlstm.backends.cuda.layer.tiles import along_k, carries, rows_of, threads_of
-from numlstm.cell.encoding import family_of
+from numlstm.cell.encoding import encode
 
 H100 = regimes.Device(227 * 1024, 132, (9, 0))
 CLOCK = 1.7e9  # Hz
@@ -56,10 +56,10 @@ class Counts(NamedTuple):
 
 def counts_of(B: int, H: int, precision: str | None) -> Counts:
     """Counts of the regime that the table chooses."""
-    family = family_of(LayerSpec(1, H, "float32"))
+    encoded = encode(LayerSpec(1, H, "float32"))
     factors = regimes.factors_of(precision, H100)
-    regime = regimes.regime_of(family, H, B, "float32", H100, factors)
-    tile, groups, inside = regime.tile, -(-B // regime.rows), carries(family, regime.tile)
+    regime = regimes.regime_of(encoded, H, B, "float32", H100, factors)
+    tile, groups, inside = regime.tile, -(-B // regime.rows), carries(encoded, regime.tile)
     streamed = 0 if tile.kept else 2 * 16 * H * H * groups
     read = 0 if inside else 5 * 4 * B * H * regime.columns
     return Counts(

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from multiprocessing import get_context
@@ -35,7 +36,7 @@ from numlstm.backends.cuda.layer import cells, pack_inputs, recurrence, regimes,
 from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
 from numlstm.backends.cuda.training import arrays as between
 from numlstm.backends.cuda.training import data, losses, masks, optimizers, update
-from numlstm.cell.encoding import family_of
+from numlstm.cell.encoding import encode
 
 types = cuda.types
 
@@ -59,7 +60,9 @@ EVERYTHING = Cell("gate", peephole=True, layer_norm=True, activation_clip=3.0, c
 VARIANTS = {
     "plain": LayerSpec(3, 4, "float32"),
     "all": LayerSpec(3, 4, "float32", 2, EVERYTHING),
-    "normalised": LayerSpec(3, 4, "float32", cell=EVERYTHING),  # not with --quick
+    # not with --quick
+    "normalised": LayerSpec(3, 4, "float32", cell=EVERYTHING),
+    "normalised gates": LayerSpec(3, 4, "float32", cell=replace(EVERYTHING, layer_norm="gates")),
 }
 
 
@@ -122,30 +125,30 @@ def recurrences(
     backward = types.void(*steps, given, array, gradient, signal)
     factors = regimes.factors_of(precision, device)
     for variant, spec in list(VARIANTS.items())[: 2 if quick else None]:
-        family = family_of(spec)
-        for size, regime in chosen(family, dtype, device, factors, quick).items():
-            kernels = recurrence.compiled(family, regime.tile, dtype)
+        encoded = encode(spec)
+        for size, regime in chosen(encoded, dtype, device, factors, quick).items():
+            kernels = recurrence.compiled(encoded, regime.tile, dtype)
             name = f"{variant}, {size}"
             needs = dtype, tiles.threads_of(regime.tile), regime.shared_memory, precision
             yield Kernel(f"forward, {name}", kernels.forward, forward, *needs)
             yield Kernel(f"backward, {name}", kernels.backward, backward, *needs)
 
 
-def chosen(family, dtype: str, device: regimes.Device, factors: int, quick: bool):
+def chosen(encoded, dtype: str, device: regimes.Device, factors: int, quick: bool):
     """The regimes of the table by size, every tile once."""
     found = {}
-    for batch, units in QUICK if quick else (*SIZES, *largest(family, dtype, device, factors)):
-        regime = regimes.regime_of(family, units, batch, dtype, device, factors)
+    for batch, units in QUICK if quick else (*SIZES, *largest(encoded, dtype, device, factors)):
+        regime = regimes.regime_of(encoded, units, batch, dtype, device, factors)
         if regime.tile not in (other.tile for other in found.values()):
             found[f"H = {units}, B = {batch}"] = regime
     return found
 
 
-def largest(family, dtype: str, device: regimes.Device, factors: int) -> Iterator[tuple[int, int]]:
+def largest(encoded, dtype: str, device: regimes.Device, factors: int) -> Iterator[tuple[int, int]]:
     """(B, H) of the largest layers whose blocks keep all weights and wait for no other."""
     for batch in (1, 5000):
         for units in range(regimes.MAX_UNITS_OF_BLOCK, 0, -1):
-            regime = regimes.regime_of(family, units, batch, dtype, device, factors)
+            regime = regimes.regime_of(encoded, units, batch, dtype, device, factors)
             if regime.tile.kept > 0 and regime.columns == 1:
                 yield batch, units
                 break
@@ -333,7 +336,7 @@ def instructions_around(code: str) -> float:
         if label := re.match(r"(\$L\w+):", line):
             labels[label[1]] = len(lines)
         elif re.match(r"\s+(@!?%p\d+ )?[a-z][\w.]*\s", line):
-            pack_inputs.append(line)
+            lines.append(line)
             jump = re.search(r"\bbra(?:\.uni)?\s+(\$L\w+);", line)
             if jump and jump[1] in labels:
                 loops.append(range(labels[jump[1]], len(lines)))

@@ -18,15 +18,15 @@ from peers import circumstances
 import numlstm
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "peephole": {"peephole": True},
-    "coupled forget gate": {"forget_gate": "coupled"},
-    "activation_clip": {"activation_clip": 3.0},
-    "cell_clip": {"cell_clip": 3.0},
+    "peephole": {"cell": {"peephole": True}},
+    "coupled forget gate": {"cell": {"forget_gate": "coupled"}},
+    "activation_clip": {"cell": {"activation_clip": 3.0}},
+    "cell_clip": {"cell": {"cell_clip": 3.0}},
     "zoneout": {"dropout": {"zoneout_h": 0.1, "zoneout_c": 0.1}},
     "recurrent dropout": {"dropout": {"recurrent": 0.2}},
     "variational dropout": {"dropout": {"inputs": 0.2, "states": 0.2}},
     "DropConnect": {"dropout": {"weights": 0.2}},
-    "layer normalisation": {"layer_norm": True},
+    "layer normalisation": {"cell": {"layer_norm": True}},
     "projection to half": {"proj_size": 128},
     "resets": {},
     "ragged, nearly full": {},
@@ -38,7 +38,7 @@ def pass_of(name: str, sizes: tuple[int, ...]) -> Callable[[], None]:
     """A forward and backward pass of a variant, its masks drawn anew every time."""
     T, B, inputs, units = sizes
     rng = np.random.default_rng(0)
-    options = {"init": "uniform", "rng": 0} | VARIANTS.get(name, {})
+    options = {"init": {"weights": "uniform"}, "rng": 0} | VARIANTS.get(name, {})
     model = numlstm.LSTM(inputs, units, **options)
     X = rng.standard_normal((B, T, inputs)).astype("float32")
     dY = np.ones((B, T, model.spec.width), "float32")

@@ -1,10 +1,25 @@
 """Long short-term memory networks for people who work with NumPy and SciPy."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numlstm._version import __version__ as __version__
 from numlstm.utils import forks  # noqa: F401  # watches for forks from the first import on
+
+if TYPE_CHECKING:  # what `__getattr__` does, for tools that do not run it
+    from numlstm.architecture.cell import Cell as Cell
+    from numlstm.architecture.spec import Gradients as Gradients
+    from numlstm.architecture.spec import State as State
+    from numlstm.backends import BackendError as BackendError
+    from numlstm.estimators import LSTMClassifier as LSTMClassifier
+    from numlstm.estimators import LSTMRegressor as LSTMRegressor
+    from numlstm.model.lstm import LSTM as LSTM
+    from numlstm.model.lstm import load as load
+    from numlstm.objectives.objective import objective as objective
+    from numlstm.training.ensemble import ensemble as ensemble
+    from numlstm.training.fit import fit as fit
+    from numlstm.training.result import FitResult as FitResult
+    from numlstm.utils.files import StorageError as StorageError
 
 # public name -> module; imported on first use, so that `import numlstm` stays cheap
 _HOMES = {
@@ -26,12 +41,14 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'numlstm' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # it would tell them that any name exists
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'numlstm' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -18,7 +18,7 @@ FORMATS = (".png", ".pdf", ".svg")
 
 
 class Run(NamedTuple):
-    """What the table and the figure show."""
+    """Numbers behind the table and the figure."""
 
     numbers: np.ndarray  # (T,)
     curves: sunspots.LearningCurves

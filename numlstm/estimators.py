@@ -5,7 +5,7 @@ an array (samples, steps) of series with one feature. Note that `numlstm.fit` re
 two-dimensional array as one series; here, as everywhere in scikit-learn, every row is a sample.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,26 +20,40 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.keywords import SYNONYMS
+from numlstm.architecture.parameters import Init
 from numlstm.data import sequences
+from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.fit import fit
-from numlstm.utils import checks
+from numlstm.utils import checks, nouns
+from numlstm.utils.nouns import suggesting
+
+# parameters that stand for several
+_NOUNS: dict[str, type] = {"cell": Cell, "init": Init, "limits": LimitsConfig}
 
 
-class _SequenceEstimator(BaseEstimator):
-    """What the two estimators share; their parameters are those of `numlstm.fit`."""
+class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """The base of both estimators; their parameters are those of `numlstm.fit`."""
 
+    @suggesting(_NOUNS, SYNONYMS)
     def __init__(
         self,
         hidden_size: int = 32,
         *,
         num_layers: int = 1,
-        network: Mapping[str, Any] | None = None,
+        bidirectional: bool = False,
+        residual: bool = False,
+        learned_state: bool = False,
+        proj_size: int | None = None,
+        cell: Cell | Mapping[str, Any] | None = None,
+        init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
         method: str = "adam",
         learning_rate: float | None = None,
-        schedule: Any = None,
+        schedule: str | Callable[[int], float] | None = None,
         weight_decay: float = 0.0,
-        dropout: Any = 0.0,
+        dropout: float | Mapping[str, float] = 0.0,
         clip: float | None = 1.0,
         batch_size: int = 32,
         epochs: int = 100,
@@ -51,12 +65,19 @@ class _SequenceEstimator(BaseEstimator):
         missing: str = "raise",
         dtype: Any = "float32",
         backend: str = "auto",
+        precision: str | None = None,
         options: Mapping[str, Any] | None = None,
+        limits: LimitsConfig | Mapping[str, Any] | None = None,
         random_state: Any = None,
     ):
         self.hidden_size = hidden_size
         self.num_layers = num_layers
-        self.network = network
+        self.bidirectional = bidirectional
+        self.residual = residual
+        self.learned_state = learned_state
+        self.proj_size = proj_size
+        self.cell = cell
+        self.init = init
         self.output = output
         self.method = method
         self.learning_rate = learning_rate
@@ -74,26 +95,47 @@ class _SequenceEstimator(BaseEstimator):
         self.missing = missing
         self.dtype = dtype
         self.backend = backend
+        self.precision = precision
         self.options = options
+        self.limits = limits
         self.random_state = random_state
 
     def _train(self, X: Any, y: Any, loss: str, sample_weight: Any) -> Any:
         """Fit on checked data; what was learned gets names with an underscore."""
-        given = self._keywords()
+        checks.choice("output", self.output, ("last", "sequence"))
+        given = self.get_params(deep=False) | {"loss": loss}
+        del given["random_state"]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight, np.float64)
-        self.result_ = fit(X, y, loss=loss, rng=seed, sample_weight=sample_weight, **given)
+        self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
         self.model_ = self.result_.model
         self.n_iter_ = self.result_.nit
         return self
 
-    def _keywords(self) -> dict[str, Any]:
-        """The parameters that `numlstm.fit` knows by the same name."""
-        checks.choice("output", self.output, ("last", "sequence"))
-        own = ("network", "random_state", "loss")
-        params = self.get_params(deep=False)
-        return {k: v for k, v in params.items() if k not in own} | dict(self.network or {})
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters; with `deep` also those within `cell`, `init` and `limits`."""
+        params = super().get_params(deep=deep)
+        for name, kind in _NOUNS.items() if deep else ():
+            for field, value in nouns.values(kind, params[name]).items():
+                params[f"{name}__{field}"] = value
+        return params
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters, also those within `cell`, `init` and `limits`, as in cell__layer_norm."""
+        inner: dict[str, dict[str, Any]] = {}
+        for key in [key for key in params if key.partition("__")[0] in _NOUNS and "__" in key]:
+            name, _, field = key.partition("__")
+            if field not in (known := nouns.names(_NOUNS[name])):
+                raise ValueError(
+                    f"Invalid parameter {key!r} for {type(self).__name__}"
+                    f"{nouns.suggestion(field, known)}; {name} has {known}"
+                )
+            inner.setdefault(name, {})[field] = params.pop(key)
+        super().set_params(**params)
+        for name, changes in inner.items():  # a new object: the caller's own stays as it is
+            setattr(self, name, nouns.amended(_NOUNS[name], name, getattr(self, name), changes))
+        return self
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as `numlstm.fit` takes it, a batch (B, T, I) or a list of series."""
@@ -142,26 +184,25 @@ class _SequenceEstimator(BaseEstimator):
         return tags
 
 
-class LSTMRegressor(RegressorMixin, _SequenceEstimator):
+class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     """Regression from sequences by an LSTM network, as a scikit-learn estimator.
 
     Needs scikit-learn, the extra ``sklearn``.
 
     Parameters
     ----------
-    hidden_size, num_layers : int, optional
-        Units per layer, and stacked layers.
-    network : dict, optional
-        Further keywords of `LSTM`, such as ``{"bidirectional": True, "peephole": True}``.
+    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
+        As in `numlstm.fit`. In a search, ``cell__layer_norm`` and the like name what lies within
+        `cell`, `init` and `limits`.
     output : {"last", "sequence"}, optional
         One target per sequence, y (B,) or (B, O), or one per step, y (B, T) or (B, T, O) or a list.
     loss : {"mse", "mae", "huber"}, optional
-        What is minimised.
+        The loss that is minimised.
     method, learning_rate, schedule, weight_decay, dropout, clip, batch_size, epochs, bptt_steps
         As in `numlstm.fit`.
     validation : float, optional
         Fraction of the sequences, the last ones, to judge each epoch by.
-    patience, tol, standardize, missing, dtype, backend, options
+    patience, tol, standardize, missing, dtype, backend, precision, options, limits
         As in `numlstm.fit`.
     random_state : None, int or numpy.random.RandomState, optional
         Source of initial weights, order and dropout.
@@ -171,7 +212,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
     model_ : LSTM
         The trained network.
     result_ : FitResult
-        What `numlstm.fit` returned.
+        The result of `numlstm.fit`.
     n_features_in_ : int
         Features per step, of a two-dimensional X the steps.
     n_iter_ : int
@@ -192,19 +233,25 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
     True
     """
 
+    @suggesting(_NOUNS, SYNONYMS)
     def __init__(
         self,
         hidden_size: int = 32,
         *,
         num_layers: int = 1,
-        network: Mapping[str, Any] | None = None,
+        bidirectional: bool = False,
+        residual: bool = False,
+        learned_state: bool = False,
+        proj_size: int | None = None,
+        cell: Cell | Mapping[str, Any] | None = None,
+        init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
         loss: str = "mse",
         method: str = "adam",
         learning_rate: float | None = None,
-        schedule: Any = None,
+        schedule: str | Callable[[int], float] | None = None,
         weight_decay: float = 0.0,
-        dropout: Any = 0.0,
+        dropout: float | Mapping[str, float] = 0.0,
         clip: float | None = 1.0,
         batch_size: int = 32,
         epochs: int = 100,
@@ -216,12 +263,42 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
         missing: str = "raise",
         dtype: Any = "float32",
         backend: str = "auto",
+        precision: str | None = None,
         options: Mapping[str, Any] | None = None,
+        limits: LimitsConfig | Mapping[str, Any] | None = None,
         random_state: Any = None,
     ):
-        given = dict(locals())
-        own = ("self", "loss", "__class__")
-        super().__init__(**{name: value for name, value in given.items() if name not in own})
+        super().__init__(
+            hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            residual=residual,
+            learned_state=learned_state,
+            proj_size=proj_size,
+            cell=cell,
+            init=init,
+            output=output,
+            method=method,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            weight_decay=weight_decay,
+            dropout=dropout,
+            clip=clip,
+            batch_size=batch_size,
+            epochs=epochs,
+            bptt_steps=bptt_steps,
+            validation=validation,
+            patience=patience,
+            tol=tol,
+            standardize=standardize,
+            missing=missing,
+            dtype=dtype,
+            backend=backend,
+            precision=precision,
+            options=options,
+            limits=limits,
+            random_state=random_state,
+        )
         self.loss = loss
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
@@ -318,7 +395,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):
         return tags
 
 
-class LSTMClassifier(ClassifierMixin, _SequenceEstimator):
+class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     """Classification of sequences, or of their steps, by an LSTM network, for scikit-learn.
 
     Needs scikit-learn, the extra ``sklearn``. Cross-entropy is minimised; labels may be anything
@@ -326,13 +403,15 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):
 
     Parameters
     ----------
-    hidden_size, num_layers, network, method, learning_rate, schedule, weight_decay, dropout, clip
+    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
+        As in `LSTMRegressor`.
+    method, learning_rate, schedule, weight_decay, dropout, clip
         As in `LSTMRegressor`.
     output : {"last", "sequence"}, optional
         One label per sequence, y (B,), or one per step, y (B, T) or a list.
     batch_size, epochs, bptt_steps, validation, patience, tol, standardize, missing, dtype, backend
         As in `LSTMRegressor`.
-    options, random_state
+    precision, options, limits, random_state
         As in `LSTMRegressor`.
 
     Attributes
@@ -342,7 +421,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):
     model_ : LSTM
         The trained network; it gives logits.
     result_ : FitResult
-        What `numlstm.fit` returned.
+        The result of `numlstm.fit`.
     n_features_in_ : int
         Features per step, of a two-dimensional X the steps.
     n_iter_ : int

@@ -1,11 +1,17 @@
-"""Backends that run here as a fixture, and how hard Hypothesis tries."""
+"""One thread per worker, backends that run here as a fixture, and how hard Hypothesis tries."""
 
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+# as many workers as processors, so one thread in each; set before Numba is imported. What is about
+# threads runs in processes of its own, see helpers/processes.py
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
 from numlstm import backends
+
+pytest.register_assert_rewrite("helpers")
 
 # what takes long is the reference; an example is slow because it is large, not because it is bad
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -21,7 +27,7 @@ def _runnable() -> list:
         try:
             found.append(backends.get(name))
         except backends.BackendError:
-            continue  # test_backends says which ones must run everywhere
+            continue  # test_contract says which ones must run everywhere
     return found
 
 

@@ -1,5 +1,6 @@
 """The estimators in scikit-learn's hands: its own checks, and what sequences add to them."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -10,7 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from numlstm import LSTMClassifier, LSTMRegressor
+from numlstm import Cell, LSTMClassifier, LSTMRegressor
+from numlstm.architecture.parameters import Init
+from numlstm.utils import nouns
 
 # checks of scikit-learn that cannot hold, and why
 BATCHES = (
@@ -104,12 +107,60 @@ def test_in_scikit_learns_machinery():
     assert search.best_params_["hidden_size"] in (2, 6)
     pipeline = make_pipeline(FunctionTransformer(np.tanh), quick(epochs=20))
     assert pipeline.fit(X, y).predict(X).shape == (30,)
-    network = {"bidirectional": True}
-    copied = clone(quick(network=network))
-    assert copied.get_params()["network"] == network
+    copied = clone(quick(bidirectional=True))
+    assert copied.get_params()["bidirectional"]
     assert "bidirectional" in repr(copied.fit(X, y).model_)
     again = pickle.loads(pickle.dumps(copied))
     np.testing.assert_array_equal(again.predict(X), copied.predict(X))
+
+
+@pytest.mark.parametrize("cell", [None, {"layer_norm": True}, Cell(layer_norm=True)])
+def test_parameters_within_a_noun(cell):
+    given = quick(cell=cell, init={"forget_bias": 2})
+    layer_norm = cell is not None
+    inner = {key: value for key, value in given.get_params().items() if "__" in key}
+    assert inner["cell__peephole"] is False
+    assert inner["cell__layer_norm"] is layer_norm
+    assert inner["init__forget_bias"] == 2
+    assert inner["limits__fixed"] == ()
+    assert set(given.get_params(deep=False)) == set(given.get_params()) - set(inner)
+    before = copy.deepcopy(cell)
+    changed = clone(given).set_params(
+        cell__peephole=True, cell__cell_clip=3.0, init__forget_bias=None, init__chrono=20
+    )
+    assert given.cell is cell
+    assert cell == before
+    assert nouns.read(Cell, "cell", changed.cell) == Cell(
+        peephole=True, layer_norm=layer_norm, cell_clip=3.0
+    )
+    assert nouns.read(Init, "init", changed.init) == Init(chrono=20.0)
+    assert changed.set_params(cell=None, cell__peephole=True).cell == {"peephole": True}
+    again = clone(changed)
+    assert again.get_params() == changed.get_params()
+    X, y = data()
+    assert again.set_params(epochs=1).fit(X, y).model_.cell == Cell(peephole=True)
+
+
+def test_a_search_reaches_into_a_noun():
+    X, y = data(30)
+    search = GridSearchCV(quick(epochs=3), {"cell__peephole": [False, True]}, cv=2).fit(X, y)
+    assert search.best_estimator_.model_.cell.peephole is search.best_params_["cell__peephole"]
+
+
+def test_unknown_parameters():
+    with pytest.raises(TypeError, match="has no keyword 'seed': did you mean 'random_state'"):
+        LSTMRegressor(seed=0)
+    with pytest.raises(
+        TypeError, match=r"LSTMClassifier\(\) has no keyword 'peephole': pass cell="
+    ):
+        LSTMClassifier(peephole=True)
+    with pytest.raises(ValueError, match="Invalid parameter 'units'"):
+        quick().set_params(units=3)
+    with pytest.raises(ValueError, match="'cell__peepholes' for LSTMRegressor: did you mean 'peep"):
+        quick().set_params(cell__peepholes=True)
+    X, y = data(4)
+    with pytest.raises(ValueError, match="cell has no 'peepholes': did you mean 'peephole'"):
+        quick(cell={"peepholes": True}).fit(X, y)
 
 
 def test_the_seed_decides():

@@ -3,12 +3,13 @@
 import re
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
-from compilers import execute, find
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+from helpers.compilers import execute, find
+from helpers.house import ROOT
+
+EXAMPLES = ROOT / "examples"
 
 # folder -> its compilers, and the error that its last line may admit
 EXPECTED = {

@@ -1,15 +1,15 @@
 """The feature table of the README: every row of numlstm's column is run."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from test_fit import SINE, batch
 
 import numlstm
+from helpers.fits import SINE, batch
+from helpers.house import ROOT
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 X, Y = batch()
 NAN = float("nan")
 
@@ -36,15 +36,15 @@ FITS = {
     "Both directions": {"bidirectional": True},
     "Residual connections": {"num_layers": 2, "residual": True},
     "Projection (LSTMP)": {"proj_size": 2},
-    "Peepholes": {"peephole": True},
-    "Coupled input and forget gate (CIFG)": {"forget_gate": "coupled"},
-    "No forget gate (1997)": {"forget_gate": "none"},
-    "Layer normalisation": {"layer_norm": True},
-    "Clipped pre-activations": {"activation_clip": 1.0},
-    "Clipped cell": {"cell_clip": 0.2},
-    "Other activations": {"activations": ("hard_sigmoid", "softsign", ("elu", 0.5))},
-    "Forget bias": {"forget_bias": 2.0},
-    "Chrono initialisation": {"chrono": 20},
+    "Peepholes": {"cell": {"peephole": True}},
+    "Coupled input and forget gate (CIFG)": {"cell": {"forget_gate": "coupled"}},
+    "No forget gate (1997)": {"cell": {"forget_gate": "none"}},
+    "Layer normalisation": {"cell": {"layer_norm": True}},
+    "Clipped pre-activations": {"cell": {"activation_clip": 1.0}},
+    "Clipped cell": {"cell": {"cell_clip": 0.2}},
+    "Other activations": {"cell": {"activations": ("hard_sigmoid", "softsign", ("elu", 0.5))}},
+    "Forget bias": {"init": {"forget_bias": 2.0}},
+    "Chrono initialisation": {"init": {"chrono": 20}},
     "Learned initial state": {"learned_state": True},
     "Dropout between layers": {"num_layers": 2, "dropout": 0.3},
     "Variational dropout on inputs": {"dropout": {"inputs": 0.3}},
@@ -74,7 +74,9 @@ def fitted(backend, data=(X, Y), **options):
 
 
 def steps_alone(backend):
-    model = numlstm.LSTM(2, 4, 1, num_layers=2, peephole=True, rng=0, backend=backend.name)
+    model = numlstm.LSTM(
+        2, 4, 1, num_layers=2, cell={"peephole": True}, rng=0, backend=backend.name
+    )
     expected, state = model.forward(X)[0], None
     for t in range(X.shape[1]):
         y, state = model.step(X[:, t], state)

@@ -1,1 +1,1 @@
-"""What a network is: sizes, variant, parameters."""
+"""Descriptions of cells, layers and networks, and the layout of their parameters."""

@@ -1,13 +1,13 @@
 """The description of a cell: what its variants are called, their values, defaults and checks.
 
 Keywords, model files, checkpoints, `repr`, the encoding that kernels take, and the tests' examples
-follow from the fields of `Cell`.
+follow from the fields of `Cell`; the parameters that a variant adds, from `UNIT_PARAMETERS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from numlstm.utils import checks
 from numlstm.utils.nouns import Noun, option
@@ -98,8 +98,57 @@ def _activation(value: Any) -> Activation:
     return activation
 
 
-_forget_gate = partial(checks.choice, options=("gate", "coupled", "none"))
+def _layer_norm(name: str, value: Any) -> bool | str:
+    """False, True or "gates"."""
+    if isinstance(value, str) and value != "gates":
+        raise ValueError(f"{name} must be False, True or 'gates', received {value!r}")
+    return value if isinstance(value, str) else checks.flag(name, value)
+
+
+FORGET_GATES = ("gate", "coupled", "none")
+LAYER_NORMS: tuple[bool | str, ...] = (False, True, "gates")
 _limit = partial(checks.optional, checks.real, above=0.0)
+
+
+def _draw_limit(rng: Any) -> float:
+    return float(rng.uniform(0.3, 3.0))
+
+
+def _draw_activations(rng: Any) -> Activations:
+    def one() -> Activation:
+        alpha, beta = rng.uniform(0.1, 1.2, 2)
+        return Activation(str(rng.choice(list(ACTIVATIONS))), float(alpha), float(beta))
+
+    return one(), one(), one()
+
+
+class UnitParameter(NamedTuple):
+    """A parameter that every unit has beside the weights and biases of its gates."""
+
+    name: str
+    present: Callable[["Cell"], Any]  # whether a cell has it
+    gates: tuple[str, ...] = ()  # one number for each of these gates that there are; (): just one
+    initial: float = 0.0  # its value in a new network
+    symbol: str | None = None  # what kernels call it, if not by its name
+
+    def parts(self, gates: tuple[str, ...] = GATES) -> tuple[str, ...]:
+        """The names of its numbers in a cell with these gates, such as `gain_i`."""
+        symbol = self.symbol or self.name
+        own = (f"{symbol}_{gate}" for gate in self.gates if gate in gates)
+        return tuple(own) if self.gates else (symbol,)
+
+
+# in their order in the flat parameter vector, where they follow the bias
+UNIT_PARAMETERS = (
+    UnitParameter("peephole", lambda c: c.peephole and c.layer_norm != "gates", ("i", "f", "o")),
+    UnitParameter(
+        "peephole", lambda c: c.peephole and c.layer_norm == "gates", ("i", "f", "o"),
+        symbol="early",  # before the normalisation
+    ),
+    UnitParameter("gain", lambda c: c.layer_norm, GATES, 1.0),
+    UnitParameter("cell_gain", lambda c: c.layer_norm is True, initial=1.0),
+    UnitParameter("cell_bias", lambda c: c.layer_norm is True),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,10 +162,15 @@ class Cell(Noun):
     forget_gate : {"gate", "coupled", "none"}, optional
         A gate of its own, f = 1 - i (Greff et al. 2017), or f = 1 (the cell of 1997).
     peephole : bool, optional
-        The gates see their unit's cell (Gers & Schmidhuber 2000).
-    layer_norm : bool, optional
+        The gates see their unit's cell (Gers & Schmidhuber 2000). Adds the parameter
+        ``peephole``, (3H,) or, without a forget gate of its own, (2H,).
+    layer_norm : bool or "gates", optional
         Normalise every gate's pre-activations and the cell on its way out over the units (Ba et
-        al. 2016).
+        al. 2016). "gates" leaves the cell as it is, and normalises what a gate sees by its
+        peephole too: the layer normalisation of TensorFlow Lite. Adds ``gain``, (4H,) or (3H,),
+        and with True ``cell_gain`` and ``cell_bias``, (H,).
+    layer_norm_epsilon : float, optional
+        Added to every variance that layer normalisation divides by.
     activation_clip : float, optional
         Limit on what goes into every activation: ONNX's ``clip``.
     cell_clip : float, optional
@@ -144,13 +198,30 @@ class Cell(Noun):
     True
     """
 
-    forget_gate: str = option("gate", _forget_gate, ("coupled", "none"))
+    forget_gate: str = option(
+        "gate",
+        partial(checks.choice, options=FORGET_GATES),
+        ("coupled", "none"),
+        options=FORGET_GATES,
+    )
     peephole: bool = option(False, checks.flag, (True,))
-    layer_norm: bool = option(False, checks.flag, (True,))
-    activation_clip: float | None = option(None, _limit, (0.3, 2.0))
-    cell_clip: float | None = option(None, _limit, (0.4, 2.0))
+    layer_norm: bool | str = option(
+        LAYER_NORMS[0], _layer_norm, LAYER_NORMS[1:], options=LAYER_NORMS
+    )
+    layer_norm_epsilon: float = option(
+        1e-5,
+        partial(checks.real, above=0.0),
+        (0.1,),
+        draw=lambda rng: float(10.0 ** rng.uniform(-5, 0)),
+        needs={"layer_norm": True},
+    )
+    activation_clip: float | None = option(None, _limit, (0.3, 2.0), draw=_draw_limit)
+    cell_clip: float | None = option(None, _limit, (0.4, 2.0), draw=_draw_limit)
     activations: Activations = option(
-        USUAL, _activations, tuple((Activation(name, 0.4, 0.6),) * 3 for name in ACTIVATIONS)
+        USUAL,
+        _activations,
+        tuple((Activation(name, 0.4, 0.6),) * 3 for name in ACTIVATIONS),
+        draw=_draw_activations,
     )
 
     @cached_property
@@ -159,6 +230,6 @@ class Cell(Noun):
         return tuple(gate for gate in GATES if gate != "f" or self.forget_gate == "gate")
 
     @cached_property
-    def peepholes(self) -> tuple[str, ...]:
-        """The gates that look at the cell, in their order."""
-        return tuple(gate for gate in self.gates if gate != "g") if self.peephole else ()
+    def unit_parameters(self) -> tuple[UnitParameter, ...]:
+        """What every unit has beside the weights and biases of its gates."""
+        return tuple(p for p in UNIT_PARAMETERS if p.present(self))

@@ -1,14 +1,137 @@
 """The flat parameter vector: named views into it, and how it is initialised."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
+from numlstm.utils import checks
+from numlstm.utils.nouns import Noun, option, suggestion
+from numlstm.utils.types import Array
 
 
-def split(shapes: Mapping[str, tuple[int, ...]], theta: np.ndarray) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Init(Noun):
+    """The first values of the parameters.
+
+    `weights` "orthogonal": input weights uniform as in Glorot & Bengio (2010, eq. 16), every
+    gate's recurrent matrix orthogonal as in Saxe et al. (2014), with a projection its columns
+    orthonormal. "uniform": all weights uniform in +-1/sqrt(H), as PyTorch draws them. The biases
+    are 0 but for the forget gate's, `forget_bias`, by default 1 (Gers et al. 2000; Jozefowicz et
+    al. 2015). With `chrono` the forget gate's are log(u), u uniform in [1, chrono - 1], and the
+    input gate's the negative of that (Tallec & Ollivier 2018, eq. 16). Gains are 1; all that other
+    variants add begins at 0, so that the network begins as one without them.
+    """
+
+    weights: str = option("orthogonal", partial(checks.choice, options=("orthogonal", "uniform")))
+    forget_bias: float | None = option(None, partial(checks.optional, checks.real))
+    chrono: float | None = option(None, partial(checks.optional, checks.real, above=2.0))
+
+    def __post_init__(self) -> None:
+        """Check the values, and that no two ask for the same biases."""
+        super().__post_init__()
+        if self.chrono is not None and self.forget_bias is not None:
+            raise ValueError("chrono draws the biases of the forget gate: leave forget_bias out")
+
+    def require_sense(self, cell: Cell) -> None:
+        """Refuse biases of a gate that the cell does not have."""
+        for name in ("forget_bias", "chrono"):
+            if getattr(self, name) is not None and cell.forget_gate != "gate":
+                raise ValueError(
+                    f"{name} sets the bias of a forget gate, and forget_gate={cell.forget_gate!r} "
+                    f"has none of its own: leave {name} out"
+                )
+
+
+class Parameters(MutableMapping[str, Array]):
+    """The parameters of a network by name: writable views into its flat vector, in its order.
+
+    An assignment ``params[name] = array`` writes into the vector. The array must have the shape of
+    the parameter and finite real numbers, which are converted to its dtype. The names are fixed.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        The flat vector.
+
+    Raises
+    ------
+    KeyError
+        For a name that the network does not have; the message says which it has.
+    ValueError, TypeError
+        For an array of another shape, or one that does not hold finite real numbers.
+    TypeError
+        For ``del``, ``pop`` and ``clear``.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> params = numlstm.LSTM(3, 8, rng=0).params
+    >>> params["bias_l0"] = np.zeros(32)
+    >>> params
+    <Parameters of float32: weight_ih_l0 (32, 3), weight_hh_l0 (32, 8), bias_l0 (32,)>
+    """
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], theta: Array):
+        self.theta = theta
+        self._shapes, self._views = shapes, split(shapes, theta)
+
+    def __getitem__(self, name: str) -> Array:
+        """The view of this name."""
+        try:
+            return self._views[name]
+        except (KeyError, TypeError):
+            raise self._unknown(name) from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Write an array of the same shape into the flat vector."""
+        self[name][...] = self._checked(name, value)
+
+    def __delitem__(self, name: str) -> NoReturn:
+        """Refused: a network has all of its parameters, always."""
+        self[name]
+        raise TypeError(f"a parameter cannot be removed: {name!r} is part of the network")
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the order of the flat vector."""
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        """Number of names."""
+        return len(self._views)
+
+    def __repr__(self) -> str:
+        """Names and shapes."""
+        named = ", ".join(f"{name} {view.shape}" for name, view in self.items())
+        return f"<Parameters of {self.theta.dtype}: {named}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By the flat vector, so that copies are views of one, too."""
+        return Parameters, (self._shapes, self.theta)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Assign several parameters, all or none of them."""
+        checked = {k: self._checked(k, v) for k, v in dict(*args, **kwargs).items()}
+        for name, value in checked.items():
+            self._views[name][...] = value
+
+    def _checked(self, name: str, value: Any) -> Array:
+        view = self[name]
+        array = checks.array(f"params[{name!r}]", value, view.dtype.name)
+        checks.shape(f"params[{name!r}]", array, view.shape)
+        return array
+
+    def _unknown(self, name: Any) -> KeyError:
+        known = list(self._views)
+        return KeyError(f"no parameter {name!r} among {known}{suggestion(name, known)}")
+
+
+def split(shapes: Mapping[str, tuple[int, ...]], theta: Array) -> dict[str, Array]:
     """Views into `theta` by name: no copy, so writing to a view writes to `theta`."""
     views, start = {}, 0
     for name, shape in shapes.items():
@@ -28,73 +151,53 @@ def blocks(spec: NetworkSpec, theta: np.ndarray) -> Iterator[np.ndarray]:
         start = stop
 
 
-def initialise(
-    spec: NetworkSpec,
-    rng: np.random.Generator,
-    init: str = "orthogonal",
-    forget_bias: float = 1.0,
-    chrono: float | None = None,
-) -> np.ndarray:
-    """A fresh parameter vector, shape (n,).
-
-    "orthogonal": input weights uniform as in Glorot & Bengio (2010, eq. 16), every gate's
-    recurrent matrix orthogonal as in Saxe et al. (2014), with a projection its columns
-    orthonormal. "uniform": all weights uniform in +-1/sqrt(H), as PyTorch draws them. The biases
-    are 0 but for the forget gate's, `forget_bias` (Gers et al. 2000; Jozefowicz et al. 2015).
-    With `chrono` the forget gate's are log(u), u uniform in [1, chrono - 1], and the input gate's
-    the negative of that (Tallec & Ollivier 2018, eq. 16). Gains are 1; peepholes and learned
-    states begin at 0, so that the network begins as one without them.
-    """
+def initialise(spec: NetworkSpec, rng: np.random.Generator, init: Init = Init()) -> np.ndarray:
+    """A fresh parameter vector, shape (n,)."""
     theta = np.zeros(spec.num_parameters, dtype=spec.dtype)
     parts = list(blocks(spec, theta))
     for layer, block in zip(spec.layers, parts, strict=False):
         views = split(layer.shapes, block)
-        _draw_weights(layer, views, rng, init)
-        _set_biases(layer, views, rng, forget_bias, chrono)
+        _draw_weights(layer, views, rng, init.weights)
+        _set_biases(layer, views, rng, init)
     if spec.head is not None:
         weight = split(spec.head.shapes, parts[-1])["weight"]
-        weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init)
+        weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init.weights)
     return theta
 
 
 def _draw_weights(
-    spec: LayerSpec, views: Mapping[str, np.ndarray], rng: np.random.Generator, init: str
+    spec: LayerSpec, views: Mapping[str, np.ndarray], rng: np.random.Generator, weights: str
 ) -> None:
     size, width = spec.hidden_size, spec.output_size
     for gate in range(len(spec.cell.gates)):
         rows = slice(gate * size, (gate + 1) * size)
-        views["weight_ih"][rows] = _uniform(rng, (size, spec.input_size), size, init)
-        if init == "orthogonal":
+        views["weight_ih"][rows] = _uniform(rng, (size, spec.input_size), size, weights)
+        if weights == "orthogonal":
             views["weight_hh"][rows] = _orthogonal(rng, size, width)
         else:
-            views["weight_hh"][rows] = _uniform(rng, (size, width), size, init)
+            views["weight_hh"][rows] = _uniform(rng, (size, width), size, weights)
     if "weight_hr" in views:
-        views["weight_hr"][...] = _uniform(rng, (width, size), size, init)
+        views["weight_hr"][...] = _uniform(rng, (width, size), size, weights)
 
 
 def _set_biases(
-    spec: LayerSpec,
-    views: Mapping[str, np.ndarray],
-    rng: np.random.Generator,
-    forget_bias: float,
-    chrono: float | None,
+    spec: LayerSpec, views: Mapping[str, np.ndarray], rng: np.random.Generator, init: Init
 ) -> None:
     size = spec.hidden_size
     biases = dict(zip(spec.cell.gates, views["bias"].reshape(-1, size), strict=True))
-    if chrono is not None:
-        biases["f"][...] = np.log(rng.uniform(1, chrono - 1, size))
+    if init.chrono is not None:
+        biases["f"][...] = np.log(rng.uniform(1, init.chrono - 1, size))
         biases["i"][...] = -biases["f"]
     elif "f" in biases:
-        biases["f"][...] = forget_bias
-    for name in ("gain", "cell_gain"):
-        if name in views:
-            views[name][...] = 1.0
+        biases["f"][...] = 1.0 if init.forget_bias is None else init.forget_bias
+    for parameter in spec.cell.unit_parameters:
+        views[parameter.name][...] = parameter.initial
 
 
 def _uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], hidden_size: int, init: str
+    rng: np.random.Generator, shape: tuple[int, ...], hidden_size: int, weights: str
 ) -> np.ndarray:
-    bound = np.sqrt(6.0 / sum(shape)) if init == "orthogonal" else 1.0 / np.sqrt(hidden_size)
+    bound = np.sqrt(6.0 / sum(shape)) if weights == "orthogonal" else 1.0 / np.sqrt(hidden_size)
     return rng.uniform(-bound, bound, shape)
 
 

@@ -1,12 +1,14 @@
-"""The nouns of the package: what a layer and a network are, a state, a gradient, noise."""
+"""What layers and networks are, and their states, gradients and noise."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from numlstm.architecture.cell import Cell
+from numlstm.utils import checks, nouns
+from numlstm.utils.nouns import Noun, option, required
 
 # what version 1 of the model file called fields of a cell
 _VERSION_1 = {"forget": "forget_gate", "clip": "activation_clip"}
@@ -32,7 +34,7 @@ class State(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """What a pullback returns.
+    """Gradients with respect to parameters, input and initial state, as a pullback returns them.
 
     Attributes
     ----------
@@ -49,17 +51,28 @@ class Gradients(NamedTuple):
     state: State
 
 
+def _rate(name: str, value: Any) -> float:
+    return checks.real(f"dropout {name}", value, least=0.0, below=1.0)
+
+
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(Noun):
     """Rates of the regularisations in the recurrence; 0 is off."""
 
-    layers: float = 0.0  # outputs of a layer on their way to the next one, per step
-    inputs: float = 0.0  # inputs of every layer, one mask per sequence
-    states: float = 0.0  # hidden state on its way into the gates, one mask per sequence
-    recurrent: float = 0.0  # the candidate g, per step
-    weights: float = 0.0  # entries of weight_hh, one mask per update
-    zoneout_h: float = 0.0  # units of the hidden state that keep their value, per step
-    zoneout_c: float = 0.0  # units of the cell that keep their value, per step
+    layers: float = option(0.0, _rate)  # outputs of a layer on their way to the next, per step
+    inputs: float = option(0.0, _rate)  # inputs of every layer, one mask per sequence
+    states: float = option(0.0, _rate)  # hidden state into the gates, one mask per sequence
+    recurrent: float = option(0.0, _rate)  # the candidate g, per step
+    weights: float = option(0.0, _rate)  # entries of weight_hh, one mask per update
+    zoneout_h: float = option(0.0, _rate)  # units of the hidden state that keep their value
+    zoneout_c: float = option(0.0, _rate)  # units of the cell that keep their value, per step
+
+    @classmethod
+    def read(cls, name: str, value: Any) -> "Dropout":
+        """From an argument: rates by name, or a number, the rate between layers."""
+        if value is None or isinstance(value, (Mapping, cls)):
+            return nouns.read(cls, name, value)
+        return cls(layers=checks.real(name, value, least=0.0, below=1.0))
 
 
 class Noise(NamedTuple):
@@ -102,10 +115,8 @@ class LayerSpec:
             "weight_hh": (gates, self.output_size),
             "bias": (gates,),
         }
-        if self.cell.peephole:
-            shapes["peephole"] = (len(self.cell.peepholes) * units,)
-        if self.cell.layer_norm:
-            shapes |= {"gain": (gates,), "cell_gain": (units,), "cell_bias": (units,)}
+        for parameter in self.cell.unit_parameters:
+            shapes[parameter.name] = (len(parameter.parts(self.cell.gates)) * units,)
         if self.proj_size:
             shapes["weight_hr"] = (self.proj_size, units)
         if self.learned_state:
@@ -128,32 +139,56 @@ class HeadSpec:
         return {"weight": (self.output_size, self.input_size), "bias": (self.output_size,)}
 
 
+_size = partial(checks.optional, checks.size)
+_precision = partial(checks.optional, checks.choice, options=PRECISIONS)
+
+
 @dataclass(frozen=True)
-class NetworkSpec:
+class NetworkSpec(Noun):
     """Stacked LSTM layers, in one direction or both, and an optional linear head."""
 
-    input_size: int
-    hidden_size: int
-    output_size: int | None = None
-    num_layers: int = 1
-    dtype: str = "float32"
-    bidirectional: bool = False
-    residual: bool = False  # the second and every further layer adds its output to its input
-    proj_size: int | None = None
-    cell: Cell = Cell()
-    learned_state: bool = False
-    dropout: Dropout = Dropout()
-    precision: str | None = None
+    input_size: int = required(checks.size)
+    hidden_size: int = option(32, checks.size)
+    output_size: int | None = option(None, _size)
+    num_layers: int = option(1, checks.size)
+    dtype: str = option("float32", checks.dtype)
+    bidirectional: bool = option(False, checks.flag)
+    residual: bool = option(False, checks.flag)  # layers add their outputs to their inputs
+    proj_size: int | None = option(None, _size)
+    cell: Cell = option(Cell(), partial(nouns.read, Cell))
+    learned_state: bool = option(False, checks.flag)
+    dropout: Dropout = option(Dropout(), Dropout.read, full_batch=False)
+    precision: str | None = option(None, _precision)  # of products on a GPU
 
     @classmethod
     def restored(cls, fields: Mapping[str, Any]) -> "NetworkSpec":
         """From `dataclasses.asdict`, after a way through JSON; what is missing is the default."""
         fields = dict(fields)
         if "cell" in fields:
-            fields["cell"] = Cell(**{_VERSION_1.get(k, k): v for k, v in fields["cell"].items()})
-        if "dropout" in fields:
-            fields["dropout"] = Dropout(**fields["dropout"])
+            fields["cell"] = {_VERSION_1.get(k, k): v for k, v in fields["cell"].items()}
         return cls(**fields)
+
+    def require_sense(self) -> None:
+        """Refuse what could be built but would not be what its name says."""
+        if self.proj_size is not None and self.proj_size >= self.hidden_size:
+            raise ValueError(
+                f"proj_size must be below hidden_size = {self.hidden_size}, received "
+                f"{self.proj_size}: a projection makes the hidden state smaller than the cell"
+            )
+        if self.residual and self.num_layers == 1:
+            raise ValueError(
+                "residual=True needs num_layers >= 2: the second and every further layer adds its "
+                "output to its input"
+            )
+        if self.cell.layer_norm and self.hidden_size == 1:
+            raise ValueError(
+                "layer_norm=True needs hidden_size >= 2: one number alone is always normalised to 0"
+            )
+        if self.precision is not None and self.dtype != "float32":
+            raise ValueError(
+                f"precision={self.precision!r} rounds the factors of float32 products: it needs "
+                f"dtype='float32', received {self.dtype!r}"
+            )
 
     @property
     def num_directions(self) -> int:

@@ -21,7 +21,7 @@ need_dX=True)``                                        dstate may be None, which
                                                        to `head_backward`, over tangents
 ``members()``                                          kernels for many layers at once, or None
 ``transitions()``                                      kernels for the Jacobians of steps, or None
-``descent()``                                          a `Descent` of the backend's own, as in
+``update()``                                           an `Update` of the backend's own, as in
                                                        `numlstm.training.update`, or None
 =====================================================  ==========================================
 
@@ -40,8 +40,9 @@ that the network does between the layers, then does the right thing to both with
 
 What ``members()`` gives has ``able(spec)``, whether it knows such layers, ``at_once(specs, batch,
 steps)``, how many members it wants in a call, which changes no numbers, ``forward(spec, thetas,
-X, lengths=None)`` -> (Y, tape), and ``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX
-or None): from zero states, with thetas (M, n), X (M, B, T, I) or one for all, Y (M, B, T, H).
+X, lengths=None, state=None)`` -> (Y, tape), ``final_state(spec, tape)`` -> (h, c), to be asked for
+before ``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX or None): with thetas (M, n), X
+(M, B, T, I) or one for all, Y (M, B, T, H), states (M, B, H), by default zero.
 
 What ``transitions()`` gives has ``fill(spec, weights, tape, index, J, by_X)``, which puts the
 derivatives of a layer's states after every step by those before it into J (B, T, 2, layers, H, S),
@@ -66,7 +67,7 @@ CONTRACT = (
     "tangents",
     "members",
     "transitions",
-    "descent",
+    "update",
 )
 
 REGISTRY = {

@@ -17,15 +17,19 @@ The variants, each a change of one line and all free to be combined (`spec.cell`
 
     peephole      z_i += p_i * c_{t-1}   z_f += p_f * c_{t-1}   z_o += p_o * c_t
                   Gers & Schmidhuber (2000), "Recurrent nets that time and count", IJCNN
-    forget        "coupled": f_t = 1 - i_t, Greff et al. (2017), "LSTM: a search space odyssey",
+    forget_gate   "coupled": f_t = 1 - i_t, Greff et al. (2017), "LSTM: a search space odyssey",
                   IEEE TNNLS 28(10), CIFG; "none": f_t = 1, the cell of 1997
-    layer_norm    per gate, over its units: z = gain * (a - mean a) / sqrt(var a + 1e-5) + b with
+    layer_norm    per gate, over its units: z = gain * (a - mean a) / sqrt(var a + epsilon) + b with
                   a = W_ih x_t + W_hh h_{t-1}; and the cell alike, on its way out:
                   h_t = o_t * tanh(cell_gain * (c_t - mean c_t) / sqrt(...) + cell_bias)
                   Ba, Kiros & Hinton (2016), "Layer normalization", arXiv:1607.06450, eqs. 20-22,
-                  with the sum of both products normalised once
+                  with the sum of both products normalised once; peepholes come after it.
+                  "gates": the cell goes out as it is, and peepholes come before the normalisation:
+                  a_i += p_i * c_{t-1}   a_f += p_f * c_{t-1}   a_o += p_o * c_t
+                  as in TensorFlow Lite (lite/kernels/lstm_eval.cc, CalculateLstmGateFloat)
     activations   other functions in the place of s, tanh (of z_g) and tanh (of the cell)
-    clip          limits what goes into every activation: the ONNX LSTM operator's `clip`
+    activation_clip
+                  limits what goes into every activation: the ONNX LSTM operator's `clip`
     cell_clip     limits c_t; proj_size: h_t = W_hr (o_t * tanh(c_t)), the weight_hr of PyTorch
                   Sak, Senior & Beaufays (2014), arXiv:1402.1128
     x, h          W_ih (m_x * x_t), W_hh (m_h * h_{t-1}): Gal & Ghahramani (2016), "A theoretically
@@ -62,8 +66,6 @@ from numlstm.backends import numpy_arrays as arrays  # noqa: F401
 name = "reference"
 precisions: tuple[str, ...] = ()
 
-EPSILON = 1e-5  # under the root of layer normalisation, as in PyTorch
-
 # some BLAS libraries raise the flag of invalid operations in lanes whose results they do not use
 _blas_flags_ignored = np.errstate(invalid="ignore")
 
@@ -83,7 +85,7 @@ class Step(NamedTuple):
     x: np.ndarray  # (B, I), with its mask
     h_prev: np.ndarray  # (B, P), with its mask
     c_prev: np.ndarray
-    normalised_z: Any  # Normalised, (B, G, H)
+    normalised: dict  # gate -> Normalised
     z: dict  # gate -> pre-activation, before it is clipped
     i: np.ndarray
     f: np.ndarray
@@ -110,7 +112,7 @@ def members() -> None:
     """The definition takes one network at a time."""
 
 
-def descent() -> None:
+def update() -> None:
     """Updates are made in NumPy's memory."""
 
 
@@ -228,10 +230,10 @@ class Normalised(NamedTuple):
         return self.scale * (dvalue - dvalue.mean(axis=-1, keepdims=True) - self.value * along)
 
 
-def normalise(a) -> Normalised:
+def normalise(a, epsilon) -> Normalised:
     """(a - mean a) / sqrt(var a + epsilon) over the last axis."""
     centred = a - a.mean(axis=-1, keepdims=True)
-    scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + EPSILON)
+    scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + epsilon)
     return Normalised(centred * scale, scale)
 
 
@@ -244,28 +246,26 @@ def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise):
     cell = spec.cell
     of_gates, of_candidate, of_output = cell.activations
     x, h_masked = times(x, noise.x), times(h_prev, noise.h)
-    z, normalised_z = gate_inputs(spec, weights, x, h_masked)
-    look = peepholes(spec, weights)
-    for gate in early(look):
-        z[gate] = z[gate] + look[gate] * c_prev
+    sums, z, normalised = gate_inputs(spec, weights, x, h_masked), {}, {}
+    for gate in cell.gates[:-1]:
+        z[gate], normalised[gate] = pre_activation(spec, weights, gate, sums[gate], c_prev)
     i = activate(of_gates, z["i"], cell.activation_clip)
     f = forget(spec, z, i)
     g = activate(of_candidate, z["g"], cell.activation_clip)
     c_free = f * c_prev + i * times(g, noise.g)
     c_new = clipped(c_free, cell.cell_clip)
-    if look:
-        z["o"] = z["o"] + look["o"] * c_new
+    z["o"], normalised["o"] = pre_activation(spec, weights, "o", sums["o"], c_new)
     o = activate(of_gates, z["o"], cell.activation_clip)
     n, normalised_c = c_new, None
-    if cell.layer_norm:
-        normalised_c = normalise(c_new)
+    if cell.layer_norm is True:
+        normalised_c = normalise(c_new, cell.layer_norm_epsilon)
         n = weights["cell_gain"] * normalised_c.value + weights["cell_bias"]
     a = activate(of_output, n, cell.activation_clip)
     h_new = o * a
     if spec.proj_size:
         h_new = h_new @ weights["weight_hr"].T
     step = Step(
-        *(x, h_masked, c_prev, normalised_z, z, i, f, g, o),
+        *(x, h_masked, c_prev, normalised, z, i, f, g, o),
         *(c_free, c_new, normalised_c, n, a),
     )
     return mixed(noise.keep_h, h_new, h_prev), mixed(noise.keep_c, c_new, c_prev), step
@@ -283,56 +283,77 @@ def step_backward(spec: LayerSpec, weights, step: Step, dh, dc, noise: Noise, d)
         d["weight_hr"] += dh_new.T @ (o * step.a)
         dh_new = dh_new @ weights["weight_hr"]
     dn = activate_backward(of_output, step.a, dh_new * o, step.n, cell.activation_clip)
-    if cell.layer_norm:
+    if cell.layer_norm is True:
         d["cell_gain"] += (dn * step.normalised_c.value).sum(axis=0)
         d["cell_bias"] += dn.sum(axis=0)
         dn = step.normalised_c.backward(dn * weights["cell_gain"])
-    dc_new = dc_new + dn
-    dz = {"o": activate_backward(of_gates, o, dh_new * step.a, step.z["o"], cell.activation_clip)}
-    look = peepholes(spec, weights)
-    if look:
-        dc_new = dc_new + dz["o"] * look["o"]
+    dz_o = activate_backward(of_gates, o, dh_new * step.a, step.z["o"], cell.activation_clip)
+    dsums = {}
+    dsums["o"], dc_seen = pre_activation_backward(spec, weights, step, "o", dz_o, d)
+    dc_new = dc_new + dn + dc_seen
     dc_new = clipped_backward(dc_new, step.c_free, cell.cell_clip)
     dg, df = times(dc_new * i, noise.g), dc_new * c_prev
     di = dc_new * times(g, noise.g)
-    dc_prev = dc_kept + dc_new * f
+    dc_prev, dz = dc_kept + dc_new * f, {}
     if cell.forget_gate == "gate":
         dz["f"] = activate_backward(of_gates, f, df, step.z["f"], cell.activation_clip)
     elif cell.forget_gate == "coupled":
         di = di - df
     dz["i"] = activate_backward(of_gates, i, di, step.z["i"], cell.activation_clip)
     dz["g"] = activate_backward(of_candidate, g, dg, step.z["g"], cell.activation_clip)
-    for gate in early(look):
-        dc_prev = dc_prev + dz[gate] * look[gate]
-    if look:
-        seen = {"i": c_prev, "f": c_prev, "o": step.c}
-        d["peephole"] += np.concatenate([(dz[k] * seen[k]).sum(axis=0) for k in look])
-    dx, dh_prev = gate_inputs_backward(spec, weights, step, dz, d)
+    for gate in cell.gates[:-1]:
+        dsums[gate], dc_seen = pre_activation_backward(spec, weights, step, gate, dz[gate], d)
+        dc_prev = dc_prev + dc_seen
+    dx, dh_prev = gate_inputs_backward(spec, weights, step, dsums, d)
     return times(dx, noise.x), dh_kept + times(dh_prev, noise.h), dc_prev
 
 
 def gate_inputs(spec: LayerSpec, weights, x, h):
-    """The pre-activation of every gate by name, without peepholes; and what was normalised."""
-    a, normalised = x @ weights["weight_ih"].T + h @ weights["weight_hh"].T, None
-    if spec.cell.layer_norm:
-        normalised = normalise(a.reshape(len(a), len(spec.cell.gates), spec.hidden_size))
-        a = weights["gain"] * normalised.value.reshape(a.shape)
-    gates = np.split(a + weights["bias"], len(spec.cell.gates), axis=1)
-    return dict(zip(spec.cell.gates, gates, strict=True)), normalised
+    """W_ih x + W_hh h of every gate by name, with the bias if it is not normalised."""
+    a = x @ weights["weight_ih"].T + h @ weights["weight_hh"].T
+    return by_gate(spec, a if spec.cell.layer_norm else a + weights["bias"])
 
 
-def gate_inputs_backward(spec: LayerSpec, weights, step: Step, dz, d):
+def gate_inputs_backward(spec: LayerSpec, weights, step: Step, dsums, d):
     """Gradients of x and h; those of the parameters are added to `d`."""
-    da = np.concatenate([dz[gate] for gate in spec.cell.gates], axis=1)
-    d["bias"] += da.sum(axis=0)
-    if step.normalised_z is not None:
-        value = step.normalised_z.value
-        d["gain"] += (da * value.reshape(da.shape)).sum(axis=0)
-        dvalue = (da * weights["gain"]).reshape(value.shape)
-        da = step.normalised_z.backward(dvalue).reshape(da.shape)
+    da = np.concatenate([dsums[gate] for gate in spec.cell.gates], axis=1)
+    if not spec.cell.layer_norm:
+        d["bias"] += da.sum(axis=0)
     d["weight_ih"] += da.T @ step.x
     d["weight_hh"] += da.T @ step.h_prev
     return da @ weights["weight_ih"], da @ weights["weight_hh"]
+
+
+def pre_activation(spec: LayerSpec, weights, gate, a, c):
+    """A gate's z from the sum of its products and the cell it sees; and what was normalised."""
+    look, normalised = peepholes(spec, weights), None
+    seen = look[gate] * c if gate in look else 0
+    if spec.cell.layer_norm:
+        before, seen = (seen, 0) if spec.cell.layer_norm == "gates" else (0, seen)
+        normalised = normalise(a + before, spec.cell.layer_norm_epsilon)
+        gain, bias = (by_gate(spec, weights[name])[gate] for name in ("gain", "bias"))
+        a = gain * normalised.value + bias
+    return a + seen, normalised
+
+
+def pre_activation_backward(spec: LayerSpec, weights, step: Step, gate, dz, d):
+    """Gradients of the sum of products and of the cell; those of the parameters go to `d`."""
+    da, normalised, look = dz, step.normalised[gate], peepholes(spec, weights)
+    if normalised is not None:
+        by_gate(spec, d["bias"])[gate] += dz.sum(axis=0)
+        by_gate(spec, d["gain"])[gate] += (dz * normalised.value).sum(axis=0)
+        da = normalised.backward(dz * by_gate(spec, weights["gain"])[gate])
+    if gate not in look:
+        return da, 0
+    dseen = da if spec.cell.layer_norm == "gates" else dz
+    peepholes(spec, d)[gate] += (dseen * (step.c if gate == "o" else step.c_prev)).sum(axis=0)
+    return da, dseen * look[gate]
+
+
+def by_gate(spec: LayerSpec, array):
+    """Views of the parts of an array, along its last axis, that belong to the gates."""
+    gates = spec.cell.gates
+    return dict(zip(gates, np.split(array, len(gates), axis=-1), strict=True))
 
 
 def forget(spec: LayerSpec, z, i):
@@ -343,14 +364,11 @@ def forget(spec: LayerSpec, z, i):
 
 
 def peepholes(spec: LayerSpec, weights):
-    """The weights from its unit's cell to every gate that looks at it, by name."""
-    gates = spec.cell.peepholes
-    return dict(zip(gates, np.split(weights["peephole"], len(gates)), strict=True)) if gates else {}
-
-
-def early(look):
-    """The gates that look at the cell before it changes."""
-    return [gate for gate in look if gate != "o"]
+    """The weights from its unit's cell to every gate that looks at it, by name: views."""
+    if not spec.cell.peephole:
+        return {}
+    gates = [gate for gate in spec.cell.gates if gate != "g"]
+    return dict(zip(gates, np.split(weights["peephole"], len(gates)), strict=True))
 
 
 def times(value, mask):

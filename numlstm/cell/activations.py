@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from numlstm.architecture.cell import ACTIVATIONS, Activation
 from numlstm.cell.elementary import (
     clip,
-    compact,
     compilable,
     expm1,
     fma,
     like,
     log1p,
+    noinline,
     sigmoid,
     tanh,
     where,
@@ -63,7 +63,7 @@ def activate(f, z):
 
 @compilable()
 def _activate_other(f, z):
-    compact()
+    noinline()
     zero, one, alpha, beta = like(z, 0.0), like(z, 1.0), like(z, f.alpha), like(z, f.beta)
     if f.number == RELU:
         return where(z > zero, z, zero)
@@ -105,7 +105,7 @@ def slope(f, y):
 
 @compilable()
 def _slope_other(f, y):
-    compact()
+    noinline()
     zero, one, alpha, beta = like(y, 0.0), like(y, 1.0), like(y, f.alpha), like(y, f.beta)
     if f.number == RELU:
         return where(y > zero, one, zero)
@@ -132,15 +132,17 @@ class Limited(NamedTuple):
 
     function: Function
     limit: float
-    low: Any
+    low: Any  # these two are for slopes, and stand there once `limited` has made them
     high: Any
 
 
 @compilable()
-def limited(f, limit, zero):
+def limited(f, zero):
     """The activation with its ends, in the type of `zero`."""
-    one, other = activate(f, like(zero, limit)), activate(f, like(zero, -limit))
-    return Limited(f, limit, where(one < other, one, other), where(one < other, other, one))
+    one = activate(f.function, like(zero, f.limit))
+    other = activate(f.function, like(zero, -f.limit))
+    low, high = where(one < other, one, other), where(one < other, other, one)
+    return Limited(f.function, f.limit, low, high)
 
 
 @compilable()

@@ -5,8 +5,8 @@ type throughout. The `primitives` below say in Python what a backend supplies as
 everything else is built on them, so it stands here once. The coefficients are minimax fits made by
 ``benchmarks/minimax.py``.
 
-Errors, measured by ``tests/test_elementary.py`` over all float32 and 10^7 float64 arguments: at
-most 1.1 units in the last place for exp, 2.6 for tanh, 2.5 for sigmoid. exp and sigmoid take an
+Errors, measured by ``tests/cell/test_elementary.py`` over all float32 and 10^7 float64 arguments:
+at most 1.1 units in the last place for exp, 2.6 for tanh, 2.5 for sigmoid. exp and sigmoid take an
 argument beyond +-87 (float32) or +-708 (float64) for that limit, so that every result is finite;
 a NaN stays a NaN.
 """
@@ -62,7 +62,7 @@ def shift(x):
     return 1.5 * 2.0 ** np.finfo(type(x)).nmant
 
 
-def compact():
+def noinline():
     """Keep the function that says this out of line: it is large, and seldom called."""
 
 

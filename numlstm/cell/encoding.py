@@ -1,64 +1,103 @@
-"""A layer's variant in numbers, and the parameters that every unit has, as kernels take them."""
+"""A layer's cell in numbers, and the parameters that every unit has, as kernels take them.
 
+All of it follows from the fields of `Cell` and from `UNIT_PARAMETERS`.
+"""
+
+from dataclasses import Field, fields
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
 from numlstm.architecture.spec import LayerSpec
-from numlstm.cell.activations import function_of
-from numlstm.cell.equations import COUPLED, NONE, OWN
+from numlstm.cell.activations import Limited, function_of, limited
+from numlstm.cell.elementary import compilable, noinline
 
-FORGET = {"gate": OWN, "coupled": COUPLED, "none": NONE}
-GATE_ROWS = {"i": 0, "f": 1, "g": 2, "o": 3}
 UNLIMITED = {"float32": 1e30, "float64": 1e300}  # finite, so that no activation makes a NaN of it
 
-# rows of the parameters that every unit has beside its gates, and of their gradients
-P_I, P_F, P_O, GAIN, BIAS, CELL_GAIN, CELL_BIAS = 0, 1, 2, 3, 7, 11, 12
-INITIAL_H, INITIAL_C = 13, 14
-UNIT_ROWS = 15
-PEEPHOLE_ROWS = {"i": P_I, "f": P_F, "o": P_O}
-
-EPSILON = 1e-5  # under the root of layer normalisation
+# --- the cell -------------------------------------------------------------------------------------
 
 
-class Family(NamedTuple):
-    """A layer's variant as Python gives it to kernels."""
+def _kind(field: Field) -> Any:
+    """The type of a field's encoding: choices and flags are integers, limits are numbers."""
+    if field.name == "activations":
+        return tuple[Limited, Limited, Limited]
+    return int if field.metadata["options"] or isinstance(field.default, bool) else float
 
-    forget: int
-    peephole: bool
-    normalised: bool
-    projected: bool
-    clip: float
-    cell_clip: float
-    activations: Any  # three Functions
+
+_KINDS = {field.name: _kind(field) for field in fields(Cell)}
+
+if TYPE_CHECKING:
+
+    class Variant(tuple[Any, ...]):
+        """The fields of `Cell` by name, and `projected`: whether the layer has a projection.
+
+        What is one of a few options is its place among them; a limit that is not there is a
+        number that nothing reaches.
+        """
+
+        _fields: tuple[str, ...]
+
+        def __new__(cls, *values: Any, **named: Any) -> "Variant": ...  # noqa: D102
+        def __getattr__(self, name: str) -> Any: ...  # noqa: D105
+
+else:
+    Variant = NamedTuple("Variant", [*_KINDS.items(), ("projected", int)])
+
+ACTIVATIONS_AT = Variant._fields.index("activations")
+AFTER_ACTIVATIONS = ACTIVATIONS_AT + 1
 
 
 @lru_cache(maxsize=64)
-def family_of(spec: LayerSpec) -> Family:
-    """The variant in numbers."""
+def encode(spec: LayerSpec) -> Variant:
+    """The cell of a layer in numbers; `with_ends` completes its activations."""
     cell, unlimited = spec.cell, UNLIMITED[spec.dtype]
-    return Family(
-        FORGET[cell.forget_gate],
-        cell.peephole,
-        cell.layer_norm,
-        spec.proj_size is not None,
-        unlimited if cell.activation_clip is None else float(cell.activation_clip),
-        unlimited if cell.cell_clip is None else float(cell.cell_clip),
-        tuple(function_of(activation) for activation in cell.activations),
-    )
+    values = {field.name: _number(field, getattr(cell, field.name), unlimited)
+              for field in fields(Cell) if field.name != "activations"}  # fmt: skip
+    clip = values["activation_clip"]
+    activations = tuple(Limited(function_of(f), clip, 0.0, 0.0) for f in cell.activations)
+    return Variant(**values, activations=activations, projected=int(spec.proj_size is not None))
+
+
+def _number(field: Field, value: Any, unlimited: float) -> int | float:
+    if field.metadata["options"]:
+        return field.metadata["options"].index(value)
+    if _KINDS[field.name] is int:
+        return int(value)
+    return unlimited if value is None else float(value)
+
+
+@compilable()
+def with_ends(v, zero):
+    """The cell with the ends of its activations, which slopes need, in the type of `zero`."""
+    noinline()
+    gates, candidate, output = v.activations
+    complete = limited(gates, zero), limited(candidate, zero), limited(output, zero)
+    return Variant(*v[:ACTIVATIONS_AT], complete, *v[AFTER_ACTIVATIONS:])
+
+
+# --- what every unit has beside its gates' weights ------------------------------------------------
+
+BIASES = tuple(f"bias_{gate}" for gate in GATES)  # they stand there where gates are normalised
+
+# the rows of an array of these, and of their gradients
+_PARTS = [part for parameter in UNIT_PARAMETERS for part in parameter.parts()]
+ROWS = {part: n for n, part in enumerate([*_PARTS, *BIASES, "initial_h", "initial_c"])}
+UNIT_ROWS = len(ROWS)
+GAIN, BIAS = ROWS["gain_i"], ROWS["bias_i"]  # of the first gate; those of the others follow
+EARLY_I, EARLY_F, EARLY_O = (ROWS[f"early_{gate}"] for gate in "ifo")
+CELL_GAIN, CELL_BIAS = ROWS["cell_gain"], ROWS["cell_bias"]
+INITIAL_H, INITIAL_C = ROWS["initial_h"], ROWS["initial_c"]
 
 
 def unit_rows(spec: LayerSpec):
     """(name, where in it, row) of everything that a unit has of its own."""
     cell, units = spec.cell, spec.hidden_size
-    for n, gate in enumerate(cell.peepholes):
-        yield "peephole", slice(n * units, (n + 1) * units), PEEPHOLE_ROWS[gate]
+    own = [(parameter.name, parameter.parts(cell.gates)) for parameter in cell.unit_parameters]
     if cell.layer_norm:
-        for n, gate in enumerate(cell.gates):
-            part = slice(n * units, (n + 1) * units)
-            yield "gain", part, GAIN + GATE_ROWS[gate]
-            yield "bias", part, BIAS + GATE_ROWS[gate]
-        yield "cell_gain", slice(units), CELL_GAIN
-        yield "cell_bias", slice(units), CELL_BIAS
+        own.append(("bias", tuple(f"bias_{gate}" for gate in cell.gates)))
+    for name, parts in own:
+        for n, part in enumerate(parts):
+            yield name, slice(n * units, (n + 1) * units), ROWS[part]
     if spec.learned_state:
         yield "initial_h", slice(spec.output_size), INITIAL_H
         yield "initial_c", slice(units), INITIAL_C

@@ -7,7 +7,7 @@ import numpy as np
 from numlstm.data.scaling import Scaling
 
 
-class Filling(NamedTuple):
+class Imputer(NamedTuple):
     """The rule: a NaN becomes the last observed value, before the first one the mean.
 
     Attributes
@@ -36,7 +36,7 @@ class Filling(NamedTuple):
 
 def network_inputs(
     X: np.ndarray,
-    filling: Filling | None,
+    filling: Imputer | None,
     scaling: Scaling | None,
     reset: np.ndarray | None = None,
 ) -> np.ndarray:

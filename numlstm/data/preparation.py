@@ -1,12 +1,13 @@
 """From the user's arrays to training and validation data in the network's units."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.data.missing import Filling
+from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, mask, streams
 from numlstm.data.targets import (
@@ -18,22 +19,35 @@ from numlstm.data.targets import (
     require_probabilities,
 )
 from numlstm.optim.losses import LOSSES, Loss
+from numlstm.utils import checks
+from numlstm.utils.nouns import Noun, option
+
+
+def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
+    return value if value is None or callable(value) else checks.probability(name, value)
+
+
+def _streams(config: "DataConfig") -> bool:
+    """Whether the number of rows of a batch lays out the data, whatever the method."""
+    return config.stateful
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """How the data of a fit are read, by the keywords of `numlstm.fit`."""
+class DataConfig(Noun):
+    """How the data of a fit are read, and cut into batches and windows."""
 
-    loss: str
-    dtype: str
-    output: str | None
-    nan_policy: str
-    missing: str
-    standardize: bool | None
-    stateful: bool
-    bptt_steps: int | None
-    batch_size: int
-    scheduled_sampling: bool  # whether forecasts take the place of inputs
+    loss: str = option("mse", partial(checks.choice, options=tuple(LOSSES)))
+    output: str | None = option(
+        None, partial(checks.optional, checks.choice, options=("sequence", "last")), later=True
+    )
+    nan_policy: str = option("raise", partial(checks.choice, options=("raise", "omit")), later=True)
+    missing: str = option("raise", partial(checks.choice, options=("raise", "mask")))
+    standardize: bool | None = option(None, partial(checks.optional, checks.flag), later=True)
+    batch_size: int = option(32, checks.size, full_batch=_streams)
+    bptt_steps: int | None = option(None, partial(checks.optional, checks.size))
+    stateful: bool = option(False, checks.flag)
+    # share of the inputs that are the network's own forecasts; a function gets the epoch
+    scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
 
     @property
     def criterion(self) -> Loss:
@@ -41,13 +55,24 @@ class DataConfig:
         return LOSSES[self.loss]
 
 
+class Arrays(NamedTuple):
+    """The arrays of a fit as the caller has them."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    lengths: Any = None
+    reset: Any = None
+    validation: Any = None  # a fraction, or a pair (X, y)
+
+
 class GivenModel(NamedTuple):
-    """What a model to start from settles about its data."""
+    """The sizes and units of a model to start from."""
 
     num_features: int
     num_outputs: int
     scaling: Scaling | None
-    filling: Filling | None
+    filling: Imputer | None
 
 
 class Data(NamedTuple):
@@ -56,41 +81,39 @@ class Data(NamedTuple):
     train: Dataset
     validation: Dataset | None
     scaling: Scaling | None
-    filling: Filling | None
+    filling: Imputer | None
     output_size: int
     bptt_steps: int | None
 
 
 def prepare(
-    X: Any,
-    y: Any,
-    rows: Mapping[str, Any],
-    validation: Any,
-    config: DataConfig,
-    model: GivenModel | None,
+    arrays: Arrays, config: DataConfig, dtype: str, model: GivenModel | None = None
 ) -> Data:
-    """Read, split, standardise and lay out the data of a fit.
-
-    `rows` are the arrays beside X and y: sample_weight, lengths and reset.
-    """
+    """Read, split, standardise and lay out the data of a fit."""
     loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
-    reading = Reading(
-        *(size, config.dtype, config.nan_policy, loss.classes, config.output, missing)
+    reading = Reading(*(size, dtype, config.nan_policy, loss.classes, config.output, missing))
+    train = read_dataset(
+        arrays.X,
+        arrays.y,
+        reading,
+        sample_weight=arrays.sample_weight,
+        lengths=arrays.lengths,
+        reset=arrays.reset,
     )
-    train = read_dataset(X, y, reading, **rows)
     bptt_steps = config.bptt_steps
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
         train = streams(train, 1)
-    forecast = y is None or config.scheduled_sampling
-    if config.scheduled_sampling:
+    sampled = config.scheduled_sampling is not None
+    forecast = arrays.y is None or sampled
+    if sampled:
         require_forecasts(train)
         require_one_unit(None if model is None else model.scaling)
     reading = reading._replace(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )
-    train, judge = _validation(train, validation, reading, config)
+    train, judge = _validation(train, arrays.validation, reading, config)
     output_size = _output_size(train, judge, config, model)
     for part in (train, judge):
         if part is not None and config.loss == "binary_cross_entropy":
@@ -111,7 +134,7 @@ def _window(data: Dataset) -> int:
         raise ValueError("stateful=True needs one target per step, not one per sequence")
     if len(data.X) == 1:
         raise ValueError("stateful=True on one series needs bptt_steps=, the window to train on")
-    return data.X.shape[1]
+    return int(data.X.shape[1])
 
 
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
@@ -174,7 +197,7 @@ def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dat
 def _output_size(
     train: Dataset, judge: Dataset | None, config: DataConfig, model: GivenModel | None
 ) -> int:
-    """What the targets need the network to give."""
+    """Number of outputs that the targets need."""
     parts = [part for part in (train, judge) if part is not None]
     if not config.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
         raise ValueError(
@@ -205,15 +228,15 @@ def _scaling(
         return Scaling(x_mean, x_scale)
     if forecast:
         outputs = train.y.shape[-1]
-        return Scaling(x_mean, x_scale, x_mean[:outputs], x_scale[:outputs])
+        return Scaling(x_mean, x_scale, x_mean[:outputs].copy(), x_scale[:outputs].copy())
     return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
 
 
-def _filling(train: Dataset, model: GivenModel | None) -> Filling:
+def _filling(train: Dataset, model: GivenModel | None) -> Imputer:
     """How missing inputs are filled: as a given model does, or by what was observed."""
     if model is not None and model.filling is not None:
         return model.filling
-    return Filling(_moments(train)[0])
+    return Imputer(_moments(train)[0])
 
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.utils.types import Array
+
 
 class Scaling(NamedTuple):
     """Mean and scale of every input feature and, for regression, of every target.
@@ -16,22 +18,22 @@ class Scaling(NamedTuple):
         The same of the targets; None where targets have no unit (classes).
     """
 
-    x_mean: np.ndarray
-    x_scale: np.ndarray
-    y_mean: np.ndarray | None = None
-    y_scale: np.ndarray | None = None
+    x_mean: Array
+    x_scale: Array
+    y_mean: Array | None = None
+    y_scale: Array | None = None
 
-    def inputs(self, X: np.ndarray) -> np.ndarray:
+    def inputs(self, X: Array) -> Array:
         """X (..., I) in the network's units, in the dtype of X."""
         return ((X - self.x_mean) / self.x_scale).astype(X.dtype)
 
-    def targets(self, y: np.ndarray) -> np.ndarray:
+    def targets(self, y: Array) -> Array:
         """Targets y (..., O) in the network's units, in the dtype of y."""
         if self.y_mean is None:
             return y
         return ((y - self.y_mean) / self.y_scale).astype(y.dtype)
 
-    def outputs(self, Y: np.ndarray) -> np.ndarray:
+    def outputs(self, Y: Array) -> Array:
         """Outputs of the network in the units of the targets, in the dtype of Y.
 
         Twice as many outputs as targets are the means, then the log-variances.
@@ -46,7 +48,7 @@ class Scaling(NamedTuple):
         return np.concatenate([mean, log_variance], axis=-1).astype(Y.dtype)
 
 
-def moments(values: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(values: Array, valid: Array) -> tuple[Array, Array]:
     """Mean and standard deviation over the valid entries of `values` (..., N), each (N,).
 
     A constant feature, or one without a valid entry, gets scale 1.

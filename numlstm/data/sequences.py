@@ -10,7 +10,7 @@ from numlstm.utils import checks
 
 @dataclass(frozen=True)
 class Dataset:
-    """Sequences side by side, what is to be learned from them, and how much each target counts.
+    """Padded sequences, their targets, and the weight of every target.
 
     Attributes
     ----------
@@ -19,13 +19,13 @@ class Dataset:
     y : ndarray, shape (B, T, O), or (B, O) for one target per sequence
         Targets; without the last axis for classes.
     weight : ndarray, shape of y
-        How much every single target counts: 0 in the padding and where there is no target.
+        Weight of every single target: 0 in the padding and where there is no target.
     lengths : ndarray of int64, shape (B,), or None
         Length of every row; None where all have T steps.
     last : bool
         One target per sequence.
     reset : ndarray of bool, shape (B, T), or None
-        Where a row's state begins anew before the step.
+        True where a row's state is reset before the step.
     """
 
     X: np.ndarray
@@ -38,7 +38,7 @@ class Dataset:
     def steps(self, rows: Any = slice(None)) -> int:
         """Length of the longest of the rows."""
         if self.lengths is None:
-            return self.X.shape[1]
+            return int(self.X.shape[1])
         return int(self.lengths[rows].max(initial=0))
 
     def cut(self, start: int, stop: int, rows: Any = slice(None)) -> "Dataset":
@@ -48,28 +48,33 @@ class Dataset:
         """
         X = np.ascontiguousarray(self.X[rows, start:stop])
         lengths = None if self.lengths is None else self.lengths[rows]
-        weight = np.ascontiguousarray(self._weight(start, stop, rows))
+        weight = np.ascontiguousarray(self.weights(start, stop, rows))
         y = self.y[rows] if self.last else np.ascontiguousarray(self.y[rows, start:stop])
         if lengths is not None:
             lengths = np.clip(lengths - start, 0, stop - start)
         reset = None if self.reset is None else self.reset[rows, start:stop]
         return Dataset(X, y, weight, lengths, self.last, reset)
 
-    def total_weight(self, start: int = 0, stop: int | None = None, rows: Any = slice(None)):
-        """What the weights of all targets, or of those of a `cut`, sum to."""
+    def total_weight(
+        self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
+    ) -> float:
+        """Sum of the weights of all targets, or of those of a `cut`."""
         stop = self.X.shape[1] if stop is None else stop
-        return float(np.sum(self._weight(start, stop, rows), dtype=np.float64))
+        return float(np.sum(self.weights(start, stop, rows), dtype=np.float64))
 
-    def _weight(self, start: int, stop: int, rows: Any) -> np.ndarray:
+    def weights(self, start: int, stop: int, rows: Any) -> np.ndarray:
+        """Those of a `cut`."""
+        weight: np.ndarray = self.weight[rows] if self.last else self.weight[rows, start:stop]
         if not self.last:
-            return self.weight[rows, start:stop]
+            return weight
         ends = self.X.shape[1] if self.lengths is None else self.lengths[rows]
         here = ((start < ends) | (start == 0)) & (ends <= stop)
-        return self.weight[rows] * np.reshape(here, (-1, *(1,) * (self.y.ndim - 1)))
+        weight = weight * np.reshape(here, (-1, *(1,) * (self.y.ndim - 1)))
+        return weight
 
 
 class Form(NamedTuple):
-    """How the user gave the sequences, so that predictions go back the same way."""
+    """The form in which sequences were given, which predictions take too."""
 
     kind: str  # "batch" (B, T, I), "series" (T,) or (T, I), "list" of series
     lengths: tuple[int, ...]  # of every series

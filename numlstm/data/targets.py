@@ -1,19 +1,20 @@
-"""What is to be learned: targets and their weights, laid out beside the inputs."""
+"""Targets and their weights, laid out beside the inputs."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.data.missing import Filling, network_inputs
+from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
+from numlstm.utils.types import Array
 
 
 class Reading(NamedTuple):
-    """How the arrays of one call of `fit` are to be read."""
+    """How the arrays of a call are read."""
 
     input_size: int | None
     dtype: str
@@ -49,7 +50,13 @@ def read_dataset(
     return Dataset(array, y, _combined(present, weight, lengths, last), lengths, last, reset)
 
 
-def _forecast(X, lengths, weight, reset, reading: Reading) -> Dataset:
+def _forecast(
+    X: Array,
+    lengths: Array | None,
+    weight: Array | None,
+    reset: Array | None,
+    reading: Reading,
+) -> Dataset:
     """The next value at every step: the weight of a step is that of the value forecast there.
 
     A value that is missing is no target, nor is one that comes after a reset: it belongs to
@@ -70,7 +77,7 @@ def _forecast(X, lengths, weight, reset, reading: Reading) -> Dataset:
     return Dataset(X, y, _combined(present, weight, lengths, False), lengths, False, reset)
 
 
-def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[np.ndarray, bool]:
+def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[Array, bool]:
     """Targets as (B, T, O), or (B, O) for one per sequence; classes lack the last axis."""
     dtype = "float64" if reading.classes else reading.dtype
     if form.kind == "list" and isinstance(y, (list, tuple)):
@@ -89,7 +96,7 @@ def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[np.ndarray, boo
     return (np.stack(parts) if last else padded(parts)), last
 
 
-def _output(parts: list[np.ndarray], form: Form, reading: Reading) -> str:
+def _output(parts: list[Array], form: Form, reading: Reading) -> str:
     """One target per step or per sequence, as the shapes say or the user does."""
     shapes = [part.shape for part in parts]
     same = len({shape[1:] for shape in shapes}) == 1
@@ -118,7 +125,7 @@ def _output(parts: list[np.ndarray], form: Form, reading: Reading) -> str:
     raise ValueError(_mismatch(shapes, form, reading))
 
 
-def _mismatch(shapes: list[tuple], form: Form, reading: Reading) -> str:
+def _mismatch(shapes: list[tuple[int, ...]], form: Form, reading: Reading) -> str:
     tail = "" if reading.classes else ", O"
     steps = form.lengths[0]
     if form.kind == "list":
@@ -143,7 +150,7 @@ def _mismatch(shapes: list[tuple], form: Form, reading: Reading) -> str:
     return message
 
 
-def _present(y, lengths, last: bool, reading: Reading) -> tuple[np.ndarray, np.ndarray]:
+def _present(y: Array, lengths: Array | None, last: bool, reading: Reading) -> tuple[Array, Array]:
     """Targets with zeros where there is none, and 1 where there is one, 0 elsewhere."""
     present = np.ones(y.shape, bool)
     if lengths is not None and not last:
@@ -164,7 +171,7 @@ def _present(y, lengths, last: bool, reading: Reading) -> tuple[np.ndarray, np.n
     return y, present.astype(reading.dtype)
 
 
-def _read_weight(value: Any, form: Form, steps: int) -> np.ndarray:
+def _read_weight(value: Any, form: Form, steps: int) -> Array:
     """Sample weights as (B,) or (B, T)."""
     if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:
         parts = [
@@ -188,7 +195,7 @@ def _read_weight(value: Any, form: Form, steps: int) -> np.ndarray:
     return weight
 
 
-def _combined(present, weight, lengths, last: bool) -> np.ndarray:
+def _combined(present: Array, weight: Array | None, lengths: Array | None, last: bool) -> Array:
     """Weight of every single target: sample weight where there is a target, else 0."""
     if weight is not None:
         if last and weight.ndim == 2:
@@ -204,10 +211,10 @@ def _combined(present, weight, lengths, last: bool) -> np.ndarray:
 
 
 def needed_outputs(data: Dataset, loss: Loss) -> int:
-    """How many outputs per step a network needs for the targets."""
+    """Number of outputs per step that the targets need."""
     if loss.classes:
         return max(2, int(data.y.max()) + 1)
-    return loss.outputs * data.y.shape[-1]
+    return loss.outputs * int(data.y.shape[-1])
 
 
 def require_outputs(width: int, needed: int, loss: str) -> None:
@@ -227,7 +234,7 @@ def require_probabilities(data: Dataset) -> None:
         )
 
 
-def for_network(data: Dataset, filling: Filling | None, scaling: Scaling | None) -> Dataset:
-    """The same in the network's units, with its mask channels."""
+def for_network(data: Dataset, filling: Imputer | None, scaling: Scaling | None) -> Dataset:
+    """The dataset in the network's units, with its mask channels."""
     X = network_inputs(data.X, filling, scaling, data.reset)
     return replace(data, X=X, y=data.y if scaling is None else scaling.targets(data.y))

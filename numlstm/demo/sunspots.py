@@ -42,7 +42,7 @@ class LearningCurves(NamedTuple):
 
 def load() -> np.ndarray:
     """The yearly sunspot numbers 1700-2008, shape (309,)."""
-    text = files("numlstm").joinpath("data/sunspots.csv").read_text(encoding="ascii")
+    text = files("numlstm.demo").joinpath("sunspots.csv").read_text(encoding="ascii")
     rows = [line for line in text.splitlines() if not line.startswith("#")]
     return np.array([float(row.split(",")[1]) for row in rows[1:]])
 
@@ -138,7 +138,8 @@ def gates(model: LSTM, numbers: np.ndarray) -> np.ndarray:
     weights = trunk.params
     z = X[0] @ weights["weight_ih_l0"].T + before @ weights["weight_hh_l0"].T + weights["bias_l0"]
     i, f, _, o = np.split(1 / (1 + np.exp(-z)), 4, axis=1)
-    return np.array([i, f, o]).mean(axis=2)
+    mean: np.ndarray = np.array([i, f, o]).mean(axis=2)
+    return mean
 
 
 def _fit(x: np.ndarray, y: np.ndarray, **settings: Any) -> FitResult:

@@ -1,4 +1,4 @@
-"""The C door: a network as one C99 file and its header, its numbers in it."""
+"""A network as one C99 file and its header, its numbers in it."""
 
 import os
 import re
@@ -13,12 +13,14 @@ import numpy as np
 from numlstm._version import __version__
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.cell.encoding import encode
+from numlstm.cell.equations import OF_GATES_AND_CELL, OFF, sees_cell_early
 from numlstm.data.scaling import Scaling
 from numlstm.export.cell import CellWriter, literal
 
 NUMBERS = {"float32": "float", "float64": "double"}
 HEADERS = ("math", "stddef", "stdint", "string")  # which the C file includes
-# the parameters of a layer in the order of the C file's struct
+# the parameters of a layer that the template names; others may be in the equations of the cell
 FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "cell_bias",
           "weight_hr", "initial_h", "initial_c")  # fmt: skip
 
@@ -32,7 +34,7 @@ class Source(NamedTuple):
     summary: str  # a line for the reader of the file
 
 
-def export_c(source: Source, path: str | os.PathLike) -> None:
+def export_c(source: Source, path: str | os.PathLike[str]) -> None:
     """Write the C file and, beside it, its header."""
     write_c(source, checked_path(path, ".c"))
 
@@ -41,11 +43,12 @@ def write_c(source: Source, path: Path) -> None:
     """The C file and its header, beside a file of that name."""
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
     fields |= CellWriter(source.spec).fields()
+    fields["others"] = "".join(f"\n    const number *{key};" for key in others(source.spec))
     for suffix in (".c", ".h"):
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
 
 
-def checked_path(path: str | os.PathLike, suffix: str) -> Path:
+def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
     """A path whose name can begin the names in C and Fortran."""
     path = Path(path)
     if path.stem in HEADERS:
@@ -85,11 +88,12 @@ def fill(template: str, fields: dict[str, Any], path: Path) -> None:
 def network_part(source: Source) -> str:
     """The section of the C file that no other network has."""
     spec, parts = source.spec, list(blocks(source.spec, source.theta))
+    keys = (*FIELDS, *others(spec))
     lines, table = switches(spec), []
     for index, (layer, theta) in enumerate(zip(spec.layers, parts, strict=False)):
         views = split(layer.shapes, theta)
         lines += [array(f"{key}_{index}", by_columns(view)) for key, view in views.items()]
-        names = [f"{key}_{index}" if key in views else "NULL" for key in FIELDS]
+        names = [f"{key}_{index}" if key in views else "NULL" for key in keys]
         table.append(f"    {{{layer.input_size}, {', '.join(names)}}}")
     lines += ["static const layer NETWORK[LAYERS] = {\n" + ",\n".join(table) + "\n};\n"]
     head = split(spec.head.shapes, parts[-1]) if spec.head else {}
@@ -100,11 +104,20 @@ def network_part(source: Source) -> str:
     return "\n".join([*lines, *units_of_data(source), ""])
 
 
+def others(spec: NetworkSpec) -> list[str]:
+    """The parameters of a layer that only the equations of the cell know."""
+    return [key for key in spec.layers[0].shapes if key not in FIELDS]
+
+
 def switches(spec: NetworkSpec) -> list[str]:
     """What the network has beside the equations of its cell."""
+    variant = encode(spec.layers[0])
     flags = {
         "GATES": len(spec.cell.gates),
-        "LAYER_NORM": int(spec.cell.layer_norm),
+        "NORMALISED": int(variant.layer_norm != OFF),
+        "NORMALISED_CELL": int(variant.layer_norm == OF_GATES_AND_CELL),
+        "EPSILON": variant.layer_norm_epsilon,
+        "EARLY": int(sees_cell_early(variant)),
         "PROJECTION": int(spec.proj_size is not None),
         "RESIDUAL": int(spec.residual),
         "LEARNED_STATE": int(spec.learned_state),

@@ -1,14 +1,14 @@
 """The cell of a network in C, from the functions in `numlstm.cell` that every kernel calls."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from numlstm.architecture.cell import GATES
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.backends import numpy_arrays
 from numlstm.cell import activations, elementary, encoding, equations
-from numlstm.export.expressions import Expression, Writer, call, member, over, where
+from numlstm.export.expressions import Expression, Function, Writer, call, member, over, where
 from numlstm.network.dropout import mean_noise
 
 # which become functions in C, too; every other one becomes part of what calls it
@@ -17,6 +17,7 @@ FUNCTIONS = (
     *(elementary.sigmoid, elementary.tanh),
 )
 SERIES = {"float32": elementary.series32, "float64": elementary.series64}
+PARTS = {row: part for part, row in encoding.ROWS.items()}  # of what every unit has
 INDENT = "\n" + 8 * " "
 
 
@@ -32,7 +33,7 @@ class CellWriter:
         """The network, whose layers are all of one variant."""
         self.layer, self.gates = spec.layers[0], spec.cell.gates
         self.number = np.dtype(spec.dtype).type
-        self.variant = variant_of(self.layer)
+        self.variant = encoding.encode(self.layer)
         self.mean = mean_noise(spec, numpy_arrays, 1).layers[0]
         self.definitions: dict[str, str] = {}  # of the C functions that the equations call
         self.primitives = self._primitives()
@@ -43,7 +44,8 @@ class CellWriter:
         series = self.function("expm1_series", SERIES[self.layer.dtype], "r")
         functions = "\n".join(self.definitions.values())
         text = functions + "".join(loops.values())
-        return loops | {
+        return {
+            **loops,
             "series": series,
             "functions": functions,
             "uses_choice": int("choose(" in text or "limited(" in text),
@@ -53,44 +55,54 @@ class CellWriter:
     # --- the equations ----------------------------------------------------------------------------
 
     def cell(self) -> str:
-        """From the pre-activations to the new cell, which goes on to the output, and its gate."""
-        gates = {gate: f"z[{place} * UNITS + u]" for place, gate in enumerate(self.gates)}
-        loads = {f"z_{gate}": text for gate, text in gates.items()}
-        loads |= {
-            f"p_{gate}": f"w->peephole[{place} * UNITS + u]"
-            for place, gate in enumerate(self.layer.cell.peepholes)
-        }
-        loads["c_prev"] = "c[u]"
-        z = [Expression(f"z_{gate}") if gate in gates else Expression(0.0) for gate in "ifgo"]
+        """From the pre-activations to the new cell and the output gate."""
+        unit = equations.unit_of(self.variant, self.parameter, 0, Expression(1.0), self.keep("c"))
+        z = [Expression(f"z_{gate}" if gate in self.gates else 0.0) for gate in GATES]
         forward = over(self.primitives, equations.variant_forward)
-        i, f, g, o, c_new, c = forward(self.variant, *z, Expression("c_prev"), self.unit())
+        i, f, g, o, c_new, c = forward(self.variant, *z, Expression("c_prev"), unit)
         names = {"i": i, "f": f, "g": g, "o": o, "c_new": c_new}
-        stores = {"gate[u]": o, "a[u]": c_new, "c[u]": c}
-        return self.body(loads, names, stores)
+        stores = {"a[u]": c_new, "c[u]": c}
+        if not equations.sees_cell_early(self.variant):
+            stores["gate[u]"] = o
+        return self.body(names, stores)
 
     def output(self) -> str:
         """From the new cell, perhaps normalised, to the hidden state before its projection."""
-        loads = {"n": "a[u]", "o": "gate[u]"}
+        of_gates, _, of_output = self.variant.activations
         activate = over(self.primitives, activations.activate_limited)
-        a = activate(self.variant.of_output, Expression("n"))
-        return self.body(loads, {"a_new": a}, {"a[u]": Expression("o") * a})
+        a, o = activate(of_output, Expression("n")), Expression("o")
+        if equations.sees_cell_early(self.variant):
+            o = activate(of_gates, Expression("gate[u]"))  # z_o, normalised
+        return self.body({"a_new": a, "o": o}, {"a[u]": o * a})
 
     def hidden(self) -> str:
         """The hidden state."""
         mixed = over(self.primitives, equations.mixed)
-        new = mixed(self.keep("keep_h"), Expression("h_new[u]"), Expression("h[u]"))
-        return self.body({}, {}, {"h[u]": new})
+        new = mixed(self.keep("h"), Expression("h_new[u]"), Expression("h[u]"))
+        return self.body({}, {"h[u]": new})
 
-    def body(
-        self, loads: dict[str, str], names: dict[str, Expression], stores: dict[str, Expression]
-    ) -> str:
-        """The body of a loop over units."""
-        writer = Writer(list(stores.values()), names, self.literal)
+    def body(self, names: dict[str, Expression], stores: dict[str, Expression]) -> str:
+        """The body of a loop over units: what to store where, and names for parts of it."""
+        results = list(stores.values())
+        writer = Writer(results, names, self.literal)
         last = [f"{place} = {writer.text(value, 'x')};" for place, value in stores.items()]
-        first = [f"const number {name} = {text};" for name, text in loads.items()]
+        first = [
+            f"const number {name} = {text};"
+            for name, text in self.loads().items()
+            if Expression(name) in writer.uses
+        ]
         return INDENT.join(first + writer.lines + last)
 
-    def function(self, name: str, function: Callable, argument: str) -> str:
+    def loads(self) -> dict[str, str]:
+        """Name and place of everything that the equations start from."""
+        loads = {f"z_{gate}": f"z[{n} * UNITS + u]" for n, gate in enumerate(self.gates)}
+        loads |= {"c_prev": "c[u]", "n": "a[u]", "o": "gate[u]"}
+        for name, where_in_it, row in encoding.unit_rows(self.layer):
+            n = where_in_it.start // self.layer.hidden_size if where_in_it.start else 0
+            loads[PARTS[row]] = f"w->{name}[{n} * UNITS + u]"
+        return loads
+
+    def function(self, name: str, function: Function, argument: str) -> str:
         """The definition of a C function of one number."""
         primitives = {key: value for key, value in self.primitives.items() if key != function}
         result = over(primitives, function)(Expression(argument))
@@ -101,46 +113,38 @@ class CellWriter:
 
     # --- what they stand on -----------------------------------------------------------------------
 
-    def _primitives(self) -> dict[Callable, Callable]:
+    def _primitives(self) -> dict[Function, Function]:
         """What takes the place of functions of numbers."""
         unlimited = encoding.UNLIMITED[self.layer.dtype]
-        number = self.number(0)
+        exponent_limit: Function = elementary.exponent_limit
         return {
             elementary.where: where,
             elementary.clip: lambda x, limit: limited(x, limit) if limit < unlimited else x,
-            elementary.exponent_limit: lambda x: elementary.exponent_limit(number),
+            elementary.exponent_limit: lambda x: exponent_limit(self.number(0)),
             elementary.exp_parts: exp_parts,
             **{function: partial(self.call, function) for function in FUNCTIONS},
         }
 
-    def call(self, function: Callable, operand: Expression) -> Expression:
+    def call(self, function: Function, operand: Expression) -> Expression:
         """A call of a function in C, which is defined where it is called first."""
         name = f"poly_{function.__name__}"
         if name not in self.definitions:
             self.definitions[name] = self.function(name, function, "x")
         return call(name, operand)
 
-    def unit(self) -> equations.Unit:
-        """What a unit has beside its gates: names of peepholes, means of the noise."""
-        peepholes = {f"p_{gate}": Expression(0.0) for gate in "ifo"}
-        peepholes |= {f"p_{gate}": Expression(f"p_{gate}") for gate in self.layer.cell.peepholes}
-        return equations.Unit(**peepholes, m_g=Expression(1.0), keep_c=self.keep("keep_c"))
+    def parameter(self, place: int, there: int, row: int) -> Expression:
+        """A parameter of the unit, by its row; 0 where the cell has none."""
+        own = {row for _, _, row in encoding.unit_rows(self.layer)}
+        return Expression(PARTS[row] if row in own else 0.0)
 
-    def keep(self, name: str) -> Expression:
-        """The mean of zoneout: the share that is kept of the new value."""
-        share = getattr(self.mean, name, None)
+    def keep(self, state: str) -> Expression:
+        """The mean of zoneout: the share that is kept of the new value of h or c."""
+        share = getattr(self.mean, f"keep_{state}", None)
         return Expression(1.0 if share is None else float(share.flat[0]))
 
     def literal(self, value: float) -> str:
         """A constant in C."""
         return literal(self.number(value))
-
-
-def variant_of(layer):
-    """The variant."""
-    family = encoding.family_of(layer)
-    limited = [activations.Limited(f, family.clip, 0.0, 0.0) for f in family.activations]
-    return equations.Variant(family.forget, family.cell_clip, *limited)
 
 
 def limited(x: Expression, limit: float) -> Expression:

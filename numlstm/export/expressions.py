@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+Function = Callable[..., Any]
+
 CELL = "numlstm.cell."  # where the functions are that `over` copies
 LONG = 50  # characters: a longer expression is cut in two
 # how tightly C binds: an operand that binds less than its place asks for is put in parentheses
@@ -67,16 +69,19 @@ class Expression:
         return Expression(-self.content)
 
     def __lt__(self, other: "Expression") -> "Expression":
-        """A condition for `where`, as those below."""
+        """a < b, a condition for `where`."""
         return _condition("{} < {}", self, other)
 
     def __le__(self, other: "Expression") -> "Expression":
+        """a <= b."""
         return _condition("{} <= {}", self, other)
 
     def __gt__(self, other: "Expression") -> "Expression":
+        """a > b."""
         return _condition("{} > {}", self, other)
 
     def __ge__(self, other: "Expression") -> "Expression":
+        """a >= b."""
         return _condition("{} >= {}", self, other)
 
 
@@ -99,33 +104,41 @@ def member(name: str, operand: Expression) -> Expression:
     return Expression("{}." + name, (operand,))
 
 
-def over(primitives: dict[Callable, Callable], function: Callable) -> Callable:
+def over(primitives: dict[Function, Function], function: Function) -> Function:
     """A copy of a function of `numlstm.cell` that calls other primitives, however indirectly."""
-    copies: dict[Callable, Callable] = dict(primitives)
+    copies: dict[Function, Function] = dict(primitives)
 
     def copy(value: Any) -> Any:
         if not isinstance(value, FunctionType) or not value.__module__.startswith(CELL):
             return value
         if value not in copies:
             names: dict[str, Any] = {}
-            copies[value] = FunctionType(value.__code__, names, argdefs=value.__defaults__)
+            copies[value] = FunctionType(
+                value.__code__, names, argdefs=value.__defaults__, closure=value.__closure__
+            )
             used = set(value.__code__.co_names) & set(value.__globals__)
             names.update({name: copy(value.__globals__[name]) for name in used})
         return copies[value]
 
-    return copy(function)
+    copied: Function = copy(function)
+    return copied
 
 
 class Writer:
     """Lines of C that compute expressions: what is named, used twice or long gets a constant."""
 
-    def __init__(self, results: list[Expression], names: dict[str, Expression], literal: Callable):
-        """The expressions to compute, names for parts of them, and how to write a constant."""
+    def __init__(
+        self,
+        results: list[Expression],
+        names: dict[str, Expression],
+        literal: Callable[[float], str],
+    ):
+        """The expressions to compute, names for parts of them, and what writes a constant."""
         self.lines: list[str] = []
         self._literal = literal
         self._names = {part: name for name, part in reversed(names.items())}
         self._written: dict[Expression, str] = {}
-        self._results, self._uses = set(results), _uses(results)
+        self._results, self.uses = set(results), _uses(results)
         self._parts = Counter[str]()  # unnamed parts of a named one, so far
 
     def text(self, value: Expression, within: str, place: int = COMPARISON) -> str:
@@ -136,7 +149,8 @@ class Writer:
             return self._written[value]
         within = self._names.get(value, within)
         if isinstance(value.content, str):
-            binding, places = BINDING.get(value.content, (ATOM, (COMPARISON,) * len(value.operands)))
+            of_a_call = ATOM, (COMPARISON,) * len(value.operands)
+            binding, places = BINDING.get(value.content, of_a_call)
             operands = [
                 self.text(operand, within, needed)
                 for operand, needed in zip(value.operands, places, strict=True)
@@ -151,7 +165,7 @@ class Writer:
     def _is_cut(self, value: Expression, text: str) -> bool:
         if value.kind == "int" or (value.content == "-{}" and not value.operands[0].operands):
             return False
-        return self._uses[value] > 1 or (len(text) > LONG and value not in self._results)
+        return self.uses[value] > 1 or (len(text) > LONG and value not in self._results)
 
     def _define(self, value: Expression, within: str, text: str) -> str:
         name = self._names.get(value)

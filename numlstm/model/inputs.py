@@ -1,6 +1,6 @@
-"""What a model is run on: checked once, and brought to where the backend reads it."""
+"""The inputs of a model: checked once, and moved to the memory that the backend reads."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -9,29 +9,32 @@ from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.data.sequences import mask
 from numlstm.network.network import Network
 from numlstm.utils import checks
+from numlstm.utils.types import AnyArray, Array
+
+T = TypeVar("T")
 
 
-class Given(NamedTuple):
-    """What a network is run on, in the backend's memory."""
+class ModelInputs(NamedTuple):
+    """The inputs of a forward pass, in the backend's memory."""
 
-    X: Any  # (B, T, I)
+    X: AnyArray  # (B, T, I)
     state: State | None  # None: the initial one
-    lengths: Any  # (B,) or None
-    reset: Any  # (B, T) or None
+    lengths: AnyArray | None  # (B,)
+    reset: AnyArray | None  # (B, T)
 
 
-class Door:
-    """Where arrays come in and results go out; those of a GPU's memory stay there, uncopied.
+class InputReader:
+    """Checks the arrays of a caller, and moves them to the backend's memory and results back.
 
-    Results go to where `X` is.
+    Results go to the memory that `X` is in; arrays in a GPU's memory are not copied on their way.
     """
 
     def __init__(self, network: Network, X: Any):
         self.spec, self._arrays = network.spec, network.backend.arrays
-        self._open = self._arrays is numpy_arrays  # nothing has to be brought
-        self._lends = not self._open and checks.on_gpu(X)
+        self._on_host = self._arrays is numpy_arrays  # nothing has to be moved
+        self._lends = not self._on_host and checks.on_gpu(X)
 
-    def enter(self, X: Any, state: Any, lengths: Any, reset: Any) -> Given:
+    def inputs(self, X: Any, state: Any, lengths: Any, reset: Any) -> ModelInputs:
         """The arguments of `LSTM.forward`."""
         X = self._checked("X", X, ("B", "T", self.spec.input_size))
         lengths = checks.lengths(lengths, *X.shape[:2])
@@ -39,11 +42,12 @@ class Door:
         if reset is not None:
             reset = checks.flags("reset", reset, X.shape[:2])
         state = self.state("state", state, X.shape[0])
-        return Given(self.bring(X), state, self.bring(lengths), self.bring(reset))
+        move = self.to_backend
+        return ModelInputs(move(X), state, move(lengths), move(reset))
 
-    def array(self, name: str, value: Any, shape: tuple[int | str, ...]) -> Any:
+    def array(self, name: str, value: Any, shape: tuple[int | str, ...]) -> AnyArray:
         """An array that may hold anything, in the backend's memory."""
-        return self.bring(self._checked(name, value, shape))
+        return self.to_backend(self._checked(name, value, shape))
 
     def state(self, name: str, state: Any, batch: int, *, finite: bool = True) -> State | None:
         """A state in the backend's memory, or None for the initial one."""
@@ -59,37 +63,39 @@ class Door:
         if finite:
             self.require_finite(f"{name}.h", h)
             self.require_finite(f"{name}.c", c)
-        return State(self.bring(h), self.bring(c))
+        return State(self.to_backend(h), self.to_backend(c))
 
-    def leave(self, result: Any) -> Any:
-        """A result, or a tuple of them, where the caller has his arrays."""
-        if self._open:
+    def to_caller(self, result: T) -> T:
+        """A result, or a tuple of them, in the memory of the caller's arrays."""
+        if self._on_host:
             return result
         if isinstance(result, tuple):
-            return type(result)(*map(self.leave, result))
+            return type(result)(*map(self.to_caller, result))
         if result is None:
-            return None
-        return self._arrays.lent(result) if self._lends else self._arrays.to_numpy(result)
+            return result
+        move = self._arrays.lent if self._lends else self._arrays.to_numpy
+        moved: T = move(result)
+        return moved
 
-    def read(self, name: str, value: Any) -> Any:
+    def read(self, name: str, value: Any) -> AnyArray:
         """An array that may hold anything, in NumPy's memory or in the GPU's."""
-        if not self._open and checks.on_gpu(value):
+        if not self._on_host and checks.on_gpu(value):
             return self._arrays.borrowed(name, value, self.spec.dtype)
         return checks.array(name, value, self.spec.dtype, finite=False)
 
-    def bring(self, value: Any) -> Any:
+    def to_backend(self, value: Any) -> Any:
         """An array in the backend's memory; None stays None."""
-        return value if self._open or value is None else self._arrays.asarray(value)
+        return value if self._on_host or value is None else self._arrays.asarray(value)
 
     def _checked(self, name: str, value: Any, shape: tuple[int | str, ...]) -> Any:
         array = self.read(name, value)
         checks.shape(name, array, shape)
         return array
 
-    def require_finite(self, name: str, array: Any, lengths: np.ndarray | None = None) -> None:
+    def require_finite(self, name: str, array: AnyArray, lengths: Array | None = None) -> None:
         """Refuse what is not finite; padding may hold anything."""
         if type(array) is not np.ndarray:
-            if not self._arrays.all_finite(array, self.bring(lengths)):
+            if not self._arrays.all_finite(array, self.to_backend(lengths)):
                 raise ValueError(f"{name} has NaN or infinite values; remove or fill them first")
         elif lengths is None:
             checks.require_finite(name, array)

@@ -1,29 +1,31 @@
-"""The LSTM model: parameters and a backend, with forward, vjp, step, predict, save and load."""
+"""The LSTM model: what it is made of, its passes over sequences, its step and its predictions."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from numlstm.architecture import keywords, parameters
+from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
+from numlstm.architecture.keywords import SYNONYMS
+from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import sequences
-from numlstm.data.missing import Filling, network_inputs
-from numlstm.data.scaling import Scaling
-from numlstm.model.inputs import Door
-from numlstm.network import derivatives
-from numlstm.network.dropout import NetworkNoise
-from numlstm.network.network import Network, network_on
-from numlstm.utils import checks, files
-from numlstm.utils.random_streams import Draws, new_seed
+from numlstm.data.missing import network_inputs
+from numlstm.model.derivatives import Derivatives
+from numlstm.model.inputs import InputReader
+from numlstm.model.persistence import Persistence, read_model
+from numlstm.model.rollout import Rollout
+from numlstm.network.network import network_on
+from numlstm.utils import checks, nouns
+from numlstm.utils.nouns import suggesting
+from numlstm.utils.types import AnyArray, Array
 
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
-class LSTM:
+class LSTM(Derivatives, Rollout, Persistence):
     """A long short-term memory network: stacked layers and an optional linear head.
 
     The defaults are the plain LSTM; every variant can be combined with every other one.
@@ -48,27 +50,10 @@ class LSTM:
     proj_size : int, optional
         Size P < H of the hidden state, a linear projection of what the output gate lets through
         (Sak et al. 2014). None: no projection, P = H.
-    forget_gate : {"gate", "coupled", "none"}, optional
-        A gate of its own, f = 1 - i (Greff et al. 2017), or f = 1 (the cell of 1997).
-    peephole : bool, optional
-        The gates see their unit's cell (Gers & Schmidhuber 2000).
-    layer_norm : bool, optional
-        Normalise every gate's pre-activations and the cell on its way out over the units (Ba et
-        al. 2016).
-    activation_clip : float, optional
-        Limit on what goes into every activation: ONNX's ``clip``.
-    cell_clip : float, optional
-        Limit on the cell (Sak et al. 2014).
-    activations : sequence of three, optional
-        Of the gates, of the candidate, of the cell on its way out; default sigmoid, tanh, tanh.
-        Each is a name or a tuple (name, alpha[, beta]): sigmoid, tanh, relu, affine, leaky_relu,
-        thresholded_relu, scaled_tanh, hard_sigmoid, elu, softsign, softplus, with ONNX's meaning
-        and defaults.
-    forget_bias : float, optional
-        Initial bias of the forget gate; default 1 (Jozefowicz et al. 2015).
-    chrono : float, optional
-        Longest dependency expected, in steps, above 2: draws the initial biases of forget and
-        input gates accordingly (Tallec & Ollivier 2018).
+    cell : Cell or dict, optional
+        The variant of the cells: a `Cell`, or a dict with some of its names.
+    init : dict, optional
+        The first values of the parameters: as in `fit`.
     dropout : float or mapping of str to float, optional
         Rates in [0, 1), used in training and on request. A number is the rate "layers"; the names
         are "layers" (outputs of a layer on their way to the next, Zaremba et al. 2014), "inputs"
@@ -76,10 +61,6 @@ class LSTM:
         Gal & Ghahramani 2016), "recurrent" (on the candidate, Semeniuta et al. 2016), "weights"
         (on the entries of weight_hh, Merity et al. 2017), "zoneout_h" and "zoneout_c" (units that
         keep their old value, Krueger et al. 2017; predictions use the mean).
-    init : {"orthogonal", "uniform"}, optional
-        How the weights are drawn. "orthogonal": input weights uniform (Glorot & Bengio 2010,
-        eq. 16), recurrent weights orthogonal per gate (Saxe et al. 2014). "uniform": all weights
-        uniform in +-1/sqrt(H). Biases are 0 but for the forget gate's.
     dtype : {"float32", "float64"}, optional
         Type of the parameters and of all arithmetic.
     rng : None, int, or numpy.random.Generator, optional
@@ -98,22 +79,22 @@ class LSTM:
     params : mapping of str to ndarray
         Named, writable views into `theta`: ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, P),
         ``bias_l0`` (4H,), one set per layer, then ``head_weight`` (O, P), ``head_bias`` (O,).
-        The rows are in gate order i, f, g, o; 3H without a forget gate of its own. Where a
-        variant has them, after the bias: ``peephole_l0`` (3H or 2H,), ``gain_l0`` (4H or 3H,),
-        ``cell_gain_l0`` and ``cell_bias_l0`` (H,), ``weight_hr_l0`` (P, H), ``initial_h_l0`` (P,)
-        and ``initial_c_l0`` (H,). Reverse layers end in ``_reverse``, and the head and the layers
+        The rows are in gate order i, f, g, o; 3H without a forget gate of its own. After the
+        bias come what the variant of the cell adds, as `Cell` says, with a projection
+        ``weight_hr_l0`` (P, H), and with a learned state ``initial_h_l0`` (P,) and
+        ``initial_c_l0`` (H,). Reverse layers end in ``_reverse``, and the head and the layers
         above then read 2P features.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
         by `fit` with ``standardize=True``, None where there is nothing to convert.
-    filling : Filling or None
+    filling : Imputer or None
         How missing inputs are filled, set by `fit` with ``missing="mask"``.
 
     Raises
     ------
     ValueError, TypeError
-        For a size below 1, an unknown dtype, initialiser or backend, and for keywords that make
-        no sense together.
+        For a size below 1, an unknown keyword, dtype or backend, and for keywords that make no
+        sense together.
     BackendError
         For a backend that cannot run here; the message says what is missing.
 
@@ -132,6 +113,7 @@ class LSTM:
     ((5, 20, 2), (1, 5, 8))
     """
 
+    @suggesting({"cell": Cell, "init": Init}, SYNONYMS)
     def __init__(
         self,
         input_size: int,
@@ -143,99 +125,34 @@ class LSTM:
         residual: bool = False,
         learned_state: bool = False,
         proj_size: int | None = None,
-        forget_gate: str = "gate",
-        peephole: bool = False,
-        layer_norm: bool = False,
-        activation_clip: float | None = None,
-        cell_clip: float | None = None,
-        activations: Any = None,
-        forget_bias: float | None = None,
-        chrono: float | None = None,
-        dropout: Any = 0.0,
-        init: str = "orthogonal",
+        cell: Cell | Mapping[str, Any] | None = None,
+        init: Init | Mapping[str, Any] | None = None,
+        dropout: float | Mapping[str, float] | Dropout = 0.0,
         dtype: Any = "float32",
         rng: Any = None,
         backend: str = "auto",
         precision: str | None = None,
     ):
-        given = locals()
         spec = NetworkSpec(
-            checks.size("input_size", input_size),
-            checks.size("hidden_size", hidden_size),
-            checks.optional(checks.size, "output_size", output_size),
-            checks.size("num_layers", num_layers),
-            checks.dtype(dtype),
-            **keywords.read_variant(given),
-            dropout=keywords.read_dropout(dropout),
-            precision=keywords.read_precision(precision, checks.dtype(dtype)),
+            *(input_size, hidden_size, output_size, num_layers, dtype),
+            bidirectional=bidirectional,
+            residual=residual,
+            proj_size=proj_size,
+            cell=nouns.read(Cell, "cell", cell),
+            learned_state=learned_state,
+            dropout=Dropout.read("dropout", dropout),
+            precision=precision,
         )
-        keywords.require_sense(spec)
+        spec.require_sense()
         if spec.num_layers == 1 and spec.dropout.layers:
             raise ValueError(
                 "dropout lies between layers: with num_layers=1 it does nothing; other rates have "
                 "names, as in dropout={'states': 0.2}"
             )
-        start = keywords.read_start(forget_bias, chrono, spec.cell)
-        checks.choice("init", init, ("orthogonal", "uniform"))
+        first = nouns.read(Init, "init", init)
+        first.require_sense(spec.cell)
         network = network_on(spec, backend)
-        self._become(network, parameters.initialise(spec, np.random.default_rng(rng), init, *start))
-
-    @classmethod
-    def _of(cls, spec: NetworkSpec, backend: str, theta: np.ndarray) -> "LSTM":
-        """A model of a spec that was checked before; theta becomes its own."""
-        model = cls.__new__(cls)
-        model._become(network_on(spec, backend), theta)
-        return model
-
-    def _become(self, network: Network, theta: np.ndarray) -> None:
-        self.spec, self.network, self._theta = network.spec, network, theta
-        self._packed: tuple | None = None
-        self._steppers: dict[tuple, tuple] = {}  # kind -> what one was made of, and it
-        # what training settles, for `predict`: "sequence" or "last", and the units of the data
-        self.output = "sequence"
-        self.scaling: Scaling | None = None
-        self.filling: Filling | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is copied or sent; not compiled steps, which hold addresses of this process."""
-        return vars(self) | {"_steppers": {}}
-
-    @property
-    def cell(self) -> Cell:
-        """The variant of the cells."""
-        return self.spec.cell
-
-    @property
-    def num_features(self) -> int:
-        """Number of input features of the data; a mask channel is none of them."""
-        return self.spec.input_size if self.filling is None else self.filling.mean.size
-
-    def __repr__(self) -> str:
-        """Sizes, variant, parameters, dtype and backend on one line."""
-        spec, variant = self.spec, keywords.in_words(self.spec)
-        head = "no head" if spec.head is None else _count(spec.width, "output")
-        return (
-            f"<LSTM: {_count(spec.input_size, 'input')}, {_count(spec.num_layers, 'layer')} "
-            f"of {_count(spec.hidden_size, 'unit')}, {head}; {variant}{'; ' if variant else ''}"
-            f"{spec.num_parameters} parameters, "
-            f"{spec.dtype}, {self.network.backend.name} backend>"
-        )
-
-    @property
-    def theta(self) -> np.ndarray:
-        """The flat parameter vector, shape (n,); the model reads it at every call."""
-        return self._theta
-
-    @theta.setter
-    def theta(self, value: Any) -> None:
-        value = checks.array("theta", value, self.spec.dtype, finite=False)
-        checks.shape("theta", value, (self.spec.num_parameters,))
-        self._theta[...] = value
-
-    @property
-    def params(self) -> Mapping[str, np.ndarray]:
-        """Named, writable views into `theta`."""
-        return parameters.split(self.spec.shapes, self._theta)
+        self._become(network, parameters.initialise(spec, np.random.default_rng(rng), first))
 
     def forward(
         self,
@@ -245,7 +162,7 @@ class LSTM:
         lengths: Any = None,
         reset: Any = None,
         noise_rng: Any = None,
-    ):
+    ) -> tuple[Array, State]:
         """Run a batch of sequences through the network.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -286,15 +203,15 @@ class LSTM:
         >>> bool((Y[:, -1] == state.h[-1]).all())
         True
         """
-        door = Door(self.network, X)
-        given = door.enter(X, state, lengths, reset)
-        noise = self._noise(noise_rng, given.X)
+        reader = InputReader(self.network, X)
+        inputs = reader.inputs(X, state, lengths, reset)
+        noise = self._noise(noise_rng, inputs.X)
         Y, final, _ = self.network.forward(
-            *(self._weights(noise), given.X, given.state, given.lengths),
-            reset=given.reset,
+            *(self._weights(noise), inputs.X, inputs.state, inputs.lengths),
+            reset=inputs.reset,
             noise=noise,
         )
-        return door.leave(Y), door.leave(final)
+        return reader.to_caller(Y), reader.to_caller(final)
 
     def vjp(
         self,
@@ -304,7 +221,7 @@ class LSTM:
         lengths: Any = None,
         reset: Any = None,
         noise_rng: Any = None,
-    ) -> tuple[np.ndarray, Callable[..., Gradients]]:
+    ) -> tuple[Array, Callable[..., Gradients]]:
         """Forward pass, and the function that pulls gradients back through it.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -344,185 +261,24 @@ class LSTM:
         >>> gradients.theta.shape == model.theta.shape, gradients.X.shape
         (True, (2, 3, 1))
         """
-        door, copy = Door(self.network, X), self.network.backend.arrays.copy
-        given = door.enter(X, state, lengths, reset)
+        reader, copy = InputReader(self.network, X), self.network.backend.arrays.copy
+        inputs = reader.inputs(X, state, lengths, reset)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
-        own = copy(given.X), given.state and State(*map(copy, given.state))
-        noise = self._noise(noise_rng, given.X)
+        own = copy(inputs.X), inputs.state and State(*map(copy, inputs.state))
+        noise = self._noise(noise_rng, inputs.X)
         weights = self._weights(noise)
         Y, _, tape = self.network.forward(
-            weights, *own, given.lengths, tape=True, reset=given.reset, noise=noise
+            weights, *own, inputs.lengths, tape=True, reset=inputs.reset, noise=noise
         )
 
         def pullback(dY: Any, dstate: Any = None) -> Gradients:
-            dY = door.array("dY", dY, Y.shape)
-            dstate = door.state("dstate", dstate, Y.shape[0])
-            return door.leave(self.network.backward(weights, tape, dY, dstate, need_dX=True))
+            dY = reader.array("dY", dY, Y.shape)
+            dstate = reader.state("dstate", dstate, Y.shape[0])
+            return reader.to_caller(self.network.backward(weights, tape, dY, dstate, need_dX=True))
 
-        return door.leave(Y), pullback
+        return reader.to_caller(Y), pullback
 
-    def jvp(
-        self,
-        X: Any,
-        dX: Any = None,
-        dstate: Any = None,
-        dtheta: Any = None,
-        *,
-        state: Any = None,
-        lengths: Any = None,
-        reset: Any = None,
-    ):
-        """Forward pass, and its exact derivative along a direction (forward mode).
-
-        Works in the network's own (standardised) units, without noise.
-
-        Parameters
-        ----------
-        X, state, lengths, reset
-            As in `forward`.
-        dX : array_like, shape (B, T, I), optional
-            Change of X. Default, here and for the next two: none.
-        dstate : State, optional
-            Change of the initial state, also where that is the learned one or zero.
-        dtheta : array_like, shape (n,), optional
-            Change of `theta`.
-
-        Returns
-        -------
-        values : tuple (Y, state)
-            As from `forward`.
-        tangents : tuple (dY, dstate)
-            Derivatives of both along the direction, of the same shapes.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `forward`; and for a direction that has not the shape of what it changes.
-
-        References
-        ----------
-        Forward mode: Wengert (1964), Communications of the ACM 7(8), over the equations of
-        `numlstm.backends.reference`.
-
-        Examples
-        --------
-        >>> import numpy as np, numlstm
-        >>> model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
-        >>> X, dX = np.ones((2, 3, 1)), np.full((2, 3, 1), 0.1)
-        >>> (Y, state), (dY, dstate) = model.jvp(X, dX)
-        >>> Z, _ = model.forward(X + 1e-4 * dX)
-        >>> bool(np.allclose(Y + 1e-4 * dY, Z, atol=1e-9))
-        True
-        """
-        run, door = self._run(X, state, lengths, reset)
-        directions = [("dX", dX, run.X.shape), ("dtheta", dtheta, self._theta.shape)]
-        for name, value, shape in directions:
-            if value is not None:
-                checks.shape(name, np.asarray(value), shape)
-        dX, dtheta = (
-            checks.optional(checks.array, name, value, dtype=self.spec.dtype, finite=False)
-            for name, value, _ in directions
-        )
-        along = derivatives.Direction(dtheta, dX, door.state("dstate", dstate, len(run.X)))
-        return derivatives.jvp(self.network.on_host, run, along)
-
-    def jacobian(
-        self,
-        X: Any,
-        of: str = "y",
-        wrt: str = "X",
-        *,
-        state: Any = None,
-        lengths: Any = None,
-        reset: Any = None,
-    ) -> np.ndarray:
-        """Exact Jacobians of the outputs or of the final state, row by row.
-
-        Works in the network's own (standardised) units, without noise.
-
-        Parameters
-        ----------
-        X, state, lengths, reset
-            As in `forward`.
-        of : {"y", "state"}, optional
-            What is differentiated: Y (T, O), or the final state as one vector (S,).
-        wrt : {"X", "state", "theta"}, optional
-            By what: X (T, I), the initial state as one vector (S,), or theta (n,).
-
-        Returns
-        -------
-        J : ndarray, shape (B, ...of, ...wrt)
-            For example (B, T, O, T, I), (B, S, S) or (B, T, O, n). A state as one vector of
-            S = num_layers * (P + H) numbers is h of all layers, then c of all layers; twice as
-            many layers for a bidirectional network.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `forward`; and for an `of` or `wrt` that is none of the above.
-
-        Notes
-        -----
-        Forward or reverse mode, whichever needs fewer passes; directions are rows of a batch.
-
-        Examples
-        --------
-        >>> import numpy as np, numlstm
-        >>> model = numlstm.LSTM(2, 4, 1, rng=0)
-        >>> model.jacobian(np.ones((5, 3, 2))).shape
-        (5, 3, 1, 3, 2)
-        >>> model.jacobian(np.ones((5, 3, 2)), of="state", wrt="state").shape
-        (5, 8, 8)
-        """
-        checks.choice("of", of, ("y", "state"))
-        checks.choice("wrt", wrt, ("X", "state", "theta"))
-        run, _ = self._run(X, state, lengths, reset)
-        return derivatives.jacobian(self.network.on_host, run, of, wrt)
-
-    def transitions(
-        self, X: Any, state: Any = None, *, lengths: Any = None, reset: Any = None
-    ) -> np.ndarray:
-        """Exact Jacobians of every step's state with respect to the state before it.
-
-        They linearise the network along a trajectory: for its stability, Lyapunov exponents, or
-        an extended Kalman filter. Their product over the steps is the Jacobian of the final state
-        by the initial one. Works in the network's own (standardised) units, without noise.
-
-        Parameters
-        ----------
-        X, state, lengths, reset
-            As in `forward`.
-
-        Returns
-        -------
-        J : ndarray, shape (B, T, S, S)
-            A state is one vector of S = num_layers * (P + H) numbers, h of all layers, then c of
-            all layers: J[b, t, :H, :H] is dh_t / dh_{t-1} of one layer. The identity where a row
-            has ended, zero where it is reset.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `forward`; and for a bidirectional network, which has no state between two steps.
-
-        Examples
-        --------
-        >>> import numpy as np, numlstm
-        >>> model = numlstm.LSTM(2, 4, dtype="float64", rng=0)
-        >>> X = np.ones((1, 3, 2))
-        >>> first, second, third = model.transitions(X)[0]
-        >>> whole = model.jacobian(X, of="state", wrt="state")[0]
-        >>> bool(np.allclose(third @ second @ first, whole))
-        True
-        """
-        if self.spec.bidirectional:
-            raise ValueError(
-                "a bidirectional network has no transitions: its directions run towards each other"
-            )
-        run, _ = self._run(X, state, lengths, reset)
-        return derivatives.transitions(self.network.on_host, run)
-
-    def step(self, x: Any, state: Any = None, *, reset: Any = None):
+    def step(self, x: Any, state: Any = None, *, reset: Any = None) -> tuple[Array, State]:
         """One time step; T calls equal one `forward` over T steps, bit for bit.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -560,30 +316,34 @@ class LSTM:
         (1,)
         """
         self._require_step()
-        door, inputs = Door(self.network, x), self.spec.input_size
-        x = door.read("x", x)
+        reader, size = InputReader(self.network, x), self.spec.input_size
+        x = reader.read("x", x)
         single = x.ndim == 1
-        checks.shape("x", x, (inputs,) if single else ("B", inputs))
-        rows = x.reshape((1, inputs)) if single else x
-        state = door.state("state", state, rows.shape[0], finite=False)
+        checks.shape("x", x, (size,) if single else ("B", size))
+        rows = x.reshape((1, size)) if single else x
+        state = reader.state("state", state, rows.shape[0], finite=False)
         taken = self._step_at_once(rows, state) if reset is None else None
         if taken is None:
             if reset is not None:
                 reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
-            taken = self._step_by_forward(door, rows, state, reset)
+            taken = self._step_by_forward(reader, rows, state, reset)
         y, state = taken
-        return door.leave(y.reshape(y.shape[1:]) if single else y), door.leave(state)
+        return reader.to_caller(y.reshape(y.shape[1:]) if single else y), reader.to_caller(state)
 
-    def _step_by_forward(self, door: Door, rows: Any, state: State | None, reset: Any):
+    def _step_by_forward(
+        self, reader: InputReader, rows: AnyArray, state: State | None, reset: AnyArray | None
+    ) -> tuple[AnyArray, State]:
         """(y, state) from a forward pass of one step; here what is not finite is refused."""
-        door.require_finite("x", rows)
+        reader.require_finite("x", rows)
         for name, part in zip("hc", state or (), strict=False):
-            door.require_finite(f"state.{name}", part)
-        X = door.bring(rows.reshape((rows.shape[0], 1, rows.shape[1])))
-        Y, state, _ = self.network.forward(self._weights(), X, state, reset=door.bring(reset))
+            reader.require_finite(f"state.{name}", part)
+        X = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1])))
+        Y, state, _ = self.network.forward(
+            self._weights(), X, state, reset=reader.to_backend(reset)
+        )
         return Y.reshape((Y.shape[0], Y.shape[2])), state
 
-    def _step_at_once(self, rows: np.ndarray, state: State | None):
+    def _step_at_once(self, rows: AnyArray, state: State | None) -> tuple[AnyArray, State] | None:
         """(y, state) from one call of compiled code for all layers; None where there is none.
 
         Nor where something is not finite, or where so much is to be done that threads are worth it.
@@ -591,226 +351,22 @@ class LSTM:
         if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
             return None
         stepper = self._stepper(None)
-        return stepper and stepper.advanced(rows, state)
+        return None if stepper is None else stepper.advanced(rows, state)
 
-    def _stepper(self, scaling: Scaling | None, derivatives: bool = False) -> Any:
-        """The stepper of the parameters as they are, made again only where they have changed."""
-        kind, content = (scaling is None, derivatives), self._theta.tobytes()
-        kept = self._steppers.get(kind)
-        if kept is None or kept[0] != content or kept[1] is not scaling:
-            from numlstm.stepping.stepper import stepper_of
+    @overload
+    def predict(
+        self, X: Array, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+    ) -> Array: ...
 
-            on_cpu = self.network.backend.name == "cpu"
-            stepper = stepper_of(
-                *(self.spec, self._theta, scaling, self._weights() if on_cpu else None),
-                derivatives=derivatives,
-            )
-            self._steppers[kind] = kept = (content, scaling, stepper)
-        return kept[2]
-
-    def njit(self, *, standardize: bool = True, derivatives: bool = False) -> Any:
-        """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
-
-        The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
-        that took one takes any other of the same dtype without being compiled again.
-
-        Parameters
-        ----------
-        standardize : bool, optional
-            Whether x and y are in the units of the data, where the model was trained with
-            standardisation, as in `predict`. False: in the network's units, as in `step`.
-        derivatives : bool, optional
-            Whether the stepper also has ``step_jvp`` and ``step_vjp``, the step's derivatives.
-            They are compiled once per machine, which takes some seconds.
-
-        Returns
-        -------
-        stepper : Stepper
-            ``stepper.step(x, h, c, y)`` takes the state one step on in place and writes y; it
-            agrees with `step` bit for bit. See `help(type(stepper))`.
-
-        Raises
-        ------
-        ValueError
-            For a bidirectional network, one with more units than fit a thread's stack, and with
-            ``standardize=True`` for a model that fills missing inputs.
-        BackendError
-            Where the "cpu" backend cannot run.
-
-        Examples
-        --------
-        >>> import numpy as np, numba, numlstm
-        >>> model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
-        >>> @numba.njit
-        ... def last(stepper, X, h, c, y):
-        ...     for t in range(len(X)):
-        ...         stepper.step(X[t], h, c, y)
-        ...     return y[0]
-        >>> stepper, X = model.njit(), np.ones((100, 1))
-        >>> y = last(stepper, X, *stepper.initial_state(), np.zeros(1))
-        >>> bool(y == model.forward(X[None])[0][0, -1, 0])
-        True
-        """
-        self._require_step()
-        scaling = self._step_scaling(standardize)
-        stepper = self._stepper(scaling, checks.flag("derivatives", derivatives))
-        if stepper is None:
-            raise ValueError(
-                f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
-                "has room for; use step or forward"
-            )
-        return stepper
-
-    def cfunc(self, *, standardize: bool = True) -> Any:
-        """One time step as a C function in this process: its address, and the network's.
-
-        Parameters
-        ----------
-        standardize : bool, optional
-            As in `njit`.
-
-        Returns
-        -------
-        function : CFunction
-            ``function.address`` is that of ``int64_t step(const int64_t *net, const T *x, T *h,
-            T *c, T *y, int64_t batch)``, T float or double, and ``function.net`` its first
-            argument; ``function.ctypes`` calls it from Python. x (batch, I) is read, h (layers,
-            batch, P) and c (layers, batch, H) go one step on in place, y (batch, O) is written.
-            It returns 0; 1 for a null pointer; 2 for a negative batch. Both addresses are good
-            as long as `function` lives. It is reentrant, allocates nothing and takes no lock.
-
-        Raises
-        ------
-        ValueError, BackendError
-            As `njit`.
-
-        Notes
-        -----
-        `scipy.LowLevelCallable` has no signature with a state, so no routine of SciPy takes this
-        function as it is; a `numba.cfunc` of yours that calls the stepper of `njit` fits them all.
-
-        Examples
-        --------
-        >>> import numpy as np, numlstm
-        >>> function = numlstm.LSTM(1, 4, 1, rng=0).cfunc()
-        >>> x, y, h, c = (np.ones((1, n), "float32") for n in (1, 1, 4, 4))
-        >>> function.ctypes(function.net, *(a.ctypes.data for a in (x, h, c, y)), 1)
-        0
-        """
-        return self.njit(standardize=standardize).cfunc
-
-    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> np.ndarray:
-        """Forecast freely: read what was observed, then feed every forecast back as an input.
-
-        For networks that forecast the next value of their own first inputs: of the I features the
-        first O are what the network forecasts, the others are exogenous. All steps run in compiled
-        code, in the units of the data.
-
-        Parameters
-        ----------
-        X_warm : array_like, shape (B, T, I), or (T,) or (T, I) for one series
-            What was observed, T >= 1.
-        steps : int
-            Number of forecasts, S >= 1.
-        exogenous : array_like, shape (B, S, I - O), or (S, I - O) for one series, optional
-            The other features at the times of the forecasts; the last is not used. Default: there
-            are none, I = O.
-
-        Returns
-        -------
-        Y : ndarray, shape (B, S, O), or (S, O) for one series
-            Forecasts for the S times after X_warm. The first is the last of `predict` on X_warm.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For a wrong shape, a NaN or infinite value, fewer inputs than outputs, missing
-            exogenous inputs; for a network that is bidirectional, fills missing inputs, predicts
-            once per sequence, or does not forecast values (classes); as `njit`.
-        BackendError
-            Where the "cpu" backend cannot run.
-
-        Examples
-        --------
-        >>> import numpy as np, numlstm
-        >>> model = numlstm.LSTM(1, 4, 1, rng=0)
-        >>> model.rollout(np.sin(np.arange(50)), 1000).shape
-        (1000, 1)
-        """
-        from numlstm.stepping.rollout import read_question, rollout
-
-        question = read_question(self._forecasting(), X_warm, steps, exogenous)
-        return rollout(self.njit(), self.spec, question)
-
-    def rollout_vjp(
-        self, X_warm: Any, steps: int, exogenous: Any = None
-    ) -> tuple[np.ndarray, Callable[[Any], Any]]:
-        """Forecast freely, and the function that pulls gradients back through all forecasts.
-
-        For training on the error of free runs, and for their sensitivity to what was observed.
-        The gradient is exact: it goes through every forecast that was fed back.
-
-        Parameters
-        ----------
-        X_warm, steps, exogenous
-            As in `rollout`.
-
-        Returns
-        -------
-        Y : ndarray, shape (B, S, O), or (S, O) for one series
-            As from `rollout`.
-        pullback : callable
-            ``pullback(dY) -> RolloutGradients(theta, X_warm, exogenous)``: the gradient of
-            ``sum(dY * Y)``, with X_warm (B, T, I) and exogenous (B, S, I - O), or without the first
-            axis for one series; all in the units of the data.
-
-        Raises
-        ------
-        ValueError, TypeError, BackendError
-            As `rollout`; and `pullback` for a dY that has not the shape of Y.
-
-        See Also
-        --------
-        numlstm.fit : with ``scheduled_sampling=`` it trains on the network's own forecasts.
-
-        References
-        ----------
-        Back-propagation through time: Werbos (1990), Proceedings of the IEEE 78(10), over a network
-        whose inputs are its outputs.
-
-        Examples
-        --------
-        >>> import numpy as np, numlstm
-        >>> model = numlstm.LSTM(1, 4, 1, rng=0)
-        >>> series = np.sin(np.arange(60))
-        >>> Y, pullback = model.rollout_vjp(series[:50], 10)
-        >>> gradients = pullback(2 * (Y[:, 0] - series[50:])[:, None])  # of the squared error
-        >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
-        (True, (50, 1))
-        """
-        from numlstm.stepping.rollout import read_question, rollout_vjp
-
-        question = read_question(self._forecasting(), X_warm, steps, exogenous)
-        return rollout_vjp(self.njit(derivatives=True), self.spec, question)
-
-    def _forecasting(self) -> NetworkSpec:
-        """The spec of a model whose outputs can be its next inputs; others are refused."""
-        self._require_step()
-        spec, scaling = self.spec, self.scaling
-        if spec.width > spec.input_size or self.output == "last":
-            raise ValueError(
-                f"this model gives {spec.width} output(s) per "
-                f"{'sequence' if self.output == 'last' else 'step'} from {spec.input_size} "
-                "input(s): a rollout needs a forecast of its first inputs at every step"
-            )
-        if scaling is not None and (scaling.y_mean is None or scaling.y_mean.size != spec.width):
-            raise ValueError("this model does not forecast values that could be inputs")
-        return spec
+    @overload  # of a list of series a list, unless there is one prediction per series
+    def predict(
+        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+    ) -> Any: ...
 
     def predict(
         self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
     ) -> Any:
-        """What the trained network says about X, in the units of the data it was trained on.
+        """The predictions of the trained network for X, in the units of the data it was trained on.
 
         Parameters
         ----------
@@ -871,171 +427,10 @@ class LSTM:
         Y = arrays.to_numpy(Y)
         return form.restore(self.scaling.outputs(Y) if self.scaling else Y)
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the model to a file, whole or not at all.
 
-        The file is an .npz archive under a checksum and does not depend on the backend.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Where to write; a file that is there is replaced once the new one is complete.
-
-        Raises
-        ------
-        OSError
-            Where the file cannot be written; an older file at `path` is then still whole.
-
-        See Also
-        --------
-        numlstm.load : read the model back.
-
-        Examples
-        --------
-        >>> import os, tempfile, numlstm
-        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save(os.path.join(folder, "model.npz"))
-        ...     copy = numlstm.load(os.path.join(folder, "model.npz"))
-        >>> bool((copy.theta == model.theta).all())
-        True
-        """
-        arrays = {"theta": self._theta}
-        for name, parts in (("scaling", self.scaling), ("filling", self.filling)):
-            named = parts._asdict().items() if parts is not None else ()
-            arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
-        spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
-        meta = {"spec": dataclasses.asdict(spec), "output": self.output}
-        files.write(path, "model", arrays, meta)
-
-    def export_c(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
-        """Write the network as a C99 file with its numbers in it, and its header beside it.
-
-        `docs/embedding.md` shows how to call it. The file NAME.c holds NAME_reset and NAME_step,
-        one time step on an explicit state, for one sequence, with dropout off. It needs no library
-        but libm, allocates nothing, may run in any number of threads, and answers bad arguments
-        with a status code.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The C file, NAME.c, where NAME begins the names in it: a letter, then letters, digits
-            and underscores, at most 40. Files that are there are replaced.
-        standardize : bool, optional
-            Whether x and y are in the units of the data, where the model was trained with
-            standardisation, as in `predict`. False: in the network's units, as in `step`.
-
-        Raises
-        ------
-        ValueError
-            For another kind of name; for a bidirectional network, which has no step; with
-            ``standardize=True`` for a model that fills missing inputs; for a parameter that is not
-            finite.
-        TypeError
-            Where `standardize` is not a bool.
-        OSError
-            Where a file cannot be written.
-
-        See Also
-        --------
-        export_fortran : the same with a Fortran module.
-
-        Examples
-        --------
-        >>> import os, tempfile, numlstm
-        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.export_c(os.path.join(folder, "river.c"))
-        ...     sorted(os.listdir(folder))
-        ['river.c', 'river.h']
-        """
-        from numlstm.export import c
-
-        c.export_c(self._source(standardize), path)
-
-    def export_fortran(self, path: str | os.PathLike, *, standardize: bool = True) -> None:
-        """Write the network as a Fortran module over the C file of `export_c`, and that file.
-
-        The module NAME has the type NAME_state and the functions NAME_reset and NAME_step, as in
-        C; compile and link NAME.c with it.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The Fortran file, NAME.f90; NAME.c and NAME.h go beside it. NAME is as for `export_c`.
-        standardize : bool, optional
-            As for `export_c`.
-
-        Raises
-        ------
-        ValueError, TypeError, OSError
-            As `export_c`.
-
-        Examples
-        --------
-        >>> import os, tempfile, numlstm
-        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.export_fortran(os.path.join(folder, "river.f90"))
-        ...     sorted(os.listdir(folder))
-        ['river.c', 'river.f90', 'river.h']
-        """
-        from numlstm.export import fortran
-
-        fortran.export_fortran(self._source(standardize), path)
-
-    def _source(self, standardize: bool) -> Any:
-        """What an exported file is made of."""
-        from numlstm.export.c import Source
-
-        self._require_step()
-        checks.require_finite("theta", self._theta)
-        scaling = self._step_scaling(standardize)
-        summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
-        return Source(self.spec, self._theta, scaling, summary)
-
-    def _step_scaling(self, standardize: bool) -> Scaling | None:
-        """What takes x and y of an embedded step from and to the units of the data, if asked to."""
-        standardize = checks.flag("standardize", standardize)
-        if standardize and self.filling is not None:
-            raise ValueError(
-                "this model fills missing inputs, which one step cannot do alone; pass "
-                "standardize=False and give it filled, standardised inputs with their mask channels"
-            )
-        return self.scaling if standardize else None
-
-    def _noise(self, rng: Any, X: np.ndarray) -> NetworkNoise | None:
-        """Masks drawn for X, or None where there is no source for them."""
-        if rng is None:
-            return None
-        if self.spec.dropout == Dropout():
-            raise ValueError("noise_rng= needs a model with dropout, this one has no rate above 0")
-        return self.network.draw_noise(Draws(new_seed(rng)), 0, *X.shape[:2])
-
-    def _weights(self, noise: NetworkNoise | None = None):
-        """theta as the backend reads it; packed again only where theta has changed since."""
-        if noise is not None:
-            return self.network.pack(self._theta, noise)
-        content, packed = self._theta.tobytes(), self._packed
-        if packed is None or packed[0] != content:
-            self._packed = packed = (content, self.network.pack(self._theta))
-        return packed[1]
-
-    def _run(self, X: Any, state: Any, lengths: Any, reset: Any) -> tuple[derivatives.Run, Door]:
-        """What the derivatives of the network are taken at, in NumPy's memory."""
-        door = Door(self.network.on_host, X)
-        return derivatives.Run(self._theta, *door.enter(X, state, lengths, reset)), door
-
-    def _require_step(self) -> None:
-        """Refuse networks that have none."""
-        if self.spec.bidirectional:
-            raise ValueError(
-                "a bidirectional network has no step: its output at a time depends on what comes "
-                "later; use forward on the whole sequence"
-            )
-
-
-def load(path: str | os.PathLike, *, backend: str = "auto", precision: str | None = None) -> LSTM:
+def load(
+    path: str | os.PathLike[str], *, backend: str = "auto", precision: str | None = None
+) -> LSTM:
     """Read a model that `LSTM.save` wrote.
 
     Parameters
@@ -1071,19 +466,4 @@ def load(path: str | os.PathLike, *, backend: str = "auto", precision: str | Non
     ...     numlstm.load(path, backend="reference")
     <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float64, reference backend>
     """
-    arrays, meta = files.read(path, "model")
-    spec = NetworkSpec.restored(meta["spec"])
-    precision = keywords.read_precision(precision, spec.dtype)
-    spec = dataclasses.replace(spec, precision=precision)
-    model = LSTM._of(spec, backend, arrays["theta"])
-    model.output = meta["output"]
-    for name, kind in (("scaling", Scaling), ("filling", Filling)):
-        start = f"{name}/"
-        parts = {k.removeprefix(start): arrays[k] for k in arrays if k.startswith(start)}
-        setattr(model, name, kind(**parts) if parts else None)
-    return model
-
-
-def _count(number: int, noun: str) -> str:
-    """The number with its noun, "1 layer" or "2 layers"."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return read_model(LSTM, path, backend, precision)

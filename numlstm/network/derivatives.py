@@ -7,35 +7,39 @@ vector: h of all layers, then c of all layers.
 
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from numlstm.architecture.spec import NetworkSpec, State
+from numlstm.architecture.spec import Gradients, NetworkSpec, State
 from numlstm.network.network import Network, with_tangent
+from numlstm.utils.types import Array
 
 _HELD = 2**22  # elements of hidden sequence that are held at once
 
 
-class Run(NamedTuple):
-    """What a network is run on."""
+Outputs: TypeAlias = tuple[Array, State]  # Y and the final state, or their derivatives
 
-    theta: Any  # (n,)
-    X: Any  # (B, T, I)
+
+class Run(NamedTuple):
+    """The parameters and inputs of a forward pass: the point at which derivatives are taken."""
+
+    theta: Array  # (n,)
+    X: Array  # (B, T, I)
     state: State | None  # None: the initial one
-    lengths: Any  # (B,) or None
-    reset: Any  # (B, T) or None
+    lengths: Array | None  # (B,)
+    reset: Array | None  # (B, T)
 
 
 class Direction(NamedTuple):
-    """A change of what a network is run on; None is no change."""
+    """A direction in the parameters and inputs of a forward pass; None is no change."""
 
-    theta: Any = None
-    X: Any = None
+    theta: Array | None = None
+    X: Array | None = None
     state: State | None = None
 
 
-def jvp(network: Network, run: Run, along: Direction):
+def jvp(network: Network, run: Run, along: Direction) -> tuple[Outputs, Outputs]:
     """(Y, final state), and the derivative of both along a direction."""
     tangents = network.tangents
     theta = run.theta if along.theta is None else with_tangent(run.theta, along.theta)
@@ -51,7 +55,7 @@ def jvp(network: Network, run: Run, along: Direction):
     return values, (Y.imag.copy(), State(*(part.imag.copy() for part in final)))
 
 
-def jacobian(network: Network, run: Run, of: str, wrt: str) -> np.ndarray:
+def jacobian(network: Network, run: Run, of: str, wrt: str) -> Array:
     """(B, ...of, ...wrt): every number of an output by every number of an input."""
     batch, steps, inputs = run.X.shape
     states = state_size(network)
@@ -77,14 +81,14 @@ def state_size(network: Network) -> int:
     return len(network.spec.layers) * (layer.output_size + layer.hidden_size)
 
 
-def as_vectors(state: State) -> np.ndarray:
+def as_vectors(state: State) -> Array:
     """(B, S) from h (layers, B, P) and c (layers, B, H)."""
     layers, batch, _ = state.h.shape
     parts = [part.swapaxes(0, 1).reshape(batch, layers * part.shape[2]) for part in state]
     return np.concatenate(parts, axis=1)
 
 
-def as_state(network: Network, vectors: np.ndarray) -> State:
+def as_state(network: Network, vectors: Array) -> State:
     """The mirror of `as_vectors`."""
     layers, layer = len(network.spec.layers), network.spec.layers[0]
     parts = np.split(vectors, [layers * layer.output_size], axis=1)
@@ -93,7 +97,7 @@ def as_state(network: Network, vectors: np.ndarray) -> State:
     return State(*(part.copy() for part in swapped))
 
 
-def transitions(network: Network, run: Run) -> np.ndarray:
+def transitions(network: Network, run: Run) -> Array:
     """(B, T, S, S): the state after every step by the state before it."""
     kernels = network.backend.transitions() if _units_are_apart(network.spec) else None
     if kernels is None or not run.X.size:
@@ -113,7 +117,7 @@ def _units_are_apart(spec: NetworkSpec) -> bool:
     return not (spec.cell.layer_norm or spec.proj_size or rates.zoneout_h or rates.zoneout_c)
 
 
-def _by_tape(network: Network, kernels: ModuleType, run: Run) -> np.ndarray:
+def _by_tape(network: Network, kernels: ModuleType, run: Run) -> Array:
     """(B, T, S, S) from one forward pass, layer upon layer; see `_units_are_apart`."""
     (batch, steps, _), spec = run.X.shape, network.spec
     layers, H, size = len(spec.layers), spec.hidden_size, state_size(network)
@@ -131,7 +135,7 @@ def _by_tape(network: Network, kernels: ModuleType, run: Run) -> np.ndarray:
     return J.reshape(batch, steps, size, size)
 
 
-def _step_by_step(network: Network, run: Run) -> np.ndarray:
+def _step_by_step(network: Network, run: Run) -> Array:
     """(B, T, S, S) by directions, as rows, through every step from the state before it."""
     batch, steps, _ = run.X.shape
     size = state_size(network)
@@ -153,7 +157,7 @@ def _step_by_step(network: Network, run: Run) -> np.ndarray:
     return jacobian(network, each, "state", "state").reshape(batch, steps, size, size)
 
 
-def _options(run: Run, t: int) -> dict:
+def _options(run: Run, t: int) -> dict[str, Any]:
     """Lengths and resets of the one step t."""
     return {
         "lengths": None if run.lengths is None else (run.lengths > t).astype(np.int64),
@@ -161,7 +165,7 @@ def _options(run: Run, t: int) -> dict:
     }
 
 
-def _by_parameter(network: Network, run: Run, of: str, result) -> None:
+def _by_parameter(network: Network, run: Run, of: str, result: Array) -> None:
     """Forward mode, a parameter at a time."""
     for index in range(run.theta.size):
         along = np.zeros_like(run.theta)
@@ -170,14 +174,14 @@ def _by_parameter(network: Network, run: Run, of: str, result) -> None:
         result[:, :, index] = _chosen(of, dY, dstate)
 
 
-def _by_output_and_row(network: Network, run: Run, of: str, result) -> None:
+def _by_output_and_row(network: Network, run: Run, of: str, result: Array) -> None:
     """Reverse mode, an output of a row at a time: the gradient of theta is a sum over rows."""
     for row in range(len(run.X)):
         for part, gradients in _pullbacks(network, _rows(run, [row]), of, 1):
             result[row, part] = gradients.theta
 
 
-def _by_input(network: Network, run: Run, of: str, wrt: str, result) -> None:
+def _by_input(network: Network, run: Run, of: str, wrt: str, result: Array) -> None:
     """Forward mode, directions as rows."""
     batch, _, count = result.shape
     for part in _parts(network, run, count):
@@ -194,7 +198,7 @@ def _by_input(network: Network, run: Run, of: str, wrt: str, result) -> None:
         result[:, :, part] = columns.swapaxes(1, 2)
 
 
-def _by_output(network: Network, run: Run, of: str, wrt: str, result) -> None:
+def _by_output(network: Network, run: Run, of: str, wrt: str, result: Array) -> None:
     """Reverse mode, outputs as rows."""
     batch, count, _ = result.shape
     for part in _parts(network, run, count):
@@ -205,7 +209,9 @@ def _by_output(network: Network, run: Run, of: str, wrt: str, result) -> None:
         result[:, part] = columns.reshape(batch, size, -1)
 
 
-def _pullbacks(network: Network, run: Run, of: str, size: int, only: slice | None = None):
+def _pullbacks(
+    network: Network, run: Run, of: str, size: int, only: slice | None = None
+) -> Iterator[tuple[slice, Gradients]]:
     """(outputs, their gradients): `size` outputs at once, of every group of so many rows."""
     weights = network.pack(run.theta)
     Y, _, tape = network.forward(weights, run.X, run.state, run.lengths, tape=True, reset=run.reset)
@@ -221,11 +227,11 @@ def _pullbacks(network: Network, run: Run, of: str, size: int, only: slice | Non
         yield part, gradients
 
 
-def _chosen(of: str, dY, dstate) -> np.ndarray:
+def _chosen(of: str, dY: Array, dstate: State) -> Array:
     return dY.reshape(len(dY), -1) if of == "y" else as_vectors(dstate)
 
 
-def _rows(run: Run, index) -> Run:
+def _rows(run: Run, index: Any) -> Run:
     """Some rows of a run, as often as they are named."""
     state = run.state and State(*(part[:, index] for part in run.state))
     lengths, reset = (None if a is None else a[index] for a in (run.lengths, run.reset))

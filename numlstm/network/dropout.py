@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from numlstm.architecture.spec import LayerSpec, NetworkSpec, Noise
 from numlstm.utils import random_streams
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
+from numlstm.utils.types import AnyArray
 
 _LEVELS = 2**16  # a rate is rounded to a multiple of 1 / _LEVELS
 
@@ -12,9 +13,11 @@ _LEVELS = 2**16  # a rate is rounded to a multiple of 1 / _LEVELS
 class NetworkNoise(NamedTuple):
     """Random factors by their place; None where there are none."""
 
-    layers: tuple  # a Noise per layer and direction
-    between: tuple  # (B, T, W) per layer: on what comes from the layer below; None for the first
-    weights: tuple  # the shape of weight_hh per layer and direction
+    layers: tuple[Any, ...]  # a Noise per layer and direction
+    between: tuple[
+        Any, ...
+    ]  # (B, T, W) per layer: on what comes from the layer below; None for the first
+    weights: tuple[Any, ...]  # the shape of weight_hh per layer and direction
 
 
 def no_noise(spec: NetworkSpec) -> NetworkNoise:
@@ -24,10 +27,10 @@ def no_noise(spec: NetworkSpec) -> NetworkNoise:
 
 
 def mean_noise(spec: NetworkSpec, arrays: Any, batch: int) -> NetworkNoise:
-    """What takes the place of noise in predictions: zoneout's mean; dropout has mean 1."""
+    """The means of the masks, which predictions use: zoneout's; dropout has mean 1."""
     rates = spec.dropout
 
-    def keep(rate, size):
+    def keep(rate: float, size: int) -> AnyArray | None:
         return arrays.full((batch, 1, size), 1 - _share(rate), spec.dtype) if rate else None
 
     layers = tuple(
@@ -41,12 +44,14 @@ def mean_noise(spec: NetworkSpec, arrays: Any, batch: int) -> NetworkNoise:
 
 
 def draw_noise(
-    spec: NetworkSpec, arrays: Any, source: Draws, update: Any, batch: int, steps: int
+    spec: NetworkSpec, arrays: Any, source: RandomStreams, update: Any, batch: int, steps: int
 ) -> NetworkNoise:
     """The masks of one update, for a batch of sequences of so many steps; `arrays` of a backend."""
     rates = spec.dropout
 
-    def mask(purpose, rate, part, *shape, scaled=True) -> Any:
+    def mask(
+        purpose: int, rate: float, part: int, *shape: int, scaled: bool = True
+    ) -> AnyArray | None:
         if rate == 0:
             return None
         share = _share(rate)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,31 +12,34 @@ from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise, mean_noise, no_noise
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
+from numlstm.utils.types import AnyArray, Array
+
+Pair: TypeAlias = tuple[AnyArray, AnyArray]  # h (B, P) and c (B, H) of one layer
 
 
 class Weights(NamedTuple):
     """The parameters in the layout that the backend's kernels read."""
 
-    layers: tuple
+    layers: tuple[Any, ...]
     head: Any
-    initial: tuple  # the learned (h, c) per layer, empty where states begin at zero
+    initial: tuple[Any, ...]  # the learned (h, c) per layer, empty where states begin at zero
 
 
 class Batch(NamedTuple):
     """What is the same for all layers of one pass."""
 
-    lengths: Any  # (B,) or None
-    reset: Any  # (B, T) or None
+    lengths: AnyArray | None  # (B,)
+    reset: AnyArray | None  # (B, T)
     noise: NetworkNoise
 
 
 class Tape(NamedTuple):
-    """What `backward` needs to know of `forward`."""
+    """The intermediate results of `forward` that `backward` reads."""
 
-    layers: list  # the backend's tape per layer and direction
+    layers: list[Any]  # the backend's tape per layer and direction
     batch: Batch
-    hidden: Any  # input of the head: (B, T, W), or (B, W) with last=True
+    hidden: AnyArray  # input of the head: (B, T, W), or (B, W) with last=True
     last: bool
     learned: bool  # the initial state was the learned one
 
@@ -55,7 +58,7 @@ class Network:
         # the places of every level's layers, forward and reverse, in all lists of layers
         self._levels = [layers[i : i + ways] for i in layers[::ways]]
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         """By the backend's name: a module cannot be pickled, but models are sent and copied."""
         return network_on, (self.spec, self.backend.name)
 
@@ -71,7 +74,7 @@ class Network:
         """The same network over complex arrays whose imaginary parts are derivatives."""
         return Network(self.spec, self.backend.tangents())
 
-    def pack(self, theta, noise: NetworkNoise | None = None) -> Weights:
+    def pack(self, theta: AnyArray, noise: NetworkNoise | None = None) -> Weights:
         """Rearrange the flat vector once per update; theta is read, never kept.
 
         Of `noise` its masks on weights are used (DropConnect).
@@ -108,7 +111,9 @@ class Network:
         parts = zip(*weights.initial, strict=True)
         return State(*(stacked([repeated(vector, batch) for vector in part]) for part in parts))
 
-    def draw_noise(self, source: Draws, update: Any, batch: int, steps: int) -> NetworkNoise | None:
+    def draw_noise(
+        self, source: RandomStreams, update: Any, batch: int, steps: int
+    ) -> NetworkNoise | None:
         """The masks of one update; None where no rate is above 0."""
         if self.spec.dropout == Dropout():
             return None
@@ -116,16 +121,16 @@ class Network:
 
     def forward(
         self,
-        weights,
-        X,
-        state=None,
-        lengths=None,
+        weights: Weights,
+        X: AnyArray,
+        state: State | None = None,
+        lengths: AnyArray | None = None,
         *,
-        tape=False,
-        last=False,
-        reset=None,
+        tape: bool = False,
+        last: bool = False,
+        reset: AnyArray | None = None,
         noise: NetworkNoise | None = None,
-    ):
+    ) -> tuple[AnyArray, State, Any]:
         """Run X (B, T, I) through the layers and the head.
 
         Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
@@ -155,7 +160,15 @@ class Network:
         final_state = self._state(finals)
         return Y, final_state, Tape(tapes, batch, hidden, last, learned) if tape else None
 
-    def backward(self, weights, tape: Tape, dY, dstate=None, *, need_dX=False) -> Gradients:
+    def backward(
+        self,
+        weights: Weights,
+        tape: Tape,
+        dY: AnyArray,
+        dstate: State | None = None,
+        *,
+        need_dX: bool = False,
+    ) -> Gradients:
         """Gradients of theta, of X where asked for, and of the initial state.
 
         dY has the shape of Y, anything may stand in its padding; dstate is a State or None, which
@@ -163,7 +176,7 @@ class Network:
         """
         dtheta_head, d_hidden = self._head_backward(weights, tape, dY)
         count = len(self.spec.layers)
-        dfinal: list[Any] = [None] * count
+        dfinal: list[Pair | None] = [None] * count
         if dstate is not None:
             dfinal = [(dstate.h[index], dstate.c[index]) for index in range(count)]
         if tape.last:
@@ -186,13 +199,15 @@ class Network:
         return Gradients(self._arrays.end_to_end(dthetas), d_hidden, self._state(d_initial))
 
     def _mean_noise(self, batch: int) -> NetworkNoise:
-        """What predictions use; the same object, ready made, where no rate has a mean but 1."""
+        """The masks of predictions; the same object, ready made, where no rate has a mean but 1."""
         rates = self.spec.dropout
         if not (rates.zoneout_h or rates.zoneout_c):
             return self._no_noise
         return mean_noise(self.spec, self._arrays, batch)
 
-    def _layer_forward(self, index, weights, X, state, batch: Batch, tape):
+    def _layer_forward(
+        self, index: int, weights: Weights, X: AnyArray, state: Pair, batch: Batch, tape: bool
+    ) -> tuple[AnyArray, Pair, Any]:
         """One layer in one direction; X and Y run forward in time in either."""
         reverse = index % self.spec.num_directions
         arrays, reset = self._arrays, batch.reset
@@ -207,7 +222,16 @@ class Network:
         )
         return (arrays.flip(Y, batch.lengths) if reverse else Y), final, kept
 
-    def _layer_backward(self, index, weights, tape: Tape, dY, dfinal, *, need_dX):
+    def _layer_backward(
+        self,
+        index: int,
+        weights: Weights,
+        tape: Tape,
+        dY: AnyArray | None,
+        dfinal: Pair | None,
+        *,
+        need_dX: bool,
+    ) -> tuple[AnyArray, AnyArray | None, Pair]:
         layer, reverse = self.spec.layers[index], index % self.spec.num_directions
         arrays, lengths, masks = self._arrays, tape.batch.lengths, tape.batch.noise.weights
         if reverse and dY is not None:
@@ -223,52 +247,58 @@ class Network:
                 arrays.add_rows_to(views[name], part)
         return dtheta, (arrays.flip(dX, lengths) if reverse and need_dX else dX), d_initial
 
-    def _last_hidden(self, finals):
-        """What a sequence ends with, (B, W): of residual layers the sum, as at every step."""
+    def _last_hidden(self, finals: list[Pair]) -> AnyArray:
+        """The final hidden state of every row, (B, W): of residual layers the sum."""
         joined = self._arrays.joined
         levels = [joined([finals[index][0] for index in level]) for level in self._ends()]
         return self._arrays.total(levels)
 
-    def _last_hidden_backward(self, dfinal, d_hidden) -> None:
-        """Add the gradient of what a sequence ends with to those of the final states."""
+    def _last_hidden_backward(self, dfinal: list[Pair | None], d_hidden: AnyArray) -> None:
+        """Add the gradient of `_last_hidden` to those of the final states."""
         for level in self._ends():
             parts = self._arrays.parted(d_hidden, len(level))
             for index, d_last in zip(level, parts, strict=True):
-                if dfinal[index] is None:
+                final = dfinal[index]
+                if final is None:
                     shape = d_last.shape[0], self.spec.hidden_size
                     dfinal[index] = d_last, self._arrays.zeros(shape, d_last.dtype)
                 else:
-                    dh, dc = dfinal[index]
+                    dh, dc = final
                     dfinal[index] = self._arrays.total([dh, d_last]), dc
 
     def _ends(self) -> list[range]:
-        """The levels whose final hidden states make up what a sequence ends with."""
+        """The levels whose final hidden states `_last_hidden` adds."""
         return self._levels if self.spec.residual else self._levels[-1:]
 
-    def _head_forward(self, weights, hidden, lengths):
+    def _head_forward(
+        self, weights: Weights, hidden: AnyArray, lengths: AnyArray | None
+    ) -> AnyArray:
         if self.spec.head is None:
             return hidden
         Y = self.backend.head_forward(self.spec.head, weights.head, hidden)
         return Y if lengths is None else self._arrays.without_padding(Y, lengths)
 
-    def _head_backward(self, weights, tape: Tape, dY):
+    def _head_backward(
+        self, weights: Weights, tape: Tape, dY: AnyArray
+    ) -> tuple[AnyArray | None, AnyArray]:
         """(gradient of the head's parameters, gradient of what went into it)."""
         if self.spec.head is None:
             return None, dY
         if tape.batch.lengths is not None and not tape.last:
             dY = self._arrays.without_padding(dY, tape.batch.lengths)
-        return self.backend.head_backward(self.spec.head, weights.head, tape.hidden, dY)
+        dtheta, d_hidden = self.backend.head_backward(self.spec.head, weights.head, tape.hidden, dY)
+        return dtheta, d_hidden
 
-    def _masked(self, array, factors):
+    def _masked(self, array: AnyArray | None, factors: AnyArray | None) -> AnyArray | None:
         return array if array is None or factors is None else self._arrays.product(array, factors)
 
-    def _state(self, states) -> State:
+    def _state(self, states: list[Pair]) -> State:
         """The layers' states as one, the layers first."""
         h, c = zip(*states, strict=True)
         return State(self._arrays.stacked(h), self._arrays.stacked(c))
 
 
-def with_tangent(value, tangent):
+def with_tangent(value: Array, tangent: Array | None) -> Array:
     """A complex array: the value, and its derivative along a direction (None: zero)."""
     result = np.zeros(value.shape, np.result_type(value, np.complex64))
     result.real = value

@@ -33,7 +33,7 @@ class Band(NamedTuple):
     Attributes
     ----------
     mean : ndarray, or list of ndarray
-        What `predict` says.
+        The predictions.
     lower, upper : ndarray, or list of ndarray
         The ends of the band.
     std : ndarray, or list of ndarray
@@ -73,7 +73,8 @@ class Covariance:
     @cached_property
     def matrix(self) -> np.ndarray:
         """The covariance, (n, n)."""
-        return self.factor @ self.factor.T
+        matrix: np.ndarray = self.factor @ self.factor.T
+        return matrix
 
     @cached_property
     def stderr(self) -> dict[str, np.ndarray]:
@@ -208,7 +209,7 @@ def _target_scale(model: LSTM) -> np.ndarray:
 
 
 def _units(model: LSTM, fun: Objective, absolute_sigma: bool) -> np.ndarray:
-    """What every residual is multiplied by: known sigmas are in the units of the data."""
+    """Factor on every residual: known sigmas are in the units of the data."""
     scale = _target_scale(model) if absolute_sigma else np.ones(1)
     return np.broadcast_to(scale, fun.data.y.shape)[fun.data.weight > 0].astype(np.float64)
 
@@ -239,13 +240,15 @@ def _directions(
     return values[kept], directions[kept].T
 
 
-def _leading(fun, theta, free, units, rank):
+def _leading(
+    fun: Objective, theta: np.ndarray, free: np.ndarray, units: np.ndarray, rank: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The largest singular values and their vectors; the Jacobian is never formed."""
     from scipy.sparse.linalg import LinearOperator, svds
 
     whole = fun.linear_operator(theta)
 
-    def matvec(v):
+    def matvec(v: np.ndarray) -> Any:
         padded = np.zeros(free.size)
         padded[free] = np.ravel(v)
         return whole.matvec(padded) * units

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import Dataset
 from numlstm.network.dropout import NetworkNoise
-from numlstm.network.network import Network, with_tangent
+from numlstm.network.network import Network, Weights, with_tangent
 from numlstm.optim.losses import CURVATURES
 
 # Elements of hidden sequence that are held at once where the cut is ours to choose. They depend
@@ -22,10 +23,24 @@ _HELD = 2**20
 _TAPED = 2**22
 
 
+Runner = Callable[..., Any]  # calls a function, and may raise an exception instead
+
+
 def windows(steps: int, k: int | None) -> list[tuple[int, int]]:
     """(start, stop) of every window of k steps; one window for k=None."""
     k = k or max(steps, 1)
     return [(start, min(start + k, steps)) for start in range(0, max(steps, 1), k)]
+
+
+def pieces(spec: NetworkSpec, data: Any) -> Iterator[tuple[slice, list[tuple[int, int]]]]:
+    """Rows of a dataset, and the windows of them, that are passed forward at once."""
+    # a bidirectional network needs sequences whole: then fewer of them at once
+    size = max(1, _HELD // (spec.hidden_width * max(1, data.steps())))
+    for rows in _blocks(data.X.shape[0], size if spec.bidirectional else 1024):
+        k = None
+        if not spec.bidirectional:
+            k = max(1, _HELD // ((rows.stop - rows.start) * spec.hidden_width))
+        yield rows, windows(data.steps(rows), k)
 
 
 def run_here(function: Callable[..., Any], *args: Any) -> Any:
@@ -48,34 +63,37 @@ class Evaluator:
         """The dataset in the backend's memory."""
         return self.network.backend.arrays.resident(data)
 
-    def step(self, theta, window: Dataset, state, scale: float, noise: NetworkNoise | None = None):
+    def step(
+        self,
+        theta: Any,
+        window: Dataset,
+        state: State | None,
+        scale: Any,
+        noise: NetworkNoise | None = None,
+    ) -> tuple[Any, Any, State]:
         """(loss, gradient, state after the window) of the sum of the losses times `scale`.
 
         No state: the initial one.
         """
         return self._gradient(self.network.pack(theta, noise), window, state, scale, noise)
 
-    def advance(self, theta, window: Dataset, state):
+    def advance(self, theta: Any, window: Dataset, state: State | None) -> State:
         """The state after a window in which there is nothing to learn."""
         return self._value(self.network.pack(theta), window, state)[1]
 
-    def value(self, theta, data: Any, run=run_here) -> float:
+    def value(self, theta: Any, data: Any, run: Runner = run_here) -> float:
         """Mean loss over a dataset, without a tape, in pieces of bounded size."""
-        weights, spec, total = self.network.pack(theta), self.network.spec, 0.0
+        weights, total = self.network.pack(theta), 0.0
         number = self.network.backend.arrays.number
-        # a bidirectional network needs sequences whole: then fewer of them at once
-        size = max(1, _HELD // (spec.hidden_width * max(1, data.steps())))
-        for rows in _blocks(data.X.shape[0], size if spec.bidirectional else 1024):
-            state, k = None, None
-            if not spec.bidirectional:
-                k = max(1, _HELD // ((rows.stop - rows.start) * spec.hidden_width))
-            for start, stop in windows(data.steps(rows), k):
+        for rows, cuts in pieces(self.network.spec, data):
+            state = None
+            for start, stop in cuts:
                 value, state = run(self._value, weights, data.cut(start, stop, rows), state)
                 total += number(value)
-        return total / data.total_weight()
+        return total / float(data.total_weight())
 
     def gradient(
-        self, theta, data: Any, k: int | None = None, run=run_here
+        self, theta: Any, data: Any, k: int | None = None, run: Runner = run_here
     ) -> tuple[float, np.ndarray]:
         """Mean loss over a dataset and its gradient, truncated to windows of k steps."""
         weights, arrays = self.network.pack(theta), self.network.backend.arrays
@@ -95,7 +113,9 @@ class Evaluator:
                 gradient += arrays.to_numpy(part)
         return total, gradient
 
-    def hessp(self, theta: np.ndarray, v: np.ndarray, data: Dataset, run=run_here) -> np.ndarray:
+    def hessp(
+        self, theta: np.ndarray, v: np.ndarray, data: Dataset, run: Runner = run_here
+    ) -> np.ndarray:
         """The Hessian of the mean loss over a dataset times a vector, float64 (n,): exact.
 
         It is the derivative of `gradient` along v: Pearlmutter (1994), "Fast exact multiplication
@@ -108,11 +128,11 @@ class Evaluator:
         for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
             window = data.cut(0, data.steps(rows), rows)
             if window.total_weight() > 0:
-                total += run(self._bend, weights, window, scale)
+                total += run(self._hvp, weights, window, scale)
         return total
 
-    def _bend(self, weights, window: Dataset, scale):
-        """What the gradient of a window changes by along the tangent of the weights."""
+    def _hvp(self, weights: Weights, window: Dataset, scale: float) -> np.ndarray:
+        """The derivative of the gradient of a window along the tangent of the weights."""
         network = self.network.tangents
         with np.errstate(all="ignore"):  # as for the gradient
             Y, _, tape = network.forward(
@@ -126,10 +146,18 @@ class Evaluator:
             )
             weight = window.weight * window.weight.dtype.type(scale)
             _, dY = self.loss(Y.real, window.y, weight)
-            bend = CURVATURES[self.loss](Y.real, window.y, weight, Y.imag)
-            return network.backward(weights, tape, with_tangent(dY, bend)).theta.imag
+            d2Y = CURVATURES[self.loss](Y.real, window.y, weight, Y.imag)
+            gradient: np.ndarray = network.backward(weights, tape, with_tangent(dY, d2Y)).theta.imag
+        return gradient
 
-    def _gradient(self, weights, window: Dataset, state, scale, noise=None):
+    def _gradient(
+        self,
+        weights: Weights,
+        window: Dataset,
+        state: State | None,
+        scale: Any,
+        noise: NetworkNoise | None = None,
+    ) -> tuple[Any, Any, State]:
         network, arrays = self.network, self.network.backend.arrays
         with np.errstate(all="ignore"):  # what is not finite is reported by the caller
             Y, state, tape = network.forward(
@@ -146,7 +174,7 @@ class Evaluator:
             gradients = network.backward(weights, tape, dY)
         return value, gradients.theta, state
 
-    def _value(self, weights, window: Dataset, state):
+    def _value(self, weights: Weights, window: Dataset, state: State | None) -> tuple[Any, State]:
         loss = self.network.backend.arrays.loss
         with np.errstate(all="ignore"):
             Y, state, _ = self.network.forward(

@@ -17,7 +17,7 @@ from numlstm.data.targets import (
     require_probabilities,
 )
 from numlstm.model.lstm import LSTM
-from numlstm.network.network import with_tangent
+from numlstm.network.network import Weights, with_tangent
 from numlstm.objectives.evaluator import Evaluator, run_here
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
@@ -41,8 +41,8 @@ def objective(
     Parameters
     ----------
     model : LSTM
-        What network it is, and the units of the data; its own parameters are not used, and it is
-        left as it is.
+        The network, and the units of the data; its own parameters are not used, and it is left
+        as it is.
     X, y : array_like
         Inputs and targets in any of the forms that `fit` takes; ``y=None`` means the next value
         of X. They are copied.
@@ -153,23 +153,25 @@ class Objective:
 
     def gradient(self, theta: Any) -> np.ndarray:
         """The gradient alone, (n,)."""
-        return self(theta)[1]
+        _, gradient = self(theta)
+        return gradient
 
     def hessp(self, theta: Any, v: Any) -> np.ndarray:
         """The Hessian times v, (n,)."""
         theta, v = self._checked("theta", theta), self._checked("v", v)
         product = self.evaluator.hessp(self._cast(theta), v, self.data, self.run)
-        return product + self.weight_decay * v
+        product += self.weight_decay * v
+        return product
 
     def residuals(self, theta: Any) -> np.ndarray:
-        """What `scipy.optimize.least_squares` takes as `fun`, (m,)."""
+        """Weighted residuals, (m,): `fun` of `scipy.optimize.least_squares`."""
         theta = self._checked("theta", theta)
         return self._with_penalty(
             self._on_targets(self.run(self._forward, theta)[0] - self.data.y), theta
         )
 
     def jacobian(self, theta: Any) -> np.ndarray:
-        """What `scipy.optimize.least_squares` takes as `jac`, (m, n)."""
+        """Jacobian of the residuals, (m, n): `jac` of `scipy.optimize.least_squares`."""
         operator = self.linear_operator(theta)
         rows, columns = operator.shape
         count = rows - columns if self.weight_decay else rows
@@ -187,7 +189,8 @@ class Objective:
     def jvp(self, theta: Any, v: Any) -> np.ndarray:
         """The Jacobian of the residuals times v, (m,)."""
         v = self._checked("v", v)
-        return self.linear_operator(theta).matvec(v)
+        product: np.ndarray = self.linear_operator(theta).matvec(v)
+        return product
 
     def vjp(self, theta: Any, u: Any) -> np.ndarray:
         """The transposed Jacobian of the residuals times u, (n,)."""
@@ -198,7 +201,8 @@ class Objective:
                 f"u must have {operator.shape[0]} entries, one per residual; "
                 f"received shape {u.shape}"
             )
-        return operator.rmatvec(u)
+        product: np.ndarray = operator.rmatvec(u)
+        return product
 
     def linear_operator(self, theta: Any) -> Any:
         """The Jacobian of the residuals, matrix-free; one forward pass serves all products."""
@@ -228,7 +232,7 @@ class Objective:
 
     @cached_property
     def _valid(self) -> np.ndarray:
-        """Where there is a target, in the shape of y."""
+        """True at every target with a weight, in the shape of y."""
         if self.loss != "mse":
             raise ValueError(
                 f"residuals are those of loss='mse', this objective has loss={self.loss!r}; for a "
@@ -239,7 +243,8 @@ class Objective:
     @cached_property
     def _root(self) -> np.ndarray:
         """The root of every target's weight."""
-        return np.sqrt(self.data.weight[self._valid].astype(np.float64))
+        root: np.ndarray = np.sqrt(self.data.weight[self._valid].astype(np.float64))
+        return root
 
     @cached_property
     def _decay_root(self) -> float:
@@ -250,14 +255,14 @@ class Objective:
         """A vector of the size of theta, in float64."""
         shapes = self.evaluator.network.spec.shapes
         count = self.evaluator.network.spec.num_parameters
-        value = checks.array(name, value, "float64", finite=False)
-        if value.shape != (count,):
+        vector: np.ndarray = checks.array(name, value, "float64", finite=False)
+        if vector.shape != (count,):
             order = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
             raise ValueError(
                 f"{name} must have {count} entries, in the order {order}; "
-                f"received shape {value.shape}"
+                f"received shape {vector.shape}"
             )
-        return value
+        return vector
 
     def _cast(self, theta: np.ndarray) -> np.ndarray:
         return theta.astype(self.evaluator.network.spec.dtype)
@@ -265,7 +270,7 @@ class Objective:
     def _penalty(self, theta: np.ndarray) -> float:
         return 0.5 * self.weight_decay * float(np.sum(np.square(theta)))
 
-    def _forward(self, theta: np.ndarray, tape: bool = False):
+    def _forward(self, theta: np.ndarray, tape: bool = False) -> tuple[np.ndarray, Weights, Any]:
         """(Y, packed weights, tape or None)."""
         data, network = self._resident, self.evaluator.network
         weights = network.pack(self._cast(theta))
@@ -276,8 +281,9 @@ class Objective:
         return network.backend.arrays.to_numpy(Y), weights, kept
 
     def _on_targets(self, Y: np.ndarray) -> np.ndarray:
-        """What is at the targets, weighted: (m,) without the rows of the penalty."""
-        return Y[self._valid].astype(np.float64) * self._root
+        """Values at the targets, weighted: (m,) without the rows of the penalty."""
+        values: np.ndarray = Y[self._valid].astype(np.float64) * self._root
+        return values
 
     def _with_penalty(self, residuals: np.ndarray, theta: np.ndarray) -> np.ndarray:
         if self.weight_decay == 0:
@@ -305,8 +311,8 @@ class Objective:
         def pull(u: np.ndarray) -> np.ndarray:
             dY = np.zeros(self.data.y.shape, network.spec.dtype)
             dY[self._valid] = u[:count] * self._root
-            gradient = self.run(network.backward, weights, tape, arrays.asarray(dY)).theta
-            gradient = arrays.to_numpy(gradient).astype(np.float64)
+            dtheta = self.run(network.backward, weights, tape, arrays.asarray(dY)).theta
+            gradient: np.ndarray = arrays.to_numpy(dtheta).astype(np.float64)
             return gradient + self._decay_root * u[count:] if self.weight_decay else gradient
 
         return pull

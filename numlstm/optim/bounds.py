@@ -1,6 +1,7 @@
 """What a fit may change: parameters held still, bounds by name, constraints on the whole vector."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +9,11 @@ import numpy as np
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.utils import checks
+from numlstm.utils.nouns import Noun, option
 
 
 class Limits(NamedTuple):
-    """Which entries of theta are free, and between what; all (n,)."""
+    """Which entries of theta are free, and their bounds; all (n,)."""
 
     free: np.ndarray
     lower: np.ndarray  # float64, -inf where there is no bound
@@ -21,6 +23,10 @@ class Limits(NamedTuple):
     def none(cls, count: int) -> "Limits":
         """No limits on so many parameters."""
         return cls(np.ones(count, bool), np.full(count, -np.inf), np.full(count, np.inf))
+
+    def repeated(self, members: int) -> "Limits":
+        """The same limits on every member of an ensemble, whose parameters are one vector."""
+        return Limits(*(np.tile(part, members) for part in self))
 
     @property
     def bounded(self) -> bool:
@@ -49,48 +55,74 @@ class Limits(NamedTuple):
         return result
 
 
-def read_limits(spec: NetworkSpec, fixed: Any, bounds: Any) -> Limits | None:
-    """Limits by parameter name; None where there are none."""
-    if not fixed and not bounds:
-        return None
-    free = np.ones(spec.num_parameters, bool)
-    views = split(spec.shapes, free)
-    for name in fixed:
-        _require_name("fixed", name, views)
-        views[name][...] = False
-    if not free.any():
-        raise ValueError("fixed holds every parameter: there is nothing left to fit")
-    lower, upper = np.full(free.size, -np.inf), np.full(free.size, np.inf)
-    lower_views, upper_views = split(spec.shapes, lower), split(spec.shapes, upper)
-    for name, pair in bounds.items():
-        _require_name("bounds", name, views)
-        low, high = _read_pair(name, pair, views[name].shape)
-        # on the grid of the dtype, inwards: then rounding theta cannot leave the bounds
-        lower_views[name][...] = _rounded(low, spec.dtype, np.inf)
-        upper_views[name][...] = _rounded(high, spec.dtype, -np.inf)
-    return Limits(free, lower, upper)
-
-
-def read_fixed(value: Any) -> tuple[str, ...]:
+def _fixed(name: str, value: Any) -> tuple[str, ...]:
     """Names of parameters: one, or several."""
     if value is None:
         return ()
     names = (value,) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"fixed must hold names of parameters, received {value!r}")
+    if not all(isinstance(each, str) for each in names):
+        raise TypeError(f"{name} must hold names of parameters, received {value!r}")
     return names
 
 
-def read_bounds(value: Any) -> dict[str, Any]:
-    """Bounds by name."""
+def _bounds(name: str, value: Any) -> dict[str, Any] | None:
+    """Bounds by name of parameter; None where there are none."""
     if value is None:
-        return {}
+        return None
     if not isinstance(value, Mapping):
         raise TypeError(
-            "bounds must be a dict from names of parameters to pairs (lower, upper), "
+            f"{name} must be a dict from names of parameters to pairs (lower, upper), "
             f"received {type(value)}"
         )
-    return dict(value)
+    return dict(value) or None
+
+
+def _constraints(name: str, value: Any) -> tuple[Any, ...]:
+    """One of SciPy's constraint objects, or several."""
+    if value is None or value == ():
+        return ()
+    from scipy.optimize import LinearConstraint, NonlinearConstraint
+
+    kinds = (LinearConstraint, NonlinearConstraint)
+    constraints = (value,) if isinstance(value, kinds) else value
+    if not isinstance(constraints, (tuple, list)) or not all(
+        isinstance(constraint, kinds) for constraint in constraints
+    ):
+        raise TypeError(
+            f"{name} must be a scipy.optimize.LinearConstraint or NonlinearConstraint on "
+            f"theta, or a list of them; received {value!r}"
+        )
+    return tuple(constraints)
+
+
+@dataclass(frozen=True)
+class LimitsConfig(Noun):
+    """The limits on the parameters of a fit, by name."""
+
+    fixed: tuple[str, ...] = option((), _fixed)  # parameters that keep their initial value
+    bounds: Mapping[str, Any] | None = option(None, _bounds)  # name -> (lower, upper)
+    constraints: tuple[Any, ...] = option((), _constraints)  # SciPy's, on the whole vector
+
+    def on(self, spec: NetworkSpec) -> Limits | None:
+        """The limits on a network's parameters; None where nothing is held or bounded."""
+        if not self.fixed and not self.bounds:
+            return None
+        free = np.ones(spec.num_parameters, bool)
+        views = split(spec.shapes, free)
+        for name in self.fixed:
+            _require_name("fixed", name, views)
+            views[name][...] = False
+        if not free.any():
+            raise ValueError("fixed holds every parameter: there is nothing left to fit")
+        lower, upper = np.full(free.size, -np.inf), np.full(free.size, np.inf)
+        lower_views, upper_views = split(spec.shapes, lower), split(spec.shapes, upper)
+        for name, pair in (self.bounds or {}).items():
+            _require_name("bounds", name, views)
+            low, high = _read_pair(name, pair, views[name].shape)
+            # on the grid of the dtype, inwards: then rounding theta cannot leave the bounds
+            lower_views[name][...] = _rounded(low, spec.dtype, np.inf)
+            upper_views[name][...] = _rounded(high, spec.dtype, -np.inf)
+        return Limits(free, lower, upper)
 
 
 def _require_name(argument: str, name: Any, views: Mapping[str, np.ndarray]) -> None:
@@ -157,15 +189,15 @@ def _linear_on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> Any
 def _nonlinear_on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> Any:
     from scipy.optimize import NonlinearConstraint
 
-    def whole(x):
+    def whole(x: np.ndarray) -> np.ndarray:
         result = theta.astype(np.float64)
         result[free] = x
         return result
 
-    def jac(x):
+    def jac(x: np.ndarray) -> Any:
         return np.atleast_2d(constraint.jac(whole(x)))[:, free]
 
-    def hess(x, v):
+    def hess(x: np.ndarray, v: np.ndarray) -> Any:
         return constraint.hess(whole(x), v)[np.ix_(free, free)]
 
     return NonlinearConstraint(
@@ -175,21 +207,3 @@ def _nonlinear_on_free(constraint: Any, theta: np.ndarray, free: np.ndarray) -> 
         hess=hess if callable(constraint.hess) else constraint.hess,
         keep_feasible=constraint.keep_feasible,
     )
-
-
-def read_constraints(value: Any) -> tuple[Any, ...]:
-    """One of SciPy's constraint objects, or several."""
-    from scipy.optimize import LinearConstraint, NonlinearConstraint
-
-    if value is None:
-        return ()
-    kinds = (LinearConstraint, NonlinearConstraint)
-    constraints = (value,) if isinstance(value, kinds) else value
-    if not isinstance(constraints, (tuple, list)) or not all(
-        isinstance(constraint, kinds) for constraint in constraints
-    ):
-        raise TypeError(
-            "constraints must be a scipy.optimize.LinearConstraint or NonlinearConstraint on "
-            f"theta, or a list of them; received {value!r}"
-        )
-    return tuple(constraints)

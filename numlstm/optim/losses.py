@@ -7,53 +7,57 @@ the derivative of the gradient along a direction, which has the shape of the pre
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+
+from numlstm.utils.types import Array
+
+Value: TypeAlias = tuple[float, Array]  # the sum, and its gradient
 
 _VARIANCE_FLOOR = 1e-6  # as in torch.nn.GaussianNLLLoss
 
 
-def _total(weight: np.ndarray, values: np.ndarray) -> float:
+def _total(weight: Array, values: Array) -> float:
     return float(np.sum(weight * values, dtype=np.float64))
 
 
-def mse(prediction, target, weight):
+def mse(prediction: Array, target: Array, weight: Array) -> Value:
     """Squared error, (p - y)^2."""
     error = prediction - target
     scaled = weight * error
     return float(np.sum(scaled * error, dtype=np.float64)), 2 * scaled
 
 
-def mse_curvature(prediction, target, weight, along):
+def mse_curvature(prediction: Array, target: Array, weight: Array, along: Array) -> Array:
     """2 along."""
     return 2 * weight * along
 
 
-def mae(prediction, target, weight):
+def mae(prediction: Array, target: Array, weight: Array) -> Value:
     """Absolute error, abs(p - y)."""
     error = prediction - target
     return _total(weight, np.abs(error)), weight * np.sign(error)
 
 
-def mae_curvature(prediction, target, weight, along):
+def mae_curvature(prediction: Array, target: Array, weight: Array, along: Array) -> Array:
     """0: the gradient is constant but for its step at the target."""
     return np.zeros_like(prediction)
 
 
-def huber(prediction, target, weight):
+def huber(prediction: Array, target: Array, weight: Array) -> Value:
     """Half the squared error up to 1, the absolute error minus 1/2 beyond (Huber 1964)."""
     error = prediction - target
     slope = np.clip(error, -1, 1)
     return _total(weight, slope * (error - 0.5 * slope)), weight * slope
 
 
-def huber_curvature(prediction, target, weight, along):
+def huber_curvature(prediction: Array, target: Array, weight: Array, along: Array) -> Array:
     """along where the error is squared, 0 where it is absolute."""
     return weight * np.where(np.abs(prediction - target) < 1, along, 0)
 
 
-def cross_entropy(prediction, target, weight):
+def cross_entropy(prediction: Array, target: Array, weight: Array) -> Value:
     """-log softmax(p)[class]: p (..., K) logits, target (...) classes."""
     shifted, exp, norm = _softmax_parts(prediction)
     index = target[..., None]
@@ -63,21 +67,22 @@ def cross_entropy(prediction, target, weight):
     return _total(weight, value), gradient * weight[..., None]
 
 
-def cross_entropy_curvature(prediction, target, weight, along):
+def cross_entropy_curvature(prediction: Array, target: Array, weight: Array, along: Array) -> Array:
     """p (along - sum of p along), p = softmax."""
     _, exp, norm = _softmax_parts(prediction)
     p = exp / norm
-    return weight[..., None] * p * (along - (p * along).sum(axis=-1, keepdims=True))
+    curvature: Array = weight[..., None] * p * (along - (p * along).sum(axis=-1, keepdims=True))
+    return curvature
 
 
-def _softmax_parts(prediction):
+def _softmax_parts(prediction: Array) -> tuple[Array, Array, Array]:
     """The logits less their largest, so that exp cannot overflow; their exp and its sum."""
     shifted = prediction - prediction.max(axis=-1, keepdims=True)
     exp = np.exp(shifted)
     return shifted, exp, exp.sum(axis=-1, keepdims=True)
 
 
-def binary_cross_entropy(prediction, target, weight):
+def binary_cross_entropy(prediction: Array, target: Array, weight: Array) -> Value:
     """-y log s(p) - (1 - y) log(1 - s(p)): p logits, s the logistic function, y in [0, 1]."""
     exp = np.exp(-np.abs(prediction))  # at most 1, whatever the logit
     value = np.maximum(prediction, 0) - prediction * target + np.log1p(exp)
@@ -85,13 +90,16 @@ def binary_cross_entropy(prediction, target, weight):
     return _total(weight, value), weight * (sigmoid - target)
 
 
-def binary_cross_entropy_curvature(prediction, target, weight, along):
+def binary_cross_entropy_curvature(
+    prediction: Array, target: Array, weight: Array, along: Array
+) -> Array:
     """s (1 - s) along."""
     exp = np.exp(-np.abs(prediction))
-    return weight * exp / (1 + exp) ** 2 * along
+    curvature: Array = weight * exp / (1 + exp) ** 2 * along
+    return curvature
 
 
-def gaussian_nll(prediction, target, weight):
+def gaussian_nll(prediction: Array, target: Array, weight: Array) -> Value:
     """(log v + (y - m)^2 / v) / 2: p (..., 2 O) the means m, then log(v - 1e-6).
 
     Nix & Weigend (1994), "Estimating the mean and variance of the target probability
@@ -107,7 +115,7 @@ def gaussian_nll(prediction, target, weight):
     return _total(weight, value), gradient
 
 
-def gaussian_nll_curvature(prediction, target, weight, along):
+def gaussian_nll_curvature(prediction: Array, target: Array, weight: Array, along: Array) -> Array:
     """The derivative of both halves of the gradient along those of the direction."""
     error, log_variance, exp, variance = _gaussian_parts(prediction, target)
     along_mean, along_log_variance = np.split(along, 2, axis=-1)
@@ -120,7 +128,7 @@ def gaussian_nll_curvature(prediction, target, weight, along):
     return np.concatenate(halves, axis=-1)
 
 
-def _gaussian_parts(prediction, target):
+def _gaussian_parts(prediction: Array, target: Array) -> tuple[Array, Array, Array, Array]:
     """The error of the mean, the log-variance, its exp, and the variance."""
     mean, log_variance = np.split(prediction, 2, axis=-1)
     exp = np.exp(np.minimum(log_variance, 80))  # finite in float32
@@ -130,7 +138,7 @@ def _gaussian_parts(prediction, target):
 class Loss(NamedTuple):
     """A loss and what it needs to know of the targets."""
 
-    function: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+    function: Callable[[Array, Array, Array], Value]
     classes: bool = False  # targets are class numbers
     outputs: int = 1  # outputs of the network per target
     regression: bool = True  # targets have a unit, and so can be standardised
@@ -146,7 +154,7 @@ LOSSES = {
 }
 
 # by the loss: what `fit` hands on is the function
-CURVATURES = {
+CURVATURES: dict[Callable[..., Value], Callable[..., Array]] = {
     mse: mse_curvature,
     mae: mae_curvature,
     huber: huber_curvature,

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Optimizer:
-    """What all have in common: constants by name, arrays by name, one array of scratch.
+    """Base class of the optimisers: constants and arrays by name, one array of scratch.
 
     Parameters
     ----------
@@ -157,7 +157,8 @@ def clip(gradient: np.ndarray, length: float, limit: float | None) -> np.ndarray
     """The gradient, shortened to the norm `limit` where it is longer (Pascanu et al. 2013)."""
     if limit is None or length <= limit:
         return gradient
-    return gradient * gradient.dtype.type(limit / length)
+    shortened: np.ndarray = gradient * gradient.dtype.type(limit / length)
+    return shortened
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

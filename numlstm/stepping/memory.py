@@ -13,24 +13,25 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec, NetworkSpec
 from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu.codegen.compile import callback
-from numlstm.backends.cpu.codegen.packing import CACHE_LINE, blocks, lanes, panel_width, panels
-from numlstm.backends.cpu.codegen.vectors import TILE_ROWS
+from numlstm.backends.cpu.codegen.packing import blocks, lanes, panel_width, panels
+from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, TILE_ROWS
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
-from numlstm.cell.encoding import INITIAL_H, family_of, unit_rows
+from numlstm.cell.encoding import INITIAL_H, encode, unit_rows
 from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import mean_noise
 from numlstm.network.network import Weights
 from numlstm.stepping.kernels import step, step_derivatives
+from numlstm.stepping.kernels.pointers import flat
 from numlstm.stepping.kernels.step_derivatives import derived_size
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line
 
 
-class Shelf:
-    """Arrays of one type, one behind the other, each from a cache line on."""
+class Packer:
+    """Packs arrays of one type, one behind the other, each from a cache line on."""
 
     def __init__(self, dtype: Any):
         self.dtype = np.dtype(dtype)
@@ -38,7 +39,7 @@ class Shelf:
         self.size = 0
 
     def add(self, array: Any) -> int:
-        """Put an array there; the place of its first element."""
+        """Append an array; returns the place of its first element."""
         place, flat = self.size, np.asarray(array, self.dtype).ravel()
         per_line = CACHE_LINE // self.dtype.itemsize
         self.arrays.append((place, flat))
@@ -54,7 +55,7 @@ class Shelf:
     @property
     def integers(self) -> int:
         """Its size in integers, whole cache lines."""
-        return self.size * self.dtype.itemsize // 8
+        return self.size * int(self.dtype.itemsize) // 8
 
 
 class NetMemory(NamedTuple):
@@ -68,7 +69,7 @@ def write_net(
     spec: NetworkSpec, weights: Weights, scaling: Scaling | None, derivatives: bool
 ) -> NetMemory | None:
     """The network in one block; None where a step would need too much of the stack."""
-    numbers, values, floats = Shelf(np.int64), Shelf(spec.dtype), _floats(spec, scaling)
+    numbers, values, scalings = Packer(np.int64), Packer(spec.dtype), _scaling(spec, scaling)
     numbers.add(np.zeros(step.SIZES + len(step.Sizes._fields)))
     parts, own = _parts(spec, numbers, values, weights, derivatives)
     sizes = _sizes(spec, values, weights, scaling is not None)
@@ -76,21 +77,22 @@ def write_net(
     rows_derived = STACK // (derived_size(sizes, 1) * values.dtype.itemsize)
     if rows == 0 or (derivatives and rows_derived == 0):
         return None
-    parts_at = numbers.add(parts)
-    floats_at = numbers.integers
-    values_at = floats_at + floats.integers
+    parts_at, cell_at = numbers.add(parts), numbers.add(flat(encode(spec.layers[0])))
+    scaling_at = numbers.integers
+    values_at = scaling_at + scalings.integers
     sizes = sizes._replace(
         own=own,
         rows=min(rows, TILE_ROWS),
         rows_derived=min(rows_derived, TILE_ROWS),
         parts_at=parts_at,
-        floats_at=floats_at,
+        cell_at=cell_at,
+        scaling_at=scaling_at,
         values_at=values_at,
     )
     memory = _aligned(values_at + values.integers)
     numbers.write(memory)
     memory[: step.SIZES + len(sizes)] = (*_addresses(spec, derivatives), *sizes)
-    floats.write(memory[floats_at:values_at])
+    scalings.write(memory[scaling_at:values_at])
     values.write(memory[values_at:])
     return NetMemory(memory, sizes)
 
@@ -101,17 +103,13 @@ def _aligned(count: int) -> np.ndarray:
     return memory[skip : skip + count]
 
 
-def _floats(spec: NetworkSpec, scaling: Scaling | None) -> Shelf:
-    """The variant's constants, then how x and y are scaled."""
-    family = family_of(spec.layers[0])
-    alpha, beta = ([getattr(f, name) for f in family.activations] for name in ("alpha", "beta"))
-    numbers = [family.clip, family.cell_clip, *alpha, *beta]
+def _scaling(spec: NetworkSpec, scaling: Scaling | None) -> Packer:
+    """How x and y are scaled."""
+    packer = Packer(np.float64)
     if scaling is not None:
         factor, offset = _output_scaling(spec, scaling)
-        numbers += [*scaling.x_mean, *scaling.x_scale, *factor, *offset]
-    shelf = Shelf(np.float64)
-    shelf.add(numbers)
-    return shelf
+        packer.add([*scaling.x_mean, *scaling.x_scale, *factor, *offset])
+    return packer
 
 
 def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +124,7 @@ def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np
 
 
 def _parts(
-    spec: NetworkSpec, numbers: Shelf, values: Shelf, weights: Weights, derivatives: bool
+    spec: NetworkSpec, numbers: Packer, values: Packer, weights: Weights, derivatives: bool
 ) -> tuple[list[step.Part], int]:
     """The layers' parameters in the kernels' layout, and how many pieces `Part.own` has."""
     parts, theta, own = [], 0, []
@@ -154,7 +152,7 @@ def _starts(shapes: Mapping[str, tuple[int, ...]], first: int) -> dict[str, int]
 
 
 def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
-    """W_ih and W_hh in panels for the way back: k runs over the units of gate after gate."""
+    """W_ih and W_hh in panels for the backward pass: k runs over the units of gate after gate."""
     width, views, own = lanes(layer.dtype), split(layer.shapes, theta), layer.cell.gates
     vectors = blocks(layer.hidden_size, width) * width
     packed = []
@@ -166,10 +164,10 @@ def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
     return packed
 
 
-def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> step.Sizes:
-    """Everything but what depends on the whole: see `write_net`."""
+def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) -> step.Sizes:
+    """All sizes but those that depend on the whole block: see `write_net`."""
     layer, head = spec.layers[0], weights.head
-    family, width = family_of(layer), panel_width(spec.dtype)
+    width = panel_width(spec.dtype)
     padded, padded_out, padded_width = (
         blocks(count, width) * width for count in (spec.hidden_size, layer.output_size, spec.width)
     )
@@ -185,16 +183,10 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
         padded_out=padded_out,
         padded_width=padded_width,
         slots=SLOTS_NORMALISED if spec.cell.layer_norm else SLOTS,
-        forget=family.forget,
-        peephole=family.peephole,
-        normalised=family.normalised,
-        projected=family.projected,
+        projected=spec.proj_size is not None,
         residual=spec.residual,
         head=head is not None,
         scaled=scaled,
-        of_gates=family.activations[0].number,
-        of_candidate=family.activations[1].number,
-        of_output=family.activations[2].number,
         gates=len(spec.cell.gates),
         parameters=spec.num_parameters,
         head_theta=spec.num_parameters
@@ -203,7 +195,8 @@ def _sizes(spec: NetworkSpec, values: Shelf, weights: Weights, scaled: bool) -> 
         rows=1,
         rows_derived=1,
         parts_at=0,
-        floats_at=0,
+        cell_at=0,
+        scaling_at=0,
         values_at=0,
         ones=values.add(np.ones(padded)),
         keep_c=values.add(keep_c),
@@ -232,17 +225,17 @@ def is_plain_network(spec: NetworkSpec) -> bool:
 
 def _addresses(spec: NetworkSpec, derivatives: bool) -> tuple[int, ...]:
     """The addresses of the compiled step and of its derivatives, 0 where they are not wanted."""
-    advance = step.step_plain if is_plain_network(spec) else step.step_family
+    advance = step.step_plain if is_plain_network(spec) else step.step_variant
     if not derivatives:
-        return address(advance, spec.dtype, 4, 1), 0, 0
-    ahead, back = (step_derivatives.step_jvp, 8, 1), (step_derivatives.step_vjp, 8, 2)
-    return tuple(address(f, spec.dtype, *n) for f, *n in ((advance, 4, 1), ahead, back))
+        return address(advance, spec.dtype, 4), 0, 0
+    ahead, back = (step_derivatives.step_jvp, 8), (step_derivatives.step_vjp, 8)
+    return tuple(address(f, spec.dtype, arrays) for f, arrays in ((advance, 4), ahead, back))
 
 
 @cache
-def address(function: Any, dtype: str, arrays: int, integers: int) -> int:
-    """The address of a function of a net, arrays of a type, and integers."""
+def address(function: Any, dtype: str, arrays: int) -> int:
+    """The address of a function of a net, arrays of a type, and a number of rows."""
     number = types.CPointer(types.float32 if dtype == "float32" else types.float64)
     net = types.CPointer(types.int64)
-    signature = types.int64(net, *(number,) * arrays, *(types.int64,) * integers)
+    signature = types.int64(net, *(number,) * arrays, types.int64)
     return callback(function, signature, parallel=False)

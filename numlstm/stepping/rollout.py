@@ -14,10 +14,11 @@ from numlstm.data import sequences
 from numlstm.stepping.kernels import closed_loop as kernels
 from numlstm.stepping.stepper import Stepper, uniform
 from numlstm.utils import checks
+from numlstm.utils.types import Array
 
 
 class RolloutGradients(NamedTuple):
-    """What the pullback of a rollout returns.
+    """Gradients that the pullback of a rollout returns.
 
     Attributes
     ----------
@@ -29,20 +30,22 @@ class RolloutGradients(NamedTuple):
         With respect to the exogenous inputs; of the last, which is not used, zero.
     """
 
-    theta: Any
-    X_warm: Any
-    exogenous: Any
+    theta: Array
+    X_warm: Array
+    exogenous: Array
 
 
 class Tape(NamedTuple):
-    """What `backward` needs to know of `forward`."""
+    """Record of `forward` for `backward`."""
 
     series: kernels.Series
     states: kernels.States
     groups: int
 
 
-def forward(stepper: Stepper, spec: NetworkSpec, X, fed, state: State | None, tape: bool):
+def forward(
+    stepper: Stepper, spec: NetworkSpec, X: Array, fed: Array, state: State | None, tape: bool
+) -> tuple[Array, State, Any]:
     """(Y (B, T, O), final state, tape or None) of X (B, T, I).
 
     Where fed (B, T) is True the first O features of X are not read: they are the output of the step
@@ -63,7 +66,7 @@ def forward(stepper: Stepper, spec: NetworkSpec, X, fed, state: State | None, ta
     return Y, _state_of(running, state, per_group), Tape(series, states, groups) if tape else None
 
 
-def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY) -> Gradients:
+def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY: Array) -> Gradients:
     """Gradients of theta, X and the initial state; the stepper must have derivatives."""
     X = tape.series.X
     batch, steps, _ = X.shape
@@ -74,14 +77,12 @@ def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY) -> Gradients:
     gradient = kernels.Gradient(uniform(dY), np.empty_like(X), dthetas, running)
     if batch:
         work = 6 * batch * steps * spec.num_parameters
-        call(
-            *(kernels.backward, tape.groups, work, stepper.memory, per_group),
-            *(tape.series, tape.states, gradient),
-        )
+        given = stepper.memory, per_group, tape.series, tape.states, gradient
+        call(kernels.backward, tape.groups, work, *given)
     return Gradients(sum_in_order(dthetas), gradient.dX, _state_of(running, zeros, per_group))
 
 
-def add_initial(spec: NetworkSpec, dtheta: np.ndarray, dstate: State) -> None:
+def add_initial(spec: NetworkSpec, dtheta: Array, dstate: State) -> None:
     """Add the gradient of the initial state, where that is learned, to the one of theta."""
     views = split(spec.shapes, dtheta)
     for index in range(len(spec.layers) if spec.learned_state else 0):
@@ -89,7 +90,7 @@ def add_initial(spec: NetworkSpec, dtheta: np.ndarray, dstate: State) -> None:
             views[f"initial_{name}_l{index}"][...] += part[index].sum(axis=0)
 
 
-def _running(state: State, per_group: int, X: np.ndarray, outputs: int) -> kernels.Running:
+def _running(state: State, per_group: int, X: Array, outputs: int) -> kernels.Running:
     """The state with the rows of a group together, and room for an input and an output."""
     batch, _, inputs = X.shape
     h, c = (
@@ -121,32 +122,34 @@ def _groups(batch: int, per_group: int) -> list[slice]:
 # --- free-running forecasts -----------------------------------------------------------------------
 
 
-class Question(NamedTuple):
-    """What a rollout is asked for."""
+class RolloutInputs(NamedTuple):
+    """Inputs of a rollout."""
 
-    X: np.ndarray  # (B, T + S - 1, I), with what is fed left out
+    X: np.ndarray  # (B, T + S - 1, I), zero where forecasts are fed
     fed: np.ndarray  # (B, T + S - 1)
     warm: int  # T
     single: bool  # one series, without an axis for the batch
 
-    def answer(self, Y: np.ndarray) -> np.ndarray:
+    def forecasts(self, Y: np.ndarray) -> np.ndarray:
         """The forecasts among all outputs, in the user's layout."""
-        forecasts = np.ascontiguousarray(Y[:, self.warm - 1 :])
-        return forecasts[0] if self.single else forecasts
+        later = np.ascontiguousarray(Y[:, self.warm - 1 :])
+        return later[0] if self.single else later
 
 
-def read_question(spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any) -> Question:
+def read_rollout_inputs(
+    spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any
+) -> RolloutInputs:
     """The arguments of a rollout, checked."""
     steps = checks.size("steps", steps)
     observed, lengths, form = sequences.read_inputs(X_warm, spec.input_size, spec.dtype)
-    batch, warm, inputs = observed.shape
+    batch, warm, features = observed.shape
     if lengths is not None or warm == 0:
         raise ValueError(
             "X_warm must hold at least one step, and the same number for every sequence; run "
             "series of different lengths one by one"
         )
-    single, others = form.kind == "series", inputs - spec.width
-    X = np.zeros((batch, warm + steps - 1, inputs), observed.dtype)
+    single, others = form.kind == "series", features - spec.width
+    X = np.zeros((batch, warm + steps - 1, features), observed.dtype)
     X[:, :warm] = observed
     if exogenous is not None:
         exogenous = checks.array("exogenous", exogenous, spec.dtype)
@@ -157,31 +160,31 @@ def read_question(spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any) ->
         raise ValueError(f"exogenous= must give the last {others} features of X_warm")
     fed = np.zeros(X.shape[:2], bool)
     fed[:, warm:] = True
-    return Question(X, fed, warm, single)
+    return RolloutInputs(X, fed, warm, single)
 
 
-def rollout(stepper: Stepper, spec: NetworkSpec, question: Question) -> np.ndarray:
+def rollout(stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs) -> np.ndarray:
     """The forecasts."""
-    return question.answer(forward(stepper, spec, question.X, question.fed, None, False)[0])
+    return inputs.forecasts(forward(stepper, spec, inputs.X, inputs.fed, None, False)[0])
 
 
 def rollout_vjp(
-    stepper: Stepper, spec: NetworkSpec, question: Question
+    stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs
 ) -> tuple[np.ndarray, Callable[[Any], RolloutGradients]]:
     """The forecasts, and the function that pulls gradients back through them."""
-    every, _, tape = forward(stepper, spec, question.X, question.fed, None, True)
-    Y = question.answer(every)
+    every, _, tape = forward(stepper, spec, inputs.X, inputs.fed, None, True)
+    Y = inputs.forecasts(every)
 
     def pullback(dY: Any) -> RolloutGradients:
         dY = checks.array("dY", dY, spec.dtype, finite=False)
         checks.shape("dY", dY, Y.shape)
         of_every = np.zeros_like(every)
-        of_every[:, question.warm - 1 :] = dY
+        of_every[:, inputs.warm - 1 :] = dY
         dtheta, dX, dstate = backward(stepper, spec, tape, of_every)
         add_initial(spec, dtheta, dstate)
-        dwarm, dexogenous = dX[:, : question.warm].copy(), dX[:, question.warm :, spec.width :]
+        dwarm, dexogenous = dX[:, : inputs.warm].copy(), dX[:, inputs.warm :, spec.width :]
         dexogenous = np.pad(dexogenous, ((0, 0), (0, 1), (0, 0)))  # the last is not used
-        parts = (dwarm[0], dexogenous[0]) if question.single else (dwarm, dexogenous)
+        parts = (dwarm[0], dexogenous[0]) if inputs.single else (dwarm, dexogenous)
         return RolloutGradients(dtheta, *parts)
 
     return Y, pullback

@@ -28,7 +28,7 @@ from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends.cpu.codegen.vectors import at, get
 from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, Weights
-from numlstm.stepping.kernels.pointers import call_at
+from numlstm.stepping.kernels.pointers import call_at, or_null
 from numlstm.stepping.kernels.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
 from numlstm.stepping.memory import NetMemory, write_net
 
@@ -313,11 +313,9 @@ def _step_jvp(stepper, x, h, c, y, dx, dh, dc, dy):
         net, batch = _memory(stepper), rows(x)
         if _wrong(net, batch, _sizes(dx, dh, dc, dy)):
             return WRONG_SIZE
-        pointers = (
-            *(at(x, 0), at(h, 0), at(c, 0), at(y, 0)),
-            *(at(dx, 0), at(dh, 0), at(dc, 0), at(dy, 0)),
-        )
-        return _call(net, JVP, batch, _sizes(x, h, c, y), pointers)
+        values = at(x, 0), at(h, 0), at(c, 0), at(y, 0)
+        tangents = at(dx, 0), at(dh, 0), at(dc, 0), at(dy, 0)
+        return _call(net, JVP, batch, _sizes(x, h, c, y), values + tangents)
 
     return step_jvp
 
@@ -335,18 +333,16 @@ def _step_vjp(stepper, x, h, c, dy, dh, dc, dx, dtheta=None):
         wrong = learns and gradient.size != get(net, PARAMETERS)
         if wrong or _wrong(net, batch, _sizes(x, h, c, dy)):
             return WRONG_SIZE
-        pointers = (
-            *(at(x, 0), at(h, 0), at(c, 0), at(dy, 0)),
-            *(at(dh, 0), at(dc, 0), at(dx, 0), at(gradient, 0), int(learns)),
-        )
-        return _call(net, VJP, batch, _sizes(dx, dh, dc, dy), pointers)
+        given = at(x, 0), at(h, 0), at(c, 0), at(dy, 0)
+        gradients = at(dh, 0), at(dc, 0), at(dx, 0), or_null(at(gradient, 0), learns)
+        return _call(net, VJP, batch, _sizes(dx, dh, dc, dy), given + gradients)
 
     return step_vjp
 
 
 def _rows_of(x: types.Array):
-    """How many sequences an input has, once its type is known."""
-    return _one if x.ndim == 1 else _many
+    """The function that counts the sequences of an input, chosen by its type."""
+    return _one if x.ndim == 1 else _first_axis
 
 
 @register_jitable
@@ -355,7 +351,7 @@ def _one(x):
 
 
 @register_jitable
-def _many(x):
+def _first_axis(x):
     return x.shape[0]
 
 

@@ -1,61 +1,125 @@
 """numlstm.ensemble: many networks on the same data, trained side by side in one call per step."""
 
-import inspect
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from numlstm.architecture.parameters import blocks
-from numlstm.architecture.spec import Dropout
-from numlstm.data.preparation import prepare
-from numlstm.data.sequences import Dataset
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.keywords import SYNONYMS
+from numlstm.architecture.parameters import Init
+from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.data.preparation import Arrays, DataConfig, prepare
 from numlstm.model.lstm import LSTM
-from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator
-from numlstm.optim import schedules
+from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
+from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training.fit import fit, new_model
-from numlstm.training.settings import Settings, defaults_of, read_settings
-from numlstm.utils import checks
-from numlstm.utils.random_streams import MEMBERS, SHUFFLE, Draws, new_seed
-
-_OWN = (  # what concerns a single fit alone
-    "bptt_steps", "bounds", "callback", "checkpoint", "constraints", "fixed", "model", "patience",
-    "progress", "resume", "scheduled_sampling", "stateful", "tol", "validation",
-)  # fmt: skip
+from numlstm.training.checkpoints import open_checkpoint
+from numlstm.training.fingerprints import fingerprint_of_members
+from numlstm.training.fit import final_x, loop_config, new_model, train
+from numlstm.training.interrupt import SigintGuard
+from numlstm.training.loop import Problem
+from numlstm.training.progress import Progress, by_name
+from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
+from numlstm.utils import checks, nouns
+from numlstm.utils.nouns import suggesting
+from numlstm.utils.random_streams import MEMBERS, RandomStreams, new_seed
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Trained networks, the members, and what they say together; made by `numlstm.ensemble`.
+    """Trained networks, the members, and their joint prediction; made by `numlstm.ensemble`.
 
     Attributes
     ----------
     models : sequence of LSTM
         The members.
     history : dict of str to ndarray
-        "loss": the training loss of every epoch, (epochs,), the mean over members.
+        The names of `FitResult.history`, one value per epoch, the mean over members; and for each
+        of "loss", "gradient_norm" and "validation_loss" those of the members, (epochs, M), by
+        names such as "loss_members".
+    success : bool
+        Whether what was asked for happened, with `status` and `message` as in `FitResult`.
+    status : int
+        0 a goal was reached by all members, or none was set; else as in `FitResult`.
+    message : str
+        Status in words.
     """
 
     models: Sequence[LSTM]
     history: dict[str, np.ndarray]
+    success: bool = True
+    status: int = 0
+    message: str = "All epochs were run."
 
-    def predict(self, X: Any, **options: Any) -> tuple[Any, Any]:
+    def predict(
+        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+    ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
 
         Both have the form of `LSTM.predict`, which takes the same arguments.
         """
-        each = [model.predict(X, **options) for model in self.models]
+        each = [
+            model.predict(X, lengths=lengths, reset=reset, noise_rng=noise_rng)
+            for model in self.models
+        ]
         if isinstance(each[0], list):
             parts = [np.stack(part) for part in zip(*each, strict=True)]
             return [part.mean(axis=0) for part in parts], [part.std(axis=0) for part in parts]
         return np.mean(each, axis=0), np.std(each, axis=0)
 
 
+@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)
 def ensemble(
-    X: Any, y: Any = None, *, members: int = 16, bootstrap: bool = True, rng: Any = None, **options
+    X: Any,
+    y: Any = None,
+    *,
+    members: int = 16,
+    bootstrap: bool = True,
+    hidden_size: int = 32,
+    num_layers: int = 1,
+    bidirectional: bool = False,
+    residual: bool = False,
+    learned_state: bool = False,
+    proj_size: int | None = None,
+    cell: Cell | Mapping[str, Any] | None = None,
+    init: Init | Mapping[str, Any] | None = None,
+    output: str | None = None,
+    loss: str = "mse",
+    sample_weight: Any = None,
+    lengths: Any = None,
+    reset: Any = None,
+    method: str = "adam",
+    learning_rate: float | None = None,
+    schedule: str | Callable[[int], float] | None = None,
+    weight_decay: float = 0.0,
+    dropout: float | Mapping[str, float] | Dropout | None = None,
+    clip: float | None = 1.0,
+    batch_size: int = 32,
+    epochs: int = 100,
+    bptt_steps: int | None = None,
+    stateful: bool = False,
+    scheduled_sampling: float | Callable[[int], float] | None = None,
+    validation: Any = None,
+    patience: int | None = None,
+    tol: float | None = None,
+    standardize: bool | None = None,
+    nan_policy: str = "raise",
+    missing: str = "raise",
+    rng: Any = None,
+    callback: Callable[..., Any] | None = None,
+    progress: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    dtype: Any = "float32",
+    backend: str = "auto",
+    precision: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    limits: LimitsConfig | Mapping[str, Any] | None = None,
 ) -> Ensemble:
     """Train several networks on the same data at once; their spread says how sure they are.
 
@@ -72,28 +136,58 @@ def ensemble(
         Every member has a resample of the sequences of its own, drawn with replacement, as weights
         (Efron & Tibshirani 1993, "An introduction to the bootstrap"). False: they differ in their
         initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
+    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
+        As in `fit`, for every member.
+    output, loss, sample_weight, lengths, reset, nan_policy, missing, standardize : optional
+        As in `fit`.
+    method : {"adam", "adamw", "sgd", "rmsprop"}, optional
+        One of the stochastic methods.
+    learning_rate, schedule, weight_decay, batch_size, epochs, options, limits : optional
+        As in `fit`. Constraints are for SciPy's methods.
+    dropout, scheduled_sampling : optional
+        Refused: what one network at a time can do; for them call `fit` for each member.
+    clip : float, optional
+        Largest norm of a member's gradient.
+    bptt_steps, stateful : optional
+        As in `fit`; every member carries its own state. With `bootstrap` and `stateful`, the
+        parallel parts of the series are what is resampled.
+    validation : float or (X, y), optional
+        As in `fit`, the same data for all members; each keeps the parameters of its own best epoch.
+    patience, tol : optional
+        As in `fit`, for every member: one that reaches a goal changes no more, its losses stay as
+        they are, and training ends when all have reached one.
     rng : None, int, or numpy.random.Generator, optional
         Source of all randomness.
-    **options
-        Keywords of `fit` on the network, the data and the stochastic methods. What concerns a
-        single fit is refused: windows, validation, checkpoints, callbacks, limits.
+    callback : callable, optional
+        As in `fit`: `x` is (M, n), `fun` the mean of the members' losses, and every name of the
+        history is there.
+    progress : bool, optional
+        As in `fit`.
+    checkpoint, resume : optional
+        As in `fit`. A resumed ensemble may have more epochs, but not another `patience` or `tol`.
+    dtype, backend, precision : optional
+        As in `fit`.
 
     Returns
     -------
     ensemble : Ensemble
-        With ``models``, ``history`` and ``predict(X) -> (mean, spread)``.
+        With ``models``, ``history``, ``predict(X) -> (mean, spread)``, and ``success``,
+        ``status`` and ``message`` as those of a fit. Ctrl-C ends it the same way, and so does a
+        loss that becomes NaN or infinite in any member.
 
     Raises
     ------
     ValueError, TypeError
-        As `fit`; for its keywords that an ensemble does not take; and for a single sequence with
-        ``bootstrap=True``, of which there is no resample.
+        As `fit`; for dropout, scheduled sampling and SciPy's methods; and for a single sequence
+        with ``bootstrap=True``, of which there is no resample.
 
     Notes
     -----
     Plain layers on the backend "cpu" train all members in one call of the kernels per layer and
     step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
-    and on other backends, the members take turns within a step.
+    with `reset`, and on other backends, the members take turns within a step. The numbers of a
+    member do not depend on which way it is. A member that drew no sequence of a batch is left out
+    of it.
 
     Examples
     --------
@@ -106,176 +200,101 @@ def ensemble(
     """
     members = checks.size("members", members)
     checks.flag("bootstrap", bootstrap)
-    settings = _settings(options)
-    rows = {name: options.get(name) for name in ("sample_weight", "lengths", "reset")}
-    data = prepare(X, y, rows, None, settings.data, None)
+    network = NetworkSpec(
+        input_size=1,  # the data say how many
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        dtype=dtype,
+        bidirectional=bidirectional,
+        residual=residual,
+        proj_size=proj_size,
+        cell=nouns.read(Cell, "cell", cell),
+        learned_state=learned_state,
+        dropout=Dropout.read("dropout", dropout),
+        precision=precision,
+    )
+    reading = DataConfig(
+        loss=loss,
+        output=output,
+        nan_policy=nan_policy,
+        missing=missing,
+        standardize=standardize,
+        batch_size=batch_size,
+        bptt_steps=bptt_steps,
+        stateful=stateful,
+        scheduled_sampling=scheduled_sampling,
+    )
+    training = TrainingConfig(
+        method=method,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        weight_decay=weight_decay,
+        clip=clip,
+        epochs=epochs,
+        patience=patience,
+        tol=tol,
+        options=options,
+        limits=nouns.read(LimitsConfig, "limits", limits),
+    )
+    run = RunConfig(callback, progress, checkpoint, resume)
+    _require_able(network, reading, training)
+    start = Start(nouns.read(Init, "init", init), backend=backend)
+    settings = settle(network, start, reading, training, run)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
+    return _trained(arrays, settings, members, bootstrap, rng)
+
+
+def _require_able(network: NetworkSpec, data: DataConfig, training: TrainingConfig) -> None:
+    """Refuse what the members cannot do side by side."""
+    alone = "call fit for each member"
+    if not training.stochastic:
+        raise ValueError(
+            f"ensemble trains with one of {', '.join(OPTIMIZERS)}, which take a step with all "
+            f"members at once; method={training.method!r} minimises one function: {alone}"
+        )
+    if network.dropout != Dropout():
+        raise ValueError(
+            "ensemble trains without dropout: the members' kernels draw no masks, and seeds and "
+            f"resamples already make them differ; leave it out, or {alone}"
+        )
+    if data.scheduled_sampling is not None:
+        raise ValueError(
+            "ensemble does not take scheduled_sampling, whose steps run one network at a time: "
+            f"{alone}"
+        )
+
+
+def _trained(
+    arrays: Arrays, settings: Settings, members: int, bootstrap: bool, rng: Any
+) -> Ensemble:
+    data = prepare(arrays, settings.data, settings.dtype)
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
-    draws = Draws(new_seed(rng))
+    saved = open_checkpoint(settings, rng)
+    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
     stream = draws.stream(MEMBERS)
-    models = [new_model(data, settings, None, Draws(new_seed(stream))) for _ in range(members)]
+    models = [
+        new_model(data, settings, None, RandomStreams(new_seed(stream))) for _ in range(members)
+    ]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = stream.multinomial(count, np.full(count, 1 / count), members)
-    thetas = np.stack([model.theta for model in models])
-    evaluator = Evaluator(models[0].network, settings.criterion.function)
-    losses = _train(thetas, evaluator, data.train, counts, settings, draws)
-    for model, theta in zip(models, thetas, strict=True):
-        model.theta = theta
-    return Ensemble(models, {"loss": np.array(losses)})
-
-
-def _settings(options: dict[str, Any]) -> Settings:
-    defaults = defaults_of(fit)
-    if unknown := sorted(set(options) - set(inspect.signature(fit).parameters)):
-        raise TypeError(f"ensemble got keywords that fit does not know: {', '.join(unknown)}")
-    if own := [name for name in _OWN if options.get(name) not in (None, defaults[name])]:
-        raise ValueError(f"ensemble does not take {', '.join(own)}: fit the members one by one")
-    settings = read_settings(defaults | options, defaults)
-    if not settings.stochastic or settings.spec.dropout != Dropout():
-        raise ValueError(
-            f"ensemble trains with one of {', '.join(OPTIMIZERS)} and without dropout, received "
-            f"method={settings.method!r}, dropout={options.get('dropout', 0)!r}"
+    record = None
+    if saved is not None:
+        prints = fingerprint_of_members(data, settings, models, counts)
+        record = partial(saved.record, prints)
+    progress = Progress.start(np.concatenate([model.theta for model in models]), members)
+    config = loop_config(settings, data, models[0].spec)
+    if config.limits is not None:
+        config = replace(config, limits=config.limits.repeated(members))
+    with SigintGuard() as guard:
+        evaluator = MemberEvaluator(
+            Evaluator(models[0].network, settings.criterion.function), members
         )
-    return settings
-
-
-def _train(
-    thetas: np.ndarray,
-    evaluator: Evaluator,
-    train: Dataset,
-    counts: np.ndarray,
-    settings: Settings,
-    draws: Draws,
-) -> list[float]:
-    """Train the rows of thetas in place; the mean loss of every epoch."""
-    optimizer = OPTIMIZERS[settings.method](
-        thetas.size, settings.dtype, settings.weight_decay, settings.options
-    )
-    batched = train.reset is None and _can_batch(evaluator.network)
-    step = (_Batched if batched else _InTurn)(evaluator)
-    schedule, losses = schedules.get(settings.schedule), []
-    size = settings.batch_size
-    for epoch in range(settings.epochs):
-        order = draws.stream(SHUFFLE, epoch).permutation(len(train.X))
-        rate = settings.learning_rate * schedule(epoch, settings.epochs)
-        total = seen = 0.0
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            window = train.cut(0, train.steps(rows), rows)
-            weight, sums = _weights(window, counts[:, rows])
-            value, gradient = step(thetas, window, weight)
-            share = float(np.sum(sums))
-            total, seen = total + value * share, seen + share
-            _clip(gradient, settings.clip)
-            optimizer.update(thetas.reshape(-1), gradient.reshape(-1), rate)
-        losses.append(total / max(seen, 1e-300))
-    return losses
-
-
-def _weights(window: Dataset, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (M, ...) of all targets that sum to 1 for every member, and their sums before."""
-    axes = tuple(range(1, window.weight.ndim))
-    weight = window.weight * counts.reshape(*counts.shape, *(1,) * len(axes))
-    sums = weight.sum(axis=tuple(range(1, weight.ndim)))
-    # a member that drew none of these sequences learns nothing from them
-    scale = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
-    weight *= scale.reshape(-1, *(1,) * (weight.ndim - 1))
-    return weight.astype(window.weight.dtype), sums
-
-
-def _clip(gradient: np.ndarray, limit: float | None) -> None:
-    """Shorten every member's gradient to the limit, in place."""
-    if limit is not None:
-        norms = np.linalg.norm(gradient, axis=1, keepdims=True)
-        gradient *= np.minimum(1, limit / np.maximum(norms, 1e-30)).astype(gradient.dtype)
-
-
-@dataclass(frozen=True)
-class _InTurn:
-    """One member after the other, for networks that the kernels for members do not know."""
-
-    evaluator: Evaluator
-
-    def __call__(self, thetas, window: Dataset, weight):
-        """(mean loss, gradients (M, n))."""
-        gradients, total = np.empty_like(thetas), 0.0
-        evaluator, arrays = self.evaluator, self.evaluator.network.backend.arrays
-        for member, theta in enumerate(thetas):
-            part = evaluator.resident(replace(window, weight=weight[member]))
-            value, gradient, _ = evaluator.step(theta, part, None, 1.0)
-            gradients[member] = arrays.to_numpy(gradient)
-            total += arrays.number(value)
-        return total / len(thetas), gradients
-
-
-@dataclass
-class _Batched:
-    """All members in one call per layer."""
-
-    evaluator: Evaluator
-
-    def __call__(self, thetas, window: Dataset, weight):
-        """(mean loss, gradients (M, n))."""
-        network, (rows, steps, _) = self.evaluator.network, window.X.shape
-        size = network.backend.members().at_once(network.spec.layers, rows, steps)
-        gradients, total = np.empty_like(thetas), 0.0
-        for first in range(0, len(thetas), size):
-            part = slice(first, first + size)
-            value, gradients[part] = self._together(thetas[part], window, weight[part])
-            total += value
-        return total / len(thetas), gradients
-
-    def _together(self, thetas, window: Dataset, weight):
-        """(sum of losses, gradients (M, n)) of some members, whose tapes fit the caches."""
-        spec, kernels = self.evaluator.network.spec, self.evaluator.network.backend.members()
-        *layers, head = (np.ascontiguousarray(part) for part in _blocks(spec, thetas))
-        X, tapes = window.X[None], []
-        for layer, theta in zip(spec.layers, layers, strict=True):
-            X, tape = kernels.forward(layer, theta, X, window.lengths)
-            tapes.append(tape)
-        hidden = _ends(X, window) if window.last else X
-        Y = kernels.head_forward(spec.head, head, hidden)
-        target = np.broadcast_to(window.y, (len(thetas), *window.y.shape))
-        value, dY = self.evaluator.loss(Y, target, weight)
-        gradient, dX = kernels.head_backward(spec.head, head, hidden, dY)
-        gradients = [gradient]
-        if window.last:
-            dX = _from_ends(dX, X.shape, window)
-        for index in reversed(range(len(layers))):
-            gradient, dX = kernels.backward(
-                *(spec.layers[index], layers[index], tapes[index], dX, index > 0)
-            )
-            gradients.insert(0, gradient)
-        return value, np.concatenate(gradients, axis=1)
-
-
-def _can_batch(network: Network) -> bool:
-    """Whether the backend has kernels for many such networks at once."""
-    spec, kernels = network.spec, network.backend.members()
-    plain = not (spec.bidirectional or spec.residual or spec.head is None)
-    return kernels is not None and plain and all(kernels.able(layer) for layer in spec.layers)
-
-
-def _blocks(spec, thetas):
-    """What belongs to each layer, then to the head, of all members."""
-    sizes = [part.size for part in blocks(spec, thetas[0])]
-    return np.split(thetas, np.cumsum(sizes)[:-1], axis=1)
-
-
-def _last_steps(window: Dataset) -> np.ndarray:
-    rows, steps = window.X.shape[:2]
-    return np.full(rows, steps - 1) if window.lengths is None else np.maximum(window.lengths - 1, 0)
-
-
-def _ends(H, window: Dataset):
-    """The hidden state that every row ends with, (M, B, H)."""
-    return H[:, np.arange(H.shape[1]), _last_steps(window)]
-
-
-def _from_ends(dH, shape, window: Dataset):
-    """Its gradient at the place where it was read."""
-    result = np.zeros(shape, dH.dtype)
-    result[:, np.arange(shape[1]), _last_steps(window)] = dH
-    return result
+        judge = data.validation and evaluator.resident(data.validation)
+        problem = Problem(evaluator, MemberData(data.train, counts), judge, guard.run)
+        outcome = train(problem, config, progress, settings, draws, record)
+    for model, theta in zip(models, final_x(problem, progress, outcome, settings), strict=True):
+        model.theta = theta
+    return Ensemble(models, by_name(progress.history), *outcome)

@@ -1,7 +1,7 @@
 """numlstm.fit: arrays in, a trained model and a SciPy-style result out."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,26 +9,34 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture import parameters
-from numlstm.data.preparation import Data, GivenModel, prepare
-from numlstm.data.sequences import Dataset
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.keywords import SYNONYMS
+from numlstm.architecture.parameters import Init
+from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.data.preparation import Arrays, Data, DataConfig, GivenModel, prepare
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim import schedules
-from numlstm.optim.bounds import read_limits
-from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training.checkpoints import Checkpoint, fingerprint
-from numlstm.training.interrupt import Interrupted, Watch
-from numlstm.training.loop import Plan, Problem, Progress, Trainer
+from numlstm.optim.bounds import LimitsConfig
+from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
+from numlstm.training.checkpoints import Record, open_checkpoint
+from numlstm.training.fingerprints import fingerprint
+from numlstm.training.interrupt import Interrupted, SigintGuard
+from numlstm.training.listeners import Listeners
+from numlstm.training.loop import LoopConfig, Problem, Trainer
 from numlstm.training.outcome import INTERRUPTED, Outcome
-from numlstm.training.progress import Bar, caller
+from numlstm.training.progress import Progress, by_name
 from numlstm.training.result import FitResult
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
-from numlstm.training.settings import Settings, defaults_of, read_settings
-from numlstm.utils.random_streams import INITIAL, Draws, new_seed
+from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
+from numlstm.utils import nouns
+from numlstm.utils.nouns import suggesting
+from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
 
+@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)
 def fit(
     X: Any,
     y: Any = None,
@@ -39,14 +47,8 @@ def fit(
     residual: bool = False,
     learned_state: bool = False,
     proj_size: int | None = None,
-    forget_gate: str = "gate",
-    peephole: bool = False,
-    layer_norm: bool = False,
-    activation_clip: float | None = None,
-    cell_clip: float | None = None,
-    activations: Any = None,
-    forget_bias: float | None = None,
-    chrono: float | None = None,
+    cell: Cell | Mapping[str, Any] | None = None,
+    init: Init | Mapping[str, Any] | None = None,
     output: str | None = None,
     loss: str = "mse",
     sample_weight: Any = None,
@@ -56,7 +58,7 @@ def fit(
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
     weight_decay: float = 0.0,
-    dropout: Any = 0.0,
+    dropout: float | Mapping[str, float] | Dropout | None = None,
     clip: float | None = 1.0,
     batch_size: int = 32,
     epochs: int = 100,
@@ -72,16 +74,14 @@ def fit(
     rng: Any = None,
     callback: Callable[..., Any] | None = None,
     progress: bool | None = None,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     model: LSTM | None = None,
     dtype: Any = "float32",
     backend: str = "auto",
     precision: str | None = None,
     options: Mapping[str, Any] | None = None,
-    fixed: str | Sequence[str] | None = None,
-    bounds: Mapping[str, Any] | None = None,
-    constraints: Any = None,
+    limits: LimitsConfig | Mapping[str, Any] | None = None,
 ) -> FitResult:
     """Train an LSTM network on sequences.
 
@@ -96,12 +96,18 @@ def fit(
     hidden_size, num_layers : int, optional
         Units per layer, and stacked layers, of a new model.
     bidirectional, residual, learned_state, proj_size : optional
-        What the layers of a new model are: as in `LSTM`. A bidirectional network needs whole
+        Of the layers of a new model: as in `LSTM`. A bidirectional network needs whole
         sequences: not with `bptt_steps` or `stateful`.
-    forget_gate, peephole, layer_norm, activation_clip, cell_clip, activations : optional
-        What the cells of a new model are: as in `LSTM`.
-    forget_bias, chrono : float, optional
-        How the biases of a new model begin: as in `LSTM`.
+    cell : Cell or dict, optional
+        The variant of the cells of a new model: a `Cell`, or a dict with some of its names, as in
+        ``{"forget_gate": "coupled", "layer_norm": True}``.
+    init : dict, optional
+        The first values of a new model's parameters. "weights": "orthogonal", the default, input
+        weights uniform (Glorot & Bengio 2010, eq. 16) and recurrent weights orthogonal per gate
+        (Saxe et al. 2014), or "uniform", all weights uniform in +-1/sqrt(H). "forget_bias": bias of
+        the forget gate, by default 1 (Jozefowicz et al. 2015). "chrono": in its place, the longest
+        dependency expected, in steps, above 2, by which the biases of forget and input gates are
+        drawn (Tallec & Ollivier 2018). All other biases are 0.
     output : {"sequence", "last"}, optional
         One target per step, or one per sequence. Default: what the shape of `y` says.
     loss : str, optional
@@ -133,7 +139,7 @@ def fit(
         the next layer; a mapping has any of "layers" (the same), "inputs", "states", "recurrent",
         "weights", "zoneout_h" and "zoneout_c", see `LSTM`. Masks are drawn anew at every update;
         with `bptt_steps`, that is in every window. Default: none, or those of a `model` given,
-        which ``{}`` turns off. The result's model keeps the rates. Not for SciPy's methods.
+        which 0 turns off. The result's model keeps the rates. Not for SciPy's methods.
     clip : float, optional
         Largest norm of the gradient; a longer one is scaled down. None: as it is.
     batch_size : int, optional
@@ -205,14 +211,14 @@ def fit(
         and ``nesterov`` of "sgd"; ``alpha``, ``eps`` and ``momentum`` of "rmsprop"; the options of
         SciPy's method, or the arguments of `least_squares` (with ``tr_solver="lsmr"`` the Jacobian
         is never formed).
-    fixed : str or sequence of str, optional
-        Names of parameters, as in `LSTM.params`, that keep their initial value.
-    bounds : dict, optional
-        Pairs (lower, upper) by name of parameter, numbers or arrays of its shape; None is no
-        bound. For "L-BFGS-B", "TNC", "SLSQP", "trust-constr", "least_squares" ("trf", "dogbox");
-        "adam" and its like project onto them after every update. The start is projected too.
-    constraints : LinearConstraint, NonlinearConstraint or list of them, optional
-        SciPy's constraints on the whole vector theta, for "trust-constr" and "SLSQP".
+    limits : dict, optional
+        Limits on the parameters. "fixed": names of parameters, as in `LSTM.params`, one or a
+        sequence, that keep their initial value. "bounds": a dict of pairs (lower, upper) by name of
+        parameter, numbers or arrays of its shape, None for no bound; for "L-BFGS-B", "TNC",
+        "SLSQP", "trust-constr", "least_squares" ("trf", "dogbox"), while "adam" and its like
+        project onto them after every update; the start is projected too. "constraints": SciPy's
+        LinearConstraint, NonlinearConstraint or a list of them on the whole vector theta, for
+        "trust-constr" and "SLSQP".
 
     Returns
     -------
@@ -255,33 +261,75 @@ def fit(
     >>> result.model.predict(series).shape
     (300, 1)
     """
-    settings = read_settings(locals(), defaults_of(fit))
-    rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset}
-    data = prepare(X, y, rows, validation, settings.data, _given(model))
-    saved = _checkpoint(checkpoint, resume, rng, settings)
-    draws = Draws(new_seed(rng) if saved is None else saved.seed)
-    trained = new_model(data, settings, model, draws)
+    network = NetworkSpec(
+        input_size=1,  # the data say how many
+        hidden_size=hidden_size,
+        num_layers=num_layers,
+        dtype=dtype,
+        bidirectional=bidirectional,
+        residual=residual,
+        proj_size=proj_size,
+        cell=nouns.read(Cell, "cell", cell),
+        learned_state=learned_state,
+        dropout=Dropout.read("dropout", dropout),
+        precision=precision,
+    )
+    reading = DataConfig(
+        loss=loss,
+        output=output,
+        nan_policy=nan_policy,
+        missing=missing,
+        standardize=standardize,
+        batch_size=batch_size,
+        bptt_steps=bptt_steps,
+        stateful=stateful,
+        scheduled_sampling=scheduled_sampling,
+    )
+    training = TrainingConfig(
+        method=method,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        weight_decay=weight_decay,
+        clip=clip,
+        epochs=epochs,
+        patience=patience,
+        tol=tol,
+        options=options,
+        limits=nouns.read(LimitsConfig, "limits", limits),
+    )
+    run = RunConfig(callback, progress, checkpoint, resume)
+    start = Start(nouns.read(Init, "init", init), model, backend, keeps_dropout=dropout is None)
+    settings = settle(network, start, reading, training, run)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
+    return _run(arrays, settings, model, rng)
+
+
+def _run(arrays: Arrays, settings: Settings, given: LSTM | None, rng: Any) -> FitResult:
+    data = prepare(arrays, settings.data, settings.dtype, _given(given))
+    saved = open_checkpoint(settings, rng)
+    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
+    trained = new_model(data, settings, given, draws)
     if settings.sampling is not None:
         require_step(trained.network, trained.theta)
-    run = Progress.start(trained.theta)
-    call = None if callback is None else caller(callback, run)
-    with Watch() as watch:
+    progress, config = Progress.start(trained.theta), loop_config(settings, data, trained.spec)
+    with SigintGuard() as guard:
         evaluator = Evaluator(trained.network, settings.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
-        problem = Problem(evaluator, evaluator.resident(data.train), judge, watch.run)
-        plan = _plan(settings, data, trained)
-        if settings.stochastic:
-            runner: Trainer | Minimizer = _trainer(problem, plan, settings, run, draws)
+        problem = Problem(evaluator, evaluator.resident(data.train), judge, guard.run)
+        if settings.training.stochastic:
+            record = None
+            if saved is not None:
+                record = partial(saved.record, fingerprint(data, settings, trained))
+            outcome = train(problem, config, progress, settings, draws, record)
         else:
-            runner = _minimizer(problem, data.train, plan, settings, run)
-        if saved is not None and isinstance(runner, Trainer):
-            saved.fingerprint = fingerprint(data, settings, trained)
-            saved.restore(run, runner.optimizer)
-            runner.save = partial(saved.write, run, runner.optimizer)
-        with Bar(progress, settings.epochs, run) as bar:
-            runner.on_epoch = [bar.advance, *([call] if call else [])]
-            outcome = runner.run()
-        return _result(trained, problem, run, outcome, settings)
+            objective = Objective(
+                *(evaluator, data.train, settings.data.loss, config.weight_decay),
+                bptt_steps=config.bptt_steps,
+                run=guard.run,
+                resident=problem.train,
+            )
+            outcome = _minimize(objective, problem, config, progress, settings)
+        return _result(trained, problem, progress, outcome, settings)
 
 
 def _given(model: LSTM | None) -> GivenModel | None:
@@ -290,24 +338,16 @@ def _given(model: LSTM | None) -> GivenModel | None:
     return GivenModel(model.num_features, model.spec.width, model.scaling, model.filling)
 
 
-def _checkpoint(path: Any, resume: bool, rng: Any, settings: Settings) -> Checkpoint | None:
-    if path is None:
-        if resume:
-            raise ValueError("resume=True needs checkpoint=, the file to go on from")
-        return None
-    return Checkpoint(path, resume, rng) if settings.stochastic else None
-
-
-def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) -> LSTM:
+def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomStreams) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
-        settings.spec,
+        settings.network,
         input_size=data.train.X.shape[2],
         output_size=data.output_size if has_head else None,
     )
     if given is None:
-        theta = parameters.initialise(spec, draws.stream(INITIAL), "orthogonal", *settings.start)
+        theta = parameters.initialise(spec, draws.stream(INITIAL), settings.init)
     else:
         theta = given.theta.copy()
     model = LSTM._of(spec, settings.backend, theta)
@@ -316,59 +356,74 @@ def new_model(data: Data, settings: Settings, given: LSTM | None, draws: Draws) 
     return model
 
 
-def _plan(settings: Settings, data: Data, model: LSTM) -> Plan:
-    return Plan(
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
+def loop_config(settings: Settings, data: Data, spec: NetworkSpec) -> LoopConfig:
+    """The constants of the loop."""
+    training = settings.training
+    return LoopConfig(
+        epochs=training.epochs,
+        batch_size=settings.data.batch_size,
         bptt_steps=data.bptt_steps,
-        rate=settings.learning_rate,
-        schedule=schedules.get(settings.schedule),
-        clip=settings.clip,
-        weight_decay=settings.weight_decay,
-        patience=settings.patience,
-        tol=settings.tol,
+        rate=training.rate,
+        schedule=schedules.get(training.schedule),
+        clip=training.clip,
+        weight_decay=training.weight_decay,
+        patience=training.patience,
+        tol=training.tol,
         sampling=settings.sampling,
-        limits=read_limits(model.spec, settings.fixed, settings.bounds),
+        limits=training.limits.on(spec),
     )
 
 
-def _minimizer(
-    problem: Problem, train: Dataset, plan: Plan, settings: Settings, run: Progress
-) -> Minimizer:
-    objective = Objective(
-        *(problem.evaluator, train, settings.loss, settings.weight_decay),
-        bptt_steps=plan.bptt_steps,
-        run=problem.run,
-        resident=problem.train,
+def train(
+    problem: Problem,
+    config: LoopConfig,
+    progress: Progress,
+    settings: Settings,
+    draws: RandomStreams,
+    begin: Callable[[Progress, Optimizer], Record] | None = None,
+) -> Outcome:
+    """Run a stochastic method; `begin` puts it where a stored run stood, and gives its writer."""
+    if config.limits is not None:
+        progress.project(config.limits)
+    training = settings.training
+    optimizer = OPTIMIZERS[training.method](
+        progress.theta.size, settings.dtype, training.weight_decay, training.constants
     )
-    solver = Solver(settings.method, settings.options, settings.constraints)
-    return Minimizer(problem, objective, plan, run, solver)
+    record = begin and begin(progress, optimizer)
+    with _listeners(progress, settings, record) as listeners:
+        return Trainer(problem, config, progress, optimizer, draws, listeners).run()
 
 
-def _trainer(
-    problem: Problem, plan: Plan, settings: Settings, run: Progress, draws: Draws
-) -> Trainer:
-    if plan.limits is not None:
-        plan.limits.project(run.theta)
-    optimizer = OPTIMIZERS[settings.method](
-        run.theta.size, settings.dtype, settings.weight_decay, settings.options
-    )
-    return Trainer(problem, plan, run, optimizer, draws)
+def _minimize(
+    objective: Objective,
+    problem: Problem,
+    config: LoopConfig,
+    progress: Progress,
+    settings: Settings,
+) -> Outcome:
+    """Run a method of SciPy's."""
+    training = settings.training
+    solver = Solver(training.method, training.constants, training.limits.constraints)
+    with _listeners(progress, settings) as listeners:
+        return Minimizer(problem, objective, config, progress, solver, listeners).run()
+
+
+def _listeners(progress: Progress, settings: Settings, record: Record | None = None) -> Listeners:
+    run, epochs = settings.run, settings.training.epochs
+    return Listeners(progress, epochs, shown=run.progress, callback=run.callback, record=record)
 
 
 def _result(
-    model: LSTM, problem: Problem, run: Progress, outcome: Outcome, settings: Settings
+    model: LSTM, problem: Problem, progress: Progress, outcome: Outcome, settings: Settings
 ) -> FitResult:
     """The result at the best parameters where a fit is judged, else at the last ones."""
-    judged = problem.validation is not None or settings.patience is not None
-    restored = judged and run.best_epoch > 0 and outcome.status != INTERRUPTED
-    x = run.best_theta if restored else run.theta
-    fun = run.loss
+    x = final_x(problem, progress, outcome, settings)
+    fun = progress.loss
     if outcome.status != INTERRUPTED:
         try:
             fun = problem.evaluator.value(x, problem.train, problem.run)
         except Interrupted:
-            outcome, x = Outcome.interrupted(), run.theta
+            outcome, x = Outcome.interrupted(), progress.x
     if outcome.success and not np.isfinite(fun):
         outcome = Outcome.not_finite()
     model.theta = x
@@ -376,13 +431,21 @@ def _result(
         model=model,
         x=x,
         fun=fun,
-        nit=run.epoch,
-        nfev=run.updates,
+        nit=progress.epoch,
+        nfev=progress.updates,
         success=outcome.success,
         status=outcome.status,
         message=outcome.message,
-        history={name: np.array(values) for name, values in run.history.items()},
+        history=by_name(progress.history),
         output=model.output,
-        fixed=settings.fixed,
-        loss=settings.loss,
+        fixed=settings.training.limits.fixed,
+        loss=settings.data.loss,
     )
+
+
+def final_x(
+    problem: Problem, progress: Progress, outcome: Outcome, settings: Settings
+) -> np.ndarray:
+    """The best parameters where a run is judged, else the last ones; as `Progress.x`."""
+    judged = problem.validation is not None or settings.training.patience is not None
+    return progress.best_x() if judged and outcome.status != INTERRUPTED else progress.x

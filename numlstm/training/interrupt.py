@@ -14,7 +14,7 @@ class Interrupted(Exception):
     """Ctrl-C was pressed since the last step."""
 
 
-class Watch:
+class SigintGuard:
     """A context in which Ctrl-C sets a flag, which `run` turns into `Interrupted`.
 
     Outside the main thread, or where somebody else handles the signal, nothing is changed.
@@ -27,7 +27,7 @@ class Watch:
         self._worker: ThreadPoolExecutor | None = None
         self._quick: set[Any] = set()  # functions whose last call was short
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "SigintGuard":
         """Take over Ctrl-C, where that is ours to do."""
         if threading.current_thread() is threading.main_thread():
             self._watching = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -58,10 +58,10 @@ class Watch:
             self._quick.discard(function)
         return result
 
-    def _run_aside(self, function: Callable[..., Any], args: tuple) -> Any:
+    def _run_aside(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, "numlstm")
-        future: Future = self._worker.submit(function, *args)
+        future: Future[Any] = self._worker.submit(function, *args)
         while not wait([future], _PATIENCE).done:
             if self.pressed:
                 raise Interrupted

@@ -2,19 +2,22 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from numlstm.objectives.evaluator import Evaluator, windows
+from numlstm.objectives.member_evaluator import MemberEvaluator
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.interrupt import Interrupted
+from numlstm.training.listeners import Listeners
 from numlstm.training.outcome import Outcome
+from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
-from numlstm.training.update import Descent, Place, Position, Rules
-from numlstm.utils.random_streams import SHUFFLE, Draws
+from numlstm.training.update import MemberUpdate, Numbers, Update, UpdateConfig, UpdateContext
+from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
 
@@ -24,8 +27,8 @@ class NotFinite(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is asked for, as far as the loop needs to know."""
+class LoopConfig:
+    """The constants of a run: those of the loop, its updates, and its end."""
 
     epochs: int
     batch_size: int
@@ -39,94 +42,78 @@ class Plan:
     limits: Limits | None = None
     sampling: Sampling | None = None
 
-    def goal(self, progress: "Progress") -> str | None:
-        """The goal that was reached, in words; a function of `progress` alone."""
-        watched = progress.history.get("validation_loss") or progress.history.get("loss")
-        if self.tol is not None and watched and watched[-1] <= self.tol:
+    @property
+    def update(self) -> UpdateConfig:
+        """Those of an update."""
+        return UpdateConfig(self.clip, self.limits, self.sampling)
+
+    def finished(self, progress: Progress) -> Any:
+        """Whether a goal is reached, () or (M,) bool; a function of `progress` alone."""
+        return self._low(progress) | self._stalled(progress)
+
+    def goal(self, progress: Progress) -> str | None:
+        """The goal that was reached, by every member of an ensemble, in words."""
+        if np.all(self._low(progress)):
             return f"The loss reached tol = {self.tol:g}."
-        if self.patience is not None and progress.epoch - progress.best_epoch >= self.patience:
+        if np.all(self.finished(progress)):
             return f"No better loss for patience = {self.patience} epochs."
         return None
+
+    def _low(self, progress: Progress) -> Any:
+        tol = -np.inf if self.tol is None else self.tol
+        return np.broadcast_to(np.less_equal(progress.judged, tol), progress.best.shape)
+
+    def _stalled(self, progress: Progress) -> Any:
+        if self.patience is None:
+            return np.zeros(progress.best.shape, bool)
+        return progress.epoch - progress.best_epoch >= self.patience
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be minimised, and on what it is judged; data are where the backend reads them."""
+    """Evaluator and data of a run; data are where the backend reads them."""
 
-    evaluator: Evaluator
+    evaluator: Evaluator | MemberEvaluator
     train: Any
     validation: Any
     run: Callable[..., Any]  # calls a function, and may raise `Interrupted` instead
 
-    def judge(self, progress: "Progress", **values: float) -> None:
-        """Close an epoch: its values into the history, theta kept where it is the best."""
-        judged = values["loss"]
+    def judge(self, progress: Progress, **values: Numbers) -> None:
+        """Close an epoch, with the validation loss where there are data for it."""
         if self.validation is not None:
-            judged = self.evaluator.value(progress.theta, self.validation, self.run)
-            values["validation_loss"] = judged
-        for name, value in values.items():
-            progress.history.setdefault(name, []).append(value)
-        progress.epoch += 1
-        if judged < progress.best:
-            progress.best, progress.best_epoch = judged, progress.epoch
-            progress.best_theta[...] = progress.theta
+            loss = self.evaluator.value(progress.theta, self.validation, self.run)
+            values["validation_loss"] = loss
+        progress.close_epoch(values)
 
-
-@dataclass(kw_only=True)
-class Progress(Position):
-    """Everything that changes during a run, beside the optimiser: what a checkpoint must hold.
-
-    `window`, `batch` and `epoch` are the place of the next update, `state` is carried to it.
-    """
-
-    best_theta: np.ndarray
-    best: float = np.inf
-    best_epoch: int = 0
-    epoch: int = 0
-    batch: int = 0
-    window: int = 0
-    updates: int = 0
-    sums: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("loss", "weight", "norm", "updates"), 0.0)
-    )  # over the epoch so far
-    history: dict[str, list[float]] = field(default_factory=dict)
-
-    @classmethod
-    def start(cls, theta: np.ndarray) -> "Progress":
-        """Nothing done yet."""
-        return cls(theta=theta.copy(), previous=theta.copy(), best_theta=theta.copy())
-
-    @property
-    def loss(self) -> float:
-        """Mean loss of the epoch so far, else of the last one."""
-        if self.sums["weight"] > 0:
-            return self.sums["loss"] / self.sums["weight"]
-        return self.history["loss"][-1] if self.history else np.nan
+    def update(self) -> Callable[..., Any]:
+        """The class of its updates: the backend's own, where it has one."""
+        if isinstance(self.evaluator, MemberEvaluator):
+            return MemberUpdate
+        own: Callable[..., Any] | None = self.evaluator.network.backend.update()
+        return own or Update
 
 
 class Trainer:
-    """Runs a plan on a problem from wherever `progress` stands."""
+    """Runs epochs on a problem from wherever `progress` stands."""
 
     def __init__(
         self,
         problem: Problem,
-        plan: Plan,
+        config: LoopConfig,
         progress: Progress,
         optimizer: Optimizer,
-        draws: Draws,
+        draws: RandomStreams,
+        listeners: Listeners,
     ):
-        self.problem, self.plan, self.progress = problem, plan, progress
-        self.optimizer, self.draws = optimizer, draws
-        self.on_epoch: list[Callable[[], None]] = []  # called after each epoch, in order
-        self.save: Callable[[], None] | None = None  # writes a checkpoint
+        self.problem, self.config, self.progress = problem, config, progress
+        self.optimizer, self.draws, self.listeners = optimizer, draws, listeners
+        self._next_save = np.inf if listeners.record is None else 0.0
 
     def run(self) -> Outcome:
         """Train until something ends it."""
-        rules = Rules(self.plan.clip, self.plan.limits, self.plan.sampling)
-        problem = self.problem
-        kind = problem.evaluator.network.backend.descent() or Descent
-        self.descent = kind(
-            *(problem.evaluator, problem.train, self.progress, self.optimizer, rules, self.draws)
+        self.update: Any = self.problem.update()(
+            *(self.problem.evaluator, self.problem.train, self.progress.arrays),
+            *(self.optimizer, self.config.update, self.draws),
         )
         try:
             while (outcome := self._outcome()) is None:
@@ -134,91 +121,84 @@ class Trainer:
                 self._close_epoch()
         except Interrupted:
             outcome = Outcome.interrupted()
-            self.descent.fetch()
+            self.update.fetch()
         except NotFinite:
             outcome = Outcome.not_finite()
-            self.descent.fetch()
-            self.progress.theta[...] = self.progress.previous
+            self.update.fetch()
+            self.progress.step_back()
         except StopIteration:
             outcome = Outcome.stopped()
         return outcome
 
     def _outcome(self) -> Outcome | None:
         """Why to stop here, if so; asked again when a run is resumed."""
-        progress, plan = self.progress, self.plan
-        if (goal := plan.goal(progress)) is not None:
+        progress, config = self.progress, self.config
+        if (goal := config.goal(progress)) is not None:
             return Outcome.reached(goal)
-        if progress.epoch < plan.epochs:
+        if progress.epoch < config.epochs:
             return None
-        if plan.tol is None and plan.patience is None:
+        if config.tol is None and config.patience is None:
             return Outcome.reached("All epochs were run.")
         return Outcome(False, 1, "Maximum number of epochs reached.")
 
     def _run_epoch(self) -> None:
         progress = self.progress
+        if np.any(finished := self.config.finished(progress)):  # members; a network ends the run
+            self.update.leave_out(finished)
         batches = self._batches()
         while progress.batch < len(batches):
             self._run_batch(batches[progress.batch])
-            self.descent.carry(None)
-            progress.batch, progress.window = progress.batch + 1, 0
+            self.update.carry(None)
+            progress.next_batch()
 
     def _batches(self) -> list[Any]:
         """Rows of every batch of this epoch, in an order that only the seed and epoch decide."""
-        count, size = self.problem.train.X.shape[0], self.plan.batch_size
+        count, size = self.problem.train.X.shape[0], self.config.batch_size
         if count <= size:
             return [slice(None)]
         order = self.draws.stream(SHUFFLE, self.progress.epoch).permutation(count)
         return [order[start : start + size] for start in range(0, count, size)]
 
     def _run_batch(self, rows: Any) -> None:
-        progress, train = self.progress, self.problem.train
-        cuts = windows(train.steps(rows), self.plan.bptt_steps)
+        progress = self.progress
+        cuts = windows(self.problem.train.steps(rows), self.config.bptt_steps)
         while progress.window < len(cuts):
             self._run_window(*cuts[progress.window], rows)
-            progress.window += 1
-            if self.save is not None and time.monotonic() > self._next_save:
-                self._write()
+            progress.next_window()
+            if time.monotonic() > self._next_save:
+                self._save()
 
     def _run_window(self, start: int, stop: int, rows: Any) -> None:
-        progress, descent, run = self.progress, self.descent, self.problem.run
-        weight = self.problem.train.total_weight(start, stop, rows)
-        place = Place(start, stop, rows, weight, progress.epoch, progress.updates, self._rate())
-        if weight == 0:
-            descent.carry(run(descent.advance, place))
+        progress, update, run = self.progress, self.update, self.problem.run
+        weight = update.train.total_weight(start, stop, rows)
+        place = start, stop, rows, weight, progress.epoch, progress.updates
+        context = UpdateContext(*place, self._rate())
+        if not np.any(weight):
+            update.carry(run(update.advance, context))
             return
-        value, norm = descent.update(run(descent.evaluate, place), place)
-        if not np.isfinite(value + norm):
+        value, norm = update.apply(run(update.evaluate, context), context)
+        if not np.all(np.isfinite(value + norm)):
             raise NotFinite
-        progress.updates += 1
-        sums = progress.sums
-        sums["loss"] += value * weight
-        sums["weight"] += weight
-        sums["norm"] += norm
-        sums["updates"] += 1
+        progress.count(value, norm, weight)
 
     def _rate(self) -> float:
-        return self.plan.rate * self.plan.schedule(self.progress.epoch, self.plan.epochs)
+        return self.config.rate * self.config.schedule(self.progress.epoch, self.config.epochs)
 
     def _close_epoch(self) -> None:
         progress, sums = self.progress, self.progress.sums
-        self.descent.fetch()
+        self.update.fetch()
         self.problem.judge(
             progress,
             loss=progress.loss,
             learning_rate=self._rate(),
-            gradient_norm=sums["norm"] / sums["updates"],
+            gradient_norm=sums["norm"] / max(sums["updates"], 1.0),
         )
-        progress.batch = 0
-        sums.update(dict.fromkeys(sums, 0.0))
-        if self.save is not None:
-            self._write()
-        for call in self.on_epoch:
-            call()
+        if self.listeners.record is not None:
+            self._save()
+        self.listeners.on_epoch()
 
-    _next_save = 0.0
-
-    def _write(self) -> None:
-        assert self.save is not None
-        self.descent.fetch()
-        self.save()
+    def _save(self) -> None:
+        assert self.listeners.record is not None
+        self.update.fetch()
+        self.listeners.record.write()
         self._next_save = time.monotonic() + _BETWEEN_CHECKPOINTS

@@ -1,70 +1,183 @@
-"""What a fit tells while it runs: the callback, and a progress bar."""
+"""How far a run has come: everything that changes during it, beside the optimiser's arrays."""
 
-import inspect
-import sys
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from numlstm.training.loop import Progress
+import numpy as np
+
+from numlstm.architecture.spec import State
+from numlstm.training.update import Numbers, UpdateState
+
+_THETAS = ("theta", "previous", "best_theta")
+_COUNTS = ("epoch", "batch", "window", "updates")
 
 
-def caller(callback: Any, progress: Progress) -> Callable[[], None]:
-    """A function that calls the user's callback, in the way SciPy does."""
-    from scipy.optimize import OptimizeResult
-
-    if not callable(callback):
-        raise TypeError(f"callback must be callable, received {type(callback)}")
-    named = list(_parameters(callback)) == ["intermediate_result"]
-
-    def call() -> None:
-        latest = {name: values[-1] for name, values in progress.history.items()}
-        result = OptimizeResult(
-            x=progress.theta.copy(),
-            fun=latest["loss"],
-            nit=progress.epoch,
-            nfev=progress.updates,
-            **latest,
-        )
-        if named:
-            callback(intermediate_result=result)
-        else:
-            callback(result)
-
-    return call
+def _no_sums() -> dict[str, Numbers]:
+    return dict.fromkeys(("loss", "weight", "norm", "updates"), 0.0)
 
 
-def _parameters(callback: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(callback).parameters)
-    except (TypeError, ValueError):  # some built-in functions tell nothing
-        return ()
+@dataclass(kw_only=True)
+class Progress:
+    """What a checkpoint must hold; written by its own methods, and by an `Update` to its `arrays`.
 
+    `window`, `batch` and `epoch` are the place of the next update. In an ensemble theta is the
+    vector (M n,) of all members; what is judged, and every value of the history, is (M,).
+    """
 
-class Bar:
-    """A tqdm bar over epochs with the latest losses; `progress=None` asks whether to show it."""
+    arrays: UpdateState
+    best_theta: np.ndarray
+    best: np.ndarray  # the least loss by which the run was judged, () or (M,)
+    best_epoch: np.ndarray  # the same; 0 before the first
+    epoch: int = 0
+    batch: int = 0
+    window: int = 0
+    updates: int = 0
+    sums: dict[str, Numbers] = field(default_factory=_no_sums)  # over the epoch so far
+    history: dict[str, list[Numbers]] = field(default_factory=dict)
 
-    def __init__(self, shown: bool | None, epochs: int, progress: Progress):
-        from tqdm import tqdm
-
-        self._progress = progress
-        if shown is None:
-            shown = sys.stderr is not None and sys.stderr.isatty()
-        self._bar = tqdm(
-            total=epochs, initial=progress.epoch, disable=not shown, unit="epoch", leave=True
+    @classmethod
+    def start(cls, theta: np.ndarray, members: int | None = None) -> "Progress":
+        """Nothing done yet, of one network or of the members of an ensemble."""
+        shape = () if members is None else (members,)
+        return cls(
+            arrays=UpdateState(theta=theta.copy(), previous=theta.copy()),
+            best_theta=theta.copy(),
+            best=np.full(shape, np.inf),
+            best_epoch=np.zeros(shape, np.int64),
         )
 
-    def __enter__(self) -> "Bar":
-        """Show the bar."""
-        return self
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters."""
+        return self.arrays.theta
 
-    def __exit__(self, *_: object) -> None:
-        """Leave the bar as it is."""
-        self._bar.close()
+    @property
+    def x(self) -> np.ndarray:
+        """The parameters, (n,), or of the members, (M, n)."""
+        return self.theta.reshape(*self.best.shape, -1)
 
-    def advance(self) -> None:
-        """One more epoch."""
-        history = self._progress.history
-        shown = {"loss": "loss", "validation_loss": "validation"}
-        latest = {shown[name]: f"{history[name][-1]:.4g}" for name in shown if name in history}
-        self._bar.set_postfix(latest, refresh=False)
-        self._bar.update()
+    @property
+    def loss(self) -> Numbers:
+        """Mean loss of the epoch so far, else of the last one."""
+        weight = np.asarray(self.sums["weight"])
+        last = self.history["loss"][-1] if self.history else np.nan
+        mean = np.array(np.broadcast_to(last, self.best.shape), np.float64)
+        np.divide(self.sums["loss"], weight, out=mean, where=weight > 0)
+        return _plain(mean)
+
+    @property
+    def judged(self) -> Numbers:
+        """The loss of the last epoch by which the run is judged; NaN before."""
+        watched = self.history.get("validation_loss") or self.history.get("loss")
+        return watched[-1] if watched else np.nan
+
+    def project(self, limits: Any) -> None:
+        """Begin within the bounds."""
+        limits.project(self.theta)
+
+    def move_to(self, theta: np.ndarray) -> None:
+        """Take parameters that something else has found."""
+        self.theta[...] = theta
+
+    def step_back(self) -> None:
+        """Take the last parameters whose loss is known to be finite."""
+        self.theta[...] = self.arrays.previous
+
+    def count(self, value: Numbers, norm: Numbers, weight: Numbers) -> None:
+        """Add an update to the sums."""
+        self.updates += 1
+        sums = self.sums
+        sums["loss"] = sums["loss"] + value * weight
+        sums["weight"] = sums["weight"] + weight
+        sums["norm"] = sums["norm"] + norm
+        sums["updates"] += 1
+
+    def count_gradient(self) -> None:
+        """Count a gradient of a method that keeps its own sums."""
+        self.updates += 1
+
+    def next_window(self) -> None:
+        """The next window of the batch."""
+        self.window += 1
+
+    def next_batch(self) -> None:
+        """The first window of the next batch."""
+        self.batch, self.window = self.batch + 1, 0
+
+    def close_epoch(self, values: Mapping[str, Numbers]) -> None:
+        """Append to the history; keep theta where the loss that judges is the best so far."""
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(value)
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, _no_sums()
+        better = np.asarray(self.judged < self.best)
+        self.best = np.where(better, self.judged, self.best)
+        self.best_epoch = np.where(better, self.epoch, self.best_epoch)
+        self._best_rows()[better] = self.x[better]
+
+    def best_x(self) -> np.ndarray:
+        """The parameters of the best epoch, where there is one, else the last; as `x`."""
+        result = self.x.copy()
+        known = self.best_epoch > 0
+        result[known] = self._best_rows()[known]
+        return result
+
+    def _best_rows(self) -> np.ndarray:
+        return self.best_theta.reshape(self.x.shape)
+
+    def stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The arrays of a checkpoint, and its plain values."""
+        arrays = {"theta": self.theta, "previous": self.arrays.previous}
+        arrays["best_theta"] = self.best_theta
+        if (carried := self.arrays.carried) is not None:
+            arrays |= {"state_h": carried.h, "state_c": carried.c}
+        meta: dict[str, Any] = {name: getattr(self, name) for name in _COUNTS}
+        meta |= {"best": self.best.tolist(), "best_epoch": self.best_epoch.tolist()}
+        meta["sums"] = {name: _for_json(value) for name, value in self.sums.items()}
+        meta["history"] = {
+            name: [_for_json(value) for value in values] for name, values in self.history.items()
+        }
+        return arrays, meta
+
+    def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+        """Stand where the checkpoint stood."""
+        for target, name in zip(
+            (self.theta, self.arrays.previous, self.best_theta), _THETAS, strict=True
+        ):
+            target[...] = arrays[name]
+        if "state_h" in arrays:
+            self.arrays.carried = State(arrays["state_h"], arrays["state_c"])
+        for name in _COUNTS:
+            setattr(self, name, meta[name])
+        self.best, self.best_epoch = np.array(meta["best"]), np.array(meta["best_epoch"])
+        self.sums = {name: _from_json(value) for name, value in meta["sums"].items()}
+        self.history = {
+            name: [_from_json(value) for value in values]
+            for name, values in meta["history"].items()
+        }
+
+
+def _plain(values: np.ndarray) -> Numbers:
+    """A float for an array of no dimension."""
+    return values if values.ndim else float(values)
+
+
+def _for_json(value: Numbers) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _from_json(value: Any) -> Numbers:
+    return np.array(value) if isinstance(value, list) else value
+
+
+def by_name(history: Mapping[str, list[Numbers]]) -> dict[str, np.ndarray]:
+    """The history as arrays: of values of members, "loss" is their mean, "loss_members" all."""
+    result = {}
+    for name, values in history.items():
+        array = np.array(values)
+        if array.ndim == 2:
+            # a member whose resample has no target has no loss
+            result[name] = np.nanmean(array, axis=1)
+            name = f"{name}_members"
+        result[name] = array
+    return result

@@ -1,13 +1,15 @@
-"""What `fit` returns: SciPy's result object, with a model in it."""
+"""The result of `fit`: SciPy's result object, with a model in it."""
 
 from typing import Any
 
 from scipy.optimize import OptimizeResult
 
+from numlstm.model.lstm import LSTM
 from numlstm.objectives.covariance import Covariance, covariance
+from numlstm.utils.types import Array
 
 
-class FitResult(OptimizeResult):
+class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     """The result of `numlstm.fit`; a dictionary with attribute access, printed as SciPy does.
 
     Attributes
@@ -49,6 +51,19 @@ class FitResult(OptimizeResult):
     >>> result.success, result.nit, result.history["loss"].shape
     (True, 2, (2,))
     """
+
+    model: LSTM
+    x: Array
+    fun: float
+    nit: int
+    nfev: int
+    success: bool
+    status: int
+    message: str
+    history: dict[str, Array]
+    output: str
+    fixed: tuple[str, ...]
+    loss: str
 
     def covariance(
         self,

@@ -7,17 +7,16 @@ here they are numbers, and the gradient of the whole run is exact.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.architecture.spec import Dropout, NetworkSpec, State
 from numlstm.data.sequences import Dataset, mask
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
-from numlstm.utils.random_streams import SAMPLING, Draws
+from numlstm.utils.random_streams import SAMPLING, RandomStreams
 
 _LEVELS = 2**16  # a probability is rounded to a multiple of 1 / _LEVELS
 
@@ -36,10 +35,12 @@ class Sampling:
     def probability(self, epoch: int) -> float:
         """In an epoch, from 0 on."""
         if callable(self.asked):
-            return _probability(f"scheduled_sampling({epoch})", self.asked(epoch))
+            return checks.probability(f"scheduled_sampling({epoch})", self.asked(epoch))
         return self.asked if self.epochs == 1 else self.asked * epoch / (self.epochs - 1)
 
-    def draw(self, draws: Draws, epoch: int, update: int, window: Dataset) -> np.ndarray | None:
+    def draw(
+        self, draws: RandomStreams, epoch: int, update: int, window: Dataset
+    ) -> np.ndarray | None:
         """Where a window is fed, (B, T), never at its first step; None where nowhere."""
         level = round(_LEVELS * self.probability(epoch))
         if level == 0:
@@ -48,21 +49,6 @@ class Sampling:
         fed = np.concatenate(list(draws.bits(SAMPLING, update, 0, rows, steps))) < level
         fed[:, :1] = False
         return fed if window.lengths is None else fed & mask(window.lengths, steps)
-
-
-def read_sampling(value: Any, epochs: int) -> Sampling | None:
-    """The argument of `fit`, checked."""
-    if value is None:
-        return None
-    asked = value if callable(value) else _probability("scheduled_sampling", value)
-    return Sampling(asked, epochs)
-
-
-def _probability(name: str, value: Any) -> float:
-    number = checks.real(name, value, least=0.0)
-    if number > 1:
-        raise ValueError(f"{name} must be a probability, at most 1, received {value!r}")
-    return number
 
 
 def require_able(spec: NetworkSpec, loss: Loss, stochastic: bool, missing: bool) -> None:
@@ -98,7 +84,14 @@ def require_step(network: Network, theta: np.ndarray) -> None:
         )
 
 
-def sampled_step(evaluator: Evaluator, theta, window: Dataset, state, scale: float, fed):
+def sampled_step(
+    evaluator: Evaluator,
+    theta: np.ndarray,
+    window: Dataset,
+    state: State | None,
+    scale: float,
+    fed: np.ndarray,
+) -> tuple[float, np.ndarray, State]:
     """(loss, gradient, state after the window), as `Evaluator.step`, where some steps are fed."""
     from numlstm.stepping import rollout
     from numlstm.stepping.stepper import stepper_of

@@ -10,9 +10,11 @@ from numlstm.objectives.objective import Objective
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits, on_free
 from numlstm.training.interrupt import Interrupted
-from numlstm.training.loop import NotFinite, Plan, Problem, Progress
+from numlstm.training.listeners import Listeners
+from numlstm.training.loop import LoopConfig, NotFinite, Problem
 from numlstm.training.methods import HESSIAN, LEAST_SQUARES
 from numlstm.training.outcome import Outcome
+from numlstm.training.progress import Progress
 
 
 class _Ended(Exception):
@@ -42,14 +44,14 @@ class Minimizer:
         self,
         problem: Problem,
         objective: Objective,
-        plan: Plan,
+        config: LoopConfig,
         progress: Progress,
         solver: Solver,
+        listeners: Listeners,
     ):
-        self.problem, self.objective, self.plan = problem, objective, plan
-        self.progress, self.solver = progress, solver
-        self.limits = plan.limits or Limits.none(progress.theta.size)
-        self.on_epoch: list[Callable[[], None]] = []  # called after each iteration, in order
+        self.problem, self.objective, self.config = problem, objective, config
+        self.progress, self.solver, self.listeners = progress, solver, listeners
+        self.limits = config.limits or Limits.none(progress.theta.size)
         self._start = progress.theta.astype(np.float64)
         self._last: tuple[np.ndarray, float, float] | None = None  # theta, its loss and norm
         self._jac_at: np.ndarray | None = None  # where the last Jacobian was asked for
@@ -57,7 +59,7 @@ class Minimizer:
 
     def run(self) -> Outcome:
         """Minimise until something ends it."""
-        self.limits.project(self.progress.theta)
+        self.progress.project(self.limits)
         x = self.progress.theta[self.limits.free].astype(np.float64)
         least_squares = self.solver.method == LEAST_SQUARES
         try:
@@ -70,12 +72,12 @@ class Minimizer:
                 f" It ended up to {distance:.1e} outside of the bounds; the model is at the "
                 "nearest point within them."
             )
-        self.progress.theta[...] = end
-        self.limits.project(self.progress.theta)
+        self.progress.move_to(end)
+        self.progress.project(self.limits)
         return Outcome(bool(result.success), int(result.status), message)
 
     def _outcome(self, error: Exception) -> Outcome:
-        """What an end of our own means; any other exception is the user's."""
+        """The outcome of an end of our own; any other exception is the user's."""
         if isinstance(error, Interrupted):
             return Outcome.interrupted()
         if isinstance(error, NotFinite):
@@ -89,14 +91,14 @@ class Minimizer:
 
         method, free = self.solver.method, self.limits.free
         given: dict[str, Any] = {}
-        if method in (*HESSIAN, "trust-constr") and self.plan.bptt_steps is None:
+        if method in (*HESSIAN, "trust-constr") and self.config.bptt_steps is None:
             given["hessp"] = self.hessp
         if self.limits.bounded:
             given["bounds"] = Bounds(self.limits.lower[free], self.limits.upper[free])
         if self.solver.constraints:
             given["constraints"] = [on_free(c, self._start, free) for c in self.solver.constraints]
         # TNC knows a limit on calls only; that on iterations is kept by _close_iteration
-        limit = {"maxiter": self.plan.epochs} if method != "TNC" else {"maxfun": 2**31 - 1}
+        limit = {"maxiter": self.config.epochs} if method != "TNC" else {"maxfun": 2**31 - 1}
         return minimize(
             self.fun,
             x,
@@ -120,7 +122,7 @@ class Minimizer:
 
     def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """What is minimised, and its gradient: loss, and weight_decay / 2 * sum(theta^2)."""
-        self.progress.updates += 1
+        self.progress.count_gradient()
         value, gradient = self._evaluate(x)
         return value, gradient[self.limits.free]
 
@@ -128,12 +130,14 @@ class Minimizer:
         """The Hessian of `fun` times v."""
         whole = np.zeros(self._start.size)
         whole[self.limits.free] = np.ravel(v)
-        return self.objective.hessp(self._whole(x), whole)[self.limits.free]
+        product: np.ndarray = self.objective.hessp(self._whole(x), whole)[self.limits.free]
+        return product
 
     def residuals(self, x: np.ndarray) -> np.ndarray:
-        """What least_squares makes small."""
-        self.progress.updates += 1
-        return self._stopping(self.objective.residuals, self._whole(x))
+        """Weighted residuals, whose squares least_squares minimises."""
+        self.progress.count_gradient()
+        residuals: np.ndarray = self._stopping(self.objective.residuals, self._whole(x))
+        return residuals
 
     def jacobian(self, x: np.ndarray) -> Any:
         """Of the residuals. It is asked for at the start, then once at every new iterate."""
@@ -151,7 +155,7 @@ class Minimizer:
         whole = self.objective.linear_operator(self._whole(x))
         free = np.flatnonzero(self.limits.free)
 
-        def matvec(v):
+        def matvec(v: np.ndarray) -> Any:
             padded = np.zeros(self._start.size)
             padded[free] = np.ravel(v)
             return whole.matvec(padded)
@@ -179,7 +183,7 @@ class Minimizer:
         whole = self._whole(x)
         value, gradient = self.objective(whole)
         free = gradient[self.limits.free]
-        decay = self.plan.weight_decay
+        decay = self.config.weight_decay
         norm = optimizers.norm(free - decay * x)
         loss = value - 0.5 * decay * float(np.sum(np.square(whole)))
         self._last = whole.astype(self.progress.theta.dtype), loss, norm
@@ -197,16 +201,15 @@ class Minimizer:
         _, value, norm = self._last
         if not np.isfinite(value + norm):
             raise NotFinite
-        progress.theta[...] = theta
-        self.limits.project(progress.theta)
+        progress.move_to(theta)
+        progress.project(self.limits)
         problem.judge(progress, loss=value, gradient_norm=norm)
         try:
-            for call in self.on_epoch:
-                call()
+            self.listeners.on_epoch()
         except StopIteration:  # not every method of SciPy's has a place for it
             raise _Ended(Outcome.stopped()) from None
-        if (goal := self.plan.goal(progress)) is not None:
+        if (goal := self.config.goal(progress)) is not None:
             raise _Ended(Outcome.reached(goal))
         limited = self.solver.method in ("TNC", LEAST_SQUARES)
-        if limited and progress.epoch >= self.plan.epochs:
+        if limited and progress.epoch >= self.config.epochs:
             raise _Ended(Outcome(False, 1, "Maximum number of iterations has been exceeded."))

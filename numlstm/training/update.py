@@ -1,6 +1,6 @@
 """One update of a stochastic method: from a window of data to the next theta.
 
-A backend with memory of its own may have a `Descent` that keeps everything there.
+A backend with memory of its own may have an `Update` that keeps everything there.
 """
 
 from collections.abc import Callable
@@ -13,26 +13,29 @@ import numpy as np
 from numlstm.architecture.spec import State
 from numlstm.data.sequences import Dataset
 from numlstm.objectives.evaluator import Evaluator
+from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.scheduled_sampling import Sampling, sampled_step
-from numlstm.utils.random_streams import Draws
+from numlstm.utils.random_streams import RandomStreams
+
+Numbers = float | np.ndarray  # one of a network, or (M,) of the members of an ensemble
 
 
-class Place(NamedTuple):
+class UpdateContext(NamedTuple):
     """The window that an update learns from, and where in a run the update stands."""
 
     start: int
     stop: int
     rows: Any  # a slice, or indices
-    weight: float  # what the weights of its targets sum to
+    weight: Numbers  # what the weights of its targets sum to
     epoch: int
     update: int
     rate: float  # learning rate
 
 
-class Rules(NamedTuple):
+class UpdateConfig(NamedTuple):
     """What holds for every update of a run."""
 
     clip: float | None
@@ -41,79 +44,137 @@ class Rules(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Position:
+class UpdateState:
     """The arrays that updates change."""
 
     theta: np.ndarray
     previous: np.ndarray  # theta before the last update, known to have a finite loss
-    state: State | None = None  # carried to the next window; None: the initial one
+    carried: State | None = None  # to the next window; None: the initial state
 
 
-class Descent:
+class Update:
     """Updates in NumPy's memory.
 
-    `advance` and `evaluate` change nothing, so they may be left in the middle; what they give is
-    for `carry` and `update`.
+    `advance` and `evaluate` change nothing, so they may be left in the middle; their results are
+    for `carry` and `apply`.
     """
+
+    evaluator: Any  # Evaluator, or MemberEvaluator
+    train: Any  # Dataset, or MemberData
 
     def __init__(
         self,
-        evaluator: Evaluator,
-        train: Dataset,
-        position: Position,
+        evaluator: Evaluator | MemberEvaluator,
+        train: Dataset | MemberData,
+        state: UpdateState,
         optimizer: Optimizer,
-        rules: Rules,
-        draws: Draws,
+        config: UpdateConfig,
+        draws: RandomStreams,
     ):
-        self.evaluator, self.train, self.position = evaluator, train, position
-        self.optimizer, self.rules, self.draws = optimizer, rules, draws
+        self.evaluator, self.train, self.state = evaluator, train, state
+        self.optimizer, self.config, self.draws = optimizer, config, draws
 
-    def advance(self, place: Place) -> State:
+    def advance(self, context: UpdateContext) -> Any:
         """The state after a window in which there is nothing to learn."""
-        window = self.train.cut(place.start, place.stop, place.rows)
-        return self.evaluator.advance(self.position.theta, window, self.position.state)
+        window = self.train.cut(context.start, context.stop, context.rows)
+        return self.evaluator.advance(self.state.theta, window, self.state.carried)
 
     def carry(self, state: State | None) -> None:
         """Begin the next window with this state."""
-        self.position.state = state
+        self.state.carried = state
 
-    def evaluate(self, place: Place) -> tuple[float, np.ndarray, State]:
+    def evaluate(self, context: UpdateContext) -> Any:
         """(mean loss, gradient, state after the window)."""
-        window = self.train.cut(place.start, place.stop, place.rows)
-        step, drawn = self._step_on(window, place)
-        theta, state = self.position.theta, self.position.state
-        return step(theta, window, state, 1 / place.weight, drawn)
+        window = self.train.cut(context.start, context.stop, context.rows)
+        step, drawn = self._step_on(window, context)
+        theta, carried = self.state.theta, self.state.carried
+        return step(theta, window, carried, 1 / context.weight, drawn)
 
-    def _step_on(self, window: Dataset, place: Place) -> tuple[Callable[..., Any], Any]:
-        """What gives loss and gradient of a window, and what was drawn for it."""
-        sampling, evaluator = self.rules.sampling, self.evaluator
-        fed = sampling and sampling.draw(self.draws, place.epoch, place.update, window)
+    def _step_on(self, window: Dataset, context: UpdateContext) -> tuple[Callable[..., Any], Any]:
+        """The function for loss and gradient of a window, and the random numbers that it takes."""
+        sampling, evaluator = self.config.sampling, self.evaluator
+        fed = sampling and sampling.draw(self.draws, context.epoch, context.update, window)
         if fed is not None:
             return partial(sampled_step, evaluator), fed
         sizes = window.X.shape[:2]
-        return evaluator.step, evaluator.network.draw_noise(self.draws, place.update, *sizes)
+        return evaluator.step, evaluator.network.draw_noise(self.draws, context.update, *sizes)
 
-    def update(self, evaluated, place: Place) -> tuple[float, float]:
+    def apply(self, evaluated: Any, context: UpdateContext) -> tuple[Numbers, Numbers]:
         """Change theta and carry the state; (mean loss, norm of the gradient).
 
         One of both is not finite where it, or the new theta, is not.
         """
-        value, gradient, state = evaluated
-        limits, position = self.rules.limits, self.position
+        value, gradient, carried = evaluated
+        limits, state = self.config.limits, self.state
         if limits is not None:
             gradient = np.where(limits.free, gradient, gradient.dtype.type(0))
-        norm = optimizers.norm(gradient)
-        if not np.isfinite(value + norm):
+        norm = self._norm(gradient)
+        if not np.all(np.isfinite(value + norm)):
             return value, norm
-        position.previous[...] = position.theta
+        state.previous[...] = state.theta
         with np.errstate(all="ignore"):
-            gradient = optimizers.clip(gradient, norm, self.rules.clip)
-            self.optimizer.update(position.theta, gradient, place.rate)
-            if limits is not None:
-                limits.hold(position.theta, position.previous)
-            finite = np.isfinite(np.sum(position.theta))
-        self.carry(state)
+            gradient = self._clipped(gradient, norm)
+            self.optimizer.update(state.theta, gradient, context.rate)
+            self._hold()
+            finite = np.isfinite(np.sum(state.theta))
+        self.carry(carried)
         return value, norm if finite else np.inf
 
+    def _norm(self, gradient: np.ndarray) -> Any:
+        return optimizers.norm(gradient)
+
+    def _clipped(self, gradient: np.ndarray, norm: Any) -> np.ndarray:
+        return optimizers.clip(gradient, norm, self.config.clip)
+
+    def _hold(self) -> None:
+        """Bring theta back from a step to what is allowed."""
+        if self.config.limits is not None:
+            self.config.limits.hold(self.state.theta, self.state.previous)
+
     def fetch(self) -> None:
-        """Bring what updates changed to NumPy's memory: it is there."""
+        """Bring the arrays of the state to NumPy's memory: they are there."""
+
+
+class MemberUpdate(Update):
+    """Updates of all members of an ensemble: theta, one vector, is their parameters (M, n)."""
+
+    _finished: np.ndarray | None = None
+
+    def leave_out(self, finished: np.ndarray) -> None:
+        """Change the members that are finished, (M,) bool, no more."""
+        self._finished = finished
+        self.train = self.train.without(finished)
+
+    def evaluate(self, context: UpdateContext) -> Any:
+        """(mean losses (M,), gradients (M n,), state after the window)."""
+        window = self.train.cut(context.start, context.stop, context.rows)
+        weight = np.asarray(context.weight)
+        # a member that drew none of these sequences learns nothing from them
+        scale = np.divide(1.0, weight, out=np.zeros_like(weight), where=weight > 0)
+        return self.evaluator.step(self.state.theta, window, self.state.carried, scale)
+
+    def apply(self, evaluated: Any, context: UpdateContext) -> tuple[Numbers, Numbers]:
+        """Change theta and carry the state; (mean losses (M,), norms of the gradients (M,))."""
+        value, norm = super().apply(evaluated, context)
+        return value, np.asarray(norm, np.float64)
+
+    def _norm(self, gradient: np.ndarray) -> Any:
+        return np.linalg.norm(self._rows(gradient), axis=1)
+
+    def _clipped(self, gradient: np.ndarray, norm: Any) -> np.ndarray:
+        """Shorten every member's gradient to the limit, in place."""
+        limit = self.config.clip
+        if limit is not None and np.any(norm > limit):
+            factors = np.minimum(1, limit / np.maximum(norm, 1e-30)).astype(gradient.dtype)
+            self._rows(gradient)[...] *= factors[:, None]
+        return gradient
+
+    def _hold(self) -> None:
+        super()._hold()
+        if self._finished is not None:
+            theta, previous = self._rows(self.state.theta), self._rows(self.state.previous)
+            theta[self._finished] = previous[self._finished]
+
+    def _rows(self, vector: np.ndarray) -> np.ndarray:
+        """A vector as one row per member, a view."""
+        return vector.reshape(self.evaluator.members, -1)

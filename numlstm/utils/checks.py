@@ -1,4 +1,4 @@
-"""Every argument check, once, at the door; errors show what was received and what to do."""
+"""Checks of arguments; errors show what was received and what to do."""
 
 import math
 import operator
@@ -67,13 +67,21 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     return value
 
 
-def dtype(value: Any) -> str:
+def probability(name: str, value: Any) -> float:
+    """`value` as a float between 0 and 1."""
+    number = real(name, value, least=0.0)
+    if number > 1:
+        raise ValueError(f"{name} must be a probability, at most 1, received {value!r}")
+    return number
+
+
+def dtype(name: str, value: Any) -> str:
     """The name of a supported dtype: "float32" or "float64"."""
     try:
-        name = np.dtype(value).name
+        kind = np.dtype(value).name
     except TypeError:
-        name = str(value)
-    return choice("dtype", name, DTYPES)
+        kind = str(value)
+    return choice(name, kind, DTYPES)
 
 
 def array(name: str, value: Any, dtype: str, *, finite: bool = True) -> np.ndarray:
@@ -143,9 +151,9 @@ def require_finite(name: str, value: np.ndarray) -> None:
 def _total(value: np.ndarray) -> float:
     """A sum that is finite unless a term is not, or it overflows: one cheap pass."""
     if value.size <= FEW:
-        return np.vdot(value, value)
+        return float(np.vdot(value, value))
     with np.errstate(over="ignore", invalid="ignore"):
-        return value.sum()
+        return float(value.sum())
 
 
 def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None:

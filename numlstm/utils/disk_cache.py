@@ -41,7 +41,7 @@ def name(function: str, key: object) -> str:
 
 
 def read(path: Path) -> bytes | None:
-    """What was written there, or None; a file that others could have written is not read."""
+    """The payload of a file, or None; a file that others could have written is not read."""
     if not path.exists() or not _is_private(path.parent):
         return None
     content = path.read_bytes()

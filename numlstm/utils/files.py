@@ -20,7 +20,11 @@ from typing import Any
 
 import numpy as np
 
-FORMAT, VERSION = "numlstm", 1
+FORMAT, VERSION = "numlstm", 2
+WRITERS = {1: "0.1"}  # older versions of the format, and the numlstm that wrote them
+# kinds of files that older versions wrote in a way that is still read: not checkpoints, since a run
+# goes on to the same numbers only where everything about it is as it was
+READABLE = {"model": (1, VERSION)}
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -30,26 +34,26 @@ class StorageError(ValueError):
 
 
 def write_checkpoint(
-    path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
     """Write a checkpoint crash-safely; `meta` holds what JSON can, its floats survive exactly."""
     write(path, "checkpoint", arrays, meta)
 
 
-def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the meta of a checkpoint; `StorageError` for anything else."""
     return read(path, "checkpoint")
 
 
 def write(
-    path: str | os.PathLike, kind: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
+    path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
     """Write a file of some `kind`; it appears whole or, after a crash, not at all."""
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "meta": meta}
     _replace(path, _seal(_pack(header, arrays)))
 
 
-def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the meta of a file of some `kind`; `StorageError` for anything else."""
     with open(path, "rb") as file:
         data = file.read()
@@ -59,13 +63,19 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict[str, np.ndarray], dic
         arrays, header = _unpack(data)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StorageError(f"{os.fspath(path)!r} was not written by numlstm: {error}") from error
-    if header["version"] != VERSION:
+    version = header["version"]
+    if version not in (VERSION, *WRITERS):
         raise StorageError(
-            f"{os.fspath(path)!r} has version {header['version']} of the file format, this numlstm "
+            f"{os.fspath(path)!r} has version {version} of the file format, this numlstm "
             f"reads version {VERSION}; use the numlstm that wrote it, or a newer one"
         )
     if header["kind"] != kind:
         raise StorageError(f"{os.fspath(path)!r} is a {header['kind']} file, not a {kind} file")
+    if version not in READABLE.get(kind, (VERSION,)):
+        raise StorageError(
+            f"{os.fspath(path)!r} was written by numlstm {WRITERS[version]}, and a {kind} goes on "
+            "with the version that wrote it: use that one, or begin anew with another file name"
+        )
     return arrays, header["meta"]
 
 
@@ -101,8 +111,8 @@ def _is_whole(data: bytes) -> bool:
     return hashlib.sha256(body).digest() == digest
 
 
-def _damage(path: str | os.PathLike, data: bytes) -> str:
-    """What is wrong with a file whose checksum does not hold."""
+def _damage(path: str | os.PathLike[str], data: bytes) -> str:
+    """The reason why a file's checksum does not hold, in words."""
     if not data:
         reason = "is empty"
     elif not data.startswith(b"PK\3\4"):
@@ -112,7 +122,7 @@ def _damage(path: str | os.PathLike, data: bytes) -> str:
     return f"{os.fspath(path)!r} {reason} ({len(data)} bytes)"
 
 
-def _replace(path: str | os.PathLike, data: bytes) -> None:
+def _replace(path: str | os.PathLike[str], data: bytes) -> None:
     """Put `data` at `path`, so that a reader or a crash sees the old file or the new one.
 
     Only a kill between the two leaves a trace: a file .numlstm-*.tmp beside the old one.

@@ -1,19 +1,51 @@
-"""Small frozen classes that stand for several keywords, and what is said of unknown names."""
+"""Small frozen classes that stand for several keywords, and hints for unknown names."""
 
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, field, fields
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import MISSING, field, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def option(default: T, check: Callable[[str, Any], T], examples: tuple[Any, ...] = ()) -> T:
-    """A field of a noun: its default, its check, and values that its tests try."""
-    return field(default=default, metadata={"check": check, "examples": examples})
+def required(check: Callable[[str, Any], T]) -> T:
+    """A field of a noun without a default."""
+    return field(metadata={"check": check})  # type: ignore[no-any-return]
+
+
+def option(
+    default: T,
+    check: Callable[[str, Any], T],
+    examples: tuple[Any, ...] = (),
+    *,
+    options: tuple[Any, ...] = (),
+    draw: Callable[[Any], Any] | None = None,
+    needs: Mapping[str, Any] | None = None,
+    full_batch: bool | Callable[[Any], bool] = True,
+    later: bool = False,
+) -> T:
+    """A field of a noun: its default, its check, and values that its tests try.
+
+    `options` are all its values where they are few. `draw` makes a random value with a
+    `numpy.random.Generator`, for tests that go beyond the examples; `needs` are other fields
+    without which it has no effect.
+
+    `full_batch` says whether methods use it that see all data in every iteration, or is a
+    function of the noun that says so; `later` that a resumed run may have another value.
+    """
+    metadata = {
+        "check": check,
+        "examples": examples,
+        "options": options,
+        "draw": draw,
+        "needs": needs or {},
+        "full_batch": full_batch,
+        "later": later,
+    }
+    return field(default=default, metadata=metadata)
 
 
 class Noun:
@@ -30,6 +62,31 @@ class Noun:
         """The fields that are not at their defaults."""
         pairs = ((f, getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
         return {f.name: value for f, value in pairs if f.default is MISSING or value != f.default}
+
+    def in_words(self, without: Collection[str] = ()) -> str:
+        """The fields that are not at their defaults, for people: "flag, limit=3"."""
+        changed = self.changed().items()
+        return ", ".join(_word(name, value) for name, value in changed if name not in without)
+
+    def unused_on_full_batches(self) -> list[str]:
+        """The fields that are asked for and do nothing where every iteration sees all data."""
+        asked = {name for name, value in self.changed().items() if value is not None}
+        unused = []
+        for option in fields(self):  # type: ignore[arg-type]
+            used = option.metadata.get("full_batch", True)
+            if option.name in asked and not (used(self) if callable(used) else used):
+                unused.append(option.name)
+        return unused
+
+
+def _word(name: str, value: Any) -> str:
+    if value is True:
+        return name
+    if isinstance(value, Noun):
+        return f"{name}({value.in_words()})"
+    if isinstance(value, tuple):
+        return f"{name}=({', '.join(map(str, value))})"
+    return f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
 
 
 def read(kind: type[T], name: str, value: Any) -> T:
@@ -54,33 +111,70 @@ def names(kind: Any) -> list[str]:
     return [option.name for option in fields(kind)]
 
 
-def suggestion(name: Any, known: Iterable[str], others: Mapping[str, str] | None = None) -> str:
+def values(kind: type, value: Any) -> dict[str, Any]:
+    """The fields of a noun given as an argument, by name; a dict's values stay as they are."""
+    if isinstance(value, Mapping):
+        return values(kind, None) | dict(value)
+    given = value if isinstance(value, kind) else kind()
+    return {name: getattr(given, name) for name in names(kind)}
+
+
+def amended(kind: type[T], name: str, value: Any, changes: Mapping[str, Any]) -> Any:
+    """A noun given as an argument, with other values for some fields; the argument stays."""
+    if isinstance(value, Mapping) or value is None:
+        return {**(value or {}), **changes}
+    return replace(read(kind, name, value), **changes)  # type: ignore[type-var]
+
+
+def suggestion(name: Any, known: Iterable[str]) -> str:
     """What might have been meant by an unknown name, as the end of a sentence."""
-    if others and name in others:
-        return f": did you mean {others[name]}?"
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f": did you mean {close[0]}?" if close else ""
+    close = difflib.get_close_matches(str(name).lower(), list(known), n=1)
+    return f": did you mean {close[0]!r}?" if close else ""
 
 
-def suggesting(others: Mapping[str, str]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def suggesting(
+    nouns: Mapping[str, type], synonyms: Collection[Collection[str]] = ()
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a function say of an unknown keyword what might have been meant.
 
-    `others` has what cannot be seen from the spelling, by the names that other packages use.
+    `nouns` are the classes of the keywords that stand for several names: such a name alone is
+    answered with how to pass it. `synonyms` are groups of names that other packages use.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        known = inspect.signature(function).parameters
+        known = list(inspect.signature(function).parameters)
+        moved = {field: noun for noun, kind in nouns.items() for field in names(kind)}
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            for name in kwargs:
+            for name, value in kwargs.items():
                 if name not in known:
-                    raise TypeError(
-                        f"{function.__qualname__.removesuffix('.__init__')}() has no keyword "
-                        f"{name!r}{suggestion(name, known, others)}"
-                    )
+                    method = function.__name__ == "__init__"
+                    called = type(args[0]).__name__ if method else function.__name__
+                    hint = _hint(name, value, known, moved, synonyms)
+                    raise TypeError(f"{called}() has no keyword {name!r}{hint}")
             return function(*args, **kwargs)
 
         return checked
 
     return decorate
+
+
+def _hint(
+    name: str,
+    value: Any,
+    known: Collection[str],
+    moved: Mapping[str, str],
+    synonyms: Collection[Collection[str]],
+) -> str:
+    """What to write in the place of an unknown keyword."""
+    if name not in moved:
+        groups = (group for group in synonyms if name in group)
+        for other in (other for group in groups for other in group if other in known):
+            return f": did you mean {other!r}?"
+        close = difflib.get_close_matches(name.lower(), [*known, *moved], n=1)
+        if not close or close[0] in known:
+            return suggestion(name, close)
+        name = close[0]
+    shown = repr(value) if isinstance(value, (bool, int, float, str)) else "..."
+    return f": pass {moved[name]}={{{name!r}: {shown}}}"

@@ -23,7 +23,7 @@ def new_seed(rng: Any) -> int:
     return int(np.random.default_rng(rng).integers(2**63))
 
 
-class Draws:
+class RandomStreams:
     """Independent streams of one seed: Philox (Salmon et al. 2011), a counter-based generator."""
 
     def __init__(self, seed: int):

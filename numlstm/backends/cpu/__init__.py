@@ -14,7 +14,6 @@ from numlstm.backends.cpu.launch import (
 
 __all__ = [
     "arrays",
-    "descent",
     "head_backward",
     "head_forward",
     "layer_backward",
@@ -27,6 +26,7 @@ __all__ = [
     "require",
     "tangents",
     "transitions",
+    "update",
 ]
 
 name = "cpu"
@@ -43,11 +43,11 @@ def tangents():
 
 
 def members():
-    """Many plain layers at once, each in its own thread."""
+    """The plain layers of all members of an ensemble at once, each in its own thread."""
     return importlib.import_module("numlstm.backends.cpu.layer.members")
 
 
-def descent() -> None:
+def update() -> None:
     """Updates are made in NumPy's memory."""
 
 

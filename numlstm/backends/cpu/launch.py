@@ -12,7 +12,7 @@ import numpy as np
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends.cpu.codegen import packing
-from numlstm.backends.cpu.codegen.memory_pool import recycled
+from numlstm.backends.cpu.codegen.memory_pool import from_pool
 from numlstm.backends.cpu.codegen.packing import blocks, empty, zeros
 from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.layer import (
@@ -22,14 +22,18 @@ from numlstm.backends.cpu.layer import (
     recurrence_by_units,
     shards,
 )
-from numlstm.backends.cpu.layer.shards import Shards
-from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
+from numlstm.backends.cpu.layer.shards import Layout
+from numlstm.backends.cpu.layer.variant_arrays import (
+    layer_of,
+    masks_of,
+    parameters_of,
+    put_gradients,
+)
 from numlstm.backends.cpu.layer.weights import Columns, pack
-from numlstm.cell.encoding import family_of
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
-MAX_PLANS = 8  # that a layer's weights keep
+MAX_LAYOUTS = 8  # kept with a layer's weights
 
 
 class LayerWeights(NamedTuple):
@@ -38,15 +42,15 @@ class LayerWeights(NamedTuple):
     theta: Any  # (n,)
     panels: Any  # (2U, K, W)
     plain: bool  # no variant
-    plans: dict  # (batch, steps) -> Shards of rows of the same length, looked up before
+    layouts: dict  # (batch, steps, plain) -> Layout of rows of the same length, used before
 
 
 class LayerTape(NamedTuple):
-    """What `layer_backward` needs to know of `layer_forward`."""
+    """Record of `layer_forward` for `layer_backward`."""
 
-    plan: Shards
+    layout: Layout
     memory: Any
-    switches: Any  # resets and noise, or None for the kernels of the plain cell
+    masks: Any  # reset and dropout masks, or None for the kernels of the plain cell
 
 
 class HeadWeights(NamedTuple):
@@ -76,91 +80,92 @@ def layer_forward(
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    h, c = state
     plain = weights.plain and reset is None and noise is None
-    plan = plan_of(spec, weights, batch, steps, lengths, plain)
-    Y = np.empty((batch, steps, spec.output_size), spec.dtype)
-    h_last = np.empty((batch, spec.output_size), spec.dtype)
-    c_last = np.empty((batch, spec.hidden_size), spec.dtype)
-    memory = recycled((plan.memory(tape),), spec.dtype)
-    switches = None if plain else switches_of(spec, reset, noise)
-    kernel = (recurrence_by_units if plan.wide else plain_recurrence).forward
+    layout = layout_of(spec, weights, batch, steps, lengths, plain)
+    inputs = uniform(X), uniform(state[0]), uniform(state[1])
+    outputs = (
+        np.empty((batch, steps, spec.output_size), spec.dtype),
+        np.empty((batch, spec.output_size), spec.dtype),
+        np.empty((batch, spec.hidden_size), spec.dtype),
+    )
+    memory = from_pool((layout.memory(tape),), spec.dtype)
+    kernel = (recurrence_by_units if layout.by_units else plain_recurrence).forward
+    masks = None
     variant: tuple[Any, ...] = ()
     if not plain:
-        kernel = recurrence.forward
-        variant = parameters_of(spec, weights.theta), switches, family_of(spec)
-    call(
-        *(kernel, plan.tasks, plan.lines * weights.panels.size),
-        *(plan.numbers, weights.panels, *variant, uniform(X), uniform(h), uniform(c)),
-        *(Y, h_last, c_last, memory, tape),
-    )
-    return Y, (h_last, c_last), LayerTape(plan, memory, switches) if tape else None
+        kernel, masks = recurrence.forward, masks_of(spec, reset, noise)
+        variant = (layer_of(spec, parameters_of(spec, weights.theta), masks),)
+    given = layout.numbers, weights.panels, inputs, outputs, memory, tape, *variant
+    call(kernel, layout.tasks, layout.lines * weights.panels.size, *given)
+    return outputs[0], outputs[1:], LayerTape(layout, memory, masks) if tape else None
 
 
-def plan_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Shards:
-    """How the rows of a layer are cut into shards, looked up where it was asked for before."""
+def layout_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Layout:
+    """The layout of a batch, looked up where its sizes were seen before."""
     if lengths is not None:
         return shards.ragged(spec, lengths, steps, plain)
-    key, plans = (batch, steps, plain), weights.plans
-    if key not in plans:
-        if len(plans) >= MAX_PLANS:  # one of a long series is large
-            plans.clear()
-        plans[key] = shards.uniform(spec, *key)
-    return plans[key]
+    key, layouts = (batch, steps, plain), weights.layouts
+    if key not in layouts:
+        if len(layouts) >= MAX_LAYOUTS:  # one of a long series is large
+            layouts.clear()
+        layouts[key] = shards.uniform(spec, *key)
+    return layouts[key]
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    plan, memory, switches = tape
+    layout, memory, masks = tape
     nothing = weights.theta[:0]
     dY = nothing.reshape(0, 0, 0) if dY is None else uniform(dY)
     dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else map(uniform, dstate)
-    batch, steps = plan.batch, plan.steps
+    batch, steps = layout.batch, layout.steps
     dtheta = np.zeros(weights.theta.shape, spec.dtype)
-    dX = np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype)
-    dh_0 = np.empty((batch, spec.output_size), spec.dtype)
-    dc_0 = np.empty((batch, spec.hidden_size), spec.dtype)
-    kernel = plain_recurrence.backward
-    extra: tuple[Any, ...]
-    if plan.wide:
-        kernel, extra = (
-            recurrence_by_units.backward,
-            (_scratch(spec, plan, weights.panels.shape, need_dX),),
-        )
-    else:
-        extra = (recycled((plan.parts * weights.panels.size,), spec.dtype),)
-    if switches is not None:
-        parameters = parameters_of(spec, weights.theta)
-        dunit = zeros((plan.parts, *parameters.unit.shape), spec.dtype)
-        dout = zeros((plan.parts, *parameters.back.shape), spec.dtype)
-        kernel = recurrence.backward
-        extra += parameters, switches, family_of(spec), dunit, dout
-    call(
-        *(kernel, plan.tasks, 2 * plan.lines * weights.panels.size),
-        *(plan.numbers, weights.theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, *extra),
+    dinputs = (
+        np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype),
+        np.empty((batch, spec.output_size), spec.dtype),
+        np.empty((batch, spec.hidden_size), spec.dtype),
     )
-    if switches is not None:
-        put_gradients(spec, dtheta, dunit, dout)
-    return dtheta, (dX if need_dX else None), (dh_0, dc_0)
+    kernel: Any = plain_recurrence.backward
+    scratch: Any
+    if layout.by_units:
+        kernel = recurrence_by_units.backward
+        scratch = _scratch(spec, layout, weights.panels.shape, need_dX)
+    else:
+        scratch = from_pool((layout.parts * weights.panels.size,), spec.dtype)
+    variant: tuple[Any, ...] = ()
+    if masks is not None:
+        kernel, parameters = recurrence.backward, parameters_of(spec, weights.theta)
+        dparameters = (
+            zeros((layout.parts, *parameters.unit.shape), spec.dtype),
+            zeros((layout.parts, *parameters.back.shape), spec.dtype),
+        )
+        variant = layer_of(spec, parameters, masks), dparameters
+    work = 2 * layout.lines * weights.panels.size
+    given = layout.numbers, weights.theta, memory, (dY, dh, dc), dinputs, dtheta, scratch, *variant
+    call(kernel, layout.tasks, work, *given)
+    if masks is not None:
+        put_gradients(spec, dtheta, *dparameters)
+    return dtheta, (dinputs[0] if need_dX else None), dinputs[1:]
 
 
-def _scratch(spec: LayerSpec, plan: Shards, shape, need_dX: bool) -> recurrence_by_units.Scratch:
-    """The memory of a wide backward pass, for weights of a shape."""
-    width, rows = packing.panel_width(spec.dtype), 4 * plan.gate
+def _scratch(spec: LayerSpec, layout: Layout, shape, need_dX: bool) -> recurrence_by_units.Scratch:
+    """Scratch of a backward pass in shards of units, for weights of a shape."""
+    width, rows = packing.panel_width(spec.dtype), 4 * layout.gate
     h_panels = blocks(spec.hidden_size, width)
     x_panels = blocks(spec.input_size, width) if need_dX else 0
     groups, itemsize = min(recurrence_by_units.MAX_GROUPS, h_panels), np.dtype(spec.dtype).itemsize
     columns = Columns(
-        recycled((h_panels, rows, width), spec.dtype), recycled((x_panels, rows, width), spec.dtype)
+        from_pool((h_panels, rows, width), spec.dtype),
+        from_pool((x_panels, rows, width), spec.dtype),
     )
     return recurrence_by_units.Scratch(
-        recycled((plan.lines, packing.odd_cache_lines(rows, itemsize)), spec.dtype),
+        from_pool((layout.lines, packing.odd_cache_lines(rows, itemsize)), spec.dtype),
         columns,
-        recycled(shape, spec.dtype),
+        from_pool(shape, spec.dtype),
         empty(
             (groups, plain_recurrence.PANELS_OF_DZ, plain_recurrence.LINES_OF_DZ, width), spec.dtype
         ),
-        empty((groups, plan.lines_of_chunk, x_panels * width), spec.dtype),
+        empty((groups, layout.lines_of_chunk, x_panels * width), spec.dtype),
     )
 
 
@@ -188,7 +193,7 @@ def head_forward(spec: HeadSpec, weights, H):
     if spec.output_size > head.FEW:
         scratch = empty((count, head.CHUNK, len(weights.bias)), spec.dtype)
         kernel, given = head.forward, (weights.forward, weights.bias, rows, Y, scratch)
-    call(kernel, count, rows.size * spec.output_size, count, sizes, *given)
+    call(kernel, count, rows.size * spec.output_size, count, tuple(sizes), *given)
     return Y.reshape(*H.shape[:-1], spec.output_size)
 
 
@@ -199,10 +204,8 @@ def head_backward(spec: HeadSpec, weights, H, dY):
     drows = uniform(dY.reshape(sizes.rows, sizes.outputs))
     if spec.output_size <= head.FEW:
         dH, dthetas = np.empty_like(rows), zeros((count, weights.theta.size), spec.dtype)
-        call(
-            *(head.backward_few, count, 2 * rows.size * spec.output_size, count, sizes),
-            *(weights.theta[None], rows, drows, dH, dthetas),
-        )
+        work, theta = 2 * rows.size * spec.output_size, weights.theta[None]
+        call(head.backward_few, count, work, count, tuple(sizes), theta, rows, drows, dH, dthetas)
         return packing.sum_in_order(dthetas), dH.reshape(H.shape)
     panels, _, width = weights.forward.shape
     padded = len(weights.backward) * width
@@ -213,10 +216,9 @@ def head_backward(spec: HeadSpec, weights, H, dY):
         empty((count, head.CHUNK, padded), spec.dtype),
         zeros((count, panels, head.CHUNK, width), spec.dtype),
     )
-    call(
-        *(head.backward, count, 2 * sizes.rows * weights.backward.size),
-        *(count, sizes, weights.backward, rows, drows, gradient),
-    )
+    work = 2 * sizes.rows * weights.backward.size
+    given = count, tuple(sizes), weights.backward, rows, drows, tuple(gradient)
+    call(head.backward, count, work, *given)
     dW, db = (packing.sum_in_order(parts) for parts in (gradient.dW, gradient.db))
     dW = dW.transpose(0, 2, 1).reshape(-1, spec.input_size)[: spec.output_size]
     return np.concatenate([dW.ravel(), db]), gradient.dH.reshape(H.shape)

@@ -14,7 +14,7 @@ from numlstm.backends.cuda.device.target import SIMULATED, fault
 from numlstm.backends.cuda.layer import launch
 from numlstm.backends.cuda.layer.cells import State, Switches, Tape
 from numlstm.backends.cuda.training import arrays as arrays
-from numlstm.backends.cuda.training.update import Descent
+from numlstm.backends.cuda.training.update import Update
 
 name = "cuda"
 precisions = PRECISIONS
@@ -65,9 +65,9 @@ def transitions() -> None:
     """One direction at a time."""
 
 
-def descent() -> type[Descent]:
+def update() -> type[Update]:
     """Updates that stay on the device."""
-    return Descent
+    return Update
 
 
 # --- layer ----------------------------------------------------------------------------------------

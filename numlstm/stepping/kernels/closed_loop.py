@@ -1,9 +1,10 @@
 """Sequences whose inputs are partly the network's own outputs, forward next to backward.
 
 Where a step is fed, the first features of its input are the output of the step before: a forecast
-in the place of an observation. One loop without Python over the steps of `step.py`, and the way
-back over their derivatives. The rows go in groups, which threads share; what a row gives does not
-depend on its group. Shape comments: B rows, T steps, I inputs, O <= I outputs, G rows in a group.
+in the place of an observation. One loop without Python over the steps of `step.py`, and the
+backward pass over their derivatives. The rows go in groups, which threads share; the outputs of a
+row do not depend on its group. Shape comments: B rows, T steps, I inputs, O <= I outputs, G rows in
+a group.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from numlstm.stepping.kernels.step import STEP, VJP
 
 
 class Series(NamedTuple):
-    """What goes in, and what is filled."""
+    """Inputs, and the outputs to be filled."""
 
     X: Any  # (B, T, I)
     fed: Any  # (B, T) of bytes; nothing is fed at the first step
@@ -34,7 +35,7 @@ class Running(NamedTuple):
 
 
 class States(NamedTuple):
-    """The state before every step; empty where no way back is asked for."""
+    """The state before every step; empty where no backward pass follows."""
 
     h: Any  # (B / G, T, layers, G, P)
     c: Any  # (B / G, T, layers, G, H)
@@ -92,7 +93,7 @@ def backward(driver, memory, per_group, series, states, gradient):
 
 @kernel
 def backward_group(group, memory, per_group, series, states, gradient):
-    """All steps of one group of rows, back: what an output was fed to is part of its gradient."""
+    """All steps of one group of rows, backward: gradients of fed inputs go to the outputs fed."""
     batch, steps, inputs = series.X.shape
     outputs, first, net = series.Y.shape[2], group * per_group, at(memory, 0)
     rows = min(per_group, batch - first)
@@ -109,7 +110,7 @@ def backward_group(group, memory, per_group, series, states, gradient):
             put_input(series, first + j, t, move(x, j * inputs))
         h, c, _, _ = state_at(states, first, rows, t, batch, steps)
         # x was read when dx is written, so both may be one
-        call_at(get(net, VJP), (net, x, h, c, dy, dh, dc, x, dtheta, 1, rows))
+        call_at(get(net, VJP), (net, x, h, c, dy, dh, dc, x, dtheta, rows))
         for j in range(rows):
             dx = at(gradient.dX, ((first + j) * steps + t) * inputs)
             copy(dx, move(x, j * inputs), inputs)

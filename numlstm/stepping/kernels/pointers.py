@@ -1,5 +1,8 @@
-"""What a step in foreign memory needs beside `simd.py`: casts, numbers, stack, calls by address."""
+"""Primitives for a step in foreign memory: casts, integers, stack scratch, calls by address."""
 
+from typing import Any, get_args
+
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -43,6 +46,45 @@ def read_numbers(typingctx, pointer, index, kind):
     return result(pointer, types.intp, kind), codegen
 
 
+def flat(value: Any) -> list[int]:
+    """A NamedTuple of integers, floats and such tuples as integers, floats by their bits."""
+    if isinstance(value, tuple):
+        return [number for part in value for number in flat(part)]
+    return [int(np.float64(value).view(np.int64)) if isinstance(value, float) else value]
+
+
+@intrinsic
+def read_record(typingctx, pointer, kind):
+    """The NamedTuple that `flat` has written, by the types of its fields."""
+    result = _numba_type(kind.instance_class)
+
+    def codegen(context, builder, sig, args):
+        value, _ = _read(context, builder, result, args[0], 0)
+        return value
+
+    return result(pointer, kind), codegen
+
+
+def _numba_type(kind: Any) -> types.Type:
+    if hasattr(kind, "_fields"):
+        return types.NamedTuple([_numba_type(f) for f in kind.__annotations__.values()], kind)
+    if parts := get_args(kind):
+        return types.Tuple([_numba_type(part) for part in parts])
+    return types.int64 if kind is int else types.float64
+
+
+def _read(context, builder, kind, pointer, index):
+    """The value of a type from the integer at `index` on, and where the next one begins."""
+    if isinstance(kind, types.BaseTuple):
+        parts = []
+        for part in kind.types:
+            value, index = _read(context, builder, part, pointer, index)
+            parts.append(value)
+        return context.make_tuple(builder, kind, parts), index
+    bits = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(64), index)]))
+    return builder.bitcast(bits, context.get_value_type(kind)), index + 1
+
+
 @intrinsic
 def is_null(typingctx, pointer):
     """Whether it points nowhere."""
@@ -54,8 +96,18 @@ def is_null(typingctx, pointer):
 
 
 @intrinsic
-def apart(typingctx):
-    """Keep the function that says this out of line: its scratch on the stack ends with it."""
+def or_null(typingctx, pointer, wanted):
+    """The pointer where it is wanted, else one to nowhere."""
+
+    def codegen(context, builder, sig, args):
+        return builder.select(args[1], args[0], args[0].type(None))
+
+    return pointer(pointer, types.boolean), codegen
+
+
+@intrinsic
+def own_frame(typingctx):
+    """Keep the calling function out of line (noinline): its scratch on the stack ends with it."""
 
     def codegen(context, builder, sig, args):
         builder.function.attributes.add("noinline")
@@ -66,7 +118,7 @@ def apart(typingctx):
 
 @primitive
 def reserve(typingctx, pointer, count):
-    """Scratch of so many elements on the stack of the function that asks, which is `apart`."""
+    """Scratch of so many elements on the stack of the calling function, an `own_frame` one."""
 
     def codegen(context, builder, sig, args):
         memory = builder.alloca(context.get_value_type(pointer.dtype), size=args[1])

@@ -1,4 +1,4 @@
-"""One time step of a whole network, for callers that have the loop: no allocation, no Python.
+"""One time step of a whole network, for callers that own the loop: no allocation, no Python.
 
 All that a step needs stands in one block of memory, a `Net`: the address of the compiled function,
 sizes, offsets and the packed parameters; `numlstm/stepping/memory.py` writes it. So a caller holds
@@ -24,17 +24,18 @@ from numlstm.backends.cpu.codegen.vectors import (
     store_pair,
 )
 from numlstm.backends.cpu.layer.plain_cell import forward_cells
-from numlstm.backends.cpu.layer.recurrence import Cell, mix_rows
+from numlstm.backends.cpu.layer.recurrence import mix_rows
 from numlstm.backends.cpu.layer.variant_cell import SCALES, Row, forward_row
-from numlstm.cell.activations import Function, Limited
 from numlstm.cell.elementary import compilable, fma, like
-from numlstm.cell.equations import Variant, cell_forward
+from numlstm.cell.encoding import Variant
+from numlstm.cell.equations import cell_forward
 from numlstm.stepping.kernels.pointers import (
-    apart,
     as_floats,
     call_at,
     is_null,
+    own_frame,
     read_numbers,
+    read_record,
     recast,
     reserve,
 )
@@ -47,7 +48,7 @@ STEP, JVP, VJP, SIZES = range(4)
 
 
 class Sizes(NamedTuple):
-    """A network in integers; as a plan for `family_cells` it has the names of `tape.Plan`."""
+    """A network in integers, with the names of `tape.SequenceLayout` that its kernels share."""
 
     inputs: int  # I
     width: int  # O: outputs of the network
@@ -59,16 +60,10 @@ class Sizes(NamedTuple):
     padded_out: int
     padded_width: int  # O, filled up to whole panels
     slots: int
-    forget: int
-    peephole: int
-    normalised: int
     projected: int
     residual: int
     head: int
     scaled: int  # whether x and y are in the units of the data
-    of_gates: int  # numbers of the activations
-    of_candidate: int
-    of_output: int
     gates: int  # how many have weights of their own: 4, or 3 without a forget gate
     parameters: int  # length of theta
     head_theta: int  # where the head's begin in theta
@@ -77,7 +72,8 @@ class Sizes(NamedTuple):
     rows_derived: int  # as many where derivatives are asked for
     # where things stand: in the memory,
     parts_at: int
-    floats_at: int
+    cell_at: int  # a `Variant`
+    scaling_at: int
     values_at: int
     # and among the values
     ones: int  # (padded,)
@@ -99,15 +95,11 @@ class Part(NamedTuple):
     unit: int  # (UNIT_ROWS, padded)
     out: int  # (padded P / W, H, W)
     out_back: int  # (padded H / W, P, W) the transpose
-    x_back: int  # (ceil(I / W), 4 U L, W) W_ih, and W_hh, for the way back
+    x_back: int  # (ceil(I / W), 4 U L, W) W_ih, and W_hh, for gradients
     h_back: int  # (padded P / W, 4 U L, W)
     theta: int  # in theta: where the layer's parameters begin, and where W_hr does
     theta_out: int
     own: int  # in the memory: (row of unit, place in theta, count) of what units have of their own
-
-
-# numbers of the float64 part of a net: limits, constants of the activations, then the scaling
-CLIP, CELL_CLIP, ALPHA, BETA, SCALING = 0, 1, 2, 5, 8
 
 
 class Net(NamedTuple):
@@ -115,12 +107,12 @@ class Net(NamedTuple):
 
     sizes: Sizes
     parts: Any
-    floats: Any
+    scaling: Any  # means and scales of x, factors and offsets of y, in float64
     values: Any
 
 
 class Shape(NamedTuple):
-    """The plan of one row, as `family_cells` reads it: see `tape.Plan`."""
+    """Sizes of a layer for `variant_cell.py`: see `tape.SequenceLayout`."""
 
     units: int
     vectors: int
@@ -133,29 +125,21 @@ def read_net(memory, number):
     """The net at a pointer; `number` points to numbers of its type."""
     sizes = read_numbers(move(memory, SIZES), 0, Sizes)
     values = recast(move(memory, sizes.values_at), number)
-    return Net(
-        sizes, move(memory, sizes.parts_at), as_floats(move(memory, sizes.floats_at)), values
-    )
+    scaling = as_floats(move(memory, sizes.scaling_at))
+    return Net(sizes, move(memory, sizes.parts_at), scaling, values)
 
 
 @kernel
 def shape_of(s):
-    """What the kernels of a row need to know."""
+    """Sizes for the kernels of a row."""
     return Shape(s.units, s.vectors, s.padded, s.slots)
 
 
 @kernel
-def cell_of(memory, number):
-    """The variant; the ends of its activations are for derivatives, which are not asked for."""
-    net = read_net(memory, number)
-    s, floats, zero = net.sizes, net.floats, like(get(number, 0), 0.0)
-    clip, cell_clip = get(floats, CLIP), get(floats, CELL_CLIP)
-    gates = Function(s.of_gates, get(floats, ALPHA), get(floats, BETA))
-    candidate = Function(s.of_candidate, get(floats, ALPHA + 1), get(floats, BETA + 1))
-    output = Function(s.of_output, get(floats, ALPHA + 2), get(floats, BETA + 2))
-    limits = Limited(gates, clip, zero, zero), Limited(candidate, clip, zero, zero)
-    variant = Variant(s.forget, cell_clip, *limits, Limited(output, clip, zero, zero))
-    return Cell(variant, s.peephole != 0, s.normalised != 0, s.projected != 0)
+def cell_of(memory):
+    """The cell, without the ends of its activations, which are for derivatives."""
+    sizes = read_numbers(move(memory, SIZES), 0, Sizes)
+    return read_record(move(memory, sizes.cell_at), Variant)
 
 
 # --- scratch --------------------------------------------------------------------------------------
@@ -248,7 +232,7 @@ def advance(layer_step, memory, scratch, rows, batch, x, h, c, y):
 def scale_inputs(memory, rows, x, target):
     """x (R, I) in the network's units."""
     net = read_net(memory, target)
-    inputs, scaling = net.sizes.inputs, move(net.floats, SCALING)
+    inputs, scaling = net.sizes.inputs, net.scaling
     for j in range(rows):
         for i in range(inputs):
             value = get(x.start, j * x.row + i)
@@ -281,7 +265,7 @@ def put_outputs(memory, rows, hidden, y, scratch):
 def scale_output(memory, source, target):
     """One row of y in the units of the data."""
     net = read_net(memory, source)
-    width, factors = net.sizes.width, move(net.floats, SCALING + 2 * net.sizes.inputs)
+    width, factors = net.sizes.width, move(net.scaling, 2 * net.sizes.inputs)
     for i in range(width):
         value, factor = get(source, i), get(factors, i)
         put(target, i, like(value, like(factor, value) * factor + get(factors, width + i)))
@@ -382,7 +366,7 @@ def sums_of_pair(w, k, inputs, x, h):
 
 @kernel
 def sums_of_one(w, k, inputs, x, h):
-    """As `sums_of_pair`, of one vector of units."""
+    """`sums_of_pair` of a single vector of units."""
     lanes, p = lanes_of(w), panel_width(w) * k
     zero = like(load(w, 0), 0.0)
     z_i, z_f, z_g, z_o = load(w, 0), load(w, lanes), load(w, p), load(w, p + lanes)
@@ -404,18 +388,18 @@ def sums_of_one(w, k, inputs, x, h):
 
 
 @kernel
-def family_layer(memory, scratch, layer, rows, below, h, c):
-    """As `plain_layer`, of any variant."""
+def variant_layer(memory, scratch, layer, rows, below, h, c):
+    """Step of a layer of any variant."""
     cells = carve(read_net(memory, h).sizes, rows, scratch).cells
-    family_rows(memory, scratch, layer, rows, below, h, c, Block(cells, 0, 1))
+    variant_rows(memory, scratch, layer, rows, below, h, c, Block(cells, 0, 1))
 
 
 @kernel
-def family_rows(memory, scratch, layer, rows, below, h, c, tape):
-    """As `family_layer`; tape (R, cells) keeps the gates of every row."""
+def variant_rows(memory, scratch, layer, rows, below, h, c, tape):
+    """Step of a layer of any variant; tape (R, cells) keeps the gates of every row."""
     put_z(memory, scratch, layer, rows, below, h)
     net = read_net(memory, h)
-    s, cell = net.sizes, cell_of(memory, h)
+    s, cell = net.sizes, cell_of(memory)
     part, work, shape = read_numbers(net.parts, layer, Part), carve(s, rows, scratch), shape_of(s)
     ones, keep_c = move(net.values, s.ones), move(net.values, s.keep_c)
     for j in range(rows):
@@ -451,15 +435,15 @@ def put_hidden(memory, scratch, layer, rows, h):
 
 @kernel
 def advance_on_stack(layer_step, memory, rows, batch, x, h, c, y):
-    """As `advance`, with scratch that is gone at the end."""
-    apart()
+    """`advance` with scratch that is gone at the end."""
+    own_frame()
     scratch = reserve(h, work_size(read_net(memory, h).sizes, rows))
     advance(layer_step, memory, scratch, rows, batch, x, h, c, y)
 
 
 @kernel
 def fault_of(memory, pointers, batch):
-    """What is wrong with the arguments of a call, or DONE."""
+    """Status of a call with these arguments: the fault, or DONE."""
     if is_null(memory):
         return NULL_POINTER
     for pointer in pointers:
@@ -470,7 +454,7 @@ def fault_of(memory, pointers, batch):
 
 @kernel
 def advance_all(layer_step, at_once, memory, x, h, c, y, batch):
-    """The step of any number of rows, so many at once."""
+    """The step of any number of rows, at most `at_once` of them together."""
     s, row = read_net(memory, x).sizes, 0
     while row < batch:
         rows = min(at_once, batch - row)
@@ -496,9 +480,9 @@ def step_plain(memory, x, h, c, y, batch):
     return take_step(plain_layer, memory, x, h, c, y, batch)
 
 
-def step_family(memory, x, h, c, y, batch):
+def step_variant(memory, x, h, c, y, batch):
     """A step of networks of any variant."""
-    return take_step(family_layer, memory, x, h, c, y, batch)
+    return take_step(variant_layer, memory, x, h, c, y, batch)
 
 
 # --- from Python ----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Derivatives of one step of a whole network, for callers that have the loop: as `step.py`.
+"""Derivatives of one step of a whole network, for callers that own the loop.
 
 Along a direction, the step runs over dual numbers. Gradients go back from the state after a step to
-the state before it: the step is taken once more, now with its gates kept on the stack, then goes
+the state before it: the step is taken once more, now with its gates kept on the stack, then follows
 the chain rule from the last layer to the first. So the caller keeps states, and nothing else. The
 letters in the shape comments: see `step.py`.
 """
@@ -13,7 +13,6 @@ from numlstm.backends.cpu.codegen.dual_numbers import dual
 from numlstm.backends.cpu.codegen.gemm import accumulate, add_outer, clear, copy, product
 from numlstm.backends.cpu.codegen.vectors import (
     Block,
-    compact,
     get,
     lanes_of,
     load,
@@ -22,27 +21,25 @@ from numlstm.backends.cpu.codegen.vectors import (
     put,
     store,
 )
-from numlstm.backends.cpu.layer.recurrence import Cell, part_rows
+from numlstm.backends.cpu.layer.recurrence import part_rows
 from numlstm.backends.cpu.layer.variant_cell import SCALES, A, O, Row, backward_row
 from numlstm.backends.cpu.layer.weights import gate_of_theta
-from numlstm.cell.activations import limited
 from numlstm.cell.elementary import compilable, like
-from numlstm.cell.encoding import UNIT_ROWS
-from numlstm.cell.equations import Variant
-from numlstm.stepping.kernels.pointers import apart, read_numbers, reserve
+from numlstm.cell.encoding import UNIT_ROWS, with_ends
+from numlstm.cell.equations import OFF
+from numlstm.stepping.kernels.pointers import is_null, own_frame, read_numbers, reserve
 from numlstm.stepping.kernels.step import (
     DONE,
-    SCALING,
     Part,
     advance,
     advance_all,
     carve,
     cell_of,
-    family_layer,
-    family_rows,
     fault_of,
     read_net,
     shape_of,
+    variant_layer,
+    variant_rows,
     whole,
     work_size,
 )
@@ -51,20 +48,20 @@ from numlstm.stepping.kernels.step import (
 
 
 def step_jvp(memory, x, h, c, y, dx, dh, dc, dy, batch):
-    """The step, and what it makes of a change (dx, dh, dc); the parameters are constants."""
+    """The step and its derivative along (dx, dh, dc); the parameters are constants."""
     fault = fault_of(memory, (x, h, c, y, dx, dh, dc, dy), batch)
     if fault == DONE:
         at_once = read_net(memory, x).sizes.rows_derived
         xx, hh, cc, yy = dual(x, dx), dual(h, dh), dual(c, dc), dual(y, dy)
-        advance_all(family_layer, at_once, memory, xx, hh, cc, yy, batch)
+        advance_all(variant_layer, at_once, memory, xx, hh, cc, yy, batch)
     return fault
 
 
-# --- scratch of the way back ----------------------------------------------------------------------
+# --- scratch of the backward pass -----------------------------------------------------------------
 
 
 class Back(NamedTuple):
-    """Scratch of the way back through a step of so many rows, behind that of the step."""
+    """Scratch of the backward pass of a step of so many rows, behind that of the step."""
 
     tape: Any  # (layers, R, cells)
     h: Any  # (layers, R, P) the state after the step
@@ -149,7 +146,7 @@ def carve_back(s, rows, memory):
 
 
 class Inputs(NamedTuple):
-    """What a step read, from some row on: pointers to x (R, I), h and c (layers, batch, ...)."""
+    """Inputs of a step, from some row on: pointers to x (R, I), h and c (layers, batch, ...)."""
 
     x: Any
     h: Any
@@ -164,22 +161,22 @@ class Flow(NamedTuple):
     dc: Any  # (layers, batch, H)
     dx: Any  # (R, I)
     dtheta: Any  # (n,), added to
-    learns: int  # whether dtheta is there
+    learns: bool  # whether dtheta is there
 
 
 @kernel
 def taped_layer(memory, scratch, layer, rows, below, h, c):
-    """As `family_layer`, with the gates of every row kept."""
+    """A layer of any variant, with the gates of every row kept."""
     s = read_net(memory, h).sizes
     row, work = row_of_cells(s), carve(s, rows, scratch)
     tape = move(carve_back(s, rows, scratch).tape, layer * rows * row)
     clear_from(work.c, s.units, s.padded)
-    family_rows(memory, scratch, layer, rows, below, h, c, Block(tape, row, 1))
+    variant_rows(memory, scratch, layer, rows, below, h, c, Block(tape, row, 1))
 
 
 @kernel
-def go_back(memory, scratch, rows, batch, given, flow):
-    """Everything in `flow`, from what the step was given."""
+def backward(memory, scratch, rows, batch, given, flow):
+    """Everything in `flow`, from the inputs of the step."""
     s = read_net(memory, given.h).sizes
     back = carve_back(s, rows, scratch)
     for layer in range(s.layers):
@@ -216,7 +213,7 @@ def put_dhidden(memory, scratch, rows, flow):
     work, back = carve(s, rows, scratch), carve_back(s, rows, scratch)
     copy(back.y, flow.dy, rows * s.width)
     if s.scaled:
-        factors = move(net.floats, SCALING + 2 * s.inputs)
+        factors = move(net.scaling, 2 * s.inputs)
         for i in range(rows * s.width):
             value, factor = get(back.y, i), get(factors, i % s.width)
             put(back.y, i, like(value, like(factor, value) * factor))
@@ -244,7 +241,8 @@ def put_dhidden(memory, scratch, rows, flow):
 def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
     """dz of a layer, dx of what it reads, and dh (R, P) and dc (R, H) in place."""
     net, width, lanes = read_net(memory, dh), panel_width(dh), lanes_of(dh)
-    s, cell, shape = net.sizes, with_ends(cell_of(memory, dh), dh), shape_of(net.sizes)
+    cell = with_ends(cell_of(memory), like(get(dh, 0), 0.0))
+    s, shape = net.sizes, shape_of(net.sizes)
     part, work, back = (
         read_numbers(net.parts, layer, Part),
         carve(s, rows, scratch),
@@ -286,21 +284,6 @@ def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
 
 
 @kernel
-def with_ends(cell, number):
-    """The cell with the ends of its activations, which slopes need."""
-    compact()
-    v, zero = cell.variant, like(get(number, 0), 0.0)
-    variant = Variant(
-        v.forget,
-        v.cell_clip,
-        limited(v.of_gates.function, v.of_gates.limit, zero),
-        limited(v.of_candidate.function, v.of_candidate.limit, zero),
-        limited(v.of_output.function, v.of_output.limit, zero),
-    )
-    return Cell(variant, cell.peephole, cell.normalised, cell.projected)
-
-
-@kernel
 def copy_padded(target, source, count, padded):
     """target[:padded] = source[:count], then zeros, which weights of zero may multiply."""
     copy(target, source, count)
@@ -335,7 +318,7 @@ def put_dx(memory, scratch, rows, dx):
     """dx in the units of x, from that of the first layer."""
     net = read_net(memory, dx)
     s, back = net.sizes, carve_back(net.sizes, rows, scratch)
-    scale = move(net.floats, SCALING + s.inputs)
+    scale = move(net.scaling, s.inputs)
     for j in range(rows):
         source, target = move(back.dx, j * row_of_dx(s)), move(dx, j * s.inputs)
         copy(target, source, s.inputs)
@@ -351,6 +334,7 @@ def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
     net, lanes = read_net(memory, dtheta), lanes_of(dtheta)
     s, part = net.sizes, read_numbers(net.parts, layer, Part)
     back, gate_rows = carve_back(s, rows, scratch), s.gates * s.units
+    biased = cell_of(memory).layer_norm == OFF
     dw_ih = move(dtheta, part.theta)
     dw_hh = move(dw_ih, gate_rows * part.inputs)
     dbias = move(dw_hh, gate_rows * s.outputs)
@@ -362,7 +346,7 @@ def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
             dz = Block(move(back.dz, gate * s.vectors * lanes), 4 * s.padded, 1)
             add_outer(move(dw_ih, first * x.row), s.units, x.row, dz, x, rows)
             add_outer(move(dw_hh, first * h.row), s.units, h.row, dz, h, rows)
-            for j in range(0 if s.normalised else rows):
+            for j in range(rows if biased else 0):
                 accumulate(move(dbias, first), move(dz.start, j * dz.row), s.units)
     if s.projected:
         tape = move(back.tape, layer * rows * row_of_cells(s))
@@ -393,25 +377,23 @@ def put_m(s, cells, m):
 
 @kernel
 def back_on_stack(memory, rows, batch, given, flow):
-    """As `go_back`, with scratch that is gone at the end."""
-    apart()
+    """`backward` with scratch that is gone at the end."""
+    own_frame()
     scratch = reserve(given.h, derived_size(read_net(memory, given.h).sizes, rows))
-    go_back(memory, scratch, rows, batch, given, flow)
+    backward(memory, scratch, rows, batch, given, flow)
 
 
-def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, learns, batch):
-    """Gradients through a step: of the state in place, of x, and added to those of theta."""
-    fault = fault_of(memory, (x, h, c, dy, dh, dc, dx, dtheta), batch)
+def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, batch):
+    """Gradients through a step: of the state in place, of x, and added to dtheta if not null."""
+    fault = fault_of(memory, (x, h, c, dy, dh, dc, dx), batch)
     if fault == DONE:
-        s, row = read_net(memory, x).sizes, 0
+        s, row, learns = read_net(memory, x).sizes, 0, not is_null(dtheta)
         while row < batch:
             rows = min(s.rows_derived, batch - row)
             of_h, of_c, of_x = row * s.outputs, row * s.units, row * s.inputs
             given = Inputs(move(x, of_x), move(h, of_h), move(c, of_c))
-            flow = Flow(
-                move(dy, row * s.width), move(dh, of_h), move(dc, of_c), move(dx, of_x), dtheta,
-                learns,
-            )  # fmt: skip
+            of_y, dh_rows, dc_rows = row * s.width, move(dh, of_h), move(dc, of_c)
+            flow = Flow(move(dy, of_y), dh_rows, dc_rows, move(dx, of_x), dtheta, learns)
             back_on_stack(memory, rows, batch, given, flow)
             row += rows
     return fault

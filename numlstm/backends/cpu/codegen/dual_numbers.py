@@ -1,8 +1,8 @@
 """Dual numbers: a value and its tangent, the derivative along a direction, side by side.
 
 The kernels say nothing of derivatives along a direction; over the types of this file they compute
-them. Every primitive of `simd.py` is given its meaning for duals, and every function with a slope
-its chain rule: then the compiled pass over a layer carries the exact tangent along, and its
+them. Every primitive of `vectors.py` is given its meaning for duals, and every function with a
+slope its chain rule: then the compiled pass over a layer carries the exact tangent along, and its
 backward pass the exact derivative of the gradient. Forward mode by overloading: Wengert (1964),
 "A simple automatic derivative evaluation program", Communications of the ACM 7(8); over a backward
 pass it is Pearlmutter's (1994) product with the Hessian.
@@ -102,7 +102,7 @@ def _lift(name: str) -> Callable:
 
 
 def _lift_parts(function: Callable, typingctx, *args):
-    """What reads or writes memory does so once among the values and once among the tangents."""
+    """Reading and writing memory: once among the values and once among the tangents."""
     if not isinstance(args[0], Dual):
         return None  # a tangent cannot be written where there is no place for it
     sig, emit = function(typingctx, *map(_plain, args))
@@ -135,7 +135,7 @@ for _name in (
 
 @_lift("recast")
 def _lift_recast(function, typingctx, pointer, other):
-    """What is read through a pointer to numbers without tangents are constants."""
+    """Numbers read through a pointer without tangents are constants."""
     sig, emit = function(typingctx, pointer, other.part)
 
     def codegen(context, builder, _, args):

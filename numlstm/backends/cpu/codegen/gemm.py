@@ -8,13 +8,13 @@ from numlstm.backends.cpu.codegen.compile import kernel
 from numlstm.backends.cpu.codegen.vectors import (
     TILE_ROWS,
     Block,
-    compact,
     get,
     itemsize_of,
     lanes_of,
     load,
     move,
     multiply,
+    noinline,
     panel_width,
     prefetch,
     put,
@@ -50,7 +50,7 @@ def product(out, a, w, rows, panels, k, add):
     Taken in parts that fit the caches: K_PART of a panel in the first level, ROWS_PART rows of a in
     the second. A sum goes on where the last part left it, so the parts do not show in the result.
     """
-    compact()
+    noinline()
     for k_first in range(0, k, K_PART):
         k_count = min(K_PART, k - k_first)
         for row in range(0, rows, ROWS_PART):
@@ -67,7 +67,7 @@ def product(out, a, w, rows, panels, k, add):
 
 @kernel
 def _product_part(out, a, w, rows, panels, k, add):
-    """As `product`: every panel in turn, with all rows, a tile at a time."""
+    """One part of `product`: every panel in turn, with all rows, a tile at a time."""
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     far = panels * w.row * itemsize_of(w) > NEAR
     panel = 0
@@ -144,7 +144,7 @@ def add_dots(out, a, w, rows, k):
 
     Four rows at a time, because every sum waits for its last term.
     """
-    compact()
+    noinline()
     whole = rows - rows % 4
     for i in range(0, whole, 4):
         a_0, to = move(a.start, i * a.row), move(out.start, i * out.row)
@@ -180,7 +180,7 @@ def scale(target, source, count):
 @kernel
 def clear(target, count):
     """target[:count] = 0."""
-    compact()
+    noinline()
     for i in range(count):
         put(target, i, 0)
 
@@ -188,7 +188,7 @@ def clear(target, count):
 @kernel
 def copy_spaced(target, target_step, source, source_step, count):
     """target[::target_step] = source[::source_step], `count` elements."""
-    compact()
+    noinline()
     for i in range(count):
         put(target, i * target_step, get(source, i * source_step))
 

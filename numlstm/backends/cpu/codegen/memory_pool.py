@@ -1,6 +1,6 @@
-"""Memory of tapes that are gone, kept for the next one.
+"""A pool of memory: large arrays that are gone, kept for the next one.
 
-To get fresh pages from the system takes as long as to fill them: a tenth of a pass over a long
+Getting fresh pages from the system takes as long as filling them: a tenth of a pass over a long
 batch.
 """
 
@@ -10,7 +10,7 @@ from itertools import count
 
 import numpy as np
 
-from numlstm.backends.cpu.codegen.packing import empty
+from numlstm.backends.cpu.codegen.packing import FEW, empty
 
 LARGE = 2**22  # bytes; less is kept by the C library
 MOST_KEPT = 2**29  # bytes in all
@@ -20,7 +20,7 @@ _keys = count()
 
 
 class _Loan:
-    """Memory that is kept again once the last array in it is gone."""
+    """Memory that returns to the pool once the last array in it is gone."""
 
     def __init__(self, memory: np.ndarray):
         self.__array_interface__ = memory.__array_interface__
@@ -33,9 +33,12 @@ def _keep(memory: np.ndarray) -> None:
         _kept.pop(min(_kept.copy(), default=-1), None)
 
 
-def recycled(shape: tuple, dtype) -> np.ndarray:
-    """As `packing.empty`, of memory that was used before if any fits."""
-    needed = math.prod(shape) * np.dtype(dtype).itemsize
+def from_pool(shape: tuple, dtype) -> np.ndarray:
+    """An uninitialised array from the pool if any memory there fits, else a new one."""
+    count = math.prod(shape)
+    if count < FEW:
+        return np.empty(shape, dtype)
+    needed = count * np.dtype(dtype).itemsize
     if needed < LARGE:
         return empty(shape, dtype)
     for key, memory in _kept.copy().items():

@@ -11,6 +11,7 @@ from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, PANEL_VECTORS, VECT
 from numlstm.cell.elementary import compilable
 
 SMALL = 2**14  # bytes; smaller arrays stay in the nearest cache wherever they begin
+FEW = SMALL // 8  # elements; fewer are small in any dtype
 
 
 def lanes(dtype) -> int:
@@ -38,7 +39,10 @@ def odd_cache_lines(count, itemsize):
 
 def empty(shape: tuple, dtype) -> np.ndarray:
     """An array that begins at a cache line, as whole vectors like to."""
-    count, itemsize = math.prod(shape), np.dtype(dtype).itemsize
+    count = math.prod(shape)
+    if count < FEW:
+        return np.empty(shape, dtype)
+    itemsize = np.dtype(dtype).itemsize
     if count * itemsize < SMALL:
         return np.empty(shape, dtype)
     memory = np.empty(count + CACHE_LINE // itemsize, dtype)
@@ -47,7 +51,7 @@ def empty(shape: tuple, dtype) -> np.ndarray:
 
 
 def zeros(shape: tuple, dtype) -> np.ndarray:
-    """As `empty`, filled with zeros."""
+    """An array of zeros that begins at a cache line."""
     array = empty(shape, dtype)
     array[...] = 0
     return array

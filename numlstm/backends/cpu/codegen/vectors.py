@@ -43,7 +43,7 @@ CACHE_LINE = 64  # bytes
 
 # --- primitives -----------------------------------------------------------------------------------
 
-LIFTS: dict[str, Callable] = {}  # name -> the primitive over numbers with tangents: `duals.py`
+LIFTS: dict[str, Callable] = {}  # name -> the primitive over dual numbers: `dual_numbers.py`
 
 
 def primitive(function: Callable):
@@ -222,10 +222,11 @@ def _power_of_two(typingctx, shifted):
 
 
 @intrinsic
-def compact(typingctx):
-    """Keep the function that says this small and out of line.
+def noinline(typingctx):
+    """Keep the calling function out of line and small (noinline, optsize).
 
-    For what is not hot: LLVM would spend seconds on unrolling its loops, once for every caller.
+    For functions that are not hot: LLVM would spend seconds on unrolling their loops, once for
+    every caller.
     """
 
     def codegen(context, builder, sig, args):
@@ -236,9 +237,9 @@ def compact(typingctx):
     return types.void(), codegen
 
 
-@overload(elementary.compact)
-def _overload_compact():
-    return lambda: compact()
+@overload(elementary.noinline)
+def _overload_noinline():
+    return lambda: noinline()
 
 
 @overload(elementary.fma)
@@ -576,7 +577,7 @@ class _TileEmitter:
         return self.every(panel, ir.IntType(64)(self.vector.count), PANEL_VECTORS)
 
     def initial(self, outs: list, add) -> list:
-        """What the accumulators start from: what stands in out, or zero."""
+        """Initial values of the accumulators: those in out, or zero."""
         zero = ir.Constant(self.vector, [0.0] * self.vector.count)
         loaded = [_load(self.builder, out, self.vector, self.alignment) for out in outs]
         return [self.builder.select(add, value, zero) for value in loaded]

@@ -26,7 +26,7 @@ class Rows(NamedTuple):
 
 
 class HeadGradient(NamedTuple):
-    """What a backward pass fills, and its scratch."""
+    """Results of a backward pass, and its scratch."""
 
     dH: Any  # (N, H)
     dW: Any  # (shards, padded O / W, H, W), zero at first
@@ -83,13 +83,14 @@ def backward_shard(shard, sizes, weights, H, dY, gradient):
 @entry
 def forward(driver, shards, sizes, weights, bias, H, Y, scratch):
     """The forward pass of all shards."""
-    for_shards(forward_shard, driver, shards, (sizes, weights, bias, H, Y, scratch))
+    for_shards(forward_shard, driver, shards, (Rows(*sizes), weights, bias, H, Y, scratch))
 
 
 @entry
 def backward(driver, shards, sizes, weights, H, dY, gradient):
     """The backward pass of all shards."""
-    for_shards(backward_shard, driver, shards, (sizes, weights, H, dY, gradient))
+    arguments = Rows(*sizes), weights, H, dY, HeadGradient(*gradient)
+    for_shards(backward_shard, driver, shards, arguments)
 
 
 # --- few outputs: theta (O H + O,) is W, then b ---------------------------------------------------
@@ -138,10 +139,10 @@ def _backward_few(shard, sizes, thetas, H, dY, dH, dthetas):
 @entry
 def forward_few(driver, shards, sizes, thetas, H, Y):
     """The forward pass of all shards of all networks."""
-    for_shards(_forward_few, driver, shards, (sizes, thetas, H, Y))
+    for_shards(_forward_few, driver, shards, (Rows(*sizes), thetas, H, Y))
 
 
 @entry
 def backward_few(driver, shards, sizes, thetas, H, dY, dH, dthetas):
     """The backward pass of all shards of all networks."""
-    for_shards(_backward_few, driver, shards, (sizes, thetas, H, dY, dH, dthetas))
+    for_shards(_backward_few, driver, shards, (Rows(*sizes), thetas, H, dY, dH, dthetas))

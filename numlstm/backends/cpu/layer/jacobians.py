@@ -13,12 +13,21 @@ from numlstm.backends.cpu.codegen.compile import entry, kernel, kernel_that_allo
 from numlstm.backends.cpu.codegen.parallel import call, for_shards
 from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, load, move, new, put, store
 from numlstm.backends.cpu.layer import plain_recurrence, variant_cell
-from numlstm.backends.cpu.layer.recurrence import c_before, new_work, new_zeros, read_cell, row_at
-from numlstm.backends.cpu.layer.tape import Carry, line_of, read_plan, read_tape, rows_at
-from numlstm.backends.cpu.layer.variant_arrays import parameters_of
+from numlstm.backends.cpu.layer.recurrence import (
+    Layer,
+    Masks,
+    Parameters,
+    c_before,
+    factors_at,
+    new_work,
+    new_zeros,
+)
+from numlstm.backends.cpu.layer.tape import Carry, line_of, read_layout, read_tape, rows_at
+from numlstm.backends.cpu.layer.variant_arrays import layer_of, parameters_of
+from numlstm.backends.cpu.layer.variant_cell import Row
 from numlstm.backends.cpu.layer.weights import gate_of_theta, row_of_theta
 from numlstm.cell.elementary import fma, like
-from numlstm.cell.encoding import UNIT_ROWS, family_of
+from numlstm.cell.encoding import UNIT_ROWS, with_ends
 
 
 def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
@@ -28,17 +37,19 @@ def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
     are zero at first and stay so where a row has ended. The layer, number `index`, has units that
     are apart: no normalisation, projection or zoneout.
     """
-    plan, memory, switches = tape
+    layout, memory, masks = tape
     kernel = of_plain
     variant: tuple[Any, ...] = ()
-    if switches is not None:
-        kernel, variant = of_family, (parameters_of(spec, weights.theta), switches, family_of(spec))
-    work = 2 * plan.lines * spec.hidden_size * weights.panels.size
-    call(kernel, plan.steps, work, plan.numbers, weights.theta, memory, *variant, index, J, by_X)
+    if masks is not None:
+        kernel = of_variant
+        variant = (layer_of(spec, parameters_of(spec, weights.theta), masks),)
+    work = 2 * layout.lines * spec.hidden_size * weights.panels.size
+    given = layout.numbers, weights.theta, memory, index, J, by_X, *variant
+    call(kernel, layout.steps, work, *given)
 
 
 class Rows(NamedTuple):
-    """What is filled, and scratch for the cells of each step."""
+    """The arrays to fill, and scratch for the cells of each step."""
 
     layer: int  # which of them it is
     J: Any  # (B, T, 2, layers, H, S)
@@ -49,109 +60,115 @@ class Rows(NamedTuple):
 
 
 @kernel_that_allocates
-def new_rows(plan, index, J, by_X):
+def new_rows(layout, index, J, by_X):
     """Scratch for what is to be filled."""
-    sizes, gate = (plan.steps, plan.batch, plan.padded), plan.vectors * lanes_of(J)
-    return Rows(index, J, by_X, new(J, sizes), new(J, sizes), new(J, (plan.steps, 2, 4, gate)))
+    sizes, gate = (layout.steps, layout.batch, layout.padded), layout.vectors * lanes_of(J)
+    return Rows(index, J, by_X, new(J, sizes), new(J, sizes), new(J, (layout.steps, 2, 4, gate)))
 
 
 @entry(allocates=True)
 def of_plain(driver, numbers, theta, memory, index, J, by_X):
     """Fill J and by_X for a plain layer."""
-    plan = read_plan(numbers)
-    tape = read_tape(plan, line_of(plan, plan.shards - 1, plan.steps), memory)
-    rows = new_rows(plan, index, J, by_X)
-    for_shards(plain_step, driver, plan.steps, (plan, theta, tape, rows))
+    layout = read_layout(numbers)
+    tape = read_tape(layout, line_of(layout, layout.shards - 1, layout.steps), memory)
+    rows = new_rows(layout, index, J, by_X)
+    for_shards(plain_step, driver, layout.steps, (layout, theta, tape, rows))
 
 
 @kernel
-def plain_step(t, plan, theta, tape, rows):
+def plain_step(t, layout, theta, tape, rows):
     """The rows of all sequences at step t."""
     carry, gate = Carry(rows.dh[t], rows.dc[t]), rows.dz.shape[3]
-    for shard in range(plan.shards):
-        for j in range(rows_at(plan, shard, t)):
-            place = get(plan.place, shard) + j
+    for shard in range(layout.shards):
+        for j in range(rows_at(layout, shard, t)):
+            place = get(layout.place, shard) + j
             for part in range(2):
-                dz = begin(part, place, t, plan, rows)
+                dz = begin(part, place, t, layout, rows)
                 plain_recurrence.backward_row(
-                    shard, t, j, 0, plan.vectors, plan, carry, tape, dz, gate
+                    shard, t, j, 0, layout.vectors, layout, carry, tape, dz, gate
                 )
-                put_by_c(part, place, t, plan, rows)
-            put_by_products(place, t, plan, theta, rows)
+                put_by_c(part, place, t, layout, rows)
+            put_by_products(place, t, layout, theta, rows)
 
 
 @entry(allocates=True)
-def of_family(driver, numbers, theta, memory, parameters, switches, variant, index, J, by_X):
+def of_variant(driver, numbers, theta, memory, index, J, by_X, layer):
     """Fill J and by_X for a layer of any variant whose units see each other in products alone."""
-    plan = read_plan(numbers)
-    tape = read_tape(plan, line_of(plan, plan.shards - 1, plan.steps), memory)
-    rows, work = new_rows(plan, index, J, by_X), new_work(plan, switches, theta)
-    dn = new(theta, (plan.steps, plan.padded))
-    dunit = new_zeros(theta, (plan.steps, UNIT_ROWS, plan.padded))
-    cell, unit = read_cell(variant, theta), parameters.unit
-    arguments = (plan, cell, theta, unit, switches, tape, work, dn, dunit, rows)
-    for_shards(family_step, driver, plan.steps, arguments)
+    layout = read_layout(numbers)
+    tape = read_tape(layout, line_of(layout, layout.shards - 1, layout.steps), memory)
+    cell, parameters, masks = layer
+    parameters, masks = Parameters(*parameters), Masks(*masks)
+    layer = Layer(with_ends(cell, like(get(at(theta, 0), 0), 0.0)), parameters, masks)
+    work = new_work(layout, masks, theta)
+    dn = new(theta, (layout.steps, layout.padded))
+    dunit = new_zeros(theta, (layout.steps, UNIT_ROWS, layout.padded))
+    rows = new_rows(layout, index, J, by_X)
+    arguments = layout, layer, theta, tape, work, dn, dunit, rows
+    for_shards(variant_step, driver, layout.steps, arguments)
 
 
 @kernel
-def family_step(t, plan, cell, theta, unit, switches, tape, work, dn, dunit, rows):
+def variant_step(t, layout, layer, theta, tape, work, dn, dunit, rows):
     """The rows of all sequences at step t."""
-    unit = at(unit, 0)
-    for shard in range(plan.shards):
-        for j in range(rows_at(plan, shard, t)):
-            place, line = get(plan.place, shard) + j, line_of(plan, shard, t) + j
-            c_prev, c_step = c_before(shard, t, j, plan, unit, switches, tape)
-            row = row_at(shard, place, line, t, -1, plan, switches, work, tape, c_prev, c_step)
+    cell, parameters, masks = layer
+    unit = at(parameters.unit, 0)
+    for shard in range(layout.shards):
+        for j in range(rows_at(layout, shard, t)):
+            place, line = get(layout.place, shard) + j, line_of(layout, shard, t) + j
+            c_prev, c_step = c_before(shard, t, j, layout, unit, masks, tape)
+            m_g, keep_c = factors_at(shard, place, t, -1, layout, masks, work)
+            row = Row(move(tape.cells.start, line * tape.cells.row), c_prev, c_step, m_g, keep_c)
             for part in range(2):
-                dz = begin(part, place, t, plan, rows)
-                dh, dc = at(rows.dh[t], place * plan.padded), at(rows.dc[t], place * plan.padded)
+                dz = begin(part, place, t, layout, rows)
+                start = place * layout.padded
+                dh, dc = at(rows.dh[t], start), at(rows.dc[t], start)
                 variant_cell.backward_row(
-                    plan, cell, unit, row, dh, at(dn[t], 0), dc, dz, at(dunit[t], 0)
+                    layout, cell, unit, row, dh, at(dn[t], 0), dc, dz, at(dunit[t], 0)
                 )
-                put_by_c(part, place, t, plan, rows)
-            put_by_products(place, t, plan, theta, rows)
+                put_by_c(part, place, t, layout, rows)
+            put_by_products(place, t, layout, theta, rows)
 
 
 @kernel
-def begin(part, place, t, plan, rows):
+def begin(part, place, t, layout, rows):
     """A gradient of 1 at every h (part 0) or c (part 1) of a row; where its dz is to go."""
-    dh, dc = at(rows.dh[t], place * plan.padded), at(rows.dc[t], place * plan.padded)
-    for unit in range(plan.padded):
+    dh, dc = at(rows.dh[t], place * layout.padded), at(rows.dc[t], place * layout.padded)
+    for unit in range(layout.padded):
         put(dh, unit, 1 - part)
         put(dc, unit, part)
     return at(rows.dz[t], part * 4 * rows.dz.shape[3])
 
 
 @kernel
-def in_J(part, place, t, unit, plan, rows):
+def in_J(part, place, t, unit, layout, rows):
     """Pointer to the row of J of a unit's h (part 0) or c (part 1)."""
-    step = get(plan.order, place) * plan.steps + t
+    step = get(layout.order, place) * layout.steps + t
     layers, size = rows.J.shape[3], rows.J.shape[5]
-    return at(rows.J, (((step * 2 + part) * layers + rows.layer) * plan.units + unit) * size)
+    return at(rows.J, (((step * 2 + part) * layers + rows.layer) * layout.units + unit) * size)
 
 
 @kernel
-def put_by_c(part, place, t, plan, rows):
+def put_by_c(part, place, t, layout, rows):
     """The derivative of every unit's h or c by its own c."""
-    dc, first = at(rows.dc[t], place * plan.padded), (rows.J.shape[3] + rows.layer) * plan.units
-    for unit in range(plan.units):
-        put(in_J(part, place, t, unit, plan, rows), first + unit, get(dc, unit))
+    dc, first = at(rows.dc[t], place * layout.padded), (rows.J.shape[3] + rows.layer) * layout.units
+    for unit in range(layout.units):
+        put(in_J(part, place, t, unit, layout, rows), first + unit, get(dc, unit))
 
 
 @kernel
-def put_by_products(place, t, plan, theta, rows):
+def put_by_products(place, t, layout, theta, rows):
     """The derivatives of every unit's h and c by what the weights multiply."""
-    gate, units, inputs = rows.dz.shape[3], plan.units, plan.inputs
-    step = get(plan.order, place) * plan.steps + t
+    gate, units, inputs = rows.dz.shape[3], layout.units, layout.inputs
+    step = get(layout.order, place) * layout.steps + t
     for unit in range(units):
         dz_h, dz_c = at(rows.dz[t], unit), at(rows.dz[t], 4 * gate + unit)
-        _, x_i, h_i = row_of_theta(plan, unit, theta)
-        _, x_f, h_f = row_of_theta(plan, max(gate_of_theta(plan, 1), 0) * units + unit, theta)
-        _, x_g, h_g = row_of_theta(plan, gate_of_theta(plan, 2) * units + unit, theta)
-        _, x_o, h_o = row_of_theta(plan, gate_of_theta(plan, 3) * units + unit, theta)
+        _, x_i, h_i = row_of_theta(layout, unit, theta)
+        _, x_f, h_f = row_of_theta(layout, max(gate_of_theta(layout, 1), 0) * units + unit, theta)
+        _, x_g, h_g = row_of_theta(layout, gate_of_theta(layout, 2) * units + unit, theta)
+        _, x_o, h_o = row_of_theta(layout, gate_of_theta(layout, 3) * units + unit, theta)
         own = rows.layer * units
-        h = move(in_J(0, place, t, unit, plan, rows), own)
-        c = move(in_J(1, place, t, unit, plan, rows), own)
+        h = move(in_J(0, place, t, unit, layout, rows), own)
+        c = move(in_J(1, place, t, unit, layout, rows), own)
         put_sums(h, c, dz_h, dz_c, gate, h_i, h_f, h_g, h_o, units)
         if rows.by_X.size > 0:
             h = at(rows.by_X, ((step * 2 + 0) * units + unit) * inputs)

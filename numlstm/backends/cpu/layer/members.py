@@ -1,8 +1,8 @@
-"""Many plain layers of the same spec over the same batch plan, in one call: a shard is a member.
+"""Plain layers of the members of an ensemble, of one spec and layout, in one call: shard = member.
 
-The kernels of `layer.py` do the arithmetic; a member takes its shards of rows one after the other,
-so its numbers are those that it would have alone. M members; the other letters: see `tape.py`.
-Heads of few outputs are taken together too, others one after the other.
+The kernels of `plain_recurrence.py` do the arithmetic; a member takes its shards of rows one after
+the other, so its numbers are those that it would have alone. M members; the other letters: see
+`tape.py`. Heads of few outputs are taken together too, others one after the other.
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from numlstm.architecture.spec import HeadSpec, LayerSpec
 from numlstm.backends.cpu import launch
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.compile import entry, kernel
-from numlstm.backends.cpu.codegen.memory_pool import recycled
+from numlstm.backends.cpu.codegen.memory_pool import from_pool
 from numlstm.backends.cpu.codegen.packing import blocks, empty
 from numlstm.backends.cpu.codegen.parallel import call, for_shards, serial_driver
 from numlstm.backends.cpu.layer import head, shards
@@ -25,104 +25,126 @@ from numlstm.backends.cpu.layer.plain_recurrence import (
     backward_shard,
     forward_shard,
 )
-from numlstm.backends.cpu.layer.shards import Shards
-from numlstm.backends.cpu.layer.tape import Carry, line_of, read_plan, read_tape, start_tape
+from numlstm.backends.cpu.layer.shards import Layout
+from numlstm.backends.cpu.layer.tape import (
+    HEADER,
+    Carry,
+    line_of,
+    read_layout,
+    read_tape,
+    start_tape,
+)
 from numlstm.backends.cpu.layer.weights import Columns, pack_columns, pack_vector, sum_gradients
 
 CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
 
 
-class Pass(NamedTuple):
-    """A forward pass as the backward pass needs it."""
+class MembersTape(NamedTuple):
+    """Record of a forward pass for the backward pass."""
 
-    plan: Shards
+    layout: Layout
     memory: Any  # (M, ...)
     carry: Carry  # scratch, h (M, B, padded H), c
 
 
 def able(spec: LayerSpec) -> bool:
-    """Whether these kernels know the layer."""
-    return shards.is_plain(spec) and not spec.learned_state and not shards.is_wide(spec, 1)
+    """Whether these kernels apply to the layer."""
+    return shards.is_plain(spec) and not spec.learned_state and not shards.is_by_units(spec, 1)
 
 
 def at_once(specs, batch: int, steps: int) -> int:
     """How many members to take through these layers together.
 
-    So many that every thread has some, and that the way back finds their tapes in the caches. What
-    a member computes does not depend on it.
+    So many that every thread has some, and that the backward pass finds their tapes in the caches.
+    The numbers of a member do not depend on it.
     """
-    plans = (shards.uniform(spec, batch, steps) for spec in specs)
+    layouts = [shards.uniform(spec, batch, steps) for spec in specs]
     tapes = sum(
-        plan.memory(True) * np.dtype(spec.dtype).itemsize
-        for plan, spec in zip(plans, specs, strict=True)
+        layout.memory(True) * np.dtype(spec.dtype).itemsize
+        for layout, spec in zip(layouts, specs, strict=True)
     )
     return numba.config.NUMBA_NUM_THREADS * max(1, CACHE // max(1, tapes))
 
 
-def forward(spec: LayerSpec, thetas, X, lengths=None):
-    """Y (M, B, T, H) of members with thetas (M, n), on X (M, B, T, I) or (1, B, T, I)."""
+def forward(spec: LayerSpec, thetas, X, lengths=None, state=None):
+    """Y (M, B, T, H) of members with thetas (M, n), on X (M, B, T, I) or (1, B, T, I).
+
+    They begin with a state (h, c), (M, B, H) each, by default of zeros.
+    """
     members, (_, batch, steps, _) = len(thetas), X.shape
     if lengths is None:
-        plan = shards.uniform(spec, batch, steps)
+        layout = shards.uniform(spec, batch, steps)
     else:
-        plan = shards.ragged(spec, lengths, steps)
+        layout = shards.ragged(spec, lengths, steps)
     lanes = packing.lanes(spec.dtype)
     vectors = blocks(spec.hidden_size, lanes)
     columns = 1 + spec.input_size + spec.hidden_size
     panels = empty((members, 2 * vectors, columns, 2 * lanes), spec.dtype)
     padded = blocks(spec.hidden_size, 2 * lanes) * 2 * lanes
     carry = Carry(*(np.zeros((members, batch, padded), spec.dtype) for _ in range(2)))
+    if state is not None:
+        for target, part in zip(carry, state, strict=True):
+            target[..., : spec.hidden_size] = part[:, _order(layout)]
     z = np.empty((members, batch, 4 * vectors * lanes), spec.dtype)
-    Y = _padded_with_zeros((members, batch, steps, spec.hidden_size), plan, spec)
-    memory = recycled((members, plan.memory(True)), spec.dtype)
-    work = members * plan.lines * panels[0].size
-    call(
-        *(forward_members, members, work, plan.numbers, thetas, panels, X),
-        *(Y, carry.h, carry.c, z, memory),
-    )
-    return Y, Pass(plan, memory, carry)
+    Y = _padded_with_zeros((members, batch, steps, spec.hidden_size), layout, spec)
+    memory = from_pool((members, layout.memory(True)), spec.dtype)
+    work = members * layout.lines * panels[0].size
+    given = layout.numbers, thetas, panels, X, Y, tuple(carry), z, memory
+    call(forward_members, members, work, *given)
+    return Y, MembersTape(layout, memory, carry)
 
 
-def backward(spec: LayerSpec, thetas, kept: Pass, dY, need_dX: bool):
+def final_state(spec: LayerSpec, kept: MembersTape):
+    """(h, c), (M, B, H) each, after a forward pass; `backward` needs their memory for itself."""
+    state = []
+    for part in kept.carry:
+        final = np.empty((*part.shape[:2], spec.hidden_size), spec.dtype)
+        final[:, _order(kept.layout)] = part[..., : spec.hidden_size]
+        state.append(final)
+    return tuple(state)
+
+
+def _order(layout: Layout) -> np.ndarray:
+    """The caller's row that stands in each place."""
+    return layout.numbers[HEADER : HEADER + layout.batch]
+
+
+def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
     """Gradients of thetas (M, n) and of X (M, B, T, I) or None; dY (M, B, T, H)."""
     members, batch, steps, units = dY.shape
     width, inputs = packing.panel_width(spec.dtype), spec.input_size if need_dX else 0
-    plan, dtype = kept.plan, spec.dtype
+    layout, dtype = kept.layout, spec.dtype
     columns, rows = 1 + spec.input_size + units, 4 * units
     capacity = max(LINES_OF_DZ, batch)
     row = packing.odd_cache_lines(rows + width, np.dtype(dtype).itemsize)
-    dX = _padded_with_zeros((members, batch if need_dX else 0, steps, spec.input_size), plan, spec)
+    dX = _padded_with_zeros(
+        (members, batch if need_dX else 0, steps, spec.input_size), layout, spec
+    )
     dthetas = np.zeros_like(thetas)
     vectors = blocks(units, packing.lanes(dtype))
     for part in kept.carry:
         part[...] = 0
-    call(
-        *(backward_members, members, 2 * members * plan.lines * columns * rows),
-        *(
-            serial_driver(),
-            plan.numbers,
-            thetas,
-            dY,
-            kept.memory,
-            dthetas,
-            dX,
-            kept.carry.h,
-            kept.carry.c,
-        ),
-        recycled((members, blocks(units, width), rows, width), dtype),
+    packed = Columns(
+        from_pool((members, blocks(units, width), rows, width), dtype),
         empty((members, blocks(inputs, width), rows, width), dtype),
-        recycled((members, plan.parts, 2 * vectors, columns, width), dtype),
-        recycled((members, plan.parts, capacity, row), dtype),
-        empty((members, plan.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
-        empty((members, plan.parts, capacity, blocks(inputs, width) * width), dtype),
     )
+    gradient = Gradient(
+        dX,
+        from_pool((members, layout.parts, 2 * vectors, columns, width), dtype),
+        from_pool((members, layout.parts, capacity, row), dtype),
+        empty((members, layout.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
+        empty((members, layout.parts, capacity, blocks(inputs, width) * width), dtype),
+    )
+    given = layout.numbers, thetas, kept.memory, tuple(kept.carry), dY, dthetas
+    work = 2 * members * layout.lines * columns * rows
+    call(backward_members, members, work, serial_driver(), *given, tuple(packed), tuple(gradient))
     return dthetas, (dX if need_dX else None)
 
 
-def _padded_with_zeros(shape, plan: Shards, spec: LayerSpec):
-    """Memory of which the kernels write all but the padding."""
-    array = recycled(shape, spec.dtype)
-    if plan.lines < plan.batch * plan.steps:
+def _padded_with_zeros(shape, layout: Layout, spec: LayerSpec):
+    """An array whose padding is zero; the kernels write the rest."""
+    array = from_pool(shape, spec.dtype)
+    if layout.lines < layout.batch * layout.steps:
         array[...] = 0
     return array
 
@@ -133,8 +155,8 @@ def head_forward(spec: HeadSpec, thetas, H):
         weights = (launch.pack_head(spec, theta) for theta in thetas)
         return np.stack([launch.head_forward(spec, *pair) for pair in zip(weights, H, strict=True)])
     members, sizes = len(thetas), _rows(spec, H)
-    Y = recycled((*H.shape[:-1], spec.output_size), spec.dtype)
-    given = members, sizes, thetas, launch.uniform(H), Y
+    Y = from_pool((*H.shape[:-1], spec.output_size), spec.dtype)
+    given = members, tuple(sizes), thetas, launch.uniform(H), Y
     call(head.forward_few, members, Y.size * sizes.inputs, *given)
     return Y
 
@@ -146,8 +168,8 @@ def head_backward(spec: HeadSpec, thetas, H, dY):
         each = [launch.head_backward(spec, *three) for three in zip(weights, H, dY, strict=True)]
         return tuple(np.stack(part) for part in zip(*each, strict=True))
     members, sizes = len(thetas), _rows(spec, H)
-    dH, dthetas = recycled(H.shape, spec.dtype), np.zeros_like(thetas)
-    given = members, sizes, thetas, launch.uniform(H), launch.uniform(dY), dH, dthetas
+    dH, dthetas = from_pool(H.shape, spec.dtype), np.zeros_like(thetas)
+    given = members, tuple(sizes), thetas, launch.uniform(H), launch.uniform(dY), dH, dthetas
     call(head.backward_few, members, 2 * H.size * sizes.outputs, *given)
     return dthetas, dH
 
@@ -159,50 +181,56 @@ def _rows(spec: HeadSpec, H) -> head.Rows:
 
 
 @entry
-def forward_members(driver, numbers, thetas, panels, X, Y, h, c, z, memory):
+def forward_members(driver, numbers, thetas, panels, X, Y, carry, z, memory):
     """Pack the weights and fill Y and the tape of every member."""
-    plan = read_plan(numbers)
-    for_shards(_forward, driver, thetas.shape[0], (plan, thetas, panels, X, Y, h, c, z, memory))
+    layout = read_layout(numbers)
+    arguments = layout, thetas, panels, X, Y, Carry(*carry), z, memory
+    for_shards(_forward, driver, thetas.shape[0], arguments)
 
 
 @kernel
-def _forward(member, plan, thetas, panels, X, Y, h, c, z, memory):
-    """One member's forward pass from a state of zeros."""
-    for u in range(plan.vectors):
-        pack_vector(u, plan, thetas[member], panels[member])
-    lines = line_of(plan, plan.shards - 1, plan.steps)
-    tape = read_tape(plan, lines, memory[member])
-    carry = Carry(h[member], c[member])
-    start_tape(plan, carry, tape, True)
+def _forward(member, layout, thetas, panels, X, Y, carries, z, memory):
+    """One member's forward pass from the state in `carries`."""
+    for u in range(layout.vectors):
+        pack_vector(u, layout, thetas[member], panels[member])
+    lines = line_of(layout, layout.shards - 1, layout.steps)
+    tape = read_tape(layout, lines, memory[member])
+    carry = Carry(carries.h[member], carries.c[member])
+    start_tape(layout, carry, tape, True)
     inputs = X[min(member, X.shape[0] - 1)]
-    for shard in range(plan.shards):
-        forward_shard(shard, plan, panels[member], inputs, Y[member], carry, z[member], tape, True)
+    for shard in range(layout.shards):
+        forward_shard(
+            shard, layout, panels[member], inputs, Y[member], carry, z[member], tape, True
+        )
 
 
 @entry
 def backward_members(
-    driver, serial, numbers, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx
+    driver, serial, numbers, thetas, memory, carry, dY, dthetas, columns, gradient
 ):
     """Fill dthetas and dX, where it is not empty, of every member."""
-    plan = read_plan(numbers)
-    for_shards(
-        _backward, driver, thetas.shape[0],
-        (serial, plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx),
-    )  # fmt: skip
+    layout = read_layout(numbers)
+    carry, columns, gradient = Carry(*carry), Columns(*columns), Gradient(*gradient)
+    arguments = serial, layout, thetas, memory, carry, dY, dthetas, columns, gradient
+    for_shards(_backward, driver, thetas.shape[0], arguments)
 
 
 @kernel
-def _backward(
-    member, serial, plan, thetas, dY, memory, dthetas, dX, h, c, w_h, w_x, dW, dz, panels, dx
-):
+def _backward(member, serial, layout, thetas, memory, carries, dY, dthetas, packed, gradients):
     """One member's backward pass; the gradients of its shards are added in their order."""
-    columns = Columns(w_h[member], w_x[member])
+    columns = Columns(packed.h[member], packed.x[member])
     theta, dtheta = thetas[member], dthetas[member]
-    pack_columns(serial, plan, theta, columns, plan.units)
-    gradient = Gradient(dX[member], dW[member], dz[member], panels[member], dx[member])
-    lines = line_of(plan, plan.shards - 1, plan.steps)
-    tape = read_tape(plan, lines, memory[member])
-    carry = Carry(h[member], c[member])
-    for shard in range(plan.shards):
-        backward_shard(shard, plan, columns, dY[member], carry, tape, gradient)
-    sum_gradients(serial, plan, gradient.dW, dtheta)
+    pack_columns(serial, layout, theta, columns, layout.units)
+    gradient = Gradient(
+        gradients.dX[member],
+        gradients.dW[member],
+        gradients.dz[member],
+        gradients.panels[member],
+        gradients.dx[member],
+    )
+    lines = line_of(layout, layout.shards - 1, layout.steps)
+    tape = read_tape(layout, lines, memory[member])
+    carry = Carry(carries.h[member], carries.c[member])
+    for shard in range(layout.shards):
+        backward_shard(shard, layout, columns, dY[member], carry, tape, gradient)
+    sum_gradients(serial, layout, gradient.dW, dtheta)

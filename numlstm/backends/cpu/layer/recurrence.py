@@ -1,4 +1,4 @@
-"""One LSTM layer of any variant, with resets and noise: as `layer.py`, which has the plain one.
+"""One LSTM layer of any variant, with reset and dropout masks; `plain_recurrence.py`: without any.
 
 The letters in the shape comments: see `tape.py`; P outputs per step.
 """
@@ -14,18 +14,20 @@ from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import (
     Block,
     at,
-    compact,
     get,
     itemsize_of,
     lanes_of,
     load,
     move,
     new,
+    noinline,
     panel_width,
     store,
 )
 from numlstm.backends.cpu.layer.plain_recurrence import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
 from numlstm.backends.cpu.layer.tape import (
+    Inputs,
+    Outputs,
     ask_for_cells,
     hidden,
     in_caller,
@@ -33,7 +35,7 @@ from numlstm.backends.cpu.layer.tape import (
     most_rows,
     put_input,
     read_carry,
-    read_plan,
+    read_layout,
     read_tape,
     rows_at,
     write_carry,
@@ -47,22 +49,21 @@ from numlstm.backends.cpu.layer.variant_cell import (
     forward_row,
 )
 from numlstm.backends.cpu.layer.weights import Columns, pack_columns, sum_gradients
-from numlstm.cell.activations import limited
 from numlstm.cell.elementary import fma, like
-from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS
-from numlstm.cell.equations import Variant, mixed
+from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS, Variant, with_ends
+from numlstm.cell.equations import mixed
 
 
 class Parameters(NamedTuple):
-    """What a layer has beside its gates."""
+    """Parameters of a layer beside the weights of its gates."""
 
     unit: Any  # (UNIT_ROWS, padded H), zero where the variant has none
     out: Any  # panels of W_hr, (padded P / W, H, W), empty without a projection
     back: Any  # panels of its transpose, (padded H / W, P, W)
 
 
-class Switches(NamedTuple):
-    """What acts on the sequence from outside; an empty array is nothing."""
+class Masks(NamedTuple):
+    """Reset and dropout masks, in the caller's order; an empty array is none."""
 
     reset: Any  # (B, T) of bytes
     x: Any  # (B, I)
@@ -72,29 +73,12 @@ class Switches(NamedTuple):
     keep_c: Any  # (B, T or 1, H)
 
 
-class Cell(NamedTuple):
-    """A variant as the kernels take it."""
+class Layer(NamedTuple):
+    """A layer of any variant beside the weights of its gates."""
 
-    variant: Variant
-    peephole: bool
-    normalised: bool
-    projected: bool
-
-
-@kernel
-def read_cell(family, array):
-    """The variant, with the ends of its activations in the type of the array."""
-    compact()
-    zero = like(get(at(array, 0), 0), 0.0)
-    gates, candidate, output = family.activations
-    variant = Variant(
-        family.forget,
-        family.cell_clip,
-        limited(gates, family.clip, zero),
-        limited(candidate, family.clip, zero),
-        limited(output, family.clip, zero),
-    )
-    return Cell(variant, family.peephole, family.normalised, family.projected)
+    cell: Variant
+    parameters: Parameters
+    masks: Masks
 
 
 class Work(NamedTuple):
@@ -111,24 +95,24 @@ class Work(NamedTuple):
 
 
 @kernel_that_allocates
-def new_work(plan, switches, array):
+def new_work(layout, masks, array):
     """Scratch for numbers like the array's; factors are 1 where there is no noise."""
-    compact()
-    batch, padded, out, dtype = plan.batch, plan.padded, plan.padded_out, switches.x.dtype
+    noinline()
+    batch, padded, out, dtype = layout.batch, layout.padded, layout.padded_out, masks.x.dtype
     work = Work(
-        new(array, (batch, 4 * plan.vectors * lanes_of(array))),
+        new(array, (batch, 4 * layout.vectors * lanes_of(array))),
         new_zeros(array, (batch, padded)),
         new_zeros(array, (batch, out)),
         np.ones((batch, out), dtype),
-        np.ones((plan.shards, padded), dtype),
-        np.ones((plan.shards, padded), dtype),
-        np.ones((plan.shards, out), dtype),
-        new_zeros(array, (plan.shards, padded)),
+        np.ones((layout.shards, padded), dtype),
+        np.ones((layout.shards, padded), dtype),
+        np.ones((layout.shards, out), dtype),
+        new_zeros(array, (layout.shards, padded)),
     )
-    if switches.h.size > 0:
+    if masks.h.size > 0:
         for place in range(batch):
-            mask = at(switches.h, get(plan.order, place) * plan.outputs)
-            copy(at(work.mask_h, place * out), mask, plan.outputs)
+            mask = at(masks.h, get(layout.order, place) * layout.outputs)
+            copy(at(work.mask_h, place * out), mask, layout.outputs)
     return work
 
 
@@ -141,10 +125,10 @@ def new_zeros(array, shape):
 
 
 @kernel
-def at_step(plan, noise, place, t, width):
+def at_step(layout, noise, place, t, width):
     """Pointer to the factors of a row at step t; what has but one step is the same at all."""
     steps = noise.shape[1]
-    return at(noise, (get(plan.order, place) * steps + min(t, steps - 1)) * width)
+    return at(noise, (get(layout.order, place) * steps + min(t, steps - 1)) * width)
 
 
 @kernel
@@ -155,108 +139,112 @@ def read_ahead(target, noise, count, step):
 
 
 @kernel
-def row_at(shard, place, line, t, step, plan, switches, work, tape, c_prev, c_step):
-    """What the cells of one row take beside z, with its noise at step t."""
-    compact()
-    m_g, keep_c = at(work.m_g, shard * plan.padded), at(work.keep_c, shard * plan.padded)
-    if switches.g.size > 0:
-        read_ahead(m_g, at_step(plan, switches.g, place, t, plan.units), plan.units, step)
-    if switches.keep_c.size > 0:
-        noise = at_step(plan, switches.keep_c, place, t, plan.units)
-        read_ahead(keep_c, noise, plan.units, step)
-    cells = move(tape.cells.start, line * tape.cells.row)
-    return Row(cells, c_prev, c_step, m_g, keep_c)
+def factors_at(shard, place, t, step, layout, masks, work):
+    """Factors on the candidate and shares of the new cell of one row at step t."""
+    noinline()
+    m_g, keep_c = at(work.m_g, shard * layout.padded), at(work.keep_c, shard * layout.padded)
+    if masks.g.size > 0:
+        read_ahead(m_g, at_step(layout, masks.g, place, t, layout.units), layout.units, step)
+    if masks.keep_c.size > 0:
+        noise = at_step(layout, masks.keep_c, place, t, layout.units)
+        read_ahead(keep_c, noise, layout.units, step)
+    return m_g, keep_c
 
 
 @kernel
-def keep_h_at(shard, place, t, step, plan, switches, work):
-    """The share of the new hidden state of one row at step t."""
-    compact()
-    keep = at(work.keep_h, shard * plan.padded_out)
-    if switches.keep_h.size > 0:
-        noise = at_step(plan, switches.keep_h, place, t, plan.outputs)
-        read_ahead(keep, noise, plan.outputs, step)
+def keep_h_at(shard, place, t, step, layout, masks, work):
+    """Shares of the new hidden state of one row at step t."""
+    noinline()
+    keep = at(work.keep_h, shard * layout.padded_out)
+    if masks.keep_h.size > 0:
+        noise = at_step(layout, masks.keep_h, place, t, layout.outputs)
+        read_ahead(keep, noise, layout.outputs, step)
     return keep
 
 
 @kernel
-def resets_at(plan, switches, place, t):
-    """Whether the state of a row begins anew before step t."""
-    if switches.reset.size == 0:
+def is_reset(layout, masks, place, t):
+    """Whether the state of a row is reset before step t."""
+    if masks.reset.size == 0:
         return False
-    return get(at(switches.reset, get(plan.order, place) * plan.steps + t), 0) != 0
+    return get(at(masks.reset, get(layout.order, place) * layout.steps + t), 0) != 0
 
 
 # --- forward --------------------------------------------------------------------------------------
 
 
 @entry(allocates=True)
-def forward(
-    driver, numbers, weights, parameters, switches, family, X, h, c, Y, h_last, c_last, memory,
-    taped,
-):  # fmt: skip
-    """As `layer.forward`."""
-    plan = read_plan(numbers)
-    lines = line_of(plan, plan.shards - 1, plan.steps)
-    if lines < plan.batch * plan.steps:
-        clear(at(Y, 0), Y.size)
-    tape = read_tape(plan, lines if taped else plan.batch, memory)
-    carry = read_carry(plan, h, c)
-    copy(tape.c_first.start, at(carry.c, 0), plan.batch * plan.padded)
-    cell, work = read_cell(family, h), new_work(plan, switches, h)
-    arguments = (plan, cell, weights, parameters, switches, X, Y, carry, work, tape, taped)
-    for_shards(forward_shard, driver, plan.shards, arguments)
-    write_carry(plan, carry, h_last, c_last)
+def forward(driver, numbers, weights, inputs, outputs, memory, taped, layer):
+    """Fill the outputs and the tape, like `plain_recurrence.forward`."""
+    layout, inputs, outputs = read_layout(numbers), Inputs(*inputs), Outputs(*outputs)
+    cell, parameters, masks = layer
+    layer = Layer(cell, Parameters(*parameters), Masks(*masks))
+    lines = line_of(layout, layout.shards - 1, layout.steps)
+    if lines < layout.batch * layout.steps:
+        clear(at(outputs.Y, 0), outputs.Y.size)
+    tape = read_tape(layout, lines if taped else layout.batch, memory)
+    carry = read_carry(layout, inputs)
+    copy(tape.c_first.start, at(carry.c, 0), layout.batch * layout.padded)
+    work = new_work(layout, layer.masks, inputs.h)
+    arguments = layout, layer, weights, inputs.X, outputs.Y, carry, work, tape, taped
+    for_shards(forward_shard, driver, layout.shards, arguments)
+    write_carry(layout, carry, outputs)
 
 
 @kernel
-def forward_shard(shard, plan, cell, weights, parameters, switches, X, Y, carry, work, tape, taped):
+def forward_shard(shard, layout, layer, weights, X, Y, carry, work, tape, taped):
     """z = W [1 x h], then the cell, for all t."""
-    place, k, width = get(plan.place, shard), 1 + plan.inputs + plan.outputs, panel_width(weights)
+    cell, parameters, masks = layer
+    place, width = get(layout.place, shard), panel_width(weights)
+    k = 1 + layout.inputs + layout.outputs
     w, z_row = Block(at(weights, 0), k * width, width), work.z.shape[1]
     z = Block(at(work.z, place * z_row), z_row, width)
-    m = Block(at(work.m, place * plan.padded), plan.padded, 1)
-    out = Block(at(work.out, place * plan.padded_out), plan.padded_out, width)
-    w_out = Block(at(parameters.out, 0), plan.units * width, width)
+    m = Block(at(work.m, place * layout.padded), layout.padded, 1)
+    out = Block(at(work.out, place * layout.padded_out), layout.padded_out, width)
+    w_out = Block(at(parameters.out, 0), layout.units * width, width)
     unit = at(parameters.unit, 0)
-    for t in range(plan.steps):
-        line = line_of(plan, shard, t) if taped else place
-        rows = rows_at(plan, shard, t)
+    for t in range(layout.steps):
+        line = line_of(layout, shard, t) if taped else place
+        rows = rows_at(layout, shard, t)
         for j in range(rows):
-            put_line(line + j, place + j, t, plan, unit, switches, X, carry, work, tape)
+            put_line(line + j, place + j, t, layout, unit, masks, X, carry, work, tape)
         xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
-        product(z, xh, w, rows, 2 * plan.vectors, k, False)
+        product(z, xh, w, rows, 2 * layout.vectors, k, False)
         for j in range(rows):
-            c_now = at(carry.c, (place + j) * plan.padded)
-            row = row_at(shard, place + j, line + j, t, 1, plan, switches, work, tape, c_now, 1)
+            c_now = at(carry.c, (place + j) * layout.padded)
+            cells = move(tape.cells.start, (line + j) * tape.cells.row)
+            m_g, keep_c = factors_at(shard, place + j, t, 1, layout, masks, work)
+            row = Row(cells, c_now, 1, m_g, keep_c)
             z_j, m_j = move(z.start, j * z.row), move(m.start, j * m.row)
-            forward_row(plan, cell, unit, row, z_j, c_now, m_j)
+            forward_row(layout, cell, unit, row, z_j, c_now, m_j)
         if cell.projected:
-            product(out, m, w_out, rows, plan.padded_out // width, plan.units, False)
+            product(out, m, w_out, rows, layout.padded_out // width, layout.units, False)
         for j in range(rows):
             h_new = move(out.start, j * out.row) if cell.projected else move(m.start, j * m.row)
-            h_now = at(carry.h, (place + j) * plan.padded_out)
-            keep = keep_h_at(shard, place + j, t, 1, plan, switches, work)
-            mix_rows(h_now, keep, h_new, h_now, plan.padded_out)
-            copy(in_caller(plan, Y, place + j, t, plan.outputs), h_now, plan.outputs)
+            h_now = at(carry.h, (place + j) * layout.padded_out)
+            keep = keep_h_at(shard, place + j, t, 1, layout, masks, work)
+            mix_rows(h_now, keep, h_new, h_now, layout.padded_out)
+            copy(in_caller(layout, Y, place + j, t, layout.outputs), h_now, layout.outputs)
 
 
 @kernel
-def put_line(line, place, t, plan, unit, switches, X, carry, work, tape):
-    """xh[line] = 1, x_t and h_{t-1} under their masks; the state anew where it is reset."""
-    compact()
-    h_now = at(carry.h, place * plan.padded_out)
-    if resets_at(plan, switches, place, t):
-        copy(h_now, move(unit, INITIAL_H * plan.padded), plan.outputs)
-        copy(at(carry.c, place * plan.padded), move(unit, INITIAL_C * plan.padded), plan.units)
-    put_input(line, place, t, plan, X, tape)
-    if switches.x.size > 0:
-        mask = at(switches.x, get(plan.order, place) * plan.inputs)
-        scale(move(tape.xh.start, line * tape.xh.row + 1), mask, plan.inputs)
-    h_line = hidden(line, plan, tape)
-    copy(h_line, h_now, plan.outputs)
-    if switches.h.size > 0:
-        scale(h_line, at(work.mask_h, place * plan.padded_out), plan.outputs)
+def put_line(line, place, t, layout, unit, masks, X, carry, work, tape):
+    """xh[line] = 1, x_t and h_{t-1} under their masks; the initial state where it is reset."""
+    noinline()
+    h_now = at(carry.h, place * layout.padded_out)
+    if is_reset(layout, masks, place, t):
+        copy(h_now, move(unit, INITIAL_H * layout.padded), layout.outputs)
+        copy(
+            at(carry.c, place * layout.padded), move(unit, INITIAL_C * layout.padded), layout.units
+        )
+    put_input(line, place, t, layout, X, tape)
+    if masks.x.size > 0:
+        mask = at(masks.x, get(layout.order, place) * layout.inputs)
+        scale(move(tape.xh.start, line * tape.xh.row + 1), mask, layout.inputs)
+    h_line = hidden(line, layout, tape)
+    copy(h_line, h_now, layout.outputs)
+    if masks.h.size > 0:
+        scale(h_line, at(work.mask_h, place * layout.padded_out), layout.outputs)
 
 
 @kernel
@@ -270,13 +258,19 @@ def mix_rows(target, keep, fresh, old, count):
 # --- backward -------------------------------------------------------------------------------------
 
 
+class ParameterGradients(NamedTuple):
+    """Gradients of the parameters beside the weights of the gates, by shards; zero at first."""
+
+    unit: Any  # (shards, UNIT_ROWS, padded H)
+    out: Any  # (shards, padded H / W, P, W) of W_hr, or empty
+
+
 class Gradient(NamedTuple):
-    """What a backward pass fills, and its scratch."""
+    """Results of a backward pass, and its scratch."""
 
     dX: Any  # (B, T, I), or empty where it is not wanted
     dW: Any  # (shards, 2U, K, W)
-    dunit: Any  # (shards, UNIT_ROWS, padded H), zero at first, and so the next
-    dout: Any  # (shards, padded H / W, P, W) of W_hr, or empty
+    parameters: ParameterGradients
     dz: Any  # (shards, capacity, 4 U L) padded
     dh: Any  # (shards, capacity, padded P) of the new hidden state
     panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W)
@@ -284,97 +278,96 @@ class Gradient(NamedTuple):
 
 
 @entry(allocates=True)
-def backward(
-    driver, numbers, theta, dY, dh, dc, memory, dtheta, dX, dh_0, dc_0, dW,
-    parameters, switches, family, dunit, dout,
-):  # fmt: skip
-    """As `layer.backward`; dtheta is filled up to the biases, dunit and dout by shards."""
-    plan = read_plan(numbers)
-    width, shards = panel_width(theta), plan.shards
-    capacity, gate = max(LINES_OF_DZ, most_rows(plan)), plan.vectors * lanes_of(theta)
-    x_panels = blocks(plan.inputs, width) if dX.size > 0 else 0
+def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW, layer, dparameters):
+    """Fill dtheta up to the biases, dinputs and dparameters, like `plain_recurrence.backward`."""
+    layout, doutputs, dinputs = read_layout(numbers), Outputs(*doutputs), Inputs(*dinputs)
+    cell, parameters, masks = layer
+    parameters, masks, dX = Parameters(*parameters), Masks(*masks), dinputs.X
+    width, shards = panel_width(theta), layout.shards
+    capacity, gate = max(LINES_OF_DZ, most_rows(layout)), layout.vectors * lanes_of(theta)
+    x_panels = blocks(layout.inputs, width) if dX.size > 0 else 0
     columns = Columns(
-        new(theta, (plan.padded_out // width, 4 * gate, width)),
+        new(theta, (layout.padded_out // width, 4 * gate, width)),
         new(theta, (x_panels, 4 * gate, width)),
     )
-    pack_columns(driver, plan, theta, columns, gate)
+    pack_columns(driver, layout, theta, columns, gate)
     gradient = Gradient(
         dX,
         dW,
-        dunit,
-        dout,
-        new(dh, (shards, capacity, odd_cache_lines(4 * gate, itemsize_of(dh)))),
-        new(dh, (shards, capacity, plan.padded_out)),
-        new(dh, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
-        new(dh, (shards, capacity, x_panels * width)),
+        ParameterGradients(*dparameters),
+        new(dX, (shards, capacity, odd_cache_lines(4 * gate, itemsize_of(dW)))),
+        new(dX, (shards, capacity, layout.padded_out)),
+        new(dX, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
+        new(dX, (shards, capacity, x_panels * width)),
     )
-    lines = line_of(plan, shards - 1, plan.steps)
-    if lines < plan.batch * plan.steps:
+    lines = line_of(layout, shards - 1, layout.steps)
+    if lines < layout.batch * layout.steps:
         clear(at(dX, 0), dX.size)
-    tape, carry = read_tape(plan, lines, memory), read_carry(plan, dh, dc)
-    cell, work = read_cell(family, dh), new_work(plan, switches, dh)
-    arguments = (plan, cell, columns, parameters, switches, dY, carry, work, tape, gradient)
+    tape, carry = read_tape(layout, lines, memory), read_carry(layout, doutputs)
+    complete = with_ends(cell, like(get(at(dX, 0), 0), 0.0))
+    layer, work = Layer(complete, parameters, masks), new_work(layout, masks, dX)
+    arguments = layout, layer, columns, doutputs.Y, carry, work, tape, gradient
     for_shards(backward_shard, driver, shards, arguments)
-    sum_gradients(driver, plan, dW, dtheta)
-    write_carry(plan, carry, dh_0, dc_0)
+    sum_gradients(driver, layout, dW, dtheta)
+    write_carry(layout, carry, dinputs)
 
 
 @kernel
-def backward_shard(
-    shard, plan, cell, columns, parameters, switches, dY, carry, work, tape, gradient
-):
+def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradient):
     """dz from the tape, dh = dz W_hh, back in t. dY (B, T, P) or empty."""
-    place, width, lanes = get(plan.place, shard), panel_width(columns.h), lanes_of(columns.h)
-    k, capacity, dz_row = 4 * plan.vectors * lanes, gradient.dz.shape[1], gradient.dz.shape[2]
+    cell, parameters, masks = layer
+    place, width, lanes = get(layout.place, shard), panel_width(columns.h), lanes_of(columns.h)
+    k, capacity, dz_row = 4 * layout.vectors * lanes, gradient.dz.shape[1], gradient.dz.shape[2]
     w_h = Block(at(columns.h, 0), k * width, width)
-    back = Block(at(parameters.back, 0), plan.outputs * width, width)
-    dm_all = Block(at(work.m, place * plan.padded), plan.padded, width)
-    dh_all = Block(at(work.out, place * plan.padded_out), plan.padded_out, width)
+    back = Block(at(parameters.back, 0), layout.outputs * width, width)
+    dm_all = Block(at(work.m, place * layout.padded), layout.padded, width)
+    dh_all = Block(at(work.out, place * layout.padded_out), layout.padded_out, width)
     unit = at(parameters.unit, 0)
-    dunit = at(gradient.dunit, shard * UNIT_ROWS * plan.padded)
-    dn = at(work.dn, shard * plan.padded)
-    size = gradient.dW.size // plan.shards
+    dunit = at(gradient.parameters.unit, shard * UNIT_ROWS * layout.padded)
+    dn = at(work.dn, shard * layout.padded)
+    size = gradient.dW.size // layout.shards
     clear(at(gradient.dW, shard * size), size)
-    waiting, last = 0, plan.steps
-    for t in range(plan.steps - 1, -1, -1):
-        rows = rows_at(plan, shard, t)
+    waiting, last = 0, layout.steps
+    for t in range(layout.steps - 1, -1, -1):
+        rows = rows_at(layout, shard, t)
         if waiting + rows > capacity:
-            use_lines(shard, t + 1, last, waiting, plan, cell, columns, switches, tape, gradient)
+            use_lines(shard, t + 1, last, waiting, layout, layer, columns, tape, gradient)
             waiting, last = 0, t + 1
         waiting += rows
         slot = shard * capacity + capacity - waiting
         dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
-        dh_new = Block(at(gradient.dh, slot * plan.padded_out), plan.padded_out, 1)
+        dh_new = Block(at(gradient.dh, slot * layout.padded_out), layout.padded_out, 1)
         for j in range(rows):
-            keep = keep_h_at(shard, place + j, t, -1, plan, switches, work)
-            dh = at(carry.h, (place + j) * plan.padded_out)
+            keep = keep_h_at(shard, place + j, t, -1, layout, masks, work)
+            dh = at(carry.h, (place + j) * layout.padded_out)
             if dY.size > 0:
-                accumulate(dh, in_caller(plan, dY, place + j, t, plan.outputs), plan.outputs)
-            part_rows(move(dh_new.start, j * dh_new.row), dh, keep, plan.padded_out)
+                accumulate(dh, in_caller(layout, dY, place + j, t, layout.outputs), layout.outputs)
+            part_rows(move(dh_new.start, j * dh_new.row), dh, keep, layout.padded_out)
         if cell.projected:
-            product(dm_all, dh_new, back, rows, plan.padded // width, plan.outputs, False)
+            product(dm_all, dh_new, back, rows, layout.padded // width, layout.outputs, False)
         for j in range(rows):
             dm = move(dh_new.start, j * dh_new.row)
             if cell.projected:
                 dm = move(dm_all.start, j * dm_all.row)
-            ask_for_cells(shard, t, j, 0, plan.vectors, plan, tape)
-            c_prev, c_step = c_before(shard, t, j, plan, unit, switches, tape)
-            line = line_of(plan, shard, t) + j
-            row = row_at(shard, place + j, line, t, -1, plan, switches, work, tape, c_prev, c_step)
-            dc = at(carry.c, (place + j) * plan.padded)
-            backward_row(plan, cell, unit, row, dm, dn, dc, move(dz.start, j * dz.row), dunit)
-        product(dh_all, dz, w_h, rows, plan.padded_out // width, k, False)
+            ask_for_cells(shard, t, j, 0, layout.vectors, layout, tape)
+            c_prev, c_step = c_before(shard, t, j, layout, unit, masks, tape)
+            line = line_of(layout, shard, t) + j
+            m_g, keep_c = factors_at(shard, place + j, t, -1, layout, masks, work)
+            row = Row(move(tape.cells.start, line * tape.cells.row), c_prev, c_step, m_g, keep_c)
+            dc = at(carry.c, (place + j) * layout.padded)
+            backward_row(layout, cell, unit, row, dm, dn, dc, move(dz.start, j * dz.row), dunit)
+        product(dh_all, dz, w_h, rows, layout.padded_out // width, k, False)
         for j in range(rows):
-            dh = at(carry.h, (place + j) * plan.padded_out)
-            mask = at(work.mask_h, (place + j) * plan.padded_out)
-            add_product(dh, mask, move(dh_all.start, j * dh_all.row), plan.padded_out)
-            if resets_at(plan, switches, place + j, t):
-                dc = at(carry.c, (place + j) * plan.padded)
-                accumulate(move(dunit, INITIAL_H * plan.padded), dh, plan.outputs)
-                accumulate(move(dunit, INITIAL_C * plan.padded), dc, plan.units)
-                clear(dh, plan.padded_out)
-                clear(dc, plan.padded)
-    use_lines(shard, 0, last, waiting, plan, cell, columns, switches, tape, gradient)
+            dh = at(carry.h, (place + j) * layout.padded_out)
+            mask = at(work.mask_h, (place + j) * layout.padded_out)
+            add_product(dh, mask, move(dh_all.start, j * dh_all.row), layout.padded_out)
+            if is_reset(layout, masks, place + j, t):
+                dc = at(carry.c, (place + j) * layout.padded)
+                accumulate(move(dunit, INITIAL_H * layout.padded), dh, layout.outputs)
+                accumulate(move(dunit, INITIAL_C * layout.padded), dc, layout.units)
+                clear(dh, layout.padded_out)
+                clear(dc, layout.padded)
+    use_lines(shard, 0, last, waiting, layout, layer, columns, tape, gradient)
 
 
 @kernel
@@ -396,78 +389,78 @@ def add_product(target, a, b, count):
 
 
 @kernel
-def c_before(shard, t, j, plan, unit, switches, tape):
-    """c_{t-1} of a row as (pointer, distance of its vectors): where it was reset, anew."""
-    compact()
-    place = get(plan.place, shard) + j
-    if resets_at(plan, switches, place, t):
-        return move(unit, INITIAL_C * plan.padded), 1
+def c_before(shard, t, j, layout, unit, masks, tape):
+    """c_{t-1} of a row as (pointer, distance of its vectors); the initial one after a reset."""
+    noinline()
+    place = get(layout.place, shard) + j
+    if is_reset(layout, masks, place, t):
+        return move(unit, INITIAL_C * layout.padded), 1
     if t == 0:
-        return move(tape.c_first.start, place * plan.padded), 1
-    line = line_of(plan, shard, t - 1) + j
-    return move(tape.cells.start, line * tape.cells.row + C * lanes_of(unit)), plan.slots
+        return move(tape.c_first.start, place * layout.padded), 1
+    line = line_of(layout, shard, t - 1) + j
+    return move(tape.cells.start, line * tape.cells.row + C * lanes_of(unit)), layout.slots
 
 
 @kernel
-def use_lines(shard, t_first, t_last, waiting, plan, cell, columns, switches, tape, gradient):
+def use_lines(shard, t_first, t_last, waiting, layout, layer, columns, tape, gradient):
     """dW += dz' xh, dW_hr += dh' m and dx = dz W_ih of the waiting lines."""
-    compact()
+    noinline()
     capacity, dz_row, width = gradient.dz.shape[1], gradient.dz.shape[2], panel_width(columns.x)
-    gate, slot = plan.vectors * lanes_of(columns.x), shard * capacity + capacity - waiting
+    gate, slot = layout.vectors * lanes_of(columns.x), shard * capacity + capacity - waiting
     dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
-    line, k = line_of(plan, shard, t_first), 1 + plan.inputs + plan.outputs
-    dW = at(gradient.dW, shard * 2 * plan.vectors * k * width)
+    line, k = line_of(layout, shard, t_first), 1 + layout.inputs + layout.outputs
+    dW = at(gradient.dW, shard * 2 * layout.vectors * k * width)
     panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
-    add_to_dW(0, 2 * plan.vectors, line, waiting, dz, gate, plan, tape, dW, panels)
-    if cell.projected:
-        dh = Block(at(gradient.dh, slot * plan.padded_out), 1, plan.padded_out)
-        dout = at(gradient.dout, shard * plan.padded * plan.outputs)
-        add_to_dout(line, waiting, plan, dh, tape, dout, panels)
+    add_to_dW(0, 2 * layout.vectors, line, waiting, dz, gate, layout, tape, dW, panels)
+    if layer.cell.projected:
+        dh = Block(at(gradient.dh, slot * layout.padded_out), 1, layout.padded_out)
+        dout = at(gradient.parameters.out, shard * layout.padded * layout.outputs)
+        add_to_dout(line, waiting, layout, dh, tape, dout, panels)
     if gradient.dX.size > 0:
         dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
         w_x = Block(at(columns.x, 0), 4 * gate * width, width)
-        put_dX(shard, t_first, t_last, waiting, dz, w_x, plan, dx, gradient.dX)
-        if switches.x.size > 0:
-            mask_dX(shard, t_first, t_last, plan, switches, gradient.dX)
+        put_dX(shard, t_first, t_last, waiting, dz, w_x, layout, dx, gradient.dX)
+        if layer.masks.x.size > 0:
+            mask_dX(shard, t_first, t_last, layout, layer.masks.x, gradient.dX)
 
 
 @kernel
-def add_to_dout(line, lines, plan, dh, tape, dout, panel):
+def add_to_dout(line, lines, layout, dh, tape, dout, panel):
     """dW_hr += sum of dh m' over lines of tape, m = o a. dout (padded H / W, P, W)."""
-    compact()
+    noinline()
     width = panel_width(dout)
     for part in range(0, lines, LINES_OF_DZ):
         count = min(LINES_OF_DZ, lines - part)
         a = Block(move(dh.start, part * dh.column), 1, dh.column)
-        for p in range(plan.padded // width):
+        for p in range(layout.padded // width):
             cells = move(tape.cells.start, (line + part) * tape.cells.row)
-            put_output_panel(panel, cells, tape.cells.row, p, plan, count)
-            out = Block(move(dout, p * plan.outputs * width), width, 0)
-            product(out, a, Block(panel, 0, width), plan.outputs, 1, count, True)
+            put_output_panel(panel, cells, tape.cells.row, p, layout, count)
+            out = Block(move(dout, p * layout.outputs * width), width, 0)
+            product(out, a, Block(panel, 0, width), layout.outputs, 1, count, True)
 
 
 @kernel
-def put_output_panel(panel, cells, cells_row, p, plan, count):
+def put_output_panel(panel, cells, cells_row, p, layout, count):
     """panel (count, W) = o a of two vectors of units; zero beyond the last."""
-    compact()
+    noinline()
     lanes = lanes_of(panel)
     for half in range(2):
         u = 2 * p + half
         for j in range(count):
             to = move(panel, (2 * j + half) * lanes)
-            if u < plan.vectors:
-                source = move(cells, j * cells_row + u * plan.slots * lanes)
+            if u < layout.vectors:
+                source = move(cells, j * cells_row + u * layout.slots * lanes)
                 store(to, 0, load(source, O * lanes) * load(source, A * lanes))
             else:
                 clear(to, lanes)
 
 
 @kernel
-def mask_dX(shard, t_first, t_last, plan, switches, dX):
-    """dX under the mask of the inputs."""
-    compact()
-    place = get(plan.place, shard)
+def mask_dX(shard, t_first, t_last, layout, masks, dX):
+    """dX under the masks (B, I) of the inputs."""
+    noinline()
+    place = get(layout.place, shard)
     for t in range(t_first, t_last):
-        for j in range(rows_at(plan, shard, t)):
-            mask = at(switches.x, get(plan.order, place + j) * plan.inputs)
-            scale(in_caller(plan, dX, place + j, t, plan.inputs), mask, plan.inputs)
+        for j in range(rows_at(layout, shard, t)):
+            mask = at(masks, get(layout.order, place + j) * layout.inputs)
+            scale(in_caller(layout, dX, place + j, t, layout.inputs), mask, layout.inputs)

@@ -1,8 +1,8 @@
 """The contract over complex arrays: values and tangents through the kernels, in dual numbers.
 
-The kernels of `layer.py` and `family.py` compile over dual numbers as they stand; a plain cell with
-large weights is one of the family. Here complex arrays are parted, and what comes back is put
-together.
+The kernels of `plain_recurrence.py` and `recurrence.py` compile over dual numbers as they stand; a
+plain cell with large weights is a variant here. Complex arrays are split into values and tangents,
+and the results joined.
 """
 
 from typing import Any
@@ -17,8 +17,12 @@ from numlstm.backends.cpu.codegen.dual_numbers import DualArray, dual_array
 from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.layer import plain_recurrence, recurrence, shards
 from numlstm.backends.cpu.layer.recurrence import Parameters
-from numlstm.backends.cpu.layer.variant_arrays import parameters_of, put_gradients, switches_of
-from numlstm.cell.encoding import family_of
+from numlstm.backends.cpu.layer.variant_arrays import (
+    layer_of,
+    masks_of,
+    parameters_of,
+    put_gradients,
+)
 
 name, arrays = "cpu", numpy_arrays
 
@@ -38,7 +42,7 @@ def pack_layer(spec: LayerSpec, theta) -> launch.LayerWeights:
 
 
 def _parameters(spec: LayerSpec, theta) -> Parameters:
-    """What the layer has beside its gates."""
+    """Parameters beside the weights of the gates."""
     if not isinstance(theta, DualArray):
         return parameters_of(spec, theta)
     value, tangent = (parameters_of(spec, part) for part in theta[:2])
@@ -50,58 +54,60 @@ def layer_forward(
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    plain = weights.plain and not shards.is_wide(spec, batch) and reset is None and noise is None
-    plan = launch.plan_of(spec, weights, batch, steps, lengths, plain)
-    Y, h_last, c_last = (
-        _empty(shape, spec)
-        for shape in (
-            (batch, steps, spec.output_size),
-            (batch, spec.output_size),
-            (batch, spec.hidden_size),
-        )
+    by_units = shards.is_by_units(spec, batch)
+    plain = weights.plain and not by_units and reset is None and noise is None
+    layout = launch.layout_of(spec, weights, batch, steps, lengths, plain)
+    inputs = tuple(map(dual_array, (X, *state)))
+    outputs = (
+        _empty((batch, steps, spec.output_size), spec),
+        _empty((batch, spec.output_size), spec),
+        _empty((batch, spec.hidden_size), spec),
     )
-    memory = _empty((plan.memory(tape),), spec)
-    kernel, switches = plain_recurrence.forward, None
+    memory = _empty((layout.memory(tape),), spec)
+    kernel, masks = plain_recurrence.forward, None
     variant: tuple[Any, ...] = ()
     if not plain:
-        kernel, switches = recurrence.forward, switches_of(spec, reset, noise)
-        variant = _parameters(spec, weights.theta), switches, family_of(spec)
-    given = (dual_array(array) for array in (X, *state))
-    call(
-        *(kernel, plan.tasks, WORK * plan.lines * weights.panels.size),
-        *(plan.numbers, weights.panels, *variant, *given, Y, h_last, c_last, memory, tape),
-    )
-    kept = launch.LayerTape(plan, memory, switches) if tape else None
-    return _complex(Y), (_complex(h_last), _complex(c_last)), kept
+        kernel, masks = recurrence.forward, masks_of(spec, reset, noise)
+        variant = (layer_of(spec, _parameters(spec, weights.theta), masks),)
+    work = WORK * layout.lines * weights.panels.size
+    given = layout.numbers, weights.panels, inputs, outputs, memory, tape, *variant
+    call(kernel, layout.tasks, work, *given)
+    kept = launch.LayerTape(layout, memory, masks) if tape else None
+    Y, *final = map(_complex, outputs)
+    return Y, tuple(final), kept
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    plan, memory, switches = tape
-    batch, steps = plan.batch, plan.steps
+    layout, memory, masks = tape
+    batch, steps = layout.batch, layout.steps
     dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
     dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
     dtheta = _zeros(weights.theta.shape, spec)
-    dX = _empty((batch if need_dX else 0, steps, spec.input_size), spec)
-    dh_0 = _empty((batch, spec.output_size), spec)
-    dc_0 = _empty((batch, spec.hidden_size), spec)
-    kernel = plain_recurrence.backward
-    variant: tuple[Any, ...] = (_empty((plan.parts * weights.panels.size,), spec),)
-    if switches is not None:
-        parameters = _parameters(spec, weights.theta)
-        dunit = _zeros((plan.parts, *parameters.unit.shape), spec)
-        dout = _zeros((plan.parts, *parameters.back.shape), spec)
-        kernel = recurrence.backward
-        variant += parameters, switches, family_of(spec), dunit, dout
-    given = (dual_array(array) for array in (dY, *dstate))
-    call(
-        *(kernel, plan.tasks, 2 * WORK * plan.lines * weights.panels.size),
-        *(plan.numbers, weights.theta, *given, memory, dtheta, dX, dh_0, dc_0, *variant),
+    doutputs = tuple(map(dual_array, (dY, *dstate)))
+    dinputs = (
+        _empty((batch if need_dX else 0, steps, spec.input_size), spec),
+        _empty((batch, spec.output_size), spec),
+        _empty((batch, spec.hidden_size), spec),
     )
-    if switches is not None:
+    scratch = _empty((layout.parts * weights.panels.size,), spec)
+    kernel: Any = plain_recurrence.backward
+    variant: tuple[Any, ...] = ()
+    if masks is not None:
+        kernel, parameters = recurrence.backward, _parameters(spec, weights.theta)
+        dparameters = (
+            _zeros((layout.parts, *parameters.unit.shape), spec),
+            _zeros((layout.parts, *parameters.back.shape), spec),
+        )
+        variant = layer_of(spec, parameters, masks), dparameters
+    work = 2 * WORK * layout.lines * weights.panels.size
+    given = layout.numbers, weights.theta, memory, doutputs, dinputs, dtheta, scratch, *variant
+    call(kernel, layout.tasks, work, *given)
+    if masks is not None:
         for part in range(2):
-            put_gradients(spec, dtheta[part], dunit[part], dout[part])
-    return _complex(dtheta), (_complex(dX) if need_dX else None), (_complex(dh_0), _complex(dc_0))
+            put_gradients(spec, dtheta[part], *(each[part] for each in dparameters))
+    dX, *dstate = map(_complex, dinputs)
+    return _complex(dtheta), (dX if need_dX else None), tuple(dstate)
 
 
 # --- head -----------------------------------------------------------------------------------------

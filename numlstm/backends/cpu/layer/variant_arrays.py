@@ -1,4 +1,4 @@
-"""A layer of any variant: what the kernels of `family.py` take, and what they give back."""
+"""Arguments and results of the kernels for a layer of any variant."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec, Noise
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.packing import blocks
-from numlstm.backends.cpu.layer.recurrence import Parameters, Switches
-from numlstm.cell.encoding import UNIT_ROWS, unit_rows
+from numlstm.backends.cpu.layer.recurrence import Masks, Parameters
+from numlstm.cell.encoding import UNIT_ROWS, encode, unit_rows
 
 
 def parameters_of(spec: LayerSpec, theta) -> Parameters:
-    """What the layer has beside its gates, in the kernels' layout."""
+    """Parameters beside the weights of the gates, in the kernels' layout."""
     views, width = split(spec.shapes, theta), packing.panel_width(spec.dtype)
     padded = blocks(spec.hidden_size, width) * width
     unit = packing.zeros((UNIT_ROWS, padded), spec.dtype)
@@ -25,8 +25,8 @@ def parameters_of(spec: LayerSpec, theta) -> Parameters:
     return Parameters(unit, packing.panels(W_hr.T), packing.panels(W_hr))
 
 
-def switches_of(spec: LayerSpec, reset, noise: Noise | None) -> Switches:
-    """Resets and noise as arrays, empty where there are none."""
+def masks_of(spec: LayerSpec, reset, noise: Noise | None) -> Masks:
+    """Reset and dropout masks as arrays, empty where there are none."""
     noise = Noise() if noise is None else noise
     nothing = np.empty(0, spec.dtype)
 
@@ -37,11 +37,16 @@ def switches_of(spec: LayerSpec, reset, noise: Noise | None) -> Switches:
 
     bits = np.empty((0, 0), np.uint8) if reset is None else np.array(reset, np.uint8)
     per_row = factors(noise.x, 2), factors(noise.h, 2)
-    return Switches(bits, *per_row, *(factors(array, 3) for array in noise[2:]))
+    return Masks(bits, *per_row, *(factors(array, 3) for array in noise[2:]))
+
+
+def layer_of(spec: LayerSpec, parameters: Parameters, masks: Masks) -> tuple:
+    """The `Layer` as an entry takes it: its cell in numbers, its parameters and masks."""
+    return encode(spec), tuple(parameters), tuple(masks)
 
 
 def put_gradients(spec: LayerSpec, dtheta, dunit, dout) -> None:
-    """Gradients of what the layer has beside its gates, from those of the shards, into dtheta."""
+    """Put `ParameterGradients`, summed over the shards, into dtheta."""
     views = split(spec.shapes, dtheta)
     total = packing.sum_in_order(dunit)
     for name, part, row in unit_rows(spec):

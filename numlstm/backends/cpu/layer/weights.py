@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.gemm import accumulate, copy_spaced, pack_panel
 from numlstm.backends.cpu.codegen.parallel import for_shards
-from numlstm.backends.cpu.codegen.vectors import at, compact, get, lanes_of, move, panel_width, put
-from numlstm.backends.cpu.layer.tape import read_plan
+from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, move, noinline, panel_width, put
+from numlstm.backends.cpu.layer.tape import read_layout
 
 MANY = 2**16  # numbers to rearrange that are worth a meeting of the threads
 
@@ -20,112 +20,112 @@ MANY = 2**16  # numbers to rearrange that are worth a meeting of the threads
 @entry
 def pack(driver, numbers, theta, weights):
     """Fill weights (2U, K, W) from theta."""
-    plan = read_plan(numbers)
-    for_shards(pack_vector, driver, plan.vectors, (plan, theta, weights))
+    layout = read_layout(numbers)
+    for_shards(pack_vector, driver, layout.vectors, (layout, theta, weights))
 
 
 @kernel
-def pack_vector(u, plan, theta, weights):
+def pack_vector(u, layout, theta, weights):
     """The two panels of a vector of units."""
-    compact()
-    k, width, lanes = 1 + plan.inputs + plan.outputs, panel_width(theta), lanes_of(theta)
+    noinline()
+    k, width, lanes = 1 + layout.inputs + layout.outputs, panel_width(theta), lanes_of(theta)
     for gate in range(4):
         panel = at(weights, (2 * u + gate // 2) * k * width + gate % 2 * lanes)
-        own = gate_of_theta(plan, gate)
-        count = 0 if own < 0 else min(lanes, plan.units - u * lanes)
+        own = gate_of_theta(layout, gate)
+        count = 0 if own < 0 else min(lanes, layout.units - u * lanes)
         for j in range(count):
-            b, w_ih, w_hh = row_of_theta(plan, own * plan.units + u * lanes + j, theta)
+            b, w_ih, w_hh = row_of_theta(layout, own * layout.units + u * lanes + j, theta)
             to = move(panel, j)
-            put(to, 0, get(b, 0) if plan.biased else get(b, 0) * 0)
-            copy_spaced(move(to, width), width, w_ih, 1, plan.inputs)
-            copy_spaced(move(to, (1 + plan.inputs) * width), width, w_hh, 1, plan.outputs)
+            put(to, 0, get(b, 0) if layout.biased else get(b, 0) * 0)
+            copy_spaced(move(to, width), width, w_ih, 1, layout.inputs)
+            copy_spaced(move(to, (1 + layout.inputs) * width), width, w_hh, 1, layout.outputs)
         for j in range(count, lanes):
             for row in range(k):
                 put(panel, row * width + j, 0)
 
 
 @kernel
-def unpack(u, plan, dW, dtheta):
+def unpack(u, layout, dW, dtheta):
     """The mirror of `pack`, for a vector of units. dW (2U, K, W)."""
-    compact()
-    k, width, lanes = 1 + plan.inputs + plan.outputs, panel_width(dtheta), lanes_of(dtheta)
+    noinline()
+    k, width, lanes = 1 + layout.inputs + layout.outputs, panel_width(dtheta), lanes_of(dtheta)
     for gate in range(4):
         panel = move(dW, (2 * u + gate // 2) * k * width + gate % 2 * lanes)
-        own = gate_of_theta(plan, gate)
-        for j in range(0 if own < 0 else min(lanes, plan.units - u * lanes)):
-            db, dw_ih, dw_hh = row_of_theta(plan, own * plan.units + u * lanes + j, dtheta)
+        own = gate_of_theta(layout, gate)
+        for j in range(0 if own < 0 else min(lanes, layout.units - u * lanes)):
+            db, dw_ih, dw_hh = row_of_theta(layout, own * layout.units + u * lanes + j, dtheta)
             source = move(panel, j)
             put(db, 0, get(source, 0))
-            copy_spaced(dw_ih, 1, move(source, width), width, plan.inputs)
-            copy_spaced(dw_hh, 1, move(source, (1 + plan.inputs) * width), width, plan.outputs)
+            copy_spaced(dw_ih, 1, move(source, width), width, layout.inputs)
+            copy_spaced(dw_hh, 1, move(source, (1 + layout.inputs) * width), width, layout.outputs)
 
 
 @kernel
-def sum_gradients(driver, plan, dW, dtheta):
+def sum_gradients(driver, layout, dW, dtheta):
     """dtheta from the sum over dW (shards, 2U, K, W), whose first part becomes the sum."""
     if dW.size >= MANY:
-        for_shards(_sum_vector, driver, plan.vectors, (plan, dW, dtheta))
+        for_shards(_sum_vector, driver, layout.vectors, (layout, dW, dtheta))
     else:
-        for u in range(plan.vectors):
-            _sum_vector(u, plan, dW, dtheta)
+        for u in range(layout.vectors):
+            _sum_vector(u, layout, dW, dtheta)
 
 
 @kernel
-def _sum_vector(u, plan, dW, dtheta):
+def _sum_vector(u, layout, dW, dtheta):
     """One shard after the other, so that the sum is the same on any machine."""
-    size = dW.size // plan.shards
-    share = size // plan.vectors
-    for shard in range(1, plan.shards):
+    size = dW.size // layout.shards
+    share = size // layout.vectors
+    for shard in range(1, layout.shards):
         accumulate(at(dW, u * share), at(dW, shard * size + u * share), share)
-    unpack(u, plan, at(dW, 0), dtheta)
+    unpack(u, layout, at(dW, 0), dtheta)
 
 
 @kernel
-def gate_of_theta(plan, gate):
+def gate_of_theta(layout, gate):
     """Where a gate (i, f, g, o) stands in theta, or -1."""
-    if plan.gates == 4 or gate == 0:
+    if layout.gates == 4 or gate == 0:
         return gate
     return gate - 1 if gate > 1 else -1
 
 
 @kernel
-def row_of_theta(plan, row, theta):
+def row_of_theta(layout, row, theta):
     """Pointers to b, W_ih and W_hh of one of the 4H rows."""
-    rows, inputs, outputs = plan.gates * plan.units, plan.inputs, plan.outputs
+    rows, inputs, outputs = layout.gates * layout.units, layout.inputs, layout.outputs
     w_hh = at(theta, rows * inputs + row * outputs)
     return at(theta, rows * (inputs + outputs) + row), at(theta, row * inputs), w_hh
 
 
 class Columns(NamedTuple):
-    """The weights packed for the way back: k runs over the rows of W_hh and W_ih, by gates."""
+    """The weights packed for the backward pass: k runs over the rows of W_hh and W_ih, by gates."""
 
     h: Any  # (ceil(P / W), 4 gate, W)
     x: Any  # (ceil(I / W), 4 gate, W), or empty where dX is not wanted
 
 
 @kernel
-def pack_columns(driver, plan, theta, columns, gate):
+def pack_columns(driver, layout, theta, columns, gate):
     """Fill columns from theta; `gate` >= H rows belong to a gate."""
     panels = max(columns.h.shape[0], columns.x.shape[0])
     if theta.size >= MANY:
-        for_shards(_pack_columns_of, driver, panels, (plan, theta, columns, gate))
+        for_shards(_pack_columns_of, driver, panels, (layout, theta, columns, gate))
     else:
         for panel in range(panels):
-            _pack_columns_of(panel, plan, theta, columns, gate)
+            _pack_columns_of(panel, layout, theta, columns, gate)
 
 
 @kernel
-def _pack_columns_of(panel, plan, theta, columns, gate):
+def _pack_columns_of(panel, layout, theta, columns, gate):
     """One panel of W_hh and one of W_ih."""
-    compact()
-    width, units = panel_width(theta), plan.units
+    noinline()
+    width, units = panel_width(theta), layout.units
     for n in range(4):
-        own, first = gate_of_theta(plan, n), n * gate * width
+        own, first = gate_of_theta(layout, n), n * gate * width
         rows = 0 if own < 0 else units
-        _, w_ih, w_hh = row_of_theta(plan, max(own, 0) * units, theta)
+        _, w_ih, w_hh = row_of_theta(layout, max(own, 0) * units, theta)
         if panel < columns.h.shape[0]:
             to = at(columns.h, panel * 4 * gate * width + first)
-            pack_panel(to, gate, w_hh, rows, plan.outputs, panel * width)
+            pack_panel(to, gate, w_hh, rows, layout.outputs, panel * width)
         if panel < columns.x.shape[0]:
             to = at(columns.x, panel * 4 * gate * width + first)
-            pack_panel(to, gate, w_ih, rows, plan.inputs, panel * width)
+            pack_panel(to, gate, w_ih, rows, layout.inputs, panel * width)

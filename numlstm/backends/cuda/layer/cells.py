@@ -8,10 +8,26 @@ In the shape comments: B rows, T steps, I inputs, H units, P outputs, K = P + I 
 
 from typing import Any, NamedTuple
 
-from numlstm.cell.activations import activate_limited, limited, slope_limited
+from numlstm.cell.activations import activate_limited, slope_limited
 from numlstm.cell.elementary import compilable, fma, like
-from numlstm.cell.encoding import CELL_BIAS, CELL_GAIN, INITIAL_C, INITIAL_H, P_F, P_I, P_O
-from numlstm.cell.equations import Unit, Variant, mixed, variant_backward, variant_forward
+from numlstm.cell.encoding import (
+    CELL_BIAS,
+    CELL_GAIN,
+    EARLY_F,
+    EARLY_I,
+    EARLY_O,
+    INITIAL_C,
+    INITIAL_H,
+)
+from numlstm.cell.equations import (
+    OF_GATES_AND_CELL,
+    add_unit_gradients,
+    mixed,
+    sees_cell_early,
+    unit_of,
+    variant_backward,
+    variant_forward,
+)
 
 
 class Weights(NamedTuple):
@@ -78,19 +94,6 @@ class Gradient(NamedTuple):
 
 
 @compilable()
-def read_variant(family, zero):
-    """The variant, with the ends of its activations in the type of `zero`."""
-    gates, candidate, output = family.activations
-    return Variant(
-        family.forget,
-        family.cell_clip,
-        limited(gates, family.clip, zero),
-        limited(candidate, family.clip, zero),
-        limited(output, family.clip, zero),
-    )
-
-
-@compilable()
 def factor(noise, row, t, unit, one):
     """A factor of the noise at a step; what has but one step is the same at all, nothing is 1."""
     if noise.shape[0] == 0:
@@ -111,25 +114,39 @@ def begins_anew(switches, row, t):
 
 
 @compilable()
-def unit_of(family, weights, switches, row, t, unit, one):
+def own_of(variant, weights, switches, row, t, unit, one):
     """The unit's parameters and its noise."""
-    p_i = p_f = p_o = like(one, 0.0)
-    if family.peephole:
-        p_i, p_f, p_o = weights.unit[P_I, unit], weights.unit[P_F, unit], weights.unit[P_O, unit]
     m_g = factor(switches.g, row, t, unit, one)
-    return Unit(p_i, p_f, p_o, m_g, factor(switches.keep_c, row, t, unit, one))
+    keep_c = factor(switches.keep_c, row, t, unit, one)
+    return unit_of(variant, read_parameter, (weights.unit, unit, like(one, 0.0)), m_g, keep_c)
+
+
+@compilable()
+def read_parameter(place, there, row):
+    """A parameter of a unit, or zero."""
+    unit_rows, unit, zero = place
+    if there:
+        return unit_rows[row, unit]
+    return zero
+
+
+@compilable()
+def add_to_parameter(place, row, value):
+    """Add to the gradient of a parameter of a unit."""
+    dunit, batch_row, unit = place
+    dunit[batch_row, row, unit] += value
 
 
 # --- forward --------------------------------------------------------------------------------------
 
 
 @compilable()
-def cell(family, variant, weights, switches, tape, state, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
+def cell(variant, weights, switches, tape, state, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
     """i f g o and c to the tape, from z and the cell before."""
     one = like(z_i, 1.0)
     if begins_anew(switches, row, t):
         c_prev = weights.unit[INITIAL_C, unit]
-    own = unit_of(family, weights, switches, row, t, unit, one)
+    own = own_of(variant, weights, switches, row, t, unit, one)
     i, f, g, o, c_new, c = variant_forward(variant, z_i, z_f, z_g, z_o, c_prev, own)
     tape.gates[row, t, 0, unit] = i
     tape.gates[row, t, 1, unit] = f
@@ -142,16 +159,16 @@ def cell(family, variant, weights, switches, tape, state, row, t, unit, c_prev, 
 
 
 @compilable()
-def output(family, variant, weights, tape, row, t, unit, c_new):
+def output(variant, weights, tape, row, t, unit, c_new):
     """m = o a, a = the output activation of the cell, which may have been normalised."""
     n = c_new
-    if family.normalised:
+    if variant.layer_norm == OF_GATES_AND_CELL:
         gain, bias = weights.unit[CELL_GAIN, unit], weights.unit[CELL_BIAS, unit]
         n = fma(gain, tape.c_hat[row, t, 0, unit], bias)
-    a = activate_limited(variant.of_output, n)
+    a = activate_limited(variant.activations[2], n)
     tape.a[row, t, unit] = a
     m = tape.gates[row, t, 3, unit] * a
-    if family.projected:
+    if variant.projected:
         tape.m[row, t, unit] = m
     return m
 
@@ -260,15 +277,13 @@ def take_cell(switches, gradient, dstate, dc, row, t, unit):
 @compilable()
 def output_backward(variant, o, a, dm):
     """dn from dm, the gradient of o a."""
-    return dm * o * slope_limited(variant.of_output, a)
+    return dm * o * slope_limited(variant.activations[2], a)
 
 
 @compilable()
-def cell_backward(
-    family, variant, weights, switches, known, gradient, dstate, row, t, unit, dm, dn, dc
-):
+def cell_backward(variant, weights, switches, known, gradient, dstate, row, t, unit, dm, dn, dc):
     """dz of every gate, which is returned too, and dc for the step before; `known`: `Taped`."""
-    own = unit_of(family, weights, switches, row, t, unit, like(dm, 1.0))
+    own = own_of(variant, weights, switches, row, t, unit, like(dm, 1.0))
     i, f, g, o, c_prev, c_new, a = known
     do = dm * a
     dz_i, dz_f, dz_g, dz_o, dc = variant_backward(
@@ -277,10 +292,56 @@ def cell_backward(
     gradient.dz[row, t, 0, unit] = dz_i
     gradient.dz[row, t, 1, unit] = dz_f
     gradient.dz[row, t, 2, unit] = dz_g
-    gradient.dz[row, t, 3, unit] = dz_o
+    if not sees_cell_early(variant):  # else it is there already
+        gradient.dz[row, t, 3, unit] = dz_o
     dstate.c[row, unit] = dc
-    if family.peephole:
-        gradient.unit[row, P_I, unit] += dz_i * c_prev
-        gradient.unit[row, P_F, unit] += dz_f * c_prev
-        gradient.unit[row, P_O, unit] += dz_o * c_new
+    place = gradient.unit, row, unit
+    add_unit_gradients(variant, add_to_parameter, place, dz_i, dz_f, dz_o, c_new, c_prev)
     return dz_i, dz_f, dz_g, dz_o
+
+
+# --- gates that see the cell before they are normalised -------------------------------------------
+
+
+@compilable()
+def add_cell(weights, switches, tape, state, row, t, unit):
+    """z_i and z_f on the tape with what they see of the cell before the step."""
+    c_prev = state.c[row, unit]
+    if begins_anew(switches, row, t):
+        c_prev = weights.unit[INITIAL_C, unit]
+    z_i, z_f = tape.gates[row, t, 0, unit], tape.gates[row, t, 1, unit]
+    tape.gates[row, t, 0, unit] = fma(weights.unit[EARLY_I, unit], c_prev, z_i)
+    tape.gates[row, t, 1, unit] = fma(weights.unit[EARLY_F, unit], c_prev, z_f)
+
+
+@compilable()
+def add_new_cell(weights, tape, row, t, unit, z_o):
+    """z_o to the tape, with what it sees of the new cell."""
+    c_new = tape.c_new[row, t, 0, unit]
+    tape.gates[row, t, 3, unit] = fma(weights.unit[EARLY_O, unit], c_new, z_o)
+
+
+@compilable()
+def output_gate_backward(variant, tape, gradient, row, t, unit, dm):
+    """dz_o, of the gate as it was normalised."""
+    o, do = tape.gates[row, t, 3, unit], dm * tape.a[row, t, unit]
+    gradient.dz[row, t, 3, unit] = do * slope_limited(variant.activations[0], o)
+
+
+@compilable()
+def add_new_cell_backward(weights, tape, gradient, row, t, unit):
+    """dn with what the output gate saw of the new cell."""
+    dz_o, p_o = gradient.dz[row, t, 3, unit], weights.unit[EARLY_O, unit]
+    gradient.dn[row, t, 0, unit] = fma(dz_o, p_o, gradient.dn[row, t, 0, unit])
+    gradient.unit[row, EARLY_O, unit] += dz_o * tape.c_new[row, t, 0, unit]
+
+
+@compilable()
+def add_cell_backward(weights, tape, gradient, dstate, row, t, unit):
+    """dc with what the input and the forget gate saw of the cell before the step."""
+    dz_i, dz_f = gradient.dz[row, t, 0, unit], gradient.dz[row, t, 1, unit]
+    p_i, p_f = weights.unit[EARLY_I, unit], weights.unit[EARLY_F, unit]
+    c_prev = tape.c_prev[row, t, unit]
+    dstate.c[row, unit] = fma(dz_f, p_f, fma(dz_i, p_i, dstate.c[row, unit]))
+    gradient.unit[row, EARLY_I, unit] += dz_i * c_prev
+    gradient.unit[row, EARLY_F, unit] += dz_f * c_prev

@@ -26,7 +26,8 @@ from numlstm.backends.cuda.layer.pack_inputs import mask_inputs, put_first, put_
 from numlstm.backends.cuda.layer.recurrence import Pass, compiled
 from numlstm.backends.cuda.layer.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.layer.tiles import threads_of, whole_rows
-from numlstm.cell.encoding import family_of
+from numlstm.cell.encoding import encode
+from numlstm.cell.equations import OF_GATES_AND_CELL
 
 LONG = 4096  # k of a product beyond which it is cut into parts
 MAX_PARTS = 64
@@ -120,7 +121,7 @@ def switches_of(spec: LayerSpec, batch: int, steps: int, lengths, reset, noise) 
 
 def new_tape(spec: LayerSpec, batch: int, steps: int) -> Tape:
     """Memory of a tape."""
-    H, P, family = spec.hidden_size, spec.output_size, family_of(spec)
+    H, P, variant = spec.hidden_size, spec.output_size, encode(spec)
 
     def array(wanted, *shape):
         if not wanted:
@@ -133,16 +134,16 @@ def new_tape(spec: LayerSpec, batch: int, steps: int) -> Tape:
         array(True, H),
         array(True, 1, H),
         array(True, H),
-        array(family.normalised, 4, H),
-        array(family.normalised, 1, H),
-        array(family.normalised, 5),
-        array(family.projected, H),
+        array(variant.layer_norm, 4, H),
+        array(variant.layer_norm == OF_GATES_AND_CELL, 1, H),
+        array(variant.layer_norm, 5),
+        array(variant.projected, H),
     )
 
 
 def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
     """Memory of a backward pass, zero where something is added to it or may stay as it is."""
-    H, P, family = spec.hidden_size, spec.output_size, family_of(spec)
+    H, P, variant = spec.hidden_size, spec.output_size, encode(spec)
 
     def array(wanted, *shape):
         return zeros(shape, spec.dtype) if wanted else nothing(spec.dtype, len(shape))
@@ -151,9 +152,9 @@ def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
     return Gradient(
         array(True, batch, steps, 4, H),
         array(layout_of(spec).has_units, batch, *unit),
-        array(whole_rows(family), batch, steps, P),
-        array(whole_rows(family), batch, steps, H),
-        array(whole_rows(family), batch, steps, 1, H),
+        array(whole_rows(variant), batch, steps, P),
+        array(whole_rows(variant), batch, steps, H),
+        array(whole_rows(variant), batch, steps, 1, H),
     )
 
 
@@ -222,10 +223,10 @@ def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradie
 
 def run(spec: LayerSpec, given: Pass, batch: int, first: int, last: int, results) -> None:
     """The recurrence from step `first` to the one before `last`, in either direction."""
-    family = family_of(spec)
+    variant = encode(spec)
     factors = factors_of(spec.precision, device())
-    regime = regime_of(family, spec.hidden_size, batch, spec.dtype, device(), factors)
-    kernels = compiled(family, regime.tile, spec.dtype)
+    regime = regime_of(variant, spec.hidden_size, batch, spec.dtype, device(), factors)
+    kernels = compiled(variant, regime.tile, spec.dtype)
     kernel, way = (kernels.forward, 1) if last > first else (kernels.backward, -1)
     groups = -(-batch // regime.rows)
     signal = zeros(groups, np.int32)

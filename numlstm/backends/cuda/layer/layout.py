@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.architecture.cell import GATES
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import LayerSpec
-from numlstm.cell.encoding import GATE_ROWS, UNIT_ROWS, unit_rows
+from numlstm.cell.encoding import UNIT_ROWS, unit_rows
 
 
 class Layout(NamedTuple):
@@ -39,7 +40,7 @@ def layout_of(spec: LayerSpec) -> Layout:
     unit = np.full((UNIT_ROWS, H), -1)
     out = views.get("weight_hr", np.empty((0, 0), int))
     for n, name in enumerate(spec.cell.gates):
-        gate, rows = GATE_ROWS[name], slice(n * H, (n + 1) * H)
+        gate, rows = GATES.index(name), slice(n * H, (n + 1) * H)
         gates[:P, gate] = views["weight_hh"][rows].T
         gates[P:-1, gate] = views["weight_ih"][rows].T
         if not spec.cell.layer_norm:  # else it comes after the normalisation

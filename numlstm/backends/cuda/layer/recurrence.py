@@ -20,14 +20,18 @@ from numlstm.backends.cuda.gemm.tensor_cores import rounded
 from numlstm.backends.cuda.gemm.transfers import Chunk, arrived
 from numlstm.backends.cuda.layer.cells import (
     Taped,
+    add_cell,
+    add_cell_backward,
+    add_new_cell,
+    add_new_cell_backward,
     cell,
     cell_backward,
     output,
     output_backward,
+    output_gate_backward,
     output_gradient,
     put_hidden,
     put_padding,
-    read_variant,
     runs,
     take_cell,
     take_hidden,
@@ -52,8 +56,10 @@ from numlstm.backends.cuda.layer.tiles import (
     threads_of,
     whole_rows,
 )
+from numlstm.cell.activations import activate_limited
 from numlstm.cell.elementary import compilable, fma, like
-from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, EPSILON, GAIN, Family
+from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, GAIN, Variant, with_ends
+from numlstm.cell.equations import OF_GATES_AND_CELL, sees_cell_early
 
 AHEAD = 10  # numbers that a cell needs on the way back; forward 5
 
@@ -177,8 +183,20 @@ def carry(tile, part, scratch, sides):
             scratch.left[place] = rounded(low, high, tile.factors)
 
 
-# --- normalisation of whole rows: x_hat = (x - mean x) scale, scale = 1 / sqrt(var x + EPSILON) ---
+# --- normalisation of whole rows: x_hat = (x - mean x) scale, scale = 1 / sqrt(var x + epsilon) ---
 # Sums go by LANES parts, each every so many units; everybody adds the parts in the same order.
+
+
+class Lines(NamedTuple):
+    """Which of the J lines of an array (B, T, J, H) are normalised."""
+
+    first: int
+    last: int
+    scale: int  # where in (B, T, 5) their scales begin
+
+
+ALL_GATES, EARLY_GATES, OUTPUT_GATE = Lines(0, 4, 0), Lines(0, 3, 0), Lines(3, 4, 3)
+CELLS = Lines(0, 1, 4)
 
 
 @compilable()
@@ -191,16 +209,16 @@ def total(sums, item):
 
 
 @compilable()
-def normalise(part, switches, t, x, hat, scale, first_scale, sums):
-    """hat = x normalised over the units. x and hat (B, T, J, H), scale (B, T, 5) from one J on."""
-    gates, units = x.shape[2], x.shape[3]
+def normalise(variant, part, switches, t, which, x, hat, scale, sums):
+    """hat = x normalised over the units, of some lines. x and hat (B, T, J, H), scale (B, T, 5)."""
+    gates, units = which.last - which.first, x.shape[3]
     zero = like(sums[0], 0.0)
     count, rows = like(zero, units), part.last_row - part.first_row
     for squared in range(2):
         cuda.syncthreads()
         for item in range(part.thread, rows * gates * LANES, part.threads):
             line, lane = item // LANES, item % LANES
-            row, gate = part.first_row + line // gates, line % gates
+            row, gate = part.first_row + line // gates, which.first + line % gates
             value = zero
             if runs(switches, row, t):
                 for unit in range(lane, units, LANES):
@@ -213,37 +231,37 @@ def normalise(part, switches, t, x, hat, scale, first_scale, sums):
         if squared == 0:
             for item in range(part.thread, rows * gates * units, part.threads):
                 line, unit = item // units, item % units
-                row, gate = part.first_row + line // gates, line % gates
+                row, gate = part.first_row + line // gates, which.first + line % gates
                 if runs(switches, row, t):
                     hat[row, t, gate, unit] = x[row, t, gate, unit] - total(sums, line) / count
     for item in range(part.thread, rows * gates * units, part.threads):
         line, unit = item // units, item % units
-        row, gate = part.first_row + line // gates, line % gates
+        row, gate = part.first_row + line // gates, which.first + line % gates
         if runs(switches, row, t):
             variance = total(sums, rows * gates + line) / count
-            factor = like(zero, 1.0) / sqrt(variance + like(zero, EPSILON))
+            factor = like(zero, 1.0) / sqrt(variance + like(zero, variant.layer_norm_epsilon))
             hat[row, t, gate, unit] *= factor
             if unit == 0:
-                scale[row, t, first_scale + gate] = factor
+                scale[row, t, which.scale + line % gates] = factor
     cuda.syncthreads()
 
 
 @compilable()
 def normalise_backward(
-    part, switches, t, d, hat, scale, first_scale, unit_rows, gains, biases, dunit, sums
+    part, switches, t, which, d, hat, scale, unit_rows, gains, biases, dunit, sums
 ):
     """d = scale (d gain - mean(d gain) - x_hat mean(d gain x_hat)), in place; dgain and dbias.
 
     Without its parts along 1 and along x_hat, which normalisation takes away. d (B, T, J, H).
     """
-    gates, units = d.shape[2], d.shape[3]
+    gates, units = which.last - which.first, d.shape[3]
     zero = like(sums[0], 0.0)
     count, rows = like(zero, units), part.last_row - part.first_row
     lines = rows * gates
     cuda.syncthreads()
     for item in range(part.thread, lines * units, part.threads):
         line, unit = item // units, item % units
-        row, gate = part.first_row + line // gates, line % gates
+        row, gate = part.first_row + line // gates, which.first + line % gates
         if runs(switches, row, t):
             value = d[row, t, gate, unit]
             dunit[row, gains + gate, unit] += value * hat[row, t, gate, unit]
@@ -252,7 +270,7 @@ def normalise_backward(
     cuda.syncthreads()
     for item in range(part.thread, lines * LANES, part.threads):
         line, lane = item // LANES, item % LANES
-        row, gate = part.first_row + line // gates, line % gates
+        row, gate = part.first_row + line // gates, which.first + line % gates
         along_one = along_hat = zero
         if runs(switches, row, t):
             for unit in range(lane, units, LANES):
@@ -263,12 +281,12 @@ def normalise_backward(
     cuda.syncthreads()
     for item in range(part.thread, lines * units, part.threads):
         line, unit = item // units, item % units
-        row, gate = part.first_row + line // gates, line % gates
+        row, gate = part.first_row + line // gates, which.first + line % gates
         if runs(switches, row, t):
             along_one, along_hat = total(sums, line) / count, total(sums, lines + line) / count
             rest = d[row, t, gate, unit] - along_one
             rest = fma(-hat[row, t, gate, unit], along_hat, rest)
-            d[row, t, gate, unit] = rest * scale[row, t, first_scale + gate]
+            d[row, t, gate, unit] = rest * scale[row, t, which.scale + line % gates]
     cuda.syncthreads()
 
 
@@ -276,10 +294,10 @@ def normalise_backward(
 
 
 @compilable()
-def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
+def step_forward(variant, tile, part, given, Y, scratch, t, staged):
     """Everything of step t that this block owns."""
     W, acc, sums = given.weights.gates, scratch.acc, scratch.left
-    outputs = given.weights.out.shape[0] if family.projected else W.shape[2]
+    outputs = given.weights.out.shape[0] if variant.projected else W.shape[2]
     for first in range(part.first_unit, part.last_unit, tile.units):
         for j in range(places_of(tile)):
             row, unit = place_of(tile, part, j)
@@ -288,17 +306,17 @@ def step_forward(family, variant, tile, part, given, Y, scratch, t, staged):
                 read_ahead(scratch.ahead, given, row, t, first + unit)
         multiply(tile, part, scratch, W, given.tape.xh, False, outputs, t, first, staged)
         # no loop: not every compiler unrolls one so long, and the registers become memory
-        place_forward(family, variant, tile, part, given, Y, scratch, first, t, 0)
+        place_forward(variant, tile, part, given, Y, scratch, first, t, 0)
         if places_of(tile) > 1:
-            place_forward(family, variant, tile, part, given, Y, scratch, first, t, 1)
+            place_forward(variant, tile, part, given, Y, scratch, first, t, 1)
         if places_of(tile) > 2:
-            place_forward(family, variant, tile, part, given, Y, scratch, first, t, 2)
-            place_forward(family, variant, tile, part, given, Y, scratch, first, t, 3)
-    if carries(family, tile):
+            place_forward(variant, tile, part, given, Y, scratch, first, t, 2)
+            place_forward(variant, tile, part, given, Y, scratch, first, t, 3)
+    if carries(variant, tile):
         carry(tile, part, scratch, 1)
-    if family.normalised:
-        normalised_cells(family, variant, part, given, Y, sums, t)
-    if family.projected:
+    if variant.layer_norm:
+        normalised_cells(variant, part, given, Y, sums, t)
+    if variant.projected:
         project(part, given, Y, t)
 
 
@@ -324,7 +342,7 @@ def read_ahead(ahead, given, row, t, unit):
 
 
 @compilable()
-def place_forward(family, variant, tile, part, given, Y, scratch, first, t, j):
+def place_forward(variant, tile, part, given, Y, scratch, first, t, j):
     """The j-th place of a thread: from its sums in acc to h, or as far as one unit goes."""
     acc, ahead = scratch.acc, scratch.ahead
     row, unit = place_of(tile, part, j)
@@ -334,64 +352,91 @@ def place_forward(family, variant, tile, part, given, Y, scratch, first, t, j):
             read_ahead(ahead, given, row, t, unit)
         z_i, z_f = acc[4 * j] + ahead[0], acc[4 * j + 1] + ahead[1]
         z_g, z_o = acc[4 * j + 2] + ahead[2], acc[4 * j + 3] + ahead[3]
-        acc[4 * j] = unit_forward(
-            family, variant, given, Y, row, t, unit, ahead[4], z_i, z_f, z_g, z_o
-        )
+        acc[4 * j] = unit_forward(variant, given, Y, row, t, unit, ahead[4], z_i, z_f, z_g, z_o)
 
 
 @compilable()
-def unit_forward(family, variant, given, Y, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
+def unit_forward(variant, given, Y, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
     """One unit of one row; returns what the next step multiplies, unless that needs whole rows."""
     weights, switches, tape, state = given
     factor = like(z_i, 0.0)
     if not runs(switches, row, t):
-        if family.projected:
+        if variant.projected:
             tape.m[row, t, unit] = factor
         else:
             put_padding(tape, Y, row, t, unit)
-    elif family.normalised:
+    elif variant.layer_norm:
         tape.gates[row, t, 0, unit] = z_i
         tape.gates[row, t, 1, unit] = z_f
         tape.gates[row, t, 2, unit] = z_g
         tape.gates[row, t, 3, unit] = z_o
     else:
         c_new = cell(
-            family, variant, weights, switches, tape, state,
+            variant, weights, switches, tape, state,
             row, t, unit, c_prev, z_i, z_f, z_g, z_o,
         )  # fmt: skip
-        m = output(family, variant, weights, tape, row, t, unit, c_new)
-        if not family.projected:
+        m = output(variant, weights, tape, row, t, unit, c_new)
+        if not variant.projected:
             factor = put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
     return factor
 
 
 @compilable()
-def normalised_cells(family, variant, part, given, Y, sums, t):
+def normalised_cells(variant, part, given, Y, sums, t):
     """Cells of whole rows, from z that is to be normalised; then their outputs."""
     weights, switches, tape, state = given
     units, unit_rows = weights.gates.shape[2], weights.unit
-    rows = part.last_row - part.first_row
-    normalise(part, switches, t, tape.gates, tape.z_hat, tape.scale, 0, sums)
-    for item in range(part.thread, rows * units, part.threads):
+    items = (part.last_row - part.first_row) * units
+    if sees_cell_early(variant):
+        cuda.syncthreads()  # others have put z there
+        for item in range(part.thread, items, part.threads):
+            row, unit = part.first_row + item // units, item % units
+            if runs(switches, row, t):
+                add_cell(weights, switches, tape, state, row, t, unit)
+        normalise(variant, part, switches, t, EARLY_GATES, tape.gates, tape.z_hat, tape.scale, sums)
+    else:
+        normalise(variant, part, switches, t, ALL_GATES, tape.gates, tape.z_hat, tape.scale, sums)
+    for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
         if runs(switches, row, t):
             z_i = rescaled(unit_rows, tape.z_hat, row, t, 0, unit)
             z_f = rescaled(unit_rows, tape.z_hat, row, t, 1, unit)
             z_g = rescaled(unit_rows, tape.z_hat, row, t, 2, unit)
-            z_o = rescaled(unit_rows, tape.z_hat, row, t, 3, unit)
+            if sees_cell_early(variant):
+                z_o = tape.gates[row, t, 3, unit]
+            else:
+                z_o = rescaled(unit_rows, tape.z_hat, row, t, 3, unit)
             c_prev = state.c[row, unit]
             cell(
-                family, variant, weights, switches, tape, state,
+                variant, weights, switches, tape, state,
                 row, t, unit, c_prev, z_i, z_f, z_g, z_o,
             )  # fmt: skip
-    normalise(part, switches, t, tape.c_new, tape.c_hat, tape.scale, 4, sums)
-    for item in range(part.thread, rows * units, part.threads):
+            if sees_cell_early(variant):
+                add_new_cell(weights, tape, row, t, unit, z_o)
+    if sees_cell_early(variant):
+        put_output_gates(variant, part, given, sums, t)
+    if variant.layer_norm == OF_GATES_AND_CELL:
+        normalise(variant, part, switches, t, CELLS, tape.c_new, tape.c_hat, tape.scale, sums)
+    for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
         if runs(switches, row, t):
             c_new = tape.c_new[row, t, 0, unit]
-            m = output(family, variant, weights, tape, row, t, unit, c_new)
-            if not family.projected:
+            m = output(variant, weights, tape, row, t, unit, c_new)
+            if not variant.projected:
                 put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
+
+
+@compilable()
+def put_output_gates(variant, part, given, sums, t):
+    """o of whole rows to the tape, from z_o that is to be normalised."""
+    weights, switches, tape, _ = given
+    units = weights.gates.shape[2]
+    normalise(variant, part, switches, t, OUTPUT_GATE, tape.gates, tape.z_hat, tape.scale, sums)
+    for item in range(part.thread, (part.last_row - part.first_row) * units, part.threads):
+        row, unit = part.first_row + item // units, item % units
+        if runs(switches, row, t):
+            z_o = rescaled(weights.unit, tape.z_hat, row, t, 3, unit)
+            tape.gates[row, t, 3, unit] = activate_limited(variant.activations[0], z_o)
 
 
 @compilable()
@@ -418,7 +463,7 @@ def project(part, given, Y, t):
 
 
 @compilable()
-def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, staged):
+def step_backward(variant, tile, part, given, dY, gradient, scratch, t, staged):
     """As `step_forward`, of the gradients; at t = -1 what is left for the initial state."""
     W, acc, sums, units = given.weights.gates, scratch.acc, scratch.left, gradient.dz.shape[3]
     for first in range(part.first_unit, part.last_unit, tile.units):
@@ -426,27 +471,27 @@ def step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, 
             row, unit = place_of(tile, part, j)
             clear(acc, 4 * j)
             if places_of(tile) == 1 and owns(part, row, first + unit):
-                read_back(family, scratch.ahead, given, dY, row, t, first + unit)
+                read_back(variant, scratch.ahead, given, dY, row, t, first + unit)
         if t + 1 < gradient.dz.shape[1]:
             multiply(tile, part, scratch, W, gradient.dz, True, units, t + 1, first, staged)
-        place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 0)
+        place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, 0)
         if places_of(tile) > 1:
-            place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 1)
+            place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, 1)
         if places_of(tile) > 2:
-            place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 2)
-            place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, 3)
-    if carries(family, tile):
+            place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, 2)
+            place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, 3)
+    if carries(variant, tile):
         carry(tile, part, scratch, 4)
-    if whole_rows(family):
-        rows_backward(family, variant, part, given, gradient, sums, t)
+    if whole_rows(variant):
+        rows_backward(variant, part, given, gradient, sums, t)
 
 
 @compilable()
-def read_back(family, ahead, given, dY, row, t, unit):
+def read_back(variant, ahead, given, dY, row, t, unit):
     """The gradient of h, and what the cells of rows that need not be whole are made of."""
     ahead[0] = given.state.h[row, unit]
     ahead[1] = output_gradient(dY, row, t, unit, like(ahead[0], 0.0))
-    if not whole_rows(family):
+    if not whole_rows(variant):
         ahead[2] = given.state.c[row, unit]
         if t >= 0:
             i, f, g, o, c_prev, c_new, a = taped(given.tape, row, t, unit)
@@ -455,28 +500,28 @@ def read_back(family, ahead, given, dY, row, t, unit):
 
 
 @compilable()
-def place_backward(family, variant, tile, part, given, dY, gradient, scratch, first, t, j):
+def place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, j):
     """The j-th place of a thread: from what came through its weights, in acc, to dz there."""
     acc, ahead = scratch.acc, scratch.ahead
     row, unit = place_of(tile, part, j)
     unit += first
     if owns(part, row, unit):
         if places_of(tile) > 1:
-            read_back(family, ahead, given, dY, row, t, unit)
+            read_back(variant, ahead, given, dY, row, t, unit)
         through = (acc[4 * j] + acc[4 * j + 1]) + (acc[4 * j + 2] + acc[4 * j + 3])
         dz_i, dz_f, dz_g, dz_o = unit_backward(
-            family, variant, given, gradient, ahead, row, t, unit, through
+            variant, given, gradient, ahead, row, t, unit, through
         )
         acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3] = dz_i, dz_f, dz_g, dz_o
 
 
 @compilable()
-def unit_backward(family, variant, given, gradient, ahead, row, t, unit, through):
+def unit_backward(variant, given, gradient, ahead, row, t, unit, through):
     """One unit of one row; returns its dz, unless that needs whole rows."""
     weights, switches, _, dstate = given
     zero = like(through, 0.0)
     dh = take_hidden(switches, ahead[1], gradient, dstate, ahead[0], row, t, unit, through)
-    if whole_rows(family):
+    if whole_rows(variant):
         if t >= 0:
             gradient.dh[row, t, unit] = dh
         return zero, zero, zero, zero
@@ -486,12 +531,12 @@ def unit_backward(family, variant, given, gradient, ahead, row, t, unit, through
     known = Taped(ahead[3], ahead[4], ahead[5], ahead[6], ahead[7], ahead[8], ahead[9])
     dn = output_backward(variant, known.o, known.a, dh)
     return cell_backward(
-        family, variant, weights, switches, known, gradient, dstate, row, t, unit, dh, dn, dc
+        variant, weights, switches, known, gradient, dstate, row, t, unit, dh, dn, dc
     )
 
 
 @compilable()
-def rows_backward(family, variant, part, given, gradient, sums, t):
+def rows_backward(variant, part, given, gradient, sums, t):
     """Cells of whole rows, whose outputs were projected or normalised."""
     weights, switches, tape, dstate = given
     units = weights.gates.shape[2]
@@ -502,7 +547,7 @@ def rows_backward(family, variant, part, given, gradient, sums, t):
         take_cell(switches, gradient, dstate, dstate.c[row, unit], row, t, unit)
         if t >= 0 and runs(switches, row, t):
             dm = like(sums[0], 0.0)
-            if family.projected:
+            if variant.projected:
                 for p in range(weights.out.shape[0]):
                     dm = fma(gradient.dh[row, t, p], weights.out[p, unit], dm)
             else:
@@ -512,25 +557,65 @@ def rows_backward(family, variant, part, given, gradient, sums, t):
             gradient.dn[row, t, 0, unit] = output_backward(variant, o, a, dm)
     if t < 0:
         return
-    if family.normalised:
+    if variant.layer_norm == OF_GATES_AND_CELL:
         normalise_backward(
-            part, switches, t, gradient.dn, tape.c_hat, tape.scale, 4,
+            part, switches, t, CELLS, gradient.dn, tape.c_hat, tape.scale,
             weights.unit, CELL_GAIN, CELL_BIAS, gradient.unit, sums,
         )  # fmt: skip
+    if sees_cell_early(variant):
+        output_gates_backward(variant, part, given, gradient, sums, t)
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
         if runs(switches, row, t):
             dm, dn = gradient.dm[row, t, unit], gradient.dn[row, t, 0, unit]
             known, dc = taped(tape, row, t, unit), dstate.c[row, unit]
             cell_backward(
-                family, variant, weights, switches, known, gradient, dstate,
+                variant, weights, switches, known, gradient, dstate,
                 row, t, unit, dm, dn, dc,
             )  # fmt: skip
-    if family.normalised:
+    if sees_cell_early(variant):
+        early_gates_backward(part, given, gradient, sums, t)
+    elif variant.layer_norm:
         normalise_backward(
-            part, switches, t, gradient.dz, tape.z_hat, tape.scale, 0,
+            part, switches, t, ALL_GATES, gradient.dz, tape.z_hat, tape.scale,
             weights.unit, GAIN, BIAS, gradient.unit, sums,
         )  # fmt: skip
+
+
+@compilable()
+def output_gates_backward(variant, part, given, gradient, sums, t):
+    """dz_o of whole rows, and what it adds to dn."""
+    weights, switches, tape, _ = given
+    units = weights.gates.shape[2]
+    items = (part.last_row - part.first_row) * units
+    for item in range(part.thread, items, part.threads):
+        row, unit = part.first_row + item // units, item % units
+        if runs(switches, row, t):
+            dm = gradient.dm[row, t, unit]
+            output_gate_backward(variant, tape, gradient, row, t, unit, dm)
+    normalise_backward(
+        part, switches, t, OUTPUT_GATE, gradient.dz, tape.z_hat, tape.scale,
+        weights.unit, GAIN, BIAS, gradient.unit, sums,
+    )  # fmt: skip
+    for item in range(part.thread, items, part.threads):
+        row, unit = part.first_row + item // units, item % units
+        if runs(switches, row, t):
+            add_new_cell_backward(weights, tape, gradient, row, t, unit)
+
+
+@compilable()
+def early_gates_backward(part, given, gradient, sums, t):
+    """dz of the other gates of whole rows, and what it adds to dc."""
+    weights, switches, tape, dstate = given
+    units = weights.gates.shape[2]
+    normalise_backward(
+        part, switches, t, EARLY_GATES, gradient.dz, tape.z_hat, tape.scale,
+        weights.unit, GAIN, BIAS, gradient.unit, sums,
+    )  # fmt: skip
+    for item in range(part.thread, (part.last_row - part.first_row) * units, part.threads):
+        row, unit = part.first_row + item // units, item % units
+        if runs(switches, row, t):
+            add_cell_backward(weights, tape, gradient, dstate, row, t, unit)
 
 
 # --- kernels --------------------------------------------------------------------------------------
@@ -544,11 +629,11 @@ class Recurrence(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
+def compiled(encoded: Variant, tile: Tile, dtype: str) -> Recurrence:
     """Kernels in which the variant and the tile are constants; compiled at their first launch."""
     number = number_type(dtype)
     sums, weights, held = 4 * places_of(tile), all_weights_of(tile), max(1, 4 * tile.held)
-    in_shared = carries(family, tile)
+    in_shared = carries(encoded, tile)
 
     @kernel_of(threads_of(tile))
     def forward(t_first, t_last, given, Y, signal):
@@ -559,11 +644,11 @@ def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
         scratch = Scratch(acc, ahead, own, shared[:weights], shared[weights:])
         W, outputs = given.weights.gates, Y.shape[2]
         part = own_part(tile, Y.shape[0], W.shape[2])
-        variant = read_variant(family, like(acc[0], 0.0))
+        variant = with_ends(encoded, like(acc[0], 0.0))
         keep_weights(tile, part, scratch, W, False, outputs)
         for t in range(t_first, t_last):
             staged = in_shared and t > t_first
-            step_forward(family, variant, tile, part, given, Y, scratch, t, staged)
+            step_forward(variant, tile, part, given, Y, scratch, t, staged)
             if t + 1 < t_last:
                 end_step(tile, signal, t + 1 - t_first)
 
@@ -576,11 +661,11 @@ def compiled(family: Family, tile: Tile, dtype: str) -> Recurrence:
         scratch = Scratch(acc, ahead, own, shared[:weights], shared[weights:])
         W, dh = given.weights.gates, given.state.h
         part = own_part(tile, dh.shape[0], dh.shape[1])
-        variant = read_variant(family, like(acc[0], 0.0))
+        variant = with_ends(encoded, like(acc[0], 0.0))
         keep_weights(tile, part, scratch, W, True, W.shape[2])
         for t in range(t_first, t_last, -1):
             staged = in_shared and t < t_first
-            step_backward(family, variant, tile, part, given, dY, gradient, scratch, t, staged)
+            step_backward(variant, tile, part, given, dY, gradient, scratch, t, staged)
             if t - 1 > t_last:
                 end_step(tile, signal, t_first - t + 1)
 

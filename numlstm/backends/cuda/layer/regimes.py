@@ -23,7 +23,7 @@ from numlstm.backends import BackendError
 from numlstm.backends.cuda.device.target import SIMULATED, cuda
 from numlstm.backends.cuda.gemm.tensor_cores import FACTORS, REGISTERS
 from numlstm.backends.cuda.layer.tiles import Tile, rows_of, shared_numbers, threads_of, whole_rows
-from numlstm.cell.encoding import Family
+from numlstm.cell.encoding import Variant
 
 
 class Device(NamedTuple):
@@ -103,30 +103,30 @@ STREAMED_DEPTHS = 32, 16  # best first
 
 
 def regime_of(
-    family: Family, units: int, batch: int, dtype: str, device: Device, factors: int = 0
+    variant: Variant, units: int, batch: int, dtype: str, device: Device, factors: int = 0
 ) -> Regime:
     """The regime of a layer."""
-    return next(candidates(family, units, batch, dtype, device, factors))
+    return next(candidates(variant, units, batch, dtype, device, factors))
 
 
 def candidates(
-    family: Family, units: int, batch: int, dtype: str, device: Device, factors: int = 0
+    variant: Variant, units: int, batch: int, dtype: str, device: Device, factors: int = 0
 ) -> Iterator[Regime]:
     """The regimes that a device has room for, in the order of the table."""
     few = batch * units <= MAX_THREADS * device.processors
-    for tile in resident_tiles(family, units, dtype, factors, few):
+    for tile in resident_tiles(variant, units, dtype, factors, few):
         columns = -(-units // tile.units)
-        most = 1 if factors > 0 or tile.held > 0 else ROOM[dtype, family.normalised].rows
+        most = 1 if factors > 0 or tile.held > 0 else ROOM[dtype, bool(variant.layer_norm)].rows
         tile = with_rows(tile, -(-batch * columns // device.processors), most)
-        size = shared_memory(tile, family, dtype)
+        size = shared_memory(tile, variant, dtype)
         blocks = columns * -(-batch // rows_of(tile))
         if size > device.shared_memory or threads_of(tile) > MAX_THREADS:
             continue
         if columns == 1 or blocks <= device.processors:
             yield Regime(tile, columns, rows_of(tile), size, False)
     for depth in STREAMED_DEPTHS:
-        tile = streamed_tile(family, dtype, factors)._replace(depth=depth)
-        size = shared_memory(tile, family, dtype)
+        tile = streamed_tile(variant, dtype, factors)._replace(depth=depth)
+        size = shared_memory(tile, variant, dtype)
         columns = -(-units // tile.units) if tile.shared_units else 1
         blocks = columns * -(-batch // rows_of(tile))
         if size <= device.shared_memory or depth == STREAMED_DEPTHS[-1]:
@@ -135,7 +135,7 @@ def candidates(
 
 
 def resident_tiles(
-    family: Family, units: int, dtype: str, factors: int, few: bool
+    variant: Variant, units: int, dtype: str, factors: int, few: bool
 ) -> Iterator[Tile]:
     """Tiles whose weights stay, with one line of rows, in the order of the table.
 
@@ -147,14 +147,16 @@ def resident_tiles(
     depths = [min(depth, whole) for depth in DEPTHS]
     if units <= MAX_UNITS_OF_BLOCK:
         # forward, a projected layer has fewer k than on the way back, and both hold as many
-        held = () if family.projected or factors > 0 else ROOM[dtype, family.normalised].held
+        held = (
+            () if variant.projected or factors > 0 else ROOM[dtype, bool(variant.layer_norm)].held
+        )
         in_registers = [Tile(units, 1, 1, units, units - n, False, n) for n in held if n < units]
         if few:
             yield from reversed(in_registers)
         for depth in depths:
             yield Tile(whole, 1, 1, depth, units, False, factors=factors)
         yield from in_registers
-    if not whole_rows(family):
+    if not whole_rows(variant):
         for share, depth in product(SHARES, depths):
             yield Tile(share, 1, 1, depth, units, share < units, factors=factors)
 
@@ -177,14 +179,14 @@ def with_lines(tile: Tile, rows: int, threads: int) -> Tile:
     return tile
 
 
-def streamed_tile(family: Family, dtype: str, factors: int) -> Tile:
+def streamed_tile(variant: Variant, dtype: str, factors: int) -> Tile:
     """The tile of regime 3."""
     if factors > 0:
-        tile = STREAMED_ROWS_CORES if whole_rows(family) else STREAMED_CORES
+        tile = STREAMED_ROWS_CORES if whole_rows(variant) else STREAMED_CORES
         return tile._replace(factors=factors)
-    return STREAMED_ROWS if whole_rows(family) else STREAMED[dtype]
+    return STREAMED_ROWS if whole_rows(variant) else STREAMED[dtype]
 
 
-def shared_memory(tile: Tile, family: Family, dtype: str) -> int:
+def shared_memory(tile: Tile, variant: Variant, dtype: str) -> int:
     """Bytes of a block."""
-    return shared_numbers(family, tile) * np.dtype(dtype).itemsize
+    return shared_numbers(variant, tile) * np.dtype(dtype).itemsize

@@ -110,9 +110,9 @@ def left_of(tile, sides):
     return rows_of(tile) // ROWS * sides * (k // REGISTERS) * A_SIZE
 
 
-def shared_numbers(family, tile: Tile) -> int:
+def shared_numbers(variant, tile: Tile) -> int:
     """Numbers in a block's shared memory: weights, and their factors or the sums of whole rows."""
-    sums = 8 * rows_of(tile) * LANES if family.normalised else 0
+    sums = 8 * rows_of(tile) * LANES if variant.layer_norm else 0
     return all_weights_of(tile) + max(buffers_of(tile) * left_of(tile, 4), sums)
 
 
@@ -122,12 +122,12 @@ def all_weights_of(tile: Tile) -> int:
 
 
 @compilable()
-def whole_rows(family):
+def whole_rows(variant):
     """Whether one block must have all units of a row."""
-    return family.normalised or family.projected
+    return variant.layer_norm != 0 or variant.projected != 0
 
 
 @compilable()
-def carries(family, tile):
+def carries(variant, tile):
     """Whether a step finds its factors in shared memory, where the cells of the last put them."""
-    return buffers_of(tile) == 1 and not (tile.shared_units or whole_rows(family))
+    return buffers_of(tile) == 1 and not (tile.shared_units or whole_rows(variant))

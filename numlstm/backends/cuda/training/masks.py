@@ -26,8 +26,8 @@ ROUNDS, NUMBERS = 10, 16  # of a value of the counter
 def draw_mask(out, key, purpose, part, index, threshold, value) -> None:
     """Fill out (rows, ...) with `value` where the draw is at least `threshold`, else with 0.
 
-    The draws are those of `Draws.bits(purpose, index, part, rows, count)`, where `key` has the two
-    words of the generator; index (1,) is read on the device, from int64.
+    The draws are those of `RandomStreams.bits(purpose, index, part, rows, count)`, where `key` has
+    the two words of the generator; index (1,) is read on the device, from int64.
     """
     rows, *rest = out.shape
     count = math.prod(rest)

@@ -35,59 +35,60 @@ MOST_PROGRAMS = 8  # sizes of windows that are kept as graphs: each has memory o
 
 
 class Kind(NamedTuple):
-    """What must be the same for the same launches to do."""
+    """The shape of an update: launches that were captured for one serve all of the same kind."""
 
     rows: int
     steps: int
     first: bool  # from the initial state, not from one that is carried
 
 
-class Descent:
-    """Updates on the device; see `numlstm.training.update.Descent` for what the functions mean.
+class Update:
+    """Updates on the device; see `numlstm.training.update.Update` for what the functions mean.
 
     An update that is left in the middle is still made on the device.
     """
 
-    def __init__(self, evaluator, train, position, optimizer, rules, draws):
+    def __init__(self, evaluator, train, state, optimizer, config, draws):
         self.evaluator, self.train, self.draws = evaluator, train, draws
-        self._position, self._optimizer = position, optimizer
-        self.theta, self.previous = on_device(position.theta), on_device(position.previous)
+        self._state, self._optimizer = state, optimizer
+        self.theta, self.previous = on_device(state.theta), on_device(state.previous)
         self.method = type(optimizer).__name__.lower()
         own: Any = optimizers.METHODS[self.method].arrays
         self.arrays = own(*(on_device(optimizer.state[name]) for name in own._fields))
         self.constants = optimizers.Constants(
-            optimizer.constants, optimizer.weight_decay, rules.clip
+            optimizer.constants, optimizer.weight_decay, config.clip
         )
-        self.limits = _limits(rules.limits, self.theta.dtype)
-        self.state = position.state and State(*map(on_device, position.state))
+        self.limits = _limits(config.limits, self.theta.dtype)
+        self.carried = state.carried and State(*map(on_device, state.carried))
         self._programs: OrderedDict[Kind, Program] = OrderedDict()
         self._seen: Counter[Kind] = Counter()
 
-    def advance(self, place) -> State:
+    def advance(self, context) -> State:
         """The state after a window in which there is nothing to learn."""
-        window = self.train.cut(place.start, place.stop, place.rows)
-        return self.evaluator.advance(self.theta, window, self.state)
+        window = self.train.cut(context.start, context.stop, context.rows)
+        return self.evaluator.advance(self.theta, window, self.carried)
 
     def carry(self, state: State | None) -> None:
         """Begin the next window with this state."""
-        self.state = state
+        self.carried = state
 
-    def evaluate(self, place) -> tuple[np.ndarray, State]:
+    def evaluate(self, context) -> tuple[np.ndarray, State]:
         """(loss, norm and the two faults of the update), state after the window."""
-        rows = np.arange(self.train.X.shape[0])[place.rows]
-        kind = Kind(rows.size, place.stop - place.start, self.state is None)
+        rows = np.arange(self.train.X.shape[0])[context.rows]
+        kind = Kind(rows.size, context.stop - context.start, self.carried is None)
         program = self._program(kind)
-        if not kind.first and self.state is not program.state:
-            for target, part in zip(program.state, self.state, strict=True):
+        if not kind.first and self.carried is not program.state:
+            for target, part in zip(program.state, self.carried, strict=True):
                 over_elements(arrays.put, part.size, flat(part), flat(target), 0)
         count = self._optimizer.steps + 1
-        numbers = optimizers.numbers_of(self.method, self.constants, count, place.rate)
-        send(np.concatenate([[1 / place.weight], numbers]), program.numbers)
-        send(np.concatenate([[place.start, place.update], rows]).astype(np.int64), program.integers)
+        numbers = optimizers.numbers_of(self.method, self.constants, count, context.rate)
+        send(np.concatenate([[1 / context.weight], numbers]), program.numbers)
+        integers = np.concatenate([[context.start, context.update], rows])
+        send(integers.astype(np.int64), program.integers)
         program.run()
         return on_host(program.results), program.state
 
-    def update(self, evaluated, place) -> tuple[float, float]:
+    def apply(self, evaluated, context) -> tuple[float, float]:
         """Carry the state; (mean loss, norm of the gradient)."""
         (value, norm, _, not_finite), state = evaluated
         if np.isfinite(value + norm):
@@ -97,9 +98,9 @@ class Descent:
 
     def fetch(self) -> None:
         """Bring what updates changed to NumPy's memory."""
-        position, optimizer = self._position, self._optimizer
-        position.theta[...], position.previous[...] = map(on_host, (self.theta, self.previous))
-        position.state = self.state and State(*map(on_host, self.state))
+        state, optimizer = self._state, self._optimizer
+        state.theta[...], state.previous[...] = map(on_host, (self.theta, self.previous))
+        state.carried = self.carried and State(*map(on_host, self.carried))
         for name, array in self.arrays._asdict().items():
             optimizer.state[name][...] = on_host(array)
 
@@ -117,15 +118,15 @@ class Descent:
 class Program:
     """The launches of an update of some kind, and the memory that they read and write."""
 
-    def __init__(self, descent: Descent, kind: Kind):
-        self.descent, self.kind = descent, kind
+    def __init__(self, owner: Update, kind: Kind):
+        self.owner, self.kind = owner, kind
         self._arena, self._runs = Arena(), 0
         self._graph: Any = None
-        count = optimizers.numbers_of(descent.method, descent.constants, 1, 1.0).size
+        count = optimizers.numbers_of(owner.method, owner.constants, 1, 1.0).size
         self.numbers = empty(1 + count, np.float64)  # scale of the loss, then those of the update
         self.integers = empty(2 + kind.rows, np.int64)  # first step, number of the update, rows
         self.results = empty(4, np.float64)
-        zero = descent.evaluator.network.zero_state(kind.rows)  # whose h and c may be one array
+        zero = owner.evaluator.network.zero_state(kind.rows)  # whose h and c may be one array
         self.state = State(*map(arrays.copy, zero))
 
     def run(self) -> None:
@@ -153,17 +154,17 @@ class Program:
             self._launch()
 
     def _launch(self) -> None:
-        descent, (rows, steps, first) = self.descent, self.kind
+        owner, (rows, steps, first) = self.owner, self.kind
         start, update, chosen = self.integers[0:1], self.integers[1:2], self.integers[2:]
-        window = descent.train.window(chosen, start, steps)
-        noise = descent.evaluator.network.draw_noise(descent.draws, update, rows, steps)
-        value, gradient, state = descent.evaluator.step(
-            *(descent.theta, window, None if first else self.state, self.numbers[0:1], noise)
+        window = owner.train.window(chosen, start, steps)
+        noise = owner.evaluator.network.draw_noise(owner.draws, update, rows, steps)
+        value, gradient, state = owner.evaluator.step(
+            *(owner.theta, window, None if first else self.state, self.numbers[0:1], noise)
         )
-        norm, status = sums.norm(gradient, descent.limits.free), full((2,), 0, np.int32)
+        norm, status = sums.norm(gradient, owner.limits.free), full((2,), 0, np.int32)
         optimizers.update(
-            *(descent.method, descent.theta, descent.previous, gradient, descent.arrays),
-            *(descent.limits, value, norm, self.numbers[1:], status),
+            *(owner.method, owner.theta, owner.previous, gradient, owner.arrays),
+            *(owner.limits, value, norm, self.numbers[1:], status),
         )
         for target, part in zip(self.state, state, strict=True):
             over_elements(arrays.put, part.size, flat(part), flat(target), 0)

@@ -1,0 +1,224 @@
+"""One time step of a model outside of Python: for compiled code, C and Fortran."""
+
+import os
+from typing import TYPE_CHECKING
+
+from numlstm.data.scaling import Scaling
+from numlstm.model.base import KeptStepper, Model
+from numlstm.utils import checks
+
+if TYPE_CHECKING:  # else loaded on first use: these import Numba
+    from numlstm.export.c import Source
+    from numlstm.stepping.stepper import CFunction, Stepper
+
+
+class Export(Model):
+    """The compiled and the exported step of `numlstm.LSTM`."""
+
+    def njit(self, *, standardize: bool = True, derivatives: bool = False) -> "Stepper":
+        """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
+
+        The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
+        that took one takes any other of the same dtype without being compiled again.
+
+        Parameters
+        ----------
+        standardize : bool, optional
+            Whether x and y are in the units of the data, where the model was trained with
+            standardisation, as in `predict`. False: in the network's units, as in `step`.
+        derivatives : bool, optional
+            Whether the stepper also has ``step_jvp`` and ``step_vjp``, the step's derivatives.
+            They are compiled once per machine, which takes some seconds.
+
+        Returns
+        -------
+        stepper : Stepper
+            ``stepper.step(x, h, c, y)`` takes the state one step on in place and writes y; it
+            agrees with `step` bit for bit. See `help(type(stepper))`.
+
+        Raises
+        ------
+        ValueError
+            For a bidirectional network, one with more units than fit a thread's stack, and with
+            ``standardize=True`` for a model that fills missing inputs.
+        BackendError
+            Where the "cpu" backend cannot run.
+
+        Examples
+        --------
+        >>> import numpy as np, numba, numlstm
+        >>> model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
+        >>> @numba.njit
+        ... def last(stepper, X, h, c, y):
+        ...     for t in range(len(X)):
+        ...         stepper.step(X[t], h, c, y)
+        ...     return y[0]
+        >>> stepper, X = model.njit(), np.ones((100, 1))
+        >>> y = last(stepper, X, *stepper.initial_state(), np.zeros(1))
+        >>> bool(y == model.forward(X[None])[0][0, -1, 0])
+        True
+        """
+        self._require_step()
+        scaling = self._step_scaling(standardize)
+        stepper = self._stepper(scaling, checks.flag("derivatives", derivatives))
+        if stepper is None:
+            raise ValueError(
+                f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
+                "has room for; use step or forward"
+            )
+        return stepper
+
+    def cfunc(self, *, standardize: bool = True) -> "CFunction":
+        """One time step as a C function in this process: its address, and the network's.
+
+        Parameters
+        ----------
+        standardize : bool, optional
+            As in `njit`.
+
+        Returns
+        -------
+        function : CFunction
+            ``function.address`` is that of ``int64_t step(const int64_t *net, const T *x, T *h,
+            T *c, T *y, int64_t batch)``, T float or double, and ``function.net`` its first
+            argument; ``function.ctypes`` calls it from Python. x (batch, I) is read, h (layers,
+            batch, P) and c (layers, batch, H) go one step on in place, y (batch, O) is written.
+            It returns 0; 1 for a null pointer; 2 for a negative batch. Both addresses are good
+            as long as `function` lives. It is reentrant, allocates nothing and takes no lock.
+
+        Raises
+        ------
+        ValueError, BackendError
+            As `njit`.
+
+        Notes
+        -----
+        `scipy.LowLevelCallable` has no signature with a state, so no routine of SciPy takes this
+        function as it is; a `numba.cfunc` of yours that calls the stepper of `njit` fits them all.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> function = numlstm.LSTM(1, 4, 1, rng=0).cfunc()
+        >>> x, y, h, c = (np.ones((1, n), "float32") for n in (1, 1, 4, 4))
+        >>> function.ctypes(function.net, *(a.ctypes.data for a in (x, h, c, y)), 1)
+        0
+        """
+        return self.njit(standardize=standardize).cfunc
+
+    def export_c(self, path: str | os.PathLike[str], *, standardize: bool = True) -> None:
+        """Write the network as a C99 file with its numbers in it, and its header beside it.
+
+        `docs/embedding.md` shows how to call it. The file NAME.c holds NAME_reset and NAME_step,
+        one time step on an explicit state, for one sequence, with dropout off. It needs no library
+        but libm, allocates nothing, may run in any number of threads, and answers bad arguments
+        with a status code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The C file, NAME.c, where NAME begins the names in it: a letter, then letters, digits
+            and underscores, at most 40. Files that are there are replaced.
+        standardize : bool, optional
+            Whether x and y are in the units of the data, where the model was trained with
+            standardisation, as in `predict`. False: in the network's units, as in `step`.
+
+        Raises
+        ------
+        ValueError
+            For another kind of name; for a bidirectional network, which has no step; with
+            ``standardize=True`` for a model that fills missing inputs; for a parameter that is not
+            finite.
+        TypeError
+            Where `standardize` is not a bool.
+        OSError
+            Where a file cannot be written.
+
+        See Also
+        --------
+        export_fortran : the same with a Fortran module.
+
+        Examples
+        --------
+        >>> import os, tempfile, numlstm
+        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_c(os.path.join(folder, "river.c"))
+        ...     sorted(os.listdir(folder))
+        ['river.c', 'river.h']
+        """
+        from numlstm.export import c
+
+        c.export_c(self._source(standardize), path)
+
+    def export_fortran(self, path: str | os.PathLike[str], *, standardize: bool = True) -> None:
+        """Write the network as a Fortran module over the C file of `export_c`, and that file.
+
+        The module NAME has the type NAME_state and the functions NAME_reset and NAME_step, as in
+        C; compile and link NAME.c with it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The Fortran file, NAME.f90; NAME.c and NAME.h go beside it. NAME is as for `export_c`.
+        standardize : bool, optional
+            As for `export_c`.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            As `export_c`.
+
+        Examples
+        --------
+        >>> import os, tempfile, numlstm
+        >>> model = numlstm.LSTM(3, 8, 2, rng=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.export_fortran(os.path.join(folder, "river.f90"))
+        ...     sorted(os.listdir(folder))
+        ['river.c', 'river.f90', 'river.h']
+        """
+        from numlstm.export import fortran
+
+        fortran.export_fortran(self._source(standardize), path)
+
+    def _stepper(self, scaling: Scaling | None, derivatives: bool = False) -> "Stepper | None":
+        """The stepper of the parameters as they are, made again only where they have changed."""
+        kind, content = (scaling is None, derivatives), self._content()
+        units = () if scaling is None else _bytes_of(scaling)
+        kept = self._steppers.get(kind)
+        if kept is None or kept.theta is not content or kept.units != units:
+            from numlstm.stepping.stepper import stepper_of
+
+            on_cpu = self.network.backend.name == "cpu"
+            stepper = stepper_of(
+                *(self.spec, self._theta, scaling, self._weights() if on_cpu else None),
+                derivatives=derivatives,
+            )
+            self._steppers[kind] = kept = KeptStepper(content, units, stepper)
+        return kept.stepper
+
+    def _source(self, standardize: bool) -> "Source":
+        """The content of an exported file."""
+        from numlstm.export.c import Source
+
+        self._require_step()
+        checks.require_finite("theta", self._theta)
+        scaling = self._step_scaling(standardize)
+        summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
+        return Source(self.spec, self._theta, scaling, summary)
+
+    def _step_scaling(self, standardize: bool) -> Scaling | None:
+        """How an embedded step converts x and y, if it is to take the units of the data."""
+        standardize = checks.flag("standardize", standardize)
+        if standardize and self.filling is not None:
+            raise ValueError(
+                "this model fills missing inputs, which one step cannot do alone; pass "
+                "standardize=False and give it filled, standardised inputs with their mask channels"
+            )
+        return self.scaling if standardize else None
+
+
+def _bytes_of(scaling: Scaling) -> tuple[bytes | None, ...]:
+    """The content of a scaling, to see whether it has changed."""
+    return tuple(None if part is None else part.tobytes() for part in scaling)

@@ -1,0 +1,103 @@
+"""Fingerprints of runs: words for all that a resumed run must have in common, by name.
+
+Of the choices those are named that differ from the defaults, so that a new keyword, at its default,
+does not tell an old run from a new one.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.data.preparation import Data, DataConfig
+from numlstm.data.sequences import Dataset
+from numlstm.model.lstm import LSTM
+from numlstm.optim.bounds import LimitsConfig
+from numlstm.training.settings import Settings, TrainingConfig
+from numlstm.utils.nouns import Noun
+
+_NOUNS: tuple[Any, ...] = (NetworkSpec, Cell, Dropout, DataConfig, TrainingConfig, LimitsConfig)
+
+
+def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
+    """That of a fit. More epochs or patience may be asked for later."""
+    prints: dict[str, str] = {}
+    for noun in (model.spec, settings.data, settings.training):
+        prints |= dict(_words(noun))
+    schedule, epochs = settings.training.schedule, settings.training.epochs
+    if callable(schedule):
+        prints["schedule"] = "a function"
+    elif schedule is not None:
+        prints["schedule"] = f"{schedule} over {epochs} epochs"
+    if settings.sampling is not None:
+        prints["scheduled_sampling"] = repr(settings.sampling)
+    prints["learning_rate"] = repr(settings.training.rate)
+    prints["backend"] = model.network.backend.name  # what "auto" stands for: bits depend on it
+    prints["initial parameters"] = _digest(model.theta)
+    prints["training data"] = _digest(*_arrays(data.train))
+    prints["validation data"] = _digest(*_arrays(data.validation))
+    return prints
+
+
+def fingerprint_of_members(
+    data: Data, settings: Settings, models: Sequence[LSTM], counts: np.ndarray
+) -> dict[str, str]:
+    """That of an ensemble. Its goals are part of it: a member that reached them stands still."""
+    return fingerprint(data, settings, models[0]) | {
+        "initial parameters": _digest(np.stack([model.theta for model in models])),
+        "resamples": _digest(counts),
+        "patience": repr(settings.training.patience),
+        "tol": repr(settings.training.tol),
+    }
+
+
+def _words(noun: Noun) -> Iterator[tuple[str, str]]:
+    """Names and values of changed fields, those of nouns within on the same level."""
+    later = {field.name for field in fields(noun) if field.metadata.get("later")}  # type: ignore[arg-type]
+    for name, value in noun.changed().items():
+        if isinstance(value, Noun):
+            yield from _words(value)
+        elif name not in later:
+            yield name, repr(value)
+
+
+def of_any_version(stored: Mapping[str, str]) -> dict[str, str]:
+    """A stored fingerprint in today's words; version 0.1.0 wrote every field, by older names."""
+    if "start" not in stored:
+        return dict(stored)
+    renamed = {"bounds": {"{}": "None"}, "options": {"{}": "None"}}
+    prints = {name: renamed.get(name, {}).get(value, value) for name, value in stored.items()}
+    del prints["start"]  # which is in the initial parameters
+    prints["scheduled_sampling"] = prints.pop("sampling")
+    cell = _fields_of(prints.pop("cell"))
+    cell["forget_gate"], cell["activation_clip"] = cell.pop("forget"), cell.pop("clip")
+    prints |= cell | _fields_of(prints.pop("dropout"))
+    defaults = {field.name: repr(field.default) for noun in _NOUNS for field in fields(noun)}
+    return {name: value for name, value in prints.items() if value != defaults.get(name)}
+
+
+def _fields_of(text: str) -> dict[str, str]:
+    """The fields of a dataclass from its repr, each as text."""
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call)
+    return {str(field.arg): ast.unparse(field.value) for field in call.keywords}
+
+
+def _arrays(data: Dataset | None) -> tuple[np.ndarray | None, ...]:
+    return () if data is None else (data.X, data.y, data.weight, data.lengths, data.reset)
+
+
+def _digest(*arrays: np.ndarray | None) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+        else:
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""Those who follow a run from epoch to epoch: its file, a progress bar, the user's callback."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numlstm.training.checkpoints import Record
+from numlstm.training.progress import Progress, by_name
+
+
+class Listeners:
+    """A context in which the bar is shown; `record` is where the run is stored, if anywhere.
+
+    `shown=None` shows the bar where standard error is a terminal.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        epochs: int,
+        *,
+        shown: bool | None = None,
+        callback: Callable[..., Any] | None = None,
+        record: Record | None = None,
+    ):
+        self.record = record
+        self._call = None if callback is None else caller(callback, progress)
+        self._bar = Bar(shown, epochs, progress)
+
+    def __enter__(self) -> "Listeners":
+        """Show the bar."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+    def on_epoch(self) -> None:
+        """One more epoch; whatever the callback raises goes through."""
+        self._bar.advance()
+        if self._call is not None:
+            self._call()
+
+
+def caller(callback: Callable[..., Any], progress: Progress) -> Callable[[], None]:
+    """A function that calls the user's callback, in the way SciPy does."""
+    from scipy.optimize import OptimizeResult
+
+    named = list(_parameters(callback)) == ["intermediate_result"]
+
+    def call() -> None:
+        latest = by_name({name: values[-1:] for name, values in progress.history.items()})
+        values = {name: _value(array[-1]) for name, array in latest.items()}
+        result = OptimizeResult(
+            x=progress.x.copy(),
+            fun=values["loss"],
+            nit=progress.epoch,
+            nfev=progress.updates,
+            **values,
+        )
+        if named:
+            callback(intermediate_result=result)
+        else:
+            callback(result)
+
+    return call
+
+
+def _value(latest: Any) -> Any:
+    return latest if np.ndim(latest) else float(latest)
+
+
+def _parameters(callback: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(callback).parameters)
+    except (TypeError, ValueError):  # some built-in functions tell nothing
+        return ()
+
+
+class Bar:
+    """A tqdm bar over epochs with the latest losses; `shown=None` asks whether to show it."""
+
+    def __init__(self, shown: bool | None, epochs: int, progress: Progress):
+        from tqdm import tqdm
+
+        self._progress = progress
+        if shown is None:
+            shown = sys.stderr is not None and sys.stderr.isatty()
+        self._bar = tqdm(
+            total=epochs, initial=progress.epoch, disable=not shown, unit="epoch", leave=True
+        )
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+    def advance(self) -> None:
+        """One more epoch."""
+        history = self._progress.history
+        shown = {"loss": "loss", "validation_loss": "validation"}
+        latest = {
+            shown[name]: f"{np.nanmean(history[name][-1]):.4g}" for name in shown if name in history
+        }
+        self._bar.set_postfix(latest, refresh=False)
+        self._bar.update()

@@ -1,0 +1,80 @@
+"""The same bits on any number of threads, in any process, whatever the state of the cache.
+
+Everything runs in new processes (worker.py), since Numba fixes its threads when it is first used.
+"""
+
+import json
+import os
+
+import pytest
+
+from helpers.house import HELPERS
+from helpers.processes import run_python
+
+LAYERS = ["omp", "workqueue"]
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def run_worker(task, **environment):
+    """The output of a worker; on failure, what it wrote to stderr."""
+    done = run_python(HELPERS / "worker.py", task, timeout=400, **environment)
+    assert done.returncode == 0, (done.returncode, done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return run_worker("plain", NUMBA_NUM_THREADS="2")
+
+
+@pytest.mark.parametrize("threads", ["1", "3", "8"])
+def test_the_number_of_threads_does_not_change_a_bit(expected, threads):
+    assert run_worker("plain", NUMBA_NUM_THREADS=threads) == expected
+
+
+def test_a_second_run_does_not_change_a_bit(expected):
+    assert run_worker("plain", NUMBA_NUM_THREADS="2") == expected
+
+
+def test_the_processor_does_not_change_a_bit(expected):
+    """The least that Numba compiles for: narrow vectors, and on x86 no multiply-add instruction."""
+    require_part(run_worker("varied", NUMBA_CPU_NAME="generic"), expected)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_many_python_threads_at_once(expected, layer):
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
+    assert run_worker("crowd", **environment) == expected
+
+
+@forks
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("task", ["forked", "forked_while_busy", "forked_after_others", "pooled"])
+def test_children_of_a_fork(expected, task, layer):
+    """They run the serial driver, so this compares its bits as well."""
+    assert run_worker(task, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="4") == expected
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(expected, tmp_path):
+    """A folder below a regular file: it stops root too, whom permission bits do not."""
+    (tmp_path / "file").write_text("no folder")
+    blocked = tmp_path / "file" / "cache"
+    require_part(run_worker("single", NUMLSTM_CACHE_DIR=str(blocked)), expected)
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
+def test_a_corrupt_cache_only_costs_time(expected, tmp_path):
+    require_part(run_worker("single", NUMLSTM_CACHE_DIR=str(tmp_path)), expected)
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert files, "nothing was cached"
+    whole = [path.read_bytes() for path in files]
+    for index, (path, data) in enumerate(zip(files, whole, strict=True)):
+        middle = len(data) // 2
+        flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        path.write_bytes([data[:middle], b"", b"garbage", flipped][index % 4])
+    require_part(run_worker("single", NUMLSTM_CACHE_DIR=str(tmp_path)), expected)
+
+
+def require_part(found, expected):
+    assert found
+    assert found.items() <= expected.items()

@@ -1,0 +1,203 @@
+"""The CUDA kernels in Numba's simulator, held to the reference: run by `test_cuda.py`.
+
+NUMBA_ENABLE_CUDASIM=1 must be set before Numba is imported, so this is a pytest run of its own. The
+simulator takes a thread of Python for every thread of a block: sizes are tiny, and odd.
+"""
+
+import doctest
+import importlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import numlstm
+from helpers.harness import BARS, require_bits, require_close, require_strict, run_case, run_head
+from helpers.house import MODULES
+from helpers.simulator import CUTS, cut, poisoned_memory  # noqa: F401
+from helpers.strategies import Case, alone, random_family_case, random_family_network
+from numlstm import backends
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import HeadSpec, LayerSpec
+from numlstm.backends import cuda, reference
+from numlstm.backends.cuda.device import memory
+from numlstm.backends.cuda.layer import launch, layout, regimes
+from numlstm.cell.encoding import encode
+
+
+@pytest.fixture(params=CUTS)
+def every_cut(request, monkeypatch):
+    """The three regimes, at sizes that the table would give to the first."""
+    monkeypatch.setattr(launch, "regime_of", cut(request.param))
+
+
+def test_it_is_the_simulator_that_runs_and_only_when_asked():
+    assert backends.get("cuda") is cuda
+    assert cuda.SIMULATED
+    assert backends.get("auto").name == "cpu"
+
+
+@pytest.mark.parametrize("variant", alone())
+def test_every_variant_alone(variant):
+    case = alone(B=2, T=3, seed=1)[variant]
+    require_close(case, run_case(cuda, case))
+
+
+@pytest.mark.parametrize("seed", range(0, 12, 3))
+def test_random_variants_in_every_regime(every_cut, seed):
+    for offset in range(3):
+        case = random_family_case(seed + offset, ("float32", "float64", "float32")[offset])
+        require_close(case, run_case(cuda, case))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (3, 7, 5, 2), (2, 4, 0, 3), (2, 4, 3, 0)], ids=str)
+def test_plain_layers(every_cut, sizes, dtype):
+    input_size, hidden_size, B, T = sizes
+    for ragged in (False, True):
+        case = Case(LayerSpec(input_size, hidden_size, dtype), B, T, seed=3, ragged=ragged)
+        require_strict(case, run_case(cuda, case))
+
+
+@pytest.mark.parametrize("given", ["dY", "dstate"])
+def test_a_gradient_that_is_not_given_is_zero(given):
+    absent = {"with_dY": given == "dY", "with_dstate": given == "dstate"}
+    case = Case(LayerSpec(2, 3, "float64"), 2, 3, **absent)
+    require_close(case, run_case(cuda, case, need_dX=False), need_dX=False)
+
+
+def test_the_regimes_and_a_second_run_give_the_same_bits(monkeypatch):
+    case = Case(LayerSpec(2, 5, "float32"), 3, 4, seed=7, ragged=True)
+    results = []
+    for name in (*CUTS, *CUTS):
+        monkeypatch.setattr(launch, "regime_of", cut(name))
+        results.append(run_case(cuda, case))
+    for result in results[1:]:
+        for name, value in result.items():
+            require_bits(value, results[0][name])
+
+
+@pytest.mark.parametrize("seed", [4, 11])
+def test_a_row_does_not_depend_on_its_batch(every_cut, seed):
+    case = replace(random_family_case(seed), B=4, noisy=(), resets=False, ragged=False)
+    together, numbers = run_case(cuda, case), case.numbers
+    pick = slice(2, 3)
+    single = numbers._replace(
+        X=numbers.X[pick],
+        state=type(numbers.state)(*(part[pick] for part in numbers.state)),
+        dY=numbers.dY[pick],
+        dstate=type(numbers.dstate)(*(part[pick] for part in numbers.dstate)),
+    )
+    for name, value in run_case(cuda, case, single).items():
+        if name != "dtheta":
+            require_bits(value, together[name][pick])
+
+
+def test_padding_is_never_read():
+    cell = Cell("coupled", peephole=True, layer_norm=True)
+    for spec in (LayerSpec(2, 3, "float64"), LayerSpec(2, 3, "float64", 2, cell)):
+        case = Case(spec, 3, 4, seed=2)
+        numbers = case.numbers._replace(lengths=np.array([4, 0, 2]))
+        padding = (np.arange(4) >= numbers.lengths[:, None])[..., None]
+        X, dY = (np.where(padding, np.nan, array) for array in (numbers.X, numbers.dY))
+        clean = run_case(cuda, case, numbers)
+        for name, value in run_case(cuda, case, numbers._replace(X=X, dY=dY)).items():
+            require_bits(value, clean[name])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_networks(seed):
+    case = random_family_network(seed, ("float64", "float32")[seed % 2])
+    require_close(case, run_case(cuda, case))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("leading", [(0,), (7,), (2, 3)])
+def test_head(leading, dtype):
+    spec, rng = HeadSpec(5, 3, dtype), np.random.default_rng(0)
+    shapes = (18,), (*leading, 5), (*leading, 3)
+    theta, H, dY = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+    results = run_head(cuda, spec, theta, H, dY)
+    truth = run_head(
+        reference, replace(spec, dtype="float64"), *(a.astype("float64") for a in (theta, H, dY))
+    )
+    for name, expected in truth.items():
+        assert results[name].dtype == dtype
+        error = np.linalg.norm(results[name] - expected)
+        assert error <= BARS[dtype] * np.linalg.norm(expected), name
+
+
+def test_long_sums_are_cut_into_parts(monkeypatch):
+    monkeypatch.setattr(launch, "LONG", 3)
+    case = Case(LayerSpec(2, 3, "float64"), 2, 4)
+    require_strict(case, run_case(cuda, case))
+
+
+def test_derivatives_along_a_direction_are_those_of_the_cpu():
+    model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0, backend="cuda")
+    X, v = np.ones((2, 3, 2)), np.ones(model.theta.size)
+    Y, _ = model.jvp(X, dtheta=v)[1]
+    numlstm_cpu = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0, backend="cpu")
+    np.testing.assert_allclose(Y, numlstm_cpu.jvp(X, dtheta=v)[1][0], rtol=1e-12)
+
+
+def test_fit_agrees_with_the_cpu():
+    t = np.arange(12.0)
+    X = np.sin(t + np.arange(3)[:, None])[..., None]
+    options = {"hidden_size": 3, "epochs": 2, "bptt_steps": 7, "rng": 0, "dtype": "float64"}
+    ours, theirs = (
+        numlstm.fit(X, np.cumsum(X, axis=1), backend=name, progress=False, **options)
+        for name in ("cuda", "cpu")
+    )
+    np.testing.assert_allclose(ours.x, theirs.x, rtol=1e-9, atol=1e-12)
+
+
+def test_too_little_memory_is_said_in_words(monkeypatch):
+    def new_block(size, stream):
+        raise RuntimeError("CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr(memory.driver, "new_block", new_block)
+    with pytest.raises(numlstm.BackendError, match="smaller batches"):
+        memory.empty((2, 3), "float32")
+
+
+# what drives a GPU has its place taken by the simulator's
+OURS = [
+    name
+    for name in MODULES
+    if name.startswith(cuda.__name__) and name != f"{cuda.__name__}.device.driver"
+]
+
+
+@pytest.mark.parametrize("module", OURS)
+def test_docstring_examples_run(module):
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+# --- the table and the layout ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", [case.spec for case in alone().values()], ids=list(alone()))
+def test_every_parameter_has_one_place(spec):
+    source = layout.layout_of(spec).source
+    count = sum(int(np.prod(shape)) for shape in spec.shapes.values())
+    np.testing.assert_array_equal(np.sort(source[source >= 0]), np.arange(count))
+
+
+@pytest.mark.parametrize("kilobytes", [64, 99, 163, 227])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_table_keeps_within_the_device(kilobytes, dtype):
+    device = regimes.Device(kilobytes * 1024, 40)
+    for cell in (Cell(), Cell(layer_norm=True)):
+        encoded = encode(LayerSpec(1, 1, dtype, cell=cell))
+        for units in (1, 2, 33, 64, 96, 127, 128, 129, 256, 500, 1024, 3000):
+            for batch in (1, 7, 64, 5000):
+                regime = regimes.regime_of(encoded, units, batch, dtype, device)
+                tile, groups = regime.tile, -(-batch // regime.rows)
+                assert regime.shared_memory <= device.shared_memory
+                assert 1 <= tile.units * tile.lines <= regimes.MAX_THREADS
+                assert regime.columns == 1 or tile.shared_units
+                waits = tile.shared_units and not regime.step_by_step
+                assert not waits or regime.columns * groups <= device.processors
+                assert tile.kept + tile.held in (0, units)
+                assert not tile.held or tile.depth == units

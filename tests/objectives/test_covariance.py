@@ -1,0 +1,156 @@
+"""Covariances against scipy.optimize.curve_fit, bands against what they promise."""
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit
+
+import numlstm
+
+
+def data(B=12, T=10, noise=0.1, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((B, T, 1))
+    y = np.zeros_like(X)
+    for t in range(1, T):
+        y[:, t] = np.tanh(0.6 * y[:, t - 1] + 0.5 * X[:, t])
+    return X, y + noise * rng.standard_normal(X.shape)
+
+
+def fitted(X, y, **options):
+    given = {"hidden_size": 2, "dtype": "float64", "rng": 0, "epochs": 60, "method": "L-BFGS-B"}
+    return numlstm.fit(X, y, **given | options)
+
+
+@pytest.mark.parametrize("absolute_sigma", [False, True])
+def test_it_is_what_curve_fit_says(absolute_sigma):
+    X, _ = data()
+    sigma = np.linspace(0.05, 0.2, len(X))
+    model = numlstm.LSTM(1, 2, 1, init={"weights": "uniform"}, dtype="float64", rng=2)
+    model.theta *= 2
+    y = model.predict(X) + sigma[:, None, None] * np.random.default_rng(1).standard_normal(X.shape)
+    result = fitted(
+        *(X, y), method="least_squares", limits={"fixed": ["weight_hh_l0", "bias_l0"]}, epochs=100,
+        sample_weight=1 / sigma**2, model=model, hidden_size=2,
+    )  # fmt: skip
+    assert result.success
+    model, free = result.model, np.ones(35, bool)
+    free[8 : 8 + 16 + 8] = False
+
+    def predict(_, *values):
+        theta = result.x.copy()
+        theta[free] = values
+        model.theta = theta
+        return model.predict(X).ravel()
+
+    every = np.repeat(sigma, X.shape[1])
+    _, expected = curve_fit(
+        predict, np.arange(y.size), y.ravel(), p0=result.x[free], sigma=every,
+        absolute_sigma=absolute_sigma,
+    )  # fmt: skip
+    covariance = result.covariance(X, y, absolute_sigma=absolute_sigma, sample_weight=1 / sigma**2)
+    C = covariance.matrix
+    assert C.shape == (35, 35)
+    assert not C[~free].any()
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(C[np.ix_(free, free)] / scale, expected / scale, atol=0.02)
+    errors = np.concatenate([part.ravel() for part in covariance.stderr.values()])
+    np.testing.assert_allclose(errors, np.sqrt(np.diag(C)), rtol=1e-12)
+    np.testing.assert_array_equal(covariance.model.theta, result.x)
+
+
+def test_bands_are_the_delta_method_in_the_units_of_the_data():
+    X, y = data()
+    result = fitted(X, 100 + 20 * y, weight_decay=1e-3)
+    covariance = result.covariance(X, 100 + 20 * y, weight_decay=1e-3)
+    band = covariance.predict(X, level=0.9)
+    np.testing.assert_allclose(band.mean, result.model.predict(X), rtol=1e-12)
+    gradient = np.zeros(result.x.size)
+    model, h = covariance.model, 1e-6
+    for i in range(gradient.size):
+        ends = []
+        for sign in (1, -1):
+            model.theta[i] += sign * h
+            ends.append(model.predict(X[2:3])[0, 7, 0])
+            model.theta[i] -= sign * h
+        gradient[i] = (ends[0] - ends[1]) / (2 * h)
+    expected = np.sqrt(gradient @ covariance.matrix @ gradient)
+    assert band.std[2, 7, 0] == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(band.upper - band.mean, band.mean - band.lower, rtol=1e-9)
+    assert 1.6 < ((band.upper - band.mean) / band.std).mean() < 1.8  # of 90 %
+    wider = covariance.predict(X, noise=True)
+    spread = np.sqrt(wider.std**2 - band.std**2) / result.model.scaling.y_scale
+    np.testing.assert_allclose(spread, covariance.sigma, rtol=1e-6)
+
+
+def test_bands_cover_what_they_promise():
+    X, truth = data(40, 12, noise=0.0, seed=1)
+    inside = []
+    for seed in range(4):
+        y = truth + 0.2 * np.random.default_rng(10 + seed).standard_normal(truth.shape)
+        result = fitted(X, y, weight_decay=1e-4, epochs=200)
+        covariance = result.covariance(X, y, weight_decay=1e-4)
+        band = covariance.predict(X)
+        inside.append(((band.lower < truth) & (truth < band.upper)).mean())
+        new = covariance.predict(X, noise=True)
+        fresh = truth + 0.2 * np.random.default_rng(100 + seed).standard_normal(truth.shape)
+        assert 0.9 < ((new.lower < fresh) & (fresh < new.upper)).mean() < 0.99
+    assert 0.8 < np.mean(inside) <= 1
+
+
+def test_bands_take_every_form_of_input():
+    X, y = data()
+    result = fitted(X, y, weight_decay=1e-2, epochs=20)
+    covariance = result.covariance(X, y, weight_decay=1e-2)
+    whole = covariance.predict(X)
+    single = covariance.predict(X[3])
+    assert single.std.shape == (10, 1)
+    np.testing.assert_allclose(single.std, whole.std[3], rtol=1e-9)
+    listed = covariance.predict([X[3], X[4, :6]])
+    for part, expected in zip(listed.upper, (whole.upper[3], whole.upper[4, :6]), strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-9)
+    last = fitted(X, y[:, -1], weight_decay=1e-2, epochs=20)
+    band = last.covariance(X, y[:, -1], weight_decay=1e-2).predict(X)
+    assert band.std.shape == (12, 1)
+    assert (band.std > 0).all()
+
+
+def test_low_rank_is_the_best_determined_part():
+    X, y = data()
+    result = fitted(X, y, epochs=20)
+    whole = result.covariance(X, y, absolute_sigma=True)
+    part = result.covariance(X, y, absolute_sigma=True, rank=5)
+    assert part.factor.shape == (result.x.size, 5)
+    np.testing.assert_allclose(
+        part.matrix, whole.factor[:, :5] @ whole.factor[:, :5].T, rtol=1e-6, atol=1e-12
+    )
+
+
+def test_float32_fits_are_judged_in_float64():
+    X, y = data()
+    result = fitted(X, y, dtype="float32", weight_decay=1e-2, epochs=20)
+    covariance = result.covariance(X, y, weight_decay=1e-2)
+    assert covariance.factor.dtype == covariance.predict(X).std.dtype == np.float64
+    assert result.model.spec.dtype == "float32"
+
+
+def test_what_cannot_be_judged_is_refused():
+    X, y = data(2, 4)
+    result = fitted(X, y, epochs=2)
+    with pytest.raises(ValueError, match="8 residuals leave nothing to estimate the noise from"):
+        result.covariance(X, y)
+    covariance = result.covariance(X, y, absolute_sigma=True)
+    with pytest.raises(ValueError, match="noise=True needs the spread"):
+        covariance.predict(X, noise=True)
+    with pytest.raises(ValueError, match="level must be > 0 and < 1"):
+        covariance.predict(X, level=95)
+    with pytest.raises(ValueError, match="rank must be an integer >= 1"):
+        result.covariance(X, y, rank=0)
+
+
+@pytest.mark.parametrize("loss", ["mae", "huber", "gaussian_nll"])
+def test_other_losses_than_squares_are_refused(loss):
+    X, y = data(2, 4)
+    result = fitted(X, y, loss=loss, epochs=2)
+    assert result.loss == loss
+    with pytest.raises(ValueError, match=f"this fit minimised loss='{loss}'"):
+        result.covariance(X, y, absolute_sigma=True)

@@ -1,0 +1,138 @@
+"""A fit that was stopped and resumed has the bits of the one that was not."""
+
+import numpy as np
+import pytest
+
+import numlstm
+from helpers.fits import SINE, batch, quick, same, stop_after
+from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.training import loop
+from numlstm.utils import files
+
+
+class PowerCut(Exception):
+    """The machine goes off."""
+
+
+CASES = {
+    "batches": {"batch_size": 5, "num_layers": 2, "dropout": 0.2},
+    "windows": {"batch_size": 5, "bptt_steps": 4, "num_layers": 2, "dropout": 0.2},
+    "judged": {"validation": 0.25, "patience": 3, "learning_rate": 0.3, "batch_size": 4},
+    "scheduled": {"schedule": "cosine", "weight_decay": 0.01},
+    "double": {"dtype": "float64", "clip": None},
+    **{method: {"method": method, "batch_size": 5} for method in OPTIMIZERS},
+    "momentum": {"method": "sgd", "options": {"momentum": 0.9}, "batch_size": 5},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_stopped_after_an_epoch(name, epochs, tmp_path):
+    options = {"epochs": 5, **CASES[name]}
+    expected = quick(*batch(), **options)
+    file = tmp_path / "run"
+    stopped = quick(*batch(), checkpoint=file, callback=stop_after(epochs), **options)
+    assert stopped.nit == epochs
+    same(quick(*batch(), checkpoint=file, resume=True, **options), expected)
+    same(quick(*batch(), checkpoint=file, resume=True, **options), expected)  # nothing is left
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        CASES["windows"],
+        {"stateful": True, "bptt_steps": 3, "batch_size": 4, "num_layers": 2, "dropout": 0.2},
+    ],
+)
+@pytest.mark.parametrize("writes", [1, 2, 4, 7, 11, 12])
+def test_the_power_goes_off_within_an_epoch(options, writes, tmp_path, monkeypatch):
+    """Checkpoints are written between updates too; here after every one."""
+    options = {"epochs": 3, **options}
+    expected = quick(*batch(), **options)
+    monkeypatch.setattr(loop, "_BETWEEN_CHECKPOINTS", -1.0)
+    write, written = files.write_checkpoint, []
+
+    def write_and_fail(*arguments):
+        write(*arguments)
+        written.append(arguments)
+        if len(written) == writes:
+            raise PowerCut
+
+    monkeypatch.setattr(files, "write_checkpoint", write_and_fail)
+    file = tmp_path / "run"
+    with pytest.raises(PowerCut):
+        quick(*batch(), checkpoint=file, **options)
+    same(quick(*batch(), checkpoint=file, resume=True, **options), expected)
+
+
+def test_without_a_seed_a_run_goes_on_with_its_own(tmp_path):
+    file = tmp_path / "run"
+    X, y = batch()
+    options = {"rng": None, "batch_size": 4, "checkpoint": file}
+    stopped = quick(X, y, callback=stop_after(1), **options)
+    resumed = quick(X, y, resume=True, **options)
+    assert resumed.history["loss"][0] == stopped.history["loss"][0]
+    assert resumed.nit == 3
+
+
+def test_nothing_to_resume_is_a_beginning(tmp_path):
+    expected = quick(*batch())
+    same(quick(*batch(), checkpoint=tmp_path / "run", resume=True), expected)
+    assert (tmp_path / "run").exists()
+
+
+def test_more_epochs_may_be_asked_for(tmp_path):
+    file = tmp_path / "run"
+    quick(*batch(), checkpoint=file)
+    same(quick(*batch(), checkpoint=file, resume=True, epochs=6), quick(*batch(), epochs=6))
+
+
+def test_a_checkpoint_is_not_written_over(tmp_path):
+    file = tmp_path / "run"
+    quick(*batch(), checkpoint=file)
+    content = file.read_bytes()
+    with pytest.raises(ValueError, match=r"exists: pass resume=True.*or remove it"):
+        quick(*batch(), checkpoint=file)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hidden_size": 5}, "hidden_size, initial parameters"),
+        ({"rng": 1}, "initial parameters, seed"),
+        ({"loss": "mae"}, "differs in loss;"),
+        ({"learning_rate": 0.5}, "differs in learning_rate;"),
+        ({"schedule": "cosine"}, "differs in schedule;"),
+        ({"validation": 0.25}, "training data, validation data"),
+        ({"sample_weight": np.arange(1, 13)}, "differs in training data;"),
+        ({"backend": "reference"}, "differs in backend"),
+        ({"options": {"eps": 1e-3}}, "differs in options;"),
+        ({"model": numlstm.LSTM(2, 4, 1, rng=9)}, "differs in initial parameters"),
+    ],
+)
+def test_a_checkpoint_of_another_fit_is_refused(change, words, tmp_path):
+    file = tmp_path / "run"
+    quick(*batch(), checkpoint=file)
+    content = file.read_bytes()
+    if change.get("backend") == numlstm.fit(SINE, epochs=1).model.network.backend.name:
+        pytest.skip("only the reference runs here")
+    with pytest.raises(ValueError, match=words):
+        quick(*batch(), checkpoint=file, resume=True, **change)
+    assert file.read_bytes() == content
+
+
+def test_a_folder_that_is_missing_is_said_before_the_training(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        quick(*batch(), checkpoint=tmp_path / "nowhere" / "run")
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    file = tmp_path / "run"
+    quick(*batch(), checkpoint=file)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(numlstm.StorageError, match="damaged"):
+        quick(*batch(), checkpoint=file, resume=True)
+    assert file.read_bytes() == content

@@ -1,0 +1,317 @@
+"""Files are whole or refused: round trips, damage, kills, wrong kinds; save and load."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import numlstm
+from numlstm import StorageError
+from numlstm.data.scaling import Scaling
+from numlstm.utils import files
+
+ARRAYS = {
+    "theta": np.linspace(-1, 1, 7, dtype=np.float32),
+    "m/0": np.array([[np.nan, np.inf], [-0.0, 5e-324]]),
+    "file": np.array(3),  # names that np.savez would take for its own arguments
+    "empty": np.zeros((0, 3), ">f8"),
+}
+META = {"step": 3, "lr": 0.1 + 0.2, "tiny": 5e-324, "worst": float("inf"), "big": 2**127 + 1}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "run.ckpt"
+    files.write_checkpoint(path, ARRAYS, META)
+    return path
+
+
+def test_checkpoint_round_trip_is_exact(checkpoint):
+    arrays, meta = files.read_checkpoint(checkpoint)
+    assert meta == META
+    assert arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert arrays[name].dtype == array.dtype
+        assert arrays[name].shape == array.shape
+        assert arrays[name].tobytes() == array.tobytes()
+        assert arrays[name].flags.writeable
+
+
+@given(
+    array=hnp.arrays(
+        hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, min_side=0, max_dims=3, max_side=4)
+    ),
+    number=st.floats(allow_nan=False),
+)
+def test_any_array_and_float_survive(tmp_path_factory, array, number):
+    path = tmp_path_factory.mktemp("any") / "x"
+    files.write_checkpoint(path, {"a": array}, {"number": number})
+    arrays, meta = files.read_checkpoint(path)
+    assert arrays["a"].dtype == array.dtype
+    assert arrays["a"].tobytes() == array.tobytes()
+    assert np.float64(meta["number"]).tobytes() == np.float64(number).tobytes()
+
+
+def test_same_content_same_bytes(checkpoint, tmp_path):
+    files.write_checkpoint(tmp_path / "again", ARRAYS, META)
+    assert (tmp_path / "again").read_bytes() == checkpoint.read_bytes()
+
+
+def test_numpy_opens_the_file(checkpoint):
+    with np.load(checkpoint, allow_pickle=False) as archive:
+        assert archive["theta"].tobytes() == ARRAYS["theta"].tobytes()
+        assert json.loads(archive["header"].tobytes())["kind"] == "checkpoint"
+
+
+def refusal(path, content) -> str:
+    """What `read_checkpoint` says of a file of this content; faster than pytest.raises."""
+    path.write_bytes(content)
+    try:
+        files.read_checkpoint(path)
+    except StorageError as error:
+        return str(error)
+    return "accepted"
+
+
+def test_cut_anywhere_is_refused(checkpoint):
+    data = checkpoint.read_bytes()
+    for size in range(len(data)):
+        message = refusal(checkpoint, data[:size])
+        assert re.search(rf"run\.ckpt' is .* \({size} bytes\)$", message), message
+
+
+def test_any_flipped_byte_is_refused(checkpoint):
+    data = checkpoint.read_bytes()
+    for index in range(len(data)):
+        flipped = bytearray(data)
+        flipped[index] ^= 1 << index % 8
+        message = refusal(checkpoint, flipped)
+        assert "run.ckpt' is " in message, message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"hello", "not a numlstm file"),
+        (b"\x80\x04\x95pickle", "not a numlstm file"),
+        (b"PK\3\4" + bytes(100), "checksum"),
+        (b"\0" * 4096, "not a numlstm file"),
+    ],
+)
+def test_other_content_is_refused_with_the_reason(tmp_path, content, reason):
+    path = tmp_path / "other.bin"
+    path.write_bytes(content)
+    with pytest.raises(StorageError, match=rf"other\.bin.*{reason}"):
+        files.read_checkpoint(path)
+
+
+def test_appended_bytes_are_refused(checkpoint):
+    with open(checkpoint, "ab") as file:
+        file.write(b"\0")
+    with pytest.raises(StorageError, match="checksum"):
+        files.read_checkpoint(checkpoint)
+
+
+def test_an_npz_of_someone_else_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(3))
+    with pytest.raises(StorageError, match="not written by numlstm"):
+        files.read_checkpoint(tmp_path / "a.npz")
+
+
+def test_wrong_kind_is_refused(tmp_path):
+    files.write(tmp_path / "m", "model", {}, {})
+    with pytest.raises(StorageError, match="is a model file, not a checkpoint file"):
+        files.read_checkpoint(tmp_path / "m")
+
+
+def test_newer_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "VERSION", 3)
+    files.write_checkpoint(tmp_path / "new", {}, {})
+    monkeypatch.undo()
+    with pytest.raises(StorageError, match=r"version 3 .* reads version 2"):
+        files.read_checkpoint(tmp_path / "new")
+
+
+def test_missing_file_and_folder_keep_their_own_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        files.read_checkpoint(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no_folder"):
+        files.write_checkpoint(tmp_path / "no_folder" / "x", {}, {})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "meta"),
+    [({"a": np.array([print])}, {}), ({}, {"f": print}), ({"header": np.zeros(2)}, {})],
+)
+def test_what_cannot_be_stored_leaves_the_old_file(checkpoint, arrays, meta):
+    before = checkpoint.read_bytes()
+    with pytest.raises((TypeError, ValueError)):
+        files.write_checkpoint(checkpoint, arrays, meta)
+    assert checkpoint.read_bytes() == before
+    assert os.listdir(checkpoint.parent) == [checkpoint.name]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_failed_write_leaves_the_old_file_and_no_litter(checkpoint, monkeypatch, call):
+    def fail(*args):
+        raise OSError("disk full")
+
+    before = checkpoint.read_bytes()
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="disk full"):
+        files.write_checkpoint(checkpoint, {"theta": np.zeros(3)}, {})
+    monkeypatch.undo()
+    assert checkpoint.read_bytes() == before
+    assert os.listdir(checkpoint.parent) == [checkpoint.name]
+
+
+def test_file_is_synced_before_it_gets_its_name_and_the_folder_after(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *a: (calls.append("replace"), replace(*a)))
+    files.write_checkpoint(tmp_path / "x", {}, {})
+    assert calls == (["fsync", "replace", "fsync"] if os.name == "posix" else ["fsync", "replace"])
+
+
+def test_a_link_stays_a_link(checkpoint, tmp_path):
+    link = tmp_path / "latest"
+    link.symlink_to(checkpoint)
+    files.write_checkpoint(link, {}, {"new": True})
+    assert link.is_symlink()
+    assert files.read_checkpoint(checkpoint)[1] == {"new": True}
+
+
+def test_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.write_checkpoint("here", {}, META)
+    assert files.read_checkpoint("here")[1] == META
+
+
+def test_nothing_is_unpickled(tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, archive.open("header.npy", "w") as member:
+        np.lib.format.write_array(member, np.array([{}], object), allow_pickle=True)
+    path = tmp_path / "evil"
+    path.write_bytes(files._seal(buffer.getvalue()))  # even under a checksum that holds
+    with pytest.raises(StorageError, match=r"evil.*not written by numlstm: Object arrays"):
+        files.read_checkpoint(path)
+
+
+def test_threads_writing_one_path_leave_one_whole_file(tmp_path):
+    path = tmp_path / "shared"
+
+    def write(number):
+        for _ in range(10):
+            files.write_checkpoint(path, {"a": np.full(1000, number)}, {"number": number})
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    arrays, meta = files.read_checkpoint(path)
+    assert (arrays["a"] == meta["number"]).all()
+    assert os.listdir(tmp_path) == ["shared"]
+
+
+WRITER = """
+import sys
+import numpy as np
+from numlstm.utils import files
+number = 0
+while True:
+    files.write_checkpoint(sys.argv[1], {"a": np.full(200_000, number)}, {"number": number})
+    number += 1
+"""
+
+
+def test_killed_writer_never_leaves_an_unreadable_file(tmp_path):
+    path = tmp_path / "killed"
+    delays = np.random.default_rng(0).uniform(0, 0.05, 10)
+    for delay in delays:
+        path.unlink(missing_ok=True)
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)])
+        while not path.exists():
+            time.sleep(0.001)
+        time.sleep(delay)
+        writer.kill()
+        writer.wait()
+        arrays, meta = files.read_checkpoint(path)
+        assert (arrays["a"] == meta["number"]).all()
+
+
+# --- model files ----------------------------------------------------------------------------------
+
+SCALING = Scaling(
+    x_mean=np.array([0.1, -3.0]),
+    x_scale=np.array([2.0, 0.3]),
+    y_mean=np.array([5.0, 0.0, -1.0]),
+    y_scale=np.array([0.1, 7.0, 1.0]),
+)
+INPUTS = np.random.default_rng(2).standard_normal((4, 6, 2))
+
+
+def model_on(backend, dtype="float64"):
+    return numlstm.LSTM(2, 5, 3, num_layers=2, dtype=dtype, rng=1, backend=backend.name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "scaling", [None, SCALING, SCALING._replace(y_mean=None, y_scale=None)], ids=str
+)
+def test_a_saved_model_comes_back_bit_for_bit(backend, dtype, scaling, tmp_path):
+    model, X = model_on(backend, dtype), INPUTS
+    model.scaling, model.output = scaling, "last"
+    model.save(tmp_path / "model")
+    copy = numlstm.load(tmp_path / "model", backend=backend.name)
+    assert copy.spec == model.spec
+    assert copy.theta.tobytes() == model.theta.tobytes()
+    assert copy.predict(X).tobytes() == model.predict(X).tobytes()
+    copy.theta += 1  # its own memory, writable
+    copy.save(tmp_path / "copy")
+    assert numlstm.load(tmp_path / "copy").theta.tobytes() == copy.theta.tobytes()
+
+
+def test_a_model_without_head_and_with_nan_survives(backend, tmp_path):
+    model = numlstm.LSTM(1, 3, backend=backend.name, rng=0)
+    model.theta[0] = np.nan
+    model.save(str(tmp_path / "model"))
+    copy = numlstm.load(str(tmp_path / "model"), backend=backend.name)
+    assert copy.spec.output_size is None
+    assert copy.theta.tobytes() == model.theta.tobytes()
+
+
+def test_load_refuses_what_is_no_model(tmp_path):
+    path = tmp_path / "x"
+    files.write_checkpoint(path, {"theta": np.zeros(3)}, {})
+    with pytest.raises(StorageError, match="is a checkpoint file, not a model file"):
+        numlstm.load(path)
+    with pytest.raises(FileNotFoundError):
+        numlstm.load(tmp_path / "nowhere")
+
+
+def test_load_refuses_a_damaged_model(backend, tmp_path):
+    path = tmp_path / "model"
+    model_on(backend).save(path)
+    with pytest.raises(files.StorageError, match="not a checkpoint file"):
+        files.read_checkpoint(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    with pytest.raises(StorageError, match=r"model.*cut short"):
+        numlstm.load(path)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="backend must be one of"):
+        numlstm.load(path, backend="abacus")
