@@ -26,7 +26,7 @@ FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "ce
 
 
 class Source(NamedTuple):
-    """What is exported: a network, its parameters, and the units of its data."""
+    """A network to export, its parameters, and the units of its data."""
 
     spec: NetworkSpec
     theta: np.ndarray
@@ -62,7 +62,7 @@ def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
 
 
 def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:
-    """What every template asks for: names and sizes; `new_line` goes on with a comment."""
+    """Names and sizes for every template; `new_line` continues a comment."""
     spec = source.spec
     return {
         "name": name,
@@ -110,7 +110,7 @@ def others(spec: NetworkSpec) -> list[str]:
 
 
 def switches(spec: NetworkSpec) -> list[str]:
-    """What the network has beside the equations of its cell."""
+    """Macros of the network beside the equations of its cell."""
     variant = encode(spec.layers[0])
     flags = {
         "GATES": len(spec.cell.gates),

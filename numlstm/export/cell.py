@@ -114,7 +114,7 @@ class CellWriter:
     # --- what they stand on -----------------------------------------------------------------------
 
     def _primitives(self) -> dict[Function, Function]:
-        """What takes the place of functions of numbers."""
+        """Functions of expressions by the functions of numbers that they replace."""
         unlimited = encoding.UNLIMITED[self.layer.dtype]
         exponent_limit: Function = elementary.exponent_limit
         return {
