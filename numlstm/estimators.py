@@ -6,7 +6,7 @@ two-dimensional array as one series; here, as everywhere in scikit-learn, every 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -100,7 +100,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.limits = limits
         self.random_state = random_state
 
-    def _train(self, X: Any, y: Any, loss: str, sample_weight: Any) -> Any:
+    def _train(self, X: Any, y: Any, loss: str, sample_weight: Any) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
         checks.choice("output", self.output, ("last", "sequence"))
         given = self.get_params(deep=False) | {"loss": loss}
@@ -133,10 +133,10 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Examples
         --------
         >>> import numlstm
-        >>> numlstm.LSTMRegressor(cell={"peephole": True}).get_params()["cell__peephole"]
+        >>> numlstm.LSTMRegressor(cell={"layer_norm": True}).get_params()["cell__layer_norm"]
         True
         """
-        params = super().get_params(deep=deep)
+        params: dict[str, Any] = super().get_params(deep=deep)
         for name, kind in _NOUNS.items() if deep else ():
             for field, value in nouns.values(kind, params[name]).items():
                 params[f"{name}__{field}"] = value
@@ -163,8 +163,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         Examples
         --------
         >>> import numlstm
-        >>> numlstm.LSTMRegressor().set_params(cell__peephole=True).get_params()["cell__peephole"]
-        True
+        >>> numlstm.LSTMRegressor().set_params(cell__layer_norm=True).cell
+        {'layer_norm': True}
         """
         inner: dict[str, dict[str, Any]] = {}
         for key in [key for key in params if key.partition("__")[0] in _NOUNS and "__" in key]:
@@ -219,7 +219,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         check_is_fitted(self)
         return self.model_.predict(self._read(X, reset=False))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         """Sequences of vectors too, and missing inputs where they are filled."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -431,7 +431,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         pair = _flat(y, self.output), _flat(self.predict(X), self.output)
         return float(r2_score(*pair, sample_weight=_per_step(sample_weight, y, pair[0])))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         """Several targets are fine."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -609,14 +609,16 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     def _probability(self, logits: np.ndarray) -> np.ndarray:
         logits = logits[..., : len(self.classes_)].astype(np.float64)  # of one class there are two
         exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return exp / exp.sum(axis=-1, keepdims=True)
+        probability: np.ndarray = exp / exp.sum(axis=-1, keepdims=True)
+        return probability
 
 
 def _column(y: np.ndarray) -> np.ndarray:
     """A column of labels as a vector, with scikit-learn's warning."""
     from sklearn.utils.validation import column_or_1d
 
-    return column_or_1d(y, warn=True)
+    column: np.ndarray = column_or_1d(y, warn=True)
+    return column
 
 
 def _flat(y: Any, output: str) -> np.ndarray:

@@ -231,5 +231,5 @@ class Cell(Noun):
 
     @property
     def unit_parameters(self) -> tuple[UnitParameter, ...]:
-        """What every unit has beside the weights and biases of its gates."""
+        """Parameters of every unit beside the weights and biases of its gates."""
         return tuple(p for p in UNIT_PARAMETERS if p.present(self))

@@ -1,4 +1,4 @@
-"""What layers and networks are, and their states, gradients and noise."""
+"""Descriptions of layers and networks; states, gradients, dropout masks."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a network does with arrays between its layers, in NumPy.
+"""Operations on arrays between the layers of a network, in NumPy.
 
 A backend with memory of its own has a module with the same functions over that. No function changes
 an argument, but those whose first one is a `target`.
@@ -83,7 +83,7 @@ def joined(arrays):
 
 
 def parted(array, count: int):
-    """What belongs to each of `count` directions."""
+    """The parts of an array that belong to each of `count` directions."""
     if array is None or count == 1:
         return [array] * count
     return np.split(array, count, axis=-1)

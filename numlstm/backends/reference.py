@@ -71,7 +71,7 @@ _blas_flags_ignored = np.errstate(invalid="ignore")
 
 
 class Tape(NamedTuple):
-    """What the backward pass needs to know of the forward pass."""
+    """Intermediate results of the forward pass that the backward pass reads."""
 
     lengths: np.ndarray  # (B,)
     reset: np.ndarray  # (B, T)

@@ -44,7 +44,7 @@ def cell_backward(i, f, g, o, c, c_prev, dh, dc):
 
 
 class Unit(NamedTuple):
-    """What a unit has beside its gates: weights of the peepholes, factors of the noise."""
+    """Parameters of a unit beside its gates: peephole weights, dropout and zoneout factors."""
 
     peephole_i: Any
     peephole_f: Any

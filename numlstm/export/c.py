@@ -13,21 +13,20 @@ import numpy as np
 from numlstm._version import __version__
 from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import NetworkSpec
-from numlstm.backends import numpy_arrays
 from numlstm.cell.encoding import encode
+from numlstm.cell.equations import OF_GATES_AND_CELL, OFF, sees_cell_early
 from numlstm.data.scaling import Scaling
-from numlstm.network.dropout import mean_noise
+from numlstm.export.cell import CellWriter, literal
 
 NUMBERS = {"float32": "float", "float64": "double"}
-FORGET = {"gate": "OWN", "coupled": "COUPLED", "none": "NONE"}
 HEADERS = ("math", "stddef", "stdint", "string")  # which the C file includes
-# the parameters of a layer in the order of the C file's struct
+# the parameters of a layer that the template names; others may be in the equations of the cell
 FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "cell_bias",
           "weight_hr", "initial_h", "initial_c")  # fmt: skip
 
 
 class Source(NamedTuple):
-    """What is exported: a network, its parameters, and the units of its data."""
+    """A network to export, its parameters, and the units of its data."""
 
     spec: NetworkSpec
     theta: np.ndarray
@@ -43,6 +42,8 @@ def export_c(source: Source, path: str | os.PathLike[str]) -> None:
 def write_c(source: Source, path: Path) -> None:
     """The C file and its header, beside a file of that name."""
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
+    fields |= CellWriter(source.spec).fields()
+    fields["others"] = "".join(f"\n    const number *{key};" for key in others(source.spec))
     for suffix in (".c", ".h"):
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
 
@@ -61,7 +62,7 @@ def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
 
 
 def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:
-    """What every template asks for: names and sizes; `new_line` goes on with a comment."""
+    """Names and sizes for every template; `new_line` continues a comment."""
     spec = source.spec
     return {
         "name": name,
@@ -87,11 +88,12 @@ def fill(template: str, fields: dict[str, Any], path: Path) -> None:
 def network_part(source: Source) -> str:
     """The section of the C file that no other network has."""
     spec, parts = source.spec, list(blocks(source.spec, source.theta))
+    keys = (*FIELDS, *others(spec))
     lines, table = switches(spec), []
     for index, (layer, theta) in enumerate(zip(spec.layers, parts, strict=False)):
         views = split(layer.shapes, theta)
         lines += [array(f"{key}_{index}", by_columns(view)) for key, view in views.items()]
-        names = [f"{key}_{index}" if key in views else "NULL" for key in FIELDS]
+        names = [f"{key}_{index}" if key in views else "NULL" for key in keys]
         table.append(f"    {{{layer.input_size}, {', '.join(names)}}}")
     lines += ["static const layer NETWORK[LAYERS] = {\n" + ",\n".join(table) + "\n};\n"]
     head = split(spec.head.shapes, parts[-1]) if spec.head else {}
@@ -102,35 +104,25 @@ def network_part(source: Source) -> str:
     return "\n".join([*lines, *units_of_data(source), ""])
 
 
+def others(spec: NetworkSpec) -> list[str]:
+    """The parameters of a layer that only the equations of the cell know."""
+    return [key for key in spec.layers[0].shapes if key not in FIELDS]
+
+
 def switches(spec: NetworkSpec) -> list[str]:
-    """What the variant of the network is; a limit of 0 is none."""
-    cell = spec.cell
+    """Macros of the network beside the equations of its cell."""
+    variant = encode(spec.layers[0])
     flags = {
-        "FORGET": FORGET[cell.forget_gate],
-        "PEEPHOLE": int(cell.peephole),
-        "LAYER_NORM": encode(spec.layers[0]).layer_norm,
-        "EPSILON": cell.layer_norm_epsilon,
+        "GATES": len(spec.cell.gates),
+        "NORMALISED": int(variant.layer_norm != OFF),
+        "NORMALISED_CELL": int(variant.layer_norm == OF_GATES_AND_CELL),
+        "EPSILON": variant.layer_norm_epsilon,
+        "EARLY": int(sees_cell_early(variant)),
         "PROJECTION": int(spec.proj_size is not None),
         "RESIDUAL": int(spec.residual),
         "LEARNED_STATE": int(spec.learned_state),
     }
-    mean = mean_noise(spec, numpy_arrays, 1).layers[0]
-    numbers = {
-        "CLIP": cell.activation_clip or 0.0,
-        "CELL_CLIP": cell.cell_clip or 0.0,
-        "KEEP_H": 1.0 if mean is None or mean.keep_h is None else float(mean.keep_h.flat[0]),
-        "KEEP_C": 1.0 if mean is None or mean.keep_c is None else float(mean.keep_c.flat[0]),
-    }
-    as_number = np.dtype(spec.dtype).type
-    values = flags | {name: literal(as_number(value)) for name, value in numbers.items()}
-    lines = [f"#define {name} {value}" for name, value in values.items()]
-    for name, function in zip(("GATES", "CANDIDATE", "OUTPUT"), cell.activations, strict=True):
-        constants = (literal(as_number(c)) for c in (function.alpha, function.beta))
-        lines.append(
-            f"static const activation OF_{name} = "
-            f"{{{', '.join((function.name.upper(), *constants))}}};"
-        )
-    return lines
+    return [f"#define {name} {value}" for name, value in flags.items()]
 
 
 def units_of_data(source: Source) -> list[str]:
@@ -159,8 +151,3 @@ def array(name: str, values: np.ndarray, kind: str = "number") -> str:
     rows = (", ".join(map(literal, values[k : k + 6])) for k in range(0, values.size, 6))
     body = ",\n    ".join(rows)
     return f"static const {kind} {name}[{values.size}] = {{\n    {body}\n}};"
-
-
-def literal(value: np.floating) -> str:
-    """The shortest literal that is read back as this very number."""
-    return f"{value!s}f" if value.dtype == np.float32 else str(value)

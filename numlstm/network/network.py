@@ -27,7 +27,7 @@ class Weights(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What is the same for all layers of one pass."""
+    """Arguments that all layers of a pass share."""
 
     lengths: AnyArray | None  # (B,)
     reset: AnyArray | None  # (B, T)

@@ -1,4 +1,4 @@
-"""What a fit may change: parameters held still, bounds by name, constraints on the whole vector."""
+"""Limits on parameters: held still, bounds by name, constraints on the whole vector."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

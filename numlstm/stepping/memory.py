@@ -146,7 +146,7 @@ def _parts(
 
 
 def _starts(shapes: Mapping[str, tuple[int, ...]], first: int) -> dict[str, int]:
-    """Where every parameter begins in theta, if the first one does at `first`."""
+    """Offset of every parameter in theta, if that of the first one is `first`."""
     starts = np.cumsum([first, *map(math.prod, shapes.values())])
     return dict(zip(shapes, starts.tolist(), strict=False))
 

@@ -64,7 +64,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Record:
-    """Where a run is written to, and what of it."""
+    """A run and the file that it is written to."""
 
     path: str
     seed: int

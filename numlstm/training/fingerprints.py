@@ -21,7 +21,12 @@ from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.settings import Settings, TrainingConfig
 from numlstm.utils.nouns import Noun
 
-_NOUNS: tuple[Any, ...] = (NetworkSpec, Cell, Dropout, DataConfig, TrainingConfig, LimitsConfig)
+_NOUNS: dict[str, tuple[Any, ...]] = {
+    "": (NetworkSpec, DataConfig, TrainingConfig),
+    "cell.": (Cell,),
+    "dropout.": (Dropout,),
+    "limits.": (LimitsConfig,),
+}
 
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
@@ -56,36 +61,44 @@ def fingerprint_of_members(
     }
 
 
-def _words(noun: Noun) -> Iterator[tuple[str, str]]:
-    """Names and values of changed fields, those of nouns within on the same level."""
+def _words(noun: Noun, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of changed fields; one of a noun within is named "limits.fixed"."""
     later = {field.name for field in fields(noun) if field.metadata.get("later")}  # type: ignore[arg-type]
     for name, value in noun.changed().items():
         if isinstance(value, Noun):
-            yield from _words(value)
+            yield from _words(value, f"{name}.")
         elif name not in later:
-            yield name, repr(value)
+            yield f"{prefix}{name}", repr(value)
 
 
 def of_any_version(stored: Mapping[str, str]) -> dict[str, str]:
     """A stored fingerprint in today's words; version 0.1.0 wrote every field, by older names."""
     if "start" not in stored:
         return dict(stored)
-    renamed = {"bounds": {"{}": "None"}, "options": {"{}": "None"}}
-    prints = {name: renamed.get(name, {}).get(value, value) for name, value in stored.items()}
+    prints = {name: "None" if value == "{}" else value for name, value in stored.items()}
     del prints["start"]  # which is in the initial parameters
     prints["scheduled_sampling"] = prints.pop("sampling")
-    cell = _fields_of(prints.pop("cell"))
-    cell["forget_gate"], cell["activation_clip"] = cell.pop("forget"), cell.pop("clip")
-    prints |= cell | _fields_of(prints.pop("dropout"))
-    defaults = {field.name: repr(field.default) for noun in _NOUNS for field in fields(noun)}
+    for name in ("fixed", "bounds", "constraints"):
+        prints[f"limits.{name}"] = prints.pop(name)
+    for name in ("cell", "dropout"):
+        prints |= {f"{name}.{field}": value for field, value in _fields_of(prints.pop(name))}
+    prints["cell.forget_gate"] = prints.pop("cell.forget")
+    prints["cell.activation_clip"] = prints.pop("cell.clip")
+    defaults = {
+        f"{prefix}{field.name}": repr(field.default)
+        for prefix, nouns in _NOUNS.items()
+        for noun in nouns
+        for field in fields(noun)
+    }
     return {name: value for name, value in prints.items() if value != defaults.get(name)}
 
 
-def _fields_of(text: str) -> dict[str, str]:
+def _fields_of(text: str) -> Iterator[tuple[str, str]]:
     """The fields of a dataclass from its repr, each as text."""
     call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
-    return {str(field.arg): ast.unparse(field.value) for field in call.keywords}
+    for field in call.keywords:
+        yield str(field.arg), ast.unparse(field.value)
 
 
 def _arrays(data: Dataset | None) -> tuple[np.ndarray | None, ...]:

@@ -19,7 +19,7 @@ def _no_sums() -> dict[str, Numbers]:
 
 @dataclass(kw_only=True)
 class Progress:
-    """What a checkpoint must hold; written by its own methods, and by an `Update` to its `arrays`.
+    """The state of a run, as a checkpoint holds it; an `Update` writes to its `arrays`.
 
     `window`, `batch` and `epoch` are the place of the next update. In an ensemble theta is the
     vector (M n,) of all members; what is judged, and every value of the history, is (M,).

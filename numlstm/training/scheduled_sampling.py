@@ -29,7 +29,7 @@ class Sampling:
     epochs: int
 
     def __repr__(self) -> str:
-        """What makes a run the one it is: see `numlstm.training.checkpoints`."""
+        """The part of a run's fingerprint: see `numlstm.training.fingerprints`."""
         return "a function" if callable(self.asked) else f"{self.asked:g} in {self.epochs} epochs"
 
     def probability(self, epoch: int) -> float:
@@ -41,7 +41,7 @@ class Sampling:
     def draw(
         self, draws: RandomStreams, epoch: int, update: int, window: Dataset
     ) -> np.ndarray | None:
-        """Where a window is fed, (B, T), never at its first step; None where nowhere."""
+        """Mask of the steps of a window that are fed, (B, T), never its first; None for none."""
         level = round(_LEVELS * self.probability(epoch))
         if level == 0:
             return None

@@ -121,7 +121,7 @@ class Minimizer:
         return result
 
     def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """What is minimised, and its gradient: loss, and weight_decay / 2 * sum(theta^2)."""
+        """The loss with its penalty, weight_decay / 2 * sum(theta^2), and the gradient."""
         self.progress.count_gradient()
         value, gradient = self._evaluate(x)
         return value, gradient[self.limits.free]

@@ -138,7 +138,7 @@ class RunConfig(Noun):
 
 
 class Start(NamedTuple):
-    """Where the parameters of a fit begin, and where its arithmetic runs."""
+    """First values of the parameters of a fit, and the backend."""
 
     init: Init = Init()
     model: LSTM | None = None  # to start from

@@ -36,7 +36,7 @@ class UpdateContext(NamedTuple):
 
 
 class UpdateConfig(NamedTuple):
-    """What holds for every update of a run."""
+    """Constants of the updates of a run."""
 
     clip: float | None
     limits: Limits | None

@@ -58,6 +58,10 @@ class Noun:
                 value = option.metadata["check"](option.name, getattr(self, option.name))
                 object.__setattr__(self, option.name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields: what was derived from them may not be something that can be pickled."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}  # type: ignore[arg-type]
+
     def changed(self) -> dict[str, Any]:
         """The fields that are not at their defaults."""
         pairs = ((f, getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
@@ -127,7 +131,7 @@ def amended(kind: type[T], name: str, value: Any, changes: Mapping[str, Any]) ->
 
 
 def suggestion(name: Any, known: Iterable[str]) -> str:
-    """What might have been meant by an unknown name, as the end of a sentence."""
+    """A guess at what an unknown name was meant to be, as the end of a sentence."""
     close = difflib.get_close_matches(str(name).lower(), list(known), n=1)
     return f": did you mean {close[0]!r}?" if close else ""
 
@@ -167,7 +171,7 @@ def _hint(
     moved: Mapping[str, str],
     synonyms: Collection[Collection[str]],
 ) -> str:
-    """What to write in the place of an unknown keyword."""
+    """The correct way to pass what an unknown keyword asked for, as the end of a sentence."""
     if name not in moved:
         groups = (group for group in synonyms if name in group)
         for other in (other for group in groups for other in group if other in known):

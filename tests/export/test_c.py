@@ -64,7 +64,7 @@ def test_the_family_agrees_with_step(variant, dtype, tmp_path):
 
 
 def test_every_field_of_a_network_is_exported():
-    """A new one must reach `lstm.c.in`, and be added to VARIANTS above."""
+    """A new one, outside the cell, must reach `lstm.c.in`, and be added to VARIANTS above."""
     assert [field.name for field in fields(NetworkSpec)] == [
         *("input_size", "hidden_size", "output_size", "num_layers", "dtype", "bidirectional"),
         *("residual", "proj_size", "cell", "learned_state", "dropout"),

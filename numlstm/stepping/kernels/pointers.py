@@ -87,7 +87,7 @@ def _read(context, builder, kind, pointer, index):
 
 @intrinsic
 def is_null(typingctx, pointer):
-    """Whether it points nowhere."""
+    """Whether a pointer is null."""
 
     def codegen(context, builder, sig, args):
         return cgutils.is_null(builder, args[0])

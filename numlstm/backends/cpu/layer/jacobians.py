@@ -18,13 +18,12 @@ from numlstm.backends.cpu.layer.recurrence import (
     Masks,
     Parameters,
     c_before,
-    factors_at,
     new_work,
     new_zeros,
+    row_at,
 )
 from numlstm.backends.cpu.layer.tape import Carry, line_of, read_layout, read_tape, rows_at
 from numlstm.backends.cpu.layer.variant_arrays import layer_of, parameters_of
-from numlstm.backends.cpu.layer.variant_cell import Row
 from numlstm.backends.cpu.layer.weights import gate_of_theta, row_of_theta
 from numlstm.cell.elementary import fma, like
 from numlstm.cell.encoding import UNIT_ROWS, with_ends
@@ -116,8 +115,8 @@ def variant_step(t, layout, layer, theta, tape, work, dn, dunit, rows):
         for j in range(rows_at(layout, shard, t)):
             place, line = get(layout.place, shard) + j, line_of(layout, shard, t) + j
             c_prev, c_step = c_before(shard, t, j, layout, unit, masks, tape)
-            m_g, keep_c = factors_at(shard, place, t, -1, layout, masks, work)
-            row = Row(move(tape.cells.start, line * tape.cells.row), c_prev, c_step, m_g, keep_c)
+            cells = move(tape.cells.start, line * tape.cells.row)
+            row = row_at(shard, place, t, -1, layout, masks, work, cells, c_prev, c_step)
             for part in range(2):
                 dz = begin(part, place, t, layout, rows)
                 start = place * layout.padded

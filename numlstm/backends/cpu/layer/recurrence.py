@@ -139,8 +139,12 @@ def read_ahead(target, noise, count, step):
 
 
 @kernel
-def factors_at(shard, place, t, step, layout, masks, work):
-    """Factors on the candidate and shares of the new cell of one row at step t."""
+def row_at(shard, place, t, step, layout, masks, work, cells, c_prev, c_step):
+    """The `Row` at a place and step t, its factors read from the masks.
+
+    Out of line, so that c_step is no constant to the compiler: with one, the cells of a row took
+    half as long again.
+    """
     noinline()
     m_g, keep_c = at(work.m_g, shard * layout.padded), at(work.keep_c, shard * layout.padded)
     if masks.g.size > 0:
@@ -148,7 +152,7 @@ def factors_at(shard, place, t, step, layout, masks, work):
     if masks.keep_c.size > 0:
         noise = at_step(layout, masks.keep_c, place, t, layout.units)
         read_ahead(keep_c, noise, layout.units, step)
-    return m_g, keep_c
+    return Row(cells, c_prev, c_step, m_g, keep_c)
 
 
 @kernel
@@ -213,8 +217,7 @@ def forward_shard(shard, layout, layer, weights, X, Y, carry, work, tape, taped)
         for j in range(rows):
             c_now = at(carry.c, (place + j) * layout.padded)
             cells = move(tape.cells.start, (line + j) * tape.cells.row)
-            m_g, keep_c = factors_at(shard, place + j, t, 1, layout, masks, work)
-            row = Row(cells, c_now, 1, m_g, keep_c)
+            row = row_at(shard, place + j, t, 1, layout, masks, work, cells, c_now, 1)
             z_j, m_j = move(z.start, j * z.row), move(m.start, j * m.row)
             forward_row(layout, cell, unit, row, z_j, c_now, m_j)
         if cell.projected:
@@ -352,8 +355,8 @@ def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradien
             ask_for_cells(shard, t, j, 0, layout.vectors, layout, tape)
             c_prev, c_step = c_before(shard, t, j, layout, unit, masks, tape)
             line = line_of(layout, shard, t) + j
-            m_g, keep_c = factors_at(shard, place + j, t, -1, layout, masks, work)
-            row = Row(move(tape.cells.start, line * tape.cells.row), c_prev, c_step, m_g, keep_c)
+            cells = move(tape.cells.start, line * tape.cells.row)
+            row = row_at(shard, place + j, t, -1, layout, masks, work, cells, c_prev, c_step)
             dc = at(carry.c, (place + j) * layout.padded)
             backward_row(layout, cell, unit, row, dm, dn, dc, move(dz.start, j * dz.row), dunit)
         product(dh_all, dz, w_h, rows, layout.padded_out // width, k, False)

@@ -116,7 +116,7 @@ def _tape_line(spec: LayerSpec, padded: int, plain: bool) -> tuple[int, int]:
 
 
 def is_plain(spec: LayerSpec) -> bool:
-    """Whether it is the plain cell, without a variant."""
+    """Whether a layer has the plain cell, without a variant."""
     return spec.cell == Cell() and spec.proj_size is None
 
 

@@ -345,7 +345,7 @@ def sum_of_products(layout, x, x_step, y, y_step):
 
 @kernel
 def place(x, x_step, unit):
-    """Where a unit stands in an array (U, x_step, L); after an even one comes the next."""
+    """Offset of a unit in an array (U, x_step, L); after an even one comes the next."""
     lanes = lanes_of(x)
     return unit // lanes * x_step * lanes + unit % lanes
 

@@ -82,7 +82,7 @@ def _sum_vector(u, layout, dW, dtheta):
 
 @kernel
 def gate_of_theta(layout, gate):
-    """Where a gate (i, f, g, o) stands in theta, or -1."""
+    """Position of a gate (i, f, g, o) in theta, or -1."""
     if layout.gates == 4 or gate == 0:
         return gate
     return gate - 1 if gate > 1 else -1
