@@ -229,7 +229,7 @@ class Cell(Noun):
         """The gates that have weights of their own, in their order."""
         return tuple(gate for gate in GATES if gate != "f" or self.forget_gate == "gate")
 
-    @cached_property
+    @property
     def unit_parameters(self) -> tuple[UnitParameter, ...]:
         """Parameters of every unit beside the weights and biases of its gates."""
         return tuple(p for p in UNIT_PARAMETERS if p.present(self))

@@ -8,15 +8,16 @@ import numpy as np
 import numlstm
 from helpers.harness import require_bits
 from helpers.strategies import random_family_network
+from helpers.variants import first_examples
 from numlstm.architecture.spec import Dropout
 from numlstm.data.scaling import Scaling
 
-FAMILY = {
+VARIANTS = {
     "plain": {},
     "stacked": {"num_layers": 3, "output_size": None},
     "residual": {"num_layers": 3, "residual": True},
     "projection": {"num_layers": 2, "proj_size": 5},
-    "coupled": {"cell": {"forget_gate": "coupled"}},
+    **{name: {"cell": cell} for name, cell in first_examples().items()},
     "no forget gate": {"cell": {"forget_gate": "none", "cell_clip": 1.5}},
     "peephole": {"cell": {"peephole": True, "activation_clip": 0.7}},
     "layer_norm": {"cell": {"layer_norm": True}, "num_layers": 2},
