@@ -63,12 +63,12 @@ def _fixed(name: str, value: Any) -> tuple[str, ...]:
     # a dict would say values, too, but what is fixed keeps the value that it begins with
     if (
         not isinstance(names, Collection)
-        or isinstance(names, Mapping)
+        or isinstance(names, dict)
         or not all(isinstance(each, str) for each in names)
     ):
         raise TypeError(
-            f"{name} must be a name of a parameter or a list of them, received {value!r}; a fixed "
-            "parameter keeps its first value, that of a model= to start from"
+            f"{name} must hold names of parameters, received {value!r}; what is fixed keeps its "
+            "first value, that of a model= to start from"
         )
     return tuple(names)
 

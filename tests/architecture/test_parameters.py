@@ -261,16 +261,16 @@ def test_an_unknown_name_is_refused(params, name):
             use(name)
     if name == "weigth":
         assert "did you mean 'weight'?" in str(caught.value)
-
-
-def test_pytorchs_biases_are_answered_with_their_sum(params):
-    with pytest.raises(KeyError, match="one bias, 'bias_l0', the sum of PyTorch's two"):
-        params["bias_hh_l0"] = 0
         assert name not in params
         assert params.get(name) is None
         with pytest.raises(KeyError, match="no parameter"):
             params.setdefault(name, 0)
     assert list(params) == list(SHAPES)
+
+
+def test_pytorchs_biases_are_answered_with_their_sum(params):
+    with pytest.raises(KeyError, match="one bias, 'bias_l0', the sum of PyTorch's two"):
+        params["bias_hh_l0"] = 0
 
 
 def test_a_parameter_cannot_be_removed(params):

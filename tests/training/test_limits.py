@@ -153,7 +153,7 @@ def test_callbacks_may_end_least_squares():
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"limits": {"fixed": {"head_bias": 0.7}}}, TypeError, "keeps its first value"),
+        ({"limits": {"fixed": {"head_bias": 0.7}}}, TypeError, "what is fixed keeps its"),
         ({"limits": {"fixed": "head_bias", "bounds": {"head_bias": (0, 1)}}}, ValueError,
          "leave one of them out"),
         ({"limits": {"fixed": "weights"}}, ValueError,
