@@ -7,7 +7,6 @@ import numlstm
 from helpers.fits import SINE, PowerCut, batch, cut_the_power, quick, same, stop_after
 from numlstm.optim.optimizers import OPTIMIZERS
 
-
 CASES = {
     "batches": {"batch_size": 5, "num_layers": 2, "dropout": 0.2},
     "windows": {"batch_size": 5, "bptt_steps": 4, "num_layers": 2, "dropout": 0.2},
