@@ -127,18 +127,16 @@ def switches(spec: NetworkSpec) -> list[str]:
 
 def units_of_data(source: Source) -> list[str]:
     """Mean and scale of inputs and outputs, in double as in `Scaling`; 0 and 1 for none."""
-    spec, scaling = source.spec, source.scaling
-    inputs, outputs = np.ones(spec.input_size), np.ones(spec.width)
-    x, y = (0 * inputs, inputs), (0 * outputs, outputs)
-    if scaling is not None:
-        x = (scaling.x_mean, scaling.x_scale)
-        if scaling.y_mean is not None and scaling.y_scale is not None:
-            y = (scaling.y_mean, scaling.y_scale)
-            if spec.width == 2 * scaling.y_mean.size:  # means, then log-variances
-                shift = 2 * np.log(scaling.y_scale)
-                y = (np.append(y[0], shift), np.append(y[1], np.ones(shift.size)))
-    names = ("X_MEAN", "X_SCALE", "Y_MEAN", "Y_SCALE")
-    return [array(name, value, "double") for name, value in zip(names, x + y, strict=True)]
+    size, scaling = source.spec.input_size, source.scaling
+    scaling = scaling or Scaling(np.zeros(size), np.ones(size))
+    y_scale, y_mean = scaling.of_outputs(source.spec.width)
+    values = {
+        "X_MEAN": scaling.x_mean,
+        "X_SCALE": scaling.x_scale,
+        "Y_MEAN": y_mean,
+        "Y_SCALE": y_scale,
+    }
+    return [array(name, value, "double") for name, value in values.items()]
 
 
 def by_columns(view: np.ndarray) -> np.ndarray:

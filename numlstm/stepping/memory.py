@@ -107,20 +107,9 @@ def _scaling(spec: NetworkSpec, scaling: Scaling | None) -> Packer:
     """How x and y are scaled."""
     packer = Packer(np.float64)
     if scaling is not None:
-        factor, offset = _output_scaling(spec, scaling)
+        factor, offset = scaling.of_outputs(spec.width)
         packer.add([*scaling.x_mean, *scaling.x_scale, *factor, *offset])
     return packer
-
-
-def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
-    """factor and offset of every output; log-variances behind the means are only moved."""
-    factor, offset = np.ones(spec.width), np.zeros(spec.width)
-    if scaling.y_mean is not None and scaling.y_scale is not None:
-        targets = scaling.y_mean.size
-        factor[:targets], offset[:targets] = scaling.y_scale, scaling.y_mean
-        if spec.width > targets:
-            offset[targets:] = 2.0 * np.log(scaling.y_scale)
-    return factor, offset
 
 
 def _parts(
