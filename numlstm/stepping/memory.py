@@ -122,7 +122,7 @@ def _parts(
         panels, unit, out = (values.add(a) for a in (packed.panels, beside.unit, beside.out))
         starts = _starts(layer.shapes, theta)
         own = [
-            (row, starts[name] + (part.start or 0), part.stop - (part.start or 0))
+            (row, starts[name] + part.start, part.stop - part.start)
             for name, part, row in unit_rows(layer)
             if row < INITIAL_H  # those of the initial state are the caller's
         ]
