@@ -20,9 +20,20 @@ from numlstm.export.cell import CellWriter, literal
 
 NUMBERS = {"float32": "float", "float64": "double"}
 HEADERS = ("math", "stddef", "stdint", "string")  # which the C file includes
-# the parameters of a layer that the template names; others may be in the equations of the cell
-FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "cell_bias",
-          "weight_hr", "initial_h", "initial_c")  # fmt: skip
+# the parameters of a layer that the template names, and their shapes, matrices by their columns;
+# others may be in the equations of the cell
+FIELDS = {
+    "weight_ih": "[inputs][GATES][UNITS]",
+    "weight_hh": "[HIDDEN][GATES][UNITS]",
+    "bias": "[GATES][UNITS]",
+    "peephole": "[the gates that have one][UNITS]; this one and those below: null, if not used",
+    "gain": "[GATES][UNITS]",
+    "cell_gain": "[UNITS]",
+    "cell_bias": "[UNITS]",
+    "weight_hr": "[UNITS][HIDDEN]",
+    "initial_h": "[HIDDEN]",
+    "initial_c": "[UNITS]",
+}
 
 
 class Source(NamedTuple):
@@ -43,7 +54,7 @@ def write_c(source: Source, path: Path) -> None:
     """The C file and its header, beside a file of that name."""
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
     fields |= CellWriter(source.spec).fields()
-    fields["others"] = "".join(f"\n    const number *{key};" for key in others(source.spec))
+    fields["parameters"] = members(source.spec)
     for suffix in (".c", ".h"):
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
 
@@ -102,6 +113,12 @@ def network_part(source: Source) -> str:
         value = f"head_{key}" if head else "NULL"
         lines.append(f"static const number *const HEAD_{key.upper()} = {value};")
     return "\n".join([*lines, *units_of_data(source), ""])
+
+
+def members(spec: NetworkSpec) -> str:
+    """The parameters of a layer as members of its struct, in the order of its initialisers."""
+    lines = [f"const number *{key}; /* {shape} */" for key, shape in FIELDS.items()]
+    return "\n    ".join(lines + [f"const number *{key};" for key in others(spec)])
 
 
 def others(spec: NetworkSpec) -> list[str]:
