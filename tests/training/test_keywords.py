@@ -66,8 +66,8 @@ def test_relatives_have_the_keywords_of_fit():
     own = {
         numlstm.LSTM: {"input_size", "hidden_size", "output_size", "dropout"},
         numlstm.ensemble: {"members", "bootstrap"},
-        numlstm.LSTMRegressor: {"output", "dropout", "standardize", "random_state"},
-        numlstm.LSTMClassifier: {"output", "dropout", "standardize", "random_state"},
+        numlstm.LSTMRegressor: {"output", "loss", "dropout", "standardize", "random_state"},
+        numlstm.LSTMClassifier: {"output", "loss", "dropout", "standardize", "random_state"},
     }
     for function, names in own.items():
         taken = defaults(function)
