@@ -101,7 +101,7 @@ def arrays(number, *dimensions):
 
 
 def given_types(number):
-    """The types of `recurrence.Pass` and `cells.Gradient`."""
+    """The types of `cells.Pass` and `cells.Gradient`."""
     lengths, reset = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 2, "C")
     parts = (
         types.NamedTuple(arrays(number, 3, 2, 2), cells.Weights),
@@ -110,7 +110,7 @@ def given_types(number):
         types.NamedTuple(arrays(number, 2, 2), cells.State),
     )
     gradient = types.NamedTuple(arrays(number, 4, 3, 3, 3, 4), cells.Gradient)
-    return types.NamedTuple(parts, recurrence.Pass), gradient
+    return types.NamedTuple(parts, cells.Pass), gradient
 
 
 def recurrences(

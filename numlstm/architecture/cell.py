@@ -198,16 +198,9 @@ class Cell(Noun):
     True
     """
 
-    forget_gate: str = option(
-        "gate",
-        partial(checks.choice, options=FORGET_GATES),
-        ("coupled", "none"),
-        options=FORGET_GATES,
-    )
+    forget_gate: str = option("gate", options=FORGET_GATES)
     peephole: bool = option(False, checks.flag, (True,))
-    layer_norm: bool | str = option(
-        LAYER_NORMS[0], _layer_norm, LAYER_NORMS[1:], options=LAYER_NORMS
-    )
+    layer_norm: bool | str = option(LAYER_NORMS[0], _layer_norm, options=LAYER_NORMS)
     layer_norm_epsilon: float = option(
         1e-5,
         partial(checks.real, above=0.0),

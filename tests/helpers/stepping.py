@@ -64,7 +64,8 @@ def random_model(seed, dtype="float64", exogenous=None):
     if exogenous is not None:
         spec = replace(spec, input_size=spec.width + exogenous)
     case = replace(case, spec=spec, begins=False)
-    model, rng = numlstm.LSTM._of(spec, "cpu", case.numbers.theta), np.random.default_rng(seed)
+    model = numlstm.LSTM.from_spec(spec, "cpu", case.numbers.theta)
+    rng = np.random.default_rng(seed)
     if rng.random() < 0.7:
         sizes = (spec.input_size, spec.input_size, spec.width, spec.width)
         model.scaling = Scaling(*(rng.uniform(0.5, 2, size) for size in sizes))

@@ -51,7 +51,7 @@ def test_a_compiled_loop_is_step_bit_for_bit(name, dtype):
     require_bits(h, state.h[:, 0])
     require_bits(c, state.c[:, 0])
     if name != "everything":
-        reference = numlstm.LSTM._of(model.spec, "reference", model.theta)
+        reference = numlstm.LSTM.from_spec(model.spec, "reference", model.theta)
         expected, _ = reference.forward(X[None, :500])
         limit = {"float64": 1e-12, "float32": 2e-5}[dtype]
         assert np.linalg.norm(Y[:500] - expected[0]) <= limit * np.linalg.norm(expected)

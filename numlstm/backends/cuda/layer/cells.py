@@ -71,6 +71,24 @@ class State(NamedTuple):
     c: Any  # (B, H)
 
 
+class Pass(NamedTuple):
+    """What the kernels of the recurrence take beside the steps and their results."""
+
+    weights: Weights
+    switches: Switches
+    tape: Tape
+    state: State  # forward the state, backward its gradient
+
+
+class Gates(NamedTuple):
+    """A number of every gate of one unit: z or dz."""
+
+    i: Any
+    f: Any
+    g: Any
+    o: Any
+
+
 class Taped(NamedTuple):
     """What the tape has of one unit of a row at a step."""
 
@@ -141,13 +159,14 @@ def add_to_parameter(place, row, value):
 
 
 @compilable()
-def cell(variant, weights, switches, tape, state, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
-    """i f g o and c to the tape, from z and the cell before."""
-    one = like(z_i, 1.0)
+def cell(variant, given, row, t, unit, c_prev, z):
+    """i f g o and c to the tape, from z (`Gates`) and the cell before."""
+    weights, switches, tape, state = given
+    one = like(z.i, 1.0)
     if begins_anew(switches, row, t):
         c_prev = weights.unit[INITIAL_C, unit]
     own = own_of(variant, weights, switches, row, t, unit, one)
-    i, f, g, o, c_new, c = variant_forward(variant, z_i, z_f, z_g, z_o, c_prev, own)
+    i, f, g, o, c_new, c = variant_forward(variant, z.i, z.f, z.g, z.o, c_prev, own)
     tape.gates[row, t, 0, unit] = i
     tape.gates[row, t, 1, unit] = f
     tape.gates[row, t, 2, unit] = g
@@ -281,8 +300,9 @@ def output_backward(variant, o, a, dm):
 
 
 @compilable()
-def cell_backward(variant, weights, switches, known, gradient, dstate, row, t, unit, dm, dn, dc):
+def cell_backward(variant, given, known, gradient, row, t, unit, dm, dn, dc):
     """dz of every gate, which is returned too, and dc for the step before; `known`: `Taped`."""
+    weights, switches, _, dstate = given
     own = own_of(variant, weights, switches, row, t, unit, like(dm, 1.0))
     i, f, g, o, c_prev, c_new, a = known
     do = dm * a
@@ -297,7 +317,7 @@ def cell_backward(variant, weights, switches, known, gradient, dstate, row, t, u
     dstate.c[row, unit] = dc
     place = gradient.unit, row, unit
     add_unit_gradients(variant, add_to_parameter, place, dz_i, dz_f, dz_o, c_new, c_prev)
-    return dz_i, dz_f, dz_g, dz_o
+    return Gates(dz_i, dz_f, dz_g, dz_o)
 
 
 # --- gates that see the cell before they are normalised -------------------------------------------

@@ -20,10 +20,10 @@ from numlstm.backends.cuda.device.memory import (
 from numlstm.backends.cuda.device.target import SIMULATED
 from numlstm.backends.cuda.gemm import blas, products
 from numlstm.backends.cuda.gemm.products import gather, scatter, sum_parts
-from numlstm.backends.cuda.layer.cells import Gradient, State, Switches, Tape, Weights
+from numlstm.backends.cuda.layer.cells import Gradient, Pass, State, Switches, Tape, Weights
 from numlstm.backends.cuda.layer.layout import layout_of
 from numlstm.backends.cuda.layer.pack_inputs import mask_inputs, put_first, put_inputs
-from numlstm.backends.cuda.layer.recurrence import Pass, compiled
+from numlstm.backends.cuda.layer.recurrence import compiled
 from numlstm.backends.cuda.layer.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.layer.tiles import threads_of, whole_rows
 from numlstm.cell.encoding import encode

@@ -2,9 +2,9 @@
 
 A block owns some rows and some units at all steps: their cells (`cells.py`) and, on the way back,
 their gradients. Per step it adds W_hh h_{t-1} for its units, or W_hh' dz_{t+1}, and
-passes them through the cell. Where it owns all units of its rows, nobody waits for it but its own
-threads; where several blocks share the units, they meet at a barrier after every step; and a launch
-for a single step needs no barrier at all. The three are the same code.
+passes them through the cell (`places.py`). Where it owns all units of its rows, nobody waits for it
+but its own threads; where several blocks share the units, they meet at a barrier after every step;
+and a launch for a single step needs no barrier at all. The three are the same code.
 
 Every sum runs over k in order, so the bits depend neither on the tile nor on the barrier.
 The letters in the shape comments: see `cells.py`.
@@ -19,7 +19,7 @@ from numlstm.backends.cuda.device.target import cuda, number_type
 from numlstm.backends.cuda.gemm.tensor_cores import rounded
 from numlstm.backends.cuda.gemm.transfers import Chunk, arrived
 from numlstm.backends.cuda.layer.cells import (
-    Taped,
+    Gates,
     add_cell,
     add_cell_backward,
     add_new_cell,
@@ -29,13 +29,22 @@ from numlstm.backends.cuda.layer.cells import (
     output,
     output_backward,
     output_gate_backward,
-    output_gradient,
     put_hidden,
     put_padding,
     runs,
     take_cell,
-    take_hidden,
     taped,
+)
+from numlstm.backends.cuda.layer.places import (
+    AHEAD,
+    Part,
+    Scratch,
+    clear,
+    owns,
+    place_backward,
+    place_forward,
+    read_ahead,
+    read_back,
 )
 from numlstm.backends.cuda.layer.staging import (
     add_products,
@@ -60,40 +69,6 @@ from numlstm.cell.activations import activate_limited
 from numlstm.cell.elementary import compilable, fma, like
 from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, GAIN, Variant, with_ends
 from numlstm.cell.equations import OF_GATES_AND_CELL, sees_cell_early
-
-AHEAD = 10  # numbers that a cell needs on the way back; forward 5
-
-
-class Part(NamedTuple):
-    """What a block owns, and who this thread is in it."""
-
-    first_row: int
-    last_row: int
-    first_unit: int
-    last_unit: int
-    thread: int
-    threads: int
-    unit: int  # the first place of this thread: its unit, counted from the first
-    row: int
-
-
-class Scratch(NamedTuple):
-    """What a thread works in, and a block."""
-
-    acc: Any  # (places of the thread, 4): sums by gates, then what the cells make of them
-    ahead: Any  # (AHEAD,): what a cell needs, read before the products where there is one place
-    held: Any  # (held, 4): weights in registers
-    w: Any  # (kept or depth, units, 4): weights in shared memory
-    left: Any  # (rows, depth, sides): their factors there, h or by gates dz
-
-
-class Pass(NamedTuple):
-    """What kernels take beside the steps: everything but scratch."""
-
-    weights: Any
-    switches: Any
-    tape: Any
-    state: Any  # forward the state, backward its gradient
 
 
 @compilable()
@@ -193,10 +168,12 @@ class Lines(NamedTuple):
     first: int
     last: int
     scale: int  # where in (B, T, 5) their scales begin
+    gain: int  # the rows of the first of the J lines' gain and bias
+    bias: int
 
 
-ALL_GATES, EARLY_GATES, OUTPUT_GATE = Lines(0, 4, 0), Lines(0, 3, 0), Lines(3, 4, 3)
-CELLS = Lines(0, 1, 4)
+ALL_GATES, OUTPUT_GATE = Lines(0, 4, 0, GAIN, BIAS), Lines(3, 4, 3, GAIN, BIAS)
+EARLY_GATES, CELLS = Lines(0, 3, 0, GAIN, BIAS), Lines(0, 1, 4, CELL_GAIN, CELL_BIAS)
 
 
 @compilable()
@@ -247,13 +224,12 @@ def normalise(variant, part, switches, t, which, x, hat, scale, sums):
 
 
 @compilable()
-def normalise_backward(
-    part, switches, t, which, d, hat, scale, unit_rows, gains, biases, dunit, sums
-):
+def normalise_backward(part, given, t, which, d, hat, dunit, sums):
     """d = scale (d gain - mean(d gain) - x_hat mean(d gain x_hat)), in place; dgain and dbias.
 
     Without its parts along 1 and along x_hat, which normalisation takes away. d (B, T, J, H).
     """
+    switches, scale, unit_rows = given.switches, given.tape.scale, given.weights.unit
     gates, units = which.last - which.first, d.shape[3]
     zero = like(sums[0], 0.0)
     count, rows = like(zero, units), part.last_row - part.first_row
@@ -264,9 +240,9 @@ def normalise_backward(
         row, gate = part.first_row + line // gates, which.first + line % gates
         if runs(switches, row, t):
             value = d[row, t, gate, unit]
-            dunit[row, gains + gate, unit] += value * hat[row, t, gate, unit]
-            dunit[row, biases + gate, unit] += value
-            d[row, t, gate, unit] = value * unit_rows[gains + gate, unit]
+            dunit[row, which.gain + gate, unit] += value * hat[row, t, gate, unit]
+            dunit[row, which.bias + gate, unit] += value
+            d[row, t, gate, unit] = value * unit_rows[which.gain + gate, unit]
     cuda.syncthreads()
     for item in range(part.thread, lines * LANES, part.threads):
         line, lane = item // LANES, item % LANES
@@ -321,67 +297,6 @@ def step_forward(variant, tile, part, given, Y, scratch, t, staged):
 
 
 @compilable()
-def clear(acc, first):
-    """Four sums from the beginning."""
-    for gate in range(4):
-        acc[first + gate] = like(acc[0], 0.0)
-
-
-@compilable()
-def owns(part, row, unit):
-    """Whether there is such a place in what the block owns."""
-    return unit < part.last_unit and row < part.last_row
-
-
-@compilable()
-def read_ahead(ahead, given, row, t, unit):
-    """W_ih x + b by gates and the cell's state, of one place."""
-    for gate in range(4):
-        ahead[gate] = given.tape.gates[row, t, gate, unit]
-    ahead[4] = given.state.c[row, unit]
-
-
-@compilable()
-def place_forward(variant, tile, part, given, Y, scratch, first, t, j):
-    """The j-th place of a thread: from its sums in acc to h, or as far as one unit goes."""
-    acc, ahead = scratch.acc, scratch.ahead
-    row, unit = place_of(tile, part, j)
-    unit += first
-    if owns(part, row, unit):
-        if places_of(tile) > 1:
-            read_ahead(ahead, given, row, t, unit)
-        z_i, z_f = acc[4 * j] + ahead[0], acc[4 * j + 1] + ahead[1]
-        z_g, z_o = acc[4 * j + 2] + ahead[2], acc[4 * j + 3] + ahead[3]
-        acc[4 * j] = unit_forward(variant, given, Y, row, t, unit, ahead[4], z_i, z_f, z_g, z_o)
-
-
-@compilable()
-def unit_forward(variant, given, Y, row, t, unit, c_prev, z_i, z_f, z_g, z_o):
-    """One unit of one row; returns what the next step multiplies, unless that needs whole rows."""
-    weights, switches, tape, state = given
-    factor = like(z_i, 0.0)
-    if not runs(switches, row, t):
-        if variant.projected:
-            tape.m[row, t, unit] = factor
-        else:
-            put_padding(tape, Y, row, t, unit)
-    elif variant.layer_norm:
-        tape.gates[row, t, 0, unit] = z_i
-        tape.gates[row, t, 1, unit] = z_f
-        tape.gates[row, t, 2, unit] = z_g
-        tape.gates[row, t, 3, unit] = z_o
-    else:
-        c_new = cell(
-            variant, weights, switches, tape, state,
-            row, t, unit, c_prev, z_i, z_f, z_g, z_o,
-        )  # fmt: skip
-        m = output(variant, weights, tape, row, t, unit, c_new)
-        if not variant.projected:
-            factor = put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
-    return factor
-
-
-@compilable()
 def normalised_cells(variant, part, given, Y, sums, t):
     """Cells of whole rows, from z that is to be normalised; then their outputs."""
     weights, switches, tape, state = given
@@ -406,11 +321,8 @@ def normalised_cells(variant, part, given, Y, sums, t):
                 z_o = tape.gates[row, t, 3, unit]
             else:
                 z_o = rescaled(unit_rows, tape.z_hat, row, t, 3, unit)
-            c_prev = state.c[row, unit]
-            cell(
-                variant, weights, switches, tape, state,
-                row, t, unit, c_prev, z_i, z_f, z_g, z_o,
-            )  # fmt: skip
+            z = Gates(z_i, z_f, z_g, z_o)
+            cell(variant, given, row, t, unit, state.c[row, unit], z)
             if sees_cell_early(variant):
                 add_new_cell(weights, tape, row, t, unit, z_o)
     if sees_cell_early(variant):
@@ -487,55 +399,6 @@ def step_backward(variant, tile, part, given, dY, gradient, scratch, t, staged):
 
 
 @compilable()
-def read_back(variant, ahead, given, dY, row, t, unit):
-    """The gradient of h, and what the cells of rows that need not be whole are made of."""
-    ahead[0] = given.state.h[row, unit]
-    ahead[1] = output_gradient(dY, row, t, unit, like(ahead[0], 0.0))
-    if not whole_rows(variant):
-        ahead[2] = given.state.c[row, unit]
-        if t >= 0:
-            i, f, g, o, c_prev, c_new, a = taped(given.tape, row, t, unit)
-            ahead[3], ahead[4], ahead[5], ahead[6] = i, f, g, o
-            ahead[7], ahead[8], ahead[9] = c_prev, c_new, a
-
-
-@compilable()
-def place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, j):
-    """The j-th place of a thread: from what came through its weights, in acc, to dz there."""
-    acc, ahead = scratch.acc, scratch.ahead
-    row, unit = place_of(tile, part, j)
-    unit += first
-    if owns(part, row, unit):
-        if places_of(tile) > 1:
-            read_back(variant, ahead, given, dY, row, t, unit)
-        through = (acc[4 * j] + acc[4 * j + 1]) + (acc[4 * j + 2] + acc[4 * j + 3])
-        dz_i, dz_f, dz_g, dz_o = unit_backward(
-            variant, given, gradient, ahead, row, t, unit, through
-        )
-        acc[4 * j], acc[4 * j + 1], acc[4 * j + 2], acc[4 * j + 3] = dz_i, dz_f, dz_g, dz_o
-
-
-@compilable()
-def unit_backward(variant, given, gradient, ahead, row, t, unit, through):
-    """One unit of one row; returns its dz, unless that needs whole rows."""
-    weights, switches, _, dstate = given
-    zero = like(through, 0.0)
-    dh = take_hidden(switches, ahead[1], gradient, dstate, ahead[0], row, t, unit, through)
-    if whole_rows(variant):
-        if t >= 0:
-            gradient.dh[row, t, unit] = dh
-        return zero, zero, zero, zero
-    dc = take_cell(switches, gradient, dstate, ahead[2], row, t, unit)
-    if t < 0 or not runs(switches, row, t):
-        return zero, zero, zero, zero
-    known = Taped(ahead[3], ahead[4], ahead[5], ahead[6], ahead[7], ahead[8], ahead[9])
-    dn = output_backward(variant, known.o, known.a, dh)
-    return cell_backward(
-        variant, weights, switches, known, gradient, dstate, row, t, unit, dh, dn, dc
-    )
-
-
-@compilable()
 def rows_backward(variant, part, given, gradient, sums, t):
     """Cells of whole rows, whose outputs were projected or normalised."""
     weights, switches, tape, dstate = given
@@ -558,10 +421,7 @@ def rows_backward(variant, part, given, gradient, sums, t):
     if t < 0:
         return
     if variant.layer_norm == OF_GATES_AND_CELL:
-        normalise_backward(
-            part, switches, t, CELLS, gradient.dn, tape.c_hat, tape.scale,
-            weights.unit, CELL_GAIN, CELL_BIAS, gradient.unit, sums,
-        )  # fmt: skip
+        normalise_backward(part, given, t, CELLS, gradient.dn, tape.c_hat, gradient.unit, sums)
     if sees_cell_early(variant):
         output_gates_backward(variant, part, given, gradient, sums, t)
     for item in range(part.thread, items, part.threads):
@@ -569,17 +429,11 @@ def rows_backward(variant, part, given, gradient, sums, t):
         if runs(switches, row, t):
             dm, dn = gradient.dm[row, t, unit], gradient.dn[row, t, 0, unit]
             known, dc = taped(tape, row, t, unit), dstate.c[row, unit]
-            cell_backward(
-                variant, weights, switches, known, gradient, dstate,
-                row, t, unit, dm, dn, dc,
-            )  # fmt: skip
+            cell_backward(variant, given, known, gradient, row, t, unit, dm, dn, dc)
     if sees_cell_early(variant):
         early_gates_backward(part, given, gradient, sums, t)
     elif variant.layer_norm:
-        normalise_backward(
-            part, switches, t, ALL_GATES, gradient.dz, tape.z_hat, tape.scale,
-            weights.unit, GAIN, BIAS, gradient.unit, sums,
-        )  # fmt: skip
+        normalise_backward(part, given, t, ALL_GATES, gradient.dz, tape.z_hat, gradient.unit, sums)
 
 
 @compilable()
@@ -593,10 +447,7 @@ def output_gates_backward(variant, part, given, gradient, sums, t):
         if runs(switches, row, t):
             dm = gradient.dm[row, t, unit]
             output_gate_backward(variant, tape, gradient, row, t, unit, dm)
-    normalise_backward(
-        part, switches, t, OUTPUT_GATE, gradient.dz, tape.z_hat, tape.scale,
-        weights.unit, GAIN, BIAS, gradient.unit, sums,
-    )  # fmt: skip
+    normalise_backward(part, given, t, OUTPUT_GATE, gradient.dz, tape.z_hat, gradient.unit, sums)
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
         if runs(switches, row, t):
@@ -608,10 +459,7 @@ def early_gates_backward(part, given, gradient, sums, t):
     """dz of the other gates of whole rows, and what it adds to dc."""
     weights, switches, tape, dstate = given
     units = weights.gates.shape[2]
-    normalise_backward(
-        part, switches, t, EARLY_GATES, gradient.dz, tape.z_hat, tape.scale,
-        weights.unit, GAIN, BIAS, gradient.unit, sums,
-    )  # fmt: skip
+    normalise_backward(part, given, t, EARLY_GATES, gradient.dz, tape.z_hat, gradient.unit, sums)
     for item in range(part.thread, (part.last_row - part.first_row) * units, part.threads):
         row, unit = part.first_row + item // units, item % units
         if runs(switches, row, t):
