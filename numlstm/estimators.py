@@ -112,8 +112,9 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _train(self, X: Any, y: Any, sample_weight: Any) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
         checks.choice("output", self.output, ("last", "sequence"))
-        given = self.get_params(deep=False) | {"loss": self._checked_loss()}
-        del given["random_state"]
+        # of this class: the constructor of a subclass may have fewer
+        names = set(_SequenceEstimator._get_param_names()) - {"loss", "random_state"}
+        given = {name: getattr(self, name) for name in names} | {"loss": self._checked_loss()}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight, np.float64)
@@ -146,8 +147,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         True
         """
         params: dict[str, Any] = super().get_params(deep=deep)
-        for name, kind in _NOUNS.items() if deep else ():
-            for field, value in nouns.values(kind, params[name]).items():
+        for name in _NOUNS.keys() & params.keys() if deep else ():  # a subclass may have fewer
+            for field, value in nouns.values(_NOUNS[name], params[name]).items():
                 params[f"{name}__{field}"] = value
         return params
 
@@ -184,9 +185,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                     f"{nouns.suggestion(field, known)}; {name} has {known}"
                 )
             inner.setdefault(name, {})[field] = params.pop(key)
-        super().set_params(**params)
-        for name, changes in inner.items():  # a new object: the caller's own stays as it is
-            setattr(self, name, nouns.amended(_NOUNS[name], name, getattr(self, name), changes))
+        amended = {  # new objects: the caller's own stay as they are
+            name: nouns.amended(
+                _NOUNS[name], name, params.pop(name, getattr(self, name, None)), changes
+            )
+            for name, changes in inner.items()
+        }
+        super().set_params(**params, **amended)
         return self
 
     def _read(self, X: Any, *, reset: bool) -> Any:

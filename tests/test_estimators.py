@@ -191,6 +191,27 @@ def test_the_loss_is_the_classs_own_unless_it_is_named():
         assert own.model_.theta.tobytes() == named.model_.theta.tobytes()
 
 
+class Small(LSTMRegressor):
+    """With a narrower constructor, as subclasses of scikit-learn's estimators have."""
+
+    def __init__(self, *, hidden_size=4, random_state=None):
+        super().__init__(hidden_size, epochs=1, random_state=random_state)
+
+
+def test_a_subclass_may_have_fewer_parameters():
+    X, y = data()
+    assert Small().get_params() == {"hidden_size": 4, "random_state": None}
+    search = GridSearchCV(Small(random_state=0), {"hidden_size": [2, 3]}, cv=2).fit(X, y)
+    assert search.best_estimator_.n_iter_ == 1
+
+
+def test_parameters_are_set_all_or_none():
+    regressor = LSTMRegressor(cell=Cell())
+    with pytest.raises(TypeError, match="peephole must be True or False"):
+        regressor.set_params(hidden_size=99, cell__peephole=3)
+    assert regressor.hidden_size == 32
+
+
 def test_what_is_refused():
     X, y = data()
     model = quick(epochs=1).fit(X, y)

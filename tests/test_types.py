@@ -44,6 +44,7 @@ assert_type(model.njit(), Stepper)
 assert_type(model.cfunc().address, int)
 
 assert_type(numlstm.Cell(peephole=True).peephole, bool)
+numlstm.Cell(activations=["relu", "tanh", ("elu", 0.5)])
 assert_type(numlstm.ensemble(X, members=2).models[0], LSTM)
 assert_type(numlstm.objective(model, X).value(model.theta), float)
 assert_type(numlstm.LSTMRegressor().fit(X, X), numlstm.LSTMRegressor)

@@ -4,7 +4,7 @@ Keywords, model files, checkpoints, `repr`, the encoding that kernels take, and 
 follow from the fields of `Cell`; the parameters that a variant adds, from `UNIT_PARAMETERS`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -210,7 +210,7 @@ class Cell(Noun):
     )
     activation_clip: float | None = option(None, _limit, (0.3, 2.0), draw=_draw_limit)
     cell_clip: float | None = option(None, _limit, (0.4, 2.0), draw=_draw_limit)
-    activations: Activations = option(
+    activations: Sequence[Any] = option(
         USUAL,
         _activations,
         tuple((Activation(name, 0.4, 0.6),) * 3 for name in ACTIVATIONS),
