@@ -6,27 +6,30 @@ Profiles `numlstm.fit` on the training run of `peers.py` and sums the time by wh
 import argparse
 import cProfile
 import pstats
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
-from pathlib import Path
+from typing import Any
 
 from contenders import SEQUENCES, fit_epochs, training_data
 
-PARTS = {  # functions of the package, by file, that together make a step
-    "kernels forward": [("backends/cpu/__init__.py", "layer_forward")],
-    "kernels backward": [("backends/cpu/__init__.py", "layer_backward")],
-    "head": [
-        ("backends/cpu/__init__.py", "head_forward"),
-        ("backends/cpu/__init__.py", "head_backward"),
-    ],
-    "packing of weights": [("network.py", "pack")],
-    "loss": [("losses.py", "mse")],
-    "clipping": [("optimizers.py", "norm"), ("optimizers.py", "clip")],
-    "optimiser": [("optimizers.py", "update")],
-    "batching": [("training.py", "_batches"), ("sequences.py", "cut")],
+from numlstm.backends import cpu
+from numlstm.data.sequences import Dataset
+from numlstm.network.network import Network
+from numlstm.optim import losses, optimizers
+from numlstm.training.loop import Trainer
+
+PARTS = {  # functions of the package that together make a step
+    "kernels forward": [cpu.layer_forward],
+    "kernels backward": [cpu.layer_backward],
+    "head": [cpu.head_forward, cpu.head_backward],
+    "packing of weights": [Network.pack],
+    "loss": [losses.mse],
+    "clipping": [optimizers.norm, optimizers.clip],
+    "optimiser": [optimizers.Adam.update],
+    "batching": [Trainer._batches, Dataset.cut],
 }
-STEP = ("training.py", "_run_window")
-EPOCH = ("training.py", "_run_epoch")
+STEP, EPOCH = Trainer._run_window, Trainer._run_epoch
 
 
 def profile(sequences: int, epochs: int) -> pstats.Stats:
@@ -38,20 +41,22 @@ def profile(sequences: int, epochs: int) -> pstats.Stats:
     return pstats.Stats(profiler)
 
 
-def seconds(stats: pstats.Stats, file: str, function: str) -> tuple[int, float]:
+def seconds(stats: pstats.Stats, function: Callable[..., Any]) -> tuple[int, float]:
     """Calls of a function, and the time from its beginnings to its ends."""
-    for (path, _, name), (_, calls, _, cumulative, _) in stats.stats.items():
-        if name == function and Path(path).match(f"numlstm/{file}"):
-            return calls, cumulative
-    raise LookupError(f"{function} of {file} was not called")
+    code = function.__code__
+    place = code.co_filename, code.co_firstlineno, code.co_name
+    if place not in stats.stats:
+        raise LookupError(f"{function.__qualname__} was not called")
+    _, calls, _, cumulative, _ = stats.stats[place]
+    return calls, cumulative
 
 
 def report(stats: pstats.Stats) -> None:
     """Print microseconds per step and shares."""
-    steps, _ = seconds(stats, *STEP)
-    _, whole = seconds(stats, *EPOCH)
+    steps, _ = seconds(stats, STEP)
+    _, whole = seconds(stats, EPOCH)
     spent = {
-        part: sum(seconds(stats, *function)[1] for function in functions)
+        part: sum(seconds(stats, function)[1] for function in functions)
         for part, functions in PARTS.items()
     }
     spent["rest"] = whole - sum(spent.values())

@@ -36,6 +36,8 @@ _NOUNS: dict[str, type] = {"cell": Cell, "init": Init, "limits": LimitsConfig}
 class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """The base of both estimators; their parameters are those of `numlstm.fit`."""
 
+    _losses: tuple[str, ...]  # that `loss` may be; None is the first
+
     @suggesting(_NOUNS, SYNONYMS)
     def __init__(
         self,
@@ -49,6 +51,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         cell: Cell | Mapping[str, Any] | None = None,
         init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
+        loss: str | None = None,
         method: str = "adam",
         learning_rate: float | None = None,
         schedule: str | Callable[[int], float] | None = None,
@@ -79,6 +82,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.cell = cell
         self.init = init
         self.output = output
+        self.loss = loss
         self.method = method
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -100,10 +104,15 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.limits = limits
         self.random_state = random_state
 
-    def _train(self, X: Any, y: Any, loss: str, sample_weight: Any) -> Self:
+    def _checked_loss(self) -> str:
+        """The loss that was asked for, or the class's own."""
+        own: str = self._losses[0]
+        return own if self.loss is None else checks.choice("loss", self.loss, self._losses)
+
+    def _train(self, X: Any, y: Any, sample_weight: Any) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
         checks.choice("output", self.output, ("last", "sequence"))
-        given = self.get_params(deep=False) | {"loss": loss}
+        given = self.get_params(deep=False) | {"loss": self._checked_loss()}
         del given["random_state"]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if sample_weight is not None:
@@ -240,7 +249,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     output : {"last", "sequence"}, optional
         One target per sequence, y (B,) or (B, O), or one per step, y (B, T) or (B, T, O) or a list.
     loss : {"mse", "mae", "huber"}, optional
-        The loss that is minimised.
+        The loss that is minimised; None is "mse".
     method, learning_rate, schedule, weight_decay, dropout, clip, batch_size, epochs, bptt_steps
         As in `numlstm.fit`.
     validation : float, optional
@@ -276,73 +285,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     True
     """
 
-    @suggesting(_NOUNS, SYNONYMS)
-    def __init__(
-        self,
-        hidden_size: int = 32,
-        *,
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        residual: bool = False,
-        learned_state: bool = False,
-        proj_size: int | None = None,
-        cell: Cell | Mapping[str, Any] | None = None,
-        init: Init | Mapping[str, Any] | None = None,
-        output: str = "last",
-        loss: str = "mse",
-        method: str = "adam",
-        learning_rate: float | None = None,
-        schedule: str | Callable[[int], float] | None = None,
-        weight_decay: float = 0.0,
-        dropout: float | Mapping[str, float] = 0.0,
-        clip: float | None = 1.0,
-        batch_size: int = 32,
-        epochs: int = 100,
-        bptt_steps: int | None = None,
-        validation: float | None = None,
-        patience: int | None = None,
-        tol: float | None = None,
-        standardize: bool = True,
-        missing: str = "raise",
-        dtype: Any = "float32",
-        backend: str = "auto",
-        precision: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        limits: LimitsConfig | Mapping[str, Any] | None = None,
-        random_state: Any = None,
-    ):
-        super().__init__(
-            hidden_size,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            residual=residual,
-            learned_state=learned_state,
-            proj_size=proj_size,
-            cell=cell,
-            init=init,
-            output=output,
-            method=method,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            weight_decay=weight_decay,
-            dropout=dropout,
-            clip=clip,
-            batch_size=batch_size,
-            epochs=epochs,
-            bptt_steps=bptt_steps,
-            validation=validation,
-            patience=patience,
-            tol=tol,
-            standardize=standardize,
-            missing=missing,
-            dtype=dtype,
-            backend=backend,
-            precision=precision,
-            options=options,
-            limits=limits,
-            random_state=random_state,
-        )
-        self.loss = loss
+    _losses = ("mse", "mae", "huber")
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
         """Train on sequences.
@@ -370,12 +313,12 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        checks.choice("loss", self.loss, ("mse", "mae", "huber"))
+        self._checked_loss()
         X = self._read(X, reset=True)
         y = self._read_targets(X, y, "numeric")
         # whether a target is a number, and predictions are to be numbers too
         self._single = (y if self.output == "last" else y[0]).ndim == 1
-        return self._train(X, y, self.loss, sample_weight)
+        return self._train(X, y, sample_weight)
 
     def predict(self, X: Any) -> Any:
         """Predictions in the shape of the targets of `fit`.
@@ -441,8 +384,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
 class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     """Classification of sequences, or of their steps, by an LSTM network, for scikit-learn.
 
-    Needs scikit-learn, the extra ``sklearn``. Cross-entropy is minimised; labels may be anything
-    that can be sorted.
+    Needs scikit-learn, the extra ``sklearn``. Labels may be anything that can be sorted.
 
     Parameters
     ----------
@@ -452,6 +394,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         As in `LSTMRegressor`.
     output : {"last", "sequence"}, optional
         One label per sequence, y (B,), or one per step, y (B, T) or a list.
+    loss : {"cross_entropy"}, optional
+        The loss that is minimised; None is "cross_entropy".
     batch_size, epochs, bptt_steps, validation, patience, tol, standardize, missing, dtype, backend
         As in `LSTMRegressor`.
     precision, options, limits, random_state
@@ -486,6 +430,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     (['down', 'up'], True)
     """
 
+    _losses = ("cross_entropy",)
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMClassifier":
         """Train on sequences.
 
@@ -512,6 +458,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
+        self._checked_loss()
         X = self._read(X, reset=True)
         y = self._read_targets(X, y, None)
         if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
@@ -523,7 +470,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             numbers: Any = [np.searchsorted(self.classes_, part) for part in y]
         else:
             numbers = np.searchsorted(self.classes_, y)
-        return self._train(X, numbers, "cross_entropy", sample_weight)
+        return self._train(X, numbers, sample_weight)
 
     def predict_proba(self, X: Any) -> Any:
         """Probability of every class.

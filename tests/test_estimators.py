@@ -179,6 +179,18 @@ def test_missing_inputs_where_they_are_filled():
     assert quick(missing="mask").fit(X, y).score(X, y) > 0.8
 
 
+def test_the_loss_is_the_classs_own_unless_it_is_named():
+    X, y = data()
+    for kind, loss, targets in (
+        (LSTMRegressor, "mse", y),
+        (LSTMClassifier, "cross_entropy", y > 0),
+    ):
+        own, named = (kind(4, epochs=2, random_state=0, loss=name) for name in (None, loss))
+        own, named = own.fit(X, targets), named.fit(X, targets)
+        assert own.result_.loss == loss
+        assert own.model_.theta.tobytes() == named.model_.theta.tobytes()
+
+
 def test_what_is_refused():
     X, y = data()
     model = quick(epochs=1).fit(X, y)
@@ -186,6 +198,8 @@ def test_what_is_refused():
         model.predict(np.zeros((4, 6, 3)))
     with pytest.raises(ValueError, match="loss must be one of"):
         quick(loss="cross_entropy").fit(X, y)
+    with pytest.raises(ValueError, match="loss must be one of .'cross_entropy'., received 'mse'"):
+        LSTMClassifier(4, loss="mse").fit(X, y > 0)
     with pytest.raises(ValueError, match="output must be one of"):
         quick(output="all").fit(X, y)
     with pytest.raises(ValueError, match="hidden_size must be an integer"):

@@ -198,16 +198,9 @@ class Cell(Noun):
     True
     """
 
-    forget_gate: str = option(
-        "gate",
-        partial(checks.choice, options=FORGET_GATES),
-        ("coupled", "none"),
-        options=FORGET_GATES,
-    )
+    forget_gate: str = option("gate", options=FORGET_GATES)
     peephole: bool = option(False, checks.flag, (True,))
-    layer_norm: bool | str = option(
-        LAYER_NORMS[0], _layer_norm, LAYER_NORMS[1:], options=LAYER_NORMS
-    )
+    layer_norm: bool | str = option(LAYER_NORMS[0], _layer_norm, options=LAYER_NORMS)
     layer_norm_epsilon: float = option(
         1e-5,
         partial(checks.real, above=0.0),
@@ -229,7 +222,7 @@ class Cell(Noun):
         """The gates that have weights of their own, in their order."""
         return tuple(gate for gate in GATES if gate != "f" or self.forget_gate == "gate")
 
-    @cached_property
+    @property
     def unit_parameters(self) -> tuple[UnitParameter, ...]:
         """Parameters of every unit beside the weights and biases of its gates."""
         return tuple(p for p in UNIT_PARAMETERS if p.present(self))

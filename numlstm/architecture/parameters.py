@@ -128,7 +128,11 @@ class Parameters(MutableMapping[str, Array]):
 
     def _unknown(self, name: Any) -> KeyError:
         known = list(self._views)
-        return KeyError(f"no parameter {name!r} among {known}{suggestion(name, known)}")
+        hint = suggestion(name, known)
+        if isinstance(name, str) and name.startswith(("bias_ih_", "bias_hh_")):
+            one = f"bias_{name.removeprefix('bias_ih_').removeprefix('bias_hh_')}"
+            hint = f": it has one bias, {one!r}, the sum of PyTorch's two"
+        return KeyError(f"no parameter {name!r} among {known}{hint}")
 
 
 def split(shapes: Mapping[str, tuple[int, ...]], theta: Array) -> dict[str, Array]:

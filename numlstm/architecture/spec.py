@@ -10,8 +10,8 @@ from numlstm.architecture.cell import Cell
 from numlstm.utils import checks, nouns
 from numlstm.utils.nouns import Noun, option, required
 
-# what version 1 of the model file called fields of a cell
-_VERSION_1 = {"forget": "forget_gate", "clip": "activation_clip"}
+# what version 0.1.0 called fields of a cell, in model files and in checkpoints
+CELL_OF_VERSION_1 = {"forget": "forget_gate", "clip": "activation_clip"}
 
 # how a GPU's tensor cores round the factors of a float32 product: to 10 bits of mantissa, or to 7
 PRECISIONS = ("tf32", "bf16")
@@ -165,7 +165,7 @@ class NetworkSpec(Noun):
         """From `dataclasses.asdict`, after a way through JSON; what is missing is the default."""
         fields = dict(fields)
         if "cell" in fields:
-            fields["cell"] = {_VERSION_1.get(k, k): v for k, v in fields["cell"].items()}
+            fields["cell"] = {CELL_OF_VERSION_1.get(k, k): v for k, v in fields["cell"].items()}
         return cls(**fields)
 
     def require_sense(self) -> None:

@@ -99,5 +99,5 @@ def unit_rows(spec: LayerSpec):
         for n, part in enumerate(parts):
             yield name, slice(n * units, (n + 1) * units), ROWS[part]
     if spec.learned_state:
-        yield "initial_h", slice(spec.output_size), INITIAL_H
-        yield "initial_c", slice(units), INITIAL_C
+        yield "initial_h", slice(0, spec.output_size), INITIAL_H
+        yield "initial_c", slice(0, units), INITIAL_C

@@ -11,13 +11,14 @@ fields by name, `numlstm.cell.encoding.Variant`. Equations: see
 
 from typing import Any, NamedTuple
 
+from numlstm.architecture.cell import FORGET_GATES, LAYER_NORMS
 from numlstm.cell.activations import activate_limited, slope_limited
 from numlstm.cell.elementary import clip, compilable, flush, fma, like, sigmoid, tanh, where
 from numlstm.cell.encoding import ROWS
 
 # the places of the values of `Cell.forget_gate` and of `Cell.layer_norm` among their options
-OWN, COUPLED, NONE = range(3)
-OFF, OF_GATES_AND_CELL, OF_GATES = range(3)
+OWN, COUPLED, NONE = map(FORGET_GATES.index, ("gate", "coupled", "none"))
+OFF, OF_GATES_AND_CELL, OF_GATES = map(LAYER_NORMS.index, (False, True, "gates"))
 
 PEEPHOLE_I, PEEPHOLE_F, PEEPHOLE_O = (ROWS[f"peephole_{gate}"] for gate in "ifo")
 

@@ -38,14 +38,23 @@ class Scaling(NamedTuple):
 
         Twice as many outputs as targets are the means, then the log-variances.
         """
-        if self.y_mean is None or self.y_scale is None:
+        if self.y_mean is None:
             return Y
-        targets = self.y_mean.size
-        if Y.shape[-1] == targets:
-            return (Y * self.y_scale + self.y_mean).astype(Y.dtype)
-        mean = Y[..., :targets] * self.y_scale + self.y_mean
-        log_variance = Y[..., targets:] + 2.0 * np.log(self.y_scale)
-        return np.concatenate([mean, log_variance], axis=-1).astype(Y.dtype)
+        factor, offset = self.of_outputs(Y.shape[-1])
+        return (Y * factor + offset).astype(Y.dtype)
+
+    def of_outputs(self, width: int) -> tuple[Array, Array]:
+        """What each of `width` outputs is multiplied by, and what is added then; float64.
+
+        Log-variances, behind the means, are only moved.
+        """
+        factor, offset = np.ones(width), np.zeros(width)
+        if self.y_mean is not None and self.y_scale is not None:
+            targets = self.y_mean.size
+            factor[:targets], offset[:targets] = self.y_scale, self.y_mean
+            if width > targets:
+                offset[targets:] = 2.0 * np.log(self.y_scale)
+        return factor, offset
 
 
 def moments(values: Array, valid: Array) -> tuple[Array, Array]:

@@ -20,9 +20,20 @@ from numlstm.export.cell import CellWriter, literal
 
 NUMBERS = {"float32": "float", "float64": "double"}
 HEADERS = ("math", "stddef", "stdint", "string")  # which the C file includes
-# the parameters of a layer that the template names; others may be in the equations of the cell
-FIELDS = ("weight_ih", "weight_hh", "bias", "peephole", "gain", "cell_gain", "cell_bias",
-          "weight_hr", "initial_h", "initial_c")  # fmt: skip
+# the parameters of a layer that the template names, and their shapes, matrices by their columns;
+# others may be in the equations of the cell
+FIELDS = {
+    "weight_ih": "[inputs][GATES][UNITS]",
+    "weight_hh": "[HIDDEN][GATES][UNITS]",
+    "bias": "[GATES][UNITS]",
+    "peephole": "[the gates that have one][UNITS]; this one and those below: null, if not used",
+    "gain": "[GATES][UNITS]",
+    "cell_gain": "[UNITS]",
+    "cell_bias": "[UNITS]",
+    "weight_hr": "[UNITS][HIDDEN]",
+    "initial_h": "[HIDDEN]",
+    "initial_c": "[UNITS]",
+}
 
 
 class Source(NamedTuple):
@@ -43,7 +54,7 @@ def write_c(source: Source, path: Path) -> None:
     """The C file and its header, beside a file of that name."""
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
     fields |= CellWriter(source.spec).fields()
-    fields["others"] = "".join(f"\n    const number *{key};" for key in others(source.spec))
+    fields["parameters"] = members(source.spec)
     for suffix in (".c", ".h"):
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
 
@@ -104,6 +115,12 @@ def network_part(source: Source) -> str:
     return "\n".join([*lines, *units_of_data(source), ""])
 
 
+def members(spec: NetworkSpec) -> str:
+    """The parameters of a layer as members of its struct, in the order of its initialisers."""
+    lines = [f"const number *{key}; /* {shape} */" for key, shape in FIELDS.items()]
+    return "\n    ".join(lines + [f"const number *{key};" for key in others(spec)])
+
+
 def others(spec: NetworkSpec) -> list[str]:
     """The parameters of a layer that only the equations of the cell know."""
     return [key for key in spec.layers[0].shapes if key not in FIELDS]
@@ -127,18 +144,16 @@ def switches(spec: NetworkSpec) -> list[str]:
 
 def units_of_data(source: Source) -> list[str]:
     """Mean and scale of inputs and outputs, in double as in `Scaling`; 0 and 1 for none."""
-    spec, scaling = source.spec, source.scaling
-    inputs, outputs = np.ones(spec.input_size), np.ones(spec.width)
-    x, y = (0 * inputs, inputs), (0 * outputs, outputs)
-    if scaling is not None:
-        x = (scaling.x_mean, scaling.x_scale)
-        if scaling.y_mean is not None and scaling.y_scale is not None:
-            y = (scaling.y_mean, scaling.y_scale)
-            if spec.width == 2 * scaling.y_mean.size:  # means, then log-variances
-                shift = 2 * np.log(scaling.y_scale)
-                y = (np.append(y[0], shift), np.append(y[1], np.ones(shift.size)))
-    names = ("X_MEAN", "X_SCALE", "Y_MEAN", "Y_SCALE")
-    return [array(name, value, "double") for name, value in zip(names, x + y, strict=True)]
+    size, scaling = source.spec.input_size, source.scaling
+    scaling = scaling or Scaling(np.zeros(size), np.ones(size))
+    y_scale, y_mean = scaling.of_outputs(source.spec.width)
+    values = {
+        "X_MEAN": scaling.x_mean,
+        "X_SCALE": scaling.x_scale,
+        "Y_MEAN": y_mean,
+        "Y_SCALE": y_scale,
+    }
+    return [array(name, value, "double") for name, value in values.items()]
 
 
 def by_columns(view: np.ndarray) -> np.ndarray:

@@ -36,20 +36,19 @@ class CellWriter:
         self.variant = encoding.encode(self.layer)
         self.mean = mean_noise(spec, numpy_arrays, 1).layers[0]
         self.definitions: dict[str, str] = {}  # of the C functions that the equations call
+        self.calls: set[str] = set()  # the names of all C functions that are called
         self.primitives = self._primitives()
 
     def fields(self) -> dict[str, str | int]:
         """By their names in the template."""
         loops = {"cell": self.cell(), "output": self.output(), "new_hidden": self.hidden()}
         series = self.function("expm1_series", SERIES[self.layer.dtype], "r")
-        functions = "\n".join(self.definitions.values())
-        text = functions + "".join(loops.values())
         return {
             **loops,
             "series": series,
-            "functions": functions,
-            "uses_choice": int("choose(" in text or "limited(" in text),
-            "uses_exp": int("exp_parts(" in text),
+            "functions": "\n".join(self.definitions.values()),
+            "uses_choice": int(not self.calls.isdisjoint({"choose", "limited"})),
+            "uses_exp": int("exp_parts" in self.calls),
         }
 
     # --- the equations ----------------------------------------------------------------------------
@@ -91,6 +90,7 @@ class CellWriter:
             for name, text in self.loads().items()
             if Expression(name) in writer.uses
         ]
+        self.calls |= writer.calls
         return INDENT.join(first + writer.lines + last)
 
     def loads(self) -> dict[str, str]:
@@ -98,7 +98,7 @@ class CellWriter:
         loads = {f"z_{gate}": f"z[{n} * UNITS + u]" for n, gate in enumerate(self.gates)}
         loads |= {"c_prev": "c[u]", "n": "a[u]", "o": "gate[u]"}
         for name, where_in_it, row in encoding.unit_rows(self.layer):
-            n = where_in_it.start // self.layer.hidden_size if where_in_it.start else 0
+            n = where_in_it.start // self.layer.hidden_size
             loads[PARTS[row]] = f"w->{name}[{n} * UNITS + u]"
         return loads
 
@@ -108,6 +108,7 @@ class CellWriter:
         result = over(primitives, function)(Expression(argument))
         writer = Writer([result], {}, self.literal)
         last = writer.text(result, argument)
+        self.calls |= writer.calls
         body = "\n    ".join([*writer.lines, f"return {last};"])
         return f"static inline number {name}(number {argument})\n{{\n    {body}\n}}\n"
 

@@ -135,6 +135,7 @@ class Writer:
     ):
         """The expressions to compute, names for parts of them, and what writes a constant."""
         self.lines: list[str] = []
+        self.calls: set[str] = set()  # the C functions that these lines, or a text, call
         self._literal = literal
         self._names = {part: name for name, part in reversed(names.items())}
         self._written: dict[Expression, str] = {}
@@ -156,6 +157,8 @@ class Writer:
                 for operand, needed in zip(value.operands, places, strict=True)
             ]
             text = value.content.format(*operands)
+            if value.content.endswith(")"):  # a call
+                self.calls.add(value.content.partition("(")[0])
             if value in self._names or self._is_cut(value, text):
                 return self._define(value, within, text)
         else:

@@ -32,8 +32,8 @@ class Model:
     """
 
     @classmethod
-    def _of(cls, spec: NetworkSpec, backend: str, theta: Array) -> Self:
-        """A model of a spec that was checked before; theta becomes its own."""
+    def from_spec(cls, spec: NetworkSpec, backend: str, theta: Array) -> Self:
+        """Internal: a model of a spec that was checked before; theta becomes its own."""
         model = cls.__new__(cls)
         model._become(network_on(spec, backend), theta)
         return model

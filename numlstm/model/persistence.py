@@ -62,7 +62,7 @@ def read_model(
     spec = NetworkSpec.restored(meta["spec"])
     spec = dataclasses.replace(spec, precision=precision)
     spec.require_sense()
-    model = kind._of(spec, backend, arrays["theta"])
+    model = kind.from_spec(spec, backend, arrays["theta"])
     model.output = meta["output"]
     for name, cls in (("scaling", Scaling), ("filling", Imputer)):
         start = f"{name}/"

@@ -196,7 +196,7 @@ def covariance(
 def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
     """A copy with these parameters, in float64: the rounding of float32 hides small directions."""
     spec = replace(model.spec, dtype="float64", precision=None)
-    copied = LSTM._of(spec, model.network.backend.name, theta.astype(np.float64))
+    copied = LSTM.from_spec(spec, model.network.backend.name, theta.astype(np.float64))
     copied.output, copied.scaling = model.output, model.scaling
     copied.filling = copy.copy(model.filling)
     return copied

@@ -1,6 +1,6 @@
 """Limits on parameters: held still, bounds by name, constraints on the whole vector."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -59,10 +59,18 @@ def _fixed(name: str, value: Any) -> tuple[str, ...]:
     """Names of parameters: one, or several."""
     if value is None:
         return ()
-    names = (value,) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(each, str) for each in names):
-        raise TypeError(f"{name} must hold names of parameters, received {value!r}")
-    return names
+    names = (value,) if isinstance(value, str) else value
+    # a dict would say values, too, but what is fixed keeps the value that it begins with
+    if (
+        not isinstance(names, Collection)
+        or isinstance(names, dict)
+        or not all(isinstance(each, str) for each in names)
+    ):
+        raise TypeError(
+            f"{name} must hold names of parameters, received {value!r}; what is fixed keeps its "
+            "first value, that of a model= to start from"
+        )
+    return tuple(names)
 
 
 def _bounds(name: str, value: Any) -> dict[str, Any] | None:
@@ -102,6 +110,14 @@ class LimitsConfig(Noun):
     fixed: tuple[str, ...] = option((), _fixed)  # parameters that keep their initial value
     bounds: Mapping[str, Any] | None = option(None, _bounds)  # name -> (lower, upper)
     constraints: tuple[Any, ...] = option((), _constraints)  # SciPy's, on the whole vector
+
+    def __post_init__(self) -> None:
+        """Check the values, and that no parameter is both held and bounded."""
+        super().__post_init__()
+        if both := sorted(set(self.fixed) & set(self.bounds or {})):
+            raise ValueError(
+                f"bounds has {both}, which fixed holds at its first value: leave one of them out"
+            )
 
     def on(self, spec: NetworkSpec) -> Limits | None:
         """The limits on a network's parameters; None where nothing is held or bounded."""

@@ -107,20 +107,9 @@ def _scaling(spec: NetworkSpec, scaling: Scaling | None) -> Packer:
     """How x and y are scaled."""
     packer = Packer(np.float64)
     if scaling is not None:
-        factor, offset = _output_scaling(spec, scaling)
+        factor, offset = scaling.of_outputs(spec.width)
         packer.add([*scaling.x_mean, *scaling.x_scale, *factor, *offset])
     return packer
-
-
-def _output_scaling(spec: NetworkSpec, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
-    """factor and offset of every output; log-variances behind the means are only moved."""
-    factor, offset = np.ones(spec.width), np.zeros(spec.width)
-    if scaling.y_mean is not None and scaling.y_scale is not None:
-        targets = scaling.y_mean.size
-        factor[:targets], offset[:targets] = scaling.y_scale, scaling.y_mean
-        if spec.width > targets:
-            offset[targets:] = 2.0 * np.log(scaling.y_scale)
-    return factor, offset
 
 
 def _parts(
@@ -133,7 +122,7 @@ def _parts(
         panels, unit, out = (values.add(a) for a in (packed.panels, beside.unit, beside.out))
         starts = _starts(layer.shapes, theta)
         own = [
-            (row, starts[name] + (part.start or 0), part.stop - (part.start or 0))
+            (row, starts[name] + part.start, part.stop - part.start)
             for name, part, row in unit_rows(layer)
             if row < INITIAL_H  # those of the initial state are the caller's
         ]

@@ -9,10 +9,11 @@ from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import Gradients, NetworkSpec, State
 from numlstm.backends.cpu.codegen.packing import blocks, sum_in_order
 from numlstm.backends.cpu.codegen.parallel import call
+from numlstm.backends.cpu.launch import uniform
 from numlstm.backends.cpu.layer.shards import shard_count
 from numlstm.data import sequences
 from numlstm.stepping.kernels import closed_loop as kernels
-from numlstm.stepping.stepper import Stepper, uniform
+from numlstm.stepping.stepper import Stepper
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 

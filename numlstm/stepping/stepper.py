@@ -26,6 +26,7 @@ from numba.extending import (
 from numlstm import backends
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends.cpu.codegen.vectors import at, get
+from numlstm.backends.cpu.launch import uniform
 from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, Weights
 from numlstm.stepping.kernels.pointers import call_at, or_null
@@ -220,12 +221,6 @@ def stepper_of(
     net = write_net(spec, weights, scaling, derivatives)
     initial = network.initial_state(weights, 1)
     return None if net is None else Stepper(net, spec.dtype, initial, derivatives)
-
-
-def uniform(array: np.ndarray) -> np.ndarray:
-    """C-contiguous and writable, so that there is one type for the compiler."""
-    flags = array.flags
-    return array if flags.carray else np.array(array, order="C")
 
 
 # --- for Numba ------------------------------------------------------------------------------------

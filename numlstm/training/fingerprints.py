@@ -12,21 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.architecture.cell import Cell
-from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.architecture.spec import CELL_OF_VERSION_1, NetworkSpec
 from numlstm.data.preparation import Data, DataConfig
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
-from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.settings import Settings, TrainingConfig
 from numlstm.utils.nouns import Noun
-
-_NOUNS: dict[str, tuple[Any, ...]] = {
-    "": (NetworkSpec, DataConfig, TrainingConfig),
-    "cell.": (Cell,),
-    "dropout.": (Dropout,),
-    "limits.": (LimitsConfig,),
-}
 
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
@@ -82,15 +73,19 @@ def of_any_version(stored: Mapping[str, str]) -> dict[str, str]:
         prints[f"limits.{name}"] = prints.pop(name)
     for name in ("cell", "dropout"):
         prints |= {f"{name}.{field}": value for field, value in _fields_of(prints.pop(name))}
-    prints["cell.forget_gate"] = prints.pop("cell.forget")
-    prints["cell.activation_clip"] = prints.pop("cell.clip")
-    defaults = {
-        f"{prefix}{field.name}": repr(field.default)
-        for prefix, nouns in _NOUNS.items()
-        for noun in nouns
-        for field in fields(noun)
-    }
+    for old, new in CELL_OF_VERSION_1.items():
+        prints[f"cell.{new}"] = prints.pop(f"cell.{old}")
+    nouns = (NetworkSpec, DataConfig, TrainingConfig)
+    defaults = {name: default for noun in nouns for name, default in _defaults(noun)}
     return {name: value for name, value in prints.items() if value != defaults.get(name)}
+
+
+def _defaults(noun: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and defaults of all fields; of a noun within, its own and those of its fields."""
+    for field in fields(noun):
+        yield f"{prefix}{field.name}", repr(field.default)
+        if isinstance(field.default, Noun):
+            yield from _defaults(field.default, f"{field.name}.")
 
 
 def _fields_of(text: str) -> Iterator[tuple[str, str]]:

@@ -350,7 +350,7 @@ def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomS
         theta = parameters.initialise(spec, draws.stream(INITIAL), settings.init)
     else:
         theta = given.theta.copy()
-    model = LSTM._of(spec, settings.backend, theta)
+    model = LSTM.from_spec(spec, settings.backend, theta)
     model.scaling, model.filling = data.scaling, data.filling
     model.output = "last" if data.train.last else "sequence"
     return model

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, field, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
+from numlstm.utils import checks
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -18,7 +20,7 @@ def required(check: Callable[[str, Any], T]) -> T:
 
 def option(
     default: T,
-    check: Callable[[str, Any], T],
+    check: Callable[[str, Any], Any] | None = None,
     examples: tuple[Any, ...] = (),
     *,
     options: tuple[Any, ...] = (),
@@ -29,7 +31,8 @@ def option(
 ) -> T:
     """A field of a noun: its default, its check, and values that its tests try.
 
-    `options` are all its values where they are few. `draw` makes a random value with a
+    `options` are all its values where they are few, from which check and examples follow; a check
+    of its own has the say where the values are not all strings. `draw` makes a random value with a
     `numpy.random.Generator`, for tests that go beyond the examples; `needs` are other fields
     without which it has no effect.
 
@@ -37,8 +40,8 @@ def option(
     function of the noun that says so; `later` that a resumed run may have another value.
     """
     metadata = {
-        "check": check,
-        "examples": examples,
+        "check": check or functools.partial(checks.choice, options=options),
+        "examples": examples or tuple(value for value in options if value != default),
         "options": options,
         "draw": draw,
         "needs": needs or {},

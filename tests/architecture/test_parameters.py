@@ -268,6 +268,11 @@ def test_an_unknown_name_is_refused(params, name):
     assert list(params) == list(SHAPES)
 
 
+def test_pytorchs_biases_are_answered_with_their_sum(params):
+    with pytest.raises(KeyError, match="one bias, 'bias_l0', the sum of PyTorch's two"):
+        params["bias_hh_l0"] = 0
+
+
 def test_a_parameter_cannot_be_removed(params):
     def delete():
         del params["weight"]

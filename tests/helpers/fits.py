@@ -3,6 +3,8 @@
 import numpy as np
 
 import numlstm
+from numlstm.training import loop
+from numlstm.utils import files
 
 SINE = np.sin(np.arange(120) / 4)
 
@@ -40,3 +42,21 @@ def stop_after(epochs):
             raise StopIteration
 
     return callback
+
+
+class PowerCut(Exception):
+    """The machine goes off."""
+
+
+def cut_the_power(monkeypatch, writes):
+    """Write a checkpoint after every window, and raise `PowerCut` after so many."""
+    write, written = files.write_checkpoint, []
+
+    def write_and_fail(*arguments):
+        write(*arguments)
+        written.append(arguments)
+        if len(written) == writes:
+            raise PowerCut
+
+    monkeypatch.setattr(loop, "_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(files, "write_checkpoint", write_and_fail)

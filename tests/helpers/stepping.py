@@ -8,15 +8,16 @@ import numpy as np
 import numlstm
 from helpers.harness import require_bits
 from helpers.strategies import random_family_network
+from helpers.variants import first_examples
 from numlstm.architecture.spec import Dropout
 from numlstm.data.scaling import Scaling
 
-FAMILY = {
+VARIANTS = {
     "plain": {},
     "stacked": {"num_layers": 3, "output_size": None},
     "residual": {"num_layers": 3, "residual": True},
     "projection": {"num_layers": 2, "proj_size": 5},
-    "coupled": {"cell": {"forget_gate": "coupled"}},
+    **{name: {"cell": cell} for name, cell in first_examples().items()},
     "no forget gate": {"cell": {"forget_gate": "none", "cell_clip": 1.5}},
     "peephole": {"cell": {"peephole": True, "activation_clip": 0.7}},
     "layer_norm": {"cell": {"layer_norm": True}, "num_layers": 2},
@@ -63,7 +64,8 @@ def random_model(seed, dtype="float64", exogenous=None):
     if exogenous is not None:
         spec = replace(spec, input_size=spec.width + exogenous)
     case = replace(case, spec=spec, begins=False)
-    model, rng = numlstm.LSTM._of(spec, "cpu", case.numbers.theta), np.random.default_rng(seed)
+    model = numlstm.LSTM.from_spec(spec, "cpu", case.numbers.theta)
+    rng = np.random.default_rng(seed)
     if rng.random() < 0.7:
         sizes = (spec.input_size, spec.input_size, spec.width, spec.width)
         model.scaling = Scaling(*(rng.uniform(0.5, 2, size) for size in sizes))

@@ -93,6 +93,59 @@ def run_fit(method, dtype) -> str:
     return digest([result.x, np.array(result.history["loss"]), *result.model.predict(X)])
 
 
+def run_large_head() -> str:
+    """A head of many outputs, over more rows than a thread gets."""
+    model = numlstm.LSTM(3, 24, 40, rng=0)
+    X = np.random.default_rng(1).standard_normal((40, 30, 3))
+    Y, pullback = model.vjp(X)
+    return digest([Y, *pullback(Y)[:2]])
+
+
+def run_variant() -> str:
+    """A variant of more steps than in `run_family`, and a head of few outputs."""
+    model = numlstm.LSTM(3, 24, 2, cell={"peephole": True}, rng=0)
+    X = np.random.default_rng(1).standard_normal((40, 170, 3))
+    Y, pullback = model.vjp(X)
+    return digest([Y, *pullback(Y)[:2]])
+
+
+def run_ensemble() -> str:
+    """Members side by side, each with batches of its own."""
+    X = np.random.default_rng(1).standard_normal((40, 30, 3))
+    found = numlstm.ensemble(
+        X, X[..., :1], hidden_size=16, members=6, epochs=2, rng=0, progress=False
+    )
+    return digest([model.theta for model in found.models])
+
+
+def run_jacobians() -> str:
+    """What a state depends on, for many states."""
+    model = numlstm.LSTM(3, 40, 2, rng=0)
+    return digest([model.transitions(np.ones((6, 40, 3)))])
+
+
+def run_tangents() -> str:
+    """The Hessian along a direction."""
+    X = np.random.default_rng(1).standard_normal((40, 30, 3))
+    model = numlstm.LSTM(3, 24, 1, dtype="float64", rng=0)
+    objective = numlstm.objective(model, X, X[..., :1])
+    return digest([objective.hessp(model.theta, np.ones_like(model.theta))])
+
+
+def run_rollout() -> str:
+    """Free-running forecasts of many series, and their gradient."""
+    model = numlstm.LSTM(2, 24, 2, dtype="float64", rng=0)
+    Y, pullback = model.rollout_vjp(np.ones((130, 4, 2)), 20)
+    gradients = pullback(Y)
+    return digest([Y, gradients.theta, gradients.X_warm])
+
+
+def others() -> dict[str, str]:
+    """What else is shared among threads."""
+    tasks = run_large_head, run_variant, run_ensemble, run_jacobians, run_tangents, run_rollout
+    return {task.__name__: task() for task in tasks}
+
+
 def jobs() -> dict[str, Callable[[], str]]:
     """Everything whose bits are compared, by name."""
     dtypes = ("float32", "float64")
@@ -222,7 +275,10 @@ def in_child(task: Callable[[], dict[str, str]]) -> dict[str, str]:
     return json.loads(text)
 
 
-_tasks = plain, single, varied, crowd, forked, forked_while_busy, forked_after_others, pooled
+_tasks = (
+    *(plain, others, single, varied),
+    *(crowd, forked, forked_while_busy, forked_after_others, pooled),
+)
 TASKS = {task.__name__: task for task in _tasks}
 
 if __name__ == "__main__":

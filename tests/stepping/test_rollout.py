@@ -5,7 +5,7 @@ import pytest
 
 import numlstm
 from helpers.harness import require_bits
-from helpers.stepping import FAMILY, a_model, inputs, random_model, require_close
+from helpers.stepping import VARIANTS, a_model, inputs, random_model, require_close
 from numlstm.backends import reference
 from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, with_tangent
@@ -15,7 +15,7 @@ from numlstm.stepping import rollout
 @pytest.mark.parametrize("name", ["plain", "everything"])
 @pytest.mark.parametrize("batch", [1, 5, 40])
 def test_rollout_is_step_after_step(name, batch):
-    model = a_model(**FAMILY[name])
+    model = a_model(**VARIANTS[name])
     X = inputs(model, batch, 6)
     exogenous = np.random.default_rng(3).standard_normal((batch, 9, 1))
     Y, state = [], None

@@ -9,7 +9,7 @@ from numba.core.runtime import _nrt_python, rtsys
 import numlstm
 from helpers.stepping import (
     DTYPES,
-    FAMILY,
+    VARIANTS,
     a_model,
     a_run,
     adjoint,
@@ -94,9 +94,9 @@ def test_float32_keeps_its_digits():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_an_adjoint_loop_is_vjp_and_a_tangent_loop_jvp(name, dtype):
-    model, rng = a_model(dtype, 19, **FAMILY[name]), np.random.default_rng(0)
+    model, rng = a_model(dtype, 19, **VARIANTS[name]), np.random.default_rng(0)
     stepper, X, states, ends = a_run(model, rng, 5)
     start, rows = State(*(at[0] for at in states)), X.swapaxes(0, 1)
     cotangents = draw(rng, *ends)

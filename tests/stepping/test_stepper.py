@@ -17,7 +17,7 @@ from numba.core.runtime import _nrt_python, rtsys
 import numlstm
 from helpers.harness import require_bits
 from helpers.processes import run_python
-from helpers.stepping import DTYPES, FAMILY, a_model, inputs, require_steps_in_parallel
+from helpers.stepping import DTYPES, VARIANTS, a_model, inputs, require_steps_in_parallel
 
 
 @numba.njit
@@ -39,9 +39,9 @@ def simulated(model, X, **options):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_compiled_loop_is_step_bit_for_bit(name, dtype):
-    model = a_model(dtype, **FAMILY[name])
+    model = a_model(dtype, **VARIANTS[name])
     X, state = inputs(model, 10_000), None
     Y, h, c = simulated(model, X)
     for t in range(len(X)):
@@ -51,7 +51,7 @@ def test_a_compiled_loop_is_step_bit_for_bit(name, dtype):
     require_bits(h, state.h[:, 0])
     require_bits(c, state.c[:, 0])
     if name != "everything":
-        reference = numlstm.LSTM._of(model.spec, "reference", model.theta)
+        reference = numlstm.LSTM.from_spec(model.spec, "reference", model.theta)
         expected, _ = reference.forward(X[None, :500])
         limit = {"float64": 1e-12, "float32": 2e-5}[dtype]
         assert np.linalg.norm(Y[:500] - expected[0]) <= limit * np.linalg.norm(expected)
@@ -61,7 +61,7 @@ def test_a_compiled_loop_is_step_bit_for_bit(name, dtype):
 @pytest.mark.parametrize("name", ["plain", "projection", "everything"])
 @pytest.mark.parametrize("hidden_size", [8, 16, 29, 64])
 def test_a_batch_is_forward_bit_for_bit(name, dtype, hidden_size):
-    model = a_model(dtype, hidden_size, **FAMILY[name])
+    model = a_model(dtype, hidden_size, **VARIANTS[name])
     X = inputs(model, 5, 29)
     Y, h, c = simulated(model, X)
     expected, final = model.forward(X.transpose(1, 0, 2))

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 
 import numlstm
-from helpers.fits import SINE, batch, quick, same, stop_after
+from helpers.fits import SINE, PowerCut, batch, cut_the_power, quick, same, stop_after
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training import loop
-from numlstm.utils import files
-
-
-class PowerCut(Exception):
-    """The machine goes off."""
-
 
 CASES = {
     "batches": {"batch_size": 5, "num_layers": 2, "dropout": 0.2},
@@ -49,16 +42,7 @@ def test_the_power_goes_off_within_an_epoch(options, writes, tmp_path, monkeypat
     """Checkpoints are written between updates too; here after every one."""
     options = {"epochs": 3, **options}
     expected = quick(*batch(), **options)
-    monkeypatch.setattr(loop, "_BETWEEN_CHECKPOINTS", -1.0)
-    write, written = files.write_checkpoint, []
-
-    def write_and_fail(*arguments):
-        write(*arguments)
-        written.append(arguments)
-        if len(written) == writes:
-            raise PowerCut
-
-    monkeypatch.setattr(files, "write_checkpoint", write_and_fail)
+    cut_the_power(monkeypatch, writes)
     file = tmp_path / "run"
     with pytest.raises(PowerCut):
         quick(*batch(), checkpoint=file, **options)

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 import numlstm
-from helpers.fits import batch, stop_after
+from helpers.fits import PowerCut, batch, cut_the_power, stop_after
 from numlstm.architecture.parameters import initialise
-from numlstm.training import loop
 from numlstm.training.outcome import CALLBACK, INTERRUPTED, NOT_FINITE
-from numlstm.utils import files
 from numlstm.utils.random_streams import INITIAL, MEMBERS, RandomStreams, new_seed
 
 SMALL = {"hidden_size": 4, "epochs": 4, "batch_size": 5, "rng": 0}
@@ -197,24 +195,11 @@ def test_a_stopped_ensemble_goes_on_to_the_same_bits(name, epochs, tmp_path):
         require_same(ensemble(**store, resume=True, **RUNS[name]), expected)
 
 
-class PowerCut(Exception):
-    """The machine goes off."""
-
-
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("writes", [1, 2, 5, 8])
 def test_the_power_goes_off_within_an_epoch(name, writes, tmp_path, monkeypatch):
     expected = ensemble(**RUNS[name])
-    monkeypatch.setattr(loop, "_BETWEEN_CHECKPOINTS", -1.0)
-    write, written = files.write_checkpoint, []
-
-    def write_and_fail(*arguments):
-        write(*arguments)
-        written.append(arguments)
-        if len(written) == writes:
-            raise PowerCut
-
-    monkeypatch.setattr(files, "write_checkpoint", write_and_fail)
+    cut_the_power(monkeypatch, writes)
     with pytest.raises(PowerCut):
         ensemble(checkpoint=tmp_path / "run", **RUNS[name])
     require_same(ensemble(checkpoint=tmp_path / "run", resume=True, **RUNS[name]), expected)

@@ -153,6 +153,9 @@ def test_callbacks_may_end_least_squares():
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
+        ({"limits": {"fixed": {"head_bias": 0.7}}}, TypeError, "what is fixed keeps its"),
+        ({"limits": {"fixed": "head_bias", "bounds": {"head_bias": (0, 1)}}}, ValueError,
+         "leave one of them out"),
         ({"limits": {"fixed": "weights"}}, ValueError,
          r"fixed names 'weights', but the parameters.*'bias_l0'"),
         ({"limits": {"fixed": [3]}}, TypeError, "fixed must hold names"),

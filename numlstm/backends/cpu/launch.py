@@ -231,7 +231,7 @@ def _head_rows(spec: HeadSpec, H) -> tuple[head.Rows, int]:
     return head.Rows(rows, spec.input_size, spec.output_size, per_shard), shards
 
 
-def uniform(array):
+def uniform(array: np.ndarray) -> np.ndarray:
     """C-contiguous, aligned and writable, so that every input has one type for the compiler."""
     if array.flags.carray:
         return array

@@ -32,6 +32,13 @@ def test_the_number_of_threads_does_not_change_a_bit(expected, threads):
     assert run_worker("plain", NUMBA_NUM_THREADS=threads) == expected
 
 
+def test_what_else_is_shared_among_threads_keeps_its_bits():
+    found = [run_worker("others", NUMBA_NUM_THREADS=threads) for threads in ("1", "2", "8")]
+    assert found[0]
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+
+
 def test_a_second_run_does_not_change_a_bit(expected):
     assert run_worker("plain", NUMBA_NUM_THREADS="2") == expected
 

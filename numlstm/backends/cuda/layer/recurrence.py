@@ -1,10 +1,10 @@
 """The recurrence as two kernels, forward and backward, compiled for a variant and a `Tile`.
 
 A block owns some rows and some units at all steps: their cells (`cells.py`) and, on the way back,
-their gradients. Per step it adds W_hh h_{t-1} for its units, or W_hh' dz_{t+1}, and passes them
-through the cell (`places.py`). Where it owns all units of its rows, nobody waits for it but its own
-threads; where several blocks share the units, they meet at a barrier after every step; and a launch
-for a single step needs no barrier at all. The three are the same code.
+their gradients. Per step it adds W_hh h_{t-1} for its units, or W_hh' dz_{t+1}, and
+passes them through the cell (`places.py`). Where it owns all units of its rows, nobody waits for it
+but its own threads; where several blocks share the units, they meet at a barrier after every step;
+and a launch for a single step needs no barrier at all. The three are the same code.
 
 Every sum runs over k in order, so the bits depend neither on the tile nor on the barrier.
 The letters in the shape comments: see `cells.py`.
