@@ -28,7 +28,7 @@ class Init(Noun):
     variants add begins at 0, so that the network begins as one without them.
     """
 
-    weights: str = option("orthogonal", partial(checks.choice, options=("orthogonal", "uniform")))
+    weights: str = option("orthogonal", options=("orthogonal", "uniform"))
     forget_bias: float | None = option(None, partial(checks.optional, checks.real))
     chrono: float | None = option(None, partial(checks.optional, checks.real, above=2.0))
 

@@ -25,6 +25,7 @@ from numlstm.training.interrupt import SigintGuard
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
+from numlstm.training.update import MemberUpdate
 from numlstm.utils import checks, nouns
 from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import MEMBERS, RandomStreams, new_seed
@@ -271,29 +272,28 @@ def _trained(
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
-    saved = open_checkpoint(settings, rng)
-    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
+    checkpoint = open_checkpoint(settings, rng)
+    draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
     stream = draws.stream(MEMBERS)
-    models = [
-        new_model(data, settings, None, RandomStreams(new_seed(stream))) for _ in range(members)
-    ]
+    models = [new_model(data, settings, RandomStreams(new_seed(stream))) for _ in range(members)]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = stream.multinomial(count, np.full(count, 1 / count), members)
     record = None
-    if saved is not None:
+    if checkpoint is not None:
         prints = fingerprint_of_members(data, settings, models, counts)
-        record = partial(saved.record, prints)
+        record = partial(checkpoint.record, prints)
     progress = Progress.start(np.concatenate([model.theta for model in models]), members)
     config = loop_config(settings, data, models[0].spec)
     if config.limits is not None:
         config = replace(config, limits=config.limits.repeated(members))
     with SigintGuard() as guard:
         evaluator = MemberEvaluator(
-            Evaluator(models[0].network, settings.criterion.function), members
+            Evaluator(models[0].network, settings.data.criterion.function), members
         )
         judge = data.validation and evaluator.resident(data.validation)
-        problem = Problem(evaluator, MemberData(data.train, counts), judge, guard.run)
+        train_data = MemberData(data.train, counts)
+        problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate)
         outcome = train(problem, config, progress, settings, draws, record)
     for model, theta in zip(models, final_x(problem, progress, outcome, settings), strict=True):
         model.theta = theta

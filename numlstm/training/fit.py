@@ -31,6 +31,7 @@ from numlstm.training.result import FitResult
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
+from numlstm.training.update import Update
 from numlstm.utils import nouns
 from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
@@ -301,25 +302,26 @@ def fit(
     start = Start(nouns.read(Init, "init", init), model, backend, keeps_dropout=dropout is None)
     settings = settle(network, start, reading, training, run)
     arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
-    return _run(arrays, settings, model, rng)
+    return _run(arrays, settings, rng)
 
 
-def _run(arrays: Arrays, settings: Settings, given: LSTM | None, rng: Any) -> FitResult:
-    data = prepare(arrays, settings.data, settings.dtype, _given(given))
-    saved = open_checkpoint(settings, rng)
-    draws = RandomStreams(new_seed(rng) if saved is None else saved.seed)
-    trained = new_model(data, settings, given, draws)
+def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
+    data = prepare(arrays, settings.data, settings.dtype, _given(settings.start.model))
+    checkpoint = open_checkpoint(settings, rng)
+    draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
+    trained = new_model(data, settings, draws)
     if settings.sampling is not None:
         require_step(trained.network, trained.theta)
     progress, config = Progress.start(trained.theta), loop_config(settings, data, trained.spec)
     with SigintGuard() as guard:
-        evaluator = Evaluator(trained.network, settings.criterion.function)
+        evaluator = Evaluator(trained.network, settings.data.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
-        problem = Problem(evaluator, evaluator.resident(data.train), judge, guard.run)
+        update = trained.network.backend.update() or Update
+        problem = Problem(evaluator, evaluator.resident(data.train), judge, guard.run, update)
         if settings.training.stochastic:
             record = None
-            if saved is not None:
-                record = partial(saved.record, fingerprint(data, settings, trained))
+            if checkpoint is not None:
+                record = partial(checkpoint.record, fingerprint(data, settings, trained))
             outcome = train(problem, config, progress, settings, draws, record)
         else:
             objective = Objective(
@@ -338,8 +340,9 @@ def _given(model: LSTM | None) -> GivenModel | None:
     return GivenModel(model.num_features, model.spec.width, model.scaling, model.filling)
 
 
-def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomStreams) -> LSTM:
+def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
     """A model of its own for the result: fresh, or a copy of the one given."""
+    start, given = settings.start, settings.start.model
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
         settings.network,
@@ -347,10 +350,10 @@ def new_model(data: Data, settings: Settings, given: LSTM | None, draws: RandomS
         output_size=data.output_size if has_head else None,
     )
     if given is None:
-        theta = parameters.initialise(spec, draws.stream(INITIAL), settings.init)
+        theta = parameters.initialise(spec, draws.stream(INITIAL), start.init)
     else:
         theta = given.theta.copy()
-    model = LSTM.from_spec(spec, settings.backend, theta)
+    model = LSTM.from_spec(spec, start.backend, theta)
     model.scaling, model.filling = data.scaling, data.filling
     model.output = "last" if data.train.last else "sequence"
     return model
@@ -380,17 +383,17 @@ def train(
     progress: Progress,
     settings: Settings,
     draws: RandomStreams,
-    begin: Callable[[Progress, Optimizer], Record] | None = None,
+    record: Callable[[Progress, Optimizer], Record] | None = None,
 ) -> Outcome:
-    """Run a stochastic method; `begin` puts it where a stored run stood, and gives its writer."""
+    """Run a stochastic method; `record` puts it where a stored run stood, and gives its writer."""
     if config.limits is not None:
         progress.project(config.limits)
     training = settings.training
     optimizer = OPTIMIZERS[training.method](
         progress.theta.size, settings.dtype, training.weight_decay, training.constants
     )
-    record = begin and begin(progress, optimizer)
-    with _listeners(progress, settings, record) as listeners:
+    writer = record and record(progress, optimizer)
+    with _listeners(progress, settings, writer) as listeners:
         return Trainer(problem, config, progress, optimizer, draws, listeners).run()
 
 

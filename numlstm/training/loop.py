@@ -16,7 +16,7 @@ from numlstm.training.listeners import Listeners
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
-from numlstm.training.update import MemberUpdate, Numbers, Update, UpdateConfig, UpdateContext
+from numlstm.training.update import Numbers, Update, UpdateConfig, UpdateContext
 from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
@@ -77,6 +77,7 @@ class Problem:
     train: Any
     validation: Any
     run: Callable[..., Any]  # calls a function, and may raise `Interrupted` instead
+    update: Callable[..., Any] = Update  # the class of its updates
 
     def judge(self, progress: Progress, **values: Numbers) -> None:
         """Close an epoch, with the validation loss where there are data for it."""
@@ -84,13 +85,6 @@ class Problem:
             loss = self.evaluator.value(progress.theta, self.validation, self.run)
             values["validation_loss"] = loss
         progress.close_epoch(values)
-
-    def update(self) -> Callable[..., Any]:
-        """The class of its updates: the backend's own, where it has one."""
-        if isinstance(self.evaluator, MemberEvaluator):
-            return MemberUpdate
-        own: Callable[..., Any] | None = self.evaluator.network.backend.update()
-        return own or Update
 
 
 class Trainer:
@@ -107,14 +101,14 @@ class Trainer:
     ):
         self.problem, self.config, self.progress = problem, config, progress
         self.optimizer, self.draws, self.listeners = optimizer, draws, listeners
+        self.update: Any = problem.update(
+            *(problem.evaluator, problem.train, progress.arrays),
+            *(optimizer, config.update, draws),
+        )
         self._next_save = np.inf if listeners.record is None else 0.0
 
     def run(self) -> Outcome:
         """Train until something ends it."""
-        self.update: Any = self.problem.update()(
-            *(self.problem.evaluator, self.problem.train, self.progress.arrays),
-            *(self.optimizer, self.config.update, self.draws),
-        )
         try:
             while (outcome := self._outcome()) is None:
                 self._run_epoch()

@@ -15,7 +15,6 @@ from numlstm.data.preparation import DataConfig
 from numlstm.model.lstm import LSTM
 from numlstm.optim import schedules
 from numlstm.optim.bounds import LimitsConfig
-from numlstm.optim.losses import LOSSES, Loss
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.training.scheduled_sampling import Sampling, require_able
@@ -151,21 +150,15 @@ class Settings:
     """All choices of a fit, checked against each other."""
 
     network: NetworkSpec  # but for the sizes of input and output, which the data say
-    init: Init
+    start: Start  # with the backend of the model, where one is given
     data: DataConfig
     training: TrainingConfig
     run: RunConfig
-    backend: str
 
     @property
     def dtype(self) -> str:
         """Type of parameters and arithmetic."""
         return self.network.dtype
-
-    @property
-    def criterion(self) -> Loss:
-        """The loss as a function."""
-        return LOSSES[self.data.loss]
 
     @property
     def sampling(self) -> Sampling | None:
@@ -183,17 +176,16 @@ def settle(
 ) -> Settings:
     """The settings of a fit: what was asked for, or what a given model has."""
     asked = network, data, training, run
-    backend = start.backend
     if start.model is not None:
         _require_agreement(network, start, data)
         network, data = _of_the_model(network, start.model, start, data)
-        backend = start.model.network.backend.name
+        start = start._replace(backend=start.model.network.backend.name)
     else:
         network.require_sense()
         start.init.require_sense(network.cell)
         if not training.stochastic:
             network = replace(network, dropout=Dropout())
-    settings = Settings(network, start.init, data, training, run, backend)
+    settings = Settings(network, start, data, training, run)
     _require_whole_sequences(settings)
     _require_able(settings)
     _warn_unused(settings, asked)
@@ -273,7 +265,7 @@ def _require_able(settings: Settings) -> None:
         )
     if data.scheduled_sampling is not None:
         stochastic, missing = settings.training.stochastic, data.missing == "mask"
-        require_able(settings.network, settings.criterion, stochastic, missing)
+        require_able(settings.network, data.criterion, stochastic, missing)
 
 
 def _warn_unused(settings: Settings, asked: tuple[Noun, ...]) -> None:

@@ -60,6 +60,11 @@ class Noun:
             if "check" in option.metadata:
                 value = option.metadata["check"](option.name, getattr(self, option.name))
                 object.__setattr__(self, option.name, value)
+        changed = self.changed()
+        for option in fields(self):  # type: ignore[arg-type]
+            lacking = [n for n in option.metadata.get("needs", {}) if not getattr(self, n)]
+            if option.name in changed and lacking:
+                raise ValueError(f"{option.name} has no effect without {', '.join(lacking)}")
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields: what was derived from them may not be something that can be pickled."""
@@ -104,13 +109,24 @@ def read(kind: type[T], name: str, value: Any) -> T:
         return kind()
     if not isinstance(value, Mapping):
         raise TypeError(
-            f"{name} must be a dict with some of {names(kind)}, or None; received {value!r}"
+            f"{name} must be a dict with some of {names(kind)}, or None, or {kind.__name__}(...); "
+            f"received {value!r}{_as_entry(kind, name, value)}"
         )
     known = names(kind)
     for key in value:
         if key not in known:
             raise ValueError(f"{name} has no {key!r}{suggestion(key, known)}; it has {known}")
     return kind(**value)
+
+
+def _as_entry(kind: Any, name: str, value: Any) -> str:
+    """How to pass a value, or a name of a field, that was given for the noun itself."""
+    for option in fields(kind):
+        if isinstance(value, str) and value in option.metadata["options"]:
+            return f": pass {name}={{{option.name!r}: {value!r}}}"
+        if value == option.name:
+            return f": pass {name}={{{value!r}: ...}}"
+    return ""
 
 
 def names(kind: Any) -> list[str]:
@@ -180,6 +196,8 @@ def _hint(
         for other in (other for group in groups for other in group if other in known):
             return f": did you mean {other!r}?"
         close = difflib.get_close_matches(name.lower(), [*known, *moved], n=1)
+        if not close and isinstance(value, Mapping):
+            return f": pass its entries, {', '.join(map(str, value))}, as keywords of their own"
         if not close or close[0] in known:
             return suggestion(name, close)
         name = close[0]

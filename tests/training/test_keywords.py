@@ -66,8 +66,8 @@ def test_relatives_have_the_keywords_of_fit():
     own = {
         numlstm.LSTM: {"input_size", "hidden_size", "output_size", "dropout"},
         numlstm.ensemble: {"members", "bootstrap"},
-        numlstm.LSTMRegressor: {"output", "dropout", "standardize", "random_state"},
-        numlstm.LSTMClassifier: {"output", "dropout", "standardize", "random_state"},
+        numlstm.LSTMRegressor: {"output", "loss", "dropout", "standardize", "random_state"},
+        numlstm.LSTMClassifier: {"output", "loss", "dropout", "standardize", "random_state"},
     }
     for function, names in own.items():
         taken = defaults(function)
@@ -169,6 +169,11 @@ def test_a_dict_and_a_noun_are_the_same():
             TypeError,
             r"init must be a dict with some of \['weights', 'forget_b",
         ),
+        ({"init": "uniform"}, TypeError, r"pass init=\{'weights': 'uniform'\}"),
+        ({"cell": "peephole"}, TypeError, r"pass cell=\{'peephole': \.\.\.\}"),
+        ({"cell": Cell}, TypeError, r"or None, or Cell\(\.\.\.\); received <class"),
+        ({"cell": {"layer_norm_epsilon": 1e-3}}, ValueError, "no effect without layer_norm"),
+        ({"network": {"residual": True}}, TypeError, "pass its entries, residual, as keywords of"),
         ({"init": {"weights": "normal"}}, ValueError, r"weights must be one of \['orthogonal', "),
         ({"init": {"forget_bias": "big"}}, TypeError, "forget_bias must be a number"),
     ],

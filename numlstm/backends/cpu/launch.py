@@ -29,7 +29,7 @@ from numlstm.backends.cpu.layer.variant_arrays import (
     parameters_of,
     put_gradients,
 )
-from numlstm.backends.cpu.layer.weights import Columns, pack
+from numlstm.backends.cpu.layer.weights import LINES_OF_DZ, PANELS_OF_DZ, Columns, pack
 
 HEAD_ROWS = 512  # rows of a head per shard, at least
 MAX_HEAD_SHARDS = 16
@@ -162,9 +162,7 @@ def _scratch(spec: LayerSpec, layout: Layout, shape, need_dX: bool) -> recurrenc
         from_pool((layout.lines, packing.odd_cache_lines(rows, itemsize)), spec.dtype),
         columns,
         from_pool(shape, spec.dtype),
-        empty(
-            (groups, plain_recurrence.PANELS_OF_DZ, plain_recurrence.LINES_OF_DZ, width), spec.dtype
-        ),
+        empty((groups, PANELS_OF_DZ, LINES_OF_DZ, width), spec.dtype),
         empty((groups, layout.lines_of_chunk, x_panels * width), spec.dtype),
     )
 

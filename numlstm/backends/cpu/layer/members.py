@@ -18,13 +18,7 @@ from numlstm.backends.cpu.codegen.memory_pool import from_pool
 from numlstm.backends.cpu.codegen.packing import blocks, empty
 from numlstm.backends.cpu.codegen.parallel import call, for_shards, serial_driver
 from numlstm.backends.cpu.layer import head, shards
-from numlstm.backends.cpu.layer.plain_recurrence import (
-    LINES_OF_DZ,
-    PANELS_OF_DZ,
-    Gradient,
-    backward_shard,
-    forward_shard,
-)
+from numlstm.backends.cpu.layer.plain_recurrence import Gradient, backward_shard, forward_shard
 from numlstm.backends.cpu.layer.shards import Layout
 from numlstm.backends.cpu.layer.tape import (
     HEADER,
@@ -34,7 +28,14 @@ from numlstm.backends.cpu.layer.tape import (
     read_tape,
     start_tape,
 )
-from numlstm.backends.cpu.layer.weights import Columns, pack_columns, pack_vector, sum_gradients
+from numlstm.backends.cpu.layer.weights import (
+    LINES_OF_DZ,
+    PANELS_OF_DZ,
+    Columns,
+    pack_columns,
+    pack_vector,
+    sum_gradients,
+)
 
 CACHE = 2**21  # bytes of tape that a thread's share of the caches keeps
 

@@ -20,12 +20,9 @@ from numlstm.backends.cpu.codegen.vectors import (
     get,
     itemsize_of,
     lanes_of,
-    load,
     move,
     new,
-    noinline,
     panel_width,
-    store,
 )
 from numlstm.backends.cpu.layer.plain_cell import SLOTS, backward_cells, forward_cells
 from numlstm.backends.cpu.layer.tape import (
@@ -44,11 +41,14 @@ from numlstm.backends.cpu.layer.tape import (
     start_tape,
     write_carry,
 )
-from numlstm.backends.cpu.layer.weights import Columns, pack_columns, sum_gradients
-
-# lines of tape whose share of dW is computed in one product, and how many of its panels
-LINES_OF_DZ, PANELS_OF_DZ = 128, 8
-
+from numlstm.backends.cpu.layer.weights import (
+    LINES_OF_DZ,
+    PANELS_OF_DZ,
+    Columns,
+    pack_columns,
+    sum_gradients,
+    use_dz,
+)
 
 # --- forward --------------------------------------------------------------------------------------
 
@@ -143,17 +143,17 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW):
 @kernel
 def backward_shard(shard, layout, columns, dY, carry, tape, gradient):
     """dz from the tape, dh = dz W_hh, back in t. dY (B, T, H) or empty."""
-    place, k, width = get(layout.place, shard), 4 * layout.units, panel_width(columns.h)
+    place, gate, width = get(layout.place, shard), layout.units, panel_width(columns.h)
     capacity, dz_row = gradient.dz.shape[1], gradient.dz.shape[2]
     dh = Block(at(carry.h, place * layout.padded), layout.padded, width)
-    w_h = Block(at(columns.h, 0), k * width, width)
+    w_h = Block(at(columns.h, 0), 4 * gate * width, width)
     size = gradient.dW.size // layout.shards
     clear(at(gradient.dW, shard * size), size)
     waiting, last = 0, layout.steps
     for t in range(layout.steps - 1, -1, -1):
         rows = rows_at(layout, shard, t)
         if waiting + rows > capacity:
-            _use_dz(shard, t + 1, last, waiting, layout, columns, tape, gradient)
+            use_dz(shard, t + 1, last, waiting, gate, layout, columns, tape, gradient)
             waiting, last = 0, t + 1
         waiting += rows
         start = at(gradient.dz, (shard * capacity + capacity - waiting) * dz_row)
@@ -164,9 +164,9 @@ def backward_shard(shard, layout, columns, dY, carry, tape, gradient):
                 accumulate(dh_row, dy, layout.units)
                 ask_for(move(dy, -layout.units), layout.units)
             dz = move(start, j * dz_row)
-            backward_row(shard, t, j, 0, layout.vectors, layout, carry, tape, dz, layout.units)
-        product(dh, Block(start, dz_row, 1), w_h, rows, layout.padded // width, k, False)
-    _use_dz(shard, 0, last, waiting, layout, columns, tape, gradient)
+            backward_row(shard, t, j, 0, layout.vectors, layout, carry, tape, dz, gate)
+        product(dh, Block(start, dz_row, 1), w_h, rows, layout.padded // width, 4 * gate, False)
+    use_dz(shard, 0, last, waiting, gate, layout, columns, tape, gradient)
 
 
 @kernel
@@ -182,67 +182,3 @@ def backward_row(shard, t, j, first, last, layout, carry, tape, dz, gate):
         c_step = SLOTS
     ask_for_cells(shard, t, j, first, last, layout, tape)
     backward_cells(first, last, cells, c_prev, c_step, dh, dc, dz, gate)
-
-
-@kernel
-def _use_dz(shard, t_first, t_last, waiting, layout, columns, tape, gradient):
-    """dW += dz' xh and dx = dz W_ih of the waiting lines, steps t_first to t_last."""
-    noinline()
-    capacity, dz_row = gradient.dz.shape[1], gradient.dz.shape[2]
-    start = at(gradient.dz, (shard * capacity + capacity - waiting) * dz_row)
-    dz = Block(start, dz_row, 1)
-    line, w_k = line_of(layout, shard, t_first), 1 + layout.inputs + layout.outputs
-    width = panel_width(columns.x)
-    dW = at(gradient.dW, shard * 2 * layout.vectors * w_k * width)
-    panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
-    add_to_dW(0, 2 * layout.vectors, line, waiting, dz, layout.units, layout, tape, dW, panels)
-    if gradient.dX.size > 0:
-        k = 4 * layout.units
-        dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
-        w_x = Block(at(columns.x, 0), k * width, width)
-        put_dX(shard, t_first, t_last, waiting, dz, w_x, layout, dx, gradient.dX)
-
-
-@kernel
-def add_to_dW(first, last, line, lines, dz, gate, layout, tape, dW, panels):
-    """dW += sum of dz xh' over lines of tape, a range of panels. dW (2U, K, W), dz (lines, 4 gate).
-
-    A few panels of dz are brought together: in place, their lines would collide in the cache.
-    """
-    noinline()
-    k, width = 1 + layout.inputs + layout.outputs, panel_width(dW)
-    for part in range(0, lines, LINES_OF_DZ):
-        count = min(LINES_OF_DZ, lines - part)
-        xh = Block(move(tape.xh.start, (line + part) * tape.xh.row), 1, tape.xh.row)
-        for p in range(first, last, PANELS_OF_DZ):
-            high = min(PANELS_OF_DZ, last - p)
-            for n in range(high):
-                panel = move(panels, n * LINES_OF_DZ * width)
-                copy_panel(panel, move(dz.start, part * dz.row), dz.row, p + n, gate, count)
-            out = Block(move(dW, p * k * width), width, k * width)
-            product(out, xh, Block(panels, LINES_OF_DZ * width, width), k, high, count, True)
-
-
-@kernel
-def copy_panel(panel, dz, dz_row, p, gate, count):
-    """panel (count, W) = what belongs to panel p of dz (count, 4, gate)."""
-    noinline()
-    lanes = lanes_of(panel)
-    source = move(dz, p % 2 * 2 * gate + p // 2 * lanes)
-    for j in range(count):
-        line = move(source, j * dz_row)
-        store(panel, j * 2 * lanes, load(line, 0))
-        store(panel, j * 2 * lanes + lanes, load(line, gate))
-
-
-@kernel
-def put_dX(shard, t_first, t_last, lines, dz, w, layout, dx, dX):
-    """dx = dz W_ih of `lines` lines, steps t_first to t_last; dx (lines, padded I) is scratch."""
-    noinline()
-    row = (layout.inputs + w.column - 1) // w.column * w.column
-    product(Block(dx, row, w.column), dz, w, lines, row // w.column, w.row // w.column, False)
-    place = get(layout.place, shard)
-    for t in range(t_first, t_last):
-        for j in range(rows_at(layout, shard, t)):
-            copy(in_caller(layout, dX, place + j, t, layout.inputs), dx, layout.inputs)
-            dx = move(dx, row)

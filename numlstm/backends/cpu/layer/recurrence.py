@@ -24,7 +24,6 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
     store,
 )
-from numlstm.backends.cpu.layer.plain_recurrence import LINES_OF_DZ, PANELS_OF_DZ, add_to_dW, put_dX
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -48,7 +47,14 @@ from numlstm.backends.cpu.layer.variant_cell import (
     backward_row,
     forward_row,
 )
-from numlstm.backends.cpu.layer.weights import Columns, pack_columns, sum_gradients
+from numlstm.backends.cpu.layer.weights import (
+    LINES_OF_DZ,
+    PANELS_OF_DZ,
+    Columns,
+    pack_columns,
+    sum_gradients,
+    use_dz,
+)
 from numlstm.cell.elementary import fma, like
 from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS, Variant, with_ends
 from numlstm.cell.equations import mixed
@@ -408,23 +414,17 @@ def c_before(shard, t, j, layout, unit, masks, tape):
 def use_lines(shard, t_first, t_last, waiting, layout, layer, columns, tape, gradient):
     """dW += dz' xh, dW_hr += dh' m and dx = dz W_ih of the waiting lines."""
     noinline()
-    capacity, dz_row, width = gradient.dz.shape[1], gradient.dz.shape[2], panel_width(columns.x)
-    gate, slot = layout.vectors * lanes_of(columns.x), shard * capacity + capacity - waiting
-    dz = Block(at(gradient.dz, slot * dz_row), dz_row, 1)
-    line, k = line_of(layout, shard, t_first), 1 + layout.inputs + layout.outputs
-    dW = at(gradient.dW, shard * 2 * layout.vectors * k * width)
-    panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
-    add_to_dW(0, 2 * layout.vectors, line, waiting, dz, gate, layout, tape, dW, panels)
+    gate, width = layout.vectors * lanes_of(columns.x), panel_width(columns.x)
+    use_dz(shard, t_first, t_last, waiting, gate, layout, columns, tape, gradient)
     if layer.cell.projected:
-        dh = Block(at(gradient.dh, slot * layout.padded_out), 1, layout.padded_out)
+        capacity, line = gradient.dh.shape[1], line_of(layout, shard, t_first)
+        start = at(gradient.dh, (shard * capacity + capacity - waiting) * layout.padded_out)
+        dh = Block(start, 1, layout.padded_out)
         dout = at(gradient.parameters.out, shard * layout.padded * layout.outputs)
-        add_to_dout(line, waiting, layout, dh, tape, dout, panels)
-    if gradient.dX.size > 0:
-        dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
-        w_x = Block(at(columns.x, 0), 4 * gate * width, width)
-        put_dX(shard, t_first, t_last, waiting, dz, w_x, layout, dx, gradient.dX)
-        if layer.masks.x.size > 0:
-            mask_dX(shard, t_first, t_last, layout, layer.masks.x, gradient.dX)
+        panel = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
+        add_to_dout(line, waiting, layout, dh, tape, dout, panel)
+    if gradient.dX.size > 0 and layer.masks.x.size > 0:
+        mask_dX(shard, t_first, t_last, layout, layer.masks.x, gradient.dX)
 
 
 @kernel

@@ -16,13 +16,7 @@ from numlstm.backends.cpu.codegen.packing import blocks
 from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import Block, at, lanes_of, move, panel_width
 from numlstm.backends.cpu.layer.plain_cell import forward_cells
-from numlstm.backends.cpu.layer.plain_recurrence import (
-    LINES_OF_DZ,
-    PANELS_OF_DZ,
-    add_to_dW,
-    backward_row,
-    put_dX,
-)
+from numlstm.backends.cpu.layer.plain_recurrence import backward_row
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -37,7 +31,15 @@ from numlstm.backends.cpu.layer.tape import (
     start_tape,
     write_carry,
 )
-from numlstm.backends.cpu.layer.weights import Columns, pack_columns, unpack
+from numlstm.backends.cpu.layer.weights import (
+    LINES_OF_DZ,
+    PANELS_OF_DZ,
+    Columns,
+    add_to_dW,
+    pack_columns,
+    put_dX,
+    unpack,
+)
 
 MAX_GROUPS = 32  # shards
 

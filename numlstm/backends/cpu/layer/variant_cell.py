@@ -58,10 +58,11 @@ class Row(NamedTuple):
 def forward_row(layout, cell, unit, row, z, c_now, m):
     """i f g o c a of one row. z (U, 4, L), unit (UNIT_ROWS, H), m (H,) = o a."""
     lanes, size, early = lanes_of(z), layout.padded, sees_cell_early(cell)
+    epsilon = cell.layer_norm_epsilon
     if early:
         add_cell(layout, unit, row, z)
     if cell.layer_norm != OFF:
-        normalise_gates(layout, cell, unit, row, z, 0, 3 if early else 4)
+        normalise_gates(layout, epsilon, unit, row, z, 0, 3 if early else 4)
     for u in range(0, layout.vectors, 2):
         v = min(u + 1, layout.vectors - 1)
         zu, zv, cu, cv = 4 * lanes * u, 4 * lanes * v, lanes * u, lanes * v
@@ -85,7 +86,7 @@ def forward_row(layout, cell, unit, row, z, c_now, m):
     if early:
         put_output_gate(layout, cell, unit, row, z)
     if cell.layer_norm == OF_GATES_AND_CELL:
-        normalise_cell(layout, cell, row)
+        normalise_cell(layout, epsilon, row)
     for u in range(0, layout.vectors, 2):
         v = min(u + 1, layout.vectors - 1)
         cu, cv = lanes * u, lanes * v
@@ -209,7 +210,7 @@ def put_output_gate(layout, cell, unit, row, z):
         c_new = load_pair(move(row.cells, C_NEW * lanes), layout.slots * cu, layout.slots * cv)
         p = load_pair(move(unit, EARLY_O * size), cu, cv)
         store_pair(z_o, 4 * cu, 4 * cv, fma(p, c_new, load_pair(z_o, 4 * cu, 4 * cv)))
-    normalise_gates(layout, cell, unit, row, z, 3, 4)
+    normalise_gates(layout, cell.layer_norm_epsilon, unit, row, z, 3, 4)
     for u in range(0, layout.vectors, 2):
         v = min(u + 1, layout.vectors - 1)
         cu, cv = lanes * u, lanes * v
@@ -261,13 +262,13 @@ def add_cell_backward(layout, unit, row, dc_now, dz, dunit):
 
 
 @kernel
-def normalise_gates(layout, cell, unit, row, z, first, last):
+def normalise_gates(layout, epsilon, unit, row, z, first, last):
     """z = gain z_hat + b of some gates, in place; z_hat and the scales to the tape."""
     noinline()
     lanes, size = lanes_of(z), layout.padded
     for gate in range(first, last):
         source, hat = move(z, gate * lanes), move(row.cells, (Z_HAT + gate) * lanes)
-        scale = normalise(layout, cell, source, 4, hat)
+        scale = normalise(layout, epsilon, source, 4, hat)
         put(move(row.cells, layout.slots * layout.vectors * lanes), gate, scale)
         gain, bias = move(unit, (GAIN + gate) * size), move(unit, (BIAS + gate) * size)
         for u in range(0, layout.vectors, 2):
@@ -279,18 +280,18 @@ def normalise_gates(layout, cell, unit, row, z, first, last):
 
 
 @kernel
-def normalise_cell(layout, cell, row):
+def normalise_cell(layout, epsilon, row):
     """c_hat and its scale to the tape."""
     noinline()
     lanes = lanes_of(row.cells)
     cells = row.cells
     c_new, hat = move(cells, C_NEW * lanes), move(cells, C_HAT * lanes)
-    scale = normalise(layout, cell, c_new, layout.slots, hat)
+    scale = normalise(layout, epsilon, c_new, layout.slots, hat)
     put(move(cells, layout.slots * layout.vectors * lanes), 4, scale)
 
 
 @kernel
-def normalise(layout, cell, x, x_step, hat):
+def normalise(layout, epsilon, x, x_step, hat):
     """x_hat (U, slots, L) of x (U, x_step, L); returns the scale."""
     noinline()
     lanes, count = lanes_of(x), like(get(x, 0), layout.units)
@@ -302,7 +303,7 @@ def normalise(layout, cell, x, x_step, hat):
             hat, u * layout.slots * lanes, v * layout.slots * lanes, value - like(value, mean)
         )
     squares = sum_of_products(layout, hat, layout.slots, hat, layout.slots)
-    scale = like(mean, 1.0) / sqrt(squares / count + like(mean, cell.layer_norm_epsilon))
+    scale = like(mean, 1.0) / sqrt(squares / count + like(mean, epsilon))
     for u in range(0, layout.vectors, 2):
         tu, tv = layout.slots * lanes * u, layout.slots * lanes * min(u + 1, layout.vectors - 1)
         value = load_pair(hat, tu, tv)

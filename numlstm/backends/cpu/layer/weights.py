@@ -9,12 +9,25 @@ the shape comments: see `tape.py`.
 from typing import Any, NamedTuple
 
 from numlstm.backends.cpu.codegen.compile import entry, kernel
-from numlstm.backends.cpu.codegen.gemm import accumulate, copy_spaced, pack_panel
+from numlstm.backends.cpu.codegen.gemm import accumulate, copy, copy_spaced, pack_panel, product
 from numlstm.backends.cpu.codegen.parallel import for_shards
-from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, move, noinline, panel_width, put
-from numlstm.backends.cpu.layer.tape import read_layout
+from numlstm.backends.cpu.codegen.vectors import (
+    Block,
+    at,
+    get,
+    lanes_of,
+    load,
+    move,
+    noinline,
+    panel_width,
+    put,
+    store,
+)
+from numlstm.backends.cpu.layer.tape import in_caller, line_of, read_layout, rows_at
 
 MANY = 2**16  # numbers to rearrange that are worth a meeting of the threads
+# lines of tape whose share of dW is computed in one product, and how many of its panels
+LINES_OF_DZ, PANELS_OF_DZ = 128, 8
 
 
 @entry
@@ -129,3 +142,72 @@ def _pack_columns_of(panel, layout, theta, columns, gate):
         if panel < columns.x.shape[0]:
             to = at(columns.x, panel * 4 * gate * width + first)
             pack_panel(to, gate, w_ih, rows, layout.inputs, panel * width)
+
+
+# --- gradients of W and of x from dz --------------------------------------------------------------
+
+
+@kernel
+def use_dz(shard, t_first, t_last, waiting, gate, layout, columns, tape, gradient):
+    """dW += dz' xh and dx = dz W_ih of the waiting lines, steps t_first to t_last.
+
+    A line of dz has `gate` numbers for each of the four gates.
+    """
+    noinline()
+    capacity, dz_row = gradient.dz.shape[1], gradient.dz.shape[2]
+    start = at(gradient.dz, (shard * capacity + capacity - waiting) * dz_row)
+    dz = Block(start, dz_row, 1)
+    line, w_k = line_of(layout, shard, t_first), 1 + layout.inputs + layout.outputs
+    width = panel_width(columns.x)
+    dW = at(gradient.dW, shard * 2 * layout.vectors * w_k * width)
+    panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
+    add_to_dW(0, 2 * layout.vectors, line, waiting, dz, gate, layout, tape, dW, panels)
+    if gradient.dX.size > 0:
+        dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
+        w_x = Block(at(columns.x, 0), 4 * gate * width, width)
+        put_dX(shard, t_first, t_last, waiting, dz, w_x, layout, dx, gradient.dX)
+
+
+@kernel
+def add_to_dW(first, last, line, lines, dz, gate, layout, tape, dW, panels):
+    """dW += sum of dz xh' over lines of tape, a range of panels. dW (2U, K, W), dz (lines, 4 gate).
+
+    A few panels of dz are brought together: in place, their lines would collide in the cache.
+    """
+    noinline()
+    k, width = 1 + layout.inputs + layout.outputs, panel_width(dW)
+    for part in range(0, lines, LINES_OF_DZ):
+        count = min(LINES_OF_DZ, lines - part)
+        xh = Block(move(tape.xh.start, (line + part) * tape.xh.row), 1, tape.xh.row)
+        for p in range(first, last, PANELS_OF_DZ):
+            high = min(PANELS_OF_DZ, last - p)
+            for n in range(high):
+                panel = move(panels, n * LINES_OF_DZ * width)
+                copy_panel(panel, move(dz.start, part * dz.row), dz.row, p + n, gate, count)
+            out = Block(move(dW, p * k * width), width, k * width)
+            product(out, xh, Block(panels, LINES_OF_DZ * width, width), k, high, count, True)
+
+
+@kernel
+def copy_panel(panel, dz, dz_row, p, gate, count):
+    """panel (count, W) = what belongs to panel p of dz (count, 4, gate)."""
+    noinline()
+    lanes = lanes_of(panel)
+    source = move(dz, p % 2 * 2 * gate + p // 2 * lanes)
+    for j in range(count):
+        line = move(source, j * dz_row)
+        store(panel, j * 2 * lanes, load(line, 0))
+        store(panel, j * 2 * lanes + lanes, load(line, gate))
+
+
+@kernel
+def put_dX(shard, t_first, t_last, lines, dz, w, layout, dx, dX):
+    """dx = dz W_ih of `lines` lines, steps t_first to t_last; dx (lines, padded I) is scratch."""
+    noinline()
+    row = (layout.inputs + w.column - 1) // w.column * w.column
+    product(Block(dx, row, w.column), dz, w, lines, row // w.column, w.row // w.column, False)
+    place = get(layout.place, shard)
+    for t in range(t_first, t_last):
+        for j in range(rows_at(layout, shard, t)):
+            copy(in_caller(layout, dX, place + j, t, layout.inputs), dx, layout.inputs)
+            dx = move(dx, row)
