@@ -225,7 +225,7 @@ def timed_layer(
         memory.on_device(array, spec.dtype) for array in (numbers.theta, numbers.X, numbers.dY)
     )
     packed = launch.pack(spec, theta)
-    switches = launch.switches_of(spec, batch, steps, None, None, None)
+    masks = launch.masks_of(spec, batch, steps, None, None, None)
     start, end, stream = cuda.event(), cuda.event(), memory.stream()
 
     state, dstate = (
@@ -236,8 +236,8 @@ def timed_layer(
 
     def both_ways() -> None:
         with memory.inside(arena):
-            _, tape = launch.forward(spec, packed, X, state, switches)
-            launch.backward(spec, packed, tape, switches, dY, dstate, True)
+            _, tape = launch.forward(spec, packed, X, state, masks)
+            launch.backward(spec, packed, tape, masks, dY, dstate, True)
 
     if graph:
         both_ways()  # compiles, and fills the arena

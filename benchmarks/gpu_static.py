@@ -35,7 +35,7 @@ from numlstm.backends.cuda.gemm import products
 from numlstm.backends.cuda.layer import cells, pack_inputs, recurrence, regimes, tiles
 from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
 from numlstm.backends.cuda.training import arrays as between
-from numlstm.backends.cuda.training import data, losses, masks, optimizers, update
+from numlstm.backends.cuda.training import data, losses, optimizers, update
 from numlstm.cell.encoding import encode
 
 types = cuda.types
@@ -105,7 +105,7 @@ def given_types(number):
     lengths, reset = types.Array(types.int64, 1, "C"), types.Array(types.uint8, 2, "C")
     parts = (
         types.NamedTuple(arrays(number, 3, 2, 2), cells.Weights),
-        types.NamedTuple([lengths, reset, *arrays(number, 2, 2, 3, 3, 3)], cells.Switches),
+        types.NamedTuple([lengths, reset, *arrays(number, 2, 2, 3, 3, 3)], cells.Masks),
         types.NamedTuple(arrays(number, 3, 4, 3, 4, 3, 4, 4, 3, 3), cells.Tape),
         types.NamedTuple(arrays(number, 2, 2), cells.State),
     )
@@ -174,7 +174,7 @@ def large_products(dtype: str, device: regimes.Device, precision: str | None) ->
 def others(dtype: str) -> Iterator[Kernel]:
     """The kernels that are the same for every size."""
     number = number_type(dtype)
-    weights, switches, tape, state = given_types(number)[0].types
+    weights, masks, tape, state = given_types(number)[0].types
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
     sizes, words, [index] = [types.int64] * 2, [types.uint64] * 5, arrays(types.int64, 1)
@@ -183,8 +183,8 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("gather", products.gather, types.void(vector, source, vector)),
         ("scatter", products.scatter, types.void(vector, source, types.int64, vector)),
         ("fill", memory.fill, types.void(vector, number)),
-        ("put_inputs", pack_inputs.put_inputs, types.void(array, switches, array)),
-        ("put_first", pack_inputs.put_first, types.void(weights, switches, tape, state)),
+        ("put_inputs", pack_inputs.put_inputs, types.void(array, masks, array)),
+        ("put_first", pack_inputs.put_first, types.void(weights, masks, tape, state)),
         ("mask_inputs", pack_inputs.mask_inputs, types.void(array, matrix)),
         ("draw_mask", masks.fill, types.void(vector, *sizes, *words, index, number)),
     ):

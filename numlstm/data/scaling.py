@@ -44,7 +44,7 @@ class Scaling(NamedTuple):
         return (Y * factor + offset).astype(Y.dtype)
 
     def of_outputs(self, width: int) -> tuple[Array, Array]:
-        """What each of `width` outputs is multiplied by, and what is added then; float64.
+        """Factor and offset of each of `width` outputs, float64: the factor first.
 
         Log-variances, behind the means, are only moved.
         """

@@ -12,7 +12,7 @@ from numlstm.architecture.spec import PRECISIONS, HeadSpec, LayerSpec
 from numlstm.backends.cuda.device.memory import driver, empty, full, nothing, zeros
 from numlstm.backends.cuda.device.target import SIMULATED, fault
 from numlstm.backends.cuda.layer import launch
-from numlstm.backends.cuda.layer.cells import State, Switches, Tape
+from numlstm.backends.cuda.layer.cells import Masks, State, Tape
 from numlstm.backends.cuda.training import arrays as arrays
 from numlstm.backends.cuda.training.update import Update
 
@@ -23,10 +23,10 @@ automatic = not SIMULATED  # the simulator is for those who ask for it
 
 
 class LayerTape(NamedTuple):
-    """What `layer_backward` needs to know of `layer_forward`."""
+    """The record of `layer_forward` for `layer_backward`."""
 
     tape: Tape
-    switches: Switches
+    masks: Masks
 
 
 class HeadWeights(NamedTuple):
@@ -83,10 +83,10 @@ def layer_forward(
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
-    switches = launch.switches_of(spec, batch, steps, lengths, reset, noise)
+    masks = launch.masks_of(spec, batch, steps, lengths, reset, noise)
     carried = State(*map(arrays.copy, state))
-    Y, kept = launch.forward(spec, weights, X, carried, switches)
-    return Y, tuple(carried), LayerTape(kept, switches) if tape else None
+    Y, kept = launch.forward(spec, weights, X, carried, masks)
+    return Y, tuple(carried), LayerTape(kept, masks) if tape else None
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
@@ -98,7 +98,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     else:
         carried = State(*map(arrays.copy, dstate))
     dY = nothing(spec.dtype, 3) if dY is None else dY
-    dtheta, dX = launch.backward(spec, weights, tape.tape, tape.switches, dY, carried, need_dX)
+    dtheta, dX = launch.backward(spec, weights, tape.tape, tape.masks, dY, carried, need_dX)
     return dtheta, dX, tuple(carried)
 
 

@@ -84,7 +84,7 @@ class DiskCache(NullCache):
 
 
 def _in_words(value) -> str:
-    """What a kernel closes over: numbers, named tuples of them, types, and functions."""
+    """A value that a kernel closes over (number, named tuple, type, function) as part of a key."""
     return getattr(value, "__qualname__", None) or repr(value)
 
 

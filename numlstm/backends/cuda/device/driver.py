@@ -1,4 +1,4 @@
-"""What the driver has: a stream, blocks of memory, graphs, and arrays of other libraries.
+"""A stream, blocks of memory, graphs, and arrays of other libraries, by the CUDA driver.
 
 The simulator's is `simulator.py`, with the same names; `memory.driver` is the one to use.
 """
@@ -51,7 +51,7 @@ def transposed(matrix):
 
 
 def is_on_device(array) -> bool:
-    """Whether it is an array of this backend's."""
+    """Whether a value is an array of this backend."""
     return isinstance(array, DeviceNDArray)
 
 
@@ -96,7 +96,7 @@ def lent_by(array, stream):
 
 
 class Graph:
-    """What a function launches, to be launched again without the function."""
+    """The launches of a function, to be repeated without it."""
 
     def __init__(self, function, stream):
         self._stream = Stream.from_handle(int(stream))

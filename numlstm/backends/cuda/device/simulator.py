@@ -1,4 +1,4 @@
-"""What `driver.py` has, in Numba's simulator: memory is NumPy's, and a graph is a function."""
+"""The names of `driver.py` in Numba's simulator: memory is NumPy's, a graph is a function."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def transposed(matrix):
 
 
 def is_on_device(array) -> bool:
-    """Whether it is an array of this backend's."""
+    """Whether a value is an array of this backend."""
     return isinstance(array, FakeCUDAArray)
 
 
@@ -50,7 +50,7 @@ def lent_by(array, stream):
 
 
 class Graph:
-    """What a function launches, to be launched again: in the simulator by the function."""
+    """The launches of a function, repeated in the simulator by calling it."""
 
     def __init__(self, function, stream):
         self.launch = function

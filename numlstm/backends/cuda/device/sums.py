@@ -1,4 +1,4 @@
-"""What even a float32 network has in float64: the sum of its loss and the norm of its gradient.
+"""Sums in float64, also for float32 networks: of the loss, and the norm of the gradient.
 
 They are added up in an order that their length alone decides: every thread adds up its share, the
 threads of a block add up theirs in pairs, and so do the blocks in a last launch. The kernels here

@@ -58,7 +58,7 @@ __all__ = ["SIMULATED", "cuda", "fault", "indices_as_given", "launch", "number_t
 
 
 def fault() -> str | None:
-    """What keeps the device from running kernels, on one line, or None."""
+    """The reason why the device cannot run kernels, on one line, or None."""
     if SIMULATED:
         return None
     try:

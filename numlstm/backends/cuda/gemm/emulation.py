@@ -1,4 +1,4 @@
-"""What tensor cores do, in NumPy, for Numba's simulator: it has no warps and no such instruction.
+"""Tensor cores in NumPy, for Numba's simulator, which has no warps and no such instruction.
 
 Written from the tables of the PTX ISA ("Matrix Fragments for mma.m16n8k8 / mma.m16n8k16", and
 cvt), number by number, and from nothing of the kernels, so that it checks how they use fragments.

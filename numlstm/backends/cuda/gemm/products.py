@@ -114,7 +114,7 @@ def shared_memory(tile: ProductTile, dtype: np.dtype) -> int:
 
 
 class Part(NamedTuple):
-    """What a block has of the result, and who this thread is in it."""
+    """The part of the result that a block computes, and this thread's place in the block."""
 
     first_row: int
     first_column: int
@@ -207,7 +207,7 @@ def place_of(tile, part, i):
 
 @compilable()
 def first_in_buffer(tile, buffer):
-    """Where A is in shared memory; then comes B."""
+    """Offset of A in shared memory; B follows it."""
     return buffer * (left_of(tile) + right_of(tile))
 
 
@@ -278,25 +278,25 @@ def line_of(lines):
 
 @compilable()
 def fragment_in_left(tile, row, chunk):
-    """Where the fragment of A with this row is, for a part of k."""
+    """Offset of the fragment of A with this row, for a part of k."""
     return (chunk * (rows_of(tile) // ROWS) + row // ROWS) * A_SIZE
 
 
 @compilable()
 def fragment_in_right(tile, chunk, column):
-    """Where the fragment of B with this column is, for a part of k."""
+    """Offset of the fragment of B with this column, for a part of k."""
     return (chunk * (columns_of(tile) // COLUMNS) + column // COLUMNS) * B_SIZE
 
 
 @compilable()
 def place_in_left(tile, row, k):
-    """Where a register of A is."""
+    """Offset of a register of A."""
     return fragment_in_left(tile, row, k // REGISTERS) + place_in_a(row, k)
 
 
 @compilable()
 def place_in_right(tile, k, column):
-    """Where a register of B is."""
+    """Offset of a register of B."""
     return fragment_in_right(tile, k // REGISTERS, column) + place_in_b(k, column)
 
 

@@ -118,14 +118,14 @@ if not SIMULATED:
 
 @compilable()
 def place_in_a(row, q):
-    """Where the register of (row, q) is in its fragment of A."""
+    """Offset of the register of (row, q) in its fragment of A."""
     register = row // 8 % 2 + q // 4 % 2 * 2
     return register * A_STEP + row % 8 * 4 + q % 4
 
 
 @compilable()
 def place_in_b(q, column):
-    """Where the register of (q, column) is in its fragment of B."""
+    """Offset of the register of (q, column) in its fragment of B."""
     return q // 4 % 2 * B_STEP + column % 8 * 4 + q % 4
 
 

@@ -1,4 +1,4 @@
-"""What happens to one unit of one row at one step, forward next to backward: the body of a kernel.
+"""One unit of one row at one step, forward next to backward: the body of the kernels.
 
 All regimes share it. Every function is arithmetic on scalars and on places of arrays: whoever owns
 a (row, unit) calls it, and nobody else touches what it writes. The equations: `numlstm.cell`.
@@ -38,8 +38,8 @@ class Weights(NamedTuple):
     out: Any  # (P, H) W_hr, or (0, 0)
 
 
-class Switches(NamedTuple):
-    """What acts on the sequence from outside; an empty array is nothing."""
+class Masks(NamedTuple):
+    """Lengths, resets and dropout masks; an empty array is none."""
 
     lengths: Any  # (B,) int64, at most T
     reset: Any  # (B, T) uint8
@@ -51,7 +51,7 @@ class Switches(NamedTuple):
 
 
 class Tape(NamedTuple):
-    """What a forward pass leaves behind. The last four are empty where the variant has none."""
+    """The record of a forward pass. The last four are empty where the variant has none."""
 
     xh: Any  # (B, T, K): h_{t-1} under its mask, x_t under its mask, 1
     gates: Any  # (B, T, 4, H): W_ih x_t + b, then z, then i f g o
@@ -65,17 +65,17 @@ class Tape(NamedTuple):
 
 
 class State(NamedTuple):
-    """The state of every row, or on the way back its gradient; each place has one owner."""
+    """The state of every row, or in the backward pass its gradient; each place has one owner."""
 
     h: Any  # (B, P)
     c: Any  # (B, H)
 
 
 class Pass(NamedTuple):
-    """What the kernels of the recurrence take beside the steps and their results."""
+    """Arguments of the recurrence's kernels beside the steps and the results."""
 
     weights: Weights
-    switches: Switches
+    masks: Masks
     tape: Tape
     state: State  # forward the state, backward its gradient
 
@@ -90,7 +90,7 @@ class Gates(NamedTuple):
 
 
 class Taped(NamedTuple):
-    """What the tape has of one unit of a row at a step."""
+    """The tape's values of one unit of a row at a step."""
 
     i: Any
     f: Any
@@ -102,7 +102,7 @@ class Taped(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """What a backward pass fills."""
+    """The results of a backward pass."""
 
     dz: Any  # (B, T, 4, H), zero in the padding
     unit: Any  # (B, UNIT_ROWS, H), zero at first; empty where the layer has no such parameters
@@ -120,22 +120,22 @@ def factor(noise, row, t, unit, one):
 
 
 @compilable()
-def runs(switches, row, t):
+def is_active(masks, row, t):
     """Whether a row has not ended before step t."""
-    return t < switches.lengths[row]
+    return t < masks.lengths[row]
 
 
 @compilable()
-def begins_anew(switches, row, t):
+def is_reset(masks, row, t):
     """Whether the state of a row is replaced before step t."""
-    return switches.reset.shape[0] > 0 and switches.reset[row, t] != 0
+    return masks.reset.shape[0] > 0 and masks.reset[row, t] != 0
 
 
 @compilable()
-def own_of(variant, weights, switches, row, t, unit, one):
+def own_of(variant, weights, masks, row, t, unit, one):
     """The unit's parameters and its noise."""
-    m_g = factor(switches.g, row, t, unit, one)
-    keep_c = factor(switches.keep_c, row, t, unit, one)
+    m_g = factor(masks.g, row, t, unit, one)
+    keep_c = factor(masks.keep_c, row, t, unit, one)
     return unit_of(variant, read_parameter, (weights.unit, unit, like(one, 0.0)), m_g, keep_c)
 
 
@@ -161,11 +161,11 @@ def add_to_parameter(place, row, value):
 @compilable()
 def cell(variant, given, row, t, unit, c_prev, z):
     """i f g o and c to the tape, from z (`Gates`) and the cell before."""
-    weights, switches, tape, state = given
+    weights, masks, tape, state = given
     one = like(z.i, 1.0)
-    if begins_anew(switches, row, t):
+    if is_reset(masks, row, t):
         c_prev = weights.unit[INITIAL_C, unit]
-    own = own_of(variant, weights, switches, row, t, unit, one)
+    own = own_of(variant, weights, masks, row, t, unit, one)
     i, f, g, o, c_new, c = variant_forward(variant, z.i, z.f, z.g, z.o, c_prev, own)
     tape.gates[row, t, 0, unit] = i
     tape.gates[row, t, 1, unit] = f
@@ -193,29 +193,29 @@ def output(variant, weights, tape, row, t, unit, c_new):
 
 
 @compilable()
-def put_hidden(weights, switches, tape, state, Y, row, t, unit, h_new):
+def put_hidden(weights, masks, tape, state, Y, row, t, unit, h_new):
     """h_t = h_new but for zoneout, to Y and to the next step's line of the tape; returns that."""
     h = h_new
-    if switches.keep_h.shape[0] > 0:
+    if masks.keep_h.shape[0] > 0:
         h_prev = state.h[row, unit]
-        if begins_anew(switches, row, t):
+        if is_reset(masks, row, t):
             h_prev = weights.unit[INITIAL_H, unit]
-        h = mixed(factor(switches.keep_h, row, t, unit, h_new), h_new, h_prev)
+        h = mixed(factor(masks.keep_h, row, t, unit, h_new), h_new, h_prev)
     state.h[row, unit] = h
     Y[row, t, unit] = h
-    return put_line(weights, switches, tape, row, t + 1, unit, h)
+    return put_line(weights, masks, tape, row, t + 1, unit, h)
 
 
 @compilable()
-def put_line(weights, switches, tape, row, t, unit, h):
+def put_line(weights, masks, tape, row, t, unit, h):
     """h_{t-1} as step t multiplies it: anew after a reset, under its mask, 0 in the padding."""
     if t >= tape.xh.shape[1]:
         return h
-    if begins_anew(switches, row, t):
+    if is_reset(masks, row, t):
         h = weights.unit[INITIAL_H, unit]
-    if switches.h.shape[0] > 0:
-        h = h * switches.h[row, unit]
-    if not runs(switches, row, t):
+    if masks.h.shape[0] > 0:
+        h = h * masks.h[row, unit]
+    if not is_active(masks, row, t):
         h = like(h, 0.0)
     tape.xh[row, t, unit] = h
     return h
@@ -235,7 +235,7 @@ def put_padding(tape, Y, row, t, unit):
 
 @compilable()
 def taped(tape, row, t, unit):
-    """What the tape has."""
+    """The tape's values."""
     return Taped(
         tape.gates[row, t, 0, unit],
         tape.gates[row, t, 1, unit],
@@ -256,25 +256,25 @@ def output_gradient(dY, row, t, unit, zero):
 
 
 @compilable()
-def take_hidden(switches, dy, gradient, dstate, dh, row, t, unit, through):
+def take_hidden(masks, dy, gradient, dstate, dh, row, t, unit, through):
     """dh_new of step t: from `through`, what step t + 1 gives its h_{t-1}, from dY and dstate's dh.
 
     What is left for the step before stays in dstate; where the row does not run at t, everything.
     """
     zero, one, steps = like(through, 0.0), like(through, 1.0), gradient.dz.shape[1]
-    if t + 1 < steps and runs(switches, row, t + 1):
+    if t + 1 < steps and is_active(masks, row, t + 1):
         mask = one
-        if switches.h.shape[0] > 0:
-            mask = switches.h[row, unit]
+        if masks.h.shape[0] > 0:
+            mask = masks.h[row, unit]
         dh = fma(mask, through, dh)
-        if begins_anew(switches, row, t + 1):
+        if is_reset(masks, row, t + 1):
             if gradient.unit.shape[0] > 0:
                 gradient.unit[row, INITIAL_H, unit] += dh
             dh = zero
     dh_new = zero
-    if t >= 0 and runs(switches, row, t):
+    if t >= 0 and is_active(masks, row, t):
         dh = dh + dy
-        keep = factor(switches.keep_h, row, t, unit, one)
+        keep = factor(masks.keep_h, row, t, unit, one)
         dh_new = keep * dh
         dh = (one - keep) * dh
     dstate.h[row, unit] = dh
@@ -282,10 +282,10 @@ def take_hidden(switches, dy, gradient, dstate, dh, row, t, unit, through):
 
 
 @compilable()
-def take_cell(switches, gradient, dstate, dc, row, t, unit):
+def take_cell(masks, gradient, dstate, dc, row, t, unit):
     """dc of step t as it comes from step t + 1: dstate's, unless the row began anew there."""
-    ran = t + 1 < gradient.dz.shape[1] and runs(switches, row, t + 1)
-    if ran and begins_anew(switches, row, t + 1):
+    ran = t + 1 < gradient.dz.shape[1] and is_active(masks, row, t + 1)
+    if ran and is_reset(masks, row, t + 1):
         if gradient.unit.shape[0] > 0:
             gradient.unit[row, INITIAL_C, unit] += dc
         dc = like(dc, 0.0)
@@ -302,8 +302,8 @@ def output_backward(variant, o, a, dm):
 @compilable()
 def cell_backward(variant, given, known, gradient, row, t, unit, dm, dn, dc):
     """dz of every gate, which is returned too, and dc for the step before; `known`: `Taped`."""
-    weights, switches, _, dstate = given
-    own = own_of(variant, weights, switches, row, t, unit, like(dm, 1.0))
+    weights, masks, _, dstate = given
+    own = own_of(variant, weights, masks, row, t, unit, like(dm, 1.0))
     i, f, g, o, c_prev, c_new, a = known
     do = dm * a
     dz_i, dz_f, dz_g, dz_o, dc = variant_backward(
@@ -324,10 +324,10 @@ def cell_backward(variant, given, known, gradient, row, t, unit, dm, dn, dc):
 
 
 @compilable()
-def add_cell(weights, switches, tape, state, row, t, unit):
+def add_cell(weights, masks, tape, state, row, t, unit):
     """z_i and z_f on the tape with what they see of the cell before the step."""
     c_prev = state.c[row, unit]
-    if begins_anew(switches, row, t):
+    if is_reset(masks, row, t):
         c_prev = weights.unit[INITIAL_C, unit]
     z_i, z_f = tape.gates[row, t, 0, unit], tape.gates[row, t, 1, unit]
     tape.gates[row, t, 0, unit] = fma(weights.unit[EARLY_I, unit], c_prev, z_i)

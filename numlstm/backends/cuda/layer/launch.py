@@ -20,7 +20,7 @@ from numlstm.backends.cuda.device.memory import (
 from numlstm.backends.cuda.device.target import SIMULATED
 from numlstm.backends.cuda.gemm import blas, products
 from numlstm.backends.cuda.gemm.products import gather, scatter, sum_parts
-from numlstm.backends.cuda.layer.cells import Gradient, Pass, State, Switches, Tape, Weights
+from numlstm.backends.cuda.layer.cells import Gradient, Masks, Pass, State, Tape, Weights
 from numlstm.backends.cuda.layer.layout import layout_of
 from numlstm.backends.cuda.layer.pack_inputs import mask_inputs, put_first, put_inputs
 from numlstm.backends.cuda.layer.recurrence import compiled
@@ -107,12 +107,12 @@ def unpack(spec: LayerSpec, packed: Packed, parts):
     return dtheta
 
 
-def switches_of(spec: LayerSpec, batch: int, steps: int, lengths, reset, noise) -> Switches:
+def masks_of(spec: LayerSpec, batch: int, steps: int, lengths, reset, noise) -> Masks:
     """Lengths, resets and noise, with nothing in the place of what is not there."""
     noise = Noise() if noise is None else noise
     absent = (nothing(spec.dtype, dimensions) for dimensions in (2, 2, 3, 3, 3))
     pairs = zip(noise, absent, strict=True)
-    return Switches(
+    return Masks(
         full((batch,), steps, np.int64) if lengths is None else lengths,
         nothing("uint8", 2) if reset is None else reset,
         *(empty if factors is None else factors for factors, empty in pairs),
@@ -158,15 +158,15 @@ def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
     )
 
 
-def forward(spec: LayerSpec, packed: Packed, X, state: State, switches: Switches):
+def forward(spec: LayerSpec, packed: Packed, X, state: State, masks: Masks):
     """(Y, tape); the state is changed to the final one."""
     batch, steps, inputs = X.shape
     weights, H, P = packed.weights, spec.hidden_size, spec.output_size
     tape, Y = new_tape(spec, batch, steps), empty((batch, steps, P), spec.dtype)
     if batch == 0 or steps == 0:
         return Y, tape
-    over_elements(put_inputs, batch * steps * (inputs + 1), X, switches, tape.xh)
-    over_elements(put_first, batch * P, weights, switches, tape, state)
+    over_elements(put_inputs, batch * steps * (inputs + 1), X, masks, tape.xh)
+    over_elements(put_first, batch * P, weights, masks, tape, state)
     lines = tape.xh.reshape(batch * steps, P + inputs + 1)
     W = weights.gates.reshape(P + inputs + 1, 4 * H)
     gates = tape.gates.reshape(batch * steps, 4 * H)
@@ -174,21 +174,21 @@ def forward(spec: LayerSpec, packed: Packed, X, state: State, switches: Switches
         multiply(lines[:, P:], W[P:], gates)
     else:  # the bias is no factor: it is not rounded
         multiply(lines[:, P:-1], W[P:-1], gates, W[-1], spec.precision)
-    run(spec, Pass(weights, switches, tape, state), batch, 0, steps, (Y,))
+    run(spec, Pass(weights, masks, tape, state), batch, 0, steps, (Y,))
     return Y, tape
 
 
-def backward(spec: LayerSpec, packed: Packed, tape, switches, dY, dstate: State, need_dX: bool):
+def backward(spec: LayerSpec, packed: Packed, tape, masks, dY, dstate: State, need_dX: bool):
     """(dtheta, dX or None); dstate is changed to the gradient of the initial state."""
     batch, steps, _ = tape.xh.shape
     if batch == 0 or steps == 0:
         dX = empty((batch, steps, spec.input_size), spec.dtype)
         return zeros(packed.size, spec.dtype), dX if need_dX else None
     gradient = new_gradient(spec, batch, steps)
-    given = Pass(packed.weights, switches, tape, dstate)
+    given = Pass(packed.weights, masks, tape, dstate)
     run(spec, given, batch, steps - 1, -2, (dY, gradient))
     dtheta = unpack(spec, packed, parameter_gradients(spec, packed.weights, tape, gradient))
-    return dtheta, input_gradient(spec, packed.weights, switches, gradient) if need_dX else None
+    return dtheta, input_gradient(spec, packed.weights, masks, gradient) if need_dX else None
 
 
 def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient: Gradient):
@@ -208,7 +208,7 @@ def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient:
     return dgates, dunit, dout
 
 
-def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradient: Gradient):
+def input_gradient(spec: LayerSpec, weights: Weights, masks: Masks, gradient: Gradient):
     """dX = dz W_ih under the mask of the inputs."""
     batch, steps, _, H = gradient.dz.shape
     N, P, inputs = batch * steps, spec.output_size, spec.input_size
@@ -216,8 +216,8 @@ def input_gradient(spec: LayerSpec, weights: Weights, switches: Switches, gradie
     W_x = weights.gates.reshape(P + inputs + 1, 4 * H)[P : P + inputs]
     dz, W_x = gradient.dz.reshape(N, 4 * H), driver.transposed(W_x)
     multiply_at_large(dz, W_x, dX.reshape(N, inputs), spec.precision)
-    if switches.x.size > 0:
-        over_elements(mask_inputs, dX.size, dX, switches.x)
+    if masks.x.size > 0:
+        over_elements(mask_inputs, dX.size, dX, masks.x)
     return dX
 
 

@@ -1,4 +1,4 @@
-"""Where a layer's parameters stand in the kernels' layout: one map of places, both ways.
+"""The layout of a layer's parameters for the kernels: one map of places, both ways.
 
 Packed are, one after the other, gates (K, 4, H), unit (UNIT_ROWS, H) and out (P, H): see
 `cells.Weights`.

@@ -1,4 +1,4 @@
-"""What a thread does at one of its places: from the sums of products to the cell, or as far back.
+"""A thread's work at one of its places: from the sums of products to the cell, and backward.
 
 The letters in the shape comments: see `cells.py`.
 """
@@ -10,12 +10,12 @@ from numlstm.backends.cuda.layer.cells import (
     Taped,
     cell,
     cell_backward,
+    is_active,
     output,
     output_backward,
     output_gradient,
     put_hidden,
     put_padding,
-    runs,
     take_cell,
     take_hidden,
     taped,
@@ -23,11 +23,11 @@ from numlstm.backends.cuda.layer.cells import (
 from numlstm.backends.cuda.layer.tiles import place_of, places_of, whole_rows
 from numlstm.cell.elementary import compilable, like
 
-AHEAD = 10  # numbers that a cell needs on the way back; forward 5
+AHEAD = 10  # numbers that a cell needs backward; forward 5
 
 
 class Part(NamedTuple):
-    """What a block owns, and who this thread is in it."""
+    """The rows and units of a block, and this thread's place in the block."""
 
     first_row: int
     last_row: int
@@ -40,7 +40,7 @@ class Part(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a thread works in, and a block."""
+    """Scratch of a thread (registers) and of a block (shared memory)."""
 
     acc: Any  # (places of the thread, 4): sums by gates, then what the cells make of them
     ahead: Any  # (AHEAD,): what a cell needs, read before the products where there is one place
@@ -88,9 +88,9 @@ def place_forward(variant, tile, part, given, Y, scratch, first, t, j):
 @compilable()
 def unit_forward(variant, given, Y, row, t, unit, c_prev, z):
     """One unit of one row; returns what the next step multiplies, unless that needs whole rows."""
-    weights, switches, tape, state = given
+    weights, masks, tape, state = given
     factor = like(z.i, 0.0)
-    if not runs(switches, row, t):
+    if not is_active(masks, row, t):
         if variant.projected:
             tape.m[row, t, unit] = factor
         else:
@@ -104,7 +104,7 @@ def unit_forward(variant, given, Y, row, t, unit, c_prev, z):
         c_new = cell(variant, given, row, t, unit, c_prev, z)
         m = output(variant, weights, tape, row, t, unit, c_new)
         if not variant.projected:
-            factor = put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
+            factor = put_hidden(weights, masks, tape, state, Y, row, t, unit, m)
     return factor
 
 
@@ -141,16 +141,16 @@ def place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, 
 @compilable()
 def unit_backward(variant, given, gradient, ahead, row, t, unit, through):
     """One unit of one row; returns its dz, unless that needs whole rows."""
-    _, switches, _, dstate = given
+    _, masks, _, dstate = given
     zero = like(through, 0.0)
     nothing = Gates(zero, zero, zero, zero)
-    dh = take_hidden(switches, ahead[1], gradient, dstate, ahead[0], row, t, unit, through)
+    dh = take_hidden(masks, ahead[1], gradient, dstate, ahead[0], row, t, unit, through)
     if whole_rows(variant):
         if t >= 0:
             gradient.dh[row, t, unit] = dh
         return nothing
-    dc = take_cell(switches, gradient, dstate, ahead[2], row, t, unit)
-    if t < 0 or not runs(switches, row, t):
+    dc = take_cell(masks, gradient, dstate, ahead[2], row, t, unit)
+    if t < 0 or not is_active(masks, row, t):
         return nothing
     known = Taped(ahead[3], ahead[4], ahead[5], ahead[6], ahead[7], ahead[8], ahead[9])
     dn = output_backward(variant, known.o, known.a, dh)

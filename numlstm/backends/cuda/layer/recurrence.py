@@ -1,8 +1,8 @@
 """The recurrence as two kernels, forward and backward, compiled for a variant and a `Tile`.
 
-A block owns some rows and some units at all steps: their cells (`cells.py`) and, on the way back,
-their gradients. Per step it adds W_hh h_{t-1} for its units, or W_hh' dz_{t+1}, and
-passes them through the cell (`places.py`). Where it owns all units of its rows, nobody waits for it
+A block owns some rows and some units at all steps: their cells (`cells.py`) and, in the backward
+pass, their gradients. Per step it adds W_hh h_{t-1} for its units, or W_hh' dz_{t+1}, and passes
+them through the cell (`places.py`). Where it owns all units of its rows, nobody waits for it
 but its own threads; where several blocks share the units, they meet at a barrier after every step;
 and a launch for a single step needs no barrier at all. The three are the same code.
 
@@ -26,12 +26,12 @@ from numlstm.backends.cuda.layer.cells import (
     add_new_cell_backward,
     cell,
     cell_backward,
+    is_active,
     output,
     output_backward,
     output_gate_backward,
     put_hidden,
     put_padding,
-    runs,
     take_cell,
     taped,
 )
@@ -147,7 +147,7 @@ def stage(tile, part, scratch, W, source, back, t, chunk, first):
 
 @compilable()
 def carry(tile, part, scratch, sides):
-    """What the cells left in acc, to where the next step reads it; after everybody's products."""
+    """Copy the cells' results from acc to where the next step reads them, after all products."""
     cuda.syncthreads()
     width = max(1, tile.factors)  # neighbours are in one register
     for j in range(0, places_of(tile), width):
@@ -186,7 +186,7 @@ def total(sums, item):
 
 
 @compilable()
-def normalise(variant, part, switches, t, which, x, hat, scale, sums):
+def normalise(variant, part, masks, t, which, x, hat, scale, sums):
     """hat = x normalised over the units, of some lines. x and hat (B, T, J, H), scale (B, T, 5)."""
     gates, units = which.last - which.first, x.shape[3]
     zero = like(sums[0], 0.0)
@@ -197,7 +197,7 @@ def normalise(variant, part, switches, t, which, x, hat, scale, sums):
             line, lane = item // LANES, item % LANES
             row, gate = part.first_row + line // gates, which.first + line % gates
             value = zero
-            if runs(switches, row, t):
+            if is_active(masks, row, t):
                 for unit in range(lane, units, LANES):
                     if squared == 0:
                         value += x[row, t, gate, unit]
@@ -209,12 +209,12 @@ def normalise(variant, part, switches, t, which, x, hat, scale, sums):
             for item in range(part.thread, rows * gates * units, part.threads):
                 line, unit = item // units, item % units
                 row, gate = part.first_row + line // gates, which.first + line % gates
-                if runs(switches, row, t):
+                if is_active(masks, row, t):
                     hat[row, t, gate, unit] = x[row, t, gate, unit] - total(sums, line) / count
     for item in range(part.thread, rows * gates * units, part.threads):
         line, unit = item // units, item % units
         row, gate = part.first_row + line // gates, which.first + line % gates
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             variance = total(sums, rows * gates + line) / count
             factor = like(zero, 1.0) / sqrt(variance + like(zero, variant.layer_norm_epsilon))
             hat[row, t, gate, unit] *= factor
@@ -229,7 +229,7 @@ def normalise_backward(part, given, t, which, d, hat, dunit, sums):
 
     Without its parts along 1 and along x_hat, which normalisation takes away. d (B, T, J, H).
     """
-    switches, scale, unit_rows = given.switches, given.tape.scale, given.weights.unit
+    masks, scale, unit_rows = given.masks, given.tape.scale, given.weights.unit
     gates, units = which.last - which.first, d.shape[3]
     zero = like(sums[0], 0.0)
     count, rows = like(zero, units), part.last_row - part.first_row
@@ -238,7 +238,7 @@ def normalise_backward(part, given, t, which, d, hat, dunit, sums):
     for item in range(part.thread, lines * units, part.threads):
         line, unit = item // units, item % units
         row, gate = part.first_row + line // gates, which.first + line % gates
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             value = d[row, t, gate, unit]
             dunit[row, which.gain + gate, unit] += value * hat[row, t, gate, unit]
             dunit[row, which.bias + gate, unit] += value
@@ -248,7 +248,7 @@ def normalise_backward(part, given, t, which, d, hat, dunit, sums):
         line, lane = item // LANES, item % LANES
         row, gate = part.first_row + line // gates, which.first + line % gates
         along_one = along_hat = zero
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             for unit in range(lane, units, LANES):
                 value = d[row, t, gate, unit]
                 along_one += value
@@ -258,7 +258,7 @@ def normalise_backward(part, given, t, which, d, hat, dunit, sums):
     for item in range(part.thread, lines * units, part.threads):
         line, unit = item // units, item % units
         row, gate = part.first_row + line // gates, which.first + line % gates
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             along_one, along_hat = total(sums, line) / count, total(sums, lines + line) / count
             rest = d[row, t, gate, unit] - along_one
             rest = fma(-hat[row, t, gate, unit], along_hat, rest)
@@ -299,21 +299,21 @@ def step_forward(variant, tile, part, given, Y, scratch, t, staged):
 @compilable()
 def normalised_cells(variant, part, given, Y, sums, t):
     """Cells of whole rows, from z that is to be normalised; then their outputs."""
-    weights, switches, tape, state = given
+    weights, masks, tape, state = given
     units, unit_rows = weights.gates.shape[2], weights.unit
     items = (part.last_row - part.first_row) * units
     if sees_cell_early(variant):
         cuda.syncthreads()  # others have put z there
         for item in range(part.thread, items, part.threads):
             row, unit = part.first_row + item // units, item % units
-            if runs(switches, row, t):
-                add_cell(weights, switches, tape, state, row, t, unit)
-        normalise(variant, part, switches, t, EARLY_GATES, tape.gates, tape.z_hat, tape.scale, sums)
+            if is_active(masks, row, t):
+                add_cell(weights, masks, tape, state, row, t, unit)
+        normalise(variant, part, masks, t, EARLY_GATES, tape.gates, tape.z_hat, tape.scale, sums)
     else:
-        normalise(variant, part, switches, t, ALL_GATES, tape.gates, tape.z_hat, tape.scale, sums)
+        normalise(variant, part, masks, t, ALL_GATES, tape.gates, tape.z_hat, tape.scale, sums)
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             z_i = rescaled(unit_rows, tape.z_hat, row, t, 0, unit)
             z_f = rescaled(unit_rows, tape.z_hat, row, t, 1, unit)
             z_g = rescaled(unit_rows, tape.z_hat, row, t, 2, unit)
@@ -328,25 +328,25 @@ def normalised_cells(variant, part, given, Y, sums, t):
     if sees_cell_early(variant):
         put_output_gates(variant, part, given, sums, t)
     if variant.layer_norm == OF_GATES_AND_CELL:
-        normalise(variant, part, switches, t, CELLS, tape.c_new, tape.c_hat, tape.scale, sums)
+        normalise(variant, part, masks, t, CELLS, tape.c_new, tape.c_hat, tape.scale, sums)
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             c_new = tape.c_new[row, t, 0, unit]
             m = output(variant, weights, tape, row, t, unit, c_new)
             if not variant.projected:
-                put_hidden(weights, switches, tape, state, Y, row, t, unit, m)
+                put_hidden(weights, masks, tape, state, Y, row, t, unit, m)
 
 
 @compilable()
 def put_output_gates(variant, part, given, sums, t):
     """o of whole rows to the tape, from z_o that is to be normalised."""
-    weights, switches, tape, _ = given
+    weights, masks, tape, _ = given
     units = weights.gates.shape[2]
-    normalise(variant, part, switches, t, OUTPUT_GATE, tape.gates, tape.z_hat, tape.scale, sums)
+    normalise(variant, part, masks, t, OUTPUT_GATE, tape.gates, tape.z_hat, tape.scale, sums)
     for item in range(part.thread, (part.last_row - part.first_row) * units, part.threads):
         row, unit = part.first_row + item // units, item % units
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             z_o = rescaled(weights.unit, tape.z_hat, row, t, 3, unit)
             tape.gates[row, t, 3, unit] = activate_limited(variant.activations[0], z_o)
 
@@ -360,23 +360,23 @@ def rescaled(unit_rows, hat, row, t, gate, unit):
 @compilable()
 def project(part, given, Y, t):
     """h_new = W_hr m of whole rows."""
-    weights, switches, tape, state = given
+    weights, masks, tape, state = given
     outputs, units = weights.out.shape
     cuda.syncthreads()
     for item in range(part.thread, (part.last_row - part.first_row) * outputs, part.threads):
         row, p = part.first_row + item // outputs, item % outputs
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             h_new = like(Y[row, t, p], 0.0)
             for unit in range(units):
                 h_new = fma(weights.out[p, unit], tape.m[row, t, unit], h_new)
-            put_hidden(weights, switches, tape, state, Y, row, t, p, h_new)
+            put_hidden(weights, masks, tape, state, Y, row, t, p, h_new)
         else:
             put_padding(tape, Y, row, t, p)
 
 
 @compilable()
 def step_backward(variant, tile, part, given, dY, gradient, scratch, t, staged):
-    """As `step_forward`, of the gradients; at t = -1 what is left for the initial state."""
+    """One step of the gradients; at t = -1 the gradient of the initial state."""
     W, acc, sums, units = given.weights.gates, scratch.acc, scratch.left, gradient.dz.shape[3]
     for first in range(part.first_unit, part.last_unit, tile.units):
         for j in range(places_of(tile)):
@@ -401,14 +401,14 @@ def step_backward(variant, tile, part, given, dY, gradient, scratch, t, staged):
 @compilable()
 def rows_backward(variant, part, given, gradient, sums, t):
     """Cells of whole rows, whose outputs were projected or normalised."""
-    weights, switches, tape, dstate = given
+    weights, masks, tape, dstate = given
     units = weights.gates.shape[2]
     items = (part.last_row - part.first_row) * units
     cuda.syncthreads()
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
-        take_cell(switches, gradient, dstate, dstate.c[row, unit], row, t, unit)
-        if t >= 0 and runs(switches, row, t):
+        take_cell(masks, gradient, dstate, dstate.c[row, unit], row, t, unit)
+        if t >= 0 and is_active(masks, row, t):
             dm = like(sums[0], 0.0)
             if variant.projected:
                 for p in range(weights.out.shape[0]):
@@ -426,7 +426,7 @@ def rows_backward(variant, part, given, gradient, sums, t):
         output_gates_backward(variant, part, given, gradient, sums, t)
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             dm, dn = gradient.dm[row, t, unit], gradient.dn[row, t, 0, unit]
             known, dc = taped(tape, row, t, unit), dstate.c[row, unit]
             cell_backward(variant, given, known, gradient, row, t, unit, dm, dn, dc)
@@ -439,30 +439,30 @@ def rows_backward(variant, part, given, gradient, sums, t):
 @compilable()
 def output_gates_backward(variant, part, given, gradient, sums, t):
     """dz_o of whole rows, and what it adds to dn."""
-    weights, switches, tape, _ = given
+    weights, masks, tape, _ = given
     units = weights.gates.shape[2]
     items = (part.last_row - part.first_row) * units
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             dm = gradient.dm[row, t, unit]
             output_gate_backward(variant, tape, gradient, row, t, unit, dm)
     normalise_backward(part, given, t, OUTPUT_GATE, gradient.dz, tape.z_hat, gradient.unit, sums)
     for item in range(part.thread, items, part.threads):
         row, unit = part.first_row + item // units, item % units
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             add_new_cell_backward(weights, tape, gradient, row, t, unit)
 
 
 @compilable()
 def early_gates_backward(part, given, gradient, sums, t):
     """dz of the other gates of whole rows, and what it adds to dc."""
-    weights, switches, tape, dstate = given
+    weights, masks, tape, dstate = given
     units = weights.gates.shape[2]
     normalise_backward(part, given, t, EARLY_GATES, gradient.dz, tape.z_hat, gradient.unit, sums)
     for item in range(part.thread, (part.last_row - part.first_row) * units, part.threads):
         row, unit = part.first_row + item // units, item % units
-        if runs(switches, row, t):
+        if is_active(masks, row, t):
             add_cell_backward(weights, tape, gradient, dstate, row, t, unit)
 
 

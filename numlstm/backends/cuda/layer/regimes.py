@@ -27,7 +27,7 @@ from numlstm.cell.encoding import Variant
 
 
 class Device(NamedTuple):
-    """What of a device the table looks at."""
+    """The properties of a device that the table depends on."""
 
     shared_memory: int  # bytes that a block can have
     processors: int  # streaming multiprocessors
@@ -64,7 +64,7 @@ def as_version(capability: tuple[int, int]) -> str:
 
 
 class Room(NamedTuple):
-    """What the registers of a thread have room for, beside the cells."""
+    """Capacity of a thread's registers, beside the cells."""
 
     rows: int
     held: tuple[int, ...]  # of k, whose weights are held, for one row
@@ -146,7 +146,7 @@ def resident_tiles(
     whole = -(-units // width) * width
     depths = [min(depth, whole) for depth in DEPTHS]
     if units <= MAX_UNITS_OF_BLOCK:
-        # forward, a projected layer has fewer k than on the way back, and both hold as many
+        # forward, a projected layer has fewer k than backward, and both hold as many
         held = (
             () if variant.projected or factors > 0 else ROOM[dtype, bool(variant.layer_norm)].held
         )

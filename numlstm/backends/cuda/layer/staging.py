@@ -1,8 +1,8 @@
 """The products of the recurrence: weights and their factors, to where threads read them, and sums.
 
 acc[j, gate] += sum over k of left[row of j, side, k] w[k, gate, unit]. Forward k goes over the
-outputs and there is one side, h; on the way back k goes over the units, and the sides are the four
-gates of dz. On tensor cores w and left are fragments, and k counts registers: see
+outputs and there is one side, h; in the backward pass k goes over the units, and the sides are the
+four gates of dz. On tensor cores w and left are fragments, and k counts registers: see
 `tensor_cores.py`. The letters in the shape comments: see `cells.py`.
 """
 
@@ -28,13 +28,13 @@ from numlstm.cell.elementary import compilable, fma, like
 
 @compilable()
 def weight(W, back, k, gate, unit):
-    """W_hh (k, gate, unit), or on the way back its transpose."""
+    """W_hh (k, gate, unit), or for the backward pass its transpose."""
     return W[unit, gate, k] if back else W[k, gate, unit]
 
 
 @compilable()
 def place_in_w(tile, k, gate, unit):
-    """Where w has a weight, or a register of them: w (k, units, 4)."""
+    """Offset of a weight, or a register of them, in w (k, units, 4)."""
     if tile.factors == 0:
         return (k * tile.units + unit) * 4 + gate
     fragment = (k // REGISTERS * 4 + gate) * (tile.units // COLUMNS) + unit // COLUMNS
@@ -96,14 +96,14 @@ def factor_of(source, row, t, side, k):
 
 @compilable()
 def fragment_in_left(tile, sides, row, side, chunk):
-    """Where left has the fragment of A with this row, for a side and a part of k."""
+    """Offset in left of the fragment of A with this row, for a side and a part of k."""
     chunks = along_k(tile, tile.depth) // REGISTERS
     return ((row // ROWS * sides + side) * chunks + chunk) * A_SIZE
 
 
 @compilable()
 def place_in_left(tile, sides, row, side, k):
-    """Where left has a factor, or a register of them: left (rows, k, sides)."""
+    """Offset of a factor, or a register of them, in left (rows, k, sides)."""
     if tile.factors == 0:
         return row * line_of(tile, sides) + k * sides + side
     return fragment_in_left(tile, sides, row, side, k // REGISTERS) + place_in_a(row, k)

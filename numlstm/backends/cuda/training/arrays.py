@@ -140,7 +140,7 @@ def joined(arrays):
 
 
 def parted(array, count: int):
-    """What belongs to each of `count` directions."""
+    """The parts of an array that belong to each of `count` directions."""
     if array is None or count == 1:
         return [array] * count
     *leading, width = array.shape

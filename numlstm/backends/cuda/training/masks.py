@@ -52,7 +52,7 @@ def fill(out, blocks, count, key_0, key_1, purpose, part, threshold, index, valu
 
 @compilable()
 def put(out, first, place, count, word, threshold, value):
-    """What the four numbers of a word say, as far as the row goes."""
+    """Mask values from the four numbers of a word, as far as the row goes."""
     for column in range(place, min(place + 4, count)):
         out[first + column] = value if (word & LOW_QUARTER) >= threshold else like(value, 0.0)
         word = word >> QUARTER

@@ -19,7 +19,7 @@ from numlstm.cell.elementary import compilable, like
 
 
 class Constants(NamedTuple):
-    """What a method is told at the beginning of a fit."""
+    """Constants of a method, fixed for a fit."""
 
     options: Mapping[str, Any]  # every constant of the method, by the name that it has there
     weight_decay: float = 0.0
@@ -27,7 +27,7 @@ class Constants(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What of theta may change, and between what; an empty array is no limit."""
+    """Free entries of theta and their bounds; an empty array is no limit."""
 
     free: Any  # (n,) uint8, 0 where an entry is held still
     lower: Any  # (n,) in the type of theta, infinite where there is no bound
@@ -63,7 +63,7 @@ class Method(NamedTuple):
 
 
 def numbers_of(method: str, constants: Constants, steps: int, rate: float) -> np.ndarray:
-    """What `update` reads in the update of this number, counted from 1: float64 (k,)."""
+    """Numbers for the n-th update, counted from 1: float64 (k,)."""
     longest = math.inf if constants.clip is None else constants.clip
     return np.array((longest, *METHODS[method].numbers(constants, steps, rate)))
 
@@ -126,7 +126,7 @@ def is_held(limits, i):
 
 @compilable()
 def allowed(limits, i, before, after):
-    """What is nearest to `after` within the bounds; `before` where it is held still."""
+    """The point within the bounds nearest to `after`; `before` where it is held still."""
     if is_held(limits, i):
         return before
     if limits.lower.shape[0] > 0 and after < limits.lower[i]:

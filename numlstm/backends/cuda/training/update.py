@@ -172,7 +172,7 @@ class Program:
 
 
 def _limits(limits: Any, dtype) -> optimizers.Limits:
-    """What holds for theta, on the device."""
+    """The limits on theta, on the device."""
     if limits is None:
         empty_vector = nothing(dtype.name, 1)
         return optimizers.Limits(nothing("uint8", 1), empty_vector, empty_vector)
