@@ -82,7 +82,7 @@ def _activation(value: Any) -> Activation:
     if isinstance(value, Activation):
         value = (value.name, value.alpha, value.beta)[: 1 + len(ACTIVATIONS[value.name])]
     name, *constants = (value,) if isinstance(value, str) else value
-    checks.choice("an activation", name, tuple(ACTIVATIONS))
+    name = checks.choice("an activation", name, tuple(ACTIVATIONS))
     if len(constants) > len(ACTIVATIONS[name]):
         raise ValueError(
             f"activation {name!r} has {len(ACTIVATIONS[name])} constant(s), "
@@ -102,7 +102,7 @@ def _layer_norm(name: str, value: Any) -> bool | str:
     """False, True or "gates"."""
     if isinstance(value, str) and value != "gates":
         raise ValueError(f"{name} must be False, True or 'gates', received {value!r}")
-    return value if isinstance(value, str) else checks.flag(name, value)
+    return "gates" if isinstance(value, str) else checks.flag(name, value)
 
 
 FORGET_GATES = ("gate", "coupled", "none")

@@ -170,6 +170,7 @@ class NetworkSpec(Noun):
 
     def require_sense(self) -> None:
         """Refuse what could be built but would not be what its name says."""
+        self.cell.require_effect()
         if self.proj_size is not None and self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size must be below hidden_size = {self.hidden_size}, received "

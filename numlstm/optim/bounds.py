@@ -70,7 +70,7 @@ def _fixed(name: str, value: Any) -> tuple[str, ...]:
             f"{name} must hold names of parameters, received {value!r}; what is fixed keeps its "
             "first value, that of a model= to start from"
         )
-    return tuple(names)
+    return tuple(sorted({checks.plain(each) for each in names}))
 
 
 def _bounds(name: str, value: Any) -> dict[str, Any] | None:
@@ -82,7 +82,30 @@ def _bounds(name: str, value: Any) -> dict[str, Any] | None:
             f"{name} must be a dict from names of parameters to pairs (lower, upper), "
             f"received {type(value)}"
         )
-    return dict(value) or None
+    return {_key(key): _pair(f"{name}[{key!r}]", pair) for key, pair in value.items()} or None
+
+
+def _key(name: Any) -> Any:
+    """A name of a parameter; what is none is refused by the network, which knows its names."""
+    return checks.plain(name) if isinstance(name, str) else name
+
+
+def _pair(name: str, pair: Any) -> tuple[Any, Any]:
+    """Lower and upper bound: None for no bound, a float, or a float64 array."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"{name} must be a pair (lower, upper), received {pair!r}")
+    lower, upper = (_end(name, *end) for end in zip(pair, (-np.inf, np.inf), strict=True))
+    return lower, upper
+
+
+def _end(name: str, value: Any, none: float) -> Any:
+    """One end of a pair, whose value `none` is no bound."""
+    if value is None:
+        return None
+    array = checks.array(name, value, "float64", finite=False)
+    if array.ndim:
+        return array.copy()  # the caller may change theirs
+    return None if array == none else float(array)
 
 
 def _constraints(name: str, value: Any) -> tuple[Any, ...]:
@@ -148,15 +171,13 @@ def _require_name(argument: str, name: Any, views: Mapping[str, np.ndarray]) -> 
         )
 
 
-def _read_pair(name: str, pair: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _read_pair(
+    name: str, pair: tuple[Any, Any], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper bound of one parameter; None is no bound."""
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"bounds[{name!r}] must be a pair (lower, upper), received {pair!r}")
     ends = []
     for end, none in zip(pair, (-np.inf, np.inf), strict=True):
-        value = checks.array(
-            f"bounds[{name!r}]", none if end is None else end, "float64", finite=False
-        )
+        value = np.asarray(none if end is None else end)
         try:
             ends.append(np.broadcast_to(value, shape))
         except ValueError:

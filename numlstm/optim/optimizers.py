@@ -149,8 +149,9 @@ def decayed(
 
 
 def norm(gradient: np.ndarray) -> float:
-    """Euclidean norm, accumulated in float64."""
-    return float(np.sqrt(np.sum(np.square(gradient, dtype=np.float64))))
+    """Euclidean norm, accumulated in float64; inf where its square is beyond that."""
+    with np.errstate(all="ignore"):
+        return float(np.sqrt(np.sum(np.square(gradient, dtype=np.float64))))
 
 
 def clip(gradient: np.ndarray, length: float, limit: float | None) -> np.ndarray:

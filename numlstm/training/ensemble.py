@@ -13,6 +13,7 @@ from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.preparation import Arrays, DataConfig, prepare
+from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
@@ -135,8 +136,9 @@ def ensemble(
         How many networks.
     bootstrap : bool, optional
         Every member has a resample of the sequences of its own, drawn with replacement, as weights
-        (Efron & Tibshirani 1993, "An introduction to the bootstrap"). False: they differ in their
-        initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
+        (Efron & Tibshirani 1993, "An introduction to the bootstrap"). A resample without any target
+        that has a weight is drawn again: the bootstrap is conditional on at least one. False: they
+        differ in their initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
     hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
         As in `fit`, for every member.
     output, loss, sample_weight, lengths, reset, nan_policy, missing, standardize : optional
@@ -265,6 +267,15 @@ def _require_able(network: NetworkSpec, data: DataConfig, training: TrainingConf
         )
 
 
+def _resamples(data: Dataset, stream: np.random.Generator, members: int) -> np.ndarray:
+    """How often every member has each sequence, (M, B); all have a target with a weight."""
+    count = len(data.X)
+    counts = np.zeros((members, count), np.int64)
+    while (empty := MemberData(data, counts).total_weight() == 0).any():
+        counts[empty] = stream.multinomial(count, np.full(count, 1 / count), empty.sum())
+    return counts
+
+
 def _trained(
     arrays: Arrays, settings: Settings, members: int, bootstrap: bool, rng: Any
 ) -> Ensemble:
@@ -278,7 +289,7 @@ def _trained(
     models = [new_model(data, settings, RandomStreams(new_seed(stream))) for _ in range(members)]
     counts = np.ones((members, count), np.int64)
     if bootstrap:
-        counts = stream.multinomial(count, np.full(count, 1 / count), members)
+        counts = _resamples(data.train, stream, members)
     record = None
     if checkpoint is not None:
         prints = fingerprint_of_members(data, settings, models, counts)

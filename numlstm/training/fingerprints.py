@@ -59,7 +59,20 @@ def _words(noun: Noun, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, Noun):
             yield from _words(value, f"{name}.")
         elif name not in later:
-            yield f"{prefix}{name}", repr(value)
+            yield f"{prefix}{name}", _word(value)
+
+
+def _word(value: Any) -> str:
+    """As `repr`, but exact for arrays, and the same for equal values in other containers."""
+    if isinstance(value, np.ndarray):
+        return f"array {_digest(value)}"
+    if isinstance(value, np.generic):
+        return _word(value.item())
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(sorted(f"{_word(k)}: {_word(v)}" for k, v in value.items())) + "}"
+    if isinstance(value, (tuple, list)):
+        return "(" + ", ".join(map(_word, value)) + ("," if len(value) == 1 else "") + ")"
+    return repr(value)
 
 
 def of_any_version(stored: Mapping[str, str]) -> dict[str, str]:

@@ -102,7 +102,7 @@ class Bar:
         history = self._progress.history
         shown = {"loss": "loss", "validation_loss": "validation"}
         latest = {
-            shown[name]: f"{np.nanmean(history[name][-1]):.4g}" for name in shown if name in history
+            shown[name]: f"{np.mean(history[name][-1]):.4g}" for name in shown if name in history
         }
         self._bar.set_postfix(latest, refresh=False)
         self._bar.update()

@@ -179,13 +179,13 @@ class Trainer:
         return self.config.rate * self.config.schedule(self.progress.epoch, self.config.epochs)
 
     def _close_epoch(self) -> None:
-        progress, sums = self.progress, self.progress.sums
+        progress = self.progress
         self.update.fetch()
         self.problem.judge(
             progress,
             loss=progress.loss,
             learning_rate=self._rate(),
-            gradient_norm=sums["norm"] / max(sums["updates"], 1.0),
+            gradient_norm=progress.gradient_norm,
         )
         if self.listeners.record is not None:
             self._save()

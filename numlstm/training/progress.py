@@ -67,6 +67,12 @@ class Progress:
         return _plain(mean)
 
     @property
+    def gradient_norm(self) -> Numbers:
+        """Mean norm of the gradients of the epoch so far; 0 where there was no update."""
+        mean = np.asarray(self.sums["norm"] / max(self.sums["updates"], 1.0), np.float64)
+        return _plain(np.array(np.broadcast_to(mean, self.best.shape)))
+
+    @property
     def judged(self) -> Numbers:
         """The loss of the last epoch by which the run is judged; NaN before."""
         watched = self.history.get("validation_loss") or self.history.get("loss")
@@ -88,9 +94,10 @@ class Progress:
         """Add an update to the sums."""
         self.updates += 1
         sums = self.sums
-        sums["loss"] = sums["loss"] + value * weight
-        sums["weight"] = sums["weight"] + weight
-        sums["norm"] = sums["norm"] + norm
+        with np.errstate(over="ignore"):  # arrays of members would warn where floats do not
+            sums["loss"] = sums["loss"] + value * weight
+            sums["weight"] = sums["weight"] + weight
+            sums["norm"] = sums["norm"] + norm
         sums["updates"] += 1
 
     def count_gradient(self) -> None:
@@ -176,8 +183,8 @@ def by_name(history: Mapping[str, list[Numbers]]) -> dict[str, np.ndarray]:
     for name, values in history.items():
         array = np.array(values)
         if array.ndim == 2:
-            # a member whose resample has no target has no loss
-            result[name] = np.nanmean(array, axis=1)
+            with np.errstate(all="ignore"):  # a validation loss may be infinite
+                result[name] = array.mean(axis=1)
             name = f"{name}_members"
         result[name] = array
     return result

@@ -35,12 +35,12 @@ def _method(name: str, value: Any) -> str:
 def _schedule(name: str, value: Any) -> str | Callable[[int], float] | None:
     schedules.get(value)  # refuses an unknown one
     schedule: str | Callable[[int], float] | None = value
-    return schedule
+    return checks.plain(schedule) if isinstance(schedule, str) else schedule
 
 
 def _options(name: str, value: Any) -> Mapping[str, Any] | None:
     if value is None or isinstance(value, Mapping):
-        return value
+        return dict(value or {}) or None
     raise TypeError(f"{name} must be a dict, received {type(value)}")
 
 
@@ -66,6 +66,8 @@ class TrainingConfig(Noun):
         """Check the values, and the options by the method."""
         super().__post_init__()
         constants = self.constants if self.stochastic else {}
+        if constants:  # as they are used, in whatever form they were given
+            object.__setattr__(self, "options", {**(self.options or {}), **constants})
         if constants.get("nesterov") and not constants.get("momentum"):
             raise ValueError("nesterov=True needs a momentum above 0")
 

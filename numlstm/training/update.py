@@ -150,7 +150,8 @@ class MemberUpdate(Update):
         window = self.train.cut(context.start, context.stop, context.rows)
         weight = np.asarray(context.weight)
         # a member that drew none of these sequences learns nothing from them
-        scale = np.divide(1.0, weight, out=np.zeros_like(weight), where=weight > 0)
+        with np.errstate(over="ignore"):  # of the least weights: reported as a loss
+            scale = np.divide(1.0, weight, out=np.zeros_like(weight), where=weight > 0)
         return self.evaluator.step(self.state.theta, window, self.state.carried, scale)
 
     def apply(self, evaluated: Any, context: UpdateContext) -> tuple[Numbers, Numbers]:
@@ -159,11 +160,18 @@ class MemberUpdate(Update):
         return value, np.asarray(norm, np.float64)
 
     def _norm(self, gradient: np.ndarray) -> Any:
-        return np.linalg.norm(self._rows(gradient), axis=1)
+        """Norms (M,), in float64 where their squares are beyond the gradient's dtype."""
+        rows = self._rows(gradient)
+        with np.errstate(all="ignore"):
+            norms = np.linalg.norm(rows, axis=1).astype(np.float64)
+        for member in np.flatnonzero(~np.isfinite(norms)):
+            norms[member] = optimizers.norm(rows[member])
+        return norms
 
     def _clipped(self, gradient: np.ndarray, norm: Any) -> np.ndarray:
         """Shorten every member's gradient to the limit, in place."""
         limit = self.config.clip
+        norm = norm.astype(gradient.dtype)
         if limit is not None and np.any(norm > limit):
             factors = np.minimum(1, limit / np.maximum(norm, 1e-30)).astype(gradient.dtype)
             self._rows(gradient)[...] *= factors[:, None]

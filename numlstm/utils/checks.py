@@ -23,7 +23,7 @@ def size(name: str, value: Any, minimum: int = 1) -> int:
         raise TypeError(f"{name} must be an integer, received {value!r}") from None
     if isinstance(value, bool) or number < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}, received {value!r}")
-    return number
+    return int(number)
 
 
 def flag(name: str, value: Any) -> bool:
@@ -61,10 +61,15 @@ def optional(check: Callable[..., Any], name: str, value: Any, **bounds: Any) ->
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
-    """`value` if it is one of `options`."""
+    """The one of `options` that `value` is, as a plain str."""
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {list(options)}, received {value!r}")
-    return value
+    return options[options.index(value)]
+
+
+def plain(text: str) -> str:
+    """The same text as a str itself, of np.str_ and other subclasses."""
+    return str.__str__(text)
 
 
 def probability(name: str, value: Any) -> float:

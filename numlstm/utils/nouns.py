@@ -60,6 +60,9 @@ class Noun:
             if "check" in option.metadata:
                 value = option.metadata["check"](option.name, getattr(self, option.name))
                 object.__setattr__(self, option.name, value)
+
+    def require_effect(self) -> None:
+        """Refuse a field that is changed where the fields that it needs are off."""
         changed = self.changed()
         for option in fields(self):  # type: ignore[arg-type]
             lacking = [n for n in option.metadata.get("needs", {}) if not getattr(self, n)]
@@ -103,10 +106,16 @@ def _word(name: str, value: Any) -> str:
 
 def read(kind: type[T], name: str, value: Any) -> T:
     """A noun from an argument: None is its defaults, a mapping has its fields by name."""
-    if isinstance(value, kind):
+    if type(value) is kind:
         return value
     if value is None:
         return kind()
+    if isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be {kind.__name__}(...) itself, received a subclass of it, "
+            f"{type(value).__name__}, whose additions neither kernels nor model files know: write "
+            f"{name}={kind.__name__}(...), or a dict, with some of {names(kind)}"
+        )
     if not isinstance(value, Mapping):
         raise TypeError(
             f"{name} must be a dict with some of {names(kind)}, or None, or {kind.__name__}(...); "

@@ -120,3 +120,45 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     with pytest.raises(numlstm.StorageError, match="damaged"):
         quick(*batch(), checkpoint=file, resume=True)
     assert file.read_bytes() == content
+
+
+def bounded(high):
+    return {"limits": {"bounds": {"weight_hh_l0": (-1.0, high)}}, "hidden_size": 20}
+
+
+@pytest.mark.parametrize("place", [0, 800, 1599])
+def test_bounds_that_differ_in_one_entry_are_of_another_fit(place, tmp_path):
+    file, high = tmp_path / "run", np.ones((80, 20))
+    quick(*batch(), checkpoint=file, **bounded(high))
+    quick(*batch(), checkpoint=file, resume=True, **bounded(high.tolist()))
+    high.flat[place] += 1e-12
+    with pytest.raises(ValueError, match=r"differs in limits\.bounds;"):
+        quick(*batch(), checkpoint=file, resume=True, **bounded(high))
+
+
+SAME = {
+    "bounds": [{"limits": {"bounds": {"bias_l0": pair}}}
+               for pair in ((0, 1), [0, 1], (0.0, np.float32(1)), (np.array(0), True))],
+    "no bound": [{"limits": {"bounds": {np.str_("bias_l0"): pair, "head_bias": (0, 1)}}}
+                 for pair in ((None, 1), (-np.inf, 1))],
+    "order of bounds": [{"limits": {"bounds": dict.fromkeys(names, (0, 1))}}
+                        for names in (("bias_l0", "head_bias"), ("head_bias", "bias_l0"))],
+    "fixed": [{"limits": {"fixed": names}}
+              for names in (("bias_l0", "head_bias"), ["head_bias", np.str_("bias_l0")])],
+    "options": [{"options": options} for options in ({}, None)],
+    "betas": [{"options": {"betas": betas}}
+              for betas in ((0, 0.5), [0.0, 0.5], np.array([0, 0.5]))],
+    "words": [{"loss": kind("mae"), "cell": {"forget_gate": kind("coupled"),
+               "layer_norm": kind("gates"), "activations": [kind("relu")] * 3},
+               "schedule": kind("cosine")} for kind in (str, np.str_)],
+    "numbers": [{"batch_size": kind(4), "weight_decay": kind(2)} for kind in (int, np.int64)],
+    "flags": [{"cell": {"peephole": kind(True)}} for kind in (bool, np.bool_)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_same_values_in_another_form_are_of_the_same_fit(name, tmp_path):
+    first, *others = SAME[name]
+    expected = quick(*batch(), checkpoint=tmp_path / "run", **first)
+    for other in others:
+        same(quick(*batch(), checkpoint=tmp_path / "run", resume=True, **other), expected)

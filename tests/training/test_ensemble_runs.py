@@ -9,7 +9,10 @@ import pytest
 import numlstm
 from helpers.fits import PowerCut, batch, cut_the_power, stop_after
 from numlstm.architecture.parameters import initialise
+from numlstm.data.sequences import Dataset
+from numlstm.training.ensemble import _resamples
 from numlstm.training.outcome import CALLBACK, INTERRUPTED, NOT_FINITE
+from numlstm.training.progress import Progress
 from numlstm.utils.random_streams import INITIAL, MEMBERS, RandomStreams, new_seed
 
 SMALL = {"hidden_size": 4, "epochs": 4, "batch_size": 5, "rng": 0}
@@ -163,6 +166,40 @@ def test_what_is_learned_is_judged_on_data_of_its_own():
         np.testing.assert_allclose(error, least, rtol=1e-5)
 
 
+SPARSE = {"sample_weight": [1.0, 0.0, 0.0], "tol": 50.0, "hidden_size": 3, "epochs": 6}
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+@pytest.mark.parametrize(("members", "rng"), [(4, 1), (1, 2), (8, 3)])
+def test_every_member_has_something_to_learn(members, rng, patience):
+    X, y = batch(3)
+    many = ensemble(X, y, members=members, **SPARSE | {"rng": rng, "patience": patience})
+    assert (many.success, many.status) == (True, 0)
+    for name in ("loss", "gradient_norm"):
+        losses = many.history[f"{name}_members"]
+        assert losses.shape == (len(many.history[name]), members)
+        assert np.isfinite(losses).all()
+    assert (many.history["gradient_norm_members"][0] > 0).all()  # each was trained
+
+
+def test_a_resample_with_nothing_to_learn_is_drawn_again_alone():
+    data = Dataset(np.zeros((3, 2, 1)), np.zeros((3, 2, 1)), np.zeros((3, 2, 1)))
+    data.weight[0, 1] = 1e-300
+    first = np.random.default_rng(1).multinomial(3, np.full(3, 1 / 3), 6)
+    counts = _resamples(data, np.random.default_rng(1), 6)
+    able = first[:, 0] > 0
+    assert not able.all()
+    np.testing.assert_array_equal(counts[able], first[able])
+    assert (counts[:, 0] > 0).all()
+    assert (counts.sum(axis=1) == 3).all()
+
+
+def test_the_norms_of_an_epoch_without_updates_are_of_every_member():
+    progress = Progress.start(np.zeros(6), 3)
+    np.testing.assert_array_equal(progress.gradient_norm, np.zeros(3))
+    assert Progress.start(np.zeros(6)).gradient_norm == 0.0
+
+
 # --- the run --------------------------------------------------------------------------------------
 
 
@@ -288,10 +325,31 @@ def test_ctrl_c_leaves_the_members_of_the_last_step(options):
     np.testing.assert_array_equal([model.theta for model in many.models], seen[-1].x)
 
 
-@pytest.mark.filterwarnings("ignore:.*(overflow|invalid value)")  # it is what the test is about
 @pytest.mark.parametrize("cell", [None, {"peephole": True}])
 def test_what_is_not_finite_in_a_member_ends_the_run(cell):
     X, y = batch()
     many = ensemble(X, 1e30 * y, standardize=False, clip=None, cell=cell)
     assert (many.success, many.status) == (False, NOT_FINITE)
     assert all(np.isfinite(model.theta).all() for model in many.models)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize("validation", [None, 0.25])
+@pytest.mark.parametrize("rate", [1e30, 1e300])
+def test_steps_beyond_all_numbers_end_as_those_of_a_fit(dtype, clip, validation, rate):
+    """Warnings are errors here."""
+    options = SMALL | {"method": "sgd", "learning_rate": rate, "clip": clip, "epochs": 9}
+    options |= {"dtype": dtype, "validation": validation}
+    single = numlstm.fit(*batch(), **options)
+    assert ensemble(**options).status == single.status
+
+
+def test_a_gradient_whose_square_overflows_is_clipped_as_in_a_fit():
+    X, y = batch()
+    options = {"standardize": False, "method": "sgd", "loss": "mse", "epochs": 2}
+    many = ensemble(X, 1e15 * y, bootstrap=False, sample_weight=None, **options)
+    assert many.success
+    for model, seed in zip(many.models, drawn(3, 12)[0], strict=True):
+        single = alone(seed, X, 1e15 * y, **options)
+        np.testing.assert_allclose(model.theta, single.x, rtol=1e-5, atol=1e-7)

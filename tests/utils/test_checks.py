@@ -1,11 +1,14 @@
 """What the door lets in, what it refuses, and what the refusal says."""
 
+import enum
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from numlstm.architecture.cell import Cell
 from numlstm.utils import checks
 
 SAME = np.arange(12.0).reshape(3, 4)
@@ -198,3 +201,26 @@ def test_lengths():
 def test_bad_lengths(value, words):
     with pytest.raises(ValueError, match=f"lengths must .*{words}"):
         checks.lengths(value, 2, 4)
+
+
+class Word(enum.StrEnum):
+    A = "a"
+
+
+def test_what_comes_out_is_plain():
+    for text in ("a", np.str_("a"), Word.A):
+        assert type(checks.choice("x", text, ("a", "b"))) is str
+        assert (type(checks.plain(text)), checks.plain(text)) == (str, "a")
+    assert type(checks.size("x", enum.IntEnum("Count", {"ONE": 1}).ONE)) is int
+    assert type(checks.size("x", np.int8(1))) is int
+    assert type(checks.real("x", np.float32(1))) is float
+    assert type(checks.flag("x", np.True_)) is bool
+
+
+def test_a_cell_holds_plain_values():
+    values = {"forget_gate": np.str_("coupled"), "layer_norm": np.str_("gates")}
+    cell = Cell(**values, activations=(np.str_("relu"),) * 3, cell_clip=np.float64(2))
+    assert [type(part) for part in (cell.forget_gate, cell.layer_norm)] == [str, str]
+    assert [type(part.name) for part in cell.activations] == [str] * 3
+    assert type(cell.cell_clip) is float
+    assert "np." not in repr(cell)

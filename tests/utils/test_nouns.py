@@ -54,6 +54,21 @@ def test_an_argument_that_is_refused(value, error, words):
         nouns.read(Engine, "engine", value)
 
 
+class Tuned(Engine):
+    """An engine with a field that nobody else knows."""
+
+    boost: float = 0.0
+
+
+def test_a_subclass_is_refused():
+    words = (
+        r"engine must be Engine\(...\) itself, .* Tuned, .* write engine=Engine\(...\), or a dict"
+    )
+    for build in (lambda value: nouns.read(Engine, "engine", value), lambda value: Car(2, value)):
+        with pytest.raises(TypeError, match=words):
+            build(Tuned())
+
+
 def test_what_was_changed_and_its_words():
     car = Car(4, Engine(turbo=True), names=("a", "b"))
     assert car.changed() == {"seats": 4, "engine": Engine(turbo=True), "names": ("a", "b")}
