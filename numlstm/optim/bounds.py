@@ -70,7 +70,7 @@ def _fixed(name: str, value: Any) -> tuple[str, ...]:
             f"{name} must hold names of parameters, received {value!r}; what is fixed keeps its "
             "first value, that of a model= to start from"
         )
-    return tuple(sorted({checks.plain(each) for each in names}))
+    return tuple(dict.fromkeys(checks.plain(each) for each in names))
 
 
 def _bounds(name: str, value: Any) -> dict[str, Any] | None:

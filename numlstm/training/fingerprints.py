@@ -59,7 +59,8 @@ def _words(noun: Noun, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, Noun):
             yield from _words(value, f"{name}.")
         elif name not in later:
-            yield f"{prefix}{name}", _word(value)
+            same = sorted(value) if name == "fixed" else value  # whose order says nothing
+            yield f"{prefix}{name}", _word(same)
 
 
 def _word(value: Any) -> str:
