@@ -47,6 +47,9 @@ def rows() -> dict[str, Callable[[], Callable[[], Any]]]:
         made[f"forward+backward {size}"] = lambda size=size: passes(size, {})
     for name, options in VARIANTS.items():
         made[f"{name} {VARIED}"] = lambda options=options: passes(VARIED, options)
+    for dtype in ("float32", "float64"):
+        normalised = {"cell": {"layer_norm": True}, "dtype": dtype}
+        made[f"normalised forward, {dtype}"] = lambda o=normalised: forward((100, 32, 8, 64), o)
     for size in STEPS:
         made[f"njit step {size}"] = lambda size=size: compiled_steps(*size)
     made["model.step"] = python_step
@@ -70,9 +73,9 @@ def drawn(*shape: int):
     return np.random.default_rng(0).standard_normal(shape).astype("float32")
 
 
-def forward(size: tuple[int, ...]) -> Callable[[], Any]:
+def forward(size: tuple[int, ...], options: dict[str, Any] | None = None) -> Callable[[], Any]:
     steps, batch, inputs, units = size
-    model, X = network(inputs, units), drawn(batch, steps, inputs)
+    model, X = network(inputs, units, **options or {}), drawn(batch, steps, inputs)
     return lambda: model.forward(X)
 
 
