@@ -174,7 +174,7 @@ def large_products(dtype: str, device: regimes.Device, precision: str | None) ->
 def others(dtype: str) -> Iterator[Kernel]:
     """The kernels that are the same for every size."""
     number = number_type(dtype)
-    weights, masks, tape, state = given_types(number)[0].types
+    weights, of_rows, tape, state = given_types(number)[0].types
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [source], over = arrays(types.int32, 1), (memory.THREADS, 0)
     sizes, words, [index] = [types.int64] * 2, [types.uint64] * 5, arrays(types.int64, 1)
@@ -183,8 +183,8 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("gather", products.gather, types.void(vector, source, vector)),
         ("scatter", products.scatter, types.void(vector, source, types.int64, vector)),
         ("fill", memory.fill, types.void(vector, number)),
-        ("put_inputs", pack_inputs.put_inputs, types.void(array, masks, array)),
-        ("put_first", pack_inputs.put_first, types.void(weights, masks, tape, state)),
+        ("put_inputs", pack_inputs.put_inputs, types.void(array, of_rows, array)),
+        ("put_first", pack_inputs.put_first, types.void(weights, of_rows, tape, state)),
         ("mask_inputs", pack_inputs.mask_inputs, types.void(array, matrix)),
         ("draw_mask", masks.fill, types.void(vector, *sizes, *words, index, number)),
     ):
