@@ -35,7 +35,7 @@ from numlstm.backends.cuda.gemm import products
 from numlstm.backends.cuda.layer import cells, pack_inputs, recurrence, regimes, tiles
 from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
 from numlstm.backends.cuda.training import arrays as between
-from numlstm.backends.cuda.training import data, losses, optimizers, update
+from numlstm.backends.cuda.training import data, losses, masks, optimizers, update
 from numlstm.cell.encoding import encode
 
 types = cuda.types
