@@ -185,16 +185,28 @@ class Batched:
         values, gradients, states = np.empty(len(thetas)), np.empty_like(thetas), []
         with np.errstate(all="ignore"):  # what is not finite is reported by the caller
             for part in self._parts(thetas, window):
-                run = self._forward(thetas[part], window, _of(state, part))
-                losses = [
-                    self.evaluator.loss(Y, window.y, own)
-                    for Y, own in zip(run.Y, weight[part], strict=True)
-                ]
-                values[part] = [value for value, _ in losses]
-                dY = np.stack([gradient for _, gradient in losses])
-                self._backward(run, window, dY, gradients[part])
-                states.append(run.state)
+                of_part = thetas[part], window, weight[part], _of(state, part)
+                values[part], after = self._step(*of_part, gradients[part])
+                states.append(after)
         return values, gradients, _joined(states)
+
+    def _step(
+        self,
+        thetas: np.ndarray,
+        window: Dataset,
+        weight: np.ndarray,
+        state: State | None,
+        out: np.ndarray,
+    ) -> tuple[list[float], State]:
+        """(losses, state after the window) of some members; fills their gradients, out.
+
+        Its tapes end with it: the next members find their memory in the caches.
+        """
+        run = self._forward(thetas, window, state)
+        pairs = zip(run.Y, weight, strict=True)
+        losses = [self.evaluator.loss(Y, window.y, own) for Y, own in pairs]
+        self._backward(run, window, np.stack([gradient for _, gradient in losses]), out)
+        return [value for value, _ in losses], run.state
 
     def advance(self, thetas: np.ndarray, window: Dataset, state: State | None) -> State:
         """The state after the window."""
@@ -223,10 +235,17 @@ class Batched:
         values, states = np.empty(len(thetas)), []
         with np.errstate(all="ignore"):
             for part in self._parts(thetas, window):
-                run = self._forward(thetas[part], window, _of(state, part))
-                values[part] = [self.evaluator.loss(Y, window.y, window.weight)[0] for Y in run.Y]
-                states.append(run.state)
+                Y, after = self._outputs(thetas[part], window, _of(state, part))
+                values[part] = [self.evaluator.loss(each, window.y, window.weight)[0] for each in Y]
+                states.append(after)
         return values, _joined(states)
+
+    def _outputs(
+        self, thetas: np.ndarray, window: Dataset, state: State | None
+    ) -> tuple[np.ndarray, State]:
+        """(outputs, state after the window) of some members, without their tapes."""
+        run = self._forward(thetas, window, state)
+        return run.Y, run.state
 
     def _parts(self, thetas: np.ndarray, window: Dataset) -> Iterator[slice]:
         """Members whose tapes fit the caches together."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from numlstm.backends.cpu.codegen.packing import FEW, empty
 
-LARGE = 2**22  # bytes; less is kept by the C library
+LARGE = 2**18  # bytes; less is kept by the C library, even in a thread of its own
 MOST_KEPT = 2**29  # bytes in all
 
 _kept: dict[int, np.ndarray] = {}  # oldest first
