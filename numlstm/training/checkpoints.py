@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.fingerprints import of_any_version
 from numlstm.training.progress import Progress
 from numlstm.training.settings import Settings
 from numlstm.utils import files
@@ -52,7 +51,7 @@ class Checkpoint:
 
     def _require_same(self, meta: dict[str, Any], fingerprint: dict[str, str]) -> None:
         expected = {**fingerprint, "seed": str(self.seed)}
-        stored = {**of_any_version(meta["fingerprint"]), "seed": str(meta["seed"])}
+        stored = {**meta["fingerprint"], "seed": str(meta["seed"])}
         names = {**stored, **expected}
         if different := sorted(name for name in names if stored.get(name) != expected.get(name)):
             raise ValueError(

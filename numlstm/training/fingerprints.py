@@ -4,7 +4,6 @@ Of the choices those are named that differ from the defaults, so that a new keyw
 does not tell an old run from a new one.
 """
 
-import ast
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -12,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.architecture.spec import CELL_OF_VERSION_1, NetworkSpec
-from numlstm.data.preparation import Data, DataConfig
+from numlstm.data.preparation import Data
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
-from numlstm.training.settings import Settings, TrainingConfig
+from numlstm.training.settings import Settings
 from numlstm.utils.nouns import Noun
 
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
-    """That of a fit. More epochs or patience may be asked for later."""
+    """The fingerprint of a fit. More epochs or patience may be asked for later."""
     prints: dict[str, str] = {}
     for noun in (model.spec, settings.data, settings.training):
         prints |= dict(_words(noun))
@@ -43,7 +41,7 @@ def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
 def fingerprint_of_members(
     data: Data, settings: Settings, models: Sequence[LSTM], counts: np.ndarray
 ) -> dict[str, str]:
-    """That of an ensemble. Its goals are part of it: a member that reached them stands still."""
+    """The fingerprint of an ensemble, its goals included: a member that reached one is held."""
     return fingerprint(data, settings, models[0]) | {
         "initial parameters": _digest(np.stack([model.theta for model in models])),
         "resamples": _digest(counts),
@@ -74,40 +72,6 @@ def _word(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "(" + ", ".join(map(_word, value)) + ("," if len(value) == 1 else "") + ")"
     return repr(value)
-
-
-def of_any_version(stored: Mapping[str, str]) -> dict[str, str]:
-    """A stored fingerprint in today's words; version 0.1.0 wrote every field, by older names."""
-    if "start" not in stored:
-        return dict(stored)
-    prints = {name: "None" if value == "{}" else value for name, value in stored.items()}
-    del prints["start"]  # which is in the initial parameters
-    prints["scheduled_sampling"] = prints.pop("sampling")
-    for name in ("fixed", "bounds", "constraints"):
-        prints[f"limits.{name}"] = prints.pop(name)
-    for name in ("cell", "dropout"):
-        prints |= {f"{name}.{field}": value for field, value in _fields_of(prints.pop(name))}
-    for old, new in CELL_OF_VERSION_1.items():
-        prints[f"cell.{new}"] = prints.pop(f"cell.{old}")
-    nouns = (NetworkSpec, DataConfig, TrainingConfig)
-    defaults = {name: default for noun in nouns for name, default in _defaults(noun)}
-    return {name: value for name, value in prints.items() if value != defaults.get(name)}
-
-
-def _defaults(noun: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and defaults of all fields; of a noun within, its own and those of its fields."""
-    for field in fields(noun):
-        yield f"{prefix}{field.name}", repr(field.default)
-        if isinstance(field.default, Noun):
-            yield from _defaults(field.default, f"{field.name}.")
-
-
-def _fields_of(text: str) -> Iterator[tuple[str, str]]:
-    """The fields of a dataclass from its repr, each as text."""
-    call = ast.parse(text, mode="eval").body
-    assert isinstance(call, ast.Call)
-    for field in call.keywords:
-        yield str(field.arg), ast.unparse(field.value)
 
 
 def _arrays(data: Dataset | None) -> tuple[np.ndarray | None, ...]:
