@@ -144,7 +144,10 @@ def fit(
     clip : float, optional
         Largest norm of the gradient; a longer one is scaled down. None: as it is.
     batch_size : int, optional
-        Sequences per update; with `stateful` the number of parallel streams.
+        Sequences per update; with `stateful` the number of parallel streams. An update divides the
+        losses of its batch, or window, by the mean weight of the epoch's updates, not by its own:
+        so the mean gradient of an epoch is that of `loss` on all data, whatever a batch holds. A
+        short last batch therefore counts less than in a loop that takes the mean of each batch.
     epochs : int, optional
         Passes over the data; for a SciPy method the largest number of iterations.
     bptt_steps : int, optional

@@ -16,7 +16,7 @@ from numlstm.training.listeners import Listeners
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
-from numlstm.training.update import Numbers, Update, UpdateConfig, UpdateContext
+from numlstm.training.update import Numbers, Update, UpdateConfig, UpdateContext, Window
 from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
@@ -24,6 +24,18 @@ _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
 
 class NotFinite(Exception):
     """The loss or the parameters became NaN or infinite."""
+
+
+def _mean_weight(batches: list[list[Window]]) -> Numbers:
+    """The mean weight of an update of an epoch.
+
+    Losses are divided by it, not by the weight of their own window: then the mean of the gradients
+    over an epoch is the gradient of the loss on all data, whatever a batch holds.
+    """
+    weights = np.array([window.weight for batch in batches for window in batch])
+    updates = np.maximum(np.count_nonzero(weights, axis=0), 1)  # none of a finished member
+    mean: np.ndarray = weights.sum(axis=0) / updates
+    return mean if mean.ndim else float(mean)
 
 
 @dataclass(frozen=True)
@@ -139,9 +151,10 @@ class Trainer:
         progress = self.progress
         if np.any(finished := self.config.finished(progress)):  # members; a network ends the run
             self.update.leave_out(finished)
-        batches = self._batches()
+        batches = [self._windows(rows) for rows in self._batches()]
+        mean_weight = _mean_weight(batches)
         while progress.batch < len(batches):
-            self._run_batch(batches[progress.batch])
+            self._run_batch(batches[progress.batch], mean_weight)
             self.update.carry(None)
             progress.next_batch()
 
@@ -153,27 +166,31 @@ class Trainer:
         order = self.draws.stream(SHUFFLE, self.progress.epoch).permutation(count)
         return [order[start : start + size] for start in range(0, count, size)]
 
-    def _run_batch(self, rows: Any) -> None:
+    def _windows(self, rows: Any) -> list[Window]:
+        """What the updates of a batch learn from."""
+        train = self.update.train
+        cuts = windows(train.steps(rows), self.config.bptt_steps)
+        return [Window(*cut, rows, train.total_weight(*cut, rows)) for cut in cuts]
+
+    def _run_batch(self, batch: list[Window], mean_weight: Numbers) -> None:
         progress = self.progress
-        cuts = windows(self.problem.train.steps(rows), self.config.bptt_steps)
-        while progress.window < len(cuts):
-            self._run_window(*cuts[progress.window], rows)
+        while progress.window < len(batch):
+            self._run_window(batch[progress.window], mean_weight)
             progress.next_window()
             if time.monotonic() > self._next_save:
                 self._save()
 
-    def _run_window(self, start: int, stop: int, rows: Any) -> None:
+    def _run_window(self, window: Window, mean_weight: Numbers) -> None:
         progress, update, run = self.progress, self.update, self.problem.run
-        weight = update.train.total_weight(start, stop, rows)
-        place = start, stop, rows, weight, progress.epoch, progress.updates
-        context = UpdateContext(*place, self._rate())
-        if not np.any(weight):
+        place = progress.epoch, progress.updates
+        context = UpdateContext(window, mean_weight, *place, self._rate())
+        if not np.any(window.weight):
             update.carry(run(update.advance, context))
             return
         value, norm = update.apply(run(update.evaluate, context), context)
         if not np.all(np.isfinite(value + norm)):
             raise NotFinite
-        progress.count(value, norm, weight)
+        progress.count(value, norm, context)
 
     def _rate(self) -> float:
         return self.config.rate * self.config.schedule(self.progress.epoch, self.config.epochs)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import State
-from numlstm.training.update import Numbers, UpdateState
+from numlstm.training.update import Numbers, UpdateContext, UpdateState
 
 _THETAS = ("theta", "previous", "best_theta")
 _COUNTS = ("epoch", "batch", "window", "updates")
@@ -90,13 +90,13 @@ class Progress:
         """Take the last parameters whose loss is known to be finite."""
         self.theta[...] = self.arrays.previous
 
-    def count(self, value: Numbers, norm: Numbers, weight: Numbers) -> None:
-        """Add an update to the sums."""
+    def count(self, value: Numbers, norm: Numbers, context: UpdateContext) -> None:
+        """Add an update to the sums: its losses and their weights, and the gradient's norm."""
         self.updates += 1
         sums = self.sums
         with np.errstate(over="ignore"):  # arrays of members would warn where floats do not
-            sums["loss"] = sums["loss"] + value * weight
-            sums["weight"] = sums["weight"] + weight
+            sums["loss"] = sums["loss"] + value * context.mean_weight
+            sums["weight"] = sums["weight"] + context.window.weight
             sums["norm"] = sums["norm"] + norm
         sums["updates"] += 1
 

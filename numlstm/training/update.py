@@ -23,13 +23,20 @@ from numlstm.utils.random_streams import RandomStreams
 Numbers = float | np.ndarray  # one of a network, or (M,) of the members of an ensemble
 
 
-class UpdateContext(NamedTuple):
-    """The window that an update learns from, and where in a run the update stands."""
+class Window(NamedTuple):
+    """A part of the training data."""
 
     start: int
     stop: int
-    rows: Any  # a slice, or indices
+    rows: Any  # of a batch: a slice, or indices
     weight: Numbers  # what the weights of its targets sum to
+
+
+class UpdateContext(NamedTuple):
+    """What an update learns from, and where in a run it stands."""
+
+    window: Window
+    mean_weight: Numbers  # of an update of this epoch: what the sum of its losses is divided by
     epoch: int
     update: int
     rate: float  # learning rate
@@ -76,19 +83,22 @@ class Update:
 
     def advance(self, context: UpdateContext) -> Any:
         """The state after a window in which there is nothing to learn."""
-        window = self.train.cut(context.start, context.stop, context.rows)
+        window = self._cut(context.window)
         return self.evaluator.advance(self.state.theta, window, self.state.carried)
+
+    def _cut(self, window: Window) -> Any:
+        return self.train.cut(window.start, window.stop, window.rows)
 
     def carry(self, state: State | None) -> None:
         """Begin the next window with this state."""
         self.state.carried = state
 
     def evaluate(self, context: UpdateContext) -> Any:
-        """(mean loss, gradient, state after the window)."""
-        window = self.train.cut(context.start, context.stop, context.rows)
+        """(loss over `mean_weight`, its gradient, state after the window)."""
+        window = self._cut(context.window)
         step, drawn = self._step_on(window, context)
         theta, carried = self.state.theta, self.state.carried
-        return step(theta, window, carried, 1 / context.weight, drawn)
+        return step(theta, window, carried, 1 / context.mean_weight, drawn)
 
     def _step_on(self, window: Dataset, context: UpdateContext) -> tuple[Callable[..., Any], Any]:
         """The function for loss and gradient of a window, and the random numbers that it takes."""
@@ -100,7 +110,7 @@ class Update:
         return evaluator.step, evaluator.network.draw_noise(self.draws, context.update, *sizes)
 
     def apply(self, evaluated: Any, context: UpdateContext) -> tuple[Numbers, Numbers]:
-        """Change theta and carry the state; (mean loss, norm of the gradient).
+        """Change theta and carry the state; (loss over `mean_weight`, norm of the gradient).
 
         One of both is not finite where it, or the new theta, is not.
         """
@@ -146,16 +156,15 @@ class MemberUpdate(Update):
         self.train = self.train.without(finished)
 
     def evaluate(self, context: UpdateContext) -> Any:
-        """(mean losses (M,), gradients (M n,), state after the window)."""
-        window = self.train.cut(context.start, context.stop, context.rows)
-        weight = np.asarray(context.weight)
-        # a member that drew none of these sequences learns nothing from them
+        """(losses over `mean_weight` (M,), gradients (M n,), state after the window)."""
+        window = self._cut(context.window)
+        weight = np.asarray(context.mean_weight)  # 0 of a member that is finished
         with np.errstate(over="ignore"):  # of the least weights: reported as a loss
             scale = np.divide(1.0, weight, out=np.zeros_like(weight), where=weight > 0)
         return self.evaluator.step(self.state.theta, window, self.state.carried, scale)
 
     def apply(self, evaluated: Any, context: UpdateContext) -> tuple[Numbers, Numbers]:
-        """Change theta and carry the state; (mean losses (M,), norms of the gradients (M,))."""
+        """As of one network, for every member: losses (M,), norms of the gradients (M,)."""
         value, norm = super().apply(evaluated, context)
         return value, np.asarray(norm, np.float64)
 

@@ -65,7 +65,8 @@ class Update:
 
     def advance(self, context) -> State:
         """The state after a window in which there is nothing to learn."""
-        window = self.train.cut(context.start, context.stop, context.rows)
+        start, stop, rows, _ = context.window
+        window = self.train.cut(start, stop, rows)
         return self.evaluator.advance(self.theta, window, self.carried)
 
     def carry(self, state: State | None) -> None:
@@ -74,22 +75,23 @@ class Update:
 
     def evaluate(self, context) -> tuple[np.ndarray, State]:
         """(loss, norm and the two faults of the update), state after the window."""
-        rows = np.arange(self.train.X.shape[0])[context.rows]
-        kind = Kind(rows.size, context.stop - context.start, self.carried is None)
+        start, stop, chosen, _ = context.window
+        rows = np.arange(self.train.X.shape[0])[chosen]
+        kind = Kind(rows.size, stop - start, self.carried is None)
         program = self._program(kind)
         if not kind.first and self.carried is not program.state:
             for target, part in zip(program.state, self.carried, strict=True):
                 over_elements(arrays.put, part.size, flat(part), flat(target), 0)
         count = self._optimizer.steps + 1
         numbers = optimizers.numbers_of(self.method, self.constants, count, context.rate)
-        send(np.concatenate([[1 / context.weight], numbers]), program.numbers)
-        integers = np.concatenate([[context.start, context.update], rows])
+        send(np.concatenate([[1 / context.mean_weight], numbers]), program.numbers)
+        integers = np.concatenate([[start, context.update], rows])
         send(integers.astype(np.int64), program.integers)
         program.run()
         return on_host(program.results), program.state
 
     def apply(self, evaluated, context) -> tuple[float, float]:
-        """Carry the state; (mean loss, norm of the gradient)."""
+        """Carry the state; (loss over `mean_weight`, norm of the gradient)."""
         (value, norm, _, not_finite), state = evaluated
         if np.isfinite(value + norm):
             self._optimizer.steps += 1
