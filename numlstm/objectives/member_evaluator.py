@@ -58,6 +58,11 @@ class MemberData:
         total: np.ndarray = weight.sum(axis=tuple(range(1, weight.ndim)))
         return total
 
+    def of(self, member: int) -> Dataset:
+        """The data as one member sees them."""
+        weight = _weighted(self.data.weight, self.counts[member : member + 1])[0]
+        return replace(self.data, weight=weight.astype(self.data.weight.dtype))
+
     def without(self, members: np.ndarray) -> "MemberData":
         """The same, where some members, (M,) bool, have no share in anything."""
         return MemberData(self.data, np.where(members[:, None], 0, self.counts))
@@ -108,8 +113,12 @@ class MemberEvaluator:
         return self._way(window.data).advance(part, window.data, state) if len(part) else None
 
     def value(self, theta: np.ndarray, data: Any, run: Callable[..., Any] = run_here) -> np.ndarray:
-        """Mean losses over a dataset, the same for all members: (M,)."""
-        return self._way(data).value(self._rows(theta), data, run)
+        """Mean losses over a dataset that is the same for all members, or over their own: (M,)."""
+        if not isinstance(data, MemberData):
+            return self._way(data).value(self._rows(theta), data, run)
+        own = (self.resident(data.of(member)) for member in range(self.members))
+        pairs = zip(self._rows(theta), own, strict=True)
+        return np.array([self.evaluator.value(theta, data, run) for theta, data in pairs])
 
     def _rows(self, theta: np.ndarray) -> np.ndarray:
         return theta.reshape(self.members, -1)

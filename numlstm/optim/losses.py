@@ -135,22 +135,64 @@ def _gaussian_parts(prediction: Array, target: Array) -> tuple[Array, Array, Arr
     return mean - target, log_variance, exp, exp + prediction.dtype.type(_VARIANCE_FLOOR)
 
 
+def mean(target: Array, weight: Array) -> Array:
+    """Weighted mean of targets (N, O), each output's: the best constant under "mse"."""
+    total: Array = np.sum(weight, axis=0)
+    result: Array = np.sum(weight * target, axis=0) / np.where(total > 0, total, 1)
+    return result
+
+
+def median(target: Array, weight: Array) -> Array:
+    """Weighted median of targets (N, O), each output's: the best constant under "mae"."""
+    order = np.argsort(target, axis=0)
+    sums = np.cumsum(np.take_along_axis(weight, order, axis=0), axis=0)
+    middle = np.argmax(sums >= 0.5 * sums[-1], axis=0)[None]
+    index = np.take_along_axis(order, middle, axis=0)
+    result: Array = np.take_along_axis(target, index, axis=0)[0]
+    return result
+
+
+def log_shares(target: Array, weight: Array) -> Array:
+    """Logarithm of every class' share, from classes (N,)."""
+    shares = np.bincount(target, weight)
+    logarithms: Array = np.log(np.maximum(shares / shares.sum(), 1e-30))
+    return logarithms
+
+
+def logit(target: Array, weight: Array) -> Array:
+    """Logit of the mean of targets (N, O) in [0, 1]."""
+    share = np.clip(mean(target, weight), 1e-15, 1 - 1e-15)
+    result: Array = np.log(share / (1 - share))
+    return result
+
+
+def mean_and_log_variance(target: Array, weight: Array) -> Array:
+    """Of targets (N, O): the means, then the logarithms of the variances."""
+    center = mean(target, weight)
+    variance = np.maximum(mean(np.square(target - center), weight), _VARIANCE_FLOOR)
+    return np.concatenate([center, np.log(variance)])
+
+
 class Loss(NamedTuple):
     """A loss and what it needs to know of the targets."""
 
     function: Callable[[Array, Array, Array], Value]
+    constant: Callable[[Array, Array], Array]  # the best constant prediction, or one close to it
     classes: bool = False  # targets are class numbers
     outputs: int = 1  # outputs of the network per target
     regression: bool = True  # targets have a unit, and so can be standardised
+    logarithmic: bool = False  # a log-likelihood: a difference says what a ratio does of others
 
 
 LOSSES = {
-    "mse": Loss(mse),
-    "mae": Loss(mae),
-    "huber": Loss(huber),
-    "cross_entropy": Loss(cross_entropy, classes=True, regression=False),
-    "binary_cross_entropy": Loss(binary_cross_entropy, regression=False),
-    "gaussian_nll": Loss(gaussian_nll, outputs=2),
+    "mse": Loss(mse, mean),
+    "mae": Loss(mae, median),
+    "huber": Loss(huber, median),
+    "cross_entropy": Loss(
+        cross_entropy, log_shares, classes=True, regression=False, logarithmic=True
+    ),
+    "binary_cross_entropy": Loss(binary_cross_entropy, logit, regression=False, logarithmic=True),
+    "gaussian_nll": Loss(gaussian_nll, mean_and_log_variance, outputs=2, logarithmic=True),
 }
 
 # by the loss: what `fit` hands on is the function

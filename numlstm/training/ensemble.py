@@ -15,13 +15,15 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.preparation import Arrays, DataConfig, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
+from numlstm.objectives.constant import worst_loss
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import open_checkpoint
+from numlstm.training.ending import end
 from numlstm.training.fingerprints import fingerprint_of_members
-from numlstm.training.fit import final_x, loop_config, new_model, train
+from numlstm.training.fit import loop_config, new_model, train
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
@@ -306,6 +308,14 @@ def _trained(
         train_data = MemberData(data.train, counts)
         problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate)
         outcome = train(problem, config, progress, settings, draws, record)
-    for model, theta in zip(models, final_x(problem, progress, outcome, settings), strict=True):
+        worst = partial(_worst_losses, settings, train_data)
+        ending = end(problem, config, progress, outcome, worst)
+    for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
-    return Ensemble(models, by_name(progress.history), *outcome)
+    return Ensemble(models, by_name(progress.history), *ending.outcome)
+
+
+def _worst_losses(settings: Settings, data: MemberData) -> np.ndarray:
+    """The loss above which each member was no success, (M,)."""
+    loss = settings.data.criterion
+    return np.array([worst_loss(loss, data.of(member)) for member in range(len(data.counts))])

@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
@@ -15,17 +13,19 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.preparation import Arrays, Data, DataConfig, GivenModel, prepare
 from numlstm.model.lstm import LSTM
+from numlstm.objectives.constant import worst_loss
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim import schedules
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
 from numlstm.training.checkpoints import Record, open_checkpoint
+from numlstm.training.ending import Ending, end
 from numlstm.training.fingerprints import fingerprint
-from numlstm.training.interrupt import Interrupted, SigintGuard
+from numlstm.training.interrupt import SigintGuard
 from numlstm.training.listeners import Listeners
 from numlstm.training.loop import LoopConfig, Problem, Trainer
-from numlstm.training.outcome import INTERRUPTED, Outcome
+from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.result import FitResult
 from numlstm.training.scheduled_sampling import require_step
@@ -172,10 +172,11 @@ def fit(
         A number in (0, 1) sets aside that fraction: the last sequences or, of one series, its
         end, which is then predicted with the state that its beginning leaves.
     patience : int, optional
-        Stop after so many epochs without a better validation loss (without `validation`:
-        training loss) and return the best parameters.
+        Stop after so many epochs without a better validation loss and return the best parameters.
+        Without `validation` it is the loss of the epoch's last parameters on the training data,
+        which costs a forward pass per epoch.
     tol : float, optional
-        Stop once the validation loss (else: training loss) is at or below this goal.
+        Stop once the loss that `patience` speaks of is at or below this goal.
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
         variance 1 over the training data. The model keeps the scaling and undoes it in
@@ -334,7 +335,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 resident=problem.train,
             )
             outcome = _minimize(objective, problem, config, progress, settings)
-        return _result(trained, problem, progress, outcome, settings)
+        worst = partial(worst_loss, settings.data.criterion, data.train)
+        ending = end(problem, config, progress, outcome, worst)
+    return _result(trained, progress, ending, settings)
 
 
 def _given(model: LSTM | None) -> GivenModel | None:
@@ -419,39 +422,20 @@ def _listeners(progress: Progress, settings: Settings, record: Record | None = N
     return Listeners(progress, epochs, shown=run.progress, callback=run.callback, record=record)
 
 
-def _result(
-    model: LSTM, problem: Problem, progress: Progress, outcome: Outcome, settings: Settings
-) -> FitResult:
+def _result(model: LSTM, progress: Progress, ending: Ending, settings: Settings) -> FitResult:
     """The result at the best parameters where a fit is judged, else at the last ones."""
-    x = final_x(problem, progress, outcome, settings)
-    fun = progress.loss
-    if outcome.status != INTERRUPTED:
-        try:
-            fun = problem.evaluator.value(x, problem.train, problem.run)
-        except Interrupted:
-            outcome, x = Outcome.interrupted(), progress.x
-    if outcome.success and not np.isfinite(fun):
-        outcome = Outcome.not_finite()
-    model.theta = x
+    model.theta = ending.x
     return FitResult(
         model=model,
-        x=x,
-        fun=fun,
+        x=ending.x,
+        fun=ending.fun,
         nit=progress.epoch,
         nfev=progress.updates,
-        success=outcome.success,
-        status=outcome.status,
-        message=outcome.message,
+        success=ending.outcome.success,
+        status=ending.outcome.status,
+        message=ending.outcome.message,
         history=by_name(progress.history),
         output=model.output,
         fixed=settings.training.limits.fixed,
         loss=settings.data.loss,
     )
-
-
-def final_x(
-    problem: Problem, progress: Progress, outcome: Outcome, settings: Settings
-) -> np.ndarray:
-    """The best parameters where a run is judged, else the last ones; as `Progress.x`."""
-    judged = problem.validation is not None or settings.training.patience is not None
-    return progress.best_x() if judged and outcome.status != INTERRUPTED else progress.x

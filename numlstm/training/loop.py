@@ -59,17 +59,26 @@ class LoopConfig:
         """Those of an update."""
         return UpdateConfig(self.clip, self.limits, self.sampling)
 
+    @property
+    def has_goal(self) -> bool:
+        """Whether something may end a run before its epochs."""
+        return self.tol is not None or self.patience is not None
+
     def finished(self, progress: Progress) -> Any:
         """Whether a goal is reached, () or (M,) bool; a function of `progress` alone."""
         return self._low(progress) | self._stalled(progress)
 
     def goal(self, progress: Progress) -> str | None:
         """The goal that was reached, by every member of an ensemble, in words."""
-        if np.all(self._low(progress)):
+        if self.met(progress):
             return f"The loss reached tol = {self.tol:g}."
         if np.all(self.finished(progress)):
             return f"No better loss for patience = {self.patience} epochs."
         return None
+
+    def met(self, progress: Progress) -> bool:
+        """Whether the loss reached `tol`, of every member."""
+        return bool(np.all(self._low(progress)))
 
     def _low(self, progress: Progress) -> Any:
         tol = -np.inf if self.tol is None else self.tol
@@ -94,9 +103,12 @@ class Problem:
     def judge(self, progress: Progress, **values: Numbers) -> None:
         """Close an epoch, with the validation loss where there are data for it."""
         if self.validation is not None:
-            loss = self.evaluator.value(progress.theta, self.validation, self.run)
-            values["validation_loss"] = loss
+            values["validation_loss"] = self.value(progress.theta, self.validation)
         progress.close_epoch(values)
+
+    def value(self, theta: np.ndarray, data: Any) -> Any:
+        """Mean loss of parameters, of members (M,)."""
+        return self.evaluator.value(theta, data, self.run)
 
 
 class Trainer:
@@ -143,7 +155,7 @@ class Trainer:
             return Outcome.reached(goal)
         if progress.epoch < config.epochs:
             return None
-        if config.tol is None and config.patience is None:
+        if not config.has_goal:
             return Outcome.reached("All epochs were run.")
         return Outcome(False, 1, "Maximum number of epochs reached.")
 
@@ -196,14 +208,14 @@ class Trainer:
         return self.config.rate * self.config.schedule(self.progress.epoch, self.config.epochs)
 
     def _close_epoch(self) -> None:
-        progress = self.progress
+        progress, problem = self.progress, self.problem
         self.update.fetch()
-        self.problem.judge(
-            progress,
-            loss=progress.loss,
-            learning_rate=self._rate(),
-            gradient_norm=progress.gradient_norm,
-        )
+        values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
+        values["learning_rate"] = self._rate()
+        # "loss" is the mean over an epoch in which theta moved; a goal is one of this theta
+        if self.config.has_goal and problem.validation is None:
+            values["training_loss"] = problem.value(progress.theta, problem.train)
+        problem.judge(progress, **values)
         if self.listeners.record is not None:
             self._save()
         self.listeners.on_epoch()

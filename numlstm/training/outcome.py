@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-NOT_FINITE, INTERRUPTED, CALLBACK = 97, 98, 99  # the last is SciPy's, none has the others
+# the last is SciPy's, none has the others
+DIVERGED, NOT_FINITE, INTERRUPTED, CALLBACK = 96, 97, 98, 99
 
 
 class Outcome(NamedTuple):
@@ -18,10 +19,25 @@ class Outcome(NamedTuple):
         return cls(True, 0, goal)
 
     @classmethod
-    def not_finite(cls) -> "Outcome":
-        """The loss became NaN or infinite."""
-        message = "The loss became NaN or infinite; the model is that of the last finite step."
+    def not_finite(cls, model: str = "last finite step") -> "Outcome":
+        """The loss became NaN or infinite; the model is that of a step before."""
+        message = f"The loss became NaN or infinite; the model is that of the {model}."
         return cls(False, NOT_FINITE, message)
+
+    @classmethod
+    def never_finite(cls) -> "Outcome":
+        """There is no best epoch."""
+        message = "The validation loss was infinite or NaN in every epoch."
+        return cls(False, NOT_FINITE, message)
+
+    @classmethod
+    def worse_than_constant(cls, loss: float, worst: float) -> "Outcome":
+        """A network that learned nothing, or diverged."""
+        message = (
+            f"The loss {loss:.3g} is far above that of the best constant prediction (more than "
+            f"{worst:.3g}): train longer or, if it grew, with a smaller learning_rate or clip."
+        )
+        return cls(False, DIVERGED, message)
 
     @classmethod
     def interrupted(cls) -> "Outcome":

@@ -75,8 +75,10 @@ class Progress:
     @property
     def judged(self) -> Numbers:
         """The loss of the last epoch by which the run is judged; NaN before."""
-        watched = self.history.get("validation_loss") or self.history.get("loss")
-        return watched[-1] if watched else np.nan
+        for name in ("validation_loss", "training_loss", "loss"):
+            if name in self.history:
+                return self.history[name][-1]
+        return np.nan
 
     def project(self, limits: Any) -> None:
         """Begin within the bounds."""

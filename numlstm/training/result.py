@@ -29,14 +29,17 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         Whether what was asked for happened; see `status`.
     status : int
         0: a goal was reached, or all epochs were run and no goal (`tol`, `patience`) was set.
-        1: all epochs were run without reaching the goal. 97: the loss became NaN or infinite.
+        1: all epochs were run without reaching the goal. 96: the loss is more than twice that of
+        the best constant prediction (of log-likelihoods: more than 1 above it), so that the fit
+        diverged or was too short. 97: the loss became NaN or infinite.
         98: interrupted by Ctrl-C. 99: the callback raised StopIteration. A method of SciPy adds
         its own codes.
     message : str
         Status in words.
     history : dict of str to ndarray
         One value per epoch: "loss" (mean over the epoch's updates), "gradient_norm" (the same,
-        before clipping), with validation "validation_loss", and "learning_rate".
+        before clipping), "learning_rate", with validation "validation_loss"; without, where `tol`
+        or `patience` is set, "training_loss", that of the parameters at the end of the epoch.
     output : {"sequence", "last"}
         Whether the model was trained on one target per step or one per sequence.
     fixed : tuple of str

@@ -136,7 +136,13 @@ class Minimizer:
     def residuals(self, x: np.ndarray) -> np.ndarray:
         """Weighted residuals, whose squares least_squares minimises."""
         self.progress.count_gradient()
-        residuals: np.ndarray = self._stopping(self.objective.residuals, self._whole(x))
+        residuals: np.ndarray = self._stopping(self._residuals, x)
+        return residuals
+
+    def _residuals(self, x: np.ndarray) -> np.ndarray:
+        residuals = self.objective.residuals(self._whole(x))
+        if self.progress.updates == 1 and not np.all(np.isfinite(residuals)):
+            raise NotFinite
         return residuals
 
     def jacobian(self, x: np.ndarray) -> Any:

@@ -114,14 +114,16 @@ def training_truths(name):
     stepper = make(model.trained(), **arguments)
     X, y = torch.randn(B, T, sizes[0]), torch.randn(B, T, sizes[2])
     arrays = {"sizes": np.array(sizes), "X": X.numpy(), "y": y.numpy(), "start": model.theta()}
-    trajectory = []
+    trajectory, starts = [], range(0, T, window or T)
     for _ in range(epochs):
         state = None
-        for start in range(0, T, window or T):
+        for start in starts:
             cut = slice(start, start + (window or T))
             Y, state = model(X[:, cut], state)
             stepper.zero_grad()
-            functional.mse_loss(Y, y[:, cut]).backward()
+            # over the mean size of a window: the last, shorter one counts less
+            loss = functional.mse_loss(Y, y[:, cut], reduction="sum") / (y.numel() / len(starts))
+            loss.backward()
             stepper.step()
             state = tuple(part.detach() for part in state)
         trajectory.append(model.theta())  # every tenth is kept, and the last
