@@ -11,7 +11,7 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
-from numlstm.data import sequences
+from numlstm.data import labels, sequences
 from numlstm.data.missing import network_inputs
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader
@@ -406,6 +406,13 @@ class LSTM(Derivatives, Rollout, Persistence):
         >>> [Y.shape for Y in model.predict([np.ones(3), np.ones(5)])]
         [(3, 1), (5, 1)]
         """
+        given = labels.inputs("X", X, self.names.features, reset)
+        lengths = labels.beside(given, "lengths", lengths)
+        reset = labels.beside(given, "reset", reset)
+        return given.restore(self._predicted(given.stepwise, lengths, reset, noise_rng), self.names)
+
+    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
+        """The predictions for arrays without labels."""
         X, lengths, form = sequences.read_inputs(
             *(X, self.num_features, self.spec.dtype),
             lengths=lengths,

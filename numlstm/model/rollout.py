@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.data import labels
 from numlstm.model.export import Export
-from numlstm.utils.types import Array
+from numlstm.utils import checks
 
 if TYPE_CHECKING:
     from numlstm.stepping.rollout import RolloutGradients
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Rollout(Export):
     """The forecasts of `numlstm.LSTM` that feed on themselves; they run on its compiled step."""
 
-    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Array:
+    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Any:
         """Forecast freely: read what was observed, then feed every forecast back as an input.
 
         For networks that forecast the next value of their own first inputs: of the I features the
@@ -54,12 +55,13 @@ class Rollout(Export):
         """
         from numlstm.stepping.rollout import read_rollout_inputs, rollout
 
-        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
-        return rollout(self.njit(), self.spec, inputs)
+        after, *arrays = self._unlabelled(X_warm, steps, exogenous)
+        inputs = read_rollout_inputs(self._forecasting(), *arrays)
+        return after.restore(rollout(self.njit(), self.spec, inputs), self.names)
 
     def rollout_vjp(
         self, X_warm: Any, steps: int, exogenous: Any = None
-    ) -> tuple[Array, Callable[[Any], "RolloutGradients"]]:
+    ) -> tuple[Any, Callable[[Any], "RolloutGradients"]]:
         """Forecast freely, and the function that pulls gradients back through all forecasts.
 
         For training on the error of free runs, and for their sensitivity to what was observed.
@@ -105,8 +107,24 @@ class Rollout(Export):
         """
         from numlstm.stepping.rollout import read_rollout_inputs, rollout_vjp
 
-        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
-        return rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
+        after, *arrays = self._unlabelled(X_warm, steps, exogenous)
+        inputs = read_rollout_inputs(self._forecasting(), *arrays)
+        Y, pullback = rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
+        if type(after) is labels.Labelled:
+            return Y, pullback
+        named: Any = after.restore(Y, self.names)
+        return named, lambda dY: pullback(labels.beside(after, "dY", dY))
+
+    def _unlabelled(
+        self, X_warm: Any, steps: Any, exogenous: Any
+    ) -> tuple[labels.Labelled, Any, int, Any]:
+        """The labels of the forecasts; and the arguments of a rollout without any."""
+        steps, features = checks.size("steps", steps), self.names.features
+        given = labels.inputs("X_warm", X_warm, features)
+        after = given.continued(steps)
+        others = None if features is None else features[self.spec.width :]
+        given_after = labels.companion(after, "exogenous", exogenous, others)
+        return after, given.stepwise, steps, given_after.stepwise
 
     def _forecasting(self) -> NetworkSpec:
         """The spec of a model whose outputs can be its next inputs; others are refused."""

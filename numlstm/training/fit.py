@@ -340,7 +340,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
 def _given(model: LSTM | None) -> GivenModel | None:
     if model is None:
         return None
-    return GivenModel(model.num_features, model.spec.width, model.scaling, model.filling)
+    return GivenModel(
+        model.num_features, model.spec.width, model.scaling, model.filling, model.names
+    )
 
 
 def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
@@ -357,7 +359,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
     else:
         theta = given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)
-    model.scaling, model.filling = data.scaling, data.filling
+    model.scaling, model.filling, model.names = data.scaling, data.filling, data.names
     model.output = "last" if data.train.last else "sequence"
     return model
 
