@@ -112,8 +112,9 @@ class Rollout(Export):
         Y, pullback = rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
         if type(after) is labels.Labelled:
             return Y, pullback
+        titles = tuple(self.names.outputs(self.spec.width)) if self.spec.width > 1 else None
         named: Any = after.restore(Y, self.names)
-        return named, lambda dY: pullback(labels.beside(after, "dY", dY))
+        return named, lambda dY: pullback(labels.beside(after, "dY", dY, titles))
 
     def _unlabelled(
         self, X_warm: Any, steps: Any, exogenous: Any

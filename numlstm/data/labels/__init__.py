@@ -22,6 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+_LABELLED = ("frame", "grid")
 _BATCH = Labelled("X", np.empty((0, 0, 0)))
 
 
@@ -96,7 +97,7 @@ def read(
 ) -> Labelled:
     """A value with its labels; `like` are the inputs that it stands beside, if it is none."""
     kind = _kind(value)
-    if kind == "list" and any(_kind(item) in ("frame", "grid") for item in value):
+    if kind == "list" and _any_labelled(value):
         return _several(name, list(value), wanted, like)
     if kind == "grid":
         return grids.read(name, value, wanted, like)
@@ -125,14 +126,16 @@ def _several(
 def require_plain(name: str, value: Any) -> None:
     """Refuse labels where arrays are in the units of the network."""
     kind = _kind(value)
-    if kind in ("frame", "grid") or (
-        kind == "list" and any(_kind(item) in ("frame", "grid") for item in value)
-    ):
+    if kind in _LABELLED or (kind == "list" and _any_labelled(value)):
         raise TypeError(
             f"{name} has labels, received {type(value).__name__}: here it must be an array in the "
             f"units of the network, e.g. model.scaling.inputs({name}.to_numpy()); predict and "
             "rollout take labels, in the units of the data"
         )
+
+
+def _any_labelled(values: Any) -> bool:
+    return any(_kind_of(cls) in _LABELLED for cls in set(map(type, values)))
 
 
 def _kind(value: Any) -> str:

@@ -100,12 +100,11 @@ class Axis:
         if wrong.size == 0:
             return
         t = int(wrong[0])
-        what = "again" if ticks[t] == ticks[t - 1] else "earlier"
         raise ValueError(
-            f"the {self.name} of {name} does not go forward: {self.at(t - 1)} is followed by "
-            f"{self.at(t)}, which is {what} ({wrong.size} such step(s)). Sort it, "
-            f"{self.sort.format(name)}; several series go into a list with one entry each, or have "
-            f"reset= where one begins; {name}.to_numpy() is read without its labels"
+            f"the {self.name} of {name} does not go forward: {self.at(t)} follows {self.at(t - 1)} "
+            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name)}, and keep each time "
+            "once; several series go into a list with one entry each, or have reset= where one "
+            f"begins; {name}.to_numpy() is read without its labels"
         )
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
@@ -262,8 +261,8 @@ def order(
         words = [f"lacks {_listed(lacks)}"] * bool(lacks)
         words += [f"has {_listed(more)}, which is not known"] * bool(more)
         raise ValueError(
-            f"{name} {' and '.join(words)}: the features are {_listed(wanted)}, by name in any "
-            "order, or an array without names in this one"
+            f"{name} {' and '.join(words)}: expected are {_listed(wanted)}, by name in any order, "
+            "or an array without names in this one"
         )
     return [have.index(feature) for feature in wanted], wanted
 

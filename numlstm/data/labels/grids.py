@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order, require_same
-from numlstm.utils.types import Array
 
 # what dimensions are called, in lower case and singular
 FEATURES = frozenset(
@@ -116,7 +115,8 @@ class Grid(Labelled):
         last = "output" if "target" in (*array.dims, *array.coords) else "target"
         read = [dim for role, dim in self.dims.items() if dim in array.dims]
         shown = [dim for dim in self.array.dims if dim in array.dims]
-        named = array.expand_dims({last: names.outputs(Y.shape[-1])}).transpose(*read, last)
+        titles = np.array(names.outputs(Y.shape[-1]))
+        named = array.expand_dims({last: titles}).transpose(*read, last)
         result = named.copy(data=Y).transpose(*shown, last)
         result.name, result.attrs = None, {}
         return result
@@ -151,8 +151,12 @@ def _dims(name: str, array: Any, like: Labelled | None) -> dict[str, Any]:
     """The dimension of every role, in the order B, T, I."""
     dims = tuple(array.dims)
     known = {dim: role for role, dim in like.dims.items()} if isinstance(like, Grid) else {}
-    roles = [known.get(dim) or _role(array, dim) for dim in dims]
+    roles = [known.get(dim) or _role(dim) for dim in dims]
+    if "T" not in roles:
+        roles = [role or _role_of_times(array, dim) for role, dim in zip(roles, dims, strict=True)]
     allowed = _of_inputs(roles) if like is None else like.roles
+    if like is not None and "B" not in allowed:  # of one series they are targets
+        roles = [None if role == "B" else role for role in roles]
     missing = [role for role in allowed if role not in roles]
     if isinstance(like, Grid):  # whose first dimension has its name, as its time has
         missing = [role for role in missing if role == "I"]
@@ -171,17 +175,17 @@ def _of_inputs(roles: list[str | None]) -> str:
     return "T" if len(roles) == 1 else "BTI"
 
 
-def _role(array: Any, dim: Any) -> str | None:
-    """What a dimension is by its name, or by coordinates that are times."""
-    labels = array.coords[dim].values if dim in array.coords else np.empty(0)
-    if labels.dtype.kind == "M" or (labels.dtype.kind == "O" and _first_is_time(labels)):
-        return "T"
+def _role(dim: Any) -> str | None:
+    """What a dimension is by its name."""
     words = {"T": TIMES, "I": FEATURES, "B": SEQUENCES}
     return next((role for role in words if called(dim, words[role])), None)
 
 
-def _first_is_time(labels: Array) -> bool:
-    return labels.size > 0 and hasattr(labels.flat[0], "year")
+def _role_of_times(array: Any, dim: Any) -> str | None:
+    """Where no dimension is called so, coordinates that are dates are the time."""
+    labels = array.coords[dim].values if dim in array.coords else np.empty(0)
+    dates = labels.dtype.kind == "M" or (labels.size > 0 and hasattr(labels.flat[0], "year"))
+    return "T" if dates else None
 
 
 def _ambiguous(name: str, dims: tuple[Any, ...], roles: list[str | None], allowed: str) -> str:

@@ -8,6 +8,8 @@ import numpy as np
 
 from numlstm.utils.types import Array
 
+_MONTH = np.timedelta64(1, "M")
+
 
 class Steps(NamedTuple):
     """The usual step of a time axis, and where it is another one."""
@@ -54,8 +56,8 @@ def backward(times: Array, joins: Array | None) -> Array:
 
 def steps(times: Array, joins: Array | None = None) -> Steps | None:
     """The usual step in the unit in which the fewest are unequal; None for a single time."""
-    within = np.ones(times.size - 1, bool) if joins is None else ~joins[1:]
-    if times.size < 2 or not within.any():
+    within = np.ones(max(times.size - 1, 0), bool) if joins is None else ~joins[1:]
+    if not within.any():
         return None
     found = [_unequal(unit, lengths, within) for unit, lengths in _lengths(times)]
     return min(found, key=lambda steps: steps.unequal.size)
@@ -71,14 +73,16 @@ def continued(times: Array, steps: Steps, count: int) -> Array | None:
         after = times[-1] + ahead
     elif steps.unit == "business days":
         days = times.astype("datetime64[D]")
-        after = np.busday_offset(days[-1], ahead) + (times[-1] - days[-1])
+        since = times[-1] - days[-1]
+        after = np.busday_offset(days[-1], ahead).astype(times.dtype) + since
     else:
-        months = times.astype("datetime64[M]")
-        since, before = times - months, times - (months + 1)
+        months, unit = times.astype("datetime64[M]"), times.dtype
+        since, before = times - months.astype(unit), times - (months + _MONTH).astype(unit)
+        coming = months[-1] + ahead * _MONTH
         if (since == since[0]).all():
-            after = months[-1] + ahead + since[0]
+            after = coming.astype(unit) + since[0]
         elif (before == before[0]).all():  # ends of months
-            after = months[-1] + ahead + 1 + before[0]
+            after = (coming + _MONTH).astype(unit) + before[0]
     return after
 
 
