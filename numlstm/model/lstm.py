@@ -89,6 +89,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         by `fit` with ``standardize=True``, None where there is nothing to convert.
     filling : Imputer or None
         How missing inputs are filled, set by `fit` with ``missing="mask"``.
+    feature_names_in_ : ndarray of str, shape (I,), or None
+        Names of the features, where the data of `fit` had some.
 
     Raises
     ------
@@ -371,7 +373,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         Parameters
         ----------
         X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
-            Inputs, in any of the forms that `fit` takes. A model trained with ``missing="mask"``
+            Inputs, in any of the forms that `fit` takes. Features that have names are put in the
+            order of `feature_names_in_`. A model trained with ``missing="mask"``
             fills a NaN as it did there.
         lengths : array_like of int, shape (B,), optional
             Length of each row of X (B, T, I); what lies behind it is padding, never read.
@@ -390,7 +393,8 @@ class LSTM(Derivatives, Rollout, Persistence):
             sequence: (B, O), or (O,) for one series. For the losses "cross_entropy" and
             "binary_cross_entropy" they are logits, for "gaussian_nll" the means, then the
             log-variances. Without a head O is H. A row's prediction does not depend on the rows
-            that it comes with; what stands in the padding of Y means nothing.
+            that it comes with; what stands in the padding of Y means nothing. Of a frame or
+            DataArray it is one too, with its index, and names for the outputs.
 
         Raises
         ------

@@ -36,6 +36,7 @@ class Rollout(Export):
         -------
         Y : ndarray, shape (B, S, O), or (S, O) for one series
             Forecasts for the S times after X_warm. The first is the last of `predict` on X_warm.
+            Of a frame or DataArray it is one too; its index goes on where that is regular.
 
         Raises
         ------
@@ -79,7 +80,7 @@ class Rollout(Export):
         pullback : callable
             ``pullback(dY) -> RolloutGradients(theta, X_warm, exogenous)``: the gradient of
             ``sum(dY * Y)``, with X_warm (B, T, I) and exogenous (B, S, I - O), or without the first
-            axis for one series; all in the units of the data.
+            axis for one series; all in the units of the data, as arrays.
 
         Raises
         ------

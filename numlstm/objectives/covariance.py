@@ -28,7 +28,7 @@ _ROWS = 64  # sequences whose Jacobian is held at once
 
 
 class Band(NamedTuple):
-    """Predictions and how sure they are, each in the form and shape of `LSTM.predict`.
+    """Predictions and how sure they are, each in the form of `LSTM.predict`, with its labels.
 
     Attributes
     ----------

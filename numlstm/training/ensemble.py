@@ -64,7 +64,7 @@ class Ensemble:
     ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
 
-        Both have the form of `LSTM.predict`, which takes the same arguments.
+        Both have the form and labels of `LSTM.predict`, which takes the same arguments.
         """
         names = self.models[0].names
         given = labels.inputs("X", X, names.features, reset)

@@ -89,7 +89,10 @@ def fit(
     Parameters
     ----------
     X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays (T_i,) or (T_i, I)
-        Input sequences: a batch, one series, or series of different lengths.
+        Input sequences: a batch, one series, or series of different lengths. Frames (pandas,
+        polars, pyarrow) and DataArrays too: their features are known by name, their labels must
+        agree with those of what stands beside them, and their times must go forward. An index of
+        pandas with several levels is a list of series.
     y : array_like or list of arrays, optional
         Targets, one per step, (B, T, O) or (B, T), or one per sequence, (B, O) or (B,); for one
         series (T,) or (T, O); for a list of series a list. Integers from 0 on for the loss
@@ -234,8 +237,8 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        For arrays of a wrong shape or kind, NaN or infinite values, sizes that do not match,
-        unknown names, a `checkpoint` that is there already or is of another fit.
+        For arrays of a wrong shape or kind, NaN or infinite values, sizes or labels that do not
+        match, unknown names, a `checkpoint` that is there already or is of another fit.
     StorageError
         For a damaged checkpoint.
     BackendError
@@ -245,6 +248,8 @@ def fit(
     -----
     scipy.optimize.OptimizeWarning
         For an argument or option that the method does not use.
+    UserWarning
+        For steps of unequal length in the index of X.
 
     References
     ----------
