@@ -1,12 +1,13 @@
 """Free-running forecasts of a model, and their gradients."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data import labels
 from numlstm.model.export import Export
 from numlstm.utils import checks
+from numlstm.utils.types import Array
 
 if TYPE_CHECKING:
     from numlstm.stepping.rollout import RolloutGradients
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 class Rollout(Export):
     """The forecasts of `numlstm.LSTM` that feed on themselves; they run on its compiled step."""
+
+    @overload
+    def rollout(self, X_warm: Array, steps: int, exogenous: Any = None) -> Array: ...
+
+    @overload  # of labelled inputs with labels
+    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Any: ...
 
     def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Any:
         """Forecast freely: read what was observed, then feed every forecast back as an input.
@@ -59,6 +66,16 @@ class Rollout(Export):
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
         inputs = read_rollout_inputs(self._forecasting(), *arrays)
         return after.restore(rollout(self.njit(), self.spec, inputs), self.names)
+
+    @overload
+    def rollout_vjp(
+        self, X_warm: Array, steps: int, exogenous: Any = None
+    ) -> tuple[Array, Callable[[Any], "RolloutGradients"]]: ...
+
+    @overload
+    def rollout_vjp(
+        self, X_warm: Any, steps: int, exogenous: Any = None
+    ) -> tuple[Any, Callable[[Any], "RolloutGradients"]]: ...
 
     def rollout_vjp(
         self, X_warm: Any, steps: int, exogenous: Any = None

@@ -187,6 +187,15 @@ def test_several_levels_are_several_series(plain_list):
     np.testing.assert_array_equal(predicted.swaplevel().loc[INDEX], expected)
 
 
+@pytest.mark.parametrize("x", [X, GRID, GRID.transpose("time", ...)])
+def test_targets_of_several_levels(plain_batch, x):
+    np.testing.assert_array_equal(numlstm.fit(x, PANEL_TARGET, **FEW).x, plain_batch.x)
+    if x is not X:
+        shifted = PANEL_TARGET.set_axis(INDEX.set_levels(TIMES.shift(1), level="time"))
+        with pytest.raises(ValueError, match=r"y\['c'\] has other labels than X"):
+            numlstm.fit(x, shifted, **FEW)
+
+
 def test_one_target_for_each_of_several_series():
     y = pd.Series([1.0, 2.0, 3.0], index=pd.Index(BASINS, name="basin"), name="q")
     expected = numlstm.fit(list(X), y.to_numpy(), **FEW)
@@ -364,6 +373,7 @@ def test_what_has_no_numbers_is_named(x, words):
     ("x", "words"),
     [
         (FRAME[["a", "a"]], "several columns of the same name"),
+        (FRAME.T, "columns of X are times.*pass X.T"),
         (FRAME.assign(d=TIMES), "more than one time of its rows, the columns 'd' and the index"),
         (GRID.rename(basin="a", time="b").drop_vars("b"),
          r'\(a, b, feature\), which do not say .*X.transpose\("a", "b", "feature"\).to_numpy\(\)'),

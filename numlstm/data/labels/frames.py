@@ -65,6 +65,7 @@ class Frame(Labelled):
         self.time = dates[0] if dates else None
         self._columns = [column for column in columns if not any(column is date for date in dates)]
         axes = [] if self.time is None else [_axis_of_column(self.time)]
+        self._across = index is not None and _of_dates(getattr(table.to_native(), "columns", None))
         self.axes = (*axes, *([] if index is None else [_axis_of_index(index)]))
         if len(dates) > 1 or (axes and any(axis.is_time for axis in self.axes[1:])):
             raise ValueError(
@@ -127,6 +128,11 @@ class Frame(Labelled):
 
     def gaps(self, reset: Any) -> list[str]:
         """Unequal steps of the rows in words; steps back in time are refused."""
+        if self._across:
+            raise ValueError(
+                f"the columns of {self.name} are times, but its rows are read as the steps: pass "
+                f"{self.name}.T, or {self.name}.to_numpy() to read it as it is"
+            )
         if not self.axes:
             return []
         axis = self.axes[0]
@@ -138,6 +144,11 @@ class Frame(Labelled):
 
 class Panel(Several):
     """A frame of pandas with several series among its rows, told apart by levels of its index."""
+
+    @property
+    def stepwise(self) -> Any:
+        """A row for each step: what has no axis for features gets one."""
+        return [part[:, None] if part.ndim == 1 else part for part in self.values]
 
     def __init__(self, name: str, items: list[Labelled], index: Any, rows: list[Array], level: int):
         self._index, self._rows, self._level = index, rows, level
@@ -249,8 +260,8 @@ def _numbers(name: str, column: Any) -> Array:
             return array
     raise TypeError(
         f"{name} must hold real numbers, but its column {str(column.name)!r} has the type "
-        f"{column.dtype}: leave it out, write it as numbers, or, where it tells series apart, pass "
-        "a list with a frame for each series"
+        f"{column.dtype}: write it as numbers or leave it out; where it tells series apart, make "
+        "it a level of the index, or pass a list with a frame for each series"
     )
 
 
@@ -266,7 +277,10 @@ def _axis_of_index(index: Any) -> Axis:
 def _axis_of_column(column: Any) -> Axis:
     """The labels in a column of dates."""
     name, zone = f"column {column.name!r}", getattr(column.dtype, "time_zone", None)
-    sort = f"by its column {column.name!r}"
+    method = {"pandas": "sort_values", "pyarrow": "sort_by"}.get(
+        column.implementation.value, "sort"
+    )
+    sort = f'{{0}}.{method}("{column.name}")'
     if zone is None:
         return Axis(column.to_numpy(), name, sort)
     utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)

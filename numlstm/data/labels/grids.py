@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order, require_same
+from numlstm.data.labels.lists import Several
 
 # what dimensions are called, in lower case and singular
 FEATURES = frozenset(
@@ -91,6 +92,8 @@ class Grid(Labelled):
                 require_same(self._seen(role), other._seen(role))
             return other
         time = self._seen("T").axes
+        for item in other.items if isinstance(other, Several) else ():
+            require_same(self._seen("T"), item)
         if "B" in self.dims and not self.axes and time and any(map(time[0].equals, other.axes)):
             raise ValueError(
                 f"the rows of {other.name} are times, those of {self.name} are sequences: pass "
