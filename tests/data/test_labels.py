@@ -397,6 +397,7 @@ def test_the_network_takes_arrays():
         lambda: model.vjp([FRAME, FRAME]),
         lambda: model.jacobian(GRID),
         lambda: model.step(FRAME.iloc[0], state),
+        lambda: model.scaling.inputs(FRAME[["b", "a"]]),
     ):
         with pytest.raises(TypeError, match="has labels, received"):
             call()

@@ -124,13 +124,13 @@ def _several(
 
 
 def require_plain(name: str, value: Any) -> None:
-    """Refuse labels where arrays are in the units of the network."""
+    """Refuse labels where arrays are read by position."""
     kind = _kind(value)
     if kind in _LABELLED or (kind == "list" and _any_labelled(value)):
         raise TypeError(
-            f"{name} has labels, received {type(value).__name__}: here it must be an array in the "
-            f"units of the network, e.g. model.scaling.inputs({name}.to_numpy()); predict and "
-            "rollout take labels, in the units of the data"
+            f"{name} has labels, received {type(value).__name__}: here an array is read, "
+            f"{name}.to_numpy(), with the features in the order of the model; predict and rollout "
+            "take labels, in the units of the data, and the others the units of the network"
         )
 
 
