@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
-from numlstm.data import sequences
+from numlstm.data import labels, sequences
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.fit import fit
 from numlstm.utils import checks, nouns
@@ -120,6 +120,9 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             sample_weight = np.asarray(sample_weight, np.float64)
         self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
         self.model_ = self.result_.model
+        features = self._names_of_features()
+        if features is not None and len(features) == self.model_.num_features:
+            self.model_.names = labels.Names(features)
         self.n_iter_ = self.result_.nit
         return self
 
@@ -194,6 +197,26 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         super().set_params(**params, **amended)
         return self
 
+    def _unlabelled(self, X: Any, *beside: tuple[str, Any], reset: bool = False) -> tuple[Any, ...]:
+        """X and what stands beside it without labels, which must agree.
+
+        A frame of samples stays one, for scikit-learn to read and to remember its names.
+        """
+        given = labels.samples(X, None if reset else self._names_of_features())
+        parts = [labels.as_given(given, name, value) for name, value in beside]
+        if isinstance(given, labels.Frame):
+            return X, *parts
+        if reset and given.features is not None:
+            self.feature_names_in_ = np.array(given.features, dtype=object)
+        elif reset and hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        return given.values, *parts
+
+    def _names_of_features(self) -> tuple[str, ...] | None:
+        """Those of the last fit."""
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else tuple(names)
+
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as `numlstm.fit` takes it, a batch (B, T, I) or a list of series."""
         finite = "allow-nan" if self.missing == "mask" else True
@@ -231,6 +254,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _predicted(self, X: Any) -> Any:
         check_is_fitted(self)
+        (X,) = self._unlabelled(X)
         return self.model_.predict(self._read(X, reset=False))
 
     def __sklearn_tags__(self) -> Any:
@@ -319,6 +343,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         self._checked_loss()
+        pairs = ("y", y), ("sample_weight", sample_weight)
+        X, y, sample_weight = self._unlabelled(X, *pairs, reset=True)
         X = self._read(X, reset=True)
         y = self._read_targets(X, y, "numeric")
         # whether a target is a number, and predictions are to be numbers too
@@ -376,6 +402,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
+        check_is_fitted(self)
+        X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
         pair = _flat(y, self.output), _flat(self.predict(X), self.output)
         return float(r2_score(*pair, sample_weight=_per_step(sample_weight, y, pair[0])))
 
@@ -464,6 +492,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         self._checked_loss()
+        pairs = ("y", y), ("sample_weight", sample_weight)
+        X, y, sample_weight = self._unlabelled(X, *pairs, reset=True)
         X = self._read(X, reset=True)
         y = self._read_targets(X, y, None)
         if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
@@ -555,6 +585,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
+        check_is_fitted(self)
+        X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
         pair = _flat(y, self.output), _flat(self.predict(X), self.output)
         return float(accuracy_score(*pair, sample_weight=_per_step(sample_weight, y, pair[0])))
 

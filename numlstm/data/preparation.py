@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, mask, streams
@@ -73,6 +74,7 @@ class GivenModel(NamedTuple):
     num_outputs: int
     scaling: Scaling | None
     filling: Imputer | None
+    names: Names = UNNAMED
 
 
 class Data(NamedTuple):
@@ -84,6 +86,7 @@ class Data(NamedTuple):
     filling: Imputer | None
     output_size: int
     bptt_steps: int | None
+    names: Names = UNNAMED
 
 
 def prepare(
@@ -93,6 +96,8 @@ def prepare(
     loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
     reading = Reading(*(size, dtype, config.nan_policy, loss.classes, config.output, missing))
+    if model is not None:
+        reading = reading._replace(names=model.names)
     train = read_dataset(
         arrays.X,
         arrays.y,
@@ -101,7 +106,7 @@ def prepare(
         lengths=arrays.lengths,
         reset=arrays.reset,
     )
-    bptt_steps = config.bptt_steps
+    names, bptt_steps = train.names, config.bptt_steps
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
         train = streams(train, 1)
@@ -112,7 +117,7 @@ def prepare(
         require_one_unit(None if model is None else model.scaling)
     reading = reading._replace(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
-    )
+    )._replace(names=names)
     train, judge = _validation(train, arrays.validation, reading, config)
     output_size = _output_size(train, judge, config, model)
     for part in (train, judge):
@@ -126,7 +131,7 @@ def prepare(
         most = config.batch_size
         train = _parallel(train, most, bptt_steps)
         judge = judge and _parallel(judge, most, bptt_steps)
-    return Data(train, judge, scaling, filling, output_size, bptt_steps)
+    return Data(train, judge, scaling, filling, output_size, bptt_steps, names)
 
 
 def _window(data: Dataset) -> int:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.data import labels
 from numlstm.utils.types import Array
 
 
@@ -25,6 +26,7 @@ class Scaling(NamedTuple):
 
     def inputs(self, X: Array) -> Array:
         """X (..., I) in the network's units, in the dtype of X."""
+        labels.require_plain("X", X)
         return ((X - self.x_mean) / self.x_scale).astype(X.dtype)
 
     def targets(self, y: Array) -> Array:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.labels import UNNAMED, Names
 from numlstm.utils import checks
 
 
@@ -26,6 +27,8 @@ class Dataset:
         One target per sequence.
     reset : ndarray of bool, shape (B, T), or None
         True where a row's state is reset before the step.
+    names : Names
+        Of features and targets; the parts that are cut from the data do without them.
     """
 
     X: np.ndarray
@@ -34,6 +37,7 @@ class Dataset:
     lengths: np.ndarray | None = None
     last: bool = False
     reset: np.ndarray | None = None
+    names: Names = UNNAMED
 
     def steps(self, rows: Any = slice(None)) -> int:
         """Length of the longest of the rows."""
@@ -206,4 +210,5 @@ def streams(data: Dataset, count: int) -> Dataset:
     cuts = range(0, len(parts[0]), steps) if steps else ()
     X, y, weight, *reset = (padded([part[i : i + steps] for i in cuts]) for part in parts)
     ends = np.array([min(steps, len(parts[0]) - i) for i in cuts], dtype=np.int64)
-    return Dataset(X, y, weight, ends if ends.min() < steps else None, False, *reset)
+    begins = reset[0] if reset else None
+    return Dataset(X, y, weight, ends if ends.min() < steps else None, False, begins)

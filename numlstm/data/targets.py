@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data import labels
+from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
@@ -22,6 +24,7 @@ class Reading(NamedTuple):
     classes: bool  # targets are class numbers
     output: str | None  # "sequence", "last", or None: by the shapes
     missing: bool = False  # inputs may be NaN
+    names: Names = UNNAMED  # of features and targets, where they are known
 
 
 def read_dataset(
@@ -34,6 +37,23 @@ def read_dataset(
     reset: Any = None,
 ) -> Dataset:
     """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
+    given = labels.inputs("X", X, reading.names.features, reset)
+    wanted = reading.names.targets
+    targets = labels.companion(given, "y", y, wanted if wanted and len(wanted) > 1 else None)
+    data = _read_arrays(
+        *(given.stepwise, targets.values if reading.classes else targets.stepwise, reading),
+        sample_weight=labels.beside(given, "sample_weight", sample_weight),
+        lengths=labels.beside(given, "lengths", lengths),
+        reset=labels.beside(given, "reset", reset),
+    )
+    titles = None if reading.classes else (given if y is None else targets).titles
+    return replace(data, names=Names(given.features or reading.names.features, wanted or titles))
+
+
+def _read_arrays(
+    X: Any, y: Any, reading: Reading, *, sample_weight: Any, lengths: Any, reset: Any
+) -> Dataset:
+    """The same of plain arrays, or lists of them."""
     array, lengths, form = read_inputs(
         *(X, reading.input_size, reading.dtype, reading.nan_policy),
         lengths=lengths,

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
+
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.parameters import Parameters
 from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import NetworkNoise
@@ -30,6 +33,8 @@ class Model:
 
     The other files of this folder add to it what a model can do, and `LSTM` is the whole.
     """
+
+    names: Names = UNNAMED  # of features and targets, set by training
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec, backend: str, theta: Array) -> Self:
@@ -61,6 +66,12 @@ class Model:
     def num_features(self) -> int:
         """Number of input features of the data; a mask channel is none of them."""
         return self.spec.input_size if self.filling is None else self.filling.mean.size
+
+    @property
+    def feature_names_in_(self) -> Array | None:
+        """Names of the features, shape (I,), where `fit` was given some."""
+        features = self.names.features
+        return None if features is None else np.array(features, dtype=object)
 
     def __repr__(self) -> str:
         """Sizes, variant, parameters, dtype and backend on one line."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from numlstm.architecture.spec import State
 from numlstm.backends import numpy_arrays as numpy_arrays
+from numlstm.data import labels
 from numlstm.data.sequences import mask
 from numlstm.network.network import Network
 from numlstm.utils import checks
@@ -81,6 +82,7 @@ class InputReader:
         """An array that may hold anything, in NumPy's memory or in the GPU's."""
         if not self._on_host and checks.on_gpu(value):
             return self._arrays.borrowed(name, value, self.spec.dtype)
+        labels.require_plain(name, value)
         return checks.array(name, value, self.spec.dtype, finite=False)
 
     def to_backend(self, value: Any) -> Any:

@@ -11,7 +11,7 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
-from numlstm.data import sequences
+from numlstm.data import labels, sequences
 from numlstm.data.missing import network_inputs
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader
@@ -89,6 +89,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         by `fit` with ``standardize=True``, None where there is nothing to convert.
     filling : Imputer or None
         How missing inputs are filled, set by `fit` with ``missing="mask"``.
+    feature_names_in_ : ndarray of str, shape (I,), or None
+        Names of the features, where the data of `fit` had some.
 
     Raises
     ------
@@ -371,7 +373,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         Parameters
         ----------
         X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
-            Inputs, in any of the forms that `fit` takes. A model trained with ``missing="mask"``
+            Inputs, in any of the forms that `fit` takes. Features that have names are put in the
+            order of `feature_names_in_`. A model trained with ``missing="mask"``
             fills a NaN as it did there.
         lengths : array_like of int, shape (B,), optional
             Length of each row of X (B, T, I); what lies behind it is padding, never read.
@@ -390,7 +393,8 @@ class LSTM(Derivatives, Rollout, Persistence):
             sequence: (B, O), or (O,) for one series. For the losses "cross_entropy" and
             "binary_cross_entropy" they are logits, for "gaussian_nll" the means, then the
             log-variances. Without a head O is H. A row's prediction does not depend on the rows
-            that it comes with; what stands in the padding of Y means nothing.
+            that it comes with; what stands in the padding of Y means nothing. Of a frame or
+            DataArray it is one too, with its index, and names for the outputs.
 
         Raises
         ------
@@ -406,6 +410,13 @@ class LSTM(Derivatives, Rollout, Persistence):
         >>> [Y.shape for Y in model.predict([np.ones(3), np.ones(5)])]
         [(3, 1), (5, 1)]
         """
+        given = labels.inputs("X", X, self.names.features, reset)
+        lengths = labels.beside(given, "lengths", lengths)
+        reset = labels.beside(given, "reset", reset)
+        return given.restore(self._predicted(given.stepwise, lengths, reset, noise_rng), self.names)
+
+    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
+        """The predictions for arrays without labels."""
         X, lengths, form = sequences.read_inputs(
             *(X, self.num_features, self.spec.dtype),
             lengths=lengths,

@@ -5,6 +5,7 @@ import os
 from typing import TypeVar
 
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.data.labels import Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
 from numlstm.model.base import Model
@@ -51,6 +52,7 @@ class Persistence(Model):
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
         spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
         meta = {"spec": dataclasses.asdict(spec), "output": self.output}
+        meta |= {key: names for key, names in self.names._asdict().items() if names is not None}
         files.write(path, "model", arrays, meta)
 
 
@@ -64,6 +66,8 @@ def read_model(
     spec.require_sense()
     model = kind.from_spec(spec, backend, arrays["theta"])
     model.output = meta["output"]
+    given = {key: tuple(meta[key]) for key in Names._fields if key in meta}
+    model.names = Names(**given)
     for name, cls in (("scaling", Scaling), ("filling", Imputer)):
         start = f"{name}/"
         parts = {k.removeprefix(start): arrays[k] for k in arrays if k.startswith(start)}

@@ -1,10 +1,12 @@
 """Free-running forecasts of a model, and their gradients."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.data import labels
 from numlstm.model.export import Export
+from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 if TYPE_CHECKING:
@@ -14,7 +16,13 @@ if TYPE_CHECKING:
 class Rollout(Export):
     """The forecasts of `numlstm.LSTM` that feed on themselves; they run on its compiled step."""
 
-    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Array:
+    @overload
+    def rollout(self, X_warm: Array, steps: int, exogenous: Any = None) -> Array: ...
+
+    @overload  # of labelled inputs with labels
+    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Any: ...
+
+    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Any:
         """Forecast freely: read what was observed, then feed every forecast back as an input.
 
         For networks that forecast the next value of their own first inputs: of the I features the
@@ -35,6 +43,7 @@ class Rollout(Export):
         -------
         Y : ndarray, shape (B, S, O), or (S, O) for one series
             Forecasts for the S times after X_warm. The first is the last of `predict` on X_warm.
+            Of a frame or DataArray it is one too; its index goes on where that is regular.
 
         Raises
         ------
@@ -54,12 +63,23 @@ class Rollout(Export):
         """
         from numlstm.stepping.rollout import read_rollout_inputs, rollout
 
-        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
-        return rollout(self.njit(), self.spec, inputs)
+        after, *arrays = self._unlabelled(X_warm, steps, exogenous)
+        inputs = read_rollout_inputs(self._forecasting(), *arrays)
+        return after.restore(rollout(self.njit(), self.spec, inputs), self.names)
+
+    @overload
+    def rollout_vjp(
+        self, X_warm: Array, steps: int, exogenous: Any = None
+    ) -> tuple[Array, Callable[[Any], "RolloutGradients"]]: ...
+
+    @overload
+    def rollout_vjp(
+        self, X_warm: Any, steps: int, exogenous: Any = None
+    ) -> tuple[Any, Callable[[Any], "RolloutGradients"]]: ...
 
     def rollout_vjp(
         self, X_warm: Any, steps: int, exogenous: Any = None
-    ) -> tuple[Array, Callable[[Any], "RolloutGradients"]]:
+    ) -> tuple[Any, Callable[[Any], "RolloutGradients"]]:
         """Forecast freely, and the function that pulls gradients back through all forecasts.
 
         For training on the error of free runs, and for their sensitivity to what was observed.
@@ -77,7 +97,7 @@ class Rollout(Export):
         pullback : callable
             ``pullback(dY) -> RolloutGradients(theta, X_warm, exogenous)``: the gradient of
             ``sum(dY * Y)``, with X_warm (B, T, I) and exogenous (B, S, I - O), or without the first
-            axis for one series; all in the units of the data.
+            axis for one series; all in the units of the data, as arrays.
 
         Raises
         ------
@@ -105,8 +125,25 @@ class Rollout(Export):
         """
         from numlstm.stepping.rollout import read_rollout_inputs, rollout_vjp
 
-        inputs = read_rollout_inputs(self._forecasting(), X_warm, steps, exogenous)
-        return rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
+        after, *arrays = self._unlabelled(X_warm, steps, exogenous)
+        inputs = read_rollout_inputs(self._forecasting(), *arrays)
+        Y, pullback = rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
+        if type(after) is labels.Labelled:
+            return Y, pullback
+        titles = tuple(self.names.outputs(self.spec.width)) if self.spec.width > 1 else None
+        named: Any = after.restore(Y, self.names)
+        return named, lambda dY: pullback(labels.beside(after, "dY", dY, titles))
+
+    def _unlabelled(
+        self, X_warm: Any, steps: Any, exogenous: Any
+    ) -> tuple[labels.Labelled, Any, int, Any]:
+        """The labels of the forecasts; and the arguments of a rollout without any."""
+        steps, features = checks.size("steps", steps), self.names.features
+        given = labels.inputs("X_warm", X_warm, features)
+        after = given.continued(steps)
+        others = None if features is None else features[self.spec.width :]
+        given_after = labels.companion(after, "exogenous", exogenous, others)
+        return after, given.stepwise, steps, given_after.stepwise
 
     def _forecasting(self) -> NetworkSpec:
         """The spec of a model whose outputs can be its next inputs; others are refused."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.parameters import split
-from numlstm.data import sequences
+from numlstm.data import labels, sequences
 from numlstm.data.missing import network_inputs
 from numlstm.data.sequences import Dataset, mask
 from numlstm.model.lstm import LSTM
@@ -28,7 +28,7 @@ _ROWS = 64  # sequences whose Jacobian is held at once
 
 
 class Band(NamedTuple):
-    """Predictions and how sure they are, each in the form and shape of `LSTM.predict`.
+    """Predictions and how sure they are, each in the form of `LSTM.predict`, with its labels.
 
     Attributes
     ----------
@@ -112,14 +112,22 @@ class Covariance:
             As `LSTM.predict`, and for ``noise=True`` with ``absolute_sigma``, where the fit does
             not estimate the noise.
         """
-        from scipy.special import ndtri, stdtrit
-
         level = checks.real("level", level, above=0.0, below=1.0)
         if checks.flag("noise", noise) and not np.isfinite(self.dof):
             raise ValueError(
                 "noise=True needs the spread of the residuals, which absolute_sigma=True does not "
                 "estimate: add your own to std"
             )
+        given = labels.inputs("X", X, self.model.names.features, reset)
+        lengths = labels.beside(given, "lengths", lengths)
+        reset = labels.beside(given, "reset", reset)
+        band = self._band(given.stepwise, lengths, reset, level, noise)
+        return Band(*(given.restore(part, self.model.names) for part in band))
+
+    def _band(self, X: Any, lengths: Any, reset: Any, level: float, noise: bool) -> Band:
+        """The band for arrays without labels."""
+        from scipy.special import ndtri, stdtrit
+
         mean = self.model.predict(X, lengths=lengths, reset=reset)
         std = self._standard_error(X, lengths, reset, self.sigma if noise else 0.0)
         tail = 0.5 + 0.5 * level
@@ -197,7 +205,7 @@ def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
     """A copy with these parameters, in float64: the rounding of float32 hides small directions."""
     spec = replace(model.spec, dtype="float64", precision=None)
     copied = LSTM.from_spec(spec, model.network.backend.name, theta.astype(np.float64))
-    copied.output, copied.scaling = model.output, model.scaling
+    copied.output, copied.scaling, copied.names = model.output, model.scaling, model.names
     copied.filling = copy.copy(model.filling)
     return copied
 

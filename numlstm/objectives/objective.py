@@ -96,6 +96,7 @@ def objective(
     reading = Reading(
         *(model.num_features, model.spec.dtype, nan_policy, criterion.classes, output, missing)
     )
+    reading = reading._replace(names=model.names)
     data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":

@@ -12,6 +12,7 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.data import labels
 from numlstm.data.preparation import Arrays, DataConfig, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
@@ -65,8 +66,17 @@ class Ensemble:
     ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
 
-        Both have the form of `LSTM.predict`, which takes the same arguments.
+        Both have the form and labels of `LSTM.predict`, which takes the same arguments.
         """
+        names = self.models[0].names
+        given = labels.inputs("X", X, names.features, reset)
+        lengths = labels.beside(given, "lengths", lengths)
+        reset = labels.beside(given, "reset", reset)
+        mean, spread = self._predicted(given.stepwise, lengths, reset, noise_rng)
+        return given.restore(mean, names), given.restore(spread, names)
+
+    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any) -> tuple[Any, Any]:
+        """Mean and spread for arrays without labels."""
         each = [
             model.predict(X, lengths=lengths, reset=reset, noise_rng=noise_rng)
             for model in self.models

@@ -89,7 +89,10 @@ def fit(
     Parameters
     ----------
     X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays (T_i,) or (T_i, I)
-        Input sequences: a batch, one series, or series of different lengths.
+        Input sequences: a batch, one series, or series of different lengths. Frames (pandas,
+        polars, pyarrow) and DataArrays too: their features are known by name, their labels must
+        agree with those of what stands beside them, and their times must go forward. An index of
+        pandas with several levels is a list of series.
     y : array_like or list of arrays, optional
         Targets, one per step, (B, T, O) or (B, T), or one per sequence, (B, O) or (B,); for one
         series (T,) or (T, O); for a list of series a list. Integers from 0 on for the loss
@@ -235,8 +238,8 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        For arrays of a wrong shape or kind, NaN or infinite values, sizes that do not match,
-        unknown names, a `checkpoint` that is there already or is of another fit.
+        For arrays of a wrong shape or kind, NaN or infinite values, sizes or labels that do not
+        match, unknown names, a `checkpoint` that is there already or is of another fit.
     StorageError
         For a damaged checkpoint.
     BackendError
@@ -246,6 +249,8 @@ def fit(
     -----
     scipy.optimize.OptimizeWarning
         For an argument or option that the method does not use.
+    UserWarning
+        For steps of unequal length in the index of X.
 
     References
     ----------
@@ -343,7 +348,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
 def _given(model: LSTM | None) -> GivenModel | None:
     if model is None:
         return None
-    return GivenModel(model.num_features, model.spec.width, model.scaling, model.filling)
+    return GivenModel(
+        model.num_features, model.spec.width, model.scaling, model.filling, model.names
+    )
 
 
 def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
@@ -360,7 +367,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
     else:
         theta = given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)
-    model.scaling, model.filling = data.scaling, data.filling
+    model.scaling, model.filling, model.names = data.scaling, data.filling, data.names
     model.output = "last" if data.train.last else "sequence"
     return model
 

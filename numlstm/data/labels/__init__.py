@@ -1,0 +1,156 @@
+"""Labels at the public doors: what has an index, columns or coordinates becomes plain arrays.
+
+Inside there are arrays alone. What had labels is compared with what stands beside it, its features
+are put in the order that the model knows, and predictions get the labels of their inputs.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.labels import frames, grids
+from numlstm.data.labels.base import UNNAMED, Labelled, Names
+from numlstm.data.labels.frames import Frame, Panel
+from numlstm.data.labels.grids import Grid
+from numlstm.data.labels.lists import Several
+from numlstm.utils.notices import warn
+
+__all__ = [
+    "UNNAMED", "Frame", "Labelled", "Names", "as_given", "beside", "companion", "inputs", "read",
+    "require_plain", "samples",
+]  # fmt: skip
+
+
+_LABELLED = ("frame", "grid")
+_BATCH = Labelled("X", np.empty((0, 0, 0)))
+
+
+def inputs(
+    name: str, X: Any, features: tuple[str, ...] | None = None, reset: Any = None
+) -> Labelled:
+    """Sequences with their labels, features in the order given; their times must go forward.
+
+    A gap in time is a warning; where `reset` begins a sequence anew there is none.
+    """
+    if type(X) is np.ndarray:
+        return Labelled(name, X)
+    given = read(name, X, features)
+    if type(given) is Labelled:
+        return given
+    _say_gaps(given.gaps(beside(given, "reset", reset)))
+    return given
+
+
+def _say_gaps(gaps: list[str]) -> None:
+    if gaps:
+        more = f" {len(gaps) - 1} more series have gaps." if len(gaps) > 1 else ""
+        warn(
+            f"{gaps[0]}.{more} The network takes all steps as equal: give the missing ones as NaN "
+            'with missing="mask", cut the series where it is interrupted, into a list or by '
+            "reset=, or pass plain arrays."
+        )
+
+
+def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
+    """As `inputs`, for those to whom a row of two dimensions is a sequence, not a step."""
+    if type(X) is np.ndarray:
+        return Labelled("X", X)
+    kind = _kind(X)
+    wanted = None if kind == "frame" else features  # scikit-learn compares those of a frame
+    given = read("X", X, wanted, None if kind == "list" else _BATCH)
+    if isinstance(given, Panel):
+        raise ValueError(
+            "X has an index of several levels: pass X.reset_index(drop=True) if every row is a "
+            f"sample of its own, or [part for _, part in X.groupby(level={given.level})] if it has "
+            "several series"
+        )
+    if not isinstance(given, Frame):
+        _say_gaps(given.gaps(None))
+    return given
+
+
+def as_given(x: Labelled, name: str, value: Any) -> Any:
+    """What stands beside samples: labels must agree, the values of a frame may be texts."""
+    if value is None or type(value) is np.ndarray:
+        return value
+    other = x.agreed(read(name, value, None, x))
+    return other.values if isinstance(other, (Grid, Panel)) else value
+
+
+def beside(x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None) -> Any:
+    """The values of what stands beside the inputs x, with the same labels."""
+    return companion(x, name, value, wanted).values
+
+
+def companion(
+    x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None
+) -> Labelled:
+    """What stands beside the inputs x, such as targets; labels must agree where both have some."""
+    if value is None or type(value) is np.ndarray:
+        return x.agreed(Labelled(name, value))
+    return x.agreed(read(name, value, wanted, x))
+
+
+def read(
+    name: str, value: Any, wanted: tuple[str, ...] | None = None, like: Labelled | None = None
+) -> Labelled:
+    """A value with its labels; `like` are the inputs that it stands beside, if it is none."""
+    kind = _kind(value)
+    if kind == "list" and _any_labelled(value):
+        return _several(name, list(value), wanted, like)
+    if kind == "grid":
+        return grids.read(name, value, wanted, like)
+    frame = frames.read(name, value, wanted) if kind == "frame" else None
+    return Labelled(name, value) if frame is None else frame
+
+
+def _several(
+    name: str, values: list[Any], wanted: tuple[str, ...] | None, like: Labelled | None
+) -> Several:
+    """A list of which some have labels: features in the order of the first that has names."""
+    items: list[Labelled] = []
+    own = like.items if isinstance(like, Several) else [like] * len(values)
+    for index, value in enumerate(values):
+        item = read(f"{name}[{index}]", value, wanted, own[index] if index < len(own) else like)
+        if isinstance(item, Several):
+            raise ValueError(
+                f"{name}[{index}] holds several series: make a list with one entry for each, or "
+                "one frame of all"
+            )
+        wanted = wanted or item.features
+        items.append(item)
+    return Several(name, items)
+
+
+def require_plain(name: str, value: Any) -> None:
+    """Refuse labels where arrays are read by position."""
+    kind = _kind(value)
+    if kind in _LABELLED or (kind == "list" and _any_labelled(value)):
+        raise TypeError(
+            f"{name} has labels, received {type(value).__name__}: here an array is read, "
+            f"{name}.to_numpy(), with the features in the order of the model; predict and rollout "
+            "take labels, in the units of the data, and the others the units of the network"
+        )
+
+
+def _any_labelled(values: Any) -> bool:
+    return any(_kind_of(cls) in _LABELLED for cls in set(map(type, values)))
+
+
+def _kind(value: Any) -> str:
+    """The kind of a value by its type: an "array", a "list"; with labels a "grid" or "frame"."""
+    cls: Any = type(value)
+    return _kind_of(cls)
+
+
+@lru_cache(maxsize=256)
+def _kind_of(cls: Any) -> str:
+    if issubclass(cls, (np.ndarray, np.generic, int, float, str, bytes, type(None))):
+        return "array"
+    if issubclass(cls, (list, tuple)):
+        return "list"
+    if hasattr(cls, "dims") and hasattr(cls, "coords"):
+        return "grid"
+    tabular = ("to_numpy", "columns", "column_names", "collect")
+    return "frame" if any(hasattr(cls, name) for name in tabular) else "array"

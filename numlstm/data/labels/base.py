@@ -1,0 +1,272 @@
+"""Names of features, labels of steps and sequences, and the rules by which they agree."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.data.labels import times
+from numlstm.utils.types import Array
+
+_DAY = np.timedelta64(1, "D")
+# what a time is called, in lower case and singular
+TIMES = frozenset(
+    {"date", "datetime", "day", "hour", "month", "step", "t", "time", "timestamp", "week", "year"}
+)
+
+
+def called(name: Any, words: frozenset[str]) -> bool:
+    """Whether a dimension or level has one of these names, in the singular or plural."""
+    word = str(name).lower()
+    return word in words or word.removesuffix("s") in words
+
+
+class Names(NamedTuple):
+    """Names of the features and targets of a model, None where there were none."""
+
+    features: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+
+    def outputs(self, width: int) -> list[str]:
+        """A name for each output: the target's own, else y0, y1, ..."""
+        targets = self.targets or ()
+        if len(targets) == width:
+            return list(targets)
+        if 2 * len(targets) == width:
+            return [*targets, *(f"{name}_log_variance" for name in targets)]
+        return [f"y{index}" for index in range(width)]
+
+
+UNNAMED = Names()
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """The labels along one axis of an array.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (N,)
+        Any labels; times in UTC.
+    name : str
+        Of the index, column or dimension.
+    sort : str
+        How to sort by it, of an array named {0}.
+    zone : str or None
+        Time zone.
+    wall : ndarray, shape (N,), or None
+        Times as clocks in that zone show them.
+    """
+
+    labels: Array
+    name: str = "index"
+    sort: str = "{0}.sort_index()"
+    zone: str | None = None
+    wall: Array | None = None
+
+    def equals(self, other: "Axis") -> bool:
+        """Whether the labels are the same, in the same order."""
+        if (self.zone is None) != (other.zone is None):
+            return False
+        return self.labels.shape == other.labels.shape and bool(np.all(self.labels == other.labels))
+
+    def is_permutation(self, other: "Axis") -> bool:
+        """Whether the labels are the same, in any order."""
+        if len(self) != len(other):
+            return False
+        return set(self.labels.tolist()) == set(other.labels.astype(self.labels.dtype).tolist())
+
+    @property
+    def is_time(self) -> bool:
+        """Whether the labels are dates."""
+        return self.labels.dtype.kind == "M"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
+        return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))
+
+    def require_forward(self, name: str, joins: Array | None) -> None:
+        """Refuse steps that are not in the order of time."""
+        ticks = times.ticks(self.labels)
+        if ticks is None:
+            return
+        if (holes := times.missing(ticks)).any():
+            raise ValueError(
+                f"the {self.name} of {name} has {int(holes.sum())} missing label(s), the first at "
+                f"row {int(np.argmax(holes))}: drop those rows"
+            )
+        wrong = times.backward(ticks, joins)
+        if wrong.size == 0:
+            return
+        t = int(wrong[0])
+        raise ValueError(
+            f"the {self.name} of {name} does not go forward: {self.at(t)} follows {self.at(t - 1)} "
+            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name)}, and keep each time "
+            "once; several series go into a list with one entry each, or have reset= where one "
+            f"begins; {name}.to_numpy() is read without its labels"
+        )
+
+    def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
+        """The usual step, and whether it is one of local clocks."""
+        every = [(times.ticks(self.labels), False), (self.wall, True)]
+        found = [
+            (steps, local)
+            for ticks, local in every
+            if ticks is not None and (steps := times.steps(ticks, joins))
+        ]
+        return min(found, key=lambda pair: pair[0].unequal.size, default=None)
+
+    def gap(self, joins: Array | None) -> str | None:
+        """What to say of unequal steps."""
+        found = self.steps(joins)
+        if found is None or (unequal := found[0].unequal).size == 0:
+            return None
+        t = int(unequal[0])
+        return f"{unequal.size} unequal step(s), the first from {self.at(t - 1)} to {self.at(t)}"
+
+    def continued(self, count: int) -> tuple[Array, bool] | None:
+        """The labels of the next `count` steps where these are regular; and if they are local."""
+        found = self.steps()
+        if found is None or found[0].unequal.size:
+            return None
+        steps, local = found
+        if self.wall is not None and (steps.unit != "time" or steps.usual % _DAY == 0 * _DAY):
+            again = times.steps(self.wall)  # whole days are those of the clock
+            if again is not None and again.unequal.size == 0:
+                steps, local = again, True
+        labels = self.wall if local and self.wall is not None else self.labels
+        after = times.continued(labels, steps, count)
+        return None if after is None else (after, local)
+
+    def at(self, row: int) -> str:
+        """One label in words."""
+        label = (self.labels if self.wall is None else self.wall)[row]
+        if self.labels.dtype.kind != "M" or np.isnat(label):
+            return str(label)
+        day = label.astype("datetime64[D]")
+        return str(day if day == label else label.astype("datetime64[s]")).replace("T", " ")
+
+    def __len__(self) -> int:
+        """Number of labels."""
+        return int(self.labels.size)
+
+    def __str__(self) -> str:
+        """Their number, the first and the last."""
+        return f"{len(self)} labels from {self.at(0)} to {self.at(-1)}" if len(self) else "no rows"
+
+
+class Labelled:
+    """Data at a public door: an array, or a list of arrays, and the labels that it came with.
+
+    This one has none; frames, DataArrays and lists of them have.
+
+    Attributes
+    ----------
+    name : str
+        What the caller calls it.
+    values : array_like, or list of array_like
+        Without labels, axes and features in the order in which they are read.
+    features : tuple of str, or None
+        Names of the last axis.
+    titles : tuple of str, or None
+        The same, or the name of a single series: as what outputs are called after it.
+    axes : tuple of Axis
+        Labels of the first axis; several where any may be meant.
+    """
+
+    features: tuple[str, ...] | None = None
+    titles: tuple[str, ...] | None = None
+    axes: tuple[Axis, ...] = ()
+    is_future = False  # made by `continued`
+    reorder = "{name}.loc[{x}.index]"  # how to put {name} in the order of {x}
+
+    def __init__(self, name: str, values: Any):
+        self.name, self.values = name, values
+
+    @property
+    def roles(self) -> str:
+        """The axes that there can be: sequences B, time T and features I."""
+        return "BTI" if isinstance(self.values, list) or np.ndim(self.values) == 3 else "TI"
+
+    @property
+    def stepwise(self) -> Any:
+        """The values, with an axis for features where they are known to be one per step."""
+        return self.values
+
+    def agreed(self, other: "Labelled") -> "Labelled":
+        """The other one, which must have the same labels where both have some."""
+        require_same(self, other)
+        return other
+
+    def restore(self, Y: Any, names: Names) -> Any:
+        """Predictions with the labels of these inputs."""
+        return Y
+
+    def continued(self, count: int) -> "Labelled":
+        """What comes after these inputs: no values, but labels for `count` steps."""
+        return self
+
+    def gaps(self, reset: Any) -> list[str]:
+        """Unequal steps in words; steps back in time are refused."""
+        return []
+
+
+def require_same(x: Labelled, other: Labelled) -> None:
+    """Refuse labels that differ, in value or in order."""
+    mine, others = x.axes, other.axes
+    if not mine or not others or (x.is_future and others[0].is_counted):
+        return
+    if mine[0].is_time and others[0].is_time:
+        mine, others = mine[:1], others[:1]
+    if any(a.equals(b) for a in mine for b in others):
+        return
+    a, b = mine[0], others[0]
+    plain = f"{other.name}.to_numpy() goes with {x.name} by position"
+    if (a.zone is None) == (b.zone is None) and a.is_permutation(b):
+        fix = other.reorder.format(name=other.name, x=x.name)
+        raise ValueError(
+            f"{other.name} has the labels of {x.name} in another order: {_difference(x, other)}; "
+            f"pass {fix}; {plain}"
+        )
+    raise ValueError(
+        f"{other.name} has other labels than {x.name}: {_difference(x, other)}; keep the rows that "
+        f"both have, in the same order; {plain}"
+    )
+
+
+def _difference(x: Labelled, other: Labelled) -> str:
+    """Where labels differ, in words."""
+    a, b = x.axes[0], other.axes[0]
+    if (a.zone is None) != (b.zone is None):
+        return f"one has the time zone {a.zone or b.zone}, the other has none"
+    if len(a) != len(b):
+        return f"{x.name} has {a}, {other.name} has {b}"
+    row = int(np.argmax(np.atleast_1d(a.labels != b.labels)))
+    return f"in row {row} {x.name} has {a.at(row)}, {other.name} {b.at(row)}"
+
+
+def order(
+    name: str, have: tuple[str, ...], wanted: tuple[str, ...] | None
+) -> tuple[list[int] | None, tuple[str, ...]]:
+    """Positions of the wanted features, None where they stand so, and their names."""
+    if len(set(have)) < len(have):
+        twice = sorted({feature for feature in have if have.count(feature) > 1})
+        raise ValueError(f"{name} has several features named {', '.join(map(repr, twice))}")
+    if wanted is None or have == wanted:
+        return None, have
+    lacks = [feature for feature in wanted if feature not in have]
+    more = [feature for feature in have if feature not in wanted]
+    if lacks or more:
+        words = [f"lacks {_listed(lacks)}"] * bool(lacks)
+        words += [f"has {_listed(more)}, which is not known"] * bool(more)
+        raise ValueError(
+            f"{name} {' and '.join(words)}: expected are {_listed(wanted)}, by name in any order, "
+            "or an array without names in this one"
+        )
+    return [have.index(feature) for feature in wanted], wanted
+
+
+def _listed(names: Any) -> str:
+    shown = [repr(name) for name in list(names)[:20]]
+    return ", ".join(shown + ["..."] * (len(names) > 20))

@@ -1,0 +1,324 @@
+"""Frames and series of pandas, polars, pyarrow and their like, through narwhals."""
+
+import copy
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order
+from numlstm.data.labels.lists import Several
+from numlstm.utils.types import Array
+
+
+def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled | None:
+    """A frame or series with its labels, or None for anything else."""
+    import narwhals as nw  # on first use: `import numlstm` and arrays do without it
+    from narwhals.exceptions import DuplicateError
+
+    try:
+        table = nw.from_native(native, allow_series=True, pass_through=True)
+        if table is native and hasattr(native, "column_names"):  # a record batch
+            table = nw.from_arrow(native, backend="pyarrow")
+    except DuplicateError:
+        raise ValueError(f"{name} has several columns of the same name: rename them") from None
+    if isinstance(table, nw.LazyFrame):
+        raise TypeError(f"{name} is a lazy frame, which has no values yet: pass {name}.collect()")
+    if not isinstance(table, (nw.DataFrame, nw.Series)):
+        return None
+    if not table.implementation.is_pandas_like():
+        return Frame(name, table, None, wanted)
+    if getattr(getattr(native, "columns", None), "nlevels", 1) > 1:
+        raise TypeError(
+            f"{name} has columns in {native.columns.nlevels} levels: give them plain names, e.g. "
+            f"{name}.columns = {name}.columns.map('_'.join), or turn the series of one level into "
+            f"rows by {name}.stack(0).swaplevel().sort_index()"
+        )
+    if native.index.nlevels > 1:
+        return _panel(name, native, nw.get_native_namespace(table), wanted)
+    return Frame(name, table, native.index, wanted)
+
+
+class Frame(Labelled):
+    """A frame whose rows are steps or sequences, or one of its columns.
+
+    One column of dates is the time of the rows, and no feature.
+
+    Attributes
+    ----------
+    index : Index of pandas, or None
+        Where the library has one.
+    time : narwhals.Series or None
+        The column of dates.
+    """
+
+    roles = "TI"
+
+    def __init__(self, name: str, table: Any, index: Any, wanted: tuple[str, ...] | None):
+        import narwhals as nw
+
+        self.name, self.index, self._library = name, index, table.implementation
+        self._single = isinstance(table, nw.Series)
+        columns = [table] if self._single else list(table.iter_columns())
+        dates = [column for column in columns if column.dtype in (nw.Datetime, nw.Date)]
+        dates = [] if self._single else dates
+        self.time = dates[0] if dates else None
+        self._columns = [column for column in columns if not any(column is date for date in dates)]
+        axes = [] if self.time is None else [_axis_of_column(self.time)]
+        self._across = index is not None and _of_dates(getattr(table.to_native(), "columns", None))
+        self.axes = (*axes, *([] if index is None else [_axis_of_index(index)]))
+        if len(dates) > 1 or (axes and any(axis.is_time for axis in self.axes[1:])):
+            raise ValueError(
+                f"{name} has more than one time of its rows, the columns "
+                f"{', '.join(repr(date.name) for date in dates)}"
+                f"{' and the index' if len(self.axes) > 1 else ''}: keep one"
+            )
+        if self.time is not None or index is None:
+            self.reorder = "the rows of {name} in the order of those of {x}"
+        self._name_features(wanted)
+
+    def _name_features(self, wanted: tuple[str, ...] | None) -> None:
+        """Names of the columns, and the order in which they are read."""
+        have = tuple(str(column.name) for column in self._columns)
+        nameless = self._single and self._columns[0].name in (None, "")
+        self.titles = None if nameless else have
+        if nameless or (self._single and wanted is None):
+            return
+        positions, self.titles = order(self.name, have, wanted)
+        if positions is not None:
+            self._columns = [self._columns[position] for position in positions]
+        self.features = None if self._single else self.titles
+
+    @cached_property
+    def values(self) -> Any:
+        """The columns as an array (N, I), of a series (N,): float32 if all columns are."""
+        arrays = [_numbers(self.name, column) for column in self._columns]
+        if self._single:
+            return arrays[0]
+        if not arrays:
+            raise ValueError(f"{self.name} has no column of numbers")
+        short = all(array.dtype.kind == "f" and array.dtype.itemsize <= 4 for array in arrays)
+        return np.stack(arrays, axis=1, dtype=np.float32 if short else np.float64, casting="unsafe")
+
+    def restore(self, Y: Any, names: Names) -> Any:
+        """A frame with the same rows; of one prediction for the whole series an array."""
+        if Y.ndim == 1:
+            return Y
+        frame = table_of(self._library, Y, names.outputs(Y.shape[1]), self.index)
+        if self.time is None:
+            return frame
+        import narwhals as nw
+
+        named = nw.from_native(frame)
+        titles = [title for title in named.columns if title != self.time.name]
+        return named.with_columns(self.time).select(self.time.name, *titles).to_native()
+
+    def continued(self, count: int) -> Labelled:
+        """The next rows: their times where those of these rows are regular."""
+        after = copy.copy(self)
+        after.is_future, after.axes = True, ()
+        if self.time is not None:
+            after.time = _column_after(self.time, self.axes[0], count, self._library)
+            after.axes = () if after.time is None else (_axis_of_column(after.time),)
+            after.index = None
+        elif self.index is not None:
+            after.index = _index_after(self.index, self.axes[0], count, self._library)
+            after.axes = () if after.index is None else (_axis_of_index(after.index),)
+        return after
+
+    def gaps(self, reset: Any) -> list[str]:
+        """Unequal steps of the rows in words; steps back in time are refused."""
+        if self._across:
+            raise ValueError(
+                f"the columns of {self.name} are times, but its rows are read as the steps: pass "
+                f"{self.name}.T, or {self.name}.to_numpy() to read it as it is"
+            )
+        if not self.axes:
+            return []
+        axis = self.axes[0]
+        joins = np.asarray(reset, bool) if np.shape(reset) == (len(axis),) else None
+        axis.require_forward(self.name, joins)
+        gap = axis.gap(joins)
+        return [] if gap is None else [f"{self.name} has {gap}"]
+
+
+class Panel(Several):
+    """A frame of pandas with several series among its rows, told apart by levels of its index."""
+
+    @property
+    def stepwise(self) -> Any:
+        """A row for each step: what has no axis for features gets one."""
+        return [part[:, None] if part.ndim == 1 else part for part in self.values]
+
+    def __init__(self, name: str, items: list[Labelled], index: Any, rows: list[Array], level: int):
+        self._index, self._rows, self._level = index, rows, level
+        self._keys = index.droplevel(level)[[int(row[0]) for row in rows]]
+        super().__init__(name, items, (_axis_of_index(self._keys),))
+
+    @property
+    def level(self) -> Any:
+        """The levels of the index that tell series apart, by number."""
+        levels = [level for level in range(self._index.nlevels) if level != self._level]
+        return levels[0] if len(levels) == 1 else levels
+
+    def agreed(self, other: Labelled) -> Labelled:
+        """Labels as of a list; an array of as many rows is cut as this frame is."""
+        shape = np.shape(other.values) if isinstance(other.values, np.ndarray) else ()
+        if other.axes or shape[:1] != (len(self._index),) or len(self._index) == len(self.items):
+            return super().agreed(other)
+        return Labelled(other.name, [other.values[rows] for rows in self._rows])
+
+    def restore(self, Y: Any, names: Names) -> Any:
+        """One frame with the same index; of one prediction per series a row for each."""
+        library = self.items[0]._library  # type: ignore[attr-defined]
+        if not isinstance(Y, list) and Y.ndim == 2:
+            return table_of(library, Y, names.outputs(Y.shape[1]), self._keys)
+        parts = [np.asarray(part) for part in Y]
+        every = np.empty((len(self._index), parts[0].shape[1]), parts[0].dtype)
+        for rows, part in zip(self._rows, parts, strict=True):
+            every[rows] = part
+        return table_of(library, every, names.outputs(every.shape[1]), self._index)
+
+    def continued(self, count: int) -> Labelled:
+        """What comes after every series, series by series."""
+        items: Any = [item.continued(count) for item in self.items]
+        pandas = items[0]._library.to_native_namespace()
+        counted = pandas.RangeIndex(count)
+        ends = [counted if item.index is None else item.index for item in items]
+        time = ends[0].append(ends[1:])
+        outer = self._keys.repeat(count)
+        levels = [outer.get_level_values(i) for i in range(outer.nlevels)]
+        levels.insert(self._level, time)
+        index = pandas.MultiIndex.from_arrays(levels, names=self._index.names)
+        rows = list(np.arange(len(index)).reshape(len(items), count))
+        after = Panel(self.name, items, index, rows, self._level)
+        after.is_future = True
+        return after
+
+
+def table_of(library: Any, Y: Array, titles: list[str], index: Any) -> Any:
+    """A frame of the same library with these columns."""
+    import narwhals as nw
+
+    columns = {title: np.ascontiguousarray(Y[:, i]) for i, title in enumerate(titles)}
+    frame = nw.from_dict(columns, backend=library).to_native()
+    if index is not None:
+        frame.index = index
+    return frame
+
+
+def _panel(name: str, native: Any, pandas: Any, wanted: tuple[str, ...] | None) -> Labelled:
+    """A frame with several levels in its index as a list of series."""
+    index = native.index
+    level = _time_level(name, index)
+    codes, keys = index.droplevel(level).factorize()
+    if (codes < 0).any() or len(codes) == 0:
+        raise ValueError(f"{name} has rows whose index does not say the series, or none at all")
+    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    time, items = index.get_level_values(level), []
+    for key, positions in zip(keys, rows, strict=True):
+        part = native.iloc[positions].set_axis(time[positions], axis=0)
+        item = read(f"{name}[{key!r}]", part, wanted)
+        assert item is not None
+        wanted = wanted or item.features
+        items.append(item)
+    return Panel(name, items, index, rows, level)
+
+
+def _time_level(name: str, index: Any) -> int:
+    """The level that is the time: of dates, or so called, or the last."""
+    dates = [i for i, level in enumerate(index.levels) if _of_dates(level)]
+    named = [i for i, level in enumerate(index.names) if called(level, TIMES)]
+    found = dates or named or [index.nlevels - 1]
+    if len(found) > 1:
+        raise ValueError(
+            f"the index of {name} has several times, its levels "
+            f"{', '.join(repr(index.names[i] or i) for i in found)}: make one time of them, with "
+            "the other levels for the series that it has"
+        )
+    return found[0]
+
+
+def _of_dates(level: Any) -> bool:
+    return hasattr(level, "to_period") or hasattr(level, "to_timestamp")
+
+
+def _numbers(name: str, column: Any) -> Array:
+    """A column as an array of numbers or flags, missing values as NaN; others are refused."""
+    import narwhals as nw
+
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        array = column.to_numpy()
+        if array.dtype.kind not in "fiub":
+            array = column.cast(nw.Float64).to_numpy()
+        return np.asarray(array)
+    if column.dtype == nw.Unknown:  # sparse columns, and those without any value
+        if column.null_count() == len(column):
+            return np.full(len(column), np.nan)
+        array = np.asarray(column.to_native())
+        if array.dtype.kind in "fiub":
+            return array
+    raise TypeError(
+        f"{name} must hold real numbers, but its column {str(column.name)!r} has the type "
+        f"{column.dtype}: write it as numbers or leave it out; where it tells series apart, make "
+        "it a level of the index, or pass a list with a frame for each series"
+    )
+
+
+def _axis_of_index(index: Any) -> Axis:
+    """The labels of an index of pandas."""
+    name = "index" if index.name is None else f"index {index.name!r}"
+    if getattr(index, "tz", None) is None:
+        return Axis(index.to_numpy(), name)
+    utc, wall = index.tz_convert("UTC").tz_localize(None), index.tz_localize(None)
+    return Axis(utc.to_numpy(), name, zone=str(index.tz), wall=wall.to_numpy())
+
+
+def _axis_of_column(column: Any) -> Axis:
+    """The labels in a column of dates."""
+    name, zone = f"column {column.name!r}", getattr(column.dtype, "time_zone", None)
+    method = {"pandas": "sort_values", "pyarrow": "sort_by"}.get(
+        column.implementation.value, "sort"
+    )
+    sort = f'{{0}}.{method}("{column.name}")'
+    if zone is None:
+        return Axis(column.to_numpy(), name, sort)
+    utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    wall = column.dt.replace_time_zone(None)
+    return Axis(utc.to_numpy(), name, sort, zone, wall.to_numpy())
+
+
+def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:
+    """The index of the next rows, or None where it is not known."""
+    pandas = library.to_native_namespace()
+    if getattr(index, "freq", None) is not None and _of_dates(index) and axis.is_time:
+        after = pandas.date_range(index[-1], periods=count + 1, freq=index.freq)[1:]
+        return after.rename(index.name)
+    found = axis.continued(count)
+    if found is None:
+        return None
+    labels, local = found
+    after = pandas.Index(labels, name=index.name)
+    if axis.zone is None:
+        return after
+    return _in_zone(after, index.tz, local)
+
+
+def _in_zone(index: Any, zone: Any, local: bool) -> Any:
+    return index.tz_localize(zone) if local else index.tz_localize("UTC").tz_convert(zone)
+
+
+def _column_after(column: Any, axis: Axis, count: int, library: Any) -> Any:
+    """The dates of the next rows, or None where they are not known."""
+    import narwhals as nw
+
+    found = axis.continued(count)
+    if found is None:
+        return None
+    labels, local = found
+    after = nw.new_series(column.name, labels, backend=library)
+    if axis.zone is None:
+        return after.cast(column.dtype)
+    if local:
+        return after.dt.replace_time_zone(axis.zone).cast(column.dtype)
+    return after.dt.replace_time_zone("UTC").dt.convert_time_zone(axis.zone).cast(column.dtype)

@@ -1,0 +1,203 @@
+"""DataArrays of xarray, known by their own attributes: xarray is never imported."""
+
+import copy
+import re
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order, require_same
+from numlstm.data.labels.lists import Several
+
+# what dimensions are called, in lower case and singular
+FEATURES = frozenset(
+    {"channel", "covariate", "feature", "input", "output", "predictor", "target", "var", "variable"}
+)
+SEQUENCES = frozenset(
+    {"basin", "batch", "batche", "case", "catchment", "gauge", "id", "individual", "instance"}
+    | {"location", "member", "patient", "realization", "row", "sample", "sequence", "series"}
+    | {"site", "station", "subject", "unit", "window"}
+)
+_ROLES = {"B": "sequence", "T": "time", "I": "feature"}
+
+
+def read(name: str, array: Any, wanted: tuple[str, ...] | None, like: Labelled | None) -> Labelled:
+    """A DataArray with its labels; `like` are the inputs that it stands beside, if it is none."""
+    if not hasattr(array, "values") or hasattr(array, "data_vars"):
+        raise TypeError(
+            f"{name} is an xarray {type(array).__name__}, which is no single array: pass "
+            f'{name}.to_dataarray("feature"), or one of its variables'
+        )
+    dims = tuple(array.dims)
+    if not dims or (not array.coords and all(re.fullmatch(r"dim_\d+", str(d)) for d in dims)):
+        return Labelled(name, array.values)  # nobody named its dimensions
+    return Grid(name, array, wanted, like)
+
+
+class Grid(Labelled):
+    """A DataArray.
+
+    Attributes
+    ----------
+    array : xarray.DataArray
+        As the caller has it.
+    dims : dict of str to str
+        The dimensions of sequences "B", time "T" and features "I", in this order.
+    """
+
+    def __init__(
+        self, name: str, array: Any, wanted: tuple[str, ...] | None, like: Labelled | None
+    ):
+        self.name, self.array = name, array
+        self.dims = _dims(name, array, like)
+        values = array.transpose(*self.dims.values()).values
+        self._along = {role: self._axis(dim) for role, dim in self.dims.items()}
+        features = self._along.get("I")
+        if features is not None:
+            have = tuple(str(label) for label in features.labels)
+            positions, self.features = order(name, have, wanted)
+            self.titles = self.features
+            if positions is not None:
+                values = values[..., positions]
+        elif "I" not in self.dims and array.name is not None:
+            self.titles = (str(array.name),)
+        self.values = values
+        self._lead()
+
+    def _lead(self) -> None:
+        """Labels of the first axis, for what is no DataArray."""
+        first = self._seen(next(iter(self.dims)))
+        self.axes, self.reorder = first.axes, first.reorder
+
+    @property
+    def roles(self) -> str:
+        """The axes that there can be beside it."""
+        return "BTI" if "B" in self.dims else "TI"
+
+    @property
+    def stepwise(self) -> Any:
+        """One value per step has an axis for the feature that it is."""
+        alone = "T" in self.dims and "I" not in self.dims
+        return self.values[..., None] if alone else self.values
+
+    def _axis(self, dim: Any) -> Axis | None:
+        if dim not in self.array.coords:
+            return None
+        return Axis(self.array.coords[dim].values, f"dimension {dim!r}", f'{{0}}.sortby("{dim}")')
+
+    def agreed(self, other: Labelled) -> Labelled:
+        """The other one, with the same coordinates where both have some."""
+        if isinstance(other, Grid):
+            for role in self._along.keys() & other._along.keys() - {"I"}:
+                require_same(self._seen(role), other._seen(role))
+            return other
+        time = self._seen("T").axes
+        for item in other.items if isinstance(other, Several) else ():
+            require_same(self._seen("T"), item)
+        if "B" in self.dims and not self.axes and time and any(map(time[0].equals, other.axes)):
+            raise ValueError(
+                f"the rows of {other.name} are times, those of {self.name} are sequences: pass "
+                f"{other.name}.T, or a DataArray with the same dimensions"
+            )
+        return super().agreed(other)
+
+    def _seen(self, role: str) -> Labelled:
+        """The labels of one axis alone."""
+        seen, axis = Labelled(self.name, None), self._along[role]
+        seen.axes, seen.is_future = () if axis is None else (axis,), self.is_future
+        seen.reorder = f"{{name}}.sel({self.dims[role]}={{x}}.{self.dims[role]})"
+        return seen
+
+    def restore(self, Y: Any, names: Names) -> Any:
+        """A DataArray: of the features there is a dimension "target" or "output", the last."""
+        array = self.array
+        if "I" in self.dims:
+            array = array.isel({self.dims["I"]: 0}, drop=True)
+        if Y.ndim < len(self.roles):  # one per sequence
+            array = array.isel({self.dims["T"]: 0}, drop=True)
+        last = "output" if "target" in (*array.dims, *array.coords) else "target"
+        read = [dim for role, dim in self.dims.items() if dim in array.dims]
+        shown = [dim for dim in self.array.dims if dim in array.dims]
+        titles = np.array(names.outputs(Y.shape[-1]))
+        named = array.expand_dims({last: titles}).transpose(*read, last)
+        result = named.copy(data=Y).transpose(*shown, last)
+        result.name, result.attrs = None, {}
+        return result
+
+    def continued(self, count: int) -> Labelled:
+        """What comes after: with coordinates of the time where those are regular."""
+        after, time = copy.copy(self), self._along.get("T")
+        found = None if time is None else time.continued(count)
+        dim = self.dims["T"]
+        without = self.array.isel({dim: 0}, drop=True)
+        after.array = without.expand_dims({dim: count if found is None else found[0]})
+        after.array = after.array.transpose(*self.array.dims)
+        after._along = self._along | {"T": after._axis(dim)}
+        after.is_future = True
+        after._lead()
+        return after
+
+    def gaps(self, reset: Any) -> list[str]:
+        """Unequal steps in words; steps back in time are refused."""
+        axis = self._along.get("T")
+        if axis is None:
+            return []
+        joins: Any = None
+        if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(axis):
+            joins = np.all(np.asarray(reset, bool).reshape(-1, len(axis)), axis=0)
+        axis.require_forward(self.name, joins)
+        gap = axis.gap(joins)
+        return [] if gap is None else [f"{self.name} has {gap}"]
+
+
+def _dims(name: str, array: Any, like: Labelled | None) -> dict[str, Any]:
+    """The dimension of every role, in the order B, T, I."""
+    dims = tuple(array.dims)
+    known = {dim: role for role, dim in like.dims.items()} if isinstance(like, Grid) else {}
+    roles = [known.get(dim) or _role(dim) for dim in dims]
+    if "T" not in roles:
+        roles = [role or _role_of_times(array, dim) for role, dim in zip(roles, dims, strict=True)]
+    allowed = _of_inputs(roles) if like is None else like.roles
+    if like is not None and "B" not in allowed:  # of one series they are targets
+        roles = [None if role == "B" else role for role in roles]
+    missing = [role for role in allowed if role not in roles]
+    if isinstance(like, Grid):  # whose first dimension has its name, as its time has
+        missing = [role for role in missing if role == "I"]
+    if roles.count(None) == 1 and missing:
+        roles[roles.index(None)] = missing[0]
+    there, needed = set(roles), set(allowed if like is None else allowed[0])
+    if len(there) < len(roles) or not needed <= there <= set(allowed):
+        raise ValueError(_ambiguous(name, dims, roles, allowed))
+    return {role: dims[roles.index(role)] for role in allowed if role in roles}
+
+
+def _of_inputs(roles: list[str | None]) -> str:
+    """The roles of the dimensions of X: of two those of one series, unless they tell otherwise."""
+    if len(roles) == 2:
+        return "BT" if set(roles) == {"B", "T"} else "TI"
+    return "T" if len(roles) == 1 else "BTI"
+
+
+def _role(dim: Any) -> str | None:
+    """What a dimension is by its name."""
+    words = {"T": TIMES, "I": FEATURES, "B": SEQUENCES}
+    return next((role for role in words if called(dim, words[role])), None)
+
+
+def _role_of_times(array: Any, dim: Any) -> str | None:
+    """Where no dimension is called so, coordinates that are dates are the time."""
+    labels = array.coords[dim].values if dim in array.coords else np.empty(0)
+    dates = labels.dtype.kind == "M" or (labels.size > 0 and hasattr(labels.flat[0], "year"))
+    return "T" if dates else None
+
+
+def _ambiguous(name: str, dims: tuple[Any, ...], roles: list[str | None], allowed: str) -> str:
+    place = {role: i for i, role in enumerate(allowed)}
+    ordered = sorted(dims, key=lambda dim: place.get(roles[dims.index(dim)] or "", 0))
+    wanted = ", ".join(_ROLES[role] for role in allowed)
+    listed = ", ".join(f'"{dim}"' for dim in ordered)
+    return (
+        f"{name} has the dimensions ({', '.join(map(str, dims))}), which do not say what is "
+        f"({wanted}): rename them so, or put them in this order and pass the values, "
+        f"{name}.transpose({listed}).to_numpy()"
+    )

@@ -1,0 +1,56 @@
+"""Lists of series, each with labels of its own."""
+
+from functools import cached_property
+from typing import Any
+
+from numlstm.data.labels.base import Axis, Labelled, Names, require_same
+
+
+class Several(Labelled):
+    """A list of series with labels.
+
+    Attributes
+    ----------
+    items : list of Labelled
+        The series.
+    """
+
+    roles = "BTI"
+
+    def __init__(self, name: str, items: list[Labelled], keys: tuple[Axis, ...] = ()):
+        self.name, self.items, self.axes = name, items, keys
+        if items:
+            self.features, self.titles = items[0].features, items[0].titles
+
+    @cached_property
+    def values(self) -> Any:
+        """The arrays of the series."""
+        return [item.values for item in self.items]
+
+    def agreed(self, other: Labelled) -> Labelled:
+        """The other one: a list with the same labels, series by series."""
+        require_same(self, other)
+        if isinstance(other, Several) and len(self.items) == len(other.items):
+            pairs = zip(self.items, other.items, strict=True)
+            return Several(other.name, [mine.agreed(theirs) for mine, theirs in pairs], other.axes)
+        return other
+
+    def restore(self, Y: Any, names: Names) -> Any:
+        """A list, series by series; of one prediction per series an array."""
+        if not isinstance(Y, list) and Y.ndim < 3:
+            return Y
+        return [item.restore(part, names) for item, part in zip(self.items, Y, strict=True)]
+
+    def continued(self, count: int) -> Labelled:
+        """What comes after every series."""
+        after = Several(self.name, [item.continued(count) for item in self.items], self.axes)
+        after.is_future = True
+        return after
+
+    def gaps(self, reset: Any) -> list[str]:
+        """Those of all series."""
+        alone = isinstance(reset, (list, tuple)) and len(reset) == len(self.items)
+        resets = reset if alone else [None] * len(self.items)
+        return [
+            gap for item, part in zip(self.items, resets, strict=True) for gap in item.gaps(part)
+        ]
