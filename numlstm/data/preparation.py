@@ -92,7 +92,7 @@ def prepare(
     """Read, split, standardise and lay out the data of a fit."""
     loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
-    reading = Reading(*(size, dtype, config.nan_policy, loss.classes, config.output, missing))
+    reading = Reading(*(size, config.nan_policy, loss.classes, config.output, missing))
     train = read_dataset(
         arrays.X,
         arrays.y,
@@ -120,8 +120,8 @@ def prepare(
             require_probabilities(part)
     scaling = _scaling(train, forecast, config, model)
     filling = _filling(train, model) if missing else None
-    train = for_network(train, filling, scaling)
-    judge = judge and for_network(judge, filling, scaling)
+    train = for_network(train, filling, scaling, dtype)
+    judge = judge and for_network(judge, filling, scaling, dtype)
     if config.stateful:
         most = config.batch_size
         train = _parallel(train, most, bptt_steps)
@@ -256,7 +256,10 @@ def require_forecasts(data: Dataset) -> None:
         there, following = data.weight[:, :-1] > 0, data.X[:, 1:, :outputs]
         if data.lengths is not None:
             there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
-        if np.array_equal(data.y[:, :-1][there], following[there]):
+        # one of them may have been rounded to float32 before
+        dtype = "float32" if "float32" in (data.X.dtype.name, data.y.dtype.name) else "float64"
+        targets = data.y[:, :-1][there].astype(dtype)
+        if np.array_equal(targets, following[there].astype(dtype)):
             return
     raise ValueError(
         "scheduled_sampling feeds forecasts back as inputs, so targets must be the next inputs: "

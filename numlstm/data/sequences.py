@@ -91,7 +91,7 @@ class Form(NamedTuple):
 def read_inputs(
     X: Any,
     input_size: int | None,
-    dtype: str,
+    dtype: str | None = None,
     nan_policy: str = "raise",
     *,
     lengths: Any = None,
@@ -99,9 +99,10 @@ def read_inputs(
 ) -> tuple[np.ndarray, np.ndarray | None, Form]:
     """Inputs in any accepted form as (X (B, T, I), lengths or None, form).
 
-    X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. What lies
-    behind `lengths` may hold anything; it comes back as zeros. `nan_policy` speaks of targets: a
-    NaN in the inputs is refused under every policy, unless `missing` says that it is to be filled.
+    X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. It keeps its
+    precision unless a dtype is given. What lies behind `lengths` may hold anything; it comes back
+    as zeros. `nan_policy` speaks of targets: a NaN in the inputs is refused under every policy,
+    unless `missing` says that it is to be filled.
     """
     checks.choice("nan_policy", nan_policy, ("raise", "omit"))
     if is_list(X):
@@ -151,13 +152,14 @@ def mask(lengths: np.ndarray, steps: int) -> np.ndarray:
 def padded(parts: list[np.ndarray]) -> np.ndarray:
     """Arrays (T_b, ...) behind one another as (B, max T_b, ...), zeros behind each."""
     steps = max(len(part) for part in parts)
-    result = np.zeros((len(parts), steps, *parts[0].shape[1:]), parts[0].dtype)
+    dtype = np.result_type(*{part.dtype for part in parts})
+    result = np.zeros((len(parts), steps, *parts[0].shape[1:]), dtype)
     for row, part in zip(result, parts, strict=True):
         row[: len(part)] = part
     return result
 
 
-def _batched(X: Any, dtype: str) -> tuple[np.ndarray, Form]:
+def _batched(X: Any, dtype: str | None) -> tuple[np.ndarray, Form]:
     array = checks.array("X", X, dtype, finite=False)
     if array.ndim == 3:
         return array, Form("batch", (array.shape[1],) * array.shape[0])
@@ -177,7 +179,7 @@ def _require_values(name: str, array: np.ndarray, missing: bool) -> None:
     checks.require_finite(name, array)
 
 
-def _stacked(X: Any, dtype: str, missing: bool) -> tuple[np.ndarray, np.ndarray]:
+def _stacked(X: Any, dtype: str | None, missing: bool) -> tuple[np.ndarray, np.ndarray]:
     parts: list[np.ndarray] = []
     for index, series in enumerate(X):
         part = checks.array(f"X[{index}]", series, dtype, finite=False)

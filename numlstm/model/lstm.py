@@ -389,8 +389,11 @@ class LSTM(Derivatives, Rollout, Persistence):
             Predictions, one per step. For a model trained with ``output="last"`` one per
             sequence: (B, O), or (O,) for one series. For the losses "cross_entropy" and
             "binary_cross_entropy" they are logits, for "gaussian_nll" the means, then the
-            log-variances. Without a head O is H. A row's prediction does not depend on the rows
-            that it comes with; what stands in the padding of Y means nothing.
+            log-variances. Without a head O is H. They are float64, whatever the dtype of the
+            model, or float32 where X is: data are standardised before they are rounded to the
+            model's dtype, and predictions put in the units of the data after. A row's prediction
+            does not depend on the rows that it comes with; what stands in the padding of Y means
+            nothing.
 
         Raises
         ------
@@ -407,12 +410,12 @@ class LSTM(Derivatives, Rollout, Persistence):
         [(3, 1), (5, 1)]
         """
         X, lengths, form = sequences.read_inputs(
-            *(X, self.num_features, self.spec.dtype),
+            *(X, self.num_features),
             lengths=lengths,
             missing=self.filling is not None,
         )
-        reset = sequences.read_reset(reset, form, X.shape[1])
-        X = network_inputs(X, self.filling, self.scaling, reset)
+        dtype, reset = X.dtype.name, sequences.read_reset(reset, form, X.shape[1])
+        X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
         noise = self._noise(noise_rng, X)
         arrays = self.network.backend.arrays
         X, lengths, reset = (
@@ -425,7 +428,9 @@ class LSTM(Derivatives, Rollout, Persistence):
             noise=noise,
         )
         Y = arrays.to_numpy(Y)
-        return form.restore(self.scaling.outputs(Y) if self.scaling else Y)
+        with checks.within_range("the prediction", dtype, "pass X as float64"):
+            Y = self.scaling.outputs(Y) if self.scaling else Y
+            return form.restore(Y.astype(dtype, copy=False))
 
 
 def load(

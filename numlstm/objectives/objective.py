@@ -93,14 +93,12 @@ def objective(
     if output is not None:
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None
-    reading = Reading(
-        *(model.num_features, model.spec.dtype, nan_policy, criterion.classes, output, missing)
-    )
+    reading = Reading(*(model.num_features, nan_policy, criterion.classes, output, missing))
     data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
         require_probabilities(data)
-    data = for_network(data, model.filling, model.scaling)
+    data = for_network(data, model.filling, model.scaling, model.spec.dtype)
     data = replace(data, X=data.X.copy())  # what the caller writes to X later is not in it
     evaluator = Evaluator(model.network, criterion.function)
     return Objective(evaluator, data, loss, weight_decay)

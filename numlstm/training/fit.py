@@ -204,7 +204,8 @@ def fit(
     model : LSTM, optional
         Start from this model's parameters; it is left as it is.
     dtype : {"float32", "float64"}, optional
-        Type of parameters and arithmetic.
+        Type of parameters and arithmetic. Data keep the precision that they have, float32 or else
+        float64, until they are standardised: a small variation about a large mean survives.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs. On "cuda" the stochastic methods keep data, parameters and their
         own arrays on the GPU.
