@@ -87,9 +87,13 @@ class Data(NamedTuple):
 
 
 def prepare(
-    arrays: Arrays, config: DataConfig, dtype: str, model: GivenModel | None = None
+    arrays: Arrays,
+    config: DataConfig,
+    dtype: str,
+    model: GivenModel | None = None,
+    outputs: int | None = None,
 ) -> Data:
-    """Read, split, standardise and lay out the data of a fit."""
+    """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
     reading = Reading(*(size, config.nan_policy, loss.classes, config.output, missing))
@@ -114,7 +118,8 @@ def prepare(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )
     train, judge = _validation(train, arrays.validation, reading, config)
-    output_size = _output_size(train, judge, config, model)
+    outputs = outputs if model is None else model.num_outputs
+    outputs = _output_size(train, judge, config, outputs)
     for part in (train, judge):
         if part is not None and config.loss == "binary_cross_entropy":
             require_probabilities(part)
@@ -126,7 +131,7 @@ def prepare(
         most = config.batch_size
         train = _parallel(train, most, bptt_steps)
         judge = judge and _parallel(judge, most, bptt_steps)
-    return Data(train, judge, scaling, filling, output_size, bptt_steps)
+    return Data(train, judge, scaling, filling, outputs, bptt_steps)
 
 
 def _window(data: Dataset) -> int:
@@ -195,33 +200,32 @@ def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dat
 
 
 def _output_size(
-    train: Dataset, judge: Dataset | None, config: DataConfig, model: GivenModel | None
+    train: Dataset, judge: Dataset | None, config: DataConfig, outputs: int | None
 ) -> int:
-    """Number of outputs that the targets need."""
+    """Number of outputs: that asked for, if it fits the targets, or what they need."""
     parts = [part for part in (train, judge) if part is not None]
     if not config.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
         raise ValueError(
             f"validation has {parts[-1].y.shape[-1]} target(s) per step, y has {train.y.shape[-1]}"
         )
     needed = max(needed_outputs(part, config.criterion) for part in parts)
-    if model is None:
+    if outputs is None:
         return needed
-    require_outputs(model.num_outputs, needed, config.loss)
-    return model.num_outputs
+    require_outputs(outputs, needed, config.loss)
+    return outputs
 
 
 def _scaling(
     train: Dataset, forecast: bool, config: DataConfig, model: GivenModel | None
 ) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
-    wanted = model is None if config.standardize is None else config.standardize
     if model is not None and model.scaling is not None:
         if config.standardize is False:
             raise ValueError(
                 "standardize=False does not go with the model given, which keeps a scaling"
             )
         return model.scaling
-    if not wanted:
+    if config.standardize is False:
         return None
     x_mean, x_scale = _moments(train)
     if not config.criterion.regression:

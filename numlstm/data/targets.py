@@ -217,10 +217,11 @@ def needed_outputs(data: Dataset, loss: Loss) -> int:
 
 
 def require_outputs(width: int, needed: int, loss: str) -> None:
-    """Refuse a model of another width; of classes it may know more."""
+    """Refuse a network of another width; of classes it may know more."""
     if width < needed or (width > needed and loss != "cross_entropy"):
         raise ValueError(
-            f"the model given has {width} outputs, but y and loss={loss!r} need {needed}"
+            f"the network has {width} outputs, as output_size or the model given says, but y and "
+            f"loss={loss!r} need {needed}"
         )
 
 

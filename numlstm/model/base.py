@@ -1,5 +1,6 @@
 """The parameters of a model, and what is derived from them: the part that all others build on."""
 
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from numlstm.architecture.cell import Cell
@@ -31,12 +32,19 @@ class Model:
     The other files of this folder add to it what a model can do, and `LSTM` is the whole.
     """
 
+    _drawn: str | None = None  # the digest of theta as it was drawn, of a model that was
+
     @classmethod
     def from_spec(cls, spec: NetworkSpec, backend: str, theta: Array) -> Self:
         """Internal: a model of a spec that was checked before; theta becomes its own."""
         model = cls.__new__(cls)
         model._become(network_on(spec, backend), theta)
         return model
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the parameters are those that were drawn when the model was made."""
+        return self._drawn is not None and self._drawn == digest(self._theta)
 
     def _become(self, network: Network, theta: Array) -> None:
         self.spec, self.network, self._theta = network.spec, network, theta
@@ -120,6 +128,11 @@ class Model:
                 "a bidirectional network has no step: its output at a time depends on what comes "
                 "later; use forward on the whole sequence"
             )
+
+
+def digest(theta: Array) -> str:
+    """The SHA-256 of the bytes of a parameter vector."""
+    return hashlib.sha256(theta.data).hexdigest()
 
 
 # what `repr` has in other words

@@ -13,6 +13,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import sequences
 from numlstm.data.missing import network_inputs
+from numlstm.model.base import digest
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader
 from numlstm.model.persistence import Persistence, read_model
@@ -89,6 +90,9 @@ class LSTM(Derivatives, Rollout, Persistence):
         by `fit` with ``standardize=True``, None where there is nothing to convert.
     filling : Imputer or None
         How missing inputs are filled, set by `fit` with ``missing="mask"``.
+    is_new : bool
+        Whether `theta` is byte for byte what was drawn when the model was made, here or before it
+        was saved; `fit` standardises the data for such a model as for one of its own.
 
     Raises
     ------
@@ -153,6 +157,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         first.require_sense(spec.cell)
         network = network_on(spec, backend)
         self._become(network, parameters.initialise(spec, np.random.default_rng(rng), first))
+        self._drawn = digest(self._theta)
 
     def forward(
         self,

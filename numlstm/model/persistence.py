@@ -50,7 +50,7 @@ class Persistence(Model):
             named = parts._asdict().items() if parts is not None else ()
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
         spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
-        meta = {"spec": dataclasses.asdict(spec), "output": self.output}
+        meta = {"spec": dataclasses.asdict(spec), "output": self.output, "drawn": self._drawn}
         files.write(path, "model", arrays, meta)
 
 
@@ -63,7 +63,7 @@ def read_model(
     spec = dataclasses.replace(spec, precision=precision)
     spec.require_sense()
     model = kind.from_spec(spec, backend, arrays["theta"])
-    model.output = meta["output"]
+    model.output, model._drawn = meta["output"], meta.get("drawn")
     for name, cls in (("scaling", Scaling), ("filling", Imputer)):
         start = f"{name}/"
         parts = {k.removeprefix(start): arrays[k] for k in arrays if k.startswith(start)}

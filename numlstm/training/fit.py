@@ -50,6 +50,7 @@ def fit(
     proj_size: int | None = None,
     cell: Cell | Mapping[str, Any] | None = None,
     init: Init | Mapping[str, Any] | None = None,
+    output_size: int | None = None,
     output: str | None = None,
     loss: str = "mse",
     sample_weight: Any = None,
@@ -109,6 +110,9 @@ def fit(
         the forget gate, by default 1 (Jozefowicz et al. 2015). "chrono": in its place, the longest
         dependency expected, in steps, above 2, by which the biases of forget and input gates are
         drawn (Tallec & Ollivier 2018). All other biases are 0.
+    output_size : int, optional
+        Number of outputs of a new model. Default: what the targets need. More of them make sense
+        for classes alone, which the data may not all show.
     output : {"sequence", "last"}, optional
         One target per step, or one per sequence. Default: what the shape of `y` says.
     loss : str, optional
@@ -179,7 +183,9 @@ def fit(
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
         variance 1 over the training data. The model keeps the scaling and undoes it in
-        `predict`. Default: True for a new model; a model given keeps what it has.
+        `predict`. Default: True for a new model, also one given with the parameters that it was
+        drawn with. A model given keeps the scaling that it has; one without, whose parameters are
+        its own, needs True or False.
     nan_policy : {"raise", "omit"}, optional
         "omit": a NaN in `y` means that there is no target.
     missing : {"raise", "mask"}, optional
@@ -269,6 +275,7 @@ def fit(
     network = NetworkSpec(
         input_size=1,  # the data say how many
         hidden_size=hidden_size,
+        output_size=output_size,
         num_layers=num_layers,
         dtype=dtype,
         bidirectional=bidirectional,
@@ -310,7 +317,13 @@ def fit(
 
 
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
-    data = prepare(arrays, settings.data, settings.dtype, _given(settings.start.model))
+    data = prepare(
+        arrays,
+        settings.data,
+        settings.dtype,
+        _given(settings.start.model),
+        settings.network.output_size,
+    )
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
     trained = new_model(data, settings, draws)

@@ -212,6 +212,12 @@ def _require_agreement(network: NetworkSpec, start: Start, data: DataConfig) -> 
         _require_same("backend", start.backend, model.network.backend.name)
     if data.missing == "mask":
         _require_same("missing", data.missing, "raise" if model.filling is None else "mask")
+    if data.standardize is None and model.scaling is None and not model.is_new:
+        raise ValueError(
+            "the model given has no scaling, and its parameters are not those that it was drawn "
+            "with: pass standardize=True to shift and scale the data as for a new model, or "
+            "standardize=False where they are in the network's units"
+        )
 
 
 def _require_same(name: str, value: Any, has: Any) -> None:
