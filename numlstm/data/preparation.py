@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
-from numlstm.data.sequences import Dataset, mask, streams
+from numlstm.data.sequences import Dataset, mask, observed, streams
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -105,6 +106,7 @@ def prepare(
         lengths=arrays.lengths,
         reset=arrays.reset,
     )
+    warned = warn_of_fill_values(train)
     bptt_steps = config.bptt_steps
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
@@ -118,6 +120,9 @@ def prepare(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )
     train, judge = _validation(train, arrays.validation, reading, config)
+    if judge is not None and not warned:
+        warn_of_fill_values(judge, "validation: ")
+    train, judge = train.balanced(), judge and judge.balanced()
     outputs = outputs if model is None else model.num_outputs
     outputs = _output_size(train, judge, config, outputs)
     for part in (train, judge):
@@ -194,7 +199,7 @@ def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dat
         weight = data.weight.copy()
         weight[:, :at] = 0
         parts = data.cut(0, at), replace(data, weight=weight)
-    if not all(part.total_weight() > 0 for part in parts):
+    if not all(part.weight.any() for part in parts):
         raise ValueError(f"validation={fraction:g} leaves no target on one side of the split")
     return parts
 
@@ -245,10 +250,7 @@ def _filling(train: Dataset, model: GivenModel | None) -> Imputer:
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every input feature where it was observed."""
-    valid = ~np.isnan(train.X)
-    if train.lengths is not None:
-        valid &= mask(train.lengths, train.X.shape[1])[..., None]
-    return moments(train.X, valid)
+    return moments(train.X, observed(train))
 
 
 def require_forecasts(data: Dataset) -> None:

@@ -1,11 +1,14 @@
 """Series, batches and ragged lists of them: one rectangular layout inside, the user's outside."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.utils import checks
+
+_ORDINARY = 2.0**60  # weights up to it, and down to its inverse, keep their digits
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,17 @@ class Dataset:
             lengths = np.clip(lengths - start, 0, stop - start)
         reset = None if self.reset is None else self.reset[rows, start:stop]
         return Dataset(X, y, weight, lengths, self.last, reset)
+
+    def balanced(self) -> "Dataset":
+        """The same for a mean, in which weights have only their ratios: the largest is about 1.
+
+        Ordinary weights are divided by a power of two, which changes no digit of the mean.
+        """
+        largest = float(self.weight.max(initial=0))
+        unit = largest
+        if 1 / _ORDINARY <= largest <= _ORDINARY:
+            unit = 2.0 ** (math.frexp(largest)[1] - 1)
+        return self if unit in (0, 1) else replace(self, weight=self.weight / unit)
 
     def total_weight(
         self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
@@ -147,6 +161,14 @@ def is_list(X: Any) -> bool:
 def mask(lengths: np.ndarray, steps: int) -> np.ndarray:
     """True where a row has a step, (B, T)."""
     return np.arange(steps) < lengths[:, None]
+
+
+def observed(data: Dataset) -> np.ndarray:
+    """True where an input was observed, (B, T, I): not in the padding, and no NaN."""
+    valid: np.ndarray = ~np.isnan(data.X)
+    if data.lengths is not None:
+        valid &= mask(data.lengths, data.X.shape[1])[..., None]
+    return valid
 
 
 def padded(parts: list[np.ndarray]) -> np.ndarray:

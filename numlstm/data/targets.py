@@ -234,14 +234,40 @@ def require_probabilities(data: Dataset) -> None:
         )
 
 
+def require_weights(weight: Array, dtype: str) -> None:
+    """Refuse weights that would become 0 or infinite: what they are is not only their ratio."""
+    least, most = np.min(weight, where=weight > 0, initial=np.inf), weight.max()
+    limits = np.finfo(dtype)
+    if least < limits.tiny or most > limits.max:
+        raise ValueError(
+            f"sample_weight reaches from {least:g} to {most:g}, beyond the range of {dtype}: scale "
+            "the weights" + (", or use a model with dtype='float64'" if dtype == "float32" else "")
+        )
+
+
+def _require_kept(name: str, values: Array, dtype: str) -> None:
+    """Refuse a column of which nothing is left: all of it would become 0."""
+    axes = tuple(range(values.ndim - 1))
+    if values.dtype.itemsize <= np.dtype(dtype).itemsize:
+        return
+    there, kept = (np.any(np.abs(part) > 0, axis=axes) for part in (values, values.astype(dtype)))
+    if (lost := there & ~kept).any():
+        raise ValueError(
+            f"{name} has values below the range of {dtype} in column {np.argmax(lost)}, all of "
+            f"which would become 0; {REMEDY}"
+        )
+
+
 def for_network(
     data: Dataset, filling: Imputer | None, scaling: Scaling | None, dtype: str
 ) -> Dataset:
     """The dataset in the network's units and dtype, with its mask channels."""
     X, y = network_inputs(data.X, filling, scaling, dtype, data.reset), data.y
+    if scaling is None:
+        _require_kept("X", data.X, dtype)
     if y.dtype.kind == "f":  # else they are classes
         with checks.within_range("y", dtype, REMEDY):
             y = y.astype(dtype, copy=False) if scaling is None else scaling.targets(y, dtype)
-    with checks.within_range("sample_weight", dtype, "divide them by their mean"):
-        weight = data.weight.astype(dtype, copy=False)
-    return replace(data, X=X, y=y, weight=weight)
+        if scaling is None or scaling.y_mean is None:
+            _require_kept("y", data.y, dtype)
+    return replace(data, X=X, y=y, weight=data.weight.astype(dtype, copy=False))

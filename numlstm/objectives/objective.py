@@ -15,6 +15,7 @@ from numlstm.data.targets import (
     read_dataset,
     require_outputs,
     require_probabilities,
+    require_weights,
 )
 from numlstm.model.lstm import LSTM
 from numlstm.network.network import Weights, with_tangent
@@ -98,6 +99,7 @@ def objective(
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
         require_probabilities(data)
+    require_weights(data.weight, model.spec.dtype)
     data = for_network(data, model.filling, model.scaling, model.spec.dtype)
     data = replace(data, X=data.X.copy())  # what the caller writes to X later is not in it
     evaluator = Evaluator(model.network, criterion.function)

@@ -120,7 +120,8 @@ def fit(
         "gaussian_nll" (the network gives each target's mean and log-variance). The mean over all
         valid targets is minimised.
     sample_weight : array_like, shape (B,) or (B, T), optional
-        Weight of every sequence or step in the loss, >= 0; for a list of series also a list.
+        Weight of every sequence or step in the loss, >= 0; for a list of series also a list. Their
+        ratios count alone, whatever their size.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read.
     reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
@@ -251,7 +252,8 @@ def fit(
     Warns
     -----
     scipy.optimize.OptimizeWarning
-        For an argument or option that the method does not use.
+        For an argument or option that the method does not use, and for one huge number far from
+        all others of its column, as files write it for what is missing (netCDF: 9.97e36).
 
     References
     ----------
