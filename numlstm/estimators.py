@@ -362,7 +362,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         Returns
         -------
         y : ndarray or list of ndarray
-            (B,) or (B, O) for ``output="last"``, else (B, T), (B, T, O) or a list.
+            (B,) or (B, O) for ``output="last"``, else (B, T), (B, T, O) or a list; float64, or
+            float32 where X is.
 
         Raises
         ------
@@ -375,8 +376,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         """
         Y, which = self._predicted(X), (..., 0) if self._single else ...
         if isinstance(Y, list):
-            return [part[which].astype(np.float64) for part in Y]
-        return Y[which].astype(np.float64)
+            return [part[which] for part in Y]
+        return Y[which]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R^2 of the predictions, over all steps where there is a target per step.

@@ -30,6 +30,7 @@ def stored():
 def ask(model, question, X, inputs):
     """What a model answers to one of the questions whose answers are stored."""
     reset = np.random.default_rng(3).random(X.shape[:2]) < 0.2
+    X = X.astype(model.spec.dtype)  # as version 0.1 read the data
     if question == "predict":
         return model.predict(X, reset=reset)
     if question == "predict_ragged":

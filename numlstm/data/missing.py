@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.data.scaling import Scaling
+from numlstm.data.scaling import REMEDY, Scaling
+from numlstm.utils import checks
 
 
 class Imputer(NamedTuple):
@@ -19,7 +20,7 @@ class Imputer(NamedTuple):
     mean: np.ndarray
 
     def fill(self, X: np.ndarray, reset: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """X (B, T, I) without NaN, and 1 where a value was observed, 0 where it was not.
+        """X (B, T, I) without NaN, and whether a value was observed.
 
         A reset begins anew: what was observed before it is not carried over it.
         """
@@ -30,19 +31,21 @@ class Imputer(NamedTuple):
             begin = np.maximum.accumulate(np.where(reset[..., None], t, 0), axis=1)
             last = np.where(last >= begin, last, -1)
         carried = np.take_along_axis(X, np.maximum(last, 0), axis=1)
-        filled = np.where(last >= 0, carried, self.mean.astype(X.dtype))
-        return filled, observed.astype(X.dtype)
+        filled = np.where(last >= 0, carried, self.mean)
+        return filled, observed
 
 
 def network_inputs(
     X: np.ndarray,
     filling: Imputer | None,
     scaling: Scaling | None,
+    dtype: str,
     reset: np.ndarray | None = None,
 ) -> np.ndarray:
     """X (B, T, I) as the network reads it: filled, standardised, with its mask channels."""
-    if filling is None:
-        return X if scaling is None else scaling.inputs(X)
-    X, observed = filling.fill(X, reset)
-    X = X if scaling is None else scaling.inputs(X)
-    return np.concatenate([X, observed], axis=-1)
+    observed = None
+    if filling is not None:
+        X, observed = filling.fill(X, reset)
+    with checks.within_range("X", dtype, REMEDY):
+        X = X.astype(dtype, copy=False) if scaling is None else scaling.inputs(X, dtype)
+    return X if observed is None else np.concatenate([X, observed.astype(dtype)], axis=-1)

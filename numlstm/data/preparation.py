@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
-from numlstm.data.sequences import Dataset, mask, streams
+from numlstm.data.sequences import Dataset, mask, observed, streams
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -90,12 +91,16 @@ class Data(NamedTuple):
 
 
 def prepare(
-    arrays: Arrays, config: DataConfig, dtype: str, model: GivenModel | None = None
+    arrays: Arrays,
+    config: DataConfig,
+    dtype: str,
+    model: GivenModel | None = None,
+    outputs: int | None = None,
 ) -> Data:
-    """Read, split, standardise and lay out the data of a fit."""
+    """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
-    reading = Reading(*(size, dtype, config.nan_policy, loss.classes, config.output, missing))
+    reading = Reading(*(size, config.nan_policy, loss.classes, config.output, missing))
     if model is not None:
         reading = reading._replace(names=model.names)
     train = read_dataset(
@@ -106,6 +111,7 @@ def prepare(
         lengths=arrays.lengths,
         reset=arrays.reset,
     )
+    warned = warn_of_fill_values(train)
     names, bptt_steps = train.names, config.bptt_steps
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
@@ -119,19 +125,23 @@ def prepare(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )._replace(names=names)
     train, judge = _validation(train, arrays.validation, reading, config)
-    output_size = _output_size(train, judge, config, model)
+    if judge is not None and not warned:
+        warn_of_fill_values(judge, "validation: ")
+    train, judge = train.balanced(), judge and judge.balanced()
+    outputs = outputs if model is None else model.num_outputs
+    outputs = _output_size(train, judge, config, outputs)
     for part in (train, judge):
         if part is not None and config.loss == "binary_cross_entropy":
             require_probabilities(part)
     scaling = _scaling(train, forecast, config, model)
     filling = _filling(train, model) if missing else None
-    train = for_network(train, filling, scaling)
-    judge = judge and for_network(judge, filling, scaling)
+    train = for_network(train, filling, scaling, dtype)
+    judge = judge and for_network(judge, filling, scaling, dtype)
     if config.stateful:
         most = config.batch_size
         train = _parallel(train, most, bptt_steps)
         judge = judge and _parallel(judge, most, bptt_steps)
-    return Data(train, judge, scaling, filling, output_size, bptt_steps, names)
+    return Data(train, judge, scaling, filling, outputs, bptt_steps, names)
 
 
 def _window(data: Dataset) -> int:
@@ -194,39 +204,38 @@ def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dat
         weight = data.weight.copy()
         weight[:, :at] = 0
         parts = data.cut(0, at), replace(data, weight=weight)
-    if not all(part.total_weight() > 0 for part in parts):
+    if not all(part.weight.any() for part in parts):
         raise ValueError(f"validation={fraction:g} leaves no target on one side of the split")
     return parts
 
 
 def _output_size(
-    train: Dataset, judge: Dataset | None, config: DataConfig, model: GivenModel | None
+    train: Dataset, judge: Dataset | None, config: DataConfig, outputs: int | None
 ) -> int:
-    """Number of outputs that the targets need."""
+    """Number of outputs: that asked for, if it fits the targets, or what they need."""
     parts = [part for part in (train, judge) if part is not None]
     if not config.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
         raise ValueError(
             f"validation has {parts[-1].y.shape[-1]} target(s) per step, y has {train.y.shape[-1]}"
         )
     needed = max(needed_outputs(part, config.criterion) for part in parts)
-    if model is None:
+    if outputs is None:
         return needed
-    require_outputs(model.num_outputs, needed, config.loss)
-    return model.num_outputs
+    require_outputs(outputs, needed, config.loss)
+    return outputs
 
 
 def _scaling(
     train: Dataset, forecast: bool, config: DataConfig, model: GivenModel | None
 ) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
-    wanted = model is None if config.standardize is None else config.standardize
     if model is not None and model.scaling is not None:
         if config.standardize is False:
             raise ValueError(
                 "standardize=False does not go with the model given, which keeps a scaling"
             )
         return model.scaling
-    if not wanted:
+    if config.standardize is False:
         return None
     x_mean, x_scale = _moments(train)
     if not config.criterion.regression:
@@ -246,10 +255,7 @@ def _filling(train: Dataset, model: GivenModel | None) -> Imputer:
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every input feature where it was observed."""
-    valid = ~np.isnan(train.X)
-    if train.lengths is not None:
-        valid &= mask(train.lengths, train.X.shape[1])[..., None]
-    return moments(train.X, valid)
+    return moments(train.X, observed(train))
 
 
 def require_forecasts(data: Dataset) -> None:
@@ -261,7 +267,10 @@ def require_forecasts(data: Dataset) -> None:
         there, following = data.weight[:, :-1] > 0, data.X[:, 1:, :outputs]
         if data.lengths is not None:
             there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
-        if np.array_equal(data.y[:, :-1][there], following[there]):
+        # one of them may have been rounded to float32 before
+        dtype = "float32" if "float32" in (data.X.dtype.name, data.y.dtype.name) else "float64"
+        targets = data.y[:, :-1][there].astype(dtype)
+        if np.array_equal(targets, following[there].astype(dtype)):
             return
     raise ValueError(
         "scheduled_sampling feeds forecasts back as inputs, so targets must be the next inputs: "

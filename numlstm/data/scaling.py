@@ -1,11 +1,19 @@
-"""Standardisation: the units of the data outside, zero mean and unit variance inside."""
+"""Standardisation: the units of the data outside, zero mean and unit variance inside.
 
-from typing import NamedTuple
+Data have the precision in which they were given until they are standardised: what lies in their
+digits is then in the network's units, where float32 has room for it.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.data import labels
+from numlstm.utils import checks
 from numlstm.utils.types import Array
+
+# what to do about numbers that are too large for the network's dtype
+REMEDY = "fit with standardize=True, or with dtype='float64'"
 
 
 class Scaling(NamedTuple):
@@ -24,26 +32,28 @@ class Scaling(NamedTuple):
     y_mean: Array | None = None
     y_scale: Array | None = None
 
-    def inputs(self, X: Array) -> Array:
-        """X (..., I) in the network's units, in the dtype of X."""
+    def inputs(self, X: Any, dtype: str | None = None) -> Array:
+        """X (..., I) in the network's units; computed in float64, in `dtype` or that of X."""
         labels.require_plain("X", X)
-        return ((X - self.x_mean) / self.x_scale).astype(X.dtype)
+        X = checks.array("X", X, None, finite=False)
+        standardised: Array = (X - self.x_mean) / self.x_scale
+        return standardised.astype(dtype or X.dtype)
 
-    def targets(self, y: Array) -> Array:
-        """Targets y (..., O) in the network's units, in the dtype of y."""
+    def targets(self, y: Array, dtype: str | None = None) -> Array:
+        """Targets y (..., O) in the network's units, in `dtype` or that of y."""
         if self.y_mean is None:
-            return y
-        return ((y - self.y_mean) / self.y_scale).astype(y.dtype)
+            return y if dtype is None else y.astype(dtype, copy=False)
+        return ((y - self.y_mean) / self.y_scale).astype(dtype or y.dtype)
 
     def outputs(self, Y: Array) -> Array:
-        """Outputs of the network in the units of the targets, in the dtype of Y.
+        """Outputs of the network in the units of the targets, float64.
 
         Twice as many outputs as targets are the means, then the log-variances.
         """
         if self.y_mean is None:
             return Y
         factor, offset = self.of_outputs(Y.shape[-1])
-        return (Y * factor + offset).astype(Y.dtype)
+        return Y * factor + offset
 
     def of_outputs(self, width: int) -> tuple[Array, Array]:
         """Factor and offset of each of `width` outputs, float64: the factor first.
@@ -62,13 +72,29 @@ class Scaling(NamedTuple):
 def moments(values: Array, valid: Array) -> tuple[Array, Array]:
     """Mean and standard deviation over the valid entries of `values` (..., N), each (N,).
 
-    A constant feature, or one without a valid entry, gets scale 1.
+    In two passes, as Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance",
+    The American Statistician 37(3). A constant feature, or one without a valid entry, gets scale 1.
     """
     axes = tuple(range(values.ndim - 1))
     count = np.maximum(np.sum(valid, axis=axes), 1)
-    mean = np.sum(values, axis=axes, where=valid, dtype=np.float64) / count
-    square = np.square(values - mean)
-    scale = np.sqrt(np.sum(square, axis=axes, where=valid, dtype=np.float64) / count)
+
+    def unit(array: Array) -> Array:
+        """A power of two of the size of the largest entry: in it no sum or square overflows."""
+        _, exponent = np.frexp(np.max(np.abs(array), axis=axes, where=valid, initial=0.0))
+        power: Array = np.ldexp(np.float64(1), exponent - 1)
+        return power
+
+    def average(array: Array) -> Array:
+        mean: Array = np.sum(array, axis=axes, where=valid, dtype=np.float64) / count
+        return mean
+
+    size = unit(values)
+    scaled = values / size
+    mean = average(scaled)
+    mean += average(scaled - mean)  # what rounding left in the sum of many values
+    scaled -= mean
+    spread = unit(scaled)
+    scale = spread * np.sqrt(average(np.square(scaled / spread)))
     # rounding leaves a constant feature a spread of some ulps of its value
     constant = scale <= 4 * np.finfo(values.dtype).eps * np.abs(mean)
-    return mean, np.where(constant, 1.0, scale)
+    return mean * size, np.where(constant, 1.0, scale * size)

@@ -1,12 +1,15 @@
 """Series, batches and ragged lists of them: one rectangular layout inside, the user's outside."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.utils import checks
+
+_ORDINARY = 2.0**60  # weights up to it, and down to its inverse, keep their digits
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,17 @@ class Dataset:
         reset = None if self.reset is None else self.reset[rows, start:stop]
         return Dataset(X, y, weight, lengths, self.last, reset)
 
+    def balanced(self) -> "Dataset":
+        """The same for a mean, in which weights have only their ratios: the largest is about 1.
+
+        Ordinary weights are divided by a power of two, which changes no digit of the mean.
+        """
+        largest = float(self.weight.max(initial=0))
+        unit = largest
+        if 1 / _ORDINARY <= largest <= _ORDINARY:
+            unit = 2.0 ** (math.frexp(largest)[1] - 1)
+        return self if unit in (0, 1) else replace(self, weight=self.weight / unit)
+
     def total_weight(
         self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
     ) -> float:
@@ -95,7 +109,7 @@ class Form(NamedTuple):
 def read_inputs(
     X: Any,
     input_size: int | None,
-    dtype: str,
+    dtype: str | None = None,
     nan_policy: str = "raise",
     *,
     lengths: Any = None,
@@ -103,9 +117,10 @@ def read_inputs(
 ) -> tuple[np.ndarray, np.ndarray | None, Form]:
     """Inputs in any accepted form as (X (B, T, I), lengths or None, form).
 
-    X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. What lies
-    behind `lengths` may hold anything; it comes back as zeros. `nan_policy` speaks of targets: a
-    NaN in the inputs is refused under every policy, unless `missing` says that it is to be filled.
+    X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. It keeps its
+    precision unless a dtype is given. What lies behind `lengths` may hold anything; it comes back
+    as zeros. `nan_policy` speaks of targets: a NaN in the inputs is refused under every policy,
+    unless `missing` says that it is to be filled.
     """
     checks.choice("nan_policy", nan_policy, ("raise", "omit"))
     if is_list(X):
@@ -152,16 +167,25 @@ def mask(lengths: np.ndarray, steps: int) -> np.ndarray:
     return np.arange(steps) < lengths[:, None]
 
 
+def observed(data: Dataset) -> np.ndarray:
+    """True where an input was observed, (B, T, I): not in the padding, and no NaN."""
+    valid: np.ndarray = ~np.isnan(data.X)
+    if data.lengths is not None:
+        valid &= mask(data.lengths, data.X.shape[1])[..., None]
+    return valid
+
+
 def padded(parts: list[np.ndarray]) -> np.ndarray:
     """Arrays (T_b, ...) behind one another as (B, max T_b, ...), zeros behind each."""
     steps = max(len(part) for part in parts)
-    result = np.zeros((len(parts), steps, *parts[0].shape[1:]), parts[0].dtype)
+    dtype = np.result_type(*{part.dtype for part in parts})
+    result = np.zeros((len(parts), steps, *parts[0].shape[1:]), dtype)
     for row, part in zip(result, parts, strict=True):
         row[: len(part)] = part
     return result
 
 
-def _batched(X: Any, dtype: str) -> tuple[np.ndarray, Form]:
+def _batched(X: Any, dtype: str | None) -> tuple[np.ndarray, Form]:
     array = checks.array("X", X, dtype, finite=False)
     if array.ndim == 3:
         return array, Form("batch", (array.shape[1],) * array.shape[0])
@@ -181,7 +205,7 @@ def _require_values(name: str, array: np.ndarray, missing: bool) -> None:
     checks.require_finite(name, array)
 
 
-def _stacked(X: Any, dtype: str, missing: bool) -> tuple[np.ndarray, np.ndarray]:
+def _stacked(X: Any, dtype: str | None, missing: bool) -> tuple[np.ndarray, np.ndarray]:
     parts: list[np.ndarray] = []
     for index, series in enumerate(X):
         part = checks.array(f"X[{index}]", series, dtype, finite=False)

@@ -8,7 +8,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
-from numlstm.data.scaling import Scaling
+from numlstm.data.scaling import REMEDY, Scaling
 from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
@@ -19,7 +19,6 @@ class Reading(NamedTuple):
     """How the arrays of a call are read."""
 
     input_size: int | None
-    dtype: str
     nan_policy: str
     classes: bool  # targets are class numbers
     output: str | None  # "sequence", "last", or None: by the shapes
@@ -55,7 +54,7 @@ def _read_arrays(
 ) -> Dataset:
     """The same of plain arrays, or lists of them."""
     array, lengths, form = read_inputs(
-        *(X, reading.input_size, reading.dtype, reading.nan_policy),
+        *(X, reading.input_size, None, reading.nan_policy),
         lengths=lengths,
         missing=reading.missing,
     )
@@ -93,13 +92,13 @@ def _forecast(
     if reset is not None:
         there &= ~reset[:, 1:, None]
         reset = reset[:, :steps]
-    y, present = np.where(there, y, y.dtype.type(0)), there.astype(reading.dtype)
-    return Dataset(X, y, _combined(present, weight, lengths, False), lengths, False, reset)
+    y = np.where(there, y, y.dtype.type(0))
+    return Dataset(X, y, _combined(there, weight, lengths, False), lengths, False, reset)
 
 
 def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[Array, bool]:
     """Targets as (B, T, O), or (B, O) for one per sequence; classes lack the last axis."""
-    dtype = "float64" if reading.classes else reading.dtype
+    dtype = "float64" if reading.classes else None
     if form.kind == "list" and isinstance(y, (list, tuple)):
         parts = [checks.array(f"y[{i}]", part, dtype, finite=False) for i, part in enumerate(y)]
     else:
@@ -171,7 +170,7 @@ def _mismatch(shapes: list[tuple[int, ...]], form: Form, reading: Reading) -> st
 
 
 def _present(y: Array, lengths: Array | None, last: bool, reading: Reading) -> tuple[Array, Array]:
-    """Targets with zeros where there is none, and 1 where there is one, 0 elsewhere."""
+    """Targets with zeros where there is none, and whether there is one."""
     present = np.ones(y.shape, bool)
     if lengths is not None and not last:
         present &= mask(lengths, y.shape[1]).reshape(*y.shape[:2], *(1,) * (y.ndim - 2))
@@ -188,7 +187,7 @@ def _present(y: Array, lengths: Array | None, last: bool, reading: Reading) -> t
                 f"received {y[where]} at index {where}"
             )
         y = y.astype(np.int64)
-    return y, present.astype(reading.dtype)
+    return y, present
 
 
 def _read_weight(value: Any, form: Form, steps: int) -> Array:
@@ -217,17 +216,17 @@ def _read_weight(value: Any, form: Form, steps: int) -> Array:
 
 def _combined(present: Array, weight: Array | None, lengths: Array | None, last: bool) -> Array:
     """Weight of every single target: sample weight where there is a target, else 0."""
+    if lengths is not None and not last:
+        valid = mask(lengths, present.shape[1])
+        present = present & valid.reshape(*valid.shape, *(1,) * (present.ndim - 2))
+    combined = present.astype(np.float32)
     if weight is not None:
         if last and weight.ndim == 2:
             raise ValueError("with one target per sequence, sample_weight must have shape (B,)")
-        aligned = weight.reshape(*weight.shape, *(1,) * (present.ndim - weight.ndim))
-        present = (present * aligned).astype(present.dtype)
-    if lengths is not None and not last:
-        valid = mask(lengths, present.shape[1])
-        present *= valid.reshape(*valid.shape, *(1,) * (present.ndim - 2))
-    if not (present > 0).any():
+        combined = present * weight.reshape(*weight.shape, *(1,) * (present.ndim - weight.ndim))
+    if not (combined > 0).any():
         raise ValueError("there is nothing to learn: no target with a weight above zero is left")
-    return present
+    return combined
 
 
 def needed_outputs(data: Dataset, loss: Loss) -> int:
@@ -238,10 +237,11 @@ def needed_outputs(data: Dataset, loss: Loss) -> int:
 
 
 def require_outputs(width: int, needed: int, loss: str) -> None:
-    """Refuse a model of another width; of classes it may know more."""
+    """Refuse a network of another width; of classes it may know more."""
     if width < needed or (width > needed and loss != "cross_entropy"):
         raise ValueError(
-            f"the model given has {width} outputs, but y and loss={loss!r} need {needed}"
+            f"the network has {width} outputs, as output_size or the model given says, but y and "
+            f"loss={loss!r} need {needed}"
         )
 
 
@@ -254,7 +254,40 @@ def require_probabilities(data: Dataset) -> None:
         )
 
 
-def for_network(data: Dataset, filling: Imputer | None, scaling: Scaling | None) -> Dataset:
-    """The dataset in the network's units, with its mask channels."""
-    X = network_inputs(data.X, filling, scaling, data.reset)
-    return replace(data, X=X, y=data.y if scaling is None else scaling.targets(data.y))
+def require_weights(weight: Array, dtype: str) -> None:
+    """Refuse weights that would become 0 or infinite: what they are is not only their ratio."""
+    least, most = np.min(weight, where=weight > 0, initial=np.inf), weight.max()
+    limits = np.finfo(dtype)
+    if least < limits.tiny or most > limits.max:
+        raise ValueError(
+            f"sample_weight reaches from {least:g} to {most:g}, beyond the range of {dtype}: scale "
+            "the weights" + (", or use a model with dtype='float64'" if dtype == "float32" else "")
+        )
+
+
+def _require_kept(name: str, values: Array, dtype: str) -> None:
+    """Refuse a column of which nothing is left: all of it would become 0."""
+    axes = tuple(range(values.ndim - 1))
+    if values.dtype.itemsize <= np.dtype(dtype).itemsize:
+        return
+    there, kept = (np.any(np.abs(part) > 0, axis=axes) for part in (values, values.astype(dtype)))
+    if (lost := there & ~kept).any():
+        raise ValueError(
+            f"{name} has values below the range of {dtype} in column {np.argmax(lost)}, all of "
+            f"which would become 0; {REMEDY}"
+        )
+
+
+def for_network(
+    data: Dataset, filling: Imputer | None, scaling: Scaling | None, dtype: str
+) -> Dataset:
+    """The dataset in the network's units and dtype, with its mask channels."""
+    X, y = network_inputs(data.X, filling, scaling, dtype, data.reset), data.y
+    if scaling is None:
+        _require_kept("X", data.X, dtype)
+    if y.dtype.kind == "f":  # else they are classes
+        with checks.within_range("y", dtype, REMEDY):
+            y = y.astype(dtype, copy=False) if scaling is None else scaling.targets(y, dtype)
+        if scaling is None or scaling.y_mean is None:
+            _require_kept("y", data.y, dtype)
+    return replace(data, X=X, y=y, weight=data.weight.astype(dtype, copy=False))

@@ -1,5 +1,6 @@
 """The parameters of a model, and what is derived from them: the part that all others build on."""
 
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -35,6 +36,7 @@ class Model:
     """
 
     names: Names = UNNAMED  # of features and targets, set by training
+    _drawn: str | None = None  # the digest of theta as it was drawn, of a model that was
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec, backend: str, theta: Array) -> Self:
@@ -42,6 +44,11 @@ class Model:
         model = cls.__new__(cls)
         model._become(network_on(spec, backend), theta)
         return model
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the parameters are those that were drawn when the model was made."""
+        return self._drawn is not None and self._drawn == digest(self._theta)
 
     def _become(self, network: Network, theta: Array) -> None:
         self.spec, self.network, self._theta = network.spec, network, theta
@@ -131,6 +138,11 @@ class Model:
                 "a bidirectional network has no step: its output at a time depends on what comes "
                 "later; use forward on the whole sequence"
             )
+
+
+def digest(theta: Array) -> str:
+    """The SHA-256 of the bytes of a parameter vector."""
+    return hashlib.sha256(theta.data).hexdigest()
 
 
 # what `repr` has in other words

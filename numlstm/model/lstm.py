@@ -13,6 +13,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import labels, sequences
 from numlstm.data.missing import network_inputs
+from numlstm.model.base import digest
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader
 from numlstm.model.persistence import Persistence, read_model
@@ -91,6 +92,9 @@ class LSTM(Derivatives, Rollout, Persistence):
         How missing inputs are filled, set by `fit` with ``missing="mask"``.
     feature_names_in_ : ndarray of str, shape (I,), or None
         Names of the features, where the data of `fit` had some.
+    is_new : bool
+        Whether `theta` is byte for byte what was drawn when the model was made, here or before it
+        was saved; `fit` standardises the data for such a model as for one of its own.
 
     Raises
     ------
@@ -155,6 +159,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         first.require_sense(spec.cell)
         network = network_on(spec, backend)
         self._become(network, parameters.initialise(spec, np.random.default_rng(rng), first))
+        self._drawn = digest(self._theta)
 
     def forward(
         self,
@@ -392,9 +397,12 @@ class LSTM(Derivatives, Rollout, Persistence):
             Predictions, one per step. For a model trained with ``output="last"`` one per
             sequence: (B, O), or (O,) for one series. For the losses "cross_entropy" and
             "binary_cross_entropy" they are logits, for "gaussian_nll" the means, then the
-            log-variances. Without a head O is H. A row's prediction does not depend on the rows
-            that it comes with; what stands in the padding of Y means nothing. Of a frame or
-            DataArray it is one too, with its index, and names for the outputs.
+            log-variances. Without a head O is H. They are float64, whatever the dtype of the
+            model, or float32 where X is: data are standardised before they are rounded to the
+            model's dtype, and predictions put in the units of the data after. A row's prediction
+            does not depend on the rows that it comes with; what stands in the padding of Y means
+            nothing. Of a frame or DataArray it is one too, with its index, and names for the
+            outputs.
 
         Raises
         ------
@@ -418,12 +426,12 @@ class LSTM(Derivatives, Rollout, Persistence):
     def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
         """The predictions for arrays without labels."""
         X, lengths, form = sequences.read_inputs(
-            *(X, self.num_features, self.spec.dtype),
+            *(X, self.num_features),
             lengths=lengths,
             missing=self.filling is not None,
         )
-        reset = sequences.read_reset(reset, form, X.shape[1])
-        X = network_inputs(X, self.filling, self.scaling, reset)
+        dtype, reset = X.dtype.name, sequences.read_reset(reset, form, X.shape[1])
+        X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
         noise = self._noise(noise_rng, X)
         arrays = self.network.backend.arrays
         X, lengths, reset = (
@@ -436,7 +444,9 @@ class LSTM(Derivatives, Rollout, Persistence):
             noise=noise,
         )
         Y = arrays.to_numpy(Y)
-        return form.restore(self.scaling.outputs(Y) if self.scaling else Y)
+        with checks.within_range("the prediction", dtype, "pass X as float64"):
+            Y = self.scaling.outputs(Y) if self.scaling else Y
+            return form.restore(Y.astype(dtype, copy=False))
 
 
 def load(

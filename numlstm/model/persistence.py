@@ -51,7 +51,7 @@ class Persistence(Model):
             named = parts._asdict().items() if parts is not None else ()
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
         spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
-        meta = {"spec": dataclasses.asdict(spec), "output": self.output}
+        meta = {"spec": dataclasses.asdict(spec), "output": self.output, "drawn": self._drawn}
         meta |= {key: names for key, names in self.names._asdict().items() if names is not None}
         files.write(path, "model", arrays, meta)
 
@@ -65,7 +65,7 @@ def read_model(
     spec = dataclasses.replace(spec, precision=precision)
     spec.require_sense()
     model = kind.from_spec(spec, backend, arrays["theta"])
-    model.output = meta["output"]
+    model.output, model._drawn = meta["output"], meta.get("drawn")
     given = {key: tuple(meta[key]) for key in Names._fields if key in meta}
     model.names = Names(**given)
     for name, cls in (("scaling", Scaling), ("filling", Imputer)):

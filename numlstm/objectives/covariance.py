@@ -131,7 +131,7 @@ class Covariance:
         mean = self.model.predict(X, lengths=lengths, reset=reset)
         std = self._standard_error(X, lengths, reset, self.sigma if noise else 0.0)
         tail = 0.5 + 0.5 * level
-        wide = ndtri(tail) if np.isinf(self.dof) else stdtrit(self.dof, tail)
+        wide = float(ndtri(tail) if np.isinf(self.dof) else stdtrit(self.dof, tail))
         if isinstance(mean, list):
             pairs = list(zip(mean, std, strict=True))
             lower, upper = ([m + sign * wide * s for m, s in pairs] for sign in (-1, 1))
@@ -142,10 +142,10 @@ class Covariance:
         """Of every prediction, in the form of X and the units of the data."""
         model, spec = self.model, self.model.spec
         X, lengths, form = sequences.read_inputs(
-            *(X, model.num_features, spec.dtype), lengths=lengths, missing=model.filling is not None
+            *(X, model.num_features), lengths=lengths, missing=model.filling is not None
         )
-        reset = sequences.read_reset(reset, form, X.shape[1])
-        X = network_inputs(X, model.filling, model.scaling, reset)
+        dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
+        X = network_inputs(X, model.filling, model.scaling, spec.dtype, reset)
         last = model.output == "last"
         weight = np.ones((len(X), spec.width) if last else (*X.shape[:2], spec.width))
         if lengths is not None and not last:
@@ -157,7 +157,7 @@ class Covariance:
             part = data.cut(0, X.shape[1], rows)
             spread = _outputs(model, part).jacobian(model.theta) @ self.factor
             variance[rows][part.weight > 0] = np.sum(np.square(spread), axis=1) + noise**2
-        return form.restore(np.sqrt(variance) * _target_scale(model))
+        return form.restore((np.sqrt(variance) * _target_scale(model)).astype(dtype))
 
 
 def covariance(

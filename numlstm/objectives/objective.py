@@ -15,6 +15,7 @@ from numlstm.data.targets import (
     read_dataset,
     require_outputs,
     require_probabilities,
+    require_weights,
 )
 from numlstm.model.lstm import LSTM
 from numlstm.network.network import Weights, with_tangent
@@ -93,15 +94,14 @@ def objective(
     if output is not None:
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None
-    reading = Reading(
-        *(model.num_features, model.spec.dtype, nan_policy, criterion.classes, output, missing)
-    )
+    reading = Reading(*(model.num_features, nan_policy, criterion.classes, output, missing))
     reading = reading._replace(names=model.names)
     data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
         require_probabilities(data)
-    data = for_network(data, model.filling, model.scaling)
+    require_weights(data.weight, model.spec.dtype)
+    data = for_network(data, model.filling, model.scaling, model.spec.dtype)
     data = replace(data, X=data.X.copy())  # what the caller writes to X later is not in it
     evaluator = Evaluator(model.network, criterion.function)
     return Objective(evaluator, data, loss, weight_decay)

@@ -102,6 +102,7 @@ def ensemble(
     proj_size: int | None = None,
     cell: Cell | Mapping[str, Any] | None = None,
     init: Init | Mapping[str, Any] | None = None,
+    output_size: int | None = None,
     output: str | None = None,
     loss: str = "mse",
     sample_weight: Any = None,
@@ -153,6 +154,8 @@ def ensemble(
         differ in their initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
     hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
         As in `fit`, for every member.
+    output_size : int, optional
+        As in `fit`.
     output, loss, sample_weight, lengths, reset, nan_policy, missing, standardize : optional
         As in `fit`.
     method : {"adam", "adamw", "sgd", "rmsprop"}, optional
@@ -218,6 +221,7 @@ def ensemble(
     network = NetworkSpec(
         input_size=1,  # the data say how many
         hidden_size=hidden_size,
+        output_size=output_size,
         num_layers=num_layers,
         dtype=dtype,
         bidirectional=bidirectional,
@@ -291,7 +295,7 @@ def _resamples(data: Dataset, stream: np.random.Generator, members: int) -> np.n
 def _trained(
     arrays: Arrays, settings: Settings, members: int, bootstrap: bool, rng: Any
 ) -> Ensemble:
-    data = prepare(arrays, settings.data, settings.dtype)
+    data = prepare(arrays, settings.data, settings.dtype, outputs=settings.network.output_size)
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")

@@ -50,6 +50,7 @@ def fit(
     proj_size: int | None = None,
     cell: Cell | Mapping[str, Any] | None = None,
     init: Init | Mapping[str, Any] | None = None,
+    output_size: int | None = None,
     output: str | None = None,
     loss: str = "mse",
     sample_weight: Any = None,
@@ -112,6 +113,9 @@ def fit(
         the forget gate, by default 1 (Jozefowicz et al. 2015). "chrono": in its place, the longest
         dependency expected, in steps, above 2, by which the biases of forget and input gates are
         drawn (Tallec & Ollivier 2018). All other biases are 0.
+    output_size : int, optional
+        Number of outputs of a new model. Default: what the targets need. More of them make sense
+        for classes alone, which the data may not all show.
     output : {"sequence", "last"}, optional
         One target per step, or one per sequence. Default: what the shape of `y` says.
     loss : str, optional
@@ -119,7 +123,8 @@ def fit(
         "gaussian_nll" (the network gives each target's mean and log-variance). The mean over all
         valid targets is minimised.
     sample_weight : array_like, shape (B,) or (B, T), optional
-        Weight of every sequence or step in the loss, >= 0; for a list of series also a list.
+        Weight of every sequence or step in the loss, >= 0; for a list of series also a list. Their
+        ratios count alone, whatever their size.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read.
     reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
@@ -183,7 +188,9 @@ def fit(
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
         variance 1 over the training data. The model keeps the scaling and undoes it in
-        `predict`. Default: True for a new model; a model given keeps what it has.
+        `predict`. Default: True for a new model, also one given with the parameters that it was
+        drawn with. A model given keeps the scaling that it has; one without, whose parameters are
+        its own, needs True or False.
     nan_policy : {"raise", "omit"}, optional
         "omit": a NaN in `y` means that there is no target.
     missing : {"raise", "mask"}, optional
@@ -208,7 +215,8 @@ def fit(
     model : LSTM, optional
         Start from this model's parameters; it is left as it is.
     dtype : {"float32", "float64"}, optional
-        Type of parameters and arithmetic.
+        Type of parameters and arithmetic. Data keep the precision that they have, float32 or else
+        float64, until they are standardised: a small variation about a large mean survives.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs. On "cuda" the stochastic methods keep data, parameters and their
         own arrays on the GPU.
@@ -248,9 +256,9 @@ def fit(
     Warns
     -----
     scipy.optimize.OptimizeWarning
-        For an argument or option that the method does not use.
-    UserWarning
-        For steps of unequal length in the index of X.
+        For an argument or option that the method does not use, for steps of unequal length in the
+        index of X, and for one huge number far from all others of its column, as files write it
+        for what is missing (netCDF: 9.97e36).
 
     References
     ----------
@@ -274,6 +282,7 @@ def fit(
     network = NetworkSpec(
         input_size=1,  # the data say how many
         hidden_size=hidden_size,
+        output_size=output_size,
         num_layers=num_layers,
         dtype=dtype,
         bidirectional=bidirectional,
@@ -315,7 +324,13 @@ def fit(
 
 
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
-    data = prepare(arrays, settings.data, settings.dtype, _given(settings.start.model))
+    data = prepare(
+        arrays,
+        settings.data,
+        settings.dtype,
+        _given(settings.start.model),
+        settings.network.output_size,
+    )
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
     trained = new_model(data, settings, draws)

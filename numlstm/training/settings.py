@@ -1,7 +1,6 @@
 """The choices of a fit other than its data: keywords in nouns, and the checks between them."""
 
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,10 +17,8 @@ from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.training.scheduled_sampling import Sampling, require_able
-from numlstm.utils import checks, nouns
+from numlstm.utils import checks, notices, nouns
 from numlstm.utils.nouns import Noun, option
-
-_STACK = 6  # frames from a warning to the caller of `fit`
 
 
 def _method(name: str, value: Any) -> str:
@@ -212,6 +209,12 @@ def _require_agreement(network: NetworkSpec, start: Start, data: DataConfig) -> 
         _require_same("backend", start.backend, model.network.backend.name)
     if data.missing == "mask":
         _require_same("missing", data.missing, "raise" if model.filling is None else "mask")
+    if data.standardize is None and model.scaling is None and not model.is_new:
+        raise ValueError(
+            "the model given has no scaling, and its parameters are not those that it was drawn "
+            "with: pass standardize=True to shift and scale the data as for a new model, or "
+            "standardize=False where they are in the network's units"
+        )
 
 
 def _require_same(name: str, value: Any, has: Any) -> None:
@@ -275,16 +278,10 @@ def _warn_unused(settings: Settings, asked: tuple[Noun, ...]) -> None:
     training = settings.training
     if not training.stochastic:
         for name in sorted(name for noun in asked for name in noun.unused_on_full_batches()):
-            _warn(f"Method {training.method} does not use {name}.")
+            notices.warn(f"Method {training.method} does not use {name}.")
     if unknown := training.unknown_options:
         known = ", ".join(OPTIMIZERS[training.method].defaults)
-        _warn(f"Unknown solver options of {training.method!r}: {', '.join(unknown)}; "
+        notices.warn(f"Unknown solver options of {training.method!r}: {', '.join(unknown)}; "
               f"it has {known}")  # fmt: skip
     if settings.network.num_layers == 1 and settings.network.dropout.layers > 0:
-        _warn("dropout lies between layers: with num_layers=1 it does nothing.")
-
-
-def _warn(message: str) -> None:
-    from scipy.optimize import OptimizeWarning
-
-    warnings.warn(message, OptimizeWarning, stacklevel=_STACK)
+        notices.warn("dropout lies between layers: with num_layers=1 it does nothing.")

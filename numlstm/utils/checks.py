@@ -1,8 +1,9 @@
 """Checks of arguments; errors show what was received and what to do."""
 
+import contextlib
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ DTYPES = ("float32", "float64")
 # take the time from those of the kernels
 FEW = 8192
 _CUDA = (2, 13)  # DLPack's numbers for device memory and managed memory
-_NATIVE = {name: np.dtype(name) for name in DTYPES}
+_NATIVE: dict[str | None, tuple[np.dtype[Any], ...]] = {name: (np.dtype(name),) for name in DTYPES}
+_NATIVE[None] = tuple(map(np.dtype, DTYPES))
 
 
 def size(name: str, value: Any, minimum: int = 1) -> int:
@@ -89,14 +91,15 @@ def dtype(name: str, value: Any) -> str:
     return choice(name, kind, DTYPES)
 
 
-def array(name: str, value: Any, dtype: str, *, finite: bool = True) -> np.ndarray:
+def array(name: str, value: Any, dtype: str | None, *, finite: bool = True) -> np.ndarray:
     """`value` as a plain array of `dtype` in native byte order; a copy only where needed.
 
+    No dtype: the precision of `value`, float32 for it and narrower floats, float64 for all else.
     Any memory layout, byte order, read-only and memory-mapped arrays are fine. Masked arrays,
     np.matrix, object, string and complex data are refused rather than reinterpreted, and with
     `finite` so is a NaN or an infinite value.
     """
-    if type(value) is np.ndarray and value.dtype == _NATIVE[dtype] and value.flags.aligned:
+    if type(value) is np.ndarray and value.dtype in _NATIVE[dtype] and value.flags.aligned:
         result = value
     else:
         result = _converted(name, value, dtype)
@@ -105,7 +108,7 @@ def array(name: str, value: Any, dtype: str, *, finite: bool = True) -> np.ndarr
     return result
 
 
-def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
+def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
     if on_gpu(value):
         raise TypeError(
             f"{name} lies on a GPU, and what was asked for reads NumPy's memory: bring it there "
@@ -121,13 +124,25 @@ def _converted(name: str, value: Any, dtype: str) -> np.ndarray:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
     if result.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}")
+    dtype = dtype or kept_dtype(result)
+    with within_range(name, dtype, "scale them, or use float64"):
+        return result.astype(dtype)
+
+
+def kept_dtype(*values: np.ndarray) -> str:
+    """The name of the dtype that keeps the precision of arrays, as `array` does without one."""
+    narrow = all(value.dtype.kind == "f" and value.dtype.itemsize <= 4 for value in values)
+    return "float32" if narrow else "float64"
+
+
+@contextlib.contextmanager
+def within_range(name: str, dtype: str, remedy: str) -> Iterator[None]:
+    """Refuse numbers that overflow on their way to a dtype."""
     try:
         with np.errstate(over="raise"):
-            return result.astype(dtype)
+            yield
     except FloatingPointError:
-        raise ValueError(
-            f"{name} has values beyond the range of {dtype}; scale them, or use float64"
-        ) from None
+        raise ValueError(f"{name} has values beyond the range of {dtype}; {remedy}") from None
 
 
 def on_gpu(value: Any) -> bool:

@@ -1,6 +1,10 @@
 """Standardisation: moments over valid entries only, and the way there and back."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +35,42 @@ def test_a_constant_or_absent_feature_keeps_its_unit():
     np.testing.assert_allclose(mean, [0.1, 1e6, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("offset", [47.37, -1e6, 0.1, 2.0**53])
+def test_a_spread_that_float64_can_tell_is_one(offset):
+    """Whatever its share of the mean; that of a constant is rounding, and float32 has less room."""
+    wave = np.spacing(offset) * np.round(1000 * np.sin(np.arange(4000) / 9))
+    values = np.stack([offset + wave, np.full(4000, offset)], axis=-1)
+    mean, scale = moments(values, np.ones(values.shape, bool))
+    exact = [Fraction(value) for value in values[:, 0]]
+    center = sum(exact) / 4000
+    expected = math.sqrt(sum((value - center) ** 2 for value in exact) / 4000)
+    assert abs(Fraction(mean[0]) - center) <= 2 * Fraction(np.spacing(abs(offset)))
+    assert scale[0] == pytest.approx(expected, rel=1e-3)
+    assert mean[1] == pytest.approx(offset, rel=1e-15)
+    assert scale[1] == 1
+    assert moments(values.astype("float32"), np.ones(values.shape, bool))[1].tolist() == [1, 1]
+
+
+def test_a_constant_stays_one_in_a_long_series():
+    """A plain sum of so many values is off by thousands of ulps."""
+    values = np.full((300_000, 3), [0.1, 47.37, 1e-300])
+    values[::2] = np.nextafter(values[::2], 1)
+    mean, scale = moments(values, np.ones(values.shape, bool))
+    assert scale.tolist() == [1, 1, 1]
+    np.testing.assert_allclose(mean, values[0], rtol=1e-15)
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-300, 2.0**-1040])
+def test_sums_and_squares_stay_in_range(unit):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((50, 20, 2)) + 3
+    valid = np.ones(values.shape, bool)
+    mean, scale = moments(values, valid)
+    far = moments(values * unit, valid)
+    np.testing.assert_allclose(far[0] / unit, mean, rtol=1e-9)
+    np.testing.assert_allclose(far[1] / unit, scale, rtol=1e-9)
+
+
 def test_there_and_back():
     rng = np.random.default_rng(0)
     scaling = Scaling(np.array([1.0]), np.array([2.0]), np.array([3.0, 4.0]), np.array([5.0, 6.0]))
@@ -38,8 +78,10 @@ def test_there_and_back():
     np.testing.assert_allclose(2 * scaling.inputs(X) + 1, X, rtol=1e-14)
     np.testing.assert_allclose(scaling.outputs(scaling.targets(y)), y, rtol=1e-14)
     for dtype in ("float32", "float64"):
-        assert scaling.inputs(X.astype(dtype)).dtype == dtype
-        assert scaling.outputs(y.astype(dtype)).dtype == dtype
+        assert scaling.inputs(X.astype(dtype)).dtype == scaling.inputs(X, dtype).dtype == dtype
+        assert scaling.targets(y.astype(dtype)).dtype == scaling.targets(y, dtype).dtype == dtype
+        assert scaling.outputs(y.astype(dtype)).dtype == np.float64
+    np.testing.assert_array_equal(scaling.inputs([[1], [4]]), [[0.0], [1.5]])
 
 
 def test_log_variances_go_back_as_the_variances_do():

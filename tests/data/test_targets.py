@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from numlstm.data.targets import Reading, read_dataset
 
-REAL = Reading(None, "float64", "raise", False, None)
+REAL = Reading(None, "raise", False, None)
 CLASSES = REAL._replace(classes=True)
 OMIT = REAL._replace(nan_policy="omit")
 

@@ -63,6 +63,38 @@ def test_one_feature_may_go_without_its_axis(backend):
     np.testing.assert_array_equal(model.predict(x), model.predict(x[None, :, None])[0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scaling", [None, SCALING])
+def test_predictions_are_float64_unless_the_inputs_are_float32(backend, dtype, scaling):
+    model, X = model_on(backend, dtype), inputs(4, 6, 2)
+    model.scaling = scaling
+    for kind in ("float64", "int64", "int8", "bool", ">f8", "longdouble"):
+        assert model.predict(X.astype(kind)).dtype == np.float64
+    for kind in ("float32", "float16", ">f4"):
+        assert model.predict(X.astype(kind)).dtype == np.float32
+    assert model.predict(X.tolist()).dtype == np.float64
+    mixed = model.predict([X[0], X[1, :4].astype("float32")])
+    assert [part.dtype for part in mixed] == [np.float64] * 2
+    narrow = model.predict([X[0].astype("float32"), X[1, :4].astype("float16")])
+    assert [part.dtype for part in narrow] == [np.float32] * 2
+
+
+def test_what_float32_cannot_hold_is_refused(backend):
+    model, X = model_on(backend, "float32"), inputs(4, 6, 2)
+    with pytest.raises(ValueError, match="X has values beyond the range of float32; fit"):
+        model.predict(1e300 * X)
+    unit = 1e300
+    model.scaling = Scaling(unit * SCALING.x_mean, unit * SCALING.x_scale, *(
+        unit * part for part in SCALING[2:]
+    ))  # fmt: skip
+    far = model.predict(unit * X)
+    model.scaling = SCALING
+    np.testing.assert_allclose(far / unit, model.predict(X), rtol=1e-6)
+    model.scaling = SCALING._replace(y_scale=unit * SCALING.y_scale)
+    with pytest.raises(ValueError, match=r"the prediction has values .* pass X as float64"):
+        model.predict(X.astype("float32"))
+
+
 @given(
     batch=st.integers(1, 40),
     steps=st.integers(0, 4),
@@ -78,7 +110,7 @@ def test_a_row_does_not_depend_on_its_company(
     options = {"num_layers": layers, "dtype": dtype, "backend": backend.name}
     model = numlstm.LSTM(2, hidden, 3, rng=seed, **options)
     model.output, model.scaling = output, SCALING
-    X = np.random.default_rng(seed).standard_normal((batch, steps, 2))
+    X = np.random.default_rng(seed).standard_normal((batch, steps, 2)).astype(dtype)
     Y = model.predict(X)
     for row in range(batch):
         require_same(backend, model.predict(X[row : row + 1])[0], Y[row])

@@ -280,9 +280,11 @@ def test_noise_is_drawn_on_request_only(family_backend, rate):
     require_bits(model.predict(X, noise_rng=1), noisy)
     assert (model.predict(X, noise_rng=2) != noisy).any()
     require_same(family_backend, model.predict(X[:2], noise_rng=1), noisy[:2])
-    require_bits(model.forward(X, noise_rng=1)[0], noisy)
+    narrow = model.predict(X.astype("float32"), noise_rng=1)
+    require_bits(model.forward(X, noise_rng=1)[0], narrow)
+    np.testing.assert_array_equal(narrow, noisy)
     Y, pullback = model.vjp(X, noise_rng=1)
-    require_same(family_backend, Y, noisy)
+    require_same(family_backend, Y, narrow)
     assert np.isfinite(pullback(Y).theta).all()
 
 

@@ -30,7 +30,7 @@ def test_it_is_what_curve_fit_says(absolute_sigma):
     y = model.predict(X) + sigma[:, None, None] * np.random.default_rng(1).standard_normal(X.shape)
     result = fitted(
         *(X, y), method="least_squares", limits={"fixed": ["weight_hh_l0", "bias_l0"]}, epochs=100,
-        sample_weight=1 / sigma**2, model=model, hidden_size=2,
+        sample_weight=1 / sigma**2, model=model, hidden_size=2, standardize=False,
     )  # fmt: skip
     assert result.success
     model, free = result.model, np.ones(35, bool)

@@ -56,6 +56,7 @@ def test_a_training_of_pytorchs_from_equal_weights(name):
         stored["X"],
         stored["y"],
         model=model,
+        standardize=False,
         method=method,
         learning_rate=rate,
         weight_decay=decay,

@@ -266,7 +266,8 @@ def test_a_fit_with_missing_inputs_is_one_on_the_filled_ones(quick, standardize)
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
     if standardize:
         np.testing.assert_allclose(model.scaling.x_scale, np.nanstd(X, axis=(0, 1)), rtol=1e-12)
-    assert quick(X, y, model=model, dtype="float64").model.filling == model.filling
+    again = quick(X, y, model=model, dtype="float64", standardize=standardize)
+    assert again.model.filling == model.filling
 
 
 def test_missing_inputs_in_lists_series_and_forecasts(quick, tmp_path):

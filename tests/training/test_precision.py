@@ -1,0 +1,130 @@
+"""Data keep the precision in which they were given until they are standardised."""
+
+import numpy as np
+import pytest
+
+import numlstm
+
+OPTIONS = {"hidden_size": 16, "bptt_steps": 50, "epochs": 30, "rng": 0}
+WAVE = np.sin(np.arange(600) / 9)
+
+
+def errors(dtype, series):
+    """Of forecasts of the last sixth, those of persistence, and the forecasts."""
+    model = numlstm.fit(series[:500], dtype=dtype, **OPTIONS).model
+    forecast = model.predict(series[:-1])[499:, 0]
+    truth = np.asarray(series[500:], np.longdouble)
+    held = np.asarray(series[499:-1], np.longdouble)
+    return *(float(np.sqrt(np.mean((f - truth) ** 2))) for f in (forecast, held)), forecast
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        47.37 + 1e-5 * WAVE,  # below float32's resolution
+        -273.15 + 1e-4 * WAVE,
+        101325 + 1e-6 * WAVE,
+        10**12 + np.round(3000 * WAVE).astype(np.int64),
+    ],
+)
+def test_a_small_wave_on_a_large_mean_is_forecast_as_in_float64(series):
+    error, persistence, forecast = errors("float32", series)
+    assert error < 0.1 * persistence
+    exact, _, expected = errors("float64", series)
+    assert forecast.dtype == expected.dtype == np.float64
+    assert error < 1.001 * exact
+    np.testing.assert_allclose(forecast, expected, rtol=0, atol=0.001 * persistence)
+
+
+@pytest.mark.parametrize("where", ["X", "y", "both"])
+def test_inputs_and_targets_each_keep_theirs(where):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 12, 2))
+    y = np.cumsum(X[..., :1], axis=1)
+    far_X = 1e4 + 1e-6 * X if where != "y" else X
+    far_y = 300 + 1e-7 * y if where != "X" else y
+    options = {"hidden_size": 8, "epochs": 5, "rng": 0}
+    near, far = numlstm.fit(X, y, **options), numlstm.fit(far_X, far_y, **options)
+    assert far.fun == pytest.approx(near.fun, rel=1e-3)
+    scale = far.model.scaling.y_scale / near.model.scaling.y_scale
+    back = (far.model.predict(far_X) - far.model.scaling.y_mean) / scale
+    expected = near.model.predict(X) - near.model.scaling.y_mean
+    np.testing.assert_allclose(back, expected, atol=2e-3)
+
+
+def test_series_of_a_list_keep_theirs_too():
+    series = [47.37 + 1e-5 * WAVE[:n] for n in (300, 420)]
+    result = numlstm.fit(series, hidden_size=8, epochs=2, rng=0)
+    spread = np.concatenate([part[:-1] for part in series]).std()
+    assert result.model.scaling.x_scale[0] == pytest.approx(spread, rel=1e-6)
+    assert 0.3 < result.history["loss"][0] < 3  # of targets of variance 1
+    mixed = [series[0], np.zeros(5, "float32")]
+    Y = result.model.predict(mixed)
+    np.testing.assert_array_equal(Y[0], result.model.predict(series)[0])
+
+
+def test_missing_inputs_are_filled_in_the_precision_of_the_data():
+    series = 47.37 + 1e-5 * WAVE
+    near, far = WAVE.copy(), series.copy()
+    near[5::7] = far[5::7] = np.nan
+    options = {"hidden_size": 8, "epochs": 3, "missing": "mask", "rng": 0}
+    one, other = numlstm.fit(near, **options), numlstm.fit(far, **options)
+    assert other.fun == pytest.approx(one.fun, rel=1e-3)
+    back = (other.model.predict(far) - 47.37) / 1e-5
+    np.testing.assert_allclose(back, one.model.predict(near), atol=2e-3)
+
+
+def test_ensembles_bands_and_estimators_answer_in_the_precision_of_the_data():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((24, 8, 1))
+    y = np.cumsum(X, axis=1) + 0.1 * rng.standard_normal(X.shape)
+    far = 47.37 + 1e-6 * y
+    options = {"hidden_size": 3, "epochs": 20, "rng": 0}
+
+    def back(values):
+        return (values - 47.37) / 1e-6
+
+    many, near = (numlstm.ensemble(X, part, members=2, **options) for part in (far, y))
+    for one, other in zip(many.predict(X), near.predict(X), strict=True):
+        assert one.dtype == np.float64
+        moved = one - 47.37 if one.mean() > 1 else one
+        np.testing.assert_allclose(moved / 1e-6, other, atol=2e-3)
+    assert [part.dtype for part in many.predict(X.astype("float32"))] == [np.float32] * 2
+
+    decay = {"weight_decay": 1e-2}
+    far_fit, near_fit = (numlstm.fit(X, part, **options, **decay) for part in (far, y))
+    band = far_fit.covariance(X, far, **decay).predict(X)
+    expected = near_fit.covariance(X, y, **decay).predict(X)
+    np.testing.assert_allclose(back(band.lower), expected.lower, atol=5e-3)
+    np.testing.assert_allclose(back(band.upper), expected.upper, atol=5e-3)
+    assert {part.dtype for part in band} == {np.dtype(np.float64)}
+    narrow = far_fit.covariance(X, far, **decay).predict(X.astype("float32"))
+    assert {part.dtype for part in narrow} == {np.dtype(np.float32)}
+
+    settings = {"hidden_size": 3, "epochs": 20, "random_state": 0}
+    last = far[:, -1, 0]
+    regressor = numlstm.LSTMRegressor(**settings).fit(X, last)
+    same = numlstm.LSTMRegressor(**settings).fit(X, y[:, -1, 0])
+    assert regressor.predict(X).dtype == np.float64
+    assert regressor.predict(X.astype("float32")).dtype == np.float32
+    np.testing.assert_allclose(back(regressor.predict(X)), same.predict(X), atol=2e-3)
+    assert regressor.score(X, last) == pytest.approx(same.score(X, y[:, -1, 0]), abs=1e-3)
+
+
+def test_steps_convert_by_the_scaling_in_float64():
+    series = 47.37 + 1e-5 * WAVE
+    model = numlstm.fit(series, hidden_size=8, epochs=3, rng=0).model
+    y, _ = model.step(model.scaling.inputs(series[:1]))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(model.scaling.outputs(y), model.predict(series)[0])
+
+
+def test_scheduled_sampling_sees_the_next_inputs_in_either_precision():
+    series = 47.37 + 1e-5 * WAVE
+    X, y = series[None, :-1, None], series[None, 1:, None]
+    options = {"hidden_size": 4, "epochs": 1, "rng": 0, "scheduled_sampling": 0.5}
+    expected = numlstm.fit(series, **options).x
+    np.testing.assert_array_equal(numlstm.fit(X, y, **options).x, expected)
+    numlstm.fit(X.astype("float32"), y, **options)
+    with pytest.raises(ValueError, match="targets must be the next inputs"):
+        numlstm.fit(X, y + 1e-5, **options)

@@ -1,0 +1,128 @@
+"""Data and weights of any size: normalised before the cast, or refused."""
+
+import numpy as np
+import pytest
+
+import numlstm
+from helpers.fits import batch, quick, same
+
+UNIFORM = [1e300, 1e38, 1e-45, 5e-324, 1e308]
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-300, 1e39, 1e-46])
+@pytest.mark.parametrize("what", ["X", "y"])
+def test_data_of_any_size_are_learned_as_in_a_usual_unit(what, unit):
+    X, y = batch()
+    scaled = (unit * X, y) if what == "X" else (X, unit * y)
+    expected, result = quick(X, y, epochs=10), quick(*scaled, epochs=10)
+    assert result.success
+    assert result.fun == pytest.approx(expected.fun, rel=1e-5)
+    forecast = result.model.predict(scaled[0]) / (unit if what == "y" else 1)
+    np.testing.assert_allclose(forecast, expected.model.predict(X), atol=1e-5)
+    series = quick(unit * X[0, :, 0], epochs=10)
+    forecast = series.model.predict(unit * X[0, :, 0]) / unit
+    expected = quick(X[0, :, 0], epochs=10).model.predict(X[0, :, 0])
+    np.testing.assert_allclose(forecast, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("weight", UNIFORM)
+@pytest.mark.parametrize("options", [
+    {}, {"batch_size": 4}, {"validation": 0.25, "patience": 3}, {"method": "L-BFGS-B"},
+    {"method": "least_squares", "dtype": "float64"}, {"loss": "huber"},
+])  # fmt: skip
+def test_equal_weights_of_any_size_change_nothing(weight, options):
+    X, y = batch()
+    same(quick(X, y, sample_weight=np.full(12, weight), **options), quick(X, y, **options))
+    per_step = np.full(X.shape[:2], weight)
+    same(quick(X, y, sample_weight=per_step, **options), quick(X, y, **options))
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e-300, 2.0**-1000, 2.0**50, 1e-12])
+@pytest.mark.parametrize("method", ["adam", "least_squares"])
+def test_weights_have_only_their_ratios(method, factor):
+    X, y = batch()
+    weight = np.random.default_rng(0).random(12) + 0.1
+    options = {"method": method, "dtype": "float64", "epochs": 4}
+    expected = quick(X, y, sample_weight=weight, **options)
+    result = quick(X, y, sample_weight=factor * weight, **options)
+    np.testing.assert_allclose(result.x, expected.x, rtol=0, atol=1e-9)
+    assert result.fun == pytest.approx(expected.fun, rel=1e-9)
+
+
+def test_a_power_of_two_keeps_every_bit():
+    X, y = batch()
+    weight = np.random.default_rng(0).random(12) + 0.1
+    expected = quick(X, y, sample_weight=weight, batch_size=5)
+    for exponent in (-40, -3, 1, 7, 50):
+        same(expected, quick(X, y, sample_weight=2.0**exponent * weight, batch_size=5))
+    many, more = (
+        numlstm.ensemble(X, y, sample_weight=w, members=2, epochs=2, hidden_size=3, rng=0)
+        for w in (weight, 2.0**-40 * weight)
+    )
+    for one, other in zip(many.models, more.models, strict=True):
+        assert one.theta.tobytes() == other.theta.tobytes()
+
+
+def test_tiny_weights_beside_huge_ones_count_as_little():
+    X, y = batch()
+    weight = np.where(np.arange(12) < 6, 1e300, 1e-300)
+    expected = quick(X, y, sample_weight=np.arange(12) < 6, standardize=False)
+    result = quick(X, y, sample_weight=weight, standardize=False)
+    np.testing.assert_array_equal(result.x, expected.x)
+    # both sides of a split have weights of their own
+    low = quick(X, y, sample_weight=weight[::-1], validation=0.5, standardize=False)
+    plain = quick(X, y, validation=0.5, standardize=False)
+    same(low, plain)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_objective_keeps_the_meaning_of_weights_or_refuses_them(dtype):
+    X, y = batch()
+    model = numlstm.LSTM(2, 3, 1, dtype=dtype, rng=0)
+    plain = numlstm.objective(model, X, y).residuals(model.theta)
+    for weight in (1e-30, 4.0, 1e30):
+        fun = numlstm.objective(model, X, y, sample_weight=np.full(12, weight))
+        rtol = 1e-6 if dtype == "float32" else 1e-13
+        np.testing.assert_allclose(fun.residuals(model.theta), np.sqrt(weight) * plain, rtol=rtol)
+    for weight in (1e300, 1e-45, 1e-300):
+        given = {"sample_weight": np.full(12, weight)}
+        if dtype == "float32":
+            with pytest.raises(ValueError, match=r"sample_weight reaches from .* dtype='float64'"):
+                numlstm.objective(model, X, y, **given)
+        else:
+            residuals = numlstm.objective(model, X, y, **given).residuals(model.theta)
+            np.testing.assert_allclose(residuals, np.sqrt(weight) * plain, rtol=1e-13)
+
+
+def test_a_covariance_keeps_the_meaning_of_weights():
+    X, y = batch()
+    y += 0.1 * np.random.default_rng(3).standard_normal(y.shape)
+    result = quick(X, y, epochs=20, hidden_size=2)
+    known = {"absolute_sigma": True}
+    plain = result.covariance(X, y, sample_weight=np.ones(12), **known).matrix
+    for weight in (1e-45, 4.0, 1e38):
+        matrix = result.covariance(X, y, sample_weight=np.full(12, weight), **known).matrix
+        np.testing.assert_allclose(weight * matrix, plain, rtol=1e-6, atol=1e-9 * plain.max())
+
+
+@pytest.mark.parametrize(
+    ("factors", "words"),
+    [
+        ((1e300, 1), "X has values beyond the range of float32; fit with standardize=True, or w"),
+        ((1, 1e39), "y has values beyond the range of float32; fit with standardize=True, or wi"),
+        ((1e-50, 1), "X has values below the range of float32 in column 0, all of which would"),
+        ((1, -1e-300), "y has values below the range of float32 in column 0, all of which woul"),
+    ],
+)
+def test_what_float32_cannot_hold_is_refused(factors, words):
+    X, y = batch()
+    X, y = factors[0] * X, factors[1] * y
+    with pytest.raises(ValueError, match=words):
+        quick(X, y, standardize=False)
+    with pytest.raises(ValueError, match=words):
+        numlstm.ensemble(X, y, standardize=False, members=2, hidden_size=3, epochs=1)
+    if abs(factors[0]) <= 1 and abs(factors[1]) <= 1:
+        assert quick(X, y, standardize=False, dtype="float64").success
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    with pytest.raises(ValueError, match=words):
+        numlstm.objective(model, X, y)
