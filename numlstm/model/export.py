@@ -18,8 +18,9 @@ class Export(Model):
     def njit(self, *, standardize: bool = True, derivatives: bool = False) -> "Stepper":
         """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
 
-        The parameters are copied: a later change of `theta` needs a new stepper. Compiled code
-        that took one takes any other of the same dtype without being compiled again.
+        The parameters are copied: a later change of `theta` needs a new stepper, and the old one
+        goes on with the old ones. It lives as long as something holds it, compiled code included.
+        Compiled code that took one takes any other of the same dtype without being compiled again.
 
         Parameters
         ----------
@@ -60,13 +61,7 @@ class Export(Model):
         """
         self._require_step()
         scaling = self._step_scaling(standardize)
-        stepper = self._stepper(scaling, checks.flag("derivatives", derivatives))
-        if stepper is None:
-            raise ValueError(
-                f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
-                "has room for; use step or forward"
-            )
-        return stepper
+        return self._required_stepper(scaling, checks.flag("derivatives", derivatives))
 
     def cfunc(self, *, standardize: bool = True) -> "CFunction":
         """One time step as a C function in this process: its address, and the network's.
@@ -94,7 +89,8 @@ class Export(Model):
         Notes
         -----
         `scipy.LowLevelCallable` has no signature with a state, so no routine of SciPy takes this
-        function as it is; a `numba.cfunc` of yours that calls the stepper of `njit` fits them all.
+        function as it is. A `numba.cfunc` of yours fits them all: it calls a stepper of `njit` that
+        it finds as a global name or in its closure, as in the second example.
 
         Examples
         --------
@@ -103,6 +99,19 @@ class Export(Model):
         >>> x, y, h, c = (np.ones((1, n), "float32") for n in (1, 1, 4, 4))
         >>> function.ctypes(function.net, *(a.ctypes.data for a in (x, h, c, y)), 1)
         0
+
+        The first answer of a network, as a function of its input, in SciPy's `quad`:
+
+        >>> import numba, scipy
+        >>> stepper = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0).njit()
+        >>> @numba.cfunc("float64(float64)")
+        ... def response(u):
+        ...     x, h, c, y = np.full(1, u), np.zeros((1, 4)), np.zeros((1, 4)), np.empty(1)
+        ...     stepper.step(x, h, c, y)
+        ...     return y[0]
+        >>> integral, error = scipy.integrate.quad(scipy.LowLevelCallable(response.ctypes), 0, 1)
+        >>> bool(error < 1e-8)
+        True
         """
         return self.njit(standardize=standardize).cfunc
 
@@ -181,6 +190,16 @@ class Export(Model):
         from numlstm.export import fortran
 
         fortran.export_fortran(self._source(standardize), path)
+
+    def _required_stepper(self, scaling: Scaling | None, derivatives: bool) -> "Stepper":
+        """The stepper, where there is one."""
+        stepper = self._stepper(scaling, derivatives)
+        if stepper is None:
+            raise ValueError(
+                f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
+                "has room for; use step or forward"
+            )
+        return stepper
 
     def _stepper(self, scaling: Scaling | None, derivatives: bool = False) -> "Stepper | None":
         """The stepper of the parameters as they are, made again only where they have changed."""

@@ -1,9 +1,10 @@
 """A trained network as a value for compiled code: `stepper.step(x, h, c, y)` in any `@njit`.
 
-What compiled code holds of a `Stepper` is one address: a block of memory with the network and the
-addresses of our own compiled functions. A call is a call by address, so the caller's machine code
-has nothing of ours in it: it compiles at once, and `cache=True` keeps it good for any other
-network, and for any other version of the kernels.
+What compiled code calls is an address in a block of memory, which has the network and the addresses
+of our own compiled functions. So the caller's machine code has nothing of ours in it: it compiles
+at once, and `cache=True` keeps it good for any other network, and for any other version of the
+kernels. Beside the address it holds a counted reference to the `Stepper`, which owns the memory:
+lists, fields and results keep it, as they keep arrays.
 """
 
 import ctypes
@@ -12,9 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.errors import TypingError
+from numba.core.imputils import lower_constant
 from numba.extending import (
     NativeValue,
+    box,
     intrinsic,
     models,
     overload_method,
@@ -126,9 +130,21 @@ class Stepper:
         """Sizes and dtype on one line."""
         return f"<Stepper: {self.input_size} inputs, {self.output_size} outputs, {self.dtype}>"
 
+    def __getattr__(self, name: str) -> Any:
+        """Refused: what compiled code alone has is named."""
+        if name in ("step", "step_jvp", "step_vjp"):
+            raise AttributeError(
+                f"stepper.{name} is for compiled code: call it inside a function under numba.njit "
+                "that has the stepper as an argument; from Python take model.step(x, state)"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __reduce__(self):
         """Refused: what it holds are addresses of this process."""
-        raise TypeError("a Stepper holds addresses of this process; send the model, then njit()")
+        raise TypeError(
+            "a Stepper holds addresses of this process: send the model, then njit(); a function "
+            "with cache=True takes it as an argument, not from a closure"
+        )
 
     def initial_state(self, batch: int | None = None) -> State:
         """The state before anything was seen, the learned one or zeros, in arrays of its own.
@@ -226,19 +242,31 @@ def stepper_of(
 # --- for Numba ------------------------------------------------------------------------------------
 
 
+ABI = 2  # of the struct below: code that others keep on disk is found by the type's name
+
+
 class StepperType(types.Type):
-    """A `Stepper` in compiled code: the address of its memory."""
+    """A `Stepper` in compiled code."""
 
     def __init__(self, dtype: str, derivatives: bool):
         self.scalar = types.float32 if dtype == "float32" else types.float64
         self.derivatives = derivatives
-        super().__init__(name=f"numlstm.Stepper({dtype}{', derivatives' * derivatives})")
+        what = f"{dtype}{', derivatives' * derivatives}"
+        super().__init__(name=f"numlstm.Stepper{ABI}({what})")
+
+
+NET = types.CPointer(types.int64)
 
 
 @register_model(StepperType)
-class _StepperModel(models.PrimitiveModel):
+class _StepperModel(models.StructModel):
     def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, ir.IntType(64))
+        members = [
+            ("owner", types.MemInfoPointer(types.int64)),  # counted; null for a constant
+            ("value", types.pyobject),  # what `owner` keeps: the `Stepper`
+            ("net", NET),
+        ]
+        super().__init__(dmm, fe_type, members)
 
 
 @unbox(StepperType)
@@ -246,18 +274,52 @@ def _unbox_stepper(kind, value, c):
     address = c.pyapi.object_getattr_string(value, "address")
     number = c.pyapi.long_as_longlong(address)
     c.pyapi.decref(address)
-    return NativeValue(number)
+    native = _native(c.context, c.builder, kind, number, value)
+    native.owner = c.pyapi.nrt_meminfo_new_from_pyobject(
+        c.builder.bitcast(native.net, cgutils.voidptr_t), value
+    )
+    return NativeValue(native._getvalue())
+
+
+@box(StepperType)
+def _box_stepper(kind, native, c):
+    stepper = cgutils.create_struct_proxy(kind)(c.context, c.builder, native).value
+    c.pyapi.incref(stepper)
+    c.context.nrt.decref(c.builder, kind, native)
+    return stepper
+
+
+_constants: set[Stepper] = set()  # their addresses stand in machine code, which lives to the end
+
+
+@lower_constant(StepperType)
+def _constant_stepper(context, builder, kind, stepper):
+    _constants.add(stepper)
+    address, value = (
+        context.add_dynamic_addr(builder, place, info="numlstm.Stepper")  # so it is not cached
+        for place in (stepper.address, id(stepper))
+    )
+    net = builder.ptrtoint(address, ir.IntType(64))
+    return _native(context, builder, kind, net, value)._getvalue()
+
+
+def _native(context, builder, kind, address, value):
+    """The struct of a stepper, without an owner."""
+    native = cgutils.create_struct_proxy(kind)(context, builder)
+    native.owner = cgutils.get_null_value(native.owner.type)
+    native.value = builder.bitcast(value, native.value.type)
+    native.net = builder.inttoptr(address, native.net.type)
+    return native
 
 
 @intrinsic
 def _memory(typingctx, stepper):
     """Pointer to the network."""
-    result = types.CPointer(types.int64)
 
     def codegen(context, builder, sig, args):
-        return builder.inttoptr(args[0], context.get_value_type(result))
+        return cgutils.create_struct_proxy(sig.args[0])(context, builder, args[0]).net
 
-    return result(stepper), codegen
+    return NET(stepper), codegen
 
 
 INPUTS, WIDTH, LAYERS, UNITS, OUTPUTS, PARAMETERS = (
