@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numlstm.architecture.cell import Cell
 from numlstm.utils import checks, nouns
 from numlstm.utils.nouns import Noun, option, required
@@ -171,6 +173,13 @@ class NetworkSpec(Noun):
     def require_sense(self) -> None:
         """Refuse what could be built but would not be what its name says."""
         self.cell.require_effect()
+        largest = float(np.finfo(self.dtype).max)
+        for activation in self.cell.activations:
+            if max(abs(activation.alpha), abs(activation.beta)) > largest:
+                raise ValueError(
+                    f"activation {activation} has a constant beyond the range of {self.dtype}, "
+                    f"{largest:.3g}: choose a smaller one, or dtype='float64'"
+                )
         if self.proj_size is not None and self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size must be below hidden_size = {self.hidden_size}, received "

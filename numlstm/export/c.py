@@ -19,7 +19,27 @@ from numlstm.data.scaling import Scaling
 from numlstm.export.cell import CellWriter, literal
 
 NUMBERS = {"float32": "float", "float64": "double"}
-HEADERS = ("math", "stddef", "stdint", "string")  # which the C file includes
+# files NAME.h that others include as <NAME.h>, and would find ours: of C, of POSIX, of glibc, of
+# compilers and MPI
+_HEADERS = """
+assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign
+stdarg stdatomic stdbit stdbool stdckdint stddef stdint stdio stdlib stdnoreturn string tgmath
+threads time uchar wchar wctype
+
+aio cpio dirent dlfcn endian fcntl fmtmsg fnmatch ftw glob grp iconv langinfo libgen libintl
+monetary mqueue ndbm netdb nl_types poll pthread pwd regex regexp sched search semaphore spawn
+strings stropts syslog tar termios trace ulimit unistd utime utmpx varargs wordexp
+
+aliases alloca ar argp argz byteswap crypt elf envz err error execinfo features fstab fts gconv
+getopt gshadow ieee754 ifaddrs lastlog libio link malloc mcheck memory mntent nss obstack paths
+printf proc_service pty re_comp resolv sgtty shadow stab stdio_ext syscall sysexits syslimits term
+termcap termio thread_db ttyent ucontext ustat utmp values wait xlocale
+
+arm_neon cpuid emmintrin immintrin mm_malloc mmintrin mpi nmmintrin omp openacc pmmintrin quadmath
+smmintrin stdfix tmmintrin unwind wmmintrin x86intrin xmmintrin
+conio corecrt crtdefs direct intrin io new process sal vcruntime windows winsock2
+"""
+HEADERS = frozenset(_HEADERS.split())
 # the parameters of a layer that the template names, and their shapes, matrices by their columns;
 # others may be in the equations of the cell
 FIELDS = {
@@ -62,8 +82,11 @@ def write_c(source: Source, path: Path) -> None:
 def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
     """A path whose name can begin the names in C and Fortran."""
     path = Path(path)
-    if path.stem in HEADERS:
-        raise ValueError(f"{path.stem}.h is a header of C itself: choose another name")
+    if path.stem.lower() in HEADERS:  # there are file systems on which they are the same
+        raise ValueError(
+            f"{path.stem}.h is a header of C itself or of a system, in whose place programs would "
+            f"read this one: choose another name, such as {path.stem}_net{suffix}"
+        )
     if path.suffix != suffix or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", path.stem):
         raise ValueError(
             f"the file must be called NAME{suffix}, where NAME begins the names of the functions "

@@ -23,6 +23,11 @@ INDENT = "\n" + 8 * " "
 
 def literal(value: np.floating) -> str:
     """The shortest literal that is read back as this very number."""
+    if not np.isfinite(value):
+        raise ValueError(
+            f"a constant of the network is {value} in {value.dtype}, which C cannot write: scale "
+            "the data or the network, or use dtype='float64'"
+        )
     return f"{value!s}f" if value.dtype == np.float32 else str(value)
 
 
