@@ -88,6 +88,7 @@ class Data(NamedTuple):
     output_size: int
     bptt_steps: int | None
     names: Names = UNNAMED
+    forecasts: bool = False  # whether the outputs are the values of the next inputs
 
 
 def prepare(
@@ -116,9 +117,8 @@ def prepare(
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
         train = streams(train, 1)
-    sampled = config.scheduled_sampling is not None
-    forecast = arrays.y is None or sampled
-    if sampled:
+    forecast = arrays.y is None or are_next_inputs(train)
+    if config.scheduled_sampling is not None:
         require_forecasts(train)
         require_one_unit(None if model is None else model.scaling)
     reading = reading._replace(
@@ -141,7 +141,8 @@ def prepare(
         most = config.batch_size
         train = _parallel(train, most, bptt_steps)
         judge = judge and _parallel(judge, most, bptt_steps)
-    return Data(train, judge, scaling, filling, outputs, bptt_steps, names)
+    values = forecast and loss.regression and loss.outputs == 1
+    return Data(train, judge, scaling, filling, outputs, bptt_steps, names, values)
 
 
 def _window(data: Dataset) -> int:
@@ -258,34 +259,45 @@ def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return moments(train.X, observed(train))
 
 
+def are_next_inputs(data: Dataset) -> bool:
+    """Whether all targets are the next inputs: the first O features of the next step."""
+    targets, inputs = _followed(data)
+    return targets.size > 0 and np.array_equal(targets, inputs)
+
+
+def _followed(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The targets that an input follows, which those at the end of a sequence are not; and that.
+
+    Where the shapes say that it is not the next input, there is none.
+    """
+    if data.last or data.y.ndim < 3 or data.y.shape[-1] > data.X.shape[2]:
+        return data.y, np.empty(0)
+    there, following = data.weight[:, :-1] > 0, data.X[:, 1:, : data.y.shape[-1]]
+    if data.lengths is not None:
+        there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
+    if data.reset is not None:
+        there = there & ~data.reset[:, 1:, None]
+    # one of them may have been rounded to float32 before
+    dtype = "float32" if "float32" in (data.X.dtype.name, data.y.dtype.name) else "float64"
+    with np.errstate(over="ignore"):
+        return data.y[:, :-1][there].astype(dtype), following[there].astype(dtype)
+
+
 def require_forecasts(data: Dataset) -> None:
-    """Refuse targets that are not the next inputs: the first O features of the next step."""
+    """Refuse targets that are not the next inputs, and sequences with a break."""
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
-    outputs = data.y.shape[-1]
-    if not data.last and outputs <= data.X.shape[2]:
-        there, following = data.weight[:, :-1] > 0, data.X[:, 1:, :outputs]
-        if data.lengths is not None:
-            there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
-        # one of them may have been rounded to float32 before
-        dtype = "float32" if "float32" in (data.X.dtype.name, data.y.dtype.name) else "float64"
-        targets = data.y[:, :-1][there].astype(dtype)
-        if np.array_equal(targets, following[there].astype(dtype)):
-            return
-    raise ValueError(
-        "scheduled_sampling feeds forecasts back as inputs, so targets must be the next inputs: "
-        "leave y out, or give exogenous inputs as the last features of X and let y[t] be the first "
-        "features of X[t + 1]"
-    )
+    if not np.array_equal(*_followed(data)):
+        raise ValueError(
+            "scheduled_sampling feeds forecasts back as inputs, so targets must be the next "
+            "inputs: leave y out, or give exogenous inputs as the last features of X and let y[t] "
+            "be the first features of X[t + 1]"
+        )
 
 
 def require_one_unit(scaling: Scaling | None) -> None:
     """Refuse a given model whose outputs are in other units than its inputs."""
-    if scaling is None or scaling.y_mean is None or scaling.y_scale is None:
-        return
-    outputs = scaling.y_mean.size
-    pairs = (scaling.x_mean, scaling.y_mean), (scaling.x_scale, scaling.y_scale)
-    if not all(np.array_equal(x[:outputs], y) for x, y in pairs):
+    if scaling is not None and scaling.y_mean is not None and not scaling.one_unit():
         raise ValueError(
             "scheduled_sampling needs a model whose inputs and outputs have the same units; the "
             "model given standardises them apart: start without model="

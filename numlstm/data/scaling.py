@@ -55,6 +55,13 @@ class Scaling(NamedTuple):
         factor, offset = self.of_outputs(Y.shape[-1])
         return Y * factor + offset
 
+    def one_unit(self) -> bool:
+        """Whether the targets have the units of the first inputs."""
+        if self.y_mean is None or self.y_scale is None:
+            return False
+        pairs = (self.x_mean, self.y_mean), (self.x_scale, self.y_scale)
+        return all(np.array_equal(x[: y.size], y) for x, y in pairs)
+
     def of_outputs(self, width: int) -> tuple[Array, Array]:
         """Factor and offset of each of `width` outputs, float64: the factor first.
 

@@ -57,6 +57,7 @@ class Model:
         self._steppers: dict[tuple[bool, bool], KeptStepper] = {}  # by whether scaled, derived
         # set by training, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
+        self.forecasts: bool | None = None
         self.scaling: Scaling | None = None
         self.filling: Imputer | None = None
 

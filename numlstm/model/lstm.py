@@ -95,6 +95,9 @@ class LSTM(Derivatives, Rollout, Persistence):
     is_new : bool
         Whether `theta` is byte for byte what was drawn when the model was made, here or before it
         was saved; `fit` standardises the data for such a model as for one of its own.
+    forecasts : bool or None
+        Whether the outputs are values of the first O inputs one step later, as `rollout` needs;
+        set by `fit`, by its targets and its loss. None: the model was never fitted.
 
     Raises
     ------

@@ -52,6 +52,7 @@ class Persistence(Model):
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
         spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
         meta = {"spec": dataclasses.asdict(spec), "output": self.output, "drawn": self._drawn}
+        meta["forecasts"] = self.forecasts
         meta |= {key: names for key, names in self.names._asdict().items() if names is not None}
         files.write(path, "model", arrays, meta)
 
@@ -72,4 +73,10 @@ def read_model(
         start = f"{name}/"
         parts = {k.removeprefix(start): arrays[k] for k in arrays if k.startswith(start)}
         setattr(model, name, cls(**parts) if parts else None)
+    model.forecasts = meta["forecasts"] if "forecasts" in meta else _guessed(model.scaling)
     return model
+
+
+def _guessed(scaling: Scaling | None) -> bool | None:
+    """Whether a model of an older file forecasts its next inputs: then they shared their units."""
+    return None if scaling is None else scaling.one_unit()

@@ -10,7 +10,8 @@ from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 if TYPE_CHECKING:
-    from numlstm.stepping.rollout import RolloutGradients
+    from numlstm.stepping.rollout import RolloutGradients, RolloutInputs
+    from numlstm.stepping.stepper import Stepper
 
 
 class Rollout(Export):
@@ -27,7 +28,7 @@ class Rollout(Export):
 
         For networks that forecast the next value of their own first inputs: of the I features the
         first O are what the network forecasts, the others are exogenous. All steps run in compiled
-        code, in the units of the data.
+        code; what comes in and goes out is in the units of the data, and standardised in float64.
 
         Parameters
         ----------
@@ -36,21 +37,24 @@ class Rollout(Export):
         steps : int
             Number of forecasts, S >= 1.
         exogenous : array_like, shape (B, S, I - O), or (S, I - O) for one series, optional
-            The other features at the times of the forecasts; the last is not used. Default: there
-            are none, I = O.
+            The other features, continued from X_warm: its row s stands beside forecast s, as the
+            row of a time t in training held what is known for t + 1. The last is not used. Of one
+            feature also (S,) for one series. Default: there are none, I = O.
 
         Returns
         -------
         Y : ndarray, shape (B, S, O), or (S, O) for one series
-            Forecasts for the S times after X_warm. The first is the last of `predict` on X_warm.
-            Of a frame or DataArray it is one too; its index goes on where that is regular.
+            Forecasts for the S times after X_warm, float64, or float32 where X_warm is. The first
+            is the last of `predict` on X_warm. Of a frame or DataArray it is one too; its index
+            goes on where that is regular.
 
         Raises
         ------
         ValueError, TypeError
             For a wrong shape, a NaN or infinite value, fewer inputs than outputs, missing
-            exogenous inputs; for a network that is bidirectional, fills missing inputs, predicts
-            once per sequence, or does not forecast values (classes); as `njit`.
+            exogenous inputs; for a model that was fitted to something else than its own next
+            inputs, or whose outputs are no values (see `LSTM.forecasts`); for a network that is
+            bidirectional, fills missing inputs, or predicts once per sequence; as `njit`.
         BackendError
             Where the "cpu" backend cannot run.
 
@@ -61,11 +65,10 @@ class Rollout(Export):
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
-        from numlstm.stepping.rollout import read_rollout_inputs, rollout
+        from numlstm.stepping.rollout import rollout
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
-        inputs = read_rollout_inputs(self._forecasting(), *arrays)
-        return after.restore(rollout(self.njit(), self.spec, inputs), self.names)
+        return after.restore(rollout(*self._closed_loop(*arrays)), self.names)
 
     @overload
     def rollout_vjp(
@@ -123,11 +126,10 @@ class Rollout(Export):
         >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
         (True, (50, 1))
         """
-        from numlstm.stepping.rollout import read_rollout_inputs, rollout_vjp
+        from numlstm.stepping.rollout import rollout_vjp
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
-        inputs = read_rollout_inputs(self._forecasting(), *arrays)
-        Y, pullback = rollout_vjp(self.njit(derivatives=True), self.spec, inputs)
+        Y, pullback = rollout_vjp(*self._closed_loop(*arrays, derivatives=True))
         if type(after) is labels.Labelled:
             return Y, pullback
         titles = tuple(self.names.outputs(self.spec.width)) if self.spec.width > 1 else None
@@ -138,6 +140,7 @@ class Rollout(Export):
         self, X_warm: Any, steps: Any, exogenous: Any
     ) -> tuple[labels.Labelled, Any, int, Any]:
         """The labels of the forecasts; and the arguments of a rollout without any."""
+        self._require_forecasts()
         steps, features = checks.size("steps", steps), self.names.features
         given = labels.inputs("X_warm", X_warm, features)
         after = given.continued(steps)
@@ -145,8 +148,19 @@ class Rollout(Export):
         given_after = labels.companion(after, "exogenous", exogenous, others)
         return after, given.stepwise, steps, given_after.stepwise
 
-    def _forecasting(self) -> NetworkSpec:
-        """The spec of a model whose outputs can be its next inputs; others are refused."""
+    def _closed_loop(
+        self, X_warm: Any, steps: int, exogenous: Any, *, derivatives: bool = False
+    ) -> tuple["Stepper", NetworkSpec, "RolloutInputs"]:
+        """The step that feeds on itself, in the network's units, and what it reads."""
+        from numlstm.stepping.rollout import feedback, read_rollout_inputs
+
+        scaling = self._step_scaling(True)
+        inputs = read_rollout_inputs(self.spec, scaling, X_warm, steps, exogenous)
+        units = None if scaling is None else feedback(scaling, self.spec.width)
+        return self._required_stepper(units, derivatives), self.spec, inputs
+
+    def _require_forecasts(self) -> None:
+        """Refuse models whose outputs are not their next inputs."""
         self._require_step()
         spec, scaling = self.spec, self.scaling
         if spec.width > spec.input_size or self.output == "last":
@@ -155,6 +169,13 @@ class Rollout(Export):
                 f"{'sequence' if self.output == 'last' else 'step'} from {spec.input_size} "
                 "input(s): a rollout needs a forecast of its first inputs at every step"
             )
+        if self.forecasts is False:
+            raise ValueError(
+                "a rollout feeds outputs back as the first inputs of the next step, and this model "
+                "was fitted to something else: other targets, or a loss whose outputs are no "
+                "values (log-variances, logits). Fit with y=None, or with what is to be forecast "
+                "as the first features of X and y[t] = X[t + 1, :O], with loss='mse', 'mae' or "
+                "'huber'; set model.forecasts = True if the targets were the next inputs after all"
+            )
         if scaling is not None and (scaling.y_mean is None or scaling.y_mean.size != spec.width):
             raise ValueError("this model does not forecast values that could be inputs")
-        return spec

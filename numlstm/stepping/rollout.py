@@ -12,6 +12,8 @@ from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.launch import uniform
 from numlstm.backends.cpu.layer.shards import shard_count
 from numlstm.data import sequences
+from numlstm.data.missing import network_inputs
+from numlstm.data.scaling import Scaling
 from numlstm.stepping.kernels import closed_loop as kernels
 from numlstm.stepping.stepper import Stepper
 from numlstm.utils import checks
@@ -124,48 +126,90 @@ def _groups(batch: int, per_group: int) -> list[slice]:
 
 
 class RolloutInputs(NamedTuple):
-    """Inputs of a rollout."""
+    """Inputs of a rollout in the network's units, and the way back to those of the data."""
 
     X: np.ndarray  # (B, T + S - 1, I), zero where forecasts are fed
     fed: np.ndarray  # (B, T + S - 1)
     warm: int  # T
     single: bool  # one series, without an axis for the batch
+    dtype: np.dtype  # of what is in the units of the data
+    mean: np.ndarray  # (I,) of the inputs, float64
+    scale: np.ndarray  # (I,)
 
     def forecasts(self, Y: np.ndarray) -> np.ndarray:
-        """The forecasts among all outputs, in the user's layout."""
-        later = np.ascontiguousarray(Y[:, self.warm - 1 :])
-        return later[0] if self.single else later
+        """The forecasts among all outputs, in the user's layout and units."""
+        outputs = Y.shape[2]
+        later = Y[:, self.warm - 1 :] * self.scale[:outputs] + self.mean[:outputs]
+        return self._for_caller(later)
+
+    def gradients(self, dtheta: np.ndarray, dX: np.ndarray, outputs: int) -> RolloutGradients:
+        """What the caller gets of the gradients with respect to theta and X."""
+        dX = dX / self.scale
+        # the last exogenous inputs are not used
+        dexogenous = np.pad(dX[:, self.warm :, outputs:], ((0, 0), (0, 1), (0, 0)))
+        parts = map(self._for_caller, (dX[:, : self.warm], dexogenous))
+        return RolloutGradients(dtheta, *parts)
+
+    def _for_caller(self, array: np.ndarray) -> np.ndarray:
+        with checks.within_range("the result", self.dtype.name, "pass X_warm as float64"):
+            array = np.ascontiguousarray(array, self.dtype)
+        return array[0] if self.single else array
+
+
+def feedback(scaling: Scaling, outputs: int) -> Scaling | None:
+    """What takes outputs from the network's units of the outputs to those of the inputs.
+
+    None where they are the same, as after training on the next inputs.
+    """
+    x_mean, x_scale = scaling.x_mean[:outputs], scaling.x_scale[:outputs]
+    factor, offset = scaling.of_outputs(outputs)
+    factor, offset = factor / x_scale, (offset - x_mean) / x_scale
+    if (factor == 1).all() and (offset == 0).all():
+        return None
+    size = scaling.x_mean.size
+    return Scaling(np.zeros(size), np.ones(size), offset, factor)
 
 
 def read_rollout_inputs(
-    spec: NetworkSpec, X_warm: Any, steps: Any, exogenous: Any
+    spec: NetworkSpec, scaling: Scaling | None, X_warm: Any, steps: Any, exogenous: Any
 ) -> RolloutInputs:
-    """The arguments of a rollout, checked."""
+    """The arguments of a rollout, checked; they are standardised before they are rounded."""
+    size, width = spec.input_size, spec.width
+    scaling = scaling or Scaling(np.zeros(size), np.ones(size))
     steps = checks.size("steps", steps)
-    observed, lengths, form = sequences.read_inputs(X_warm, spec.input_size, spec.dtype)
-    batch, warm, features = observed.shape
+    observed, lengths, form = sequences.read_inputs(X_warm, size)
+    batch, warm, _ = observed.shape
     if lengths is not None or warm == 0:
         raise ValueError(
             "X_warm must hold at least one step, and the same number for every sequence; run "
             "series of different lengths one by one"
         )
-    single, others = form.kind == "series", features - spec.width
-    X = np.zeros((batch, warm + steps - 1, features), observed.dtype)
-    X[:, :warm] = observed
-    if exogenous is not None:
-        exogenous = checks.array("exogenous", exogenous, spec.dtype)
-        shape = (batch, steps, others)
-        checks.shape("exogenous", exogenous, shape[1:] if single else shape)
-        X[:, warm:, spec.width :] = exogenous.reshape(shape)[:, :-1]
-    elif others:
-        raise ValueError(f"exogenous= must give the last {others} features of X_warm")
+    X = np.zeros((batch, warm + steps - 1, size), spec.dtype)
+    X[:, :warm] = network_inputs(observed, None, scaling, spec.dtype)
+    single = form.kind == "series"
+    if exogenous is not None or size > width:
+        given = _read_exogenous(exogenous, (batch, steps, size - width), single)
+        others = Scaling(scaling.x_mean[width:], scaling.x_scale[width:])
+        X[:, warm:, width:] = network_inputs(given, None, others, spec.dtype)[:, :-1]
     fed = np.zeros(X.shape[:2], bool)
     fed[:, warm:] = True
-    return RolloutInputs(X, fed, warm, single)
+    units = scaling.x_mean, scaling.x_scale
+    return RolloutInputs(X, fed, warm, single, observed.dtype, *units)
+
+
+def _read_exogenous(exogenous: Any, shape: tuple[int, int, int], single: bool) -> np.ndarray:
+    """The exogenous inputs as (B, S, I - O); of one series (S, I - O), or (S,) where I - O = 1."""
+    if exogenous is None:
+        raise ValueError(f"exogenous= must give the last {shape[-1]} features of X_warm")
+    array = checks.array("exogenous", exogenous, None)
+    if single and array.ndim == 1 and shape[-1] == 1:
+        array = array[:, None]
+    checks.shape("exogenous", array, shape[1:] if single else shape)
+    return array.reshape(shape)
 
 
 def rollout(stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs) -> np.ndarray:
-    """The forecasts."""
+    """The forecasts; the stepper is one in the network's units, with its `feedback`."""
     return inputs.forecasts(forward(stepper, spec, inputs.X, inputs.fed, None, False)[0])
 
 
@@ -177,15 +221,12 @@ def rollout_vjp(
     Y = inputs.forecasts(every)
 
     def pullback(dY: Any) -> RolloutGradients:
-        dY = checks.array("dY", dY, spec.dtype, finite=False)
+        dY = checks.array("dY", dY, "float64", finite=False)
         checks.shape("dY", dY, Y.shape)
         of_every = np.zeros_like(every)
-        of_every[:, inputs.warm - 1 :] = dY
+        of_every[:, inputs.warm - 1 :] = dY * inputs.scale[: spec.width]
         dtheta, dX, dstate = backward(stepper, spec, tape, of_every)
         add_initial(spec, dtheta, dstate)
-        dwarm, dexogenous = dX[:, : inputs.warm].copy(), dX[:, inputs.warm :, spec.width :]
-        dexogenous = np.pad(dexogenous, ((0, 0), (0, 1), (0, 0)))  # the last is not used
-        parts = (dwarm[0], dexogenous[0]) if inputs.single else (dwarm, dexogenous)
-        return RolloutGradients(dtheta, *parts)
+        return inputs.gradients(dtheta, dX, spec.width)
 
     return Y, pullback

@@ -384,6 +384,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
     model = LSTM.from_spec(spec, start.backend, theta)
     model.scaling, model.filling, model.names = data.scaling, data.filling, data.names
     model.output = "last" if data.train.last else "sequence"
+    model.forecasts = data.forecasts
     return model
 
 
