@@ -17,12 +17,15 @@ _GAP = 1e-10  # of a fill value, which no other value of its column comes near t
 def warn_of_fill_values(data: Dataset, where: str = "") -> bool:
     """Whether a number that files write for a missing value is among the data; it is said."""
     remedies = {"X": "missing='mask'", "y": "nan_policy='omit'"}
-    parts = {"X": (data.X, observed(data)), "y": (data.y, data.weight > 0)}
+    parts = {
+        "X": (data.X, observed(data), data.names.features),
+        "y": (data.y, data.weight > 0, data.names.targets),
+    }
     if data.y.dtype.kind != "f":  # classes
         del parts["y"]
-    for name, (values, valid) in parts.items():
+    for name, (values, valid, names) in parts.items():
         found = [
-            f"{value:.7g}, {count} time(s) in column {column}"
+            f"{value:.7g}, {count} time(s) in column {names[column] if names else column}"
             for column, value, count in _fill_values(values, valid)
         ]
         if found:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data.labels import Names
@@ -51,8 +51,12 @@ class Persistence(Model):
             named = parts._asdict().items() if parts is not None else ()
             arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
         spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
-        meta = {"spec": dataclasses.asdict(spec), "output": self.output, "drawn": self._drawn}
-        meta["forecasts"] = self.forecasts
+        meta: dict[str, Any] = {
+            "spec": dataclasses.asdict(spec),
+            "output": self.output,
+            "drawn": self._drawn,
+            "forecasts": self.forecasts,
+        }
         meta |= {key: names for key, names in self.names._asdict().items() if names is not None}
         files.write(path, "model", arrays, meta)
 

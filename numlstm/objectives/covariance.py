@@ -17,13 +17,13 @@ from numlstm.data import labels, sequences
 from numlstm.data.missing import network_inputs
 from numlstm.data.sequences import Dataset, mask
 from numlstm.model.lstm import LSTM
+from numlstm.objectives.directions import Directions, Jacobian
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective, objective
 from numlstm.optim.losses import LOSSES
-from numlstm.utils import checks
+from numlstm.utils import checks, notices
 
-_FULL = 1000  # parameters up to which all directions are computed
-_LEADING = 100  # else so many
+_NEGLIGIBLE = 1e-8  # share of trace(J'J) that may count as certain without a word
 _ROWS = 64  # sequences whose Jacobian is held at once
 
 
@@ -53,12 +53,16 @@ class Covariance:
     Attributes
     ----------
     factor : ndarray, shape (n, r)
-        The covariance is ``factor @ factor.T``; rows of parameters held still are zero.
+        The covariance is ``factor @ factor.T``, but for `rest`; its columns are orthogonal, rows of
+        parameters held still are zero.
     sigma : float
         Standard deviation of the residuals (with ``absolute_sigma`` 1), for targets in the
         network's units.
     dof : float
         Residuals less parameters that they determine; infinite with ``absolute_sigma``.
+    rest : ndarray, shape (n,)
+        Standard deviation of every parameter in the directions outside of the columns of `factor`:
+        that of the prior which `weight_decay` is; zero without one, and where there are none.
     matrix : ndarray, shape (n, n)
         The covariance, formed on first use.
     stderr : dict of str to ndarray
@@ -69,17 +73,39 @@ class Covariance:
     factor: np.ndarray
     sigma: float
     dof: float
+    rest: np.ndarray
+
+    @cached_property
+    def _axes(self) -> np.ndarray:
+        """The columns of the factor as unit vectors."""
+        axes: np.ndarray = self.factor / np.linalg.norm(self.factor, axis=0)
+        return axes
+
+    def _spread(self, J: np.ndarray) -> np.ndarray:
+        """The variance of quantities with these gradients (m, n) by the parameters, (m,)."""
+        variance: np.ndarray = np.sum(np.square(J @ self.factor), axis=1)
+        if self.rest.any():
+            outside = J - (J @ self._axes) @ self._axes.T
+            variance += np.sum(np.square(outside * self.rest), axis=1)
+        return variance
 
     @cached_property
     def matrix(self) -> np.ndarray:
         """The covariance, (n, n)."""
         matrix: np.ndarray = self.factor @ self.factor.T
+        if self.rest.any():
+            scaled = self.rest[:, None] * self._axes
+            matrix += np.diag(np.square(self.rest)) - scaled @ scaled.T
         return matrix
 
     @cached_property
     def stderr(self) -> dict[str, np.ndarray]:
         """Standard error of every parameter, by name."""
-        return split(self.model.spec.shapes, np.sqrt(np.sum(np.square(self.factor), axis=1)))
+        variance = np.sum(np.square(self.factor), axis=1)
+        if self.rest.any():
+            inside = np.minimum(np.sum(np.square(self._axes), axis=1), 1.0)
+            variance += np.square(self.rest) * (1 - inside)
+        return split(self.model.spec.shapes, np.sqrt(variance))
 
     def predict(
         self,
@@ -155,8 +181,8 @@ class Covariance:
         for start in range(0, len(X), _ROWS):
             rows = slice(start, start + _ROWS)
             part = data.cut(0, X.shape[1], rows)
-            spread = _outputs(model, part).jacobian(model.theta) @ self.factor
-            variance[rows][part.weight > 0] = np.sum(np.square(spread), axis=1) + noise**2
+            spread = self._spread(_outputs(model, part).jacobian(model.theta))
+            variance[rows][part.weight > 0] = spread + noise**2
         return form.restore((np.sqrt(variance) * _target_scale(model)).astype(dtype))
 
 
@@ -170,11 +196,13 @@ def covariance(
     absolute_sigma: bool,
     weight_decay: float,
     rank: int | None,
+    progress: bool | None,
     **rows: Any,
 ) -> Covariance:
     """The covariance of the parameters of a fitted model; the arguments of `FitResult`'s method."""
     checks.flag("absolute_sigma", absolute_sigma)
     checks.optional(checks.size, "rank", rank)
+    checks.optional(checks.flag, "progress", progress)
     weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
     model = _promoted(model, theta)
     fun = objective(model, X, y, output=model.output, **rows)
@@ -183,9 +211,14 @@ def covariance(
         split(model.spec.shapes, free)[name][...] = False
     units, prior = _units(model, fun, absolute_sigma), 0.5 * weight_decay * fun.data.total_weight()
     prior *= float(np.mean(np.square(units)))
-    values, directions = _directions(fun, model.theta, free, units, rank, prior > 0)
-    precision = np.square(values) + prior
-    determined = float(np.sum(np.square(values) / precision))
+    with _bar(progress) as bar:
+        found = Jacobian(fun, model.theta, free, units, bar).directions(rank, prior)
+    count, computed = int(free.sum()), found.values.size
+    _warn_of_rest(found, count, prior)
+    precision = np.square(found.values) + prior
+    determined = float(np.sum(np.square(found.values) / precision))
+    if prior > 0:
+        determined += min(found.left / prior, count - computed)
     sigma, dof = 1.0, np.inf
     if not absolute_sigma:
         dof = units.size - determined
@@ -196,9 +229,19 @@ def covariance(
                 "weight_decay of the fit, fewer parameters or more data"
             )
         sigma = float(np.sqrt(np.sum(np.square(fun.residuals(model.theta))) / dof))
-    factor = np.zeros((free.size, precision.size))
-    factor[free] = directions * (sigma / np.sqrt(precision))
-    return Covariance(model, factor, sigma, dof)
+    factor = np.zeros((free.size, computed))
+    factor[free] = found.vectors * (sigma / np.sqrt(precision))
+    rest = np.zeros(free.size)
+    if prior > 0 and computed < count:
+        rest[free] = sigma / np.sqrt(prior)
+    return Covariance(model, factor, sigma, dof, rest)
+
+
+def _bar(shown: bool | None) -> Any:
+    """A tqdm bar over products with the Jacobian."""
+    from tqdm import tqdm
+
+    return tqdm(desc="covariance", disable=not notices.shown(shown), unit="product", leave=False)
 
 
 def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
@@ -222,55 +265,23 @@ def _units(model: LSTM, fun: Objective, absolute_sigma: bool) -> np.ndarray:
     return np.broadcast_to(scale, fun.data.y.shape)[fun.data.weight > 0].astype(np.float64)
 
 
-def _directions(
-    fun: Objective,
-    theta: np.ndarray,
-    free: np.ndarray,
-    units: np.ndarray,
-    rank: int | None,
-    everywhere: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Singular values and right singular vectors (n, r) of the Jacobian, the largest first.
+def _warn_of_rest(found: Directions, count: int, prior: float) -> None:
+    """Say what the directions that were not computed count as, where that is not their part."""
+    from scipy.optimize import OptimizeWarning
 
-    All of them, `everywhere` also those of value zero, or the `rank` largest ones.
-    """
-    count = int(free.sum())
-    if rank is None and count > _FULL:
-        rank = _LEADING
-    if rank is not None and rank < min(count, units.size):
-        return _leading(fun, theta, free, units, rank)
-    J = fun.jacobian(theta)[:, free] * units[:, None]
-    _, values, directions = np.linalg.svd(J, full_matrices=everywhere)
-    if everywhere:
-        return np.pad(values, (0, count - values.size)), directions.T
-    # as in scipy.optimize.curve_fit: a direction that the data do not determine has no part in it
-    kept = values > np.finfo(np.float64).eps * max(J.shape) * values[0]
-    return values[kept], directions[kept].T
-
-
-def _leading(
-    fun: Objective, theta: np.ndarray, free: np.ndarray, units: np.ndarray, rank: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The largest singular values and their vectors; the Jacobian is never formed."""
-    from scipy.sparse.linalg import LinearOperator, svds
-
-    whole = fun.linear_operator(theta)
-
-    def matvec(v: np.ndarray) -> Any:
-        padded = np.zeros(free.size)
-        padded[free] = np.ravel(v)
-        return whole.matvec(padded) * units
-
-    operator = LinearOperator(
-        (units.size, int(free.sum())),
-        matvec=matvec,
-        rmatvec=lambda u: whole.rmatvec(np.ravel(u) * units)[free],
-        dtype=np.float64,
+    if found.enough(prior) if prior > 0 else found.share <= _NEGLIGIBLE:
+        return
+    counted = (
+        "have the variance of the weight_decay alone, which makes bands too wide"
+        if prior > 0
+        else "count as certain, which makes bands too narrow: pass the weight_decay of the fit, by "
+        f"which they have a variance, or rank={count} for all of them, or numlstm.ensemble"
     )
-    start = np.ones(min(operator.shape))  # the same result every time
-    _, values, directions = svds(operator, k=rank, v0=start, return_singular_vectors="vh")
-    order = np.argsort(-values)
-    return values[order], directions[order].T
+    message = (
+        f"of the {count} free parameters' directions {found.values.size} were computed; the "
+        f"others, with a share of {found.share:.2g} of trace(J'J), {counted}"
+    )
+    notices.warn(message, OptimizeWarning)
 
 
 def _outputs(model: LSTM, data: Dataset) -> Objective:

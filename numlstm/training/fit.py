@@ -256,9 +256,10 @@ def fit(
     Warns
     -----
     scipy.optimize.OptimizeWarning
-        For an argument or option that the method does not use, for steps of unequal length in the
-        index of X, and for one huge number far from all others of its column, as files write it
-        for what is missing (netCDF: 9.97e36).
+        For an argument or option that the method does not use.
+    UserWarning
+        For steps of unequal length in the index of X; for one huge number far from all others of
+        its column, as files write it for what is missing (netCDF: 9.97e36).
 
     References
     ----------
@@ -357,7 +358,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(worst_loss, settings.data.criterion, data.train)
         ending = end(problem, config, progress, outcome, worst)
-    return _result(trained, progress, ending, settings)
+    result = _result(trained, progress, ending, settings)
+    result.forecast = arrays.y is None
+    return result
 
 
 def _given(model: LSTM | None) -> GivenModel | None:

@@ -1,7 +1,6 @@
 """Those who follow a run from epoch to epoch: its file, a progress bar, the user's callback."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from numlstm.training.checkpoints import Record
 from numlstm.training.progress import Progress, by_name
+from numlstm.utils import notices
 
 
 class Listeners:
@@ -87,10 +87,12 @@ class Bar:
         from tqdm import tqdm
 
         self._progress = progress
-        if shown is None:
-            shown = sys.stderr is not None and sys.stderr.isatty()
         self._bar = tqdm(
-            total=epochs, initial=progress.epoch, disable=not shown, unit="epoch", leave=True
+            total=epochs,
+            initial=progress.epoch,
+            disable=not notices.shown(shown),
+            unit="epoch",
+            leave=True,
         )
 
     def close(self) -> None:

@@ -46,6 +46,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         Names of the parameters that were held still.
     loss : str
         What was minimised, as given to `fit`.
+    forecast : bool
+        Whether the fit had no `y`: its targets were the next values of X.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     output: str
     fixed: tuple[str, ...]
     loss: str
+    forecast: bool
 
     def covariance(
         self,
@@ -76,6 +79,7 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         absolute_sigma: bool = False,
         weight_decay: float = 0.0,
         rank: int | None = None,
+        progress: bool | None = None,
         sample_weight: Any = None,
         lengths: Any = None,
         reset: Any = None,
@@ -96,13 +100,22 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
             and directions that the data do not determine have its variance.
         rank : int, optional
             Compute only so many directions of the parameters, those which the data determine best,
-            without forming a Jacobian; the others then count as certain. Default: all of them up
-            to 1000 free parameters, 100 beyond.
+            without forming a Jacobian J; the others then have the variance of `weight_decay`, or
+            without one count as certain. Default: all of them up to 1000 free parameters. Beyond,
+            with `weight_decay`, 100 and twice as many until the data add less than 2 % to its
+            precision in the others; without it all, since every direction has an equal part in a
+            band, but where J has more than 2**27 entries as many as leave out 1e-4 of trace(J'J):
+            that is exact for the directions, and estimated for what is left (Hutchinson, 20
+            products).
+        progress : bool, optional
+            Show a bar that counts products with the Jacobian. Default: where standard error is a
+            terminal.
 
         Returns
         -------
         covariance : Covariance
-            With ``factor`` (n, r), ``matrix`` (n, n), ``stderr`` by name, ``sigma`` and ``dof``;
+            With ``factor`` (n, r), ``rest`` (n,), ``matrix`` (n, n), ``stderr`` by name, ``sigma``
+            and ``dof``;
             its ``predict(X, level=0.95)`` gives predictions with a band. All is computed in
             float64. Parameters held `fixed` are certain. Directions that the data do not
             determine are left out, as in `curve_fit`, unless `weight_decay` is given.
@@ -110,9 +123,15 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         Raises
         ------
         ValueError, TypeError
-            As `fit` for the data; where as many parameters as residuals leave no noise to
-            estimate; and for a fit of another loss than "mse", of which the sum of squares is not
-            least.
+            As `fit` for the data; where y is left out and the fit had one; where as many
+            parameters as residuals leave no noise to estimate; and for a fit of another loss than
+            "mse", of which the sum of squares is not least.
+
+        Warns
+        -----
+        scipy.optimize.OptimizeWarning
+            Where directions that were not computed have a part that is not negligible; it says
+            which share of trace(J'J) they hold, and what they count as.
 
         References
         ----------
@@ -135,11 +154,17 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
                 f"loss={self.loss!r}, where the sum of squares is not least: fit with loss='mse', "
                 "or ask numlstm.ensemble for the spread of several fits"
             )
+        if y is None and not self.get("forecast", True):
+            raise ValueError(
+                "this fit had a y, and without one its targets would be the next values of X: pass "
+                "the y of the fit"
+            )
         return covariance(
             *(self.model, self.x, X, y, self.fixed),
             absolute_sigma=absolute_sigma,
             weight_decay=weight_decay,
             rank=rank,
+            progress=progress,
             **{"sample_weight": sample_weight, "lengths": lengths, "reset": reset},
             nan_policy=nan_policy,
         )

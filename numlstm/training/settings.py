@@ -278,10 +278,16 @@ def _warn_unused(settings: Settings, asked: tuple[Noun, ...]) -> None:
     training = settings.training
     if not training.stochastic:
         for name in sorted(name for noun in asked for name in noun.unused_on_full_batches()):
-            notices.warn(f"Method {training.method} does not use {name}.")
+            _warn(f"Method {training.method} does not use {name}.")
     if unknown := training.unknown_options:
         known = ", ".join(OPTIMIZERS[training.method].defaults)
-        notices.warn(f"Unknown solver options of {training.method!r}: {', '.join(unknown)}; "
+        _warn(f"Unknown solver options of {training.method!r}: {', '.join(unknown)}; "
               f"it has {known}")  # fmt: skip
     if settings.network.num_layers == 1 and settings.network.dropout.layers > 0:
-        notices.warn("dropout lies between layers: with num_layers=1 it does nothing.")
+        _warn("dropout lies between layers: with num_layers=1 it does nothing.")
+
+
+def _warn(message: str) -> None:
+    from scipy.optimize import OptimizeWarning
+
+    notices.warn(message, OptimizeWarning)

@@ -4,15 +4,16 @@ import sys
 import warnings
 
 
-def warn(message: str) -> None:
-    """SciPy's `OptimizeWarning`, a UserWarning, at the first frame outside of the package."""
-    from scipy.optimize import OptimizeWarning
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning at the line outside of numlstm from which the call came."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
-    package, level = __name__.partition(".")[0], 1
-    frame = sys._getframe()
-    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, OptimizeWarning, stacklevel=level)
+
+def _is_ours(module: str) -> bool:
+    return module == "numlstm" or module.startswith("numlstm.")
 
 
 def shown(asked: bool | None) -> bool:

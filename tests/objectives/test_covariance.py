@@ -1,10 +1,14 @@
 """Covariances against scipy.optimize.curve_fit, bands against what they promise."""
 
+import re
+
 import numpy as np
 import pytest
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
+from tqdm import tqdm
 
 import numlstm
+from numlstm.objectives import directions
 
 
 def data(B=12, T=10, noise=0.1, seed=0):
@@ -16,7 +20,7 @@ def data(B=12, T=10, noise=0.1, seed=0):
     return X, y + noise * rng.standard_normal(X.shape)
 
 
-def fitted(X, y, **options):
+def fitted(X, y=None, **options):
     given = {"hidden_size": 2, "dtype": "float64", "rng": 0, "epochs": 60, "method": "L-BFGS-B"}
     return numlstm.fit(X, y, **given | options)
 
@@ -118,11 +122,122 @@ def test_low_rank_is_the_best_determined_part():
     X, y = data()
     result = fitted(X, y, epochs=20)
     whole = result.covariance(X, y, absolute_sigma=True)
-    part = result.covariance(X, y, absolute_sigma=True, rank=5)
+    with pytest.warns(OptimizeWarning, match=r"of the 35 free .* 5 were computed") as caught:
+        part = result.covariance(X, y, absolute_sigma=True, rank=5)
+    assert [warning.filename for warning in caught] == [__file__]
+    values = 1 / np.linalg.norm(whole.factor, axis=0) ** 2
+    share = float(re.search(r"a share of (\S+) of trace", str(caught[0].message))[1])
+    assert share == pytest.approx(values[5:].sum() / values.sum(), rel=0.5)
     assert part.factor.shape == (result.x.size, 5)
     np.testing.assert_allclose(
         part.matrix, whole.factor[:, :5] @ whole.factor[:, :5].T, rtol=1e-6, atol=1e-12
     )
+
+
+def test_above_1000_parameters_bands_are_those_of_all_directions(monkeypatch):
+    """With weight_decay from the leading ones and the prior, without from all."""
+    X, y = data(25, 24)
+    result = fitted(X, y, hidden_size=16, weight_decay=1e-2, epochs=10, limits={"fixed": "bias_l0"})
+    assert result.x.size == 1169
+    few = result.covariance(X, y, weight_decay=1e-2)
+    assert few.factor.shape == (1169, 100)
+    known = {"absolute_sigma": True}
+    exact = result.covariance(X, y, **known)  # all that 600 residuals determine
+    with monkeypatch.context() as patch:
+        patch.setattr(directions, "_FULL", 2000)
+        whole = result.covariance(X, y, weight_decay=1e-2)
+        np.testing.assert_array_equal(result.covariance(X, y, **known).factor, exact.factor)
+    assert whole.factor.shape == (1169, 1105)
+    assert few.sigma == pytest.approx(whole.sigma, rel=1e-3)
+    assert few.dof == pytest.approx(whole.dof, rel=1e-3)
+    fresh = np.random.default_rng(5).standard_normal((3, 24, 1))
+    band, expected = few.predict(fresh), whole.predict(fresh)
+    np.testing.assert_allclose(band.std, expected.std, rtol=0.01)
+    scale = np.abs(whole.matrix).max()
+    np.testing.assert_allclose(few.matrix, whole.matrix, atol=0.02 * scale)
+    for name, errors in few.stderr.items():
+        np.testing.assert_allclose(errors, whole.stderr[name], rtol=0.02)
+    assert not few.stderr["bias_l0"].any()
+    assert not few.matrix[few.rest == 0].any()
+
+
+@pytest.mark.parametrize("decay", [1e-4, 1e-2, 1.0])
+def test_low_rank_takes_the_prior_for_the_others(monkeypatch, decay):
+    X, y = data(30, 10)
+    result = fitted(X, y, hidden_size=4, weight_decay=decay, epochs=30)
+    whole = result.covariance(X, y, weight_decay=decay)
+    monkeypatch.setattr(directions, "_FULL", 20)
+    monkeypatch.setattr(directions, "_LEADING", 4)
+    few = result.covariance(X, y, weight_decay=decay)
+    np.testing.assert_allclose(few.predict(X).std, whole.predict(X).std, rtol=0.011)
+    with pytest.warns(OptimizeWarning, match="weight_decay alone, which makes bands too wide"):
+        wide = result.covariance(X, y, weight_decay=decay, rank=1)
+    assert (wide.predict(X).std / wide.sigma >= 0.999 * whole.predict(X).std / whole.sigma).all()
+
+
+def test_directions_that_count_as_certain_are_said(monkeypatch):
+    """Where the Jacobian is too large to be formed, and nothing was known before."""
+    X, y = data(30, 10)
+    result = fitted(X, y, hidden_size=4, epochs=30)
+    whole = result.covariance(X, y, absolute_sigma=True)
+    monkeypatch.setattr(directions, "_FULL", 20)
+    monkeypatch.setattr(directions, "_LEADING", 4)
+    monkeypatch.setattr(directions, "_LARGEST", 1000)
+    with pytest.warns(OptimizeWarning, match="count as certain, which makes bands too nar") as seen:
+        part = result.covariance(X, y, absolute_sigma=True)
+    computed = part.factor.shape[1]
+    assert 4 < computed < 101 / 4  # doubled, until a quarter would not do
+    assert not part.rest.any()
+    values = 1 / np.linalg.norm(whole.factor, axis=0) ** 2
+    share = float(re.search(r"a share of (\S+) of trace", str(seen[0].message))[1])
+    assert share == pytest.approx(values[computed:].sum() / values.sum(), rel=0.7)
+    narrow, band = part.predict(X).std, whole.predict(X).std
+    assert (narrow < band).all()
+
+
+def test_the_trace_that_is_left_out_is_estimated():
+    X, y = data(30, 10)
+    result = fitted(X, y, hidden_size=4, epochs=30)
+    fun = numlstm.objective(result.model, X, y)
+    J = fun.jacobian(result.x)
+    with tqdm(disable=True) as bar:
+        jacobian = directions.Jacobian(fun, result.x, np.ones(101, bool), np.ones(300), bar)
+        for rank in (1, 5, 30):
+            found = jacobian.directions(rank, 0.0)
+            left = np.square(J).sum() - np.square(found.values).sum()
+            assert found.left == pytest.approx(left, rel=0.7)
+            assert found.share == pytest.approx(left / np.square(J).sum(), rel=0.7)
+        assert jacobian.directions(None, 0.0).share == 0
+
+
+def test_a_bar_counts_products_with_the_jacobian(capsys):
+    X, y = data()
+    result = fitted(X, y, epochs=5)
+    result.covariance(X, y, absolute_sigma=True)
+    assert capsys.readouterr().err == ""  # no terminal
+    result.covariance(X, y, absolute_sigma=True, progress=True)
+    shown = capsys.readouterr().err
+    assert "covariance" in shown
+    assert "/35" in shown
+    with pytest.raises(TypeError, match="progress must be True or False"):
+        result.covariance(X, y, progress="yes")
+
+
+def test_a_covariance_without_the_targets_of_the_fit_is_refused():
+    X, y = data()
+    result = fitted(X, y, epochs=2)
+    assert not result.forecast
+    with pytest.raises(ValueError, match=r"this fit had a y, .* pass the y of the fit"):
+        result.covariance(X, absolute_sigma=True)
+    forecast = fitted(X, epochs=2)
+    assert forecast.forecast
+    given = X[:, :-1], X[:, 1:]
+    one = forecast.covariance(X, absolute_sigma=True).matrix
+    other = forecast.covariance(*given, absolute_sigma=True).matrix
+    np.testing.assert_array_equal(one, other)
+    same = fitted(*given, epochs=2)  # the next inputs, but said
+    with pytest.raises(ValueError, match="this fit had a y"):
+        same.covariance(X, absolute_sigma=True)
 
 
 def test_float32_fits_are_judged_in_float64():
