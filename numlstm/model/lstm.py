@@ -20,6 +20,7 @@ from numlstm.model.rollout import Rollout
 from numlstm.network.network import network_on
 from numlstm.utils import checks, nouns
 from numlstm.utils.nouns import suggesting
+from numlstm.utils.random_streams import generator
 from numlstm.utils.types import AnyArray, Array
 
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
@@ -152,7 +153,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         first = nouns.read(Init, "init", init)
         first.require_sense(spec.cell)
         network = network_on(spec, backend)
-        self._become(network, parameters.initialise(spec, np.random.default_rng(rng), first))
+        self._become(network, parameters.initialise(spec, generator(rng), first))
 
     def forward(
         self,

@@ -28,8 +28,8 @@ class Rollout(Export):
         steps : int
             Number of forecasts, S >= 1.
         exogenous : array_like, shape (B, S, I - O), or (S, I - O) for one series, optional
-            The other features at the times of the forecasts; the last is not used. Default: there
-            are none, I = O.
+            The other features at the times of the forecasts; the last is not used. One feature
+            may lack the last axis: (B, S), or (S,). Default: there are none, I = O.
 
         Returns
         -------

@@ -155,6 +155,8 @@ def read_rollout_inputs(
     if exogenous is not None:
         exogenous = checks.array("exogenous", exogenous, spec.dtype)
         shape = (batch, steps, others)
+        if others == 1 and exogenous.ndim == 2 - single:  # one feature, as X may be (T,)
+            exogenous = exogenous[..., None]
         checks.shape("exogenous", exogenous, shape[1:] if single else shape)
         X[:, warm:, spec.width :] = exogenous.reshape(shape)[:, :-1]
     elif others:

@@ -101,7 +101,7 @@ class TrainingConfig(Noun):
 
 def _constant(name: str, value: Any) -> Any:
     if name == "nesterov":
-        return bool(value)
+        return checks.flag(name, value)
     if name == "betas":
         if np.shape(value) != (2,):
             raise ValueError(f"betas must be two numbers, received {value!r}")
