@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
-import numpy as np
-
 from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS

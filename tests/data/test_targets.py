@@ -71,7 +71,7 @@ def test_what_can_be_read_in_two_ways_is_asked_about():
         (RAGGED, [np.ones(3), np.full(5, np.nan), np.ones(1)], CLASSES, "nan_policy='omit'"),
         (BATCH, np.full((4, 5, 1), np.inf), REAL, r"\(0, 0, 0\); inf: replace it by a number$"),
         (BATCH * np.nan, np.ones((4, 5, 1)), REAL, r"X has 40 NaN.*fit with missing='mask'"),
-        (np.full((4, 5, 2), -np.inf), np.ones((4, 5, 1)), REAL, r"\(0, 0, 0\); inf: replace it by a number$"),
+        (BATCH - np.inf, np.ones((4, 5, 1)), REAL, r"\(0, 0, 0\); inf: replace it by a number$"),
         (SERIES * np.nan, np.ones(6), REAL, r"first at index \(0, 0\); NaN:.*missing='mask'"),
         (np.array([1.0, 2.0, np.nan]), np.ones(3), REAL, r"first at index \(2,\);"),
         (SERIES, np.ones(5), REAL, r"\(6, O\) or \(6,\).*\(5,\); to forecast the next value"),

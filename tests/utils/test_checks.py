@@ -140,7 +140,7 @@ def test_numbers(value):
 
 
 def test_an_integer_beyond_every_float():
-    with pytest.raises(ValueError, match="cell_clip must be below 1.8e308"):
+    with pytest.raises(ValueError, match=r"cell_clip must be below 1\.8e308"):
         Cell(cell_clip=10**400)
 
 
