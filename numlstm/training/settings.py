@@ -18,7 +18,7 @@ from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.training.scheduled_sampling import Sampling, require_able
-from numlstm.utils import checks, nouns
+from numlstm.utils import checks, files, nouns
 from numlstm.utils.nouns import Noun, option
 
 _STACK = 6  # frames from a warning to the caller of `fit`
@@ -119,7 +119,7 @@ def _callback(name: str, value: Any) -> Callable[..., Any] | None:
 
 
 def _path(name: str, value: Any) -> str | None:
-    return None if value is None else os.fspath(value)
+    return None if value is None else files.path_of(value, name)
 
 
 @dataclass(frozen=True)

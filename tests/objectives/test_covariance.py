@@ -1,5 +1,7 @@
 """Covariances against scipy.optimize.curve_fit, bands against what they promise."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
@@ -56,6 +58,14 @@ def test_it_is_what_curve_fit_says(absolute_sigma):
     errors = np.concatenate([part.ravel() for part in covariance.stderr.values()])
     np.testing.assert_allclose(errors, np.sqrt(np.diag(C)), rtol=1e-12)
     np.testing.assert_array_equal(covariance.model.theta, result.x)
+
+
+def test_it_is_shown_in_short():
+    X, y = data()
+    covariance = fitted(X, y, epochs=5).covariance(X, y, rank=7)
+    words = r"^<Covariance of 35 parameters in 7 directions: sigma [\d.e-]+, dof [\d.]+>$"
+    assert re.match(words, repr(covariance))
+    assert f"{covariance.sigma:.4g}" in repr(covariance)
 
 
 def test_bands_are_the_delta_method_in_the_units_of_the_data():
