@@ -5,12 +5,14 @@ an array (samples, steps) of series with one feature. Note that `numlstm.fit` re
 two-dimensional array as one series; here, as everywhere in scikit-learn, every row is a sample.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_array,
@@ -65,6 +67,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         patience: int | None = None,
         tol: float | None = None,
         standardize: bool = True,
+        nan_policy: str = "raise",
         missing: str = "raise",
         dtype: Any = "float32",
         backend: str = "auto",
@@ -96,6 +99,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.patience = patience
         self.tol = tol
         self.standardize = standardize
+        self.nan_policy = nan_policy
         self.missing = missing
         self.dtype = dtype
         self.backend = backend
@@ -116,8 +120,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         names = set(_SequenceEstimator._get_param_names()) - {"loss", "random_state"}
         given = {name: getattr(self, name) for name in names} | {"loss": self._checked_loss()}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight, np.float64)
+        if _is_nested(sample_weight):
+            sample_weight = [np.asarray(part) for part in sample_weight]
         self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
         self.model_ = self.result_.model
         features = self._names_of_features()
@@ -188,6 +192,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                     f"{nouns.suggestion(field, known)}; {name} has {known}"
                 )
             inner.setdefault(name, {})[field] = params.pop(key)
+        known = list(super().get_params(deep=False))
+        for key in [key for key in params if key.partition("__")[0] not in known]:
+            raise ValueError(
+                f"Invalid parameter {key!r} for estimator {type(self).__name__}"
+                f"{nouns.hint(key, params[key], known, _NOUNS, SYNONYMS)}. "
+                f"Valid parameters are: {known}"
+            )
         amended = {  # new objects: the caller's own stay as they are
             name: nouns.amended(
                 _NOUNS[name], name, params.pop(name, getattr(self, name, None)), changes
@@ -218,16 +229,20 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return None if names is None else tuple(names)
 
     def _read(self, X: Any, *, reset: bool) -> Any:
-        """X as `numlstm.fit` takes it, a batch (B, T, I) or a list of series."""
-        finite = "allow-nan" if self.missing == "mask" else True
+        """X as `numlstm.fit` takes it, a batch (B, T, I) or a list of series; it looks for NaN."""
         if sequences.is_list(X) and any(np.ndim(series) == 2 for series in X):
             return self._counted(list(X), np.shape(X[0])[-1], reset)
+        if sequences.is_list(X) and len({np.shape(series) for series in X}) > 1:
+            raise ValueError(
+                "X is a list of series (T_i,) of different lengths: give each the axis of its "
+                "features, (T_i, 1), as in [series[:, None] for series in X]"
+            )
         if getattr(X, "ndim", None) == 3 or (isinstance(X, (list, tuple)) and np.ndim(X) == 3):
             X = check_array(
-                X, allow_nd=True, ensure_all_finite=finite, dtype="numeric", input_name="X"
+                X, allow_nd=True, ensure_all_finite=False, dtype="numeric", input_name="X"
             )
             return self._counted(X, X.shape[2], reset)
-        X = validate_data(self, X, reset=reset, ensure_all_finite=finite, dtype="numeric")
+        X = validate_data(self, X, reset=reset, ensure_all_finite=False, dtype="numeric")
         return X[..., None]
 
     def _counted(self, X: Any, features: int, reset: bool) -> Any:
@@ -248,9 +263,10 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 "is None."
             )
         check_consistent_length(X, y)
-        if sequences.is_list(y):
+        if self.output == "sequence" and _is_nested(y):
             return [np.asarray(part) for part in y]
-        return check_array(y, ensure_2d=False, allow_nd=True, dtype=dtype, input_name="y")
+        form = {"ensure_2d": False, "allow_nd": True, "dtype": dtype}
+        return check_array(y, ensure_all_finite=False, input_name="y", **form)
 
     def _predicted(self, X: Any) -> Any:
         check_is_fitted(self)
@@ -283,8 +299,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         As in `numlstm.fit`.
     validation : float, optional
         Fraction of the sequences, the last ones, to judge each epoch by.
-    patience, tol, standardize, missing, dtype, backend, precision, options, limits
-        As in `numlstm.fit`.
+    patience, tol, standardize, nan_policy, missing, dtype, backend, precision, options, limits
+        As in `numlstm.fit`. Where ``nan_policy="omit"`` leaves out a target, so does `score`.
     random_state : None, int or numpy.random.RandomState, optional
         Source of initial weights, order and dropout.
 
@@ -322,10 +338,12 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : array_like, shape (B, T, I) or (B, T), or list of arrays (T_i, I)
-            The sequences.
+            The sequences. The rows of a (B, T) array are B series of T steps and one feature,
+            where `numlstm.fit` reads one series of B steps and T features: write ``X[..., None]``
+            for both to read the same.
         y : array_like or list of arrays
             Targets, as `output` says.
-        sample_weight : array_like, shape (B,) or (B, T), optional
+        sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
 
         Returns
@@ -386,8 +404,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         ----------
         X, y : array_like or list of arrays
             As for `fit`.
-        sample_weight : array_like, shape (B,), optional
-            Weight of every sequence.
+        sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
+            Weight of every sequence or step.
 
         Returns
         -------
@@ -405,8 +423,17 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
-        pair = _flat(y, self.output), _flat(self.predict(X), self.output)
-        return float(r2_score(*pair, sample_weight=_per_step(sample_weight, y, pair[0])))
+        truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
+        weight = _flat_weight(sample_weight, y, self.output)
+        if self.nan_policy != "omit" or not np.isnan(truth).any():
+            return float(r2_score(truth, predicted, sample_weight=weight))
+        columns = (part.reshape(len(part), -1).T for part in (truth, predicted))
+        scores = []
+        for true, given in zip(*columns, strict=True):
+            there = ~np.isnan(true)
+            of = None if weight is None else weight[there]
+            scores.append(r2_score(true[there], given[there], sample_weight=of))
+        return float(np.mean(scores))
 
     def __sklearn_tags__(self) -> Any:
         """Several targets are fine."""
@@ -430,6 +457,12 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         One label per sequence, y (B,), or one per step, y (B, T) or a list.
     loss : {"cross_entropy"}, optional
         The loss that is minimised; None is "cross_entropy".
+    class_weight : dict or "balanced", optional
+        Weight of every class, by label, 1 for a label that is left out; it multiplies
+        `sample_weight`. "balanced": N / (K N_k), for K classes and N labels, N_k of them of the
+        class. Default: 1 for all.
+    nan_policy : {"raise", "omit"}, optional
+        "omit": where `y` is NaN or None there is no label, in `fit` and in `score`.
     batch_size, epochs, bptt_steps, validation, patience, tol, standardize, missing, dtype, backend
         As in `LSTMRegressor`.
     precision, options, limits, random_state
@@ -466,16 +499,90 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
 
     _losses = ("cross_entropy",)
 
+    @suggesting(_NOUNS, SYNONYMS)
+    def __init__(
+        self,
+        hidden_size: int = 32,
+        *,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        residual: bool = False,
+        learned_state: bool = False,
+        proj_size: int | None = None,
+        cell: Cell | Mapping[str, Any] | None = None,
+        init: Init | Mapping[str, Any] | None = None,
+        output: str = "last",
+        loss: str | None = None,
+        method: str = "adam",
+        learning_rate: float | None = None,
+        schedule: str | Callable[[int], float] | None = None,
+        class_weight: Mapping[Any, float] | str | None = None,
+        weight_decay: float = 0.0,
+        dropout: float | Mapping[str, float] = 0.0,
+        clip: float | None = 1.0,
+        batch_size: int = 32,
+        epochs: int = 100,
+        bptt_steps: int | None = None,
+        validation: float | None = None,
+        patience: int | None = None,
+        tol: float | None = None,
+        standardize: bool = True,
+        nan_policy: str = "raise",
+        missing: str = "raise",
+        dtype: Any = "float32",
+        backend: str = "auto",
+        precision: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        limits: LimitsConfig | Mapping[str, Any] | None = None,
+        random_state: Any = None,
+    ):
+        super().__init__(
+            hidden_size,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            residual=residual,
+            learned_state=learned_state,
+            proj_size=proj_size,
+            cell=cell,
+            init=init,
+            output=output,
+            loss=loss,
+            method=method,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            weight_decay=weight_decay,
+            dropout=dropout,
+            clip=clip,
+            batch_size=batch_size,
+            epochs=epochs,
+            bptt_steps=bptt_steps,
+            validation=validation,
+            patience=patience,
+            tol=tol,
+            standardize=standardize,
+            nan_policy=nan_policy,
+            missing=missing,
+            dtype=dtype,
+            backend=backend,
+            precision=precision,
+            options=options,
+            limits=limits,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMClassifier":
         """Train on sequences.
 
         Parameters
         ----------
         X : array_like, shape (B, T, I) or (B, T), or list of arrays (T_i, I)
-            The sequences.
+            The sequences. The rows of a (B, T) array are B series of T steps and one feature,
+            where `numlstm.fit` reads one series of B steps and T features: write ``X[..., None]``
+            for both to read the same.
         y : array_like or list of arrays
             Labels, as `output` says.
-        sample_weight : array_like, shape (B,) or (B, T), optional
+        sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
 
         Returns
@@ -500,13 +607,54 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
             y = _column(y)
         labels = _flat(y, self.output)
+        there = _labelled(labels)
+        if self.nan_policy != "omit" and not there.all():
+            raise ValueError(
+                f"y has {np.sum(~there)} NaN or None: remove them, or pass nan_policy='omit', to "
+                "which they are no labels"
+            )
+        labels = _present(labels, there)
+        if labels.dtype.kind == "f":
+            checks.require_finite("y", labels)
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
-        if isinstance(y, list):
-            numbers: Any = [np.searchsorted(self.classes_, part) for part in y]
-        else:
-            numbers = np.searchsorted(self.classes_, y)
+        if self.classes_.dtype.kind in "if" and -100 in self.classes_:
+            warnings.warn(
+                "-100 is a label like any other here, not PyTorch's ignore_index: where there is "
+                "no label write NaN, and pass nan_policy='omit'",
+                stacklevel=2,
+            )
+        numbers: Any = list(map(self._numbers, y)) if isinstance(y, list) else self._numbers(y)
+        if self.class_weight is not None:
+            sample_weight = self._class_weights(labels, numbers, sample_weight)
         return self._train(X, numbers, sample_weight)
+
+    def _numbers(self, labels: np.ndarray) -> np.ndarray:
+        """The place of every label in `classes_`, NaN where there is none."""
+        there = _labelled(labels)
+        numbers = np.full(labels.shape, np.nan)
+        numbers[there] = np.searchsorted(self.classes_, labels[there])
+        return numbers
+
+    def _class_weights(self, labels: np.ndarray, numbers: Any, sample_weight: Any) -> Any:
+        """Weights of sequences or steps with those of their classes."""
+        if isinstance(self.class_weight, Mapping):
+            for label, value in self.class_weight.items():
+                checks.real(f"class_weight[{label!r}]", value, least=0.0)
+        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+
+        def weights(part: np.ndarray) -> np.ndarray:
+            of_part: np.ndarray = of_class[np.where(np.isnan(part), 0, part).astype(np.intp)]
+            return of_part
+
+        if sample_weight is None:
+            sample_weight = np.ones(len(numbers))
+        if self.output == "sequence":
+            given = _step_weights(sample_weight, numbers)
+            return [weights(part) * own for part, own in zip(numbers, given, strict=True)]
+        own = np.asarray(sample_weight)
+        # one of another shape is refused by the fit
+        return weights(numbers) * own if own.shape == numbers.shape else own
 
     def predict_proba(self, X: Any) -> Any:
         """Probability of every class.
@@ -534,6 +682,33 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         if isinstance(logits, list):
             return [self._probability(part) for part in logits]
         return self._probability(logits)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithm of the probability of every class, exact where the probability is near 0.
+
+        Parameters
+        ----------
+        X : array_like or list of arrays
+            Sequences, as for `fit`.
+
+        Returns
+        -------
+        log_probability : ndarray or list of ndarray
+            In the shape of `predict_proba`.
+
+        Raises
+        ------
+        ValueError, TypeError, sklearn.exceptions.NotFittedError
+            For sequences of another kind than those of `fit`, and before it.
+
+        Examples
+        --------
+        See the class.
+        """
+        logits = self._predicted(X)
+        if isinstance(logits, list):
+            return [self._log_probability(part) for part in logits]
+        return self._log_probability(logits)
 
     def predict(self, X: Any) -> Any:
         """The most probable class.
@@ -569,8 +744,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         ----------
         X, y : array_like or list of arrays
             As for `fit`.
-        sample_weight : array_like, shape (B,), optional
-            Weight of every sequence.
+        sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
+            Weight of every sequence or step.
 
         Returns
         -------
@@ -588,14 +763,29 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
-        pair = _flat(y, self.output), _flat(self.predict(X), self.output)
-        return float(accuracy_score(*pair, sample_weight=_per_step(sample_weight, y, pair[0])))
+        truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
+        weight = _flat_weight(sample_weight, y, self.output)
+        if self.nan_policy == "omit":
+            there = _labelled(truth)
+            truth, predicted = _present(truth, there), predicted[there]
+            weight = None if weight is None else weight[there]
+        return float(accuracy_score(truth, predicted, sample_weight=weight))
+
+    def _shifted(self, logits: np.ndarray) -> np.ndarray:
+        """The logits of the classes less the largest; of one class there are two."""
+        logits = logits[..., : len(self.classes_)].astype(np.float64)
+        shifted: np.ndarray = logits - logits.max(axis=-1, keepdims=True)
+        return shifted
 
     def _probability(self, logits: np.ndarray) -> np.ndarray:
-        logits = logits[..., : len(self.classes_)].astype(np.float64)  # of one class there are two
-        exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        exp = np.exp(self._shifted(logits))
         probability: np.ndarray = exp / exp.sum(axis=-1, keepdims=True)
         return probability
+
+    def _log_probability(self, logits: np.ndarray) -> np.ndarray:
+        shifted = self._shifted(logits)
+        log: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        return log
 
 
 def _column(y: np.ndarray) -> np.ndarray:
@@ -613,9 +803,43 @@ def _flat(y: Any, output: str) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in y])
 
 
-def _per_step(sample_weight: Any, y: Any, flat: np.ndarray) -> Any:
-    """The weight of a sequence for each of its steps."""
-    if sample_weight is None or len(sample_weight) == len(flat):
-        return sample_weight
+def _is_nested(value: Any) -> bool:
+    """A list, or an array of objects, with an array or a list for every sequence."""
+    listed = isinstance(value, (list, tuple)) or getattr(value, "dtype", None) == np.dtype(object)
+    return listed and any(np.ndim(part) > 0 for part in value)
+
+
+def _labelled(labels: np.ndarray) -> np.ndarray:
+    """True where there is a label, False where there is NaN or None."""
+    if labels.dtype == object:
+        there = [label is not None and label == label for label in labels.ravel()]
+        return np.array(there, bool).reshape(labels.shape)
+    return ~np.isnan(labels) if labels.dtype.kind == "f" else np.ones(labels.shape, bool)
+
+
+def _present(labels: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """The labels that there are; of their own type, where an object stood for one that is not."""
+    labels = labels[there]
+    return labels if there.all() else np.array(labels.tolist())
+
+
+def _step_weights(sample_weight: Any, y: Any) -> list[np.ndarray]:
+    """The weight of every step, (T_i,), for every sequence, from one per sequence or per step."""
     counts = [len(part) for part in y]
-    return np.repeat(sample_weight, counts)
+    parts = [np.asarray(part, np.float64) for part in sample_weight]
+    if len(parts) != len(counts) or any(
+        part.shape not in ((), (count,)) for part, count in zip(parts, counts, strict=True)
+    ):
+        raise ValueError(
+            "sample_weight must hold one weight per sequence, (B,), or per step, (B, T) or a list "
+            f"of arrays (T_i,), for the {len(counts)} sequences; received {len(parts)} entries, "
+            f"the first of shape {parts[0].shape if parts else ()}"
+        )
+    return [np.broadcast_to(part, count) for part, count in zip(parts, counts, strict=True)]
+
+
+def _flat_weight(sample_weight: Any, y: Any, output: str) -> Any:
+    """The weight of every target in the order of `_flat`."""
+    if sample_weight is None or output == "last":
+        return sample_weight
+    return np.concatenate(_step_weights(sample_weight, y))

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -154,8 +155,13 @@ def test_unknown_parameters():
         TypeError, match=r"LSTMClassifier\(\) has no keyword 'peephole': pass cell="
     ):
         LSTMClassifier(peephole=True)
-    with pytest.raises(ValueError, match="Invalid parameter 'units'"):
-        quick().set_params(units=3)
+    for given, meant in (
+        ("units", "did you mean 'hidden_size'"), ("lr", "did you mean 'learning_rate'"),
+        ("peephole", r"pass cell=\{'peephole': 3\}"), ("epoch", "did you mean 'epochs'"),
+    ):  # fmt: skip
+        words = rf"Invalid parameter '{given}' for estimator LSTMRegressor: {meant}.* Valid par"
+        with pytest.raises(ValueError, match=words):
+            quick().set_params(**{given: 3})
     with pytest.raises(ValueError, match="'cell__peepholes' for LSTMRegressor: did you mean 'peep"):
         quick().set_params(cell__peepholes=True)
     X, y = data(4)
@@ -174,9 +180,168 @@ def test_the_seed_decides():
 def test_missing_inputs_where_they_are_filled():
     X, y = data()
     X[::3, 2, 1] = np.nan
-    with pytest.raises(ValueError, match="contains NaN"):
+    with pytest.raises(ValueError, match=r"X has 14 NaN.* missing='mask'"):
         quick().fit(X, y)
     assert quick(missing="mask").fit(X, y).score(X, y) > 0.8
+
+
+def test_infinite_inputs_are_called_so():
+    X, y = data()
+    X[3, 2, 1] = np.inf
+    for series in (X, X[..., 1], list(X)):
+        for kind in (LSTMRegressor, LSTMClassifier):
+            with pytest.raises(ValueError, match=r"inf: replace it by a number$") as caught:
+                quick(kind).fit(series, y > 0)
+            assert "mask" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"NaN: .*missing='mask'"):
+        quick(epochs=1).fit(X[:3], y[:3]).predict(X[:3] * np.nan)
+
+
+def test_missing_targets_are_left_out_of_fit_and_score():
+    X, y = data()
+    lacking = y.copy()
+    lacking[::4] = np.nan
+    with pytest.raises(ValueError, match=r"y has 10 NaN .*pass nan_policy='omit'"):
+        quick().fit(X, lacking)
+    model = quick(nan_policy="omit").fit(X, lacking)
+    weighted = quick().fit(X, y, sample_weight=~np.isnan(lacking))
+    np.testing.assert_array_equal(model.predict(X), weighted.predict(X))
+    there = ~np.isnan(lacking)
+    assert model.score(X, lacking) == pytest.approx(r2_score(y[there], model.predict(X)[there]))
+    both = np.stack([lacking, -y], axis=1)
+    model = quick(nan_policy="omit").fit(X, both)
+    given, weight = model.predict(X), np.arange(40.0)
+    parts = (
+        r2_score(y[there], given[there, 0], sample_weight=weight[there]),
+        r2_score(-y, given[:, 1], sample_weight=weight),
+    )
+    assert model.score(X, both, weight) == pytest.approx(np.mean(parts))
+
+
+@pytest.mark.parametrize("kind", [float, object, str])
+def test_missing_labels(kind):
+    X, y = data()
+    labels = (y > 0).astype(int).astype(kind).astype(object)
+    labels[::4] = np.nan if kind is float else None
+    labels = labels.astype(float) if kind is float else labels
+    with pytest.raises(ValueError, match=r"y has 10 NaN or None.*nan_policy='omit'"):
+        quick(LSTMClassifier).fit(X, labels)
+    model = quick(LSTMClassifier, nan_policy="omit").fit(X, labels)
+    assert len(model.classes_) == 2
+    there = np.arange(40) % 4 > 0
+    right = model.predict(X)[there] == labels[there]
+    assert model.score(X, labels) == right.mean() > 0.8
+    steps = [row[: 2 + i % 3] for i, row in enumerate(X)]
+    marks = [np.where(row[:, 0] > 0, 1.0, 0.0) for row in steps]
+    marks[0][0] = np.nan
+    per_step = quick(LSTMClassifier, output="sequence", nan_policy="omit").fit(steps, marks)
+    assert per_step.classes_.tolist() == [0.0, 1.0]
+    assert per_step.score(steps, marks) > 0.9
+
+
+def test_a_label_that_others_ignore_is_pointed_out():
+    X, y = data()
+    labels = np.where(y > 0, 1, 0)
+    labels[::4] = -100
+    with pytest.warns(UserWarning, match=r"-100 is a label.*nan_policy='omit'") as caught:
+        model = quick(LSTMClassifier, epochs=1).fit(X, labels)
+    assert caught[0].filename == __file__
+    assert model.classes_.tolist() == [-100, 0, 1]
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def ragged_steps():
+    X, _ = data()
+    X = [row[: 2 + i % 4] for i, row in enumerate(X)]
+    return X, [row[:, 0] + 0.1 * row[:, 1] for row in X]
+
+
+def test_ragged_weights_and_labels_per_step():
+    X, y = ragged_steps()
+    weight = [np.where(np.arange(len(row)) > 0, 1.0, 0.0) for row in X]
+    lacking = [np.where(w > 0, part, np.nan) for w, part in zip(weight, y, strict=True)]
+    options = {"output": "sequence", "standardize": False}  # the mean target counts what is there
+    model = quick(**options).fit(X, y, sample_weight=weight)
+    other = quick(nan_policy="omit", **options).fit(X, lacking)
+    for have, want in zip(model.predict(X), other.predict(X), strict=True):
+        np.testing.assert_array_equal(have, want)
+    assert model.score(X, y, weight) == pytest.approx(other.score(X, lacking))
+    as_lists = quick(**options).fit(X, [p.tolist() for p in y], [w.tolist() for w in weight])
+    np.testing.assert_array_equal(as_lists.predict(X)[3], model.predict(X)[3])
+    objects = np.empty(len(y), object)
+    objects[:] = y
+    as_objects = quick(**options).fit(X, objects, sample_weight=weight)
+    np.testing.assert_array_equal(as_objects.predict(X)[3], model.predict(X)[3])
+    labels = [np.where(part > 0, "on", "off").tolist() for part in y]
+    classifier = quick(LSTMClassifier, output="sequence").fit(X, labels, weight)
+    assert classifier.score(X, labels, weight) > 0.9
+
+
+def test_score_takes_weights_of_steps_and_of_sequences():
+    X, _ = data()
+    y = X[..., 0] + 0.3 * X[..., 1]
+    rng = np.random.default_rng(0)
+    each, rows = rng.uniform(0, 1, y.shape), rng.uniform(0, 1, len(y))
+    model = quick(output="sequence", epochs=3).fit(X, y, sample_weight=each)
+    expected = r2_score(y.ravel(), model.predict(X).ravel(), sample_weight=each.ravel())
+    assert model.score(X, y, each) == pytest.approx(expected)
+    assert model.score(X, y, list(each)) == pytest.approx(expected)
+    by_row = r2_score(y.ravel(), model.predict(X).ravel(), sample_weight=np.repeat(rows, 6))
+    assert model.score(X, y, rows) == pytest.approx(by_row)
+    labels = y > 0
+    classifier = quick(LSTMClassifier, output="sequence", epochs=3).fit(X, labels)
+    right = (classifier.predict(X) == labels).astype(float)
+    assert classifier.score(X, labels, each) == pytest.approx(np.average(right, weights=each))
+    for wrong in (each[:, :3], each[:3], each.ravel(), [1.0]):
+        with pytest.raises(ValueError, match=r"one weight per sequence, .* for the 40 sequences"):
+            model.score(X, y, wrong)
+
+
+def test_weights_of_classes():
+    X, y = data()
+    labels = np.where(y > 0.8, "high", "low")
+    counts = {name: np.sum(labels == name) for name in ("high", "low")}
+    balanced = {name: 40 / (2 * count) for name, count in counts.items()}
+    own = np.linspace(0.5, 1, 40)
+    of_class = np.array([balanced[name] for name in labels])
+    for class_weight in ("balanced", balanced):
+        model = quick(LSTMClassifier, class_weight=class_weight).fit(X, labels, own)
+        plain = quick(LSTMClassifier).fit(X, labels, own * of_class)
+        np.testing.assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
+    assert model.get_params()["class_weight"] is balanced
+    alone = quick(LSTMClassifier, class_weight={"high": 9.0}, epochs=5).fit(X, labels)
+    nine = quick(LSTMClassifier, epochs=5).fit(X, labels, np.where(labels == "high", 9.0, 1.0))
+    np.testing.assert_array_equal(alone.predict_proba(X), nine.predict_proba(X))
+    steps = [np.where(row[:, 0] > 1, 1, 0) for row in X[:, :4]]
+    share = np.mean(np.concatenate(steps))
+    weight = [np.where(part, 0.5 / share, 0.5 / (1 - share)) for part in steps]
+    listed = quick(LSTMClassifier, output="sequence", class_weight="balanced", epochs=5)
+    same = quick(LSTMClassifier, output="sequence", epochs=5)
+    X = list(X[:, :4])
+    np.testing.assert_array_equal(
+        listed.fit(X, steps).predict_proba(X)[0], same.fit(X, steps, weight).predict_proba(X)[0]
+    )
+    for wrong, words in (
+        ({"hihg": 2}, "not in class_weight"),
+        ({"high": -1}, "class_weight.* must be >= 0"),
+        ("balance", "class_weight"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            quick(LSTMClassifier, class_weight=wrong).fit(data()[0], labels)
+
+
+def test_logarithms_of_probabilities():
+    X, y = data()
+    model = quick(LSTMClassifier).fit(X, y > 0)
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)))
+    model.model_.params["head_bias"] = [0.0, 2000.0]  # where a probability is 0 in floats
+    log = model.predict_log_proba(X)
+    np.testing.assert_allclose(log[:, 0], -2000, rtol=0.02)
+    assert np.isfinite(log).all()
+    steps = quick(LSTMClassifier, output="sequence", epochs=1).fit(list(X), list(X[..., 0] > 0))
+    assert [part.shape for part in steps.predict_log_proba(list(X))] == [(6, 2)] * 40
 
 
 def test_the_loss_is_the_classs_own_unless_it_is_named():
@@ -221,6 +386,8 @@ def test_what_is_refused():
         quick(loss="cross_entropy").fit(X, y)
     with pytest.raises(ValueError, match=r"one of \['cross_entropy'\], received 'mse'"):
         LSTMClassifier(4, loss="mse").fit(X, y > 0)
+    with pytest.raises(ValueError, match=r"\[series\[:, None\] for series in X\]"):
+        model.fit([row[: 2 + i % 3, 0] for i, row in enumerate(X)], y)
     with pytest.raises(ValueError, match="output must be one of"):
         quick(output="all").fit(X, y)
     with pytest.raises(ValueError, match="hidden_size must be an integer"):

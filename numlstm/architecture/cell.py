@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from numlstm.utils import checks
-from numlstm.utils.nouns import Noun, option
+from numlstm.utils.nouns import Noun, option, with_hints
 
 GATES = ("i", "f", "g", "o")  # input gate, forget gate, candidate, output gate: always this order
 
@@ -151,6 +151,7 @@ UNIT_PARAMETERS = (
 )  # fmt: skip
 
 
+@with_hints
 @dataclass(frozen=True)
 class Cell(Noun):
     """The variant of an LSTM cell; the defaults are the plain one, and all combine freely.

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from numlstm.data.labels import UNNAMED, Names
 from numlstm.utils import checks
 
 _ORDINARY = 2.0**60  # weights up to it, and down to its inverse, keep their digits
+_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,11 @@ def read_inputs(
         array, form = _batched(X, dtype)
         lengths = checks.lengths(lengths, *array.shape[:2])
     if input_size is not None and array.shape[2] != input_size:
-        checks.shape("X", array, ("B", "T", input_size))
+        _refuse_features(X, array, form, input_size)
     array = np.ascontiguousarray(array)
     if lengths is not None:
         array = np.where(mask(lengths, array.shape[1])[..., None], array, array.dtype.type(0))
-    _require_values("X", array, missing)
+    _require_values("X", array.reshape(np.shape(X)) if form.kind == "series" else array, missing)
     return array, lengths, form
 
 
@@ -202,7 +203,21 @@ def _require_values(name: str, array: np.ndarray, missing: bool) -> None:
     """Finite numbers, or NaN where values may be missing."""
     if missing:
         array = np.where(np.isnan(array), array.dtype.type(0), array)
-    checks.require_finite(name, array)
+    checks.require_finite(name, array, _NAN)
+
+
+def _refuse_features(X: Any, array: np.ndarray, form: Form, input_size: int) -> NoReturn:
+    """Say what was received as the caller has it, not as it lies inside."""
+    if form.kind == "batch":
+        checks.shape("X", array, ("B", "T", input_size))
+    read, given = "one series", "X"
+    if form.kind == "list":
+        read, given = "a list of series", "X[0]"
+    shape = np.shape(X[0] if form.kind == "list" else X)
+    raise ValueError(
+        f"X is {read} with {array.shape[2]} feature(s) per step, {given} of shape {shape}, but the "
+        f"network reads {input_size}; a batch of sequences has shape (B, T, {input_size})"
+    )
 
 
 def _stacked(X: Any, dtype: str | None, missing: bool) -> tuple[np.ndarray, np.ndarray]:

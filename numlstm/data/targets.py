@@ -14,6 +14,8 @@ from numlstm.optim.losses import Loss
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
+_OMIT = "nan_policy='omit'"
+
 
 class Reading(NamedTuple):
     """How the arrays of a call are read."""
@@ -154,6 +156,13 @@ def _mismatch(shapes: list[tuple[int, ...]], form: Form, reading: Reading) -> st
             f"y[{index}] of shape {shape} does not fit X[{index}] of {form.lengths[index]} steps: "
             "y must hold one array per series, (T_i,) or (T_i, O), or one target per series"
         )
+    if form.kind == "series" and reading.output != "last":
+        either = f"({steps},)" if reading.classes else f"({steps}, O) or ({steps},)"
+        message = f"y must have shape {either}, a target for every one of the {steps} steps of "
+        message += f"the one series in X, received {shapes[0]}"
+        if shapes[0][:1] == (steps - 1,):
+            message += "; to forecast the next value leave y out, or pass X without its last step"
+        return message
     batch = "" if form.kind == "series" else f"{len(shapes)}, "
     received = shapes[0] if form.kind == "series" else (len(shapes), *shapes[0])
     per_step, per_row = f"({batch}{steps}{tail or ','})", f"({batch}{tail[2:] or ''})"
@@ -177,17 +186,26 @@ def _present(y: Array, lengths: Array | None, last: bool, reading: Reading) -> t
     if reading.nan_policy == "omit":
         present &= ~np.isnan(y)
     y = np.where(present, y, y.dtype.type(0))
-    checks.require_finite("y", y)
+    checks.require_finite("y", y, f"remove it, or pass {_OMIT}, to which it is no target")
     if reading.classes:
         whole = np.equal(np.floor(y), y) & (y >= 0)
         if not whole.all():
             where = tuple(map(int, np.argwhere(~whole)[0]))
             raise ValueError(
                 "classes must be whole numbers from 0 on, one per target; "
-                f"received {y[where]} at index {where}"
+                f"received {y[where]} at index {where}{_unlabelled(y[where])}"
             )
         y = y.astype(np.int64)
     return y, present
+
+
+def _unlabelled(value: float) -> str:
+    """The way out where a negative number may have been meant to be no label, as PyTorch's -100."""
+    if value >= 0:
+        return ""
+    return (
+        f"; where there is no label write NaN, as in np.where(y < 0, np.nan, y), and pass {_OMIT}"
+    )
 
 
 def _read_weight(value: Any, form: Form, steps: int) -> Array:
@@ -250,7 +268,7 @@ def require_probabilities(data: Dataset) -> None:
     if not ((data.y >= 0) & (data.y <= 1)).all():
         raise ValueError(
             "binary_cross_entropy needs targets between 0 and 1, received "
-            f"{data.y.min():g} to {data.y.max():g}"
+            f"{data.y.min():g} to {data.y.max():g}{_unlabelled(data.y.min())}"
         )
 
 

@@ -1,10 +1,7 @@
 """The LSTM model: what it is made of, its passes over sequences, its step and its predictions."""
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, overload
-
-import numpy as np
 
 from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
@@ -16,11 +13,13 @@ from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader
-from numlstm.model.persistence import Persistence, read_model
+from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.rollout import Rollout
 from numlstm.network.network import network_on
 from numlstm.utils import checks, nouns
+from numlstm.utils.files import Target
 from numlstm.utils.nouns import suggesting
+from numlstm.utils.random_streams import generator
 from numlstm.utils.types import AnyArray, Array
 
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
@@ -161,7 +160,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         first = nouns.read(Init, "init", init)
         first.require_sense(spec.cell)
         network = network_on(spec, backend)
-        self._become(network, parameters.initialise(spec, np.random.default_rng(rng), first))
+        self._become(network, parameters.initialise(spec, generator(rng), first))
         self._drawn = digest(self._theta)
 
     def forward(
@@ -453,23 +452,25 @@ class LSTM(Derivatives, Rollout, Persistence):
 
 
 def load(
-    path: str | os.PathLike[str], *, backend: str = "auto", precision: str | None = None
+    path: Target, *, backend: str = "auto", precision: str | None = None, dtype: Any = None
 ) -> LSTM:
     """Read a model that `LSTM.save` wrote.
 
     Parameters
     ----------
-    path : str or path-like
-        The file.
+    path : str, bytes, path-like or binary file
+        The file; an open one is read from where it stands to its end.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
     precision : {"tf32", "bf16"}, optional
         As in `LSTM`; nor does it say that.
+    dtype : {"float32", "float64"}, optional
+        Type of the loaded model, as by `LSTM.astype`. Default: that of the saved one.
 
     Returns
     -------
     model : LSTM
-        The model, its parameters equal to the saved ones bit for bit.
+        The model, its parameters equal to the saved ones bit for bit, or rounded to `dtype`.
 
     Raises
     ------
@@ -479,7 +480,10 @@ def load(
     OSError
         For a file that is missing or cannot be read.
     ValueError, BackendError
-        For an unknown backend, or one that cannot run here or has no such precision.
+        For an unknown backend, or one that cannot run here or has no such precision; and for a
+        parameter beyond the range of `dtype`.
+    TypeError
+        For a file of text, and for what is no path.
 
     Examples
     --------
@@ -490,4 +494,4 @@ def load(
     ...     numlstm.load(path, backend="reference")
     <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float64, reference backend>
     """
-    return read_model(LSTM, path, backend, precision)
+    return read_model(LSTM, path, Arithmetic(backend, precision, dtype))

@@ -38,8 +38,8 @@ class Rollout(Export):
             Number of forecasts, S >= 1.
         exogenous : array_like, shape (B, S, I - O), or (S, I - O) for one series, optional
             The other features, continued from X_warm: its row s stands beside forecast s, as the
-            row of a time t in training held what is known for t + 1. The last is not used. Of one
-            feature also (S,) for one series. Default: there are none, I = O.
+            row of a time t in training held what is known for t + 1. The last is not used. One
+            feature may lack the last axis: (B, S), or (S,). Default: there are none, I = O.
 
         Returns
         -------

@@ -89,6 +89,14 @@ class Covariance:
             variance += np.sum(np.square(outside * self.rest), axis=1)
         return variance
 
+    def __repr__(self) -> str:
+        """Sizes and spread; the numbers are in `factor`, `matrix` and `stderr`."""
+        parameters, directions = self.factor.shape
+        return (
+            f"<Covariance of {parameters} parameters in {directions} directions: "
+            f"sigma {self.sigma:.4g}, dof {self.dof:.6g}>"
+        )
+
     @cached_property
     def matrix(self) -> np.ndarray:
         """The covariance, (n, n)."""

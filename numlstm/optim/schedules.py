@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from numlstm.utils import checks
+
 
 def constant(epoch: int, epochs: int) -> float:
     """No schedule."""
@@ -39,11 +41,8 @@ def get(schedule: Any) -> Callable[[int, int], float]:
 
 def _factor(value: Any, epoch: int) -> float:
     try:
-        factor = float(value)
-    except TypeError:
-        factor = math.nan
-    if not (math.isfinite(factor) and factor >= 0):
+        return checks.real(f"schedule({epoch})", value, least=0.0)
+    except (TypeError, ValueError):
         raise ValueError(
             f"schedule({epoch}) must be a factor >= 0 on the learning rate, returned {value!r}"
-        )
-    return factor
+        ) from None

@@ -198,12 +198,12 @@ def read_rollout_inputs(
 
 
 def _read_exogenous(exogenous: Any, shape: tuple[int, int, int], single: bool) -> np.ndarray:
-    """The exogenous inputs as (B, S, I - O); of one series (S, I - O), or (S,) where I - O = 1."""
+    """The exogenous inputs as (B, S, I - O); one feature may lack the last axis, as X may."""
     if exogenous is None:
         raise ValueError(f"exogenous= must give the last {shape[-1]} features of X_warm")
     array = checks.array("exogenous", exogenous, None)
-    if single and array.ndim == 1 and shape[-1] == 1:
-        array = array[:, None]
+    if shape[-1] == 1 and array.ndim == 2 - single:
+        array = array[..., None]
     checks.shape("exogenous", array, shape[1:] if single else shape)
     return array.reshape(shape)
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -60,6 +60,19 @@ class Ensemble:
     success: bool = True
     status: int = 0
     message: str = "All epochs were run."
+
+    if not TYPE_CHECKING:  # it would tell them that any attribute exists
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Refused; what its models have is pointed to."""
+            message, models = f"an Ensemble has no {name!r}", vars(self).get("models")
+            if models and not name.startswith("_") and hasattr(models[0], name):
+                message += f", each of its models has: write ensemble.models[0].{name}"
+            raise AttributeError(message)
+
+    def __repr__(self) -> str:
+        """How many members, of what kind, and how training ended."""
+        return f"<Ensemble of {len(self.models)}: {self.models[0]!r}; {self.message}>"
 
     def predict(
         self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None

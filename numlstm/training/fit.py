@@ -90,10 +90,12 @@ def fit(
     Parameters
     ----------
     X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays (T_i,) or (T_i, I)
-        Input sequences: a batch, one series, or series of different lengths. Frames (pandas,
-        polars, pyarrow) and DataArrays too: their features are known by name, their labels must
-        agree with those of what stands beside them, and their times must go forward. An index of
-        pandas with several levels is a list of series.
+        Input sequences: a batch, one series, or series of different lengths. A two-dimensional
+        array is one series of T steps and I features here; to `LSTMRegressor` and
+        `LSTMClassifier` its rows are sequences of one feature, which is ``X[..., None]``. Frames
+        (pandas, polars, pyarrow) and DataArrays too: their features are known by name, their
+        labels must agree with those of what stands beside them, and their times must go forward.
+        An index of pandas with several levels is a list of series.
     y : array_like or list of arrays, optional
         Targets, one per step, (B, T, O) or (B, T), or one per sequence, (B, O) or (B,); for one
         series (T,) or (T, O); for a list of series a list. Integers from 0 on for the loss

@@ -71,6 +71,14 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     loss: str
     forecast: bool
 
+    def __getattr__(self, name: str) -> Any:
+        """An entry by its name; what only the model has is found there."""
+        if name not in self and not name.startswith("_") and hasattr(self.get("model"), name):
+            raise AttributeError(
+                f"a FitResult has no {name!r}, its model has: write result.model.{name}"
+            )
+        return super().__getattr__(name)
+
     def covariance(
         self,
         X: Any,

@@ -17,7 +17,7 @@ from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.training.scheduled_sampling import Sampling, require_able
-from numlstm.utils import checks, notices, nouns
+from numlstm.utils import checks, files, notices, nouns
 from numlstm.utils.nouns import Noun, option
 
 
@@ -98,7 +98,7 @@ class TrainingConfig(Noun):
 
 def _constant(name: str, value: Any) -> Any:
     if name == "nesterov":
-        return bool(value)
+        return checks.flag(name, value)
     if name == "betas":
         if np.shape(value) != (2,):
             raise ValueError(f"betas must be two numbers, received {value!r}")
@@ -116,7 +116,7 @@ def _callback(name: str, value: Any) -> Callable[..., Any] | None:
 
 
 def _path(name: str, value: Any) -> str | None:
-    return None if value is None else os.fspath(value)
+    return None if value is None else files.path_of(value, name)
 
 
 @dataclass(frozen=True)

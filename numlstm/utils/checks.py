@@ -44,10 +44,16 @@ def real(
     below: float = np.inf,
 ) -> float:
     """`value` as a finite float in the range."""
+    kind = getattr(value, "dtype", np.dtype(float)).kind
     try:
+        # text and truth values could be converted, and would be mistakes
+        if isinstance(value, (str, bytes, bool)) or kind not in "iuf" or np.ndim(value):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, received {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be below 1.8e308, the largest float64") from None
     if least <= number < below and number > above and np.isfinite(number):
         return number
     bounds = [f">= {least:g}"] * (least > -np.inf) + [f"> {above:g}"] * (above > -np.inf)
@@ -155,16 +161,18 @@ def on_gpu(value: Any) -> bool:
     return device is not None and device()[0] in _CUDA
 
 
-def require_finite(name: str, value: np.ndarray) -> None:
-    """Refuse NaN and infinities, saying where the first one is."""
+def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it first") -> None:
+    """Refuse NaN and infinities, saying where the first one is, and what to do about a NaN."""
     if math.isfinite(_total(value)):
         return
     bad = ~np.isfinite(value)
     if bad.any():
         where = tuple(int(index) for index in np.argwhere(bad)[0])
+        ways = [f"NaN: {nan}"] * bool(np.isnan(value).any())
+        ways += ["inf: replace it by a number"] * bool(np.isinf(value).any())
         raise ValueError(
             f"{name} has {int(bad.sum())} NaN or infinite value(s), the first at index {where}; "
-            "remove or fill them first"
+            + "; ".join(ways)
         )
 
 

@@ -16,7 +16,7 @@ import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,9 @@ WRITERS = {1: "0.1"}  # older versions of the format, and the numlstm that wrote
 # goes on to the same numbers only where everything about it is as it was
 READABLE = {"model": (1, VERSION)}
 
+Target: TypeAlias = str | bytes | os.PathLike[str] | IO[bytes]  # a path, or an open binary file
+
+_MAGIC = b"PK\3\4"  # how a zip archive begins
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -45,35 +48,95 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
     return read(path, "checkpoint")
 
 
+def path_of(value: Any, name: str = "path") -> str:
+    """A path as text; what is none is refused."""
+    if isinstance(value, bytes) and value.startswith(_MAGIC):
+        raise TypeError(f"{name} holds the content of a file: pass io.BytesIO(...) of it")
+    try:
+        path = os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a path, received {value!r}") from None
+    if not path:
+        raise ValueError(f"{name} must name a file, received {value!r}")
+    return path
+
+
 def write(
-    path: str | os.PathLike[str], kind: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
+    target: Target, kind: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
-    """Write a file of some `kind`; it appears whole or, after a crash, not at all."""
+    """Write a file of some `kind`; at a path it appears whole or, after a crash, not at all."""
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "meta": meta}
-    _replace(path, _seal(_pack(header, arrays)))
+    data = _seal(_pack(header, arrays))
+    if _is_open(target, "write"):
+        _write_to(target, data)
+    else:
+        _replace(path_of(target), data)
 
 
-def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(target: Target, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the meta of a file of some `kind`; `StorageError` for anything else."""
+    if _is_open(target, "read"):
+        return _content(f"the file {getattr(target, 'name', target)!r}", _read_from(target), kind)
+    path = path_of(target)
     with open(path, "rb") as file:
-        data = file.read()
+        return _content(repr(path), file.read(), kind)
+
+
+def _is_open(target: Any, method: str) -> bool:
+    """Whether something is an open file, not a path."""
+    return hasattr(target, method) and not hasattr(target, "__fspath__")
+
+
+def _write_to(file: Any, data: bytes) -> None:
+    """Write to an open file, which need not be seekable."""
+    try:
+        file.write(b"")
+    except TypeError:
+        raise _text(file) from None
+    if not isinstance(file, io.RawIOBase):
+        file.write(data)
+        return
+    rest = memoryview(data)
+    while rest:  # without a buffer, a call may take a part
+        if not (count := file.write(rest)):
+            raise BlockingIOError(f"{file!r} takes no bytes now: open it as a blocking file")
+        rest = rest[count:]
+
+
+def _read_from(file: Any) -> bytes:
+    """An open file from where it stands to its end."""
+    data = file.read()
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise _text(file)
+    return bytes(data)
+
+
+def _text(file: Any) -> TypeError:
+    return TypeError(
+        f"{file!r} is a file of text, and a model is bytes: open it with mode 'wb' or 'rb', or "
+        "take io.BytesIO()"
+    )
+
+
+def _content(name: str, data: bytes, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the meta in the bytes of a file."""
     if not _is_whole(data):
-        raise StorageError(_damage(path, data))
+        raise StorageError(_damage(name, data))
     try:
         arrays, header = _unpack(data)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise StorageError(f"{os.fspath(path)!r} was not written by numlstm: {error}") from error
+        raise StorageError(f"{name} was not written by numlstm: {error}") from error
     version = header["version"]
     if version not in (VERSION, *WRITERS):
         raise StorageError(
-            f"{os.fspath(path)!r} has version {version} of the file format, this numlstm "
+            f"{name} has version {version} of the file format, this numlstm "
             f"reads version {VERSION}; use the numlstm that wrote it, or a newer one"
         )
     if header["kind"] != kind:
-        raise StorageError(f"{os.fspath(path)!r} is a {header['kind']} file, not a {kind} file")
+        raise StorageError(f"{name} is a {header['kind']} file, not a {kind} file")
     if version not in READABLE.get(kind, (VERSION,)):
         raise StorageError(
-            f"{os.fspath(path)!r} was written by numlstm {WRITERS[version]}, and a {kind} goes on "
+            f"{name} was written by numlstm {WRITERS[version]}, and a {kind} goes on "
             "with the version that wrote it: use that one, or begin anew with another file name"
         )
     return arrays, header["meta"]
@@ -111,18 +174,18 @@ def _is_whole(data: bytes) -> bool:
     return hashlib.sha256(body).digest() == digest
 
 
-def _damage(path: str | os.PathLike[str], data: bytes) -> str:
+def _damage(name: str, data: bytes) -> str:
     """The reason why a file's checksum does not hold, in words."""
     if not data:
-        reason = "is empty"
-    elif not data.startswith(b"PK\3\4"):
+        reason = "is empty, or was read to its end"
+    elif not data.startswith(_MAGIC):
         reason = "is not a numlstm file, or its beginning is damaged"
     else:
         reason = "is damaged or cut short, or not written by numlstm: its checksum does not hold"
-    return f"{os.fspath(path)!r} {reason} ({len(data)} bytes)"
+    return f"{name} {reason} ({len(data)} bytes)"
 
 
-def _replace(path: str | os.PathLike[str], data: bytes) -> None:
+def _replace(path: str, data: bytes) -> None:
     """Put `data` at `path`, so that a reader or a crash sees the old file or the new one.
 
     Only a kill between the two leaves a trace: a file .numlstm-*.tmp beside the old one.

@@ -174,17 +174,25 @@ def suggesting(
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        known = list(inspect.signature(function).parameters)
-        moved = {field: noun for noun, kind in nouns.items() for field in names(kind)}
+        parameters = inspect.signature(function).parameters
+        known, method = list(parameters), function.__name__ == "__init__"
+        places = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            called = type(args[0]).__name__ if method else function.__name__
             for name, value in kwargs.items():
                 if name not in known:
-                    method = function.__name__ == "__init__"
-                    called = type(args[0]).__name__ if method else function.__name__
-                    hint = _hint(name, value, known, moved, synonyms)
-                    raise TypeError(f"{called}() has no keyword {name!r}{hint}")
+                    meant = hint(name, value, known, nouns, synonyms)
+                    raise TypeError(f"{called}() has no keyword {name!r}{meant}")
+                if name in places[: len(args)]:
+                    raise TypeError(f"{called}() received {name} twice, by place and by name")
+            if len(args) > len(places):
+                taken, given = ", ".join(places[method:]), len(args) - method
+                raise TypeError(
+                    f"{called}() takes {taken} by place and all else by name, as in "
+                    f"{known[len(places)]}=...; received {given} values without a name"
+                )
             return function(*args, **kwargs)
 
         return checked
@@ -192,14 +200,21 @@ def suggesting(
     return decorate
 
 
-def _hint(
+def with_hints(noun: type[T]) -> type[T]:
+    """A noun that says of an unknown field what might have been meant."""
+    setattr(noun, "__init__", suggesting({})(noun.__init__))  # noqa: B010  # for type checkers
+    return noun
+
+
+def hint(
     name: str,
     value: Any,
     known: Collection[str],
-    moved: Mapping[str, str],
+    nouns: Mapping[str, type],
     synonyms: Collection[Collection[str]],
 ) -> str:
     """The correct way to pass what an unknown keyword asked for, as the end of a sentence."""
+    moved = {field: noun for noun, kind in nouns.items() for field in names(kind)}
     if name not in moved:
         groups = (group for group in synonyms if name in group)
         for other in (other for group in groups for other in group if other in known):

@@ -20,7 +20,19 @@ _IN_CACHE = 2**14  # of them are drawn at once: new memory costs as much as the 
 
 def new_seed(rng: Any) -> int:
     """A seed from None, an int, a SeedSequence or a Generator, as in SPEC 7."""
-    return int(np.random.default_rng(rng).integers(2**63))
+    return int(generator(rng).integers(2**63))
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """A generator from what SPEC 7 allows; everything else is refused with what was received."""
+    try:
+        if isinstance(rng, (bool, np.bool_)):
+            raise TypeError
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"rng must be None, an integer >= 0 or a numpy.random.Generator, received {rng!r}"
+        ) from None
 
 
 class RandomStreams:

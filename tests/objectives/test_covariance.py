@@ -62,6 +62,15 @@ def test_it_is_what_curve_fit_says(absolute_sigma):
     np.testing.assert_array_equal(covariance.model.theta, result.x)
 
 
+def test_it_is_shown_in_short():
+    X, y = data()
+    with pytest.warns(UserWarning, match="count as certain"):
+        covariance = fitted(X, y, epochs=5).covariance(X, y, rank=7)
+    words = r"^<Covariance of 35 parameters in 7 directions: sigma [\d.e-]+, dof [\d.]+>$"
+    assert re.match(words, repr(covariance))
+    assert f"{covariance.sigma:.4g}" in repr(covariance)
+
+
 def test_bands_are_the_delta_method_in_the_units_of_the_data():
     X, y = data()
     result = fitted(X, 100 + 20 * y, weight_decay=1e-3)

@@ -26,6 +26,8 @@ def test_rollout_is_step_after_step(name, batch):
         y, state = model.step(np.concatenate([y, exogenous[:, t]], axis=1), state)
     require_bits(model.rollout(X, 9, exogenous), np.stack(Y, axis=1))
     require_bits(model.rollout(X[0], 9, exogenous[0]), np.stack(Y, axis=1)[0])
+    require_bits(model.rollout(X, 9, exogenous[..., 0]), np.stack(Y, axis=1))
+    require_bits(model.rollout(X[0], 9, exogenous[0, :, 0]), np.stack(Y, axis=1)[0])
     require_bits(model.rollout_vjp(X, 9, exogenous)[0], np.stack(Y, axis=1))
 
 

@@ -1,5 +1,7 @@
 """numlstm.fit learns, repeats itself to the bit, and keeps SciPy's manners."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -240,8 +242,8 @@ def test_inputs_are_left_as_they_were():
     for array in (X, y, weight):
         array.setflags(write=False)
     quick(X, y, sample_weight=weight, model=model, validation=(X, y))
-    for array, copy in zip(arrays, copies, strict=True):
-        np.testing.assert_array_equal(array, copy)
+    for array, before in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, before)
 
 
 def test_a_warm_start_goes_on_in_the_units_of_the_model():
@@ -452,6 +454,18 @@ def test_what_our_methods_do_not_use_is_warned_about():
         ({"nan_policy": "propagate"}, ValueError, r"one of \['raise', 'omit'\]"),
         ({"backend": "gpu"}, ValueError, "backend must be one of"),
         ({"dtype": "float16"}, ValueError, "dtype must be one of"),
+        ({"schedule": lambda epoch: "half"}, ValueError, r"factor >= 0 .*, returned 'half'"),
+        ({"schedule": lambda epoch: "0.5"}, ValueError, r"factor >= 0 .*, returned '0.5'"),
+        ({"schedule": lambda epoch: True}, ValueError, r"factor >= 0 .*, returned True"),
+        ({"rng": "x"}, TypeError, "rng must be None, an integer >= 0 or .*Generator, received 'x'"),
+        ({"rng": -1}, ValueError, "rng must be None, an integer >= 0 .*, received -1"),
+        ({"rng": 0.5}, TypeError, r"rng must be None, an integer >= 0 .*, received 0\.5"),
+        ({"rng": True}, TypeError, "rng must be None, an integer >= 0 .*, received True"),
+        ({"epochs": True}, ValueError, "epochs must be an integer >= 1, received True"),
+        ({"clip": True}, TypeError, "clip must be a number, received True"),
+        ({"learning_rate": "0.1"}, TypeError, "learning_rate must be a number, received '0.1'"),
+        ({"method": "sgd", "options": {"momentum": 0.9, "nesterov": "no"}}, TypeError,
+         "nesterov must be True or False, received 'no'"),
         ({"hidden_size": 0}, ValueError, "hidden_size must be an integer >= 1"),
         ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
         ({"batch_size": -1}, ValueError, "batch_size must be an integer >= 1"),
@@ -501,3 +515,31 @@ def test_series_that_cannot_be_split_or_streamed():
         quick(X[:1], y[:1, -1], validation=0.5)
     with pytest.raises(ValueError, match="does not go with the model given, which keeps a scaling"):
         quick(X, y, model=quick(X, y).model, standardize=False)
+
+
+def test_what_the_model_does_is_found_there():
+    result = numlstm.fit(SINE, hidden_size=2, epochs=1, rng=0)
+    methods = {name for name in dir(numlstm.LSTM) if not name.startswith("_")} - {"from_spec"}
+    for name in methods - set(result):
+        with pytest.raises(AttributeError, match=rf"write result\.model\.{name}$"):
+            getattr(result, name)
+    with pytest.raises(AttributeError, match=r"write result\.model\.scaling$"):
+        result.scaling  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^predictions$"):
+        result.predictions  # noqa: B018
+    assert not hasattr(result, "predict")
+    again = pickle.loads(pickle.dumps(copy.deepcopy(result)))
+    assert again.model.theta.tobytes() == result.x.tobytes()
+
+
+def test_an_ensemble_is_shown_in_short_and_points_to_its_models():
+    X, y = batch()
+    many = numlstm.ensemble(X, y, members=3, hidden_size=2, epochs=1, rng=0)
+    assert repr(many) == f"<Ensemble of 3: {many.models[0]!r}; All epochs were run.>"
+    for name in ("save", "theta", "scaling"):
+        with pytest.raises(AttributeError, match=rf"write ensemble\.models\[0\]\.{name}$"):
+            getattr(many, name)
+    with pytest.raises(AttributeError, match=r"^an Ensemble has no 'member'$"):
+        many.member  # noqa: B018
+    again = copy.deepcopy(many)
+    assert again.models[2].theta.tobytes() == many.models[2].theta.tobytes()

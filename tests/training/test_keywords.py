@@ -66,7 +66,9 @@ def test_relatives_have_the_keywords_of_fit():
         numlstm.LSTM: {"input_size", "hidden_size", "output_size", "dropout"},
         numlstm.ensemble: {"members", "bootstrap"},
         numlstm.LSTMRegressor: {"output", "loss", "dropout", "standardize", "random_state"},
-        numlstm.LSTMClassifier: {"output", "loss", "dropout", "standardize", "random_state"},
+        numlstm.LSTMClassifier: {
+            *("output", "loss", "dropout", "standardize", "random_state", "class_weight")
+        },
     }
     for function, names in own.items():
         taken = defaults(function)
@@ -126,6 +128,41 @@ def test_relatives_suggest_their_own_names():
         numlstm.ensemble(*batch(), n_estimators=3)
     with pytest.raises(TypeError, match=r"^LSTMRegressor\(\) has no keyword 'rng'.*'random_state'"):
         numlstm.LSTMRegressor(rng=0)
+
+
+class Bare(numlstm.LSTMClassifier):
+    """With the constructor of its parent."""
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: numlstm.LSTMRegressor(8, 2), r"^LSTMRegressor\(\) takes hidden_size by"),
+        (lambda: numlstm.LSTMClassifier(8, 2), r"^LSTMClassifier\(\) takes hidden_size by place"),
+        (
+            lambda: Bare(8, 2),
+            r"^Bare\(\) takes hidden_size by.*num_layers=.*received 2",
+        ),
+        (
+            lambda: numlstm.LSTMRegressor(8, hidden_size=8),
+            r"^LSTMRegressor\(\).*hidden_size twice",
+        ),
+        (
+            lambda: numlstm.fit(*batch(), 32),
+            r"^fit\(\) takes X, y by place.*hidden_size=",
+        ),
+        (lambda: numlstm.fit(*batch(), X=1), r"^fit\(\) received X twice, by place and by name"),
+        (lambda: numlstm.LSTM(1, 2, 3, 4), r"^LSTM\(\) takes input_size, hidden_size, ou"),
+        (
+            lambda: Cell(peephol=True),
+            r"^Cell\(\) .* 'peephol': did you mean 'peephole'",
+        ),
+        (lambda: Cell(clip=3), r"^Cell\(\) has no keyword 'clip'"),
+    ],
+)
+def test_calls_that_no_function_understands_name_the_public_one(call, words):
+    with pytest.raises(TypeError, match=words):
+        call()
 
 
 def test_synonyms_are_of_keywords_and_no_keywords_themselves():

@@ -148,3 +148,14 @@ def test_fewer_outputs_than_classes_are_refused():
     X, _ = batch()
     with pytest.raises(ValueError, match=r"2 outputs.* loss='cross_entropy' need 3"):
         quick(X, np.arange(12) % 3, loss="cross_entropy", output_size=2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_new_model_is_new_in_another_dtype_too(dtype, tmp_path):
+    model = numlstm.LSTM(2, 4, 1, rng=0, dtype="float64" if dtype == "float32" else "float32")
+    model.save(tmp_path / "model")
+    for other in (model.astype(dtype), numlstm.load(tmp_path / "model", dtype=dtype)):
+        assert other.spec.dtype == dtype
+        assert other.is_new
+        other.theta[0] += 1
+        assert not other.is_new

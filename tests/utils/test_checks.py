@@ -1,6 +1,7 @@
 """What the door lets in, what it refuses, and what the refusal says."""
 
 import enum
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -106,6 +107,41 @@ def test_the_first_value_that_is_not_finite_is_located(shape, bad, data):
     assert f"X has {len(places)} NaN or infinite value(s), the first at index {where};" in str(
         caught.value
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "unsaid"),
+    [
+        ([0.0, np.nan], "NaN: do this", "inf:"),
+        ([0.0, -np.inf], "inf: replace it", "NaN: do this"),
+        ([np.inf, np.nan], "NaN: do this; inf: replace it", "nothing"),
+    ],
+)
+def test_each_kind_of_value_has_its_own_way_out(values, said, unsaid):
+    with pytest.raises(ValueError, match=said) as caught:
+        checks.require_finite("y", np.array(values), "do this")
+    assert unsaid not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["0.1", b"1", True, np.True_, np.array(True), np.array("1"), [0.1], np.array([0.1]), 1j, None,
+     np.complex64(1)],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_no_number(value):
+    with pytest.raises(TypeError, match="learning_rate must be a number, received"):
+        checks.real("learning_rate", value)
+
+
+@pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int8(1), np.array(1.0), Fraction(1)])
+def test_numbers(value):
+    assert checks.real("x", value) == 1.0
+
+
+def test_an_integer_beyond_every_float():
+    with pytest.raises(ValueError, match=r"cell_clip must be below 1\.8e308"):
+        Cell(cell_clip=10**400)
 
 
 def test_opposite_infinities_do_not_cancel():

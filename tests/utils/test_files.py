@@ -1,11 +1,15 @@
 """Files are whole or refused: round trips, damage, kills, wrong kinds; save and load."""
 
+import codecs
+import dataclasses
+import gzip
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -315,3 +319,184 @@ def test_load_refuses_a_damaged_model(backend, tmp_path):
     path.write_bytes(data)
     with pytest.raises(ValueError, match="backend must be one of"):
         numlstm.load(path, backend="abacus")
+
+
+# --- open files, paths of other kinds, other types ------------------------------------------------
+
+
+class Raw(io.RawIOBase):
+    """A stream without a buffer, that cannot be sought and takes a few bytes at a time."""
+
+    def __init__(self, data=b""):
+        self.taken, self.rest = bytearray(), memoryview(data)
+
+    def writable(self):
+        return True
+
+    def readable(self):
+        return True
+
+    def write(self, data):
+        part = bytes(data[:1000])
+        self.taken += part
+        return len(part)
+
+    def readinto(self, buffer):
+        part, self.rest = self.rest[: min(777, len(buffer))], self.rest[min(777, len(buffer)) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+class Sink:
+    """The least that a file needs."""
+
+    def __init__(self):
+        self.data = b""
+
+    def write(self, data):
+        self.data += bytes(data)
+
+    def read(self):
+        return bytearray(self.data)
+
+
+def same(model, other):
+    assert model.theta.tobytes() == other.theta.tobytes()
+    assert model.spec == other.spec
+    assert model.predict(INPUTS).tobytes() == other.predict(INPUTS).tobytes()
+
+
+def a_model(dtype="float64"):
+    model = numlstm.LSTM(2, 5, 3, num_layers=2, dtype=dtype, rng=1)
+    model.scaling = SCALING
+    return model
+
+
+def test_open_files(tmp_path):
+    model = a_model()
+    model.save(tmp_path / "path")
+    content = (tmp_path / "path").read_bytes()
+    buffer, raw, sink = io.BytesIO(), Raw(), Sink()
+    for file in (buffer, raw, sink):
+        model.save(file)
+    assert buffer.getvalue() == bytes(raw.taken) == sink.data == content
+    same(numlstm.load(Raw(content)), model)
+    same(numlstm.load(sink), model)
+    with pytest.raises(StorageError, match="is empty, or was read to its end"):
+        numlstm.load(buffer)
+    buffer.seek(0)
+    same(numlstm.load(buffer), model)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"before")
+        model.save(file)
+        file.seek(6)
+        same(numlstm.load(file), model)
+    with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
+        with archive.open("model", "w") as member:  # which cannot be sought
+            model.save(member)
+        with archive.open("model") as member:
+            same(numlstm.load(member), model)
+    with gzip.open(tmp_path / "gz", "wb") as file:
+        model.save(file)
+    with gzip.open(tmp_path / "gz") as file:
+        same(numlstm.load(file), model)
+    with pytest.raises(StorageError, match=r"the file <_io.BytesIO.* is damaged"):
+        numlstm.load(io.BytesIO(content[:-1]))
+
+
+def test_files_of_text_are_refused(tmp_path):
+    model = a_model()
+    (tmp_path / "text").write_text("a text")
+    with (
+        open(tmp_path / "text") as reading,
+        tempfile.NamedTemporaryFile("w+") as wrapped,
+        codecs.open(tmp_path / "coded", "w", "utf-8") as coded,
+    ):
+        for file in (io.StringIO("x"), reading, wrapped):
+            with pytest.raises(TypeError, match=r"a file of text, .* with mode 'wb' or 'rb'"):
+                numlstm.load(file)
+        for file in (io.StringIO(), wrapped, coded):
+            with pytest.raises(TypeError, match=r"a file of text, .* with mode 'wb' or 'rb'"):
+                model.save(file)
+
+
+class Place:
+    """A path whose text is bytes."""
+
+    def __init__(self, path):
+        self.path = os.fsencode(path)
+
+    def __fspath__(self):
+        return self.path
+
+
+@pytest.mark.parametrize("kind", [str, os.fsencode, Place])
+def test_every_kind_of_path(tmp_path, kind):
+    model = a_model()
+    model.save(kind(tmp_path / "model"))
+    same(numlstm.load(kind(tmp_path / "model")), model)
+    series = np.sin(np.arange(20.0))
+    options = {"hidden_size": 2, "rng": 0, "checkpoint": kind(tmp_path / "run")}
+    numlstm.fit(series, epochs=1, **options)
+    assert numlstm.fit(series, epochs=2, resume=True, **options).nit == 2
+
+
+@pytest.mark.parametrize("value", [3, None, 1.5, ["model.npz"], "", b""])
+def test_what_is_no_path(value):
+    for call in (a_model().save, numlstm.load):
+        with pytest.raises((TypeError, ValueError), match=r"path must .*received"):
+            call(value)
+
+
+def test_content_is_no_path():
+    buffer = io.BytesIO()
+    a_model().save(buffer)
+    with pytest.raises(TypeError, match=r"the content of a file: pass io\.BytesIO"):
+        numlstm.load(buffer.getvalue())
+    with pytest.raises(TypeError, match=r"checkpoint must be a path, received <_io.BytesIO"):
+        numlstm.fit(np.arange(9.0), checkpoint=buffer)
+
+
+def test_another_type(tmp_path):
+    narrow = a_model("float32")
+    narrow.output = "last"
+    wide = narrow.astype("float64")
+    assert wide.theta.dtype == np.float64
+    np.testing.assert_array_equal(wide.theta, narrow.theta)  # exactly
+    np.testing.assert_allclose(wide.predict(INPUTS), narrow.predict(INPUTS), rtol=1e-4, atol=1e-5)
+    assert wide.output == "last"
+    np.testing.assert_array_equal(wide.scaling.x_mean, SCALING.x_mean)
+    same(wide.astype(np.float32), narrow)
+    wide.theta[:] = 7
+    wide.scaling.x_mean[:] = 9
+    assert not (narrow.theta == 7).any()
+    assert narrow.scaling.x_mean[0] == 0.1
+    own = narrow.astype("f4")
+    own.theta[0] += 1
+    assert own.theta[0] != narrow.theta[0]
+
+    narrow.save(tmp_path / "narrow")
+    same(numlstm.load(tmp_path / "narrow", dtype="float64"), narrow.astype("float64"))
+    wide = a_model()
+    wide.save(tmp_path / "wide")
+    rounded = numlstm.load(tmp_path / "wide", dtype="float32")
+    np.testing.assert_array_equal(rounded.theta, wide.theta.astype(np.float32))
+    same(numlstm.load(tmp_path / "wide", dtype=None), wide)
+
+    wide.theta[3] = 1e39
+    wide.save(tmp_path / "wide")
+    for call in (
+        lambda: wide.astype("float32"),
+        lambda: numlstm.load(tmp_path / "wide", dtype="float32"),
+    ):
+        with pytest.raises(ValueError, match="theta has values beyond the range of float32"):
+            call()
+    for call in (wide.astype, lambda kind: numlstm.load(tmp_path / "wide", dtype=kind)):
+        with pytest.raises(ValueError, match=r"dtype must be one of .* received 'float16'"):
+            call(np.float16)
+
+
+def test_tensor_cores_stay_with_float32():
+    model = numlstm.LSTM(2, 3, 1)
+    model.spec = dataclasses.replace(model.spec, precision="tf32")
+    assert model.astype("float64").spec.precision is None
