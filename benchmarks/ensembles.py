@@ -3,18 +3,19 @@
 python benchmarks/ensembles.py [--output PATH]
 
 H = 32, T = 100, 8 features, one target per step, float32, Adam, gradients clipped to norm 1, on all
-threads. What is compared does the same number of updates and alternates within this one run; the
-times are medians, per member and update, with everything that a fit does besides.
+threads. What is compared does the same number of updates, in turns, each in processes of its own;
+the times are medians, per member and update, with everything that a fit does besides.
 """
 
 import argparse
 import json
 import platform
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import numlstm
 
@@ -23,59 +24,69 @@ BATCHES = {32: (128, 2), 2: (16, 4)}  # size: sequences and epochs
 ROUNDS = 5
 
 
-class Peer(torch.nn.Module):
-    """The same network in PyTorch."""
-
-    def __init__(self):
-        super().__init__()
-        self.lstm = torch.nn.LSTM(FEATURES, HIDDEN, batch_first=True)
-        self.head = torch.nn.Linear(HIDDEN, 1)
-
-    def forward(self, X):
-        return self.head(self.lstm(X)[0])
-
-
 def peer_fit(X, y, batch, epochs, seed):
     """One training run in PyTorch's idiom."""
+    import torch  # in its own process alone
+
     torch.manual_seed(seed)
-    model, X, y = Peer(), torch.from_numpy(X), torch.from_numpy(y)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    lstm = torch.nn.LSTM(FEATURES, HIDDEN, batch_first=True)
+    head = torch.nn.Linear(HIDDEN, 1)
+    parameters = [*lstm.parameters(), *head.parameters()]
+    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    optimizer = torch.optim.Adam(parameters, lr=0.01)
     for _ in range(epochs):
         for rows in torch.randperm(len(X)).split(batch):
             optimizer.zero_grad()
-            loss = torch.nn.functional.mse_loss(model(X[rows]), y[rows])
+            loss = torch.nn.functional.mse_loss(head(lstm(X[rows])[0]), y[rows])
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
 
 
-def measure(batch, sequences, epochs):
-    """Milliseconds per member and update of each way, medians."""
+def together(X, y, batch, epochs):
+    """One ensemble."""
+    numlstm.ensemble(
+        X, y, members=MEMBERS, epochs=epochs, rng=0, hidden_size=HIDDEN, batch_size=batch
+    )
+
+
+def single(X, y, batch, epochs):
+    """As many fits."""
+    same = {"hidden_size": HIDDEN, "batch_size": batch, "progress": False}
+    for seed in range(MEMBERS):
+        numlstm.fit(X, y, epochs=epochs, rng=seed, **same)
+
+
+def peer(X, y, batch, epochs):
+    """As many training runs in PyTorch."""
+    for seed in range(MEMBERS):
+        peer_fit(X, y, batch, epochs, seed)
+
+
+WAYS = {"ensemble": together, "16 fits": single, "16 fits in PyTorch": peer}
+
+
+def timed(name, batch):
+    """Seconds of one way, in a process that does nothing else, after a short run."""
+    sequences, epochs = BATCHES[batch]
     rng = np.random.default_rng(0)
     X = rng.standard_normal((sequences, STEPS, FEATURES)).astype(np.float32)
     y = 0.1 * np.cumsum(X[..., :1], axis=1)
-    same = {"hidden_size": HIDDEN, "batch_size": batch}
+    WAYS[name](X, y, batch, 1)
+    start = time.perf_counter()
+    WAYS[name](X, y, batch, epochs)
+    return time.perf_counter() - start
 
-    def together(epochs):
-        numlstm.ensemble(X, y, members=MEMBERS, epochs=epochs, rng=0, **same)
 
-    def single(epochs):
-        for seed in range(MEMBERS):
-            numlstm.fit(X, y, epochs=epochs, rng=seed, progress=False, **same)
-
-    def peer(epochs):
-        for seed in range(MEMBERS):
-            peer_fit(X, y, batch, epochs, seed)
-
-    ways = {"ensemble": together, "16 fits": single, "16 fits in PyTorch": peer}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():
-        way(1)
+def measure(batch):
+    """Milliseconds per member and update of each way, medians; their processes take turns."""
+    times: dict[str, list[float]] = {name: [] for name in WAYS}
     for _ in range(ROUNDS):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way(epochs)
-            times[name].append(time.perf_counter() - start)
+        for name, each in times.items():
+            command = [sys.executable, __file__, "--child", name, str(batch)]
+            child = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+            each.append(float(child.stdout))
+    sequences, epochs = BATCHES[batch]
     updates = MEMBERS * epochs * sequences // batch
     return {name: 1e3 * float(np.median(each)) / updates for name, each in times.items()}
 
@@ -83,10 +94,16 @@ def measure(batch, sequences, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path)
-    output = parser.parse_args().output
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        name, batch = options.child
+        print(timed(name, int(batch)))
+        return
+    output = options.output
     results = {"processor": platform.processor() or platform.machine(), "milliseconds": {}}
-    for batch, size in BATCHES.items():
-        times = measure(batch, *size)
+    for batch in BATCHES:
+        times = measure(batch)
         results["milliseconds"][f"B = {batch}"] = times
         ratio = {name: times["ensemble"] / value for name, value in times.items()}
         text = "; ".join(f"{name} {times[name]:.3f} ms, {ratio[name]:.2f}" for name in times)

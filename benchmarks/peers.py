@@ -3,7 +3,9 @@
 Every library that is installed gets the same problems, with the same weights and the same number of
 threads, and its results are compared with ours before it is timed. Then the calls alternate, ours,
 theirs, ours, theirs, so that whatever else the machine does falls on all alike; what counts are the
-medians. All of it is stored as JSON, from which `--markdown FILE` prints the tables again.
+medians. Training runs alternate too, each side in processes of its own: within a fit of another
+library, a loop has neither the threads nor the caches that it has alone. All of it is stored as
+JSON, from which `--markdown FILE` prints the tables again.
 """
 
 import argparse
@@ -53,7 +55,7 @@ GRID = (  # T, B, I, H
 ONLY = {  # what the options call them, and the methods of a contender
     "forward": ("forward",),
     "backward": ("forward_backward",),
-    "fit": ("fit",),
+    "fit": (),  # in processes of its own
     "step": ("step", "kernel"),
 }
 SMALL = {"step": (1, 1, 8, 16), "kernel": (1000, 1, 8, 16)}
@@ -69,10 +71,11 @@ class Effort:
     seconds: float
     sample: float
     sequences: int
+    epochs: int  # timed in every process of a training run, of which there are `pairs`
 
 
-FULL = Effort(pairs=7, seconds=1.0, sample=0.005, sequences=SEQUENCES)
-QUICK = Effort(pairs=2, seconds=0.02, sample=0.001, sequences=512)
+FULL = Effort(pairs=7, seconds=1.0, sample=0.005, sequences=SEQUENCES, epochs=5)
+QUICK = Effort(pairs=2, seconds=0.02, sample=0.001, sequences=512, epochs=1)
 
 
 @dataclass(frozen=True)
@@ -142,16 +145,26 @@ def require_equal(results: dict[str, list]) -> None:
                 raise RuntimeError(f"{name} and numlstm differ by {error:.1e}")
 
 
-def measure_fit(problem: Problem, peers: list[str], effort: Effort) -> Row:
-    """Epochs of `numlstm.fit`, and between them those of PyTorch's loop."""
-    X, y = training_data(problem.batch, problem.dtype)
-    seconds: dict[str, list[float]] = {}
-    between: Callable[[], Any] = lambda: None  # noqa: E731
-    if "torch" in peers:
-        epoch = torch_epoch(X, y, problem.threads)
-        between = lambda: seconds.setdefault("torch", []).append(timed(epoch, 1))  # noqa: E731
-    ours = fit_epochs(X, y, effort.pairs, between)
-    return row("fit", problem, 3 * problem.flops, {"numlstm": ours} | seconds)
+def measure_fit(options: argparse.Namespace, threads: int, dtype: str) -> Row:
+    """Epochs of `numlstm.fit` and of PyTorch's loop, in processes that take turns."""
+    effort = QUICK if options.quick else FULL
+    problem = Problem(STEPS, effort.sequences, INPUTS, UNITS, dtype, threads)
+    sides = ["numlstm"] + ["torch"] * (not PEERS["torch"].missing())
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(effort.pairs):
+        for name in sides:
+            seconds[name] += in_a_process(threads, dtype, name)
+    return row("fit", problem, 3 * problem.flops, seconds)
+
+
+def epochs_of(side: str, threads: int, dtype: str, effort: Effort) -> list[float]:
+    """Seconds of every epoch of one side, in a process that does nothing else."""
+    X, y = training_data(effort.sequences, dtype)
+    if side == "numlstm":
+        return fit_epochs(X, y, effort.epochs)
+    epoch = torch_epoch(X, y, threads)
+    timed(epoch, 1)
+    return [timed(epoch, 1) for _ in range(effort.epochs)]
 
 
 def row(kind: str, problem: Problem, flops: int, seconds: dict[str, list[float]]) -> Row:
@@ -171,11 +184,8 @@ def measure_all(options: argparse.Namespace, threads: int, dtype: str) -> dict:
     rows = []
     for kind, size in problems(options):
         peak.measure(effort.seconds / 4)
-        if kind == "fit":
-            problem = Problem(STEPS, effort.sequences, INPUTS, UNITS, dtype, threads)
-            rows.append(measure_fit(problem, peers, effort))
-        else:
-            rows.append(measure(kind, Problem(*size, dtype, threads), peers, effort))
+        rows.append(measure(kind, Problem(*size, dtype, threads), peers, effort))
+    peak.measure(effort.seconds / 4)
     reached = {"dtype": dtype, "threads": threads, "flops_per_second": peak.flops_per_second}
     return {"rows": [asdict(row) for row in rows], "peaks": [reached]}
 
@@ -183,22 +193,23 @@ def measure_all(options: argparse.Namespace, threads: int, dtype: str) -> dict:
 def problems(options: argparse.Namespace) -> Iterator[tuple[str, tuple[int, ...]]]:
     for chosen in options.only:
         for kind in ONLY[chosen]:
-            if kind == "fit":
-                yield kind, ()
-            elif kind in SMALL:
+            if kind in SMALL:
                 yield kind, SMALL[kind]
             else:
                 yield from ((kind, size) for size in options.sizes)
 
 
-def in_a_process(threads: int, dtype: str) -> dict:
-    """The measurements of a child process that has so many threads from its start."""
+def in_a_process(threads: int, dtype: str, side: str = "all") -> Any:
+    """The measurements of a child process that has so many threads from its start.
+
+    Of one `side` of a training run, or of everything else.
+    """
     number = str(threads)
     names = ("NUMBA", "OMP", "MKL", "OPENBLAS")
     limits = {f"{name}_NUM_THREADS": number for name in names} | {"NPROC": number}  # NPROC: JAX
     if threads == 1:
         limits["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    command = [sys.executable, *sys.argv, "--child", number, dtype]
+    command = [sys.executable, *sys.argv, "--child", side, number, dtype]
     child = subprocess.run(command, env=os.environ | limits, stdout=subprocess.PIPE, check=True)
     return json.loads(child.stdout)
 
@@ -253,15 +264,20 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, cpu_count()}))
     parser.add_argument("--output", type=Path, default=HERE / "results.json", metavar="JSON")
     parser.add_argument("--markdown", type=Path, metavar="JSON", help="print what a run has stored")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
     options = read_options()
     if options.child:
-        threads, dtype = options.child
-        print(json.dumps(measure_all(options, int(threads), dtype)))
+        side, threads, dtype = options.child
+        if side == "all":
+            measured: Any = measure_all(options, int(threads), dtype)
+        else:
+            effort = QUICK if options.quick else FULL
+            measured = epochs_of(side, int(threads), dtype, effort)
+        print(json.dumps(measured))
         return
     if options.markdown:
         print(tables.markdown(json.loads(options.markdown.read_text())))
@@ -275,6 +291,8 @@ def main() -> None:
             part = in_a_process(threads, dtype)
             report["rows"] += part["rows"]
             report["peaks"] += part["peaks"]
+            if "fit" in options.only:
+                report["rows"].append(asdict(measure_fit(options, threads, dtype)))
     options.output.write_text(json.dumps(report, indent=1) + "\n")
     print(tables.markdown(report))
 
