@@ -1,12 +1,14 @@
 """From the user's arrays to training and validation data in the network's units."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.arrays import Arrays
+from numlstm.data.description import describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
@@ -20,9 +22,11 @@ from numlstm.data.targets import (
     require_outputs,
     require_probabilities,
 )
+from numlstm.data.validation import with_validation
 from numlstm.optim.losses import LOSSES, Loss
 from numlstm.utils import checks
 from numlstm.utils.nouns import Noun, option
+from numlstm.utils.random_streams import SPLIT, RandomStreams
 
 
 def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
@@ -57,17 +61,6 @@ class DataConfig(Noun):
         return LOSSES[self.loss]
 
 
-class Arrays(NamedTuple):
-    """The arrays of a fit as the caller has them."""
-
-    X: Any
-    y: Any = None
-    sample_weight: Any = None
-    lengths: Any = None
-    reset: Any = None
-    validation: Any = None  # a fraction, or a pair (X, y)
-
-
 class GivenModel(NamedTuple):
     """The sizes and units of a model to start from."""
 
@@ -87,6 +80,7 @@ class Data(NamedTuple):
     filling: Imputer | None
     output_size: int
     bptt_steps: int | None
+    words: str  # what was read
     names: Names = UNNAMED
     forecasts: bool = False  # whether the outputs are the values of the next inputs
 
@@ -95,6 +89,7 @@ def prepare(
     arrays: Arrays,
     config: DataConfig,
     dtype: str,
+    draws: RandomStreams,
     model: GivenModel | None = None,
     outputs: int | None = None,
 ) -> Data:
@@ -102,6 +97,7 @@ def prepare(
     loss, missing = config.criterion, config.missing == "mask"
     size = None if model is None else model.num_features
     reading = Reading(*(size, config.nan_policy, loss.classes, config.output, missing))
+    reading = reading._replace(pieces=config.stateful)
     if model is not None:
         reading = reading._replace(names=model.names)
     train = read_dataset(
@@ -113,10 +109,10 @@ def prepare(
         reset=arrays.reset,
     )
     warned = warn_of_fill_values(train)
-    names, bptt_steps = train.names, config.bptt_steps
+    names, bptt_steps, pieces = train.names, config.bptt_steps, 1
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
-        train = streams(train, 1)
+        pieces, train = len(train.X), streams(train, 1)
     forecast = arrays.y is None or are_next_inputs(train)
     if config.scheduled_sampling is not None:
         require_forecasts(train)
@@ -124,7 +120,10 @@ def prepare(
     reading = reading._replace(
         input_size=train.X.shape[2], output="last" if train.last else "sequence"
     )._replace(names=names)
-    train, judge = _validation(train, arrays.validation, reading, config)
+    words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
+    parts = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
+    train, judge = parts.train, parts.judge
+    words += f"; validation: {parts.words}" * bool(judge)
     if judge is not None and not warned:
         warn_of_fill_values(judge, "validation: ")
     train, judge = train.balanced(), judge and judge.balanced()
@@ -138,11 +137,9 @@ def prepare(
     train = for_network(train, filling, scaling, dtype)
     judge = judge and for_network(judge, filling, scaling, dtype)
     if config.stateful:
-        most = config.batch_size
-        train = _parallel(train, most, bptt_steps)
-        judge = judge and _parallel(judge, most, bptt_steps)
+        train = _parallel(train, config.batch_size, bptt_steps)
     values = forecast and loss.regression and loss.outputs == 1
-    return Data(train, judge, scaling, filling, outputs, bptt_steps, names, values)
+    return Data(train, judge, scaling, filling, outputs, bptt_steps, words, names, values)
 
 
 def _window(data: Dataset) -> int:
@@ -156,58 +153,6 @@ def _window(data: Dataset) -> int:
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     """One series as `most` streams, or fewer where they were shorter than a window."""
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
-
-
-def _validation(
-    train: Dataset, validation: Any, reading: Reading, config: DataConfig
-) -> tuple[Dataset, Dataset | None]:
-    """Training data, and what to judge by: a pair of its own, or a fraction set aside."""
-    if validation is None:
-        return train, None
-    if isinstance(validation, (tuple, list)):
-        if len(validation) != 2:
-            raise ValueError(
-                f"validation must be a fraction or a pair (X, y); received {len(validation)} values"
-            )
-        try:
-            judge = read_dataset(validation[0], validation[1], reading)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"validation: {error}") from error
-        return train, streams(judge, 1) if config.stateful else judge
-    try:
-        fraction = float(validation)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"validation must be a fraction or a pair (X, y), received {type(validation)}"
-        ) from None
-    if not 0 < fraction < 1:
-        raise ValueError(f"validation must lie between 0 and 1, received {validation!r}")
-    return _split(train, fraction, config.stateful)
-
-
-def _split(data: Dataset, fraction: float, stateful: bool) -> tuple[Dataset, Dataset]:
-    """The last sequences, or of one series the end."""
-    rows, steps = data.X.shape[:2]
-    single = rows == 1
-    count = data.steps() if single else rows
-    at = count - max(1, round(fraction * count))
-    if at < 1 or (single and data.last):
-        raise ValueError(
-            f"validation={fraction:g} cannot be set aside from {rows} sequence(s) of {steps} "
-            "steps; pass validation=(X, y)"
-        )
-    if not single:
-        parts = data.cut(0, steps, slice(at)), data.cut(0, steps, slice(at, None))
-    elif stateful:
-        parts = data.cut(0, at), data.cut(at, count)
-    else:
-        # the whole series again, but only its end counts: the state is then the right one
-        weight = data.weight.copy()
-        weight[:, :at] = 0
-        parts = data.cut(0, at), replace(data, weight=weight)
-    if not all(part.weight.any() for part in parts):
-        raise ValueError(f"validation={fraction:g} leaves no target on one side of the split")
-    return parts
 
 
 def _output_size(

@@ -8,6 +8,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
+from numlstm.data.pieces import Following
 from numlstm.data.scaling import REMEDY, Scaling
 from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
 from numlstm.optim.losses import Loss
@@ -26,6 +27,7 @@ class Reading(NamedTuple):
     output: str | None  # "sequence", "last", or None: by the shapes
     missing: bool = False  # inputs may be NaN
     names: Names = UNNAMED  # of features and targets, where they are known
+    pieces: bool = False  # rows are consecutive pieces of one series
 
 
 def read_dataset(
@@ -81,19 +83,27 @@ def _forecast(
     """The next value at every step: the weight of a step is that of the value forecast there.
 
     A value that is missing is no target, nor is one that comes after a reset: it belongs to
-    another sequence.
+    another sequence. Where rows are pieces of one series, the last value of a row is followed by
+    the first of the next one.
     """
     if reading.classes or reading.output == "last":
         what = "this loss" if reading.classes else "output='last'"
         raise ValueError(f"{what} needs targets: pass y (y=None means the next value of X)")
-    steps = X.shape[1] - 1
-    lengths = None if lengths is None else np.maximum(lengths - 1, 0)
-    weight = None if weight is None or weight.ndim == 1 else weight[:, 1:]
-    X, y = np.ascontiguousarray(X[:, :steps]), np.ascontiguousarray(X[:, 1:])
+    if reading.pieces:
+        after = Following.of(lengths, *X.shape[:2])
+        y, lengths = after(X), after.lengths()
+        weight = None if weight is None else after(weight)
+        begins = None if reset is None else after(reset)
+    else:
+        steps = X.shape[1] - 1
+        lengths = None if lengths is None else np.maximum(lengths - 1, 0)
+        weight = None if weight is None or weight.ndim == 1 else weight[:, 1:]
+        begins = None if reset is None else reset[:, 1:]
+        X, y = np.ascontiguousarray(X[:, :steps]), np.ascontiguousarray(X[:, 1:])
+        reset = None if reset is None else reset[:, :steps]
     there = ~np.isnan(y)
-    if reset is not None:
-        there &= ~reset[:, 1:, None]
-        reset = reset[:, :steps]
+    if begins is not None:
+        there &= ~begins[..., None]
     y = np.where(there, y, y.dtype.type(0))
     return Dataset(X, y, _combined(there, weight, lengths, False), lengths, False, reset)
 

@@ -13,7 +13,8 @@ from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data import labels
-from numlstm.data.preparation import Arrays, DataConfig, prepare
+from numlstm.data.arrays import Arrays
+from numlstm.data.preparation import DataConfig, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.constant import worst_loss
@@ -53,6 +54,8 @@ class Ensemble:
         0 a goal was reached by all members, or none was set; else as in `FitResult`.
     message : str
         Status in words.
+    data : str
+        What was read, as in `FitResult`.
     """
 
     models: Sequence[LSTM]
@@ -60,6 +63,7 @@ class Ensemble:
     success: bool = True
     status: int = 0
     message: str = "All epochs were run."
+    data: str = ""
 
     if not TYPE_CHECKING:  # it would tell them that any attribute exists
 
@@ -71,8 +75,9 @@ class Ensemble:
             raise AttributeError(message)
 
     def __repr__(self) -> str:
-        """How many members, of what kind, and how training ended."""
-        return f"<Ensemble of {len(self.models)}: {self.models[0]!r}; {self.message}>"
+        """How many members, of what kind, of what data, and how training ended."""
+        said = "; ".join(filter(None, (repr(self.models[0]), self.data, self.message)))
+        return f"<Ensemble of {len(self.models)}: {said}>"
 
     def predict(
         self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
@@ -182,7 +187,7 @@ def ensemble(
     bptt_steps, stateful : optional
         As in `fit`; every member carries its own state. With `bootstrap` and `stateful`, the
         parallel parts of the series are what is resampled.
-    validation : float or (X, y), optional
+    validation : float, tuple or dict, optional
         As in `fit`, the same data for all members; each keeps the parameters of its own best epoch.
     patience, tol : optional
         As in `fit`, for every member: one that reaches a goal changes no more, its losses stay as
@@ -203,8 +208,8 @@ def ensemble(
     -------
     ensemble : Ensemble
         With ``models``, ``history``, ``predict(X) -> (mean, spread)``, and ``success``,
-        ``status`` and ``message`` as those of a fit. Ctrl-C ends it the same way, and so does a
-        loss that becomes NaN or infinite in any member.
+        ``status``, ``message`` and ``data`` as those of a fit. Ctrl-C ends it the same way, and so
+        does a loss that becomes NaN or infinite in any member.
 
     Raises
     ------
@@ -308,12 +313,13 @@ def _resamples(data: Dataset, stream: np.random.Generator, members: int) -> np.n
 def _trained(
     arrays: Arrays, settings: Settings, members: int, bootstrap: bool, rng: Any
 ) -> Ensemble:
-    data = prepare(arrays, settings.data, settings.dtype, outputs=settings.network.output_size)
+    checkpoint = open_checkpoint(settings, rng)
+    draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
+    outputs = settings.network.output_size
+    data = prepare(arrays, settings.data, settings.dtype, draws, outputs=outputs)
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
-    checkpoint = open_checkpoint(settings, rng)
-    draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
     stream = draws.stream(MEMBERS)
     models = [new_model(data, settings, RandomStreams(new_seed(stream))) for _ in range(members)]
     counts = np.ones((members, count), np.int64)
@@ -333,13 +339,13 @@ def _trained(
         )
         judge = data.validation and evaluator.resident(data.validation)
         train_data = MemberData(data.train, counts)
-        problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate)
+        problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate, data.words)
         outcome = train(problem, config, progress, settings, draws, record)
         worst = partial(_worst_losses, settings, train_data)
         ending = end(problem, config, progress, outcome, worst)
     for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
-    return Ensemble(models, by_name(progress.history), *ending.outcome)
+    return Ensemble(models, by_name(progress.history), *ending.outcome, data=data.words)
 
 
 def _worst_losses(settings: Settings, data: MemberData) -> np.ndarray:

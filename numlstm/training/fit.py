@@ -11,7 +11,8 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
-from numlstm.data.preparation import Arrays, Data, DataConfig, GivenModel, prepare
+from numlstm.data.arrays import Arrays
+from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.constant import worst_loss
 from numlstm.objectives.evaluator import Evaluator
@@ -23,7 +24,7 @@ from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, end
 from numlstm.training.fingerprints import fingerprint
 from numlstm.training.interrupt import SigintGuard
-from numlstm.training.listeners import Listeners
+from numlstm.training.listeners import Bar, Listeners
 from numlstm.training.loop import LoopConfig, Problem, Trainer
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress, by_name
@@ -131,8 +132,7 @@ def fit(
         Length of each row of an X of shape (B, T, I); what lies behind it is never read.
     reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
         Where True, a sequence begins anew before that step: its state becomes the initial one. To
-        forecast across a reset is then not asked for. With `validation` as a pair, that pair has
-        no resets.
+        forecast across a reset is then not asked for.
     method : str, optional
         "adam", "adamw", "sgd", "rmsprop"; or one of `scipy.optimize`, which see all data in every
         iteration: of `minimize` with gradients "L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP", with
@@ -164,10 +164,10 @@ def fit(
         Truncated back-propagation through time: one update per window of so many steps, the
         state carried from window to window, the gradient not. Default: whole sequences.
     stateful : bool, optional
-        X is one long series, its rows (if any) consecutive pieces: train `batch_size` contiguous
-        parts of it in parallel (fewer, where they were shorter than a window), each with its
-        state carried along, from zero in every epoch. The windows are `bptt_steps` long, by
-        default as long as the rows of X.
+        X is one long series, its rows (if any) consecutive pieces, the end of each followed by the
+        beginning of the next: train `batch_size` contiguous parts of it in parallel (fewer, where
+        they were shorter than a window), each with its state carried along, from zero in every
+        epoch. The windows are `bptt_steps` long, by default as long as the rows of X.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
@@ -177,10 +177,15 @@ def fit(
         of X, the others exogenous. The first step of a window is always observed; the validation
         loss and `fun` are those of forecasts one step ahead. On the backend "cpu", for losses of
         one output per target, without dropout, `reset` and ``missing="mask"``.
-    validation : float or (X, y), optional
+    validation : float, tuple or dict, optional
         Data to judge the model on after each epoch; the best epoch's parameters are returned.
-        A number in (0, 1) sets aside that fraction: the last sequences or, of one series, its
-        end, which is then predicted with the state that its beginning leaves.
+        A number in (0, 1) sets aside that fraction: of one series the end, which is predicted with
+        the state that its beginning leaves, with `stateful` too; of sequences with one class each
+        a draw by `rng` with a share of every class, the last of a class being learned from; else
+        the last sequences. Data of their own are ``(X, y)``, ``(X, y, sample_weight)``, or a dict
+        with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
+        names; they need a dict where the fit has `lengths` or `reset`. With `stateful` they are
+        one series that begins in the initial state.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
@@ -242,7 +247,8 @@ def fit(
     -------
     result : FitResult
         With the trained `model`, its parameters `x`, the training loss `fun`, `success`,
-        `status`, `message`, `nit`, `nfev`, `history` and `output`. Not converging is
+        `status`, `message`, `nit`, `nfev`, `history`, `output`, and in `data` what was read, in
+        words. Not converging is
         ``success=False``, never an exception. Ctrl-C ends a fit the same way.
 
     Raises
@@ -327,15 +333,16 @@ def fit(
 
 
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
+    checkpoint = open_checkpoint(settings, rng)
+    draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
     data = prepare(
         arrays,
         settings.data,
         settings.dtype,
+        draws,
         _given(settings.start.model),
         settings.network.output_size,
     )
-    checkpoint = open_checkpoint(settings, rng)
-    draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
     trained = new_model(data, settings, draws)
     if settings.sampling is not None:
         require_step(trained.network, trained.theta)
@@ -344,7 +351,8 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
         evaluator = Evaluator(trained.network, settings.data.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
         update = trained.network.backend.update() or Update
-        problem = Problem(evaluator, evaluator.resident(data.train), judge, guard.run, update)
+        train_data = evaluator.resident(data.train)
+        problem = Problem(evaluator, train_data, judge, guard.run, update, data.words)
         if settings.training.stochastic:
             record = None
             if checkpoint is not None:
@@ -361,7 +369,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
         worst = partial(worst_loss, settings.data.criterion, data.train)
         ending = end(problem, config, progress, outcome, worst)
     result = _result(trained, progress, ending, settings)
-    result.forecast = arrays.y is None
+    result.forecast, result.data = arrays.y is None, data.words
     return result
 
 
@@ -427,7 +435,7 @@ def train(
         progress.theta.size, settings.dtype, training.weight_decay, training.constants
     )
     writer = record and record(progress, optimizer)
-    with _listeners(progress, settings, writer) as listeners:
+    with _listeners(progress, settings, problem.words, writer) as listeners:
         return Trainer(problem, config, progress, optimizer, draws, listeners).run()
 
 
@@ -441,13 +449,16 @@ def _minimize(
     """Run a method of SciPy's."""
     training = settings.training
     solver = Solver(training.method, training.constants, training.limits.constraints)
-    with _listeners(progress, settings) as listeners:
+    with _listeners(progress, settings, problem.words) as listeners:
         return Minimizer(problem, objective, config, progress, solver, listeners).run()
 
 
-def _listeners(progress: Progress, settings: Settings, record: Record | None = None) -> Listeners:
-    run, epochs = settings.run, settings.training.epochs
-    return Listeners(progress, epochs, shown=run.progress, callback=run.callback, record=record)
+def _listeners(
+    progress: Progress, settings: Settings, words: str, record: Record | None = None
+) -> Listeners:
+    run = settings.run
+    bar = Bar(run.progress, settings.training.epochs, progress, words)
+    return Listeners(progress, bar, callback=run.callback, record=record)
 
 
 def _result(model: LSTM, progress: Progress, ending: Ending, settings: Settings) -> FitResult:

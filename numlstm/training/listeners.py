@@ -1,6 +1,7 @@
 """Those who follow a run from epoch to epoch: its file, a progress bar, the user's callback."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,23 +13,19 @@ from numlstm.utils import notices
 
 
 class Listeners:
-    """A context in which the bar is shown; `record` is where the run is stored, if anywhere.
-
-    `shown=None` shows the bar where standard error is a terminal.
-    """
+    """A context in which the bar is shown; `record` is where the run is stored, if anywhere."""
 
     def __init__(
         self,
         progress: Progress,
-        epochs: int,
+        bar: "Bar",
         *,
-        shown: bool | None = None,
         callback: Callable[..., Any] | None = None,
         record: Record | None = None,
     ):
         self.record = record
         self._call = None if callback is None else caller(callback, progress)
-        self._bar = Bar(shown, epochs, progress)
+        self._bar = bar
 
     def __enter__(self) -> "Listeners":
         """Show the bar."""
@@ -81,16 +78,22 @@ def _parameters(callback: Callable[..., Any]) -> tuple[str, ...]:
 
 
 class Bar:
-    """A tqdm bar over epochs with the latest losses; `shown=None` asks whether to show it."""
+    """A tqdm bar over epochs with the latest losses, below a line that says what was read.
 
-    def __init__(self, shown: bool | None, epochs: int, progress: Progress):
+    `shown=None` shows it where standard error is a terminal.
+    """
+
+    def __init__(self, shown: bool | None, epochs: int, progress: Progress, words: str):
         from tqdm import tqdm
 
         self._progress = progress
+        shown = notices.shown(shown)
+        if shown:
+            tqdm.write(words, file=sys.stderr)
         self._bar = tqdm(
             total=epochs,
             initial=progress.epoch,
-            disable=not notices.shown(shown),
+            disable=not shown,
             unit="epoch",
             leave=True,
         )

@@ -99,6 +99,7 @@ class Problem:
     validation: Any
     run: Callable[..., Any]  # calls a function, and may raise `Interrupted` instead
     update: Callable[..., Any] = Update  # the class of its updates
+    words: str = ""  # what was read as its data
 
     def judge(self, progress: Progress, **values: Numbers) -> None:
         """Close an epoch, with the validation loss where there are data for it."""

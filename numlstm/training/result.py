@@ -42,6 +42,9 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         or `patience` is set, "training_loss", that of the parameters at the end of the epoch.
     output : {"sequence", "last"}
         Whether the model was trained on one target per step or one per sequence.
+    data : str
+        What was read, as "one series of 240 steps, 12 features, a target per step; validation: the
+        last 20 %".
     fixed : tuple of str
         Names of the parameters that were held still.
     loss : str
@@ -67,6 +70,7 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     message: str
     history: dict[str, Array]
     output: str
+    data: str
     fixed: tuple[str, ...]
     loss: str
     forecast: bool

@@ -11,8 +11,8 @@ import numpy as np
 # what a draw is for: part of its key
 (
     INITIAL, SHUFFLE, LAYERS, INPUTS, STATES, RECURRENT, WEIGHTS, ZONEOUT_H, ZONEOUT_C,
-    MEMBERS, SAMPLING,
-) = range(11)  # fmt: skip
+    MEMBERS, SAMPLING, SPLIT,
+) = range(12)  # fmt: skip
 
 _BLOCK = 4  # 64-bit numbers that Philox makes of one value of its counter
 _IN_CACHE = 2**14  # of them are drawn at once: new memory costs as much as the numbers

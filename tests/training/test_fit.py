@@ -485,8 +485,8 @@ def test_what_our_methods_do_not_use_is_warned_about():
         ({"resume": True}, ValueError, "resume=True needs checkpoint="),
         ({"model": "mine"}, TypeError, r"model must be a numlstm\.LSTM"),
         ({"validation": 1.5}, ValueError, "validation must lie between 0 and 1"),
-        ({"validation": "some"}, TypeError, "validation must be a fraction or a pair"),
-        ({"validation": (1, 2, 3)}, ValueError, r"a pair \(X, y\); received 3 values"),
+        ({"validation": "some"}, TypeError, "validation must be a fraction, a tuple"),
+        ({"validation": (1, 2, 3, 4)}, ValueError, r"a tuple \(X, y\).*received 4 values"),
         ({"validation": (np.zeros((2, 9, 3)), np.zeros((2, 9, 1)))}, ValueError,
          r"validation: X must have shape \(B, T, 2\), received \(2, 9, 3\)"),
         ({"validation": (np.zeros((2, 9, 2)), np.zeros((2, 9, 3)))}, ValueError,
@@ -535,7 +535,8 @@ def test_what_the_model_does_is_found_there():
 def test_an_ensemble_is_shown_in_short_and_points_to_its_models():
     X, y = batch()
     many = numlstm.ensemble(X, y, members=3, hidden_size=2, epochs=1, rng=0)
-    assert repr(many) == f"<Ensemble of 3: {many.models[0]!r}; All epochs were run.>"
+    said = f"{many.models[0]!r}; {many.data}; All epochs were run."
+    assert repr(many) == f"<Ensemble of 3: {said}>"
     for name in ("save", "theta", "scaling"):
         with pytest.raises(AttributeError, match=rf"write ensemble\.models\[0\]\.{name}$"):
             getattr(many, name)

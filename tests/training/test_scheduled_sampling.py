@@ -132,9 +132,10 @@ def test_exogenous_inputs_and_ragged_series():
         ((SERIES,), {"scheduled_sampling": 1.1}, "at most 1"),
         ((SERIES,), {"scheduled_sampling": -0.1}, ">= 0"),
         ((SERIES,), {"scheduled_sampling": lambda epoch: 2 * epoch}, r"scheduled_sampling\(1\)"),
-        ((SERIES,), {"stateful": True, "bptt_steps": 5}, "targets must be the next inputs"),
+        ((SERIES[:, :-1], SERIES[:, 1:]), {"stateful": True, "bptt_steps": 5},
+         "targets must be the next inputs"),
     ],
-)
+)  # fmt: skip
 def test_what_is_refused(data, options, message):
     with pytest.raises(ValueError, match=message):
         numlstm.fit(*data, **QUICK | {"scheduled_sampling": 0.5} | options)

@@ -1,0 +1,43 @@
+"""What was read, in words."""
+
+import numpy as np
+
+from numlstm.data.sequences import Dataset
+from numlstm.data.targets import needed_outputs
+from numlstm.optim.losses import Loss
+
+
+def describe(data: Dataset, loss: Loss, *, forecast: bool, pieces: int = 1) -> str:
+    """The data of a fit: "one series of 240 steps, 12 features, a target per step".
+
+    `pieces` is the number of rows in which one series was given.
+    """
+    features = data.X.shape[2]
+    words = [sequences_in_words(data, forecast=forecast)]
+    if pieces > 1:
+        words[0] += f" in {pieces} consecutive pieces"
+    words.append("one feature" if features == 1 else f"{features} features")
+    words.append("the next value as target" if forecast else _targets_in_words(data, loss))
+    return ", ".join(words)
+
+
+def sequences_in_words(data: Dataset, *, forecast: bool = False) -> str:
+    """How many sequences of how many steps: "200 sequences of 30 to 90 steps".
+
+    A forecast has lost the last step of each, which is only a target.
+    """
+    rows, steps = data.X.shape[:2]
+    lengths = np.full(rows, steps) if data.lengths is None else data.lengths
+    least, most = int(lengths.min()) + forecast, int(lengths.max()) + forecast
+    length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
+    if rows == 1:
+        return f"one {'sequence' if data.last else 'series'} of {length}"
+    return f"{rows} sequences of {length}"
+
+
+def _targets_in_words(data: Dataset, loss: Loss) -> str:
+    count = 1 if loss.classes else data.y.shape[-1]
+    one = "one target" if data.last else "a target"
+    words = one if count == 1 else f"{count} targets"
+    words += " per sequence" if data.last else " per step"
+    return words + f" of {needed_outputs(data, loss)} classes" * loss.classes
