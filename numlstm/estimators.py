@@ -5,7 +5,6 @@ an array (samples, steps) of series with one feature. Note that `numlstm.fit` re
 two-dimensional array as one series; here, as everywhere in scikit-learn, every row is a sample.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -28,7 +27,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.data import labels, sequences
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.fit import fit
-from numlstm.utils import checks, nouns
+from numlstm.utils import checks, notices, nouns
 from numlstm.utils.nouns import suggesting
 
 # parameters that stand for several
@@ -268,6 +267,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         form = {"ensure_2d": False, "allow_nd": True, "dtype": dtype}
         return check_array(y, ensure_all_finite=False, input_name="y", **form)
 
+    def _scored(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Targets, predictions and weights, one behind the other."""
+        check_is_fitted(self)
+        X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
+        truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
+        return truth, predicted, _flat_weight(sample_weight, y, self.output)
+
     def _predicted(self, X: Any) -> Any:
         check_is_fitted(self)
         (X,) = self._unlabelled(X)
@@ -421,10 +427,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        check_is_fitted(self)
-        X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
-        truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
-        weight = _flat_weight(sample_weight, y, self.output)
+        truth, predicted, weight = self._scored(X, y, sample_weight)
         if self.nan_policy != "omit" or not np.isnan(truth).any():
             return float(r2_score(truth, predicted, sample_weight=weight))
         columns = (part.reshape(len(part), -1).T for part in (truth, predicted))
@@ -619,10 +622,9 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
         if self.classes_.dtype.kind in "if" and -100 in self.classes_:
-            warnings.warn(
+            notices.warn(
                 "-100 is a label like any other here, not PyTorch's ignore_index: where there is "
-                "no label write NaN, and pass nan_policy='omit'",
-                stacklevel=2,
+                "no label write NaN, and pass nan_policy='omit'"
             )
         numbers: Any = list(map(self._numbers, y)) if isinstance(y, list) else self._numbers(y)
         if self.class_weight is not None:
@@ -678,10 +680,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        logits = self._predicted(X)
-        if isinstance(logits, list):
-            return [self._probability(part) for part in logits]
-        return self._probability(logits)
+        return _each(self._probability, self._predicted(X))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithm of the probability of every class, exact where the probability is near 0.
@@ -705,10 +704,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        logits = self._predicted(X)
-        if isinstance(logits, list):
-            return [self._log_probability(part) for part in logits]
-        return self._log_probability(logits)
+        return _each(self._log_probability, self._predicted(X))
 
     def predict(self, X: Any) -> Any:
         """The most probable class.
@@ -761,10 +757,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        check_is_fitted(self)
-        X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
-        truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
-        weight = _flat_weight(sample_weight, y, self.output)
+        truth, predicted, weight = self._scored(X, y, sample_weight)
         if self.nan_policy == "omit":
             there = _labelled(truth)
             truth, predicted = _present(truth, there), predicted[there]
@@ -801,6 +794,11 @@ def _flat(y: Any, output: str) -> np.ndarray:
     if output == "last":
         return np.asarray(y)
     return np.concatenate([np.asarray(part) for part in y])
+
+
+def _each(function: Callable[[np.ndarray], np.ndarray], outputs: Any) -> Any:
+    """A function of the outputs; of a list, part by part."""
+    return list(map(function, outputs)) if isinstance(outputs, list) else function(outputs)
 
 
 def _is_nested(value: Any) -> bool:

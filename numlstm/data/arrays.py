@@ -12,3 +12,8 @@ class Arrays(NamedTuple):
     lengths: Any = None
     reset: Any = None
     validation: Any = None  # a fraction, a tuple (X, y) or (X, y, sample_weight), or a mapping
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """What says more of the rows of X, by name."""
+        return {name: getattr(self, name) for name in ("sample_weight", "lengths", "reset")}

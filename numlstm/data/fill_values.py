@@ -39,6 +39,9 @@ def warn_of_fill_values(data: Dataset, where: str = "") -> bool:
 
 def _fill_values(values: Array, valid: Array) -> Iterator[tuple[int, float, int]]:
     """(column, value, count) of what is no measurement: one huge value, far from all others."""
+    # all at once first: by column it takes fifty times as long
+    if _largest(values) < _LEAST:
+        return
     axes = tuple(range(values.ndim - 1))
     ends = (f(values, axis=axes, where=valid, initial=0.0) for f in (np.min, np.max))
     for column in np.flatnonzero(np.maximum(*map(np.abs, ends)) >= _LEAST):
@@ -50,3 +53,9 @@ def _fill_values(values: Array, valid: Array) -> Iterator[tuple[int, float, int]
         known = np.isclose(abs(value), _KNOWN, rtol=1e-3, atol=0).any()
         if others.max() < _GAP * abs(value) and (known or others.any()):
             yield int(column), float(value), len(every) - len(others)
+
+
+def _largest(values: Array) -> float:
+    """The largest magnitude, whatever is NaN."""
+    most, least = (f.reduce(values, axis=None, initial=0.0) for f in (np.fmax, np.fmin))
+    return max(float(most), -float(least))

@@ -46,6 +46,9 @@ def network_inputs(
     observed = None
     if filling is not None:
         X, observed = filling.fill(X, reset)
-    with checks.within_range("X", dtype, REMEDY):
-        X = X.astype(dtype, copy=False) if scaling is None else scaling.inputs(X, dtype)
+    if scaling is None:
+        X = checks.cast(X, "X", dtype, REMEDY)
+    else:
+        with checks.within_range("X", dtype, REMEDY):
+            X = scaling.inputs(X, dtype)
     return X if observed is None else np.concatenate([X, observed.astype(dtype)], axis=-1)

@@ -95,19 +95,16 @@ def prepare(
 ) -> Data:
     """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, missing = config.criterion, config.missing == "mask"
-    size = None if model is None else model.num_features
-    reading = Reading(*(size, config.nan_policy, loss.classes, config.output, missing))
-    reading = reading._replace(pieces=config.stateful)
-    if model is not None:
-        reading = reading._replace(names=model.names)
-    train = read_dataset(
-        arrays.X,
-        arrays.y,
-        reading,
-        sample_weight=arrays.sample_weight,
-        lengths=arrays.lengths,
-        reset=arrays.reset,
+    reading = Reading(
+        input_size=None if model is None else model.num_features,
+        nan_policy=config.nan_policy,
+        classes=loss.classes,
+        output=config.output,
+        missing=missing,
+        names=UNNAMED if model is None else model.names,
+        pieces=config.stateful,
     )
+    train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     warned = warn_of_fill_values(train)
     names, bptt_steps, pieces = train.names, config.bptt_steps, 1
     if config.stateful:
@@ -117,9 +114,8 @@ def prepare(
     if config.scheduled_sampling is not None:
         require_forecasts(train)
         require_one_unit(None if model is None else model.scaling)
-    reading = reading._replace(
-        input_size=train.X.shape[2], output="last" if train.last else "sequence"
-    )._replace(names=names)
+    output = "last" if train.last else "sequence"
+    reading = reading._replace(input_size=train.X.shape[2], output=output, names=names)
     words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
     parts = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     train, judge = parts.train, parts.judge

@@ -110,7 +110,6 @@ class Form(NamedTuple):
 def read_inputs(
     X: Any,
     input_size: int | None,
-    dtype: str | None = None,
     nan_policy: str = "raise",
     *,
     lengths: Any = None,
@@ -119,7 +118,7 @@ def read_inputs(
     """Inputs in any accepted form as (X (B, T, I), lengths or None, form).
 
     X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. It keeps its
-    precision unless a dtype is given. What lies behind `lengths` may hold anything; it comes back
+    precision. What lies behind `lengths` may hold anything; it comes back
     as zeros. `nan_policy` speaks of targets: a NaN in the inputs is refused under every policy,
     unless `missing` says that it is to be filled.
     """
@@ -127,12 +126,12 @@ def read_inputs(
     if is_list(X):
         if lengths is not None:
             raise ValueError("lengths= goes with an X of shape (B, T, I); a list has its own")
-        array, lengths = _stacked(X, dtype, missing)
+        array, lengths = _stacked(X, missing)
         form = Form("list", tuple(map(int, lengths)))
         if len(set(form.lengths)) <= 1:
             lengths = None
     else:
-        array, form = _batched(X, dtype)
+        array, form = _batched(X)
         lengths = checks.lengths(lengths, *array.shape[:2])
     if input_size is not None and array.shape[2] != input_size:
         _refuse_features(X, array, form, input_size)
@@ -186,8 +185,8 @@ def padded(parts: list[np.ndarray]) -> np.ndarray:
     return result
 
 
-def _batched(X: Any, dtype: str | None) -> tuple[np.ndarray, Form]:
-    array = checks.array("X", X, dtype, finite=False)
+def _batched(X: Any) -> tuple[np.ndarray, Form]:
+    array = checks.array("X", X, None, finite=False)
     if array.ndim == 3:
         return array, Form("batch", (array.shape[1],) * array.shape[0])
     if array.ndim not in (1, 2):
@@ -220,10 +219,10 @@ def _refuse_features(X: Any, array: np.ndarray, form: Form, input_size: int) -> 
     )
 
 
-def _stacked(X: Any, dtype: str | None, missing: bool) -> tuple[np.ndarray, np.ndarray]:
+def _stacked(X: Any, missing: bool) -> tuple[np.ndarray, np.ndarray]:
     parts: list[np.ndarray] = []
     for index, series in enumerate(X):
-        part = checks.array(f"X[{index}]", series, dtype, finite=False)
+        part = checks.array(f"X[{index}]", series, None, finite=False)
         _require_values(f"X[{index}]", part, missing)
         part = part[:, None] if part.ndim == 1 else part
         if part.ndim != 2 or part.shape[1] != (parts[0] if parts else part).shape[1]:

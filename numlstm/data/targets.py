@@ -58,7 +58,7 @@ def _read_arrays(
 ) -> Dataset:
     """The same of plain arrays, or lists of them."""
     array, lengths, form = read_inputs(
-        *(X, reading.input_size, None, reading.nan_policy),
+        *(X, reading.input_size, reading.nan_policy),
         lengths=lengths,
         missing=reading.missing,
     )

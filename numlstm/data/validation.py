@@ -93,14 +93,7 @@ def _read(own: Arrays, arrays: Arrays, reading: Reading) -> Dataset:
             'validation needs targets as the fit has them: "y" of a dict, or a tuple (X, y)'
         )
     try:
-        judge = read_dataset(
-            own.X,
-            own.y,
-            reading,
-            sample_weight=own.sample_weight,
-            lengths=own.lengths,
-            reset=own.reset,
-        )
+        judge = read_dataset(own.X, own.y, reading, **own.rows)
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation: {error}") from error
     return streams(judge, 1) if reading.pieces else judge

@@ -420,9 +420,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         >>> [Y.shape for Y in model.predict([np.ones(3), np.ones(5)])]
         [(3, 1), (5, 1)]
         """
-        given = labels.inputs("X", X, self.names.features, reset)
-        lengths = labels.beside(given, "lengths", lengths)
-        reset = labels.beside(given, "reset", reset)
+        given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
         return given.restore(self._predicted(given.stepwise, lengths, reset, noise_rng), self.names)
 
     def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
@@ -432,7 +430,7 @@ class LSTM(Derivatives, Rollout, Persistence):
             lengths=lengths,
             missing=self.filling is not None,
         )
-        dtype, reset = X.dtype.name, sequences.read_reset(reset, form, X.shape[1])
+        dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
         noise = self._noise(noise_rng, X)
         arrays = self.network.backend.arrays
@@ -446,9 +444,11 @@ class LSTM(Derivatives, Rollout, Persistence):
             noise=noise,
         )
         Y = arrays.to_numpy(Y)
-        with checks.within_range("the prediction", dtype, "pass X as float64"):
-            Y = self.scaling.outputs(Y) if self.scaling else Y
-            return form.restore(Y.astype(dtype, copy=False))
+        said = "the prediction", dtype, "pass X as float64"
+        if self.scaling is not None:
+            with checks.within_range(*said):
+                Y = self.scaling.outputs(Y)
+        return form.restore(checks.cast(Y, *said))
 
 
 def load(

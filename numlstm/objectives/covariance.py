@@ -152,11 +152,10 @@ class Covariance:
                 "noise=True needs the spread of the residuals, which absolute_sigma=True does not "
                 "estimate: add your own to std"
             )
-        given = labels.inputs("X", X, self.model.names.features, reset)
-        lengths = labels.beside(given, "lengths", lengths)
-        reset = labels.beside(given, "reset", reset)
+        names = self.model.names
+        given, lengths, reset = labels.with_rows(X, names, lengths, reset)
         band = self._band(given.stepwise, lengths, reset, level, noise)
-        return Band(*(given.restore(part, self.model.names) for part in band))
+        return Band(*(given.restore(part, names) for part in band))
 
     def _band(self, X: Any, lengths: Any, reset: Any, level: float, noise: bool) -> Band:
         """The band for arrays without labels."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.objectives.objective import Objective
+from numlstm.objectives.objective import Objective, by_free, formed
 from numlstm.utils.types import Array
 
 _FULL = 1000  # parameters up to which all directions are computed
@@ -58,22 +58,21 @@ class Jacobian:
         return self.units.size, int(self.free.sum())
 
     @cached_property
-    def _whole(self) -> Any:
-        return self.fun.linear_operator(self.theta)
+    def operator(self) -> Any:
+        """The products with a vector, for which it is never formed."""
+        from scipy.sparse.linalg import LinearOperator
 
-    def matvec(self, v: Array) -> Array:
-        """J v."""
-        padded = np.zeros(self.free.size)
-        padded[self.free] = np.ravel(v)
-        self.bar.update()
-        product: Array = self._whole.matvec(padded) * self.units
-        return product
+        whole = by_free(self.fun.linear_operator(self.theta), self.free)
 
-    def rmatvec(self, u: Array) -> Array:
-        """J' u."""
-        self.bar.update()
-        product: Array = self._whole.rmatvec(np.ravel(u) * self.units)[self.free]
-        return product
+        def matvec(v: Array) -> Any:
+            self.bar.update()
+            return whole.matvec(np.ravel(v)) * self.units
+
+        def rmatvec(u: Array) -> Any:
+            self.bar.update()
+            return whole.rmatvec(np.ravel(u) * self.units)
+
+        return LinearOperator(self.shape, matvec=matvec, rmatvec=rmatvec, dtype=np.float64)
 
     def directions(self, rank: int | None, prior: float) -> Directions:
         """So many, or all, or of more than 1000 as many as are `enough`.
@@ -96,15 +95,7 @@ class Jacobian:
     def _dense(self) -> Array:
         rows, columns = self.shape
         self.bar.reset(min(self.shape))
-        if columns <= rows:
-            return np.stack([self.matvec(unit) for unit in np.eye(columns)], axis=1)
-        units = np.zeros(rows)
-        result = np.empty(self.shape)
-        for row in range(rows):
-            units[row] = 1.0
-            result[row] = self.rmatvec(units)
-            units[row] = 0.0
-        return result
+        return formed(self.operator, by_columns=columns <= rows)
 
     def _all(self, prior: float) -> Directions:
         """All that the data determine; with a prior of few parameters also those of value zero."""
@@ -118,13 +109,10 @@ class Jacobian:
 
     def _leading(self, rank: int) -> Directions:
         """The largest ones; the Jacobian is never formed."""
-        from scipy.sparse.linalg import LinearOperator, svds
+        from scipy.sparse.linalg import svds
 
-        operator = LinearOperator(
-            self.shape, matvec=self.matvec, rmatvec=self.rmatvec, dtype=np.float64
-        )
         start = np.ones(min(self.shape))  # the same result every time
-        _, values, vectors = svds(operator, k=rank, v0=start, return_singular_vectors="vh")
+        _, values, vectors = svds(self.operator, k=rank, v0=start, return_singular_vectors="vh")
         order = np.argsort(-values)
         found = Directions(values[order], vectors[order].T)
         return found._replace(left=self._left(found.vectors))
@@ -135,5 +123,5 @@ class Jacobian:
         for _ in range(_PROBES):
             probe = signs.choice([-1.0, 1.0], self.shape[1])
             probe -= vectors @ (vectors.T @ probe)
-            total += float(np.sum(np.square(self.matvec(probe))))
+            total += float(np.sum(np.square(self.operator.matvec(probe))))
         return total / _PROBES

@@ -94,8 +94,9 @@ def objective(
     if output is not None:
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None
-    reading = Reading(*(model.num_features, nan_policy, criterion.classes, output, missing))
-    reading = reading._replace(names=model.names)
+    reading = Reading(
+        model.num_features, nan_policy, criterion.classes, output, missing, model.names
+    )
     data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
@@ -176,16 +177,7 @@ class Objective:
         operator = self.linear_operator(theta)
         rows, columns = operator.shape
         count = rows - columns if self.weight_decay else rows
-        result = np.zeros((rows, columns))
-        if columns <= count:
-            for column, unit in enumerate(np.eye(columns)):
-                result[:, column] = operator.matvec(unit)
-            return result
-        for row in range(rows):
-            unit = np.zeros(rows)
-            unit[row] = 1.0
-            result[row] = operator.rmatvec(unit)
-        return result
+        return formed(operator, by_columns=columns <= count)
 
     def jvp(self, theta: Any, v: Any) -> np.ndarray:
         """The Jacobian of the residuals times v, (m,)."""
@@ -317,3 +309,32 @@ class Objective:
             return gradient + self._decay_root * u[count:] if self.weight_decay else gradient
 
         return pull
+
+
+def formed(operator: Any, *, by_columns: bool) -> np.ndarray:
+    """A linear operator as a matrix, from its products with the unit vectors of one side."""
+    result, product = np.zeros(operator.shape), operator.matvec if by_columns else operator.rmatvec
+    target = result.T if by_columns else result
+    unit = np.zeros(len(target))
+    for index, line in enumerate(target):
+        unit[index] = 1.0
+        line[...] = product(unit)
+        unit[index] = 0.0
+    return result
+
+
+def by_free(operator: Any, free: np.ndarray) -> Any:
+    """The columns of a linear operator that belong to free parameters, (n,) of bool."""
+    from scipy.sparse.linalg import LinearOperator
+
+    def matvec(v: np.ndarray) -> Any:
+        padded = np.zeros(free.size)
+        padded[free] = np.ravel(v)
+        return operator.matvec(padded)
+
+    return LinearOperator(
+        (operator.shape[0], int(free.sum())),
+        matvec=matvec,
+        rmatvec=lambda u: operator.rmatvec(u)[free],
+        dtype=np.float64,
+    )

@@ -87,9 +87,7 @@ class Ensemble:
         Both have the form and labels of `LSTM.predict`, which takes the same arguments.
         """
         names = self.models[0].names
-        given = labels.inputs("X", X, names.features, reset)
-        lengths = labels.beside(given, "lengths", lengths)
-        reset = labels.beside(given, "reset", reset)
+        given, lengths, reset = labels.with_rows(X, names, lengths, reset)
         mean, spread = self._predicted(given.stepwise, lengths, reset, noise_rng)
         return given.restore(mean, names), given.restore(spread, names)
 

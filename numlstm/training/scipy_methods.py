@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.objectives.objective import Objective
+from numlstm.objectives.objective import Objective, by_free
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits, on_free
 from numlstm.training.interrupt import Interrupted
@@ -151,27 +151,9 @@ class Minimizer:
             self._stopping(self._close_iteration, x)
         self._jac_at = x.copy()
         if self.solver.options.get("tr_solver") == "lsmr":
-            return self._operator(x)
+            whole = self.objective.linear_operator(self._whole(x))
+            return by_free(whole, self.limits.free)
         return self._stopping(self.objective.jacobian, self._whole(x))[:, self.limits.free]
-
-    def _operator(self, x: np.ndarray) -> Any:
-        """The Jacobian for the free entries, never formed."""
-        from scipy.sparse.linalg import LinearOperator
-
-        whole = self.objective.linear_operator(self._whole(x))
-        free = np.flatnonzero(self.limits.free)
-
-        def matvec(v: np.ndarray) -> Any:
-            padded = np.zeros(self._start.size)
-            padded[free] = np.ravel(v)
-            return whole.matvec(padded)
-
-        return LinearOperator(
-            (whole.shape[0], free.size),
-            matvec=matvec,
-            rmatvec=lambda u: whole.rmatvec(u)[free],
-            dtype=np.float64,
-        )
 
     def _whole(self, x: np.ndarray) -> np.ndarray:
         """theta of the free entries x, in float64."""

@@ -141,8 +141,16 @@ def kept_dtype(*values: np.ndarray) -> str:
     return "float32" if narrow else "float64"
 
 
+def cast(value: np.ndarray, name: str, dtype: str | np.dtype, remedy: str) -> np.ndarray:
+    """`value` in a dtype, itself where it has it; numbers that overflow are refused."""
+    if value.dtype == dtype:
+        return value
+    with within_range(name, dtype, remedy):
+        return value.astype(dtype)
+
+
 @contextlib.contextmanager
-def within_range(name: str, dtype: str, remedy: str) -> Iterator[None]:
+def within_range(name: str, dtype: str | np.dtype, remedy: str) -> Iterator[None]:
     """Refuse numbers that overflow on their way to a dtype."""
     try:
         with np.errstate(over="raise"):

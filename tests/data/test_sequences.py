@@ -19,7 +19,7 @@ def series(lengths, features, seed=0):
 @given(ragged, st.integers(1, 3))
 def test_a_list_of_series_and_back(lengths, features):
     given_series = series(lengths, features)
-    X, found, form = read_inputs(given_series, None, "float64")
+    X, found, form = read_inputs(given_series, None)
     assert X.shape == (len(lengths), max(lengths), features)
     assert X.flags.c_contiguous
     if len(set(lengths)) > 1:
@@ -38,7 +38,7 @@ def test_a_list_of_series_and_back(lengths, features):
 @given(st.integers(0, 4), st.integers(0, 4), st.integers(1, 3))
 def test_a_batch_is_itself(B, T, features):
     given_batch = np.arange(float(B * T * features)).reshape(B, T, features)
-    X, lengths, form = read_inputs(given_batch, features, "float64")
+    X, lengths, form = read_inputs(given_batch, features)
     assert lengths is None
     np.testing.assert_array_equal(form.restore(X), given_batch)
 
@@ -46,7 +46,7 @@ def test_a_batch_is_itself(B, T, features):
 @pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 3), (0,), (0, 3)])
 def test_one_series_and_back(shape):
     one = np.arange(float(np.prod(shape))).reshape(shape)
-    X, lengths, form = read_inputs(one, None, "float64")
+    X, lengths, form = read_inputs(one, None)
     assert X.shape == (1, shape[0], shape[1] if len(shape) == 2 else 1)
     assert lengths is None
     np.testing.assert_array_equal(form.restore(X), one.reshape(X.shape[1:]))
@@ -54,22 +54,22 @@ def test_one_series_and_back(shape):
 
 
 def test_lists_of_numbers_are_one_array():
-    assert read_inputs([1.0, 2.0, 3.0], None, "float32")[2].kind == "series"
-    assert read_inputs([np.float64(1), np.float64(2)], None, "float32")[2].kind == "series"
-    assert read_inputs([[[1.0], [2.0]]], None, "float32")[2].kind == "batch"
+    assert read_inputs([1.0, 2.0, 3.0], None)[2].kind == "series"
+    assert read_inputs([np.float64(1), np.float64(2)], None)[2].kind == "series"
+    assert read_inputs([[[1.0], [2.0]]], None)[2].kind == "batch"
 
 
 def test_what_lies_behind_a_length_is_never_looked_at():
     X = np.full((2, 4, 1), np.nan)
     X[0, :3], X[1, :1] = 1.0, 2.0
     copy = X.copy()
-    read, lengths, _ = read_inputs(X, 1, "float64", lengths=[3, 1])
+    read, lengths, _ = read_inputs(X, 1, lengths=[3, 1])
     assert read[..., 0].tolist() == [[1, 1, 1, 0], [2, 0, 0, 0]]
     assert lengths.tolist() == [3, 1]
     np.testing.assert_array_equal(X, copy)
     X[1, 0] = np.nan
     with pytest.raises(ValueError, match=r"first at index \(1, 0, 0\)"):
-        read_inputs(X, 1, "float64", lengths=[3, 1])
+        read_inputs(X, 1, lengths=[3, 1])
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_what_lies_behind_a_length_is_never_looked_at():
 )  # fmt: skip
 def test_inputs_that_are_refused(X, words):
     with pytest.raises((ValueError, TypeError), match=words):
-        read_inputs(X, 2, "float64")
+        read_inputs(X, 2)
 
 
 def test_lengths_go_with_a_batch():
     with pytest.raises(ValueError, match="a list has its own"):
-        read_inputs([np.zeros(3)], None, "float64", lengths=[3])
+        read_inputs([np.zeros(3)], None, lengths=[3])
 
 
 @given(ragged.filter(max), st.integers(1, 8), st.booleans())

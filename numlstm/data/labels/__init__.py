@@ -18,7 +18,7 @@ from numlstm.utils.notices import warn
 
 __all__ = [
     "UNNAMED", "Frame", "Labelled", "Names", "as_given", "beside", "companion", "inputs", "read",
-    "require_plain", "samples",
+    "require_plain", "samples", "with_rows",
 ]  # fmt: skip
 
 
@@ -40,6 +40,12 @@ def inputs(
         return given
     _say_gaps(given.gaps(beside(given, "reset", reset)))
     return given
+
+
+def with_rows(X: Any, names: Names, lengths: Any, reset: Any) -> tuple[Labelled, Any, Any]:
+    """Sequences to predict for, as `inputs`, and the values of their lengths and resets."""
+    given = inputs("X", X, names.features, reset)
+    return given, beside(given, "lengths", lengths), beside(given, "reset", reset)
 
 
 def _say_gaps(gaps: list[str]) -> None:
@@ -80,7 +86,7 @@ def as_given(x: Labelled, name: str, value: Any) -> Any:
 
 def beside(x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None) -> Any:
     """The values of what stands beside the inputs x, with the same labels."""
-    return companion(x, name, value, wanted).values
+    return None if value is None else companion(x, name, value, wanted).values
 
 
 def companion(

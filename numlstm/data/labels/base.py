@@ -117,13 +117,14 @@ class Axis:
         ]
         return min(found, key=lambda pair: pair[0].unequal.size, default=None)
 
-    def gap(self, joins: Array | None) -> str | None:
-        """What to say of unequal steps."""
+    def gaps(self, name: str, joins: Array | None) -> list[str]:
+        """Unequal steps of what is called so, in words; steps back in time are refused."""
+        self.require_forward(name, joins)
         found = self.steps(joins)
         if found is None or (unequal := found[0].unequal).size == 0:
-            return None
-        t = int(unequal[0])
-        return f"{unequal.size} unequal step(s), the first from {self.at(t - 1)} to {self.at(t)}"
+            return []
+        first = f"the first from {self.at(int(unequal[0]) - 1)} to {self.at(int(unequal[0]))}"
+        return [f"{name} has {unequal.size} unequal step(s), {first}"]
 
     def continued(self, count: int) -> tuple[Array, bool] | None:
         """The labels of the next `count` steps where these are regular; and if they are local."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order
 from numlstm.data.labels.lists import Several
+from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 
@@ -97,8 +98,8 @@ class Frame(Labelled):
             return arrays[0]
         if not arrays:
             raise ValueError(f"{self.name} has no column of numbers")
-        short = all(array.dtype.kind == "f" and array.dtype.itemsize <= 4 for array in arrays)
-        return np.stack(arrays, axis=1, dtype=np.float32 if short else np.float64, casting="unsafe")
+        dtype: Any = checks.kept_dtype(*arrays)
+        return np.stack(arrays, axis=1, dtype=dtype, casting="unsafe")
 
     def restore(self, Y: Any, names: Names) -> Any:
         """A frame with the same rows; of one prediction for the whole series an array."""
@@ -137,9 +138,7 @@ class Frame(Labelled):
             return []
         axis = self.axes[0]
         joins = np.asarray(reset, bool) if np.shape(reset) == (len(axis),) else None
-        axis.require_forward(self.name, joins)
-        gap = axis.gap(joins)
-        return [] if gap is None else [f"{self.name} has {gap}"]
+        return axis.gaps(self.name, joins)
 
 
 class Panel(Several):

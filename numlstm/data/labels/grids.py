@@ -145,9 +145,7 @@ class Grid(Labelled):
         joins: Any = None
         if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(axis):
             joins = np.all(np.asarray(reset, bool).reshape(-1, len(axis)), axis=0)
-        axis.require_forward(self.name, joins)
-        gap = axis.gap(joins)
-        return [] if gap is None else [f"{self.name} has {gap}"]
+        return axis.gaps(self.name, joins)
 
 
 def _dims(name: str, array: Any, like: Labelled | None) -> dict[str, Any]:
