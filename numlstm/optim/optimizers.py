@@ -4,7 +4,7 @@ An optimiser keeps its arrays in `state`, by name, so that a checkpoint can hold
 changes theta in place and allocates nothing: it works in one array of scratch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -39,7 +39,7 @@ class Optimizer:
     ):
         self.constants = {**self.defaults, **options}
         self.weight_decay = weight_decay
-        self.steps = 0
+        self.steps: Any = 0  # or (M,), of each of M vectors that theta holds one behind the other
         self.state = {name: np.zeros(size, dtype) for name in self.arrays}
         self.scratch = np.empty((2, size), dtype)
 
@@ -75,11 +75,18 @@ class Adam(Optimizer):
         v *= beta2
         v += a
         np.sqrt(v, out=a)
-        a /= (1 - beta2**self.steps) ** 0.5
+        parts = a.reshape(np.size(self.steps), -1)  # a view
+        parts /= self._of_steps(lambda steps: (1 - beta2**steps) ** 0.5)
         a += eps
         np.divide(m, a, out=a)
-        a *= rate / (1 - beta1**self.steps)
+        parts *= self._of_steps(lambda steps: rate / (1 - beta1**steps))
         theta -= a
+
+    def _of_steps(self, function: Callable[[int], float]) -> Any:
+        """A number that depends on how many steps were made, or a column (M, 1) of them."""
+        if np.ndim(self.steps) == 0:
+            return function(self.steps)
+        return np.array([[function(int(n))] for n in self.steps], self.scratch.dtype)
 
 
 class AdamW(Adam):

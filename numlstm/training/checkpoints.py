@@ -46,7 +46,8 @@ class Checkpoint:
             progress.restore(arrays, meta)
             for name in optimizer.state:
                 optimizer.state[name][...] = arrays[f"optimizer_{name}"]
-            optimizer.steps = meta["steps"]
+            steps = meta["steps"]
+            optimizer.steps = np.array(steps) if isinstance(steps, list) else steps
         return Record(self.path, self.seed, fingerprint, progress, optimizer)
 
     def _require_same(self, meta: dict[str, Any], fingerprint: dict[str, str]) -> None:
@@ -75,7 +76,8 @@ class Record:
         """Write where the run stands."""
         arrays, meta = self.progress.stored()
         arrays |= {f"optimizer_{name}": array for name, array in self.optimizer.state.items()}
-        meta |= {"steps": self.optimizer.steps, "seed": self.seed, "fingerprint": self.fingerprint}
+        steps = np.asarray(self.optimizer.steps).tolist()
+        meta |= {"steps": steps, "seed": self.seed, "fingerprint": self.fingerprint}
         files.write_checkpoint(self.path, arrays, meta)
 
 

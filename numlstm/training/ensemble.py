@@ -220,8 +220,8 @@ def ensemble(
     Plain layers on the backend "cpu" train all members in one call of the kernels per layer and
     step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
     with `reset`, and on other backends, the members take turns within a step. The numbers of a
-    member do not depend on which way it is. A member that drew no sequence of a batch is left out
-    of it.
+    member do not depend on which way it is. A member that drew no target of a batch, or window,
+    makes no update there: it learns what `fit` does with its counts as weights of the sequences.
 
     Examples
     --------

@@ -69,7 +69,7 @@ class Progress:
     @property
     def gradient_norm(self) -> Numbers:
         """Mean norm of the gradients of the epoch so far; 0 where there was no update."""
-        mean = np.asarray(self.sums["norm"] / max(self.sums["updates"], 1.0), np.float64)
+        mean = np.asarray(self.sums["norm"] / np.maximum(self.sums["updates"], 1.0), np.float64)
         return _plain(np.array(np.broadcast_to(mean, self.best.shape)))
 
     @property
@@ -100,7 +100,7 @@ class Progress:
             sums["loss"] = sums["loss"] + value * context.mean_weight
             sums["weight"] = sums["weight"] + context.window.weight
             sums["norm"] = sums["norm"] + norm
-        sums["updates"] += 1
+        sums["updates"] = sums["updates"] + np.greater(context.window.weight, 0)
 
     def count_gradient(self) -> None:
         """Count a gradient of a method that keeps its own sums."""

@@ -124,7 +124,7 @@ class Update:
         state.previous[...] = state.theta
         with np.errstate(all="ignore"):
             gradient = self._clipped(gradient, norm)
-            self.optimizer.update(state.theta, gradient, context.rate)
+            self._move(gradient, context)
             self._hold()
             finite = np.isfinite(np.sum(state.theta))
         self.carry(carried)
@@ -135,6 +135,9 @@ class Update:
 
     def _clipped(self, gradient: np.ndarray, norm: Any) -> np.ndarray:
         return optimizers.clip(gradient, norm, self.config.clip)
+
+    def _move(self, gradient: np.ndarray, context: UpdateContext) -> None:
+        self.optimizer.update(self.state.theta, gradient, context.rate)
 
     def _hold(self) -> None:
         """Bring theta back from a step to what is allowed."""
@@ -148,11 +151,8 @@ class Update:
 class MemberUpdate(Update):
     """Updates of all members of an ensemble: theta, one vector, is their parameters (M, n)."""
 
-    _finished: np.ndarray | None = None
-
     def leave_out(self, finished: np.ndarray) -> None:
         """Change the members that are finished, (M,) bool, no more."""
-        self._finished = finished
         self.train = self.train.without(finished)
 
     def evaluate(self, context: UpdateContext) -> Any:
@@ -186,11 +186,20 @@ class MemberUpdate(Update):
             self._rows(gradient)[...] *= factors[:, None]
         return gradient
 
-    def _hold(self) -> None:
-        super()._hold()
-        if self._finished is not None:
-            theta, previous = self._rows(self.state.theta), self._rows(self.state.previous)
-            theta[self._finished] = previous[self._finished]
+    def _move(self, gradient: np.ndarray, context: UpdateContext) -> None:
+        """A member without a target in the window makes no update, as a single network would."""
+        idle = np.asarray(context.window.weight) == 0
+        if not idle.any():
+            super()._move(gradient, context)
+            return
+        optimizer = self.optimizer
+        parts = [self._rows(part) for part in (self.state.theta, *optimizer.state.values())]
+        kept = [part[idle] for part in parts]
+        optimizer.steps = np.broadcast_to(optimizer.steps, idle.shape).copy()
+        super()._move(gradient, context)
+        optimizer.steps -= idle
+        for part, own in zip(parts, kept, strict=True):
+            part[idle] = own
 
     def _rows(self, vector: np.ndarray) -> np.ndarray:
         """A vector as one row per member, a view."""

@@ -94,6 +94,42 @@ def test_a_resample_is_a_weight_of_every_sequence(per_sequence):
         np.testing.assert_array_equal(model.theta, single.x)
 
 
+WITHOUT_TARGETS = {
+    "one sequence": {"batch_size": 1},
+    "two sequences": {"batch_size": 2, "weight_decay": 0.1},
+    "in turn": {"batch_size": 1, "cell": {"peephole": True}},
+    "windows": {"batch_size": 1, "bptt_steps": 4, "num_layers": 2},
+    "streams": {"stateful": True, "bptt_steps": 3, "batch_size": 6},
+    "limits": {"batch_size": 1, "limits": {"fixed": "head_bias", "bounds": {"bias_l0": (-1, 1)}}},
+    "decoupled decay": {"batch_size": 1, "method": "adamw", "weight_decay": 0.1},
+    "momentum": {"batch_size": 1, "method": "sgd", "options": {"momentum": 0.9}},
+    "rmsprop": {"batch_size": 1, "method": "rmsprop", "options": {"momentum": 0.5}},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", WITHOUT_TARGETS)
+def test_a_member_without_a_target_in_a_batch_makes_no_update(name, dtype, monkeypatch):
+    """As a fit does, which skips the batch: neither theta nor the optimiser's arrays change."""
+    options = WITHOUT_TARGETS[name] | {"standardize": False, "clip": None, "dtype": dtype}
+    X, y = batch()
+    # powers of two, which float32 multiplies without rounding
+    counts = np.random.default_rng(3).integers(0, 2, (3, 12)) * np.array([[1], [2], [4]])
+    if "stateful" in options:  # what is resampled are the streams, of two rows each
+        y[::3] = np.nan
+        counts = np.array([[1, 0, 2, 1, 0, 2], [0, 4, 0, 0, 0, 0], [1, 0, 0, 4, 0, 1]])
+        options["nan_policy"] = "omit"
+    monkeypatch.setattr(numlstm.training.ensemble, "_resamples", lambda *_: counts)
+    many = ensemble(X, y, **options)
+    for index, seed in enumerate(drawn(3, 12)[0]):
+        weight = counts[index].repeat(12 // counts.shape[1])
+        single = alone(seed, X, y, sample_weight=weight, **options)
+        np.testing.assert_array_equal(many.models[index].theta, single.x)
+        for key in ("loss", "gradient_norm"):
+            given = many.history[f"{key}_members"][:, index]
+            np.testing.assert_allclose(given, single.history[key], rtol=1e-6)
+
+
 def test_batches_that_no_member_drew_teach_nothing():
     X, y = batch()
     options = {"standardize": False, "clip": None, "dtype": "float64", "batch_size": 1}
@@ -216,6 +252,7 @@ RUNS = {
     "plain": {},
     "windows": {"bptt_steps": 4, "num_layers": 2},
     "in turn": {"bptt_steps": 4, "cell": {"peephole": True}},
+    "batches of one": {"batch_size": 1},
     "judged": {"validation": 0.25, "patience": 2, "learning_rate": 0.3, "epochs": 9},
 }
 
