@@ -13,7 +13,7 @@ from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
-from numlstm.data.sequences import Dataset, mask, observed, streams
+from numlstm.data.sequences import Dataset, input_weight, mask, observed, streams
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -185,7 +185,8 @@ def _scaling(
     if forecast:
         outputs = train.y.shape[-1]
         return Scaling(x_mean, x_scale, x_mean[:outputs].copy(), x_scale[:outputs].copy())
-    return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0))
+    weight = None if train.sample_weight is None else train.weight
+    return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0, weight))
 
 
 def _filling(train: Dataset, model: GivenModel | None) -> Imputer:
@@ -196,8 +197,15 @@ def _filling(train: Dataset, model: GivenModel | None) -> Imputer:
 
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every input feature where it was observed."""
-    return moments(train.X, observed(train))
+    """Mean and standard deviation of every input feature where it was observed.
+
+    An input is one whether it has a target or not: it counts by the sample weight of its step. Of
+    forecasts of the last value alone no input has a weight; then all count alike.
+    """
+    valid, weight = observed(train), input_weight(train)
+    if weight is not None and not (valid & (weight > 0)).any():
+        weight = None
+    return moments(train.X, valid, weight)
 
 
 def are_next_inputs(data: Dataset) -> bool:

@@ -76,14 +76,23 @@ class Scaling(NamedTuple):
         return factor, offset
 
 
-def moments(values: Array, valid: Array) -> tuple[Array, Array]:
+def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[Array, Array]:
     """Mean and standard deviation over the valid entries of `values` (..., N), each (N,).
+
+    An entry of weight w counts as w equal ones; of weights, which broadcast to `values`, the ratios
+    count alone. None: all are 1.
 
     In two passes, as Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance",
     The American Statistician 37(3). A constant feature, or one without a valid entry, gets scale 1.
     """
     axes = tuple(range(values.ndim - 1))
-    count = np.maximum(np.sum(valid, axis=axes), 1)
+    if weight is not None:
+        valid = valid & (weight > 0)
+        largest = np.max(np.broadcast_to(weight, valid.shape), axis=axes, where=valid, initial=0.0)
+        with np.errstate(over="ignore"):  # of entries that are not valid, as below
+            weight = weight / np.where(largest > 0, largest, 1.0)  # no sum overflows, none is 0
+    shares = valid if weight is None else np.where(valid, weight, 0.0)
+    count = np.maximum(np.sum(shares, axis=axes), 1)
 
     def unit(array: Array) -> Array:
         """A power of two of the size of the largest entry: in it no sum or square overflows."""
@@ -92,16 +101,18 @@ def moments(values: Array, valid: Array) -> tuple[Array, Array]:
         return power
 
     def average(array: Array) -> Array:
+        array = array if weight is None else array * shares
         mean: Array = np.sum(array, axis=axes, where=valid, dtype=np.float64) / count
         return mean
 
     size = unit(values)
-    scaled = values / size
-    mean = average(scaled)
-    mean += average(scaled - mean)  # what rounding left in the sum of many values
-    scaled -= mean
-    spread = unit(scaled)
-    scale = spread * np.sqrt(average(np.square(scaled / spread)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = values / size
+        mean = average(scaled)
+        mean += average(scaled - mean)  # what rounding left in the sum of many values
+        scaled -= mean
+        spread = unit(scaled)
+        scale = spread * np.sqrt(average(np.square(scaled / spread)))
     # rounding leaves a constant feature a spread of some ulps of its value
     constant = scale <= 4 * np.finfo(values.dtype).eps * np.abs(mean)
     return mean * size, np.where(constant, 1.0, scale * size)

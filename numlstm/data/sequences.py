@@ -33,6 +33,9 @@ class Dataset:
         True where a row's state is reset before the step.
     names : Names
         Of features and targets; the parts that are cut from the data do without them.
+    sample_weight : ndarray, shape (B,) or (B, T), or None
+        Weight of every row or step as it was given, whether there is a target or not; None where
+        all count alike, and in the network's units, which it is for.
     """
 
     X: np.ndarray
@@ -42,6 +45,7 @@ class Dataset:
     last: bool = False
     reset: np.ndarray | None = None
     names: Names = UNNAMED
+    sample_weight: np.ndarray | None = None
 
     def steps(self, rows: Any = slice(None)) -> int:
         """Length of the longest of the rows."""
@@ -61,7 +65,10 @@ class Dataset:
         if lengths is not None:
             lengths = np.clip(lengths - start, 0, stop - start)
         reset = None if self.reset is None else self.reset[rows, start:stop]
-        return Dataset(X, y, weight, lengths, self.last, reset)
+        given = self.sample_weight
+        if given is not None:
+            given = given[rows] if given.ndim == 1 else given[rows, start:stop]
+        return Dataset(X, y, weight, lengths, self.last, reset, sample_weight=given)
 
     def balanced(self) -> "Dataset":
         """The same for a mean, in which weights have only their ratios: the largest is about 1.
@@ -175,6 +182,12 @@ def observed(data: Dataset) -> np.ndarray:
     return valid
 
 
+def input_weight(data: Dataset) -> np.ndarray | None:
+    """Weight of every step's inputs, (B, T, 1) or (B, 1, 1); None where all count alike."""
+    given = data.sample_weight
+    return None if given is None else given.reshape(len(given), -1, 1)
+
+
 def padded(parts: list[np.ndarray]) -> np.ndarray:
     """Arrays (T_b, ...) behind one another as (B, max T_b, ...), zeros behind each."""
     steps = max(len(part) for part in parts)
@@ -242,11 +255,20 @@ def streams(data: Dataset, count: int) -> Dataset:
     """
     lengths = np.full(len(data.X), data.X.shape[1]) if data.lengths is None else data.lengths
     valid = mask(lengths, data.X.shape[1])
-    steps = -(-int(lengths.sum()) // count)
-    arrays = (data.X, data.y, data.weight, *([] if data.reset is None else [data.reset]))
-    parts = [part[valid] for part in arrays]
-    cuts = range(0, len(parts[0]), steps) if steps else ()
-    X, y, weight, *reset = (padded([part[i : i + steps] for i in cuts]) for part in parts)
-    ends = np.array([min(steps, len(parts[0]) - i) for i in cuts], dtype=np.int64)
-    begins = reset[0] if reset else None
-    return Dataset(X, y, weight, ends if ends.min() < steps else None, False, begins)
+    total = int(lengths.sum())
+    steps = -(-total // count)
+    cuts = range(0, total, steps) if steps else ()
+
+    def laid(array: np.ndarray | None) -> Any:
+        if array is None:
+            return None
+        if array.ndim == 1:  # of all steps of a row
+            array = np.broadcast_to(array[:, None], valid.shape)
+        series = array[valid]
+        return padded([series[i : i + steps] for i in cuts])
+
+    arrays = (data.X, data.y, data.weight, data.reset, data.sample_weight)
+    X, y, weight, reset, given = map(laid, arrays)
+    ends = np.array([min(steps, total - i) for i in cuts], dtype=np.int64)
+    shorter = ends if ends.min() < steps else None
+    return Dataset(X, y, weight, shorter, False, reset, sample_weight=given)

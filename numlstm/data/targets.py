@@ -70,7 +70,8 @@ def _read_arrays(
         return _forecast(array, lengths, weight, reset, reading)
     y, last = _read_targets(y, form, reading)
     y, present = _present(y, lengths, last, reading)
-    return Dataset(array, y, _combined(present, weight, lengths, last), lengths, last, reset)
+    combined = _combined(present, weight, lengths, last)
+    return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight)
 
 
 def _forecast(
@@ -89,6 +90,7 @@ def _forecast(
     if reading.classes or reading.output == "last":
         what = "this loss" if reading.classes else "output='last'"
         raise ValueError(f"{what} needs targets: pass y (y=None means the next value of X)")
+    given = weight
     if reading.pieces:
         after = Following.of(lengths, *X.shape[:2])
         y, lengths = after(X), after.lengths()
@@ -97,15 +99,17 @@ def _forecast(
     else:
         steps = X.shape[1] - 1
         lengths = None if lengths is None else np.maximum(lengths - 1, 0)
-        weight = None if weight is None or weight.ndim == 1 else weight[:, 1:]
+        weight = weight if weight is None or weight.ndim == 1 else weight[:, 1:]
         begins = None if reset is None else reset[:, 1:]
+        given = given if given is None or given.ndim == 1 else given[:, :steps]
         X, y = np.ascontiguousarray(X[:, :steps]), np.ascontiguousarray(X[:, 1:])
         reset = None if reset is None else reset[:, :steps]
     there = ~np.isnan(y)
     if begins is not None:
         there &= ~begins[..., None]
     y = np.where(there, y, y.dtype.type(0))
-    return Dataset(X, y, _combined(there, weight, lengths, False), lengths, False, reset)
+    combined = _combined(there, weight, lengths, False)
+    return Dataset(X, y, combined, lengths, False, reset, sample_weight=given)
 
 
 def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[Array, bool]:
@@ -314,8 +318,11 @@ def for_network(
     if scaling is None:
         _require_kept("X", data.X, dtype)
     if y.dtype.kind == "f":  # else they are classes
+        if data.sample_weight is not None:  # one without may lie far outside the scaling
+            y = np.where(data.weight > 0, y, y.dtype.type(0))
         with checks.within_range("y", dtype, REMEDY):
             y = y.astype(dtype, copy=False) if scaling is None else scaling.targets(y, dtype)
         if scaling is None or scaling.y_mean is None:
             _require_kept("y", data.y, dtype)
-    return replace(data, X=X, y=y, weight=data.weight.astype(dtype, copy=False))
+    weight = data.weight.astype(dtype, copy=False)
+    return replace(data, X=X, y=y, weight=weight, sample_weight=None)

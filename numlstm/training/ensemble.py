@@ -173,7 +173,7 @@ def ensemble(
     output_size : int, optional
         As in `fit`.
     output, loss, sample_weight, lengths, reset, nan_policy, missing, standardize : optional
-        As in `fit`.
+        As in `fit`. All members have one scaling, that of the data and not of a resample.
     method : {"adam", "adamw", "sgd", "rmsprop"}, optional
         One of the stochastic methods.
     learning_rate, schedule, weight_decay, batch_size, epochs, options, limits : optional
@@ -221,7 +221,7 @@ def ensemble(
     step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
     with `reset`, and on other backends, the members take turns within a step. The numbers of a
     member do not depend on which way it is. A member that drew no target of a batch, or window,
-    makes no update there: it learns what `fit` does with its counts as weights of the sequences.
+    makes no update there: but for the scaling it learns what `fit` does with its counts as weights.
 
     Examples
     --------

@@ -126,8 +126,10 @@ def fit(
         "gaussian_nll" (the network gives each target's mean and log-variance). The mean over all
         valid targets is minimised.
     sample_weight : array_like, shape (B,) or (B, T), optional
-        Weight of every sequence or step in the loss, >= 0; for a list of series also a list. Their
-        ratios count alone, whatever their size.
+        Weight of every sequence or step, >= 0; for a list of series also a list. A sequence of
+        weight 2 is that sequence twice, one of weight 0 is not there: in the loss, and in the
+        moments of `standardize` and the means of `missing`. A step of weight 0 is read, but is
+        asked for nothing. The ratios of weights count alone, whatever their size.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read.
     reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
@@ -194,10 +196,11 @@ def fit(
         Stop once the loss that `patience` speaks of is at or below this goal.
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
-        variance 1 over the training data. The model keeps the scaling and undoes it in
-        `predict`. Default: True for a new model, also one given with the parameters that it was
-        drawn with. A model given keeps the scaling that it has; one without, whose parameters are
-        its own, needs True or False.
+        variance 1 over the training data, each counted by its `sample_weight`; an input without a
+        target counts too. The model keeps the scaling and undoes it in `predict`. Default: True
+        for a new model, also one given with the parameters that it was drawn with. A model given
+        keeps the scaling that it has; one without, whose parameters are its own, needs True or
+        False.
     nan_policy : {"raise", "omit"}, optional
         "omit": a NaN in `y` means that there is no target.
     missing : {"raise", "mask"}, optional

@@ -130,6 +130,7 @@ def test_targets_that_are_missing_count_nothing(lengths, seed):
         (BATCH, np.ones((4, 5, 1)), [1, 2, 0, 4], [5, 10, 0, 20]),
         (BATCH, np.ones((4, 5, 1)), np.arange(20).reshape(4, 5), [10, 35, 60, 85]),
         (BATCH, None, np.arange(20).reshape(4, 5), [20, 60, 100, 140]),
+        (BATCH, None, [1, 2, 0, 4], [8, 16, 0, 32]),
         (BATCH, np.ones(4), [1, 2, 0, 4], [1, 2, 0, 4]),
         (SERIES, np.ones(6), np.arange(6), [15]),
         (RAGGED, [np.ones(3), np.ones(5), np.ones(1)], [1, 1, 3], [3, 5, 3]),
