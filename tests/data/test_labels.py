@@ -608,6 +608,15 @@ def test_estimators_of_arrays_and_lists_with_names():
     assert not hasattr(regressor, "feature_names_in_")
 
 
+def test_samples_without_a_time():
+    X, y = SAMPLES.to_numpy(), SAMPLES.sum(axis=1).to_numpy()
+    expected = LSTMRegressor(**OPTIONS).fit(X, y).predict(X)
+    grid = xr.DataArray(X, dims=("sample", "feature"))
+    for targets in (y, list(y), y.tolist(), xr.DataArray(y, dims="sample")):
+        predicted = LSTMRegressor(**OPTIONS).fit(grid, targets).predict(grid)
+        np.testing.assert_array_equal(predicted, expected)
+
+
 # --- plain arrays ---------------------------------------------------------------------------------
 
 

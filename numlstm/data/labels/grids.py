@@ -102,10 +102,10 @@ class Grid(Labelled):
         return super().agreed(other)
 
     def _seen(self, role: str) -> Labelled:
-        """The labels of one axis alone."""
-        seen, axis = Labelled(self.name, None), self._along[role]
+        """The labels of one axis alone; none where there is no such axis."""
+        seen, axis, dim = Labelled(self.name, None), self._along.get(role), self.dims.get(role)
         seen.axes, seen.is_future = () if axis is None else (axis,), self.is_future
-        seen.reorder = f"{{name}}.sel({self.dims[role]}={{x}}.{self.dims[role]})"
+        seen.reorder = f"{{name}}.sel({dim}={{x}}.{dim})"
         return seen
 
     def restore(self, Y: Any, names: Names) -> Any:
