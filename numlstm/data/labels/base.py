@@ -1,6 +1,7 @@
 """Names of features, labels of steps and sequences, and the rules by which they agree."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,15 +65,22 @@ class Axis:
     zone: str | None = None
     wall: Array | None = None
 
+    @cached_property
+    def ticks(self) -> Array | None:
+        """The labels as numbers or times that can be subtracted, where they can."""
+        return times.ticks(self.labels)
+
+    def is_comparable(self, other: "Axis") -> bool:
+        """Whether both have a time zone, or none has."""
+        return (self.zone is None) == (other.zone is None)
+
     def equals(self, other: "Axis") -> bool:
         """Whether the labels are the same, in the same order."""
-        if (self.zone is None) != (other.zone is None):
-            return False
-        return self.labels.shape == other.labels.shape and bool(np.all(self.labels == other.labels))
+        return self.is_comparable(other) and np.array_equal(self.labels, other.labels)
 
     def is_permutation(self, other: "Axis") -> bool:
         """Whether the labels are the same, in any order."""
-        if len(self) != len(other):
+        if not self.is_comparable(other) or len(self) != len(other):
             return False
         return set(self.labels.tolist()) == set(other.labels.astype(self.labels.dtype).tolist())
 
@@ -88,15 +96,14 @@ class Axis:
 
     def require_forward(self, name: str, joins: Array | None) -> None:
         """Refuse steps that are not in the order of time."""
-        ticks = times.ticks(self.labels)
-        if ticks is None:
+        if self.ticks is None:
             return
-        if (holes := times.missing(ticks)).any():
+        if (holes := np.isnan(self.ticks)).any():
             raise ValueError(
                 f"the {self.name} of {name} has {int(holes.sum())} missing label(s), the first at "
                 f"row {int(np.argmax(holes))}: drop those rows"
             )
-        wrong = times.backward(ticks, joins)
+        wrong = times.backward(self.ticks, joins)
         if wrong.size == 0:
             return
         t = int(wrong[0])
@@ -109,7 +116,7 @@ class Axis:
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
         """The usual step, and whether it is one of local clocks."""
-        every = [(times.ticks(self.labels), False), (self.wall, True)]
+        every = [(self.ticks, False), (self.wall, True)]
         found = [
             (steps, local)
             for ticks, local in every
@@ -224,7 +231,7 @@ def require_same(x: Labelled, other: Labelled) -> None:
         return
     a, b = mine[0], others[0]
     plain = f"{other.name}.to_numpy() goes with {x.name} by position"
-    if (a.zone is None) == (b.zone is None) and a.is_permutation(b):
+    if a.is_permutation(b):
         fix = other.reorder.format(name=other.name, x=x.name)
         raise ValueError(
             f"{other.name} has the labels of {x.name} in another order: {_difference(x, other)}; "
@@ -239,11 +246,11 @@ def require_same(x: Labelled, other: Labelled) -> None:
 def _difference(x: Labelled, other: Labelled) -> str:
     """Where labels differ, in words."""
     a, b = x.axes[0], other.axes[0]
-    if (a.zone is None) != (b.zone is None):
+    if not a.is_comparable(b):
         return f"one has the time zone {a.zone or b.zone}, the other has none"
     if len(a) != len(b):
         return f"{x.name} has {a}, {other.name} has {b}"
-    row = int(np.argmax(np.atleast_1d(a.labels != b.labels)))
+    row = int(np.argmax(a.labels != b.labels))
     return f"in row {row} {x.name} has {a.at(row)}, {other.name} {b.at(row)}"
 
 
