@@ -374,7 +374,7 @@ def test_what_has_no_numbers_is_named(x, words):
     [
         (FRAME[["a", "a"]], "several columns of the same name"),
         (FRAME.T, "columns of X are times.*pass X.T"),
-        (FRAME.assign(d=TIMES), "more than one time of its rows, the columns 'd' and the index"),
+        (FRAME.assign(d=TIMES), "more than one time of its rows, the column 'd' and the index"),
         (GRID.rename(basin="a", time="b").drop_vars("b"),
          r'\(a, b, feature\), which do not say .*X.transpose\("a", "b", "feature"\).to_numpy\(\)'),
         (GRID.rename(basin="date"), "which do not say what is"),

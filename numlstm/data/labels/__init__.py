@@ -97,8 +97,7 @@ def read(
         return _several(name, list(value), wanted, like)
     if kind == "grid":
         return grids.read(name, value, wanted, like)
-    frame = frames.read(name, value, wanted) if kind == "frame" else None
-    return Labelled(name, value) if frame is None else frame
+    return frames.read(name, value, wanted) if kind == "frame" else Labelled(name, value)
 
 
 def _several(
