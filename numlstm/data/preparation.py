@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +34,6 @@ def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
     return value if value is None or callable(value) else checks.probability(name, value)
 
 
-def _streams(config: "DataConfig") -> bool:
-    """Whether the number of rows of a batch lays out the data, whatever the method."""
-    return config.stateful
-
-
 @dataclass(frozen=True)
 class DataConfig(Noun):
     """How the data of a fit are read, and cut into batches and windows."""
@@ -49,7 +45,8 @@ class DataConfig(Noun):
     nan_policy: str = option("raise", partial(checks.choice, options=("raise", "omit")), later=True)
     missing: str = option("raise", partial(checks.choice, options=("raise", "mask")))
     standardize: bool | None = option(None, partial(checks.optional, checks.flag), later=True)
-    batch_size: int = option(32, checks.size, full_batch=_streams)
+    # of streams the data are laid out in so many, whatever the method
+    batch_size: int = option(32, checks.size, full_batch=attrgetter("stateful"))
     bptt_steps: int | None = option(None, partial(checks.optional, checks.size))
     stateful: bool = option(False, checks.flag)
     # share of the inputs that are the network's own forecasts; a function gets the epoch

@@ -124,8 +124,14 @@ class Axis:
         ]
         return min(found, key=lambda pair: pair[0].unequal.size, default=None)
 
-    def gaps(self, name: str, joins: Array | None) -> list[str]:
-        """Unequal steps of what is called so, in words; steps back in time are refused."""
+    def gaps(self, name: str, reset: Any) -> list[str]:
+        """Unequal steps of what is called so, in words; steps back in time are refused.
+
+        Where `reset`, (T,) or (B, T), begins all sequences anew, anything may follow.
+        """
+        joins: Any = None
+        if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(self):
+            joins = np.atleast_2d(np.asarray(reset, bool)).all(axis=0)
         self.require_forward(name, joins)
         found = self.steps(joins)
         if found is None or (unequal := found[0].unequal).size == 0:

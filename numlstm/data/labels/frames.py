@@ -134,11 +134,7 @@ class Frame(Labelled):
                 f"the columns of {self.name} are times, but its rows are read as the steps: pass "
                 f"{self.name}.T, or {self.name}.to_numpy() to read it as it is"
             )
-        if not self.axes:
-            return []
-        axis = self.axes[0]
-        joins = np.asarray(reset, bool) if np.shape(reset) == (len(axis),) else None
-        return axis.gaps(self.name, joins)
+        return self.axes[0].gaps(self.name, reset) if self.axes else []
 
 
 class Panel(Several):

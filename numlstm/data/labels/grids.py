@@ -140,12 +140,7 @@ class Grid(Labelled):
     def gaps(self, reset: Any) -> list[str]:
         """Unequal steps in words; steps back in time are refused."""
         axis = self._along.get("T")
-        if axis is None:
-            return []
-        joins: Any = None
-        if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(axis):
-            joins = np.all(np.asarray(reset, bool).reshape(-1, len(axis)), axis=0)
-        return axis.gaps(self.name, joins)
+        return [] if axis is None else axis.gaps(self.name, reset)
 
 
 def _dims(name: str, array: Any, like: Labelled | None) -> dict[str, Any]:
