@@ -51,8 +51,8 @@ class Axis:
         Any labels; times in UTC.
     name : str
         Of the index, column or dimension.
-    sort : str
-        How to sort by it, of an array named {0}.
+    sort, reorder : str
+        Code that sorts {name} by it, and that puts {name} in the order of {x}.
     zone : str or None
         Time zone.
     wall : ndarray, shape (N,), or None
@@ -61,7 +61,8 @@ class Axis:
 
     labels: Array
     name: str = "index"
-    sort: str = "{0}.sort_index()"
+    sort: str = "{name}.sort_index()"
+    reorder: str = "{name}.loc[{x}.index]"
     zone: str | None = None
     wall: Array | None = None
 
@@ -109,9 +110,9 @@ class Axis:
         t = int(wrong[0])
         raise ValueError(
             f"the {self.name} of {name} does not go forward: {self.at(t)} follows {self.at(t - 1)} "
-            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name)}, and keep each time "
-            "once; several series go into a list with one entry each, or have reset= where one "
-            f"begins; {name}.to_numpy() is read without its labels"
+            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name=name)}, and keep each "
+            "time once; several series go into a list with one entry each, or have reset= where "
+            f"one begins; {name}.to_numpy() is read without its labels"
         )
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
@@ -193,7 +194,6 @@ class Labelled:
     titles: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
     is_future = False  # made by `continued`
-    reorder = "{name}.loc[{x}.index]"  # how to put {name} in the order of {x}
 
     def __init__(self, name: str, values: Any):
         self.name, self.values = name, values
@@ -238,7 +238,7 @@ def require_same(x: Labelled, other: Labelled) -> None:
     a, b = mine[0], others[0]
     plain = f"{other.name}.to_numpy() goes with {x.name} by position"
     if a.is_permutation(b):
-        fix = other.reorder.format(name=other.name, x=x.name)
+        fix = b.reorder.format(name=other.name, x=x.name)
         raise ValueError(
             f"{other.name} has the labels of {x.name} in another order: {_difference(x, other)}; "
             f"pass {fix}; {plain}"

@@ -74,8 +74,6 @@ class Frame(Labelled):
             times = " and the ".join(found)
             raise ValueError(f"{name} has more than one time of its rows, the {times}: keep one")
         self._across = index is not None and _of_dates(getattr(table.to_native(), "columns", None))
-        if self.time is not None or index is None:
-            self.reorder = "the rows of {name} in the order of those of {x}"
         self._name_features(wanted)
 
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
@@ -274,12 +272,13 @@ def _axis_of_column(column: Any) -> Axis:
     method = {"pandas": "sort_values", "pyarrow": "sort_by"}.get(
         column.implementation.value, "sort"
     )
-    sort = f'{{0}}.{method}("{column.name}")'
+    sort = f'{{name}}.{method}("{column.name}")'
+    reorder = "the rows of {name} in the order of those of {x}"
     if zone is None:
-        return Axis(column.to_numpy(), name, sort)
+        return Axis(column.to_numpy(), name, sort, reorder)
     utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     wall = column.dt.replace_time_zone(None)
-    return Axis(utc.to_numpy(), name, sort, zone, wall.to_numpy())
+    return Axis(utc.to_numpy(), name, sort, reorder, zone, wall.to_numpy())
 
 
 def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:

@@ -62,12 +62,7 @@ class Grid(Labelled):
         elif "I" not in self.dims and array.name is not None:
             self.titles = (str(array.name),)
         self.values = values
-        self._lead()
-
-    def _lead(self) -> None:
-        """Labels of the first axis, for what is no DataArray."""
-        first = self._seen(next(iter(self.dims)))
-        self.axes, self.reorder = first.axes, first.reorder
+        self.axes = self._seen(next(iter(self.dims))).axes  # for what is no DataArray
 
     @property
     def roles(self) -> str:
@@ -83,12 +78,13 @@ class Grid(Labelled):
     def _axis(self, dim: Any) -> Axis | None:
         if dim not in self.array.coords:
             return None
-        return Axis(self.array.coords[dim].values, f"dimension {dim!r}", f'{{0}}.sortby("{dim}")')
+        sort, reorder = f'{{name}}.sortby("{dim}")', f"{{name}}.sel({dim}={{x}}.{dim})"
+        return Axis(self.array.coords[dim].values, f"dimension {dim!r}", sort, reorder)
 
     def agreed(self, other: Labelled) -> Labelled:
         """The other one, with the same coordinates where both have some."""
         if isinstance(other, Grid):
-            for role in self._along.keys() & other._along.keys() - {"I"}:
+            for role in "BT":
                 require_same(self._seen(role), other._seen(role))
             return other
         time = self._seen("T").axes
@@ -103,9 +99,8 @@ class Grid(Labelled):
 
     def _seen(self, role: str) -> Labelled:
         """The labels of one axis alone; none where there is no such axis."""
-        seen, axis, dim = Labelled(self.name, None), self._along.get(role), self.dims.get(role)
+        seen, axis = Labelled(self.name, None), self._along.get(role)
         seen.axes, seen.is_future = () if axis is None else (axis,), self.is_future
-        seen.reorder = f"{{name}}.sel({dim}={{x}}.{dim})"
         return seen
 
     def restore(self, Y: Any, names: Names) -> Any:
@@ -134,7 +129,7 @@ class Grid(Labelled):
         after.array = after.array.transpose(*self.array.dims)
         after._along = self._along | {"T": after._axis(dim)}
         after.is_future = True
-        after._lead()
+        after.axes = after._seen(next(iter(self.dims))).axes
         return after
 
     def gaps(self, reset: Any) -> list[str]:
