@@ -92,15 +92,7 @@ def prepare(
 ) -> Data:
     """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, model = config.criterion, model or GivenModel()
-    reading = Reading(
-        input_size=model.num_features,
-        nan_policy=config.nan_policy,
-        classes=loss.classes,
-        output=config.output,
-        missing=config.missing == "mask",
-        names=model.names,
-        pieces=config.stateful,
-    )
+    reading = _reading(config, model)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     warned = warn_of_fill_values(train)
     names, bptt_steps, pieces = train.names, config.bptt_steps, 1
@@ -140,6 +132,18 @@ def prepare(
         words=words,
         names=names,
         forecasts=forecast and loss.regression and loss.outputs == 1,
+    )
+
+
+def _reading(config: DataConfig, model: GivenModel) -> Reading:
+    return Reading(
+        input_size=model.num_features,
+        nan_policy=config.nan_policy,
+        classes=config.criterion.classes,
+        output=config.output,
+        missing=config.missing == "mask",
+        names=model.names,
+        pieces=config.stateful,
     )
 
 
