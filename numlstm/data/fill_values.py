@@ -16,14 +16,10 @@ _GAP = 1e-10  # of a fill value, which no other value of its column comes near t
 
 def warn_of_fill_values(data: Dataset, where: str = "") -> bool:
     """Whether a number that files write for a missing value is among the data; it is said."""
-    remedies = {"X": "missing='mask'", "y": "nan_policy='omit'"}
-    parts = {
-        "X": (data.X, observed(data), data.names.features),
-        "y": (data.y, data.weight > 0, data.names.targets),
-    }
-    if data.y.dtype.kind != "f":  # classes
-        del parts["y"]
-    for name, (values, valid, names) in parts.items():
+    parts = [("X", data.X, observed(data), data.names.features, "missing='mask'")]
+    if data.y.dtype.kind == "f":  # else they are classes
+        parts.append(("y", data.y, data.weight > 0, data.names.targets, "nan_policy='omit'"))
+    for name, values, valid, names, remedy in parts:
         found = [
             f"{value:.7g}, {count} time(s) in column {names[column] if names else column}"
             for column, value, count in _fill_values(values, valid)
@@ -31,7 +27,7 @@ def warn_of_fill_values(data: Dataset, where: str = "") -> bool:
         if found:
             notices.warn(
                 f"{where}{name} has {'; '.join(found)}, as files write it for what is missing: "
-                f"replace it by NaN and pass {remedies[name]}"
+                f"replace it by NaN and pass {remedy}"
             )
             return True
     return False

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +34,6 @@ def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
     return value if value is None or callable(value) else checks.probability(name, value)
 
 
-def _streams(config: "DataConfig") -> bool:
-    """Whether the number of rows of a batch lays out the data, whatever the method."""
-    return config.stateful
-
-
 @dataclass(frozen=True)
 class DataConfig(Noun):
     """How the data of a fit are read, and cut into batches and windows."""
@@ -49,7 +45,8 @@ class DataConfig(Noun):
     nan_policy: str = option("raise", partial(checks.choice, options=("raise", "omit")), later=True)
     missing: str = option("raise", partial(checks.choice, options=("raise", "mask")))
     standardize: bool | None = option(None, partial(checks.optional, checks.flag), later=True)
-    batch_size: int = option(32, checks.size, full_batch=_streams)
+    # of streams the data are laid out in so many, whatever the method
+    batch_size: int = option(32, checks.size, full_batch=attrgetter("stateful"))
     bptt_steps: int | None = option(None, partial(checks.optional, checks.size))
     stateful: bool = option(False, checks.flag)
     # share of the inputs that are the network's own forecasts; a function gets the epoch
@@ -62,12 +59,12 @@ class DataConfig(Noun):
 
 
 class GivenModel(NamedTuple):
-    """The sizes and units of a model to start from."""
+    """The sizes and units of a model to start from, where there is one."""
 
-    num_features: int
-    num_outputs: int
-    scaling: Scaling | None
-    filling: Imputer | None
+    num_features: int | None = None
+    num_outputs: int | None = None
+    scaling: Scaling | None = None
+    filling: Imputer | None = None
     names: Names = UNNAMED
 
 
@@ -94,16 +91,8 @@ def prepare(
     outputs: int | None = None,
 ) -> Data:
     """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
-    loss, missing = config.criterion, config.missing == "mask"
-    reading = Reading(
-        input_size=None if model is None else model.num_features,
-        nan_policy=config.nan_policy,
-        classes=loss.classes,
-        output=config.output,
-        missing=missing,
-        names=UNNAMED if model is None else model.names,
-        pieces=config.stateful,
-    )
+    loss, model = config.criterion, model or GivenModel()
+    reading = _reading(config, model)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     warned = warn_of_fill_values(train)
     names, bptt_steps, pieces = train.names, config.bptt_steps, 1
@@ -113,29 +102,49 @@ def prepare(
     forecast = arrays.y is None or are_next_inputs(train)
     if config.scheduled_sampling is not None:
         require_forecasts(train)
-        require_one_unit(None if model is None else model.scaling)
+        require_one_unit(model.scaling)
     output = "last" if train.last else "sequence"
     reading = reading._replace(input_size=train.X.shape[2], output=output, names=names)
     words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
-    parts = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
-    train, judge = parts.train, parts.judge
-    words += f"; validation: {parts.words}" * bool(judge)
-    if judge is not None and not warned:
-        warn_of_fill_values(judge, "validation: ")
-    train, judge = train.balanced(), judge and judge.balanced()
-    outputs = outputs if model is None else model.num_outputs
-    outputs = _output_size(train, judge, config, outputs)
-    for part in (train, judge):
-        if part is not None and config.loss == "binary_cross_entropy":
+    split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
+    if split.judge is not None:
+        words += f"; validation: {split.words}"
+        if not warned:
+            warn_of_fill_values(split.judge, "validation: ")
+    parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
+    asked = outputs if model.num_outputs is None else model.num_outputs
+    output_size = _output_size(parts, config, asked)
+    if config.loss == "binary_cross_entropy":
+        for part in parts:
             require_probabilities(part)
-    scaling = _scaling(train, forecast, config, model)
-    filling = _filling(train, model) if missing else None
-    train = for_network(train, filling, scaling, dtype)
-    judge = judge and for_network(judge, filling, scaling, dtype)
+    scaling = _scaling(parts[0], forecast, config, model)
+    filling = _filling(parts[0], model) if reading.missing else None
+    train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
     if config.stateful:
         train = _parallel(train, config.batch_size, bptt_steps)
-    values = forecast and loss.regression and loss.outputs == 1
-    return Data(train, judge, scaling, filling, outputs, bptt_steps, words, names, values)
+    return Data(
+        train=train,
+        validation=judge[0] if judge else None,
+        scaling=scaling,
+        filling=filling,
+        output_size=output_size,
+        bptt_steps=bptt_steps,
+        words=words,
+        names=names,
+        forecasts=forecast and loss.regression and loss.outputs == 1,
+    )
+
+
+def _reading(config: DataConfig, model: GivenModel) -> Reading:
+    return Reading(
+        input_size=model.num_features,
+        nan_policy=config.nan_policy,
+        classes=config.criterion.classes,
+        output=config.output,
+        missing=config.missing == "mask",
+        names=model.names,
+        pieces=config.stateful,
+    )
 
 
 def _window(data: Dataset) -> int:
@@ -151,15 +160,11 @@ def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
 
 
-def _output_size(
-    train: Dataset, judge: Dataset | None, config: DataConfig, outputs: int | None
-) -> int:
+def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) -> int:
     """Number of outputs: that asked for, if it fits the targets, or what they need."""
-    parts = [part for part in (train, judge) if part is not None]
-    if not config.criterion.classes and parts[-1].y.shape[-1] != train.y.shape[-1]:
-        raise ValueError(
-            f"validation has {parts[-1].y.shape[-1]} target(s) per step, y has {train.y.shape[-1]}"
-        )
+    have, judged = parts[0].y.shape[-1], parts[-1].y.shape[-1]
+    if not config.criterion.classes and have != judged:
+        raise ValueError(f"validation has {judged} target(s) per step, y has {have}")
     needed = max(needed_outputs(part, config.criterion) for part in parts)
     if outputs is None:
         return needed
@@ -189,11 +194,9 @@ def _scaling(
     return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0, weight))
 
 
-def _filling(train: Dataset, model: GivenModel | None) -> Imputer:
+def _filling(train: Dataset, model: GivenModel) -> Imputer:
     """How missing inputs are filled: as a given model does, or by what was observed."""
-    if model is not None and model.filling is not None:
-        return model.filling
-    return Imputer(_moments(train)[0])
+    return model.filling or Imputer(_moments(train)[0])
 
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:

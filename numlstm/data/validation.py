@@ -11,7 +11,7 @@ from numlstm.data.description import sequences_in_words
 from numlstm.data.sequences import Dataset, is_list, streams
 from numlstm.data.targets import Reading, read_dataset
 from numlstm.optim.losses import Loss
-from numlstm.utils.nouns import suggestion
+from numlstm.utils.nouns import require_known
 from numlstm.utils.types import Array
 
 _FORMS = (
@@ -52,12 +52,7 @@ def with_validation(
 def own_data(given: Any, arrays: Arrays) -> Arrays:
     """The arrays of a validation that is no fraction."""
     if isinstance(given, Mapping):
-        known = list(Arrays._fields[:-1])
-        for key in given:
-            if key not in known:
-                raise ValueError(
-                    f"validation has no {key!r}{suggestion(key, known)}; it has {known}"
-                )
+        require_known("validation", given, list(Arrays._fields[:-1]))
         if "X" not in given:
             raise ValueError('validation needs "X", the sequences to judge by')
         return Arrays(**given)
@@ -75,16 +70,16 @@ def own_data(given: Any, arrays: Arrays) -> Arrays:
 
 def _require_said(own: Arrays, arrays: Arrays) -> None:
     """Refuse a tuple where the fit has what a tuple cannot say."""
-    missing = []
     if arrays.lengths is not None and not is_list(own.X) and np.ndim(own.X) == 3:
-        missing.append("lengths")
-    if arrays.reset is not None:
-        missing.append("reset")
-    for name in missing:
-        raise ValueError(
-            f"validation as a tuple cannot say its {name}, which the fit has: pass "
-            f'validation={{"X": X, "y": y, "{name}": {name}}}, where None means that there are none'
-        )
+        name = "lengths"
+    elif arrays.reset is not None:
+        name = "reset"
+    else:
+        return
+    raise ValueError(
+        f"validation as a tuple cannot say its {name}, which the fit has: pass "
+        f'validation={{"X": X, "y": y, "{name}": {name}}}, where None means that there are none'
+    )
 
 
 def _read(own: Arrays, arrays: Arrays, reading: Reading) -> Dataset:

@@ -5,8 +5,7 @@ of the residuals, so that the parameters' covariance is s^2 (J'J)^-1 (Seber & Wi
 regression", ch. 2). A prediction's variance follows by the delta method: j' C j, j its gradient.
 """
 
-import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -211,13 +210,14 @@ def covariance(
     checks.optional(checks.size, "rank", rank)
     checks.optional(checks.flag, "progress", progress)
     weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
-    model = _promoted(model, theta)
+    model = model.astype("float64")  # the rounding of float32 hides small directions
+    model.theta = theta
     fun = objective(model, X, y, output=model.output, **rows)
     free = np.ones(model.spec.num_parameters, bool)
     for name in fixed:
         split(model.spec.shapes, free)[name][...] = False
-    units, prior = _units(model, fun, absolute_sigma), 0.5 * weight_decay * fun.data.total_weight()
-    prior *= float(np.mean(np.square(units)))
+    units = _units(model, fun, absolute_sigma)
+    prior = 0.5 * weight_decay * fun.data.total_weight() * float(np.mean(np.square(units)))
     with _bar(progress) as bar:
         found = Jacobian(fun, model.theta, free, units, bar).directions(rank, prior)
     count, computed = int(free.sum()), found.values.size
@@ -226,16 +226,7 @@ def covariance(
     determined = float(np.sum(np.square(found.values) / precision))
     if prior > 0:
         determined += min(found.left / prior, count - computed)
-    sigma, dof = 1.0, np.inf
-    if not absolute_sigma:
-        dof = units.size - determined
-        if dof <= 0:
-            raise ValueError(
-                f"{units.size} residuals leave nothing to estimate the noise from, "
-                f"{determined:.0f} parameters fit them: pass absolute_sigma=True, the "
-                "weight_decay of the fit, fewer parameters or more data"
-            )
-        sigma = float(np.sqrt(np.sum(np.square(fun.residuals(model.theta))) / dof))
+    sigma, dof = (1.0, np.inf) if absolute_sigma else _noise(fun, model.theta, determined)
     factor = np.zeros((free.size, computed))
     factor[free] = found.vectors * (sigma / np.sqrt(precision))
     rest = np.zeros(free.size)
@@ -251,15 +242,6 @@ def _bar(shown: bool | None) -> Any:
     return tqdm(desc="covariance", disable=not notices.shown(shown), unit="product", leave=False)
 
 
-def _promoted(model: LSTM, theta: np.ndarray) -> LSTM:
-    """A copy with these parameters, in float64: the rounding of float32 hides small directions."""
-    spec = replace(model.spec, dtype="float64", precision=None)
-    copied = LSTM.from_spec(spec, model.network.backend.name, theta.astype(np.float64))
-    copied.output, copied.scaling, copied.names = model.output, model.scaling, model.names
-    copied.filling = copy.copy(model.filling)
-    return copied
-
-
 def _target_scale(model: LSTM) -> np.ndarray:
     """The network's unit of every target in the units of the data, (O,) or (1,)."""
     scaling = model.scaling
@@ -270,6 +252,19 @@ def _units(model: LSTM, fun: Objective, absolute_sigma: bool) -> np.ndarray:
     """Factor on every residual: known sigmas are in the units of the data."""
     scale = _target_scale(model) if absolute_sigma else np.ones(1)
     return np.broadcast_to(scale, fun.data.y.shape)[fun.data.weight > 0].astype(np.float64)
+
+
+def _noise(fun: Objective, theta: np.ndarray, determined: float) -> tuple[float, float]:
+    """Standard deviation of the residuals, of which so many parameters fit some; its dof."""
+    residuals = fun.residuals(theta)
+    dof = residuals.size - determined
+    if dof <= 0:
+        raise ValueError(
+            f"{residuals.size} residuals leave nothing to estimate the noise from, "
+            f"{determined:.0f} parameters fit them: pass absolute_sigma=True, the "
+            "weight_decay of the fit, fewer parameters or more data"
+        )
+    return float(np.sqrt(np.sum(np.square(residuals)) / dof)), dof
 
 
 def _warn_of_rest(found: Directions, count: int, prior: float) -> None:

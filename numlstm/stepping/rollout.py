@@ -171,12 +171,11 @@ def feedback(scaling: Scaling, outputs: int) -> Scaling | None:
 
 
 def read_rollout_inputs(
-    spec: NetworkSpec, scaling: Scaling | None, X_warm: Any, steps: Any, exogenous: Any
+    spec: NetworkSpec, scaling: Scaling | None, X_warm: Any, steps: int, exogenous: Any
 ) -> RolloutInputs:
     """The arguments of a rollout, checked; they are standardised before they are rounded."""
     size, width = spec.input_size, spec.width
     scaling = scaling or Scaling(np.zeros(size), np.ones(size))
-    steps = checks.size("steps", steps)
     observed, lengths, form = sequences.read_inputs(X_warm, size)
     batch, warm, _ = observed.shape
     if lengths is not None or warm == 0:

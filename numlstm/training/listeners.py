@@ -90,13 +90,8 @@ class Bar:
         shown = notices.shown(shown)
         if shown:
             tqdm.write(words, file=sys.stderr)
-        self._bar = tqdm(
-            total=epochs,
-            initial=progress.epoch,
-            disable=not shown,
-            unit="epoch",
-            leave=True,
-        )
+        start = progress.epoch
+        self._bar = tqdm(total=epochs, initial=start, disable=not shown, unit="epoch", leave=True)
 
     def close(self) -> None:
         """Leave the bar as it is."""

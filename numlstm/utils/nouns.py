@@ -121,11 +121,15 @@ def read(kind: type[T], name: str, value: Any) -> T:
             f"{name} must be a dict with some of {names(kind)}, or None, or {kind.__name__}(...); "
             f"received {value!r}{_as_entry(kind, name, value)}"
         )
-    known = names(kind)
-    for key in value:
+    require_known(name, value, names(kind))
+    return kind(**value)
+
+
+def require_known(name: str, given: Iterable[Any], known: list[str]) -> None:
+    """Refuse entries of an argument that it does not have."""
+    for key in given:
         if key not in known:
             raise ValueError(f"{name} has no {key!r}{suggestion(key, known)}; it has {known}")
-    return kind(**value)
 
 
 def _as_entry(kind: Any, name: str, value: Any) -> str:

@@ -374,7 +374,7 @@ def test_what_has_no_numbers_is_named(x, words):
     [
         (FRAME[["a", "a"]], "several columns of the same name"),
         (FRAME.T, "columns of X are times.*pass X.T"),
-        (FRAME.assign(d=TIMES), "more than one time of its rows, the columns 'd' and the index"),
+        (FRAME.assign(d=TIMES), "more than one time of its rows, the column 'd' and the index"),
         (GRID.rename(basin="a", time="b").drop_vars("b"),
          r'\(a, b, feature\), which do not say .*X.transpose\("a", "b", "feature"\).to_numpy\(\)'),
         (GRID.rename(basin="date"), "which do not say what is"),
@@ -606,6 +606,15 @@ def test_estimators_of_arrays_and_lists_with_names():
         regressor.fit(grid, y[::-1])
     regressor.fit(samples, y.values)
     assert not hasattr(regressor, "feature_names_in_")
+
+
+def test_samples_without_a_time():
+    X, y = SAMPLES.to_numpy(), SAMPLES.sum(axis=1).to_numpy()
+    expected = LSTMRegressor(**OPTIONS).fit(X, y).predict(X)
+    grid = xr.DataArray(X, dims=("sample", "feature"))
+    for targets in (y, list(y), y.tolist(), xr.DataArray(y, dims="sample")):
+        predicted = LSTMRegressor(**OPTIONS).fit(grid, targets).predict(grid)
+        np.testing.assert_array_equal(predicted, expected)
 
 
 # --- plain arrays ---------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ Inside there are arrays alone. What had labels is compared with what stands besi
 are put in the order that the model knows, and predictions get the labels of their inputs.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,12 +32,9 @@ def inputs(
 
     A gap in time is a warning; where `reset` begins a sequence anew there is none.
     """
-    if type(X) is np.ndarray:
-        return Labelled(name, X)
     given = read(name, X, features)
-    if type(given) is Labelled:
-        return given
-    _say_gaps(given.gaps(beside(given, "reset", reset)))
+    if type(given) is not Labelled:
+        _say_gaps(given.gaps(beside(given, "reset", reset)))
     return given
 
 
@@ -60,9 +56,7 @@ def _say_gaps(gaps: list[str]) -> None:
 
 def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
     """As `inputs`, for those to whom a row of two dimensions is a sequence, not a step."""
-    if type(X) is np.ndarray:
-        return Labelled("X", X)
-    kind = _kind(X)
+    kind = _kind(type(X))
     wanted = None if kind == "frame" else features  # scikit-learn compares those of a frame
     given = read("X", X, wanted, None if kind == "list" else _BATCH)
     if isinstance(given, Panel):
@@ -78,9 +72,7 @@ def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
 
 def as_given(x: Labelled, name: str, value: Any) -> Any:
     """What stands beside samples: labels must agree, the values of a frame may be texts."""
-    if value is None or type(value) is np.ndarray:
-        return value
-    other = x.agreed(read(name, value, None, x))
+    other = companion(x, name, value)
     return other.values if isinstance(other, (Grid, Panel)) else value
 
 
@@ -93,8 +85,6 @@ def companion(
     x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None
 ) -> Labelled:
     """What stands beside the inputs x, such as targets; labels must agree where both have some."""
-    if value is None or type(value) is np.ndarray:
-        return x.agreed(Labelled(name, value))
     return x.agreed(read(name, value, wanted, x))
 
 
@@ -102,13 +92,12 @@ def read(
     name: str, value: Any, wanted: tuple[str, ...] | None = None, like: Labelled | None = None
 ) -> Labelled:
     """A value with its labels; `like` are the inputs that it stands beside, if it is none."""
-    kind = _kind(value)
+    kind = _kind(type(value))
     if kind == "list" and _any_labelled(value):
         return _several(name, list(value), wanted, like)
     if kind == "grid":
         return grids.read(name, value, wanted, like)
-    frame = frames.read(name, value, wanted) if kind == "frame" else None
-    return Labelled(name, value) if frame is None else frame
+    return frames.read(name, value, wanted) if kind == "frame" else Labelled(name, value)
 
 
 def _several(
@@ -131,7 +120,7 @@ def _several(
 
 def require_plain(name: str, value: Any) -> None:
     """Refuse labels where arrays are read by position."""
-    kind = _kind(value)
+    kind = _kind(type(value))
     if kind in _LABELLED or (kind == "list" and _any_labelled(value)):
         raise TypeError(
             f"{name} has labels, received {type(value).__name__}: here an array is read, "
@@ -141,17 +130,11 @@ def require_plain(name: str, value: Any) -> None:
 
 
 def _any_labelled(values: Any) -> bool:
-    return any(_kind_of(cls) in _LABELLED for cls in set(map(type, values)))
+    return any(_kind(cls) in _LABELLED for cls in set(map(type, values)))
 
 
-def _kind(value: Any) -> str:
-    """The kind of a value by its type: an "array", a "list"; with labels a "grid" or "frame"."""
-    cls: Any = type(value)
-    return _kind_of(cls)
-
-
-@lru_cache(maxsize=256)
-def _kind_of(cls: Any) -> str:
+def _kind(cls: type) -> str:
+    """What the values of a class are: an "array", a "list"; with labels a "grid" or "frame"."""
     if issubclass(cls, (np.ndarray, np.generic, int, float, str, bytes, type(None))):
         return "array"
     if issubclass(cls, (list, tuple)):

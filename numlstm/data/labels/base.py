@@ -1,6 +1,7 @@
 """Names of features, labels of steps and sequences, and the rules by which they agree."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,8 +51,8 @@ class Axis:
         Any labels; times in UTC.
     name : str
         Of the index, column or dimension.
-    sort : str
-        How to sort by it, of an array named {0}.
+    sort, reorder : str
+        Code that sorts {name} by it, and that puts {name} in the order of {x}.
     zone : str or None
         Time zone.
     wall : ndarray, shape (N,), or None
@@ -60,19 +61,27 @@ class Axis:
 
     labels: Array
     name: str = "index"
-    sort: str = "{0}.sort_index()"
+    sort: str = "{name}.sort_index()"
+    reorder: str = "{name}.loc[{x}.index]"
     zone: str | None = None
     wall: Array | None = None
 
+    @cached_property
+    def ticks(self) -> Array | None:
+        """The labels as numbers or times that can be subtracted, where they can."""
+        return times.ticks(self.labels)
+
+    def is_comparable(self, other: "Axis") -> bool:
+        """Whether both have a time zone, or none has."""
+        return (self.zone is None) == (other.zone is None)
+
     def equals(self, other: "Axis") -> bool:
         """Whether the labels are the same, in the same order."""
-        if (self.zone is None) != (other.zone is None):
-            return False
-        return self.labels.shape == other.labels.shape and bool(np.all(self.labels == other.labels))
+        return self.is_comparable(other) and np.array_equal(self.labels, other.labels)
 
     def is_permutation(self, other: "Axis") -> bool:
         """Whether the labels are the same, in any order."""
-        if len(self) != len(other):
+        if not self.is_comparable(other) or len(self) != len(other):
             return False
         return set(self.labels.tolist()) == set(other.labels.astype(self.labels.dtype).tolist())
 
@@ -88,28 +97,27 @@ class Axis:
 
     def require_forward(self, name: str, joins: Array | None) -> None:
         """Refuse steps that are not in the order of time."""
-        ticks = times.ticks(self.labels)
-        if ticks is None:
+        if self.ticks is None:
             return
-        if (holes := times.missing(ticks)).any():
+        if (holes := np.isnan(self.ticks)).any():
             raise ValueError(
                 f"the {self.name} of {name} has {int(holes.sum())} missing label(s), the first at "
                 f"row {int(np.argmax(holes))}: drop those rows"
             )
-        wrong = times.backward(ticks, joins)
+        wrong = times.backward(self.ticks, joins)
         if wrong.size == 0:
             return
         t = int(wrong[0])
         raise ValueError(
             f"the {self.name} of {name} does not go forward: {self.at(t)} follows {self.at(t - 1)} "
-            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name)}, and keep each time "
-            "once; several series go into a list with one entry each, or have reset= where one "
-            f"begins; {name}.to_numpy() is read without its labels"
+            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name=name)}, and keep each "
+            "time once; several series go into a list with one entry each, or have reset= where "
+            f"one begins; {name}.to_numpy() is read without its labels"
         )
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
         """The usual step, and whether it is one of local clocks."""
-        every = [(times.ticks(self.labels), False), (self.wall, True)]
+        every = [(self.ticks, False), (self.wall, True)]
         found = [
             (steps, local)
             for ticks, local in every
@@ -117,8 +125,14 @@ class Axis:
         ]
         return min(found, key=lambda pair: pair[0].unequal.size, default=None)
 
-    def gaps(self, name: str, joins: Array | None) -> list[str]:
-        """Unequal steps of what is called so, in words; steps back in time are refused."""
+    def gaps(self, name: str, reset: Any) -> list[str]:
+        """Unequal steps of what is called so, in words; steps back in time are refused.
+
+        Where `reset`, (T,) or (B, T), begins all sequences anew, anything may follow.
+        """
+        joins: Any = None
+        if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(self):
+            joins = np.atleast_2d(np.asarray(reset, bool)).all(axis=0)
         self.require_forward(name, joins)
         found = self.steps(joins)
         if found is None or (unequal := found[0].unequal).size == 0:
@@ -180,7 +194,6 @@ class Labelled:
     titles: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
     is_future = False  # made by `continued`
-    reorder = "{name}.loc[{x}.index]"  # how to put {name} in the order of {x}
 
     def __init__(self, name: str, values: Any):
         self.name, self.values = name, values
@@ -224,8 +237,8 @@ def require_same(x: Labelled, other: Labelled) -> None:
         return
     a, b = mine[0], others[0]
     plain = f"{other.name}.to_numpy() goes with {x.name} by position"
-    if (a.zone is None) == (b.zone is None) and a.is_permutation(b):
-        fix = other.reorder.format(name=other.name, x=x.name)
+    if a.is_permutation(b):
+        fix = b.reorder.format(name=other.name, x=x.name)
         raise ValueError(
             f"{other.name} has the labels of {x.name} in another order: {_difference(x, other)}; "
             f"pass {fix}; {plain}"
@@ -239,11 +252,11 @@ def require_same(x: Labelled, other: Labelled) -> None:
 def _difference(x: Labelled, other: Labelled) -> str:
     """Where labels differ, in words."""
     a, b = x.axes[0], other.axes[0]
-    if (a.zone is None) != (b.zone is None):
+    if not a.is_comparable(b):
         return f"one has the time zone {a.zone or b.zone}, the other has none"
     if len(a) != len(b):
         return f"{x.name} has {a}, {other.name} has {b}"
-    row = int(np.argmax(np.atleast_1d(a.labels != b.labels)))
+    row = int(np.argmax(a.labels != b.labels))
     return f"in row {row} {x.name} has {a.at(row)}, {other.name} {b.at(row)}"
 
 

@@ -12,8 +12,8 @@ from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 
-def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled | None:
-    """A frame or series with its labels, or None for anything else."""
+def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
+    """A frame or series with its labels; anything else has none."""
     import narwhals as nw  # on first use: `import numlstm` and arrays do without it
     from narwhals.exceptions import DuplicateError
 
@@ -26,7 +26,7 @@ def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled | N
     if isinstance(table, nw.LazyFrame):
         raise TypeError(f"{name} is a lazy frame, which has no values yet: pass {name}.collect()")
     if not isinstance(table, (nw.DataFrame, nw.Series)):
-        return None
+        return Labelled(name, native)
     if not table.implementation.is_pandas_like():
         return Frame(name, table, None, wanted)
     if getattr(getattr(native, "columns", None), "nlevels", 1) > 1:
@@ -36,7 +36,7 @@ def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled | N
             f"rows by {name}.stack(0).swaplevel().sort_index()"
         )
     if native.index.nlevels > 1:
-        return _panel(name, native, nw.get_native_namespace(table), wanted)
+        return _panel(name, native, wanted)
     return Frame(name, table, native.index, wanted)
 
 
@@ -58,24 +58,22 @@ class Frame(Labelled):
     def __init__(self, name: str, table: Any, index: Any, wanted: tuple[str, ...] | None):
         import narwhals as nw
 
-        self.name, self.index, self._library = name, index, table.implementation
+        self.name, self.index = name, index
+        self.library = table.implementation
         self._single = isinstance(table, nw.Series)
         columns = [table] if self._single else list(table.iter_columns())
-        dates = [column for column in columns if column.dtype in (nw.Datetime, nw.Date)]
-        dates = [] if self._single else dates
+        pairs = [(not self._single and c.dtype in (nw.Datetime, nw.Date), c) for c in columns]
+        dates = [column for is_date, column in pairs if is_date]
+        self._columns = [column for is_date, column in pairs if not is_date]
         self.time = dates[0] if dates else None
-        self._columns = [column for column in columns if not any(column is date for date in dates)]
-        axes = [] if self.time is None else [_axis_of_column(self.time)]
+        self.axes = tuple(map(_axis_of_column, dates))
+        if index is not None:
+            self.axes += (_axis_of_index(index),)
+        found = [axis.name for i, axis in enumerate(self.axes) if i < len(dates) or axis.is_time]
+        if len(found) > 1:
+            times = " and the ".join(found)
+            raise ValueError(f"{name} has more than one time of its rows, the {times}: keep one")
         self._across = index is not None and _of_dates(getattr(table.to_native(), "columns", None))
-        self.axes = (*axes, *([] if index is None else [_axis_of_index(index)]))
-        if len(dates) > 1 or (axes and any(axis.is_time for axis in self.axes[1:])):
-            raise ValueError(
-                f"{name} has more than one time of its rows, the columns "
-                f"{', '.join(repr(date.name) for date in dates)}"
-                f"{' and the index' if len(self.axes) > 1 else ''}: keep one"
-            )
-        if self.time is not None or index is None:
-            self.reorder = "the rows of {name} in the order of those of {x}"
         self._name_features(wanted)
 
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
@@ -105,7 +103,7 @@ class Frame(Labelled):
         """A frame with the same rows; of one prediction for the whole series an array."""
         if Y.ndim == 1:
             return Y
-        frame = table_of(self._library, Y, names.outputs(Y.shape[1]), self.index)
+        frame = table_of(self.library, Y, names.outputs(Y.shape[1]), self.index)
         if self.time is None:
             return frame
         import narwhals as nw
@@ -119,11 +117,11 @@ class Frame(Labelled):
         after = copy.copy(self)
         after.is_future, after.axes = True, ()
         if self.time is not None:
-            after.time = _column_after(self.time, self.axes[0], count, self._library)
+            after.time = _column_after(self.time, self.axes[0], count)
             after.axes = () if after.time is None else (_axis_of_column(after.time),)
             after.index = None
         elif self.index is not None:
-            after.index = _index_after(self.index, self.axes[0], count, self._library)
+            after.index = _index_after(self.index, self.axes[0], count, self.library)
             after.axes = () if after.index is None else (_axis_of_index(after.index),)
         return after
 
@@ -134,11 +132,7 @@ class Frame(Labelled):
                 f"the columns of {self.name} are times, but its rows are read as the steps: pass "
                 f"{self.name}.T, or {self.name}.to_numpy() to read it as it is"
             )
-        if not self.axes:
-            return []
-        axis = self.axes[0]
-        joins = np.asarray(reset, bool) if np.shape(reset) == (len(axis),) else None
-        return axis.gaps(self.name, joins)
+        return self.axes[0].gaps(self.name, reset) if self.axes else []
 
 
 class Panel(Several):
@@ -149,8 +143,9 @@ class Panel(Several):
         """A row for each step: what has no axis for features gets one."""
         return [part[:, None] if part.ndim == 1 else part for part in self.values]
 
-    def __init__(self, name: str, items: list[Labelled], index: Any, rows: list[Array], level: int):
+    def __init__(self, name: str, items: list[Any], index: Any, rows: list[Array], level: int):
         self._index, self._rows, self._level = index, rows, level
+        self.library = items[0].library
         self._keys = index.droplevel(level)[[int(row[0]) for row in rows]]
         super().__init__(name, items, (_axis_of_index(self._keys),))
 
@@ -169,19 +164,18 @@ class Panel(Several):
 
     def restore(self, Y: Any, names: Names) -> Any:
         """One frame with the same index; of one prediction per series a row for each."""
-        library = self.items[0]._library  # type: ignore[attr-defined]
         if not isinstance(Y, list) and Y.ndim == 2:
-            return table_of(library, Y, names.outputs(Y.shape[1]), self._keys)
+            return table_of(self.library, Y, names.outputs(Y.shape[1]), self._keys)
         parts = [np.asarray(part) for part in Y]
         every = np.empty((len(self._index), parts[0].shape[1]), parts[0].dtype)
         for rows, part in zip(self._rows, parts, strict=True):
             every[rows] = part
-        return table_of(library, every, names.outputs(every.shape[1]), self._index)
+        return table_of(self.library, every, names.outputs(every.shape[1]), self._index)
 
     def continued(self, count: int) -> Labelled:
         """What comes after every series, series by series."""
         items: Any = [item.continued(count) for item in self.items]
-        pandas = items[0]._library.to_native_namespace()
+        pandas = self.library.to_native_namespace()
         counted = pandas.RangeIndex(count)
         ends = [counted if item.index is None else item.index for item in items]
         time = ends[0].append(ends[1:])
@@ -206,7 +200,7 @@ def table_of(library: Any, Y: Array, titles: list[str], index: Any) -> Any:
     return frame
 
 
-def _panel(name: str, native: Any, pandas: Any, wanted: tuple[str, ...] | None) -> Labelled:
+def _panel(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
     """A frame with several levels in its index as a list of series."""
     index = native.index
     level = _time_level(name, index)
@@ -218,7 +212,6 @@ def _panel(name: str, native: Any, pandas: Any, wanted: tuple[str, ...] | None) 
     for key, positions in zip(keys, rows, strict=True):
         part = native.iloc[positions].set_axis(time[positions], axis=0)
         item = read(f"{name}[{key!r}]", part, wanted)
-        assert item is not None
         wanted = wanted or item.features
         items.append(item)
     return Panel(name, items, index, rows, level)
@@ -279,12 +272,13 @@ def _axis_of_column(column: Any) -> Axis:
     method = {"pandas": "sort_values", "pyarrow": "sort_by"}.get(
         column.implementation.value, "sort"
     )
-    sort = f'{{0}}.{method}("{column.name}")'
+    sort = f'{{name}}.{method}("{column.name}")'
+    reorder = "the rows of {name} in the order of those of {x}"
     if zone is None:
-        return Axis(column.to_numpy(), name, sort)
+        return Axis(column.to_numpy(), name, sort, reorder)
     utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     wall = column.dt.replace_time_zone(None)
-    return Axis(utc.to_numpy(), name, sort, zone, wall.to_numpy())
+    return Axis(utc.to_numpy(), name, sort, reorder, zone, wall.to_numpy())
 
 
 def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:
@@ -300,14 +294,10 @@ def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:
     after = pandas.Index(labels, name=index.name)
     if axis.zone is None:
         return after
-    return _in_zone(after, index.tz, local)
+    return after.tz_localize(index.tz if local else "UTC").tz_convert(index.tz)
 
 
-def _in_zone(index: Any, zone: Any, local: bool) -> Any:
-    return index.tz_localize(zone) if local else index.tz_localize("UTC").tz_convert(zone)
-
-
-def _column_after(column: Any, axis: Axis, count: int, library: Any) -> Any:
+def _column_after(column: Any, axis: Axis, count: int) -> Any:
     """The dates of the next rows, or None where they are not known."""
     import narwhals as nw
 
@@ -315,9 +305,8 @@ def _column_after(column: Any, axis: Axis, count: int, library: Any) -> Any:
     if found is None:
         return None
     labels, local = found
-    after = nw.new_series(column.name, labels, backend=library)
+    after = nw.new_series(column.name, labels, backend=column.implementation)
     if axis.zone is None:
         return after.cast(column.dtype)
-    if local:
-        return after.dt.replace_time_zone(axis.zone).cast(column.dtype)
-    return after.dt.replace_time_zone("UTC").dt.convert_time_zone(axis.zone).cast(column.dtype)
+    zoned = after.dt.replace_time_zone(axis.zone if local else "UTC")
+    return zoned.dt.convert_time_zone(axis.zone).cast(column.dtype)

@@ -62,12 +62,7 @@ class Grid(Labelled):
         elif "I" not in self.dims and array.name is not None:
             self.titles = (str(array.name),)
         self.values = values
-        self._lead()
-
-    def _lead(self) -> None:
-        """Labels of the first axis, for what is no DataArray."""
-        first = self._seen(next(iter(self.dims)))
-        self.axes, self.reorder = first.axes, first.reorder
+        self.axes = self._seen(next(iter(self.dims))).axes  # for what is no DataArray
 
     @property
     def roles(self) -> str:
@@ -83,12 +78,13 @@ class Grid(Labelled):
     def _axis(self, dim: Any) -> Axis | None:
         if dim not in self.array.coords:
             return None
-        return Axis(self.array.coords[dim].values, f"dimension {dim!r}", f'{{0}}.sortby("{dim}")')
+        sort, reorder = f'{{name}}.sortby("{dim}")', f"{{name}}.sel({dim}={{x}}.{dim})"
+        return Axis(self.array.coords[dim].values, f"dimension {dim!r}", sort, reorder)
 
     def agreed(self, other: Labelled) -> Labelled:
         """The other one, with the same coordinates where both have some."""
         if isinstance(other, Grid):
-            for role in self._along.keys() & other._along.keys() - {"I"}:
+            for role in "BT":
                 require_same(self._seen(role), other._seen(role))
             return other
         time = self._seen("T").axes
@@ -102,10 +98,9 @@ class Grid(Labelled):
         return super().agreed(other)
 
     def _seen(self, role: str) -> Labelled:
-        """The labels of one axis alone."""
-        seen, axis = Labelled(self.name, None), self._along[role]
+        """The labels of one axis alone; none where there is no such axis."""
+        seen, axis = Labelled(self.name, None), self._along.get(role)
         seen.axes, seen.is_future = () if axis is None else (axis,), self.is_future
-        seen.reorder = f"{{name}}.sel({self.dims[role]}={{x}}.{self.dims[role]})"
         return seen
 
     def restore(self, Y: Any, names: Names) -> Any:
@@ -134,18 +129,13 @@ class Grid(Labelled):
         after.array = after.array.transpose(*self.array.dims)
         after._along = self._along | {"T": after._axis(dim)}
         after.is_future = True
-        after._lead()
+        after.axes = after._seen(next(iter(self.dims))).axes
         return after
 
     def gaps(self, reset: Any) -> list[str]:
         """Unequal steps in words; steps back in time are refused."""
         axis = self._along.get("T")
-        if axis is None:
-            return []
-        joins: Any = None
-        if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(axis):
-            joins = np.all(np.asarray(reset, bool).reshape(-1, len(axis)), axis=0)
-        return axis.gaps(self.name, joins)
+        return [] if axis is None else axis.gaps(self.name, reset)
 
 
 def _dims(name: str, array: Any, like: Labelled | None) -> dict[str, Any]:

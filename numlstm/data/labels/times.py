@@ -1,5 +1,6 @@
 """The steps of a time axis: whether they go forward, where they are unequal, how they go on."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -25,27 +26,14 @@ def ticks(labels: Array) -> Array | None:
         return labels if labels.dtype.kind != "u" else labels.astype(np.int64)
     first = labels[0] if labels.size else None
     if isinstance(first, str) and all(re.match(r"\d{4}-\d\d", str(label)) for label in labels):
-        return _parsed(labels)
+        with contextlib.suppress(ValueError):
+            return np.array(labels, "datetime64[s]")
     if hasattr(first, "ordinal"):  # periods of pandas
         return np.array([label.ordinal for label in labels])
     if hasattr(first, "year"):  # times of Python and cftime
-        try:
+        with contextlib.suppress(TypeError, AttributeError):
             return np.array([(label - first).total_seconds() for label in labels])
-        except (TypeError, AttributeError):
-            return None
     return None
-
-
-def _parsed(labels: Array) -> Array | None:
-    try:
-        return np.array(labels, "datetime64[s]")
-    except ValueError:
-        return None
-
-
-def missing(times: Array) -> Array:
-    """Where there is no time."""
-    return np.isnat(times) if times.dtype.kind in "Mm" else np.isnan(times)
 
 
 def backward(times: Array, joins: Array | None) -> Array:
@@ -63,35 +51,31 @@ def steps(times: Array, joins: Array | None = None) -> Steps | None:
     return min(found, key=lambda steps: steps.unequal.size)
 
 
-def continued(times: Array, steps: Steps, count: int) -> Array | None:
-    """The `count` times after the last one; None where that is not known."""
-    if times.dtype.kind not in "Mmiuf":
-        return _continued_objects(times, count)
-    ahead = np.arange(1, count + 1) * steps.usual
-    after: Array | None = None
-    if steps.unit == "time":
-        after = times[-1] + ahead
-    elif steps.unit == "business days":
-        days = times.astype("datetime64[D]")
-        since = times[-1] - days[-1]
-        after = np.busday_offset(days[-1], ahead).astype(times.dtype) + since
-    else:
-        months, unit = times.astype("datetime64[M]"), times.dtype
-        since, before = times - months.astype(unit), times - (months + _MONTH).astype(unit)
-        coming = months[-1] + ahead * _MONTH
-        if (since == since[0]).all():
-            after = coming.astype(unit) + since[0]
-        elif (before == before[0]).all():  # ends of months
-            after = (coming + _MONTH).astype(unit) + before[0]
-    return after
-
-
-def _continued_objects(times: Array, count: int) -> Array | None:
-    """Periods of pandas, times of Python and cftime; not texts."""
-    if isinstance(times[-1], str):
+def continued(times: Array, steps: Steps, count: int) -> Any:
+    """The `count` times after the last one, an array; None where that is not known."""
+    last = times[-1]
+    if isinstance(last, str):
         return None
-    step = times[-1] - times[-2]
-    return np.array([times[-1] + step * ahead for ahead in range(1, count + 1)], dtype=object)
+    if times.dtype.kind not in "Mmiuf":  # periods of pandas, times of Python and cftime
+        step = last - times[-2]
+        return np.array([last + step * ahead for ahead in range(1, count + 1)], dtype=object)
+    ahead = np.arange(1, count + 1) * steps.usual
+    if steps.unit == "months":
+        return _months_later(times, ahead * _MONTH)
+    if steps.unit == "business days":
+        day = last.astype("datetime64[D]")
+        return np.busday_offset(day, ahead).astype(times.dtype) + (last - day)
+    return last + ahead
+
+
+def _months_later(times: Array, months: Any) -> Any:
+    """So long after the last one, where all have the same place in their month."""
+    unit, month = times.dtype, times.astype("datetime64[M]")
+    for later in (0 * _MONTH, _MONTH):  # from its beginning, or to its end
+        since = times - (month + later).astype(unit)
+        if (since == since[0]).all():
+            return (month[-1] + later + months).astype(unit) + since[0]
+    return None
 
 
 def _lengths(times: Array) -> Iterator[tuple[str, Array]]:
