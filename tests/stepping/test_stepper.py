@@ -3,16 +3,21 @@
 import contextlib
 import copy
 import ctypes
+import gc
 import importlib
 import pickle
 import platform
 import sys
+import weakref
 
 import numba
 import numpy as np
 import pytest
+import scipy
 from numba.core.errors import TypingError
 from numba.core.runtime import _nrt_python, rtsys
+from numba.experimental import jitclass
+from numba.typed import Dict, List
 
 import numlstm
 from helpers.harness import require_bits
@@ -306,6 +311,170 @@ def test_a_stepper_keeps_the_parameters_it_was_made_with():
     model.theta[...] = 0
     simulate(stepper, X, *stepper.initial_state(), Y)
     require_bits(Y, expected)
+
+
+# --- where compiled code keeps steppers -----------------------------------------------------------
+
+
+def released(*kept):
+    """What was to be kept, after all memory that nobody keeps was given to others."""
+    gc.collect()
+    for seed in range(50):
+        numlstm.LSTM(3, 11, 2, dtype="float64", rng=seed).njit()
+    gc.collect()
+    return kept
+
+
+@numba.njit
+def simulate_each(steppers, X, h, c, Y):
+    """Every stepper of a list or tuple, from a state of its own."""
+    for n, stepper in enumerate(steppers):
+        for t in range(len(X)):
+            stepper.step(X[t], h[n], c[n], Y[n, t])
+
+
+@numba.njit
+def chosen(steppers, key):
+    """The stepper itself, through compiled code."""
+    return steppers[key]
+
+
+def three_models():
+    """Models of equal sizes, what they give for X, and X."""
+    models = [numlstm.LSTM(3, 11, 2, dtype="float64", rng=seed) for seed in range(3)]
+    X = inputs(models[0], 6)
+    return models, np.stack([model.forward(X[None])[0][0] for model in models]), X
+
+
+@pytest.mark.parametrize("container", [List, tuple])
+def test_containers_keep_their_steppers(container):
+    models, expected, X = three_models()
+    steppers = container([model.njit() for model in models])
+    for model in models:  # not through the model either, which keeps the last it made
+        model.theta[...] = 0
+        model.njit()
+    del models, model
+    (steppers,) = released(steppers)
+    Y = np.empty_like(expected)
+    simulate_each(steppers, X, np.zeros((3, 1, 11)), np.zeros((3, 1, 11)), Y)
+    require_bits(Y, expected)
+
+
+def test_what_compiled_code_gives_back_is_a_stepper():
+    models, expected, X = three_models()
+    kind = numba.typeof(models[0].njit())
+    by_name, several = Dict.empty(numba.types.int64, kind), List()
+    for key, model in enumerate(models):
+        by_name[key] = model.njit()
+        several.append(model.njit())
+    del models, model
+    found = [(chosen(by_name, key), chosen(several, key), by_name[key]) for key in range(3)]
+    (found,) = released(found)
+    for steppers, one in zip(found, expected, strict=True):
+        for stepper in steppers:
+            Y = np.empty_like(one)
+            simulate(stepper, X, *stepper.initial_state(), Y)
+            require_bits(Y, one)
+
+
+def test_fields_keep_their_steppers():
+    models, expected, X = three_models()
+
+    @jitclass([("stepper", numba.typeof(models[0].njit()))])
+    class River:
+        def __init__(self, stepper):
+            self.stepper = stepper
+
+        def simulate(self, X, h, c, Y):
+            for t in range(len(X)):
+                self.stepper.step(X[t], h, c, Y[t])
+
+    rivers = [River(model.njit()) for model in models]
+    rivers[0].stepper = models[2].njit()  # and the field can be set anew
+    rivers[0].stepper = models[0].njit()
+    del models
+    (rivers,) = released(rivers)
+    for river, one in zip(rivers, expected, strict=True):
+        Y = np.empty_like(one)
+        river.simulate(X, np.zeros((1, 11)), np.zeros((1, 11)), Y)
+        require_bits(Y, one)
+        Y = np.empty_like(one)
+        simulate(river.stepper, X, np.zeros((1, 11)), np.zeros((1, 11)), Y)
+        require_bits(Y, one)
+
+
+def test_closures_and_globals_keep_their_steppers():
+    """As constants of compiled code, also after the name means another stepper."""
+    models, expected, X = three_models()
+
+    def closed_over(stepper):
+        @numba.njit
+        def run(X, h, c, Y):
+            for t in range(len(X)):
+                stepper.step(X[t], h, c, Y[t])
+
+        return run
+
+    runs = [closed_over(model.njit()) for model in models[:2]]
+    space = {"numba": numba, "stepper": models[2].njit()}
+    exec("@numba.njit\ndef run(X, h, c, Y):\n    for t in range(len(X)):\n"
+         "        stepper.step(X[t], h, c, Y[t])", space)  # fmt: skip
+    runs.append(space["run"])
+    for attempt in range(2):
+        for run, one in zip(runs, expected, strict=True):
+            Y = np.empty_like(one)
+            run(X, np.zeros((1, 11)), np.zeros((1, 11)), Y)
+            require_bits(Y, one)
+        if attempt == 0:
+            models[2].theta[...] = 0
+            space["stepper"] = models[2].njit()
+            del models
+            (runs,) = released(runs)
+
+
+@pytest.mark.parametrize("derivatives", [False, True])
+def test_a_stepper_goes_when_nothing_keeps_it(derivatives):
+    kept, X = List(), inputs(a_model(), 2)
+    stepper = a_model().njit(derivatives=derivatives)
+    alive = weakref.ref(stepper)
+    simulate(stepper, X, *stepper.initial_state(), np.empty((2, 2)))
+    kept.append(stepper)
+    del stepper
+    gc.collect()
+    assert alive() is not None
+    kept.clear()
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.parametrize("name", ["step", "step_jvp", "step_vjp"])
+def test_python_is_told_where_a_step_is(name):
+    words = rf"stepper\.{name} is for compiled code: .* under numba\.njit"
+    for derivatives in (False, True):
+        stepper = a_model().njit(derivatives=derivatives)
+        with pytest.raises(AttributeError, match=words):
+            getattr(stepper, name)(np.ones(3))
+    with pytest.raises(AttributeError, match="has no attribute 'steps'"):
+        stepper.steps  # noqa: B018
+
+
+def test_a_callback_of_scipy_as_cfuncs_note_says():
+    model = numlstm.LSTM(1, 4, 1, dtype="float64", rng=0)
+    stepper = model.njit()
+
+    @numba.cfunc("float64(float64)")
+    def response(u):
+        x, h, c, y = np.full(1, u), np.zeros((1, 4)), np.zeros((1, 4)), np.empty(1)
+        stepper.step(x, h, c, y)
+        return y[0]
+
+    given = np.linspace(-2, 2, 9)
+    expected = model.forward(given[:, None, None])[0][:, 0, 0]
+    require_bits(np.array([response.ctypes(u) for u in given]), expected)
+    function = scipy.LowLevelCallable(response.ctypes)
+    assert scipy.integrate.quad(function, 0, 1)[0] == pytest.approx(
+        scipy.integrate.quad(lambda u: model.forward([[[u]]])[0][0, 0, 0], 0, 1)[0], rel=1e-12
+    )
 
 
 def test_what_is_refused():
