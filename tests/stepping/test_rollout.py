@@ -1,5 +1,8 @@
 """Free-running forecasts and their gradient, against a loop over the definition."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -126,6 +129,130 @@ def test_the_gradient_of_one_series_and_of_no_series():
     assert not pullback(Y).theta.any()
     with pytest.raises(ValueError, match=r"dY must have shape \(0, 5, 3\)"):
         pullback(np.zeros((1, 5, 3)))
+
+
+# --- what a model was fitted to -------------------------------------------------------------------
+
+RAIN = np.random.default_rng(0).gamma(0.3, 5.0, (120, 1))
+FLOW = np.convolve(RAIN[:, 0], np.exp(-np.arange(20) / 4))[:120, None]
+BOTH = np.hstack([FLOW, RAIN])
+WET = (RAIN[:, 0] > 1).astype(int)
+FEW = {"hidden_size": 3, "epochs": 2, "rng": 0}
+
+OTHER_TARGETS = {
+    "discharge from rain": ((RAIN, FLOW), {}),
+    "in the network's units": ((RAIN, FLOW), {"standardize": False}),
+    "by SciPy": ((RAIN, FLOW), {"method": "L-BFGS-B"}),
+    "two steps ahead": ((FLOW[:-2], FLOW[2:]), {}),
+    "this step": ((FLOW, FLOW), {}),
+    "the second feature": ((BOTH[:-1], RAIN[1:]), {}),
+    "in another unit": ((FLOW[:-1], 1.001 * FLOW[1:]), {}),
+    "a last target that is another": ((FLOW[:-1], np.append(FLOW[1:-2], [[0], [0]], axis=0)), {}),
+    "several series": (([RAIN, RAIN[:50]], [FLOW, FLOW[:50]]), {}),
+    "mean and log-variance": ((BOTH, FLOW), {"loss": "gaussian_nll", "standardize": False}),
+    "of the next inputs": (
+        (BOTH[:-1], FLOW[1:]), {"loss": "gaussian_nll", "standardize": False}),
+    "logits of classes": ((BOTH, WET), {"loss": "cross_entropy", "standardize": False}),
+    "a logit": ((RAIN, WET), {"loss": "binary_cross_entropy", "standardize": False}),
+    "a logit of the next inputs": (
+        (1.0 * WET[:-1], 1.0 * WET[1:]), {"loss": "binary_cross_entropy", "standardize": False}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OTHER_TARGETS)
+def test_a_model_that_does_not_forecast_its_inputs_is_refused(kind, tmp_path):
+    data, options = OTHER_TARGETS[kind]
+    model = numlstm.fit(*data, **FEW | options).model
+    model.save(tmp_path / "model")
+    wide = model.astype("float64")
+    X = (data[0][0] if type(data[0]) is list else data[0]).reshape(-1, model.spec.input_size)
+    after = np.zeros((5, X.shape[1] - model.spec.width))
+    for one in (
+        *(model, numlstm.load(tmp_path / "model"), wide),
+        *(copy.deepcopy(model), pickle.loads(pickle.dumps(model))),
+    ):
+        for method in (one.rollout, one.rollout_vjp):
+            with pytest.raises(ValueError, match=r"fitted to something else.* Fit with y=None"):
+                method(X, 5, after)
+    model.forecasts = True  # the user's word
+    assert model.rollout(X, 5, after).shape == (5, model.spec.width)
+
+
+def test_the_last_fit_counts():
+    forecaster = numlstm.fit(FLOW, **FEW).model
+    other = numlstm.fit(RAIN, FLOW, model=forecaster, epochs=1).model
+    with pytest.raises(ValueError, match="fitted to something else"):
+        other.rollout(RAIN, 5)
+    assert forecaster.rollout(FLOW, 5).shape == (5, 1)
+    assert numlstm.fit(FLOW, model=other, epochs=1).model.rollout(FLOW, 5).shape == (5, 1)
+    many = numlstm.ensemble([RAIN] * 3, [FLOW] * 3, members=2, **FEW)
+    with pytest.raises(ValueError, match="fitted to something else"):
+        many.models[1].rollout(RAIN, 5)
+    regressor = numlstm.LSTMRegressor(hidden_size=3, epochs=1, output="sequence")
+    with pytest.raises(ValueError, match="fitted to something else"):
+        regressor.fit(RAIN[None], FLOW[None]).model_.rollout(RAIN, 5)
+
+
+NEXT_INPUTS = {
+    "no targets": ((FLOW,), {}),
+    "the next value": ((FLOW[:-1], FLOW[1:]), {}),
+    "rounded to float32": ((FLOW[:-1], FLOW[1:].astype("float32")), {}),
+    "absolute errors": ((FLOW,), {"loss": "mae"}),
+    "in pieces": ((FLOW.reshape(4, 30, 1),), {"stateful": True}),
+    "several series": (([FLOW, FLOW[:50]],), {}),
+    "in the network's units": ((FLOW,), {"standardize": False}),
+    "some missing": (
+        (FLOW[:-1], np.where(np.arange(119)[:, None] % 3, FLOW[1:], np.nan)),
+        {"nan_policy": "omit"},
+    ),
+    "a break": (
+        (FLOW, np.append(FLOW[1:60], np.append(FLOW[:1], np.append(FLOW[61:], [[0]], 0), 0), 0)),
+        {"reset": np.arange(120) == 60},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NEXT_INPUTS)
+def test_a_model_of_the_next_inputs_rolls_out(kind, tmp_path):
+    data, options = NEXT_INPUTS[kind]
+    model = numlstm.fit(*data, **FEW | options).model
+    model.save(tmp_path / "model")
+    expected = FLOW
+    for _ in range(4):
+        expected = np.append(expected, model.predict(expected)[-1:], axis=0)
+    for one in (model, numlstm.load(tmp_path / "model"), copy.deepcopy(model)):
+        np.testing.assert_allclose(one.rollout(FLOW, 4), expected[120:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("features", [1, 2])
+def test_the_row_of_a_time_holds_what_is_known_for_the_next(features):
+    """A basin that loses a fifth and gets the rain of the day, forecast from forecasts of rain."""
+    rain = np.random.default_rng(1).gamma(0.3, 5.0, (400, features))
+    flow = np.zeros((400, 1))
+    for t in range(1, 400):
+        flow[t] = 0.8 * flow[t - 1] + rain[t].sum()
+    X = np.hstack([flow[:-1], rain[1:]])  # today's flow beside tomorrow's rain
+    options = {"bptt_steps": 60, "epochs": 300, "learning_rate": 0.01, "hidden_size": 16, "rng": 0}
+    model = numlstm.fit(X[:350], flow[1:351], **options).model
+    forecast = model.rollout(X[:350], 40, X[350:390, 1:])  # of the days 350 to 389 and on
+    steps = X[:350]
+    for day in range(40):
+        steps = np.append(steps, [[*model.predict(steps)[-1], *X[350 + day, 1:]]], axis=0)
+    np.testing.assert_allclose(forecast[:, 0], steps[350:, 0], rtol=1e-3, atol=1e-3)
+    errors = forecast - flow[350:390]
+    assert np.mean(errors**2) < 0.2 * flow.var()
+    late = model.rollout(X[:350], 40, X[349:389, 1:]) - flow[350:390]  # a day late
+    assert np.mean(late**2) > 2 * np.mean(errors**2)
+
+
+def test_a_network_that_was_never_fitted_rolls_out():
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    first = model.rollout(BOTH, 3, RAIN[:3])
+    np.testing.assert_allclose(first[0], model.predict(BOTH)[-1], rtol=1e-6)
+    x = [[*first[0], *RAIN[0]]]
+    np.testing.assert_allclose(first[1], model.predict(np.append(BOTH, x, axis=0))[-1], rtol=1e-5)
+    model.theta *= 2
+    assert model.astype("float64").rollout(BOTH, 3, RAIN[:3]).shape == (3, 1)
 
 
 def test_what_is_refused():
