@@ -4,6 +4,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
+import numba
 import numpy as np
 import pytest
 
@@ -19,6 +20,13 @@ from numlstm.architecture.spec import NetworkSpec
 from numlstm.data.scaling import Scaling
 
 STEPS = 10_000
+
+
+@numba.njit
+def simulate(stepper, X, h, c, Y):
+    for t in range(len(X)):
+        stepper.step(X[t], h, c, Y[t])
+
 
 VARIANTS = {
     "plain": {},
@@ -115,6 +123,23 @@ def test_it_speaks_the_units_of_the_data(outputs, dtype, tmp_path):
     require_near(Y, model.predict(X), BARS[dtype])
     plain = Exported(model, tmp_path, name="plain", standardize=False)
     require_near(plain.run(X)[0], model.forward(X[None])[0][0], BARS[dtype])
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale"), [(1e6 + 0.03, 0.5), (-273.15, 1e-4), (2.0**24 + 0.5, 3.0)]
+)
+def test_float32_inputs_are_scaled_in_double(mean, scale, tmp_path):
+    """Neither the mean nor the difference is rounded to float before it is divided."""
+    model = model_of("float32")
+    model.scaling = Scaling(np.full(3, mean), np.full(3, scale))
+    X = (mean + scale * inputs(model, 300).astype(float)).astype("float32")
+    wide = model.astype("float64")
+    expected = wide.predict(X.astype(float))
+    require_near(Exported(model, tmp_path).run(X)[0], expected, 1e-6)
+    require_near(model.predict(X), expected, 1e-6)
+    stepper, Y = model.njit(), np.empty((300, 2), "float32")
+    simulate(stepper, X, *stepper.initial_state(), Y)
+    require_near(Y, expected, 1e-6)
 
 
 # --- bad arguments --------------------------------------------------------------------------------
@@ -255,9 +280,25 @@ def test_its_name_does_not_disturb_what_is_inside(name, tmp_path):
     require_agreement(model, Exported(model, tmp_path, "-O0", name=name), steps=5)
 
 
-def test_a_header_of_c_is_not_replaced(tmp_path):
-    with pytest.raises(ValueError, match=r"math\.h is a header of C itself"):
-        model_of().export_c(tmp_path / "math.c")
+SHADOWED = [
+    *("math", "signal", "float", "limits", "assert", "errno", "time", "complex", "locale"),
+    *("features", "stdint", "stdio", "unistd", "threads", "omp", "Time", "SIGNAL"),
+]
+
+
+@pytest.mark.parametrize("name", SHADOWED)
+def test_a_header_of_c_is_not_replaced(name, tmp_path):
+    model, words = model_of(), rf"{name}\.h is a header of C itself or of a system.*{name}_net"
+    with pytest.raises(ValueError, match=words + r"\.c$"):
+        model.export_c(tmp_path / f"{name}.c")
+    with pytest.raises(ValueError, match=words + r"\.f90$"):
+        model.export_fortran(tmp_path / f"{name}.f90")
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_near_those_of_headers_are_good(tmp_path):
+    for name in ("time_net", "signals", "n" * 40):
+        require_agreement(model_of(), Exported(model_of(), tmp_path, name=name), steps=5)
 
 
 @pytest.mark.parametrize("path", ["net", "net.cpp", "1st.c", "my-net.c", ".c", "n" * 41 + ".c"])

@@ -48,6 +48,31 @@ def test_a_fortran_program_computes_the_same(variant, dtype, tmp_path):
     require_near(Y.reshape(expected.shape), expected, BARS[dtype])
 
 
+@pytest.mark.parametrize("name", ["n" * 40, "a_" * 20, "Z9" + "x" * 38, "n" * 39])
+def test_a_module_of_the_longest_name_compiles(name, tmp_path):
+    """No line is longer than gfortran takes."""
+    model = model_of(num_layers=2)
+    model.export_fortran(tmp_path / f"{name}.f90")
+    program = PROGRAM.replace("net", name).replace("/=", "&\n /=")
+    (tmp_path / "drive.f90").write_text(program)
+    build("gcc", "-c", "-O1", f"{name}.c", folder=tmp_path)
+    sources = (f"{name}.f90", "drive.f90", f"{name}.o", "-lm", "-o", "drive")
+    build("gfortran", *WARNINGS, "-fno-range-check", *sources, folder=tmp_path)
+    X = inputs(model, 20)
+    lines = "\n".join(" ".join(map(str, x)) for x in X)
+    Y = np.array(execute("./drive", folder=tmp_path, input=lines).split(), float)
+    expected = model.forward(X[None])[0][0]
+    require_near(Y.reshape(expected.shape), expected, BARS["float64"])
+
+
+@pytest.mark.parametrize("name", ["iso_c_binding", "IEEE_arithmetic", "omp_lib", "c_int"])
+def test_a_module_of_fortran_is_not_replaced(name, tmp_path):
+    words = rf"{name} is a module of Fortran itself, or a name from one: .*{name}_net\.f90"
+    with pytest.raises(ValueError, match=words):
+        model_of().export_fortran(tmp_path / f"{name}.f90")
+    assert not list(tmp_path.iterdir())
+
+
 def test_it_stands_on_the_c_file_of_export_c(tmp_path):
     model = model_of()
     model.export_fortran(tmp_path / "net.f90")

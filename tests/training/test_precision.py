@@ -111,6 +111,24 @@ def test_ensembles_bands_and_estimators_answer_in_the_precision_of_the_data():
     assert regressor.score(X, last) == pytest.approx(same.score(X, y[:, -1, 0]), abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    "series", [47.37 + 1e-5 * WAVE, 101325 + 1e-6 * WAVE, 10**12 + np.round(3000 * WAVE)]
+)
+def test_rollouts_are_as_in_float64(series):
+    forecasts, gradients = [], []
+    for dtype in ("float32", "float64"):
+        model = numlstm.fit(series[:500], dtype=dtype, **OPTIONS).model
+        Y, pullback = model.rollout_vjp(series[:500], 20)
+        np.testing.assert_array_equal(model.rollout(series[:500], 20), Y)
+        assert Y.dtype == np.float64
+        forecasts.append(Y[:, 0])
+        gradients.append(pullback(np.ones_like(Y)).X_warm)
+    held = np.sqrt(np.mean((series[500:520] - series[499]) ** 2))
+    assert np.sqrt(np.mean((forecasts[0] - series[500:520]) ** 2)) < 0.1 * held
+    np.testing.assert_allclose(*forecasts, rtol=0, atol=0.005 * held)
+    np.testing.assert_allclose(*gradients, rtol=0, atol=0.01 * np.abs(gradients[1]).max())
+
+
 def test_steps_convert_by_the_scaling_in_float64():
     series = 47.37 + 1e-5 * WAVE
     model = numlstm.fit(series, hidden_size=8, epochs=3, rng=0).model
