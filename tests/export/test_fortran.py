@@ -53,7 +53,7 @@ def test_a_module_of_the_longest_name_compiles(name, tmp_path):
     """No line is longer than gfortran takes."""
     model = model_of(num_layers=2)
     model.export_fortran(tmp_path / f"{name}.f90")
-    program = PROGRAM.replace("net", name).replace("/=", "&\n /=")
+    program = PROGRAM.replace("net", name).replace("/=", "&\n /=").replace("x(", "&\n x(")
     (tmp_path / "drive.f90").write_text(program)
     build("gcc", "-c", "-O1", f"{name}.c", folder=tmp_path)
     sources = (f"{name}.f90", "drive.f90", f"{name}.o", "-lm", "-o", "drive")
