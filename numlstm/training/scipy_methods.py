@@ -141,8 +141,10 @@ class Minimizer:
 
     def _residuals(self, x: np.ndarray) -> np.ndarray:
         residuals = self.objective.residuals(self._whole(x))
-        if self.progress.updates == 1 and not np.all(np.isfinite(residuals)):
-            raise NotFinite
+        if self.progress.updates == 1:
+            with np.errstate(over="ignore"):  # SciPy would go on with an infinite cost
+                if not np.isfinite(np.dot(residuals, residuals)):
+                    raise NotFinite
         return residuals
 
     def jacobian(self, x: np.ndarray) -> Any:

@@ -1,5 +1,6 @@
 """A goal is claimed only where it holds for what is returned, and a success only for an answer."""
 
+import re
 import warnings
 
 import numpy as np
@@ -38,6 +39,45 @@ def test_patience_returns_the_best_parameters_of_all_epochs():
     assert best not in result.history["loss"]
 
 
+def losses_of(options):
+    """The result, and the loss of the parameters after each of its epochs."""
+    X, y = batch()
+    seen = []
+    result = quick(X, y, callback=lambda intermediate_result: seen.append(
+        intermediate_result.x.copy()), **EXACT | options)  # fmt: skip
+    judged = {name: options[name] for name in ("loss", "sample_weight") if name in options}
+    fun = numlstm.objective(result.model, X, y, **judged)
+    assert result.fun == pytest.approx(fun.value(result.x), rel=1e-12)
+    return result, np.array([fun.value(theta) for theta in seen])
+
+
+@pytest.mark.parametrize("options", [
+    {"patience": 3}, {"patience": 2, "batch_size": 1}, {"patience": 3, "loss": "huber"},
+    {"patience": 4, "sample_weight": np.arange(1.0, 13)}, {"patience": 1, "bptt_steps": 4},
+    {"patience": 3, "method": "sgd", "learning_rate": 0.5},
+])  # fmt: skip
+def test_patience_counts_from_the_best_parameters(options):
+    result, losses = losses_of({"epochs": 99, **options})
+    best = np.argmin(losses)
+    assert result.success
+    assert result.message == f"No better loss for patience = {options['patience']} epochs."
+    assert result.fun == pytest.approx(losses[best], rel=1e-9)
+    assert result.nit == len(losses) == best + 1 + options["patience"]
+
+
+@pytest.mark.parametrize("options", [
+    {"tol": 0.3, "learning_rate": 0.001, "batch_size": 32, "epochs": 600}, {"tol": 0.05},
+    {"tol": 0.3, "patience": 5, "learning_rate": 0.05}, {"tol": 0.02, "loss": "huber"},
+    {"tol": 0.2, "sample_weight": np.arange(1.0, 13), "learning_rate": 0.01},
+])  # fmt: skip
+def test_tol_is_reached_by_the_first_parameters_that_reach_it(options):
+    result, losses = losses_of({"epochs": 99, **options})
+    assert result.success
+    assert result.message == f"The loss reached tol = {options['tol']:g}."
+    assert result.fun == pytest.approx(losses[-1], rel=1e-9)
+    assert losses[-1] <= options["tol"] < losses[:-1].min()
+
+
 def test_every_member_returns_its_own_best():
     X, y = batch()
     many = numlstm.ensemble(
@@ -71,6 +111,102 @@ def test_an_infinite_validation_loss_is_no_best_one():
     assert not result.success
     assert result.status == 97
     assert "validation loss" in result.message
+
+
+def rows(y, value):
+    """Targets that end with rows of such a value."""
+    y = y.copy()
+    y[-3:] = value
+    return y
+
+
+INFINITE = {
+    "a pair": lambda X, y: {"validation": (X, np.full_like(y, 1e30)), "standardize": False},
+    "float64": lambda X, y: {"validation": (X, 1e200 * y), "dtype": "float64"},
+    "in standard units": lambda X, y: {"validation": (X, np.full_like(y, 1e30))},
+    "no patience": lambda X, y: {"validation": (X, np.full_like(y, 1e30)), "patience": None},
+    "a fraction": lambda X, y: {
+        "y": rows(y, 1e30), "validation": 0.25, "standardize": False},
+    "by SciPy": lambda X, y: {"validation": (X, np.full_like(y, 1e30)), "method": "L-BFGS-B"},
+    "by steps": lambda X, y: {
+        "validation": (X, np.full_like(y, 1e30)), "bptt_steps": 4, "standardize": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", INFINITE)
+def test_a_validation_that_is_never_finite_is_no_success(kind):
+    X, y = batch()
+    options = {"y": y, "patience": 2, "epochs": 5} | INFINITE[kind](X, y)
+    with warnings.catch_warnings():  # of fill values, which 1e30 may be
+        warnings.simplefilter("ignore", UserWarning)
+        result = quick(X, **options)
+        many = numlstm.ensemble(X, members=2, hidden_size=3, rng=0, **options) if (
+            kind != "by SciPy") else result  # fmt: skip
+    for one in (result, many):
+        assert not one.success
+        assert one.status == 97
+        assert one.message == "The validation loss was infinite or NaN in every epoch."
+    assert np.isfinite(result.fun)
+    assert np.isfinite(result.x).all()
+
+
+LABELS = np.arange(12) % 3
+STEEP = {"method": "sgd", "learning_rate": 1e4, "clip": None}
+FAR = {
+    "squares": (lambda y: y, {"dtype": "float64"} | STEEP),
+    "absolute": (lambda y: y + 1e3, {"loss": "mae", "standardize": False}),
+    "likelihood": (lambda y: y + 50, {"loss": "gaussian_nll", "standardize": False}),
+    "classes": (lambda y: LABELS, {"loss": "cross_entropy"} | STEEP),
+    "one class": (lambda y: 1.0 * (LABELS > 0), {"loss": "binary_cross_entropy"} | STEEP),
+}
+
+
+@pytest.mark.parametrize("kind", FAR)
+def test_a_loss_far_above_that_of_a_constant_is_said_with_both(kind):
+    X, y = batch()
+    change, options = FAR[kind]
+    with np.errstate(over="ignore"):
+        result = quick(X, change(y), epochs=1, batch_size=2, **options)
+    assert not result.success
+    assert result.status == 96
+    words = rf"^The loss {result.fun:.3g} is far above .* constant prediction \(more than"
+    assert re.match(words.replace("+", r"\+"), result.message)
+    usual = {name: value for name, value in options.items() if name == "loss"}
+    assert quick(X, change(y), epochs=3, **usual).success
+
+
+@pytest.mark.parametrize("options", [
+    {"batch_size": 1}, {"batch_size": 4}, {"batch_size": 1, "options": {"momentum": 0.9}},
+    {"bptt_steps": 3}, {"batch_size": 1, "dtype": "float64", "learning_rate": 1e160},
+    {"batch_size": 1, "patience": 3}, {"batch_size": 1, "validation": 0.25},
+])  # fmt: skip
+def test_the_last_finite_step_is_finite(options):
+    """Where a step of the first epoch leads to a loss that is infinite, it is the start."""
+    X, y = batch()
+    steep = {"method": "sgd", "learning_rate": 1e20, "clip": None, "epochs": 5}
+    result = quick(X, y, **steep | options)
+    assert not result.success
+    assert result.status == 97
+    assert np.isfinite(result.fun)
+    assert result.fun < 10
+    assert np.isfinite(result.model.predict(X)).all()
+    if "validation" not in options:
+        assert result.fun == pytest.approx(loss_of(result, X, y), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["least_squares", "L-BFGS-B", "BFGS", "adam", "sgd"])
+@pytest.mark.parametrize(("dtype", "unit"), [("float64", 1e200), ("float32", 1e25)])
+def test_data_whose_squares_are_infinite_end_alike(method, dtype, unit):
+    X, y = batch()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        result = quick(X, unit * y, method=method, dtype=dtype, standardize=False)
+    assert not result.success
+    assert result.status == 97
+    assert result.message.startswith("The loss became NaN or infinite")
+    assert np.isfinite(result.x).all()
+    far, near = (quick(X, part, method=method, dtype=dtype) for part in (unit * y, y))
+    assert far.fun == pytest.approx(near.fun, rel=1e-4)
 
 
 def test_least_squares_with_an_infinite_first_residual_ends_as_others_do():
