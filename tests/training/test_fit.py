@@ -544,3 +544,47 @@ def test_an_ensemble_is_shown_in_short_and_points_to_its_models():
         many.member  # noqa: B018
     again = copy.deepcopy(many)
     assert again.models[2].theta.tobytes() == many.models[2].theta.tobytes()
+
+
+# --- what was read is said ------------------------------------------------------------------------
+
+ROWS, ONES = batch()
+STEPS = np.random.default_rng(0).standard_normal((240, 12))
+SAID = {
+    "one series of 240 steps, 12 features, a target per step; validation: the last 20 %": (
+        (STEPS, STEPS[:, 0]), {"validation": 0.2, "bptt_steps": 40}),
+    "240 sequences of 12 steps, one feature, one target per sequence": (
+        (STEPS[..., None], STEPS[:, 0]), {}),
+    "one series of 120 steps, one feature, the next value as target": ((SINE,), {}),
+    "12 sequences of 9 steps, 2 features, a target per step": ((ROWS, ONES), {}),
+    "9 sequences of 12 steps, 2 features, 3 targets per step": (
+        (ROWS.transpose(1, 0, 2), np.ones((9, 12, 3))), {}),
+    "12 sequences of 9 steps, 2 features, 4 targets per sequence": (
+        (ROWS, np.ones((12, 4))), {"loss": "mae"}),
+    "3 sequences of 2 to 9 steps, 2 features, a target per step": (
+        ([ROWS[0], ROWS[1, :4], ROWS[2, :2]], [ONES[0], ONES[1, :4], ONES[2, :2]]), {}),
+    "12 sequences of 3 to 9 steps, 2 features, a target per step": (
+        (ROWS, ONES), {"lengths": np.arange(3, 15).clip(max=9)}),
+    "12 sequences of 9 steps, 2 features, one target per sequence of 3 classes": (
+        (ROWS, np.arange(12) % 3), {"loss": "cross_entropy"}),
+    "one series of 120 steps in 4 consecutive pieces, one feature, the next value as target": (
+        (SINE.reshape(4, 30, 1),), {"stateful": True}),
+    "one series of 9 steps, 2 features, a target per step; validation: 2 sequences of 4 steps": (
+        (ROWS[0], ONES[0]), {"validation": (ROWS[:2, :4], ONES[:2, :4])}),
+    "12 sequences of 1 step, 2 features, a target per step": ((ROWS[:, :1], ONES[:, :1]), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SAID)
+@pytest.mark.parametrize("method", ["adam", "L-BFGS-B"])
+def test_what_was_read_is_said(words, method, capsys):
+    data, options = SAID[words]
+    if method != "adam":
+        options = {name: value for name, value in options.items() if name != "bptt_steps"}
+        if options.get("stateful"):
+            method = "sgd"
+    result = quick(*data, method=method, progress=True, **options)
+    assert capsys.readouterr().err.splitlines()[0] == words
+    assert f"data: {words}\n" in f"{result}\n"
+    assert result.data == words
+    assert "data" in pickle.loads(pickle.dumps(result))

@@ -244,6 +244,34 @@ def test_the_last_of_a_class_is_learned_from(fraction):
         assert set(y[judged]) == {1, 2, 4, 5}
 
 
+@pytest.mark.parametrize(
+    ("counts", "fraction", "judged"),
+    [
+        ([50, 20, 10], 0.2, [10, 4, 2]),
+        ([10, 20, 50], 0.1, [1, 2, 5]),
+        ([40, 1, 40], 0.25, [10, 0, 10]),
+        ([4, 4, 4, 6], 0.5, [2, 2, 2, 3]),
+        ([6, 18], 1 / 3, [2, 6]),
+    ],
+)
+@pytest.mark.parametrize("by", ["fit", "ensemble", "SciPy"])
+def test_a_validation_loss_has_the_share_of_every_class(counts, fraction, judged, by):
+    """Sequences that are all alike: the probabilities are, and only the labels tell them apart."""
+    X, y = np.zeros((sum(counts), 2, 1)), np.repeat(np.arange(len(counts)), counts)
+    asked = {"loss": "cross_entropy", "validation": fraction, "dtype": "float64", "rng": 0}
+    asked |= {"hidden_size": 2, "epochs": 1}
+    if by == "ensemble":
+        many = numlstm.ensemble(X, y, members=2, **asked)
+        models, losses = many.models, many.history["validation_loss_members"][0]
+    else:
+        result = numlstm.fit(X, y, **asked | ({"method": "BFGS"} if by == "SciPy" else {}))
+        models, losses = [result.model], result.history["validation_loss"]
+    for model, loss in zip(models, losses, strict=True):
+        logits = model.predict(X[:1])[0]
+        surprise = np.log(np.exp(logits).sum()) - logits
+        assert loss == pytest.approx(np.average(surprise, weights=judged), rel=1e-9)
+
+
 def test_sequences_without_a_class_or_weight_are_not_drawn():
     y = np.repeat([0.0, 1.0], 20)
     y[:15] = np.nan

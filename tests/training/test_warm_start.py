@@ -40,7 +40,6 @@ WAYS = {
 def test_an_untrained_model_is_a_new_one(way, dtype, tmp_path):
     X, y = far()
     model = WAYS[way](numlstm.LSTM(2, 4, 1, rng=3, dtype=dtype), tmp_path)
-    assert model.is_new
     model.predict(X)
     result = quick(X, y, model=model, **OPTIONS)
     same(result, quick(X, y, model=model, standardize=True, **OPTIONS))
@@ -73,10 +72,10 @@ def test_parameters_of_its_own_need_a_word_on_the_units(change):
         model.params["head_bias"] = [1.0]
     else:
         model.params["bias_l0"][0] = -0.0
-    assert not model.is_new
     words = r"pass standardize=True .* or standardize=False where"
     with pytest.raises(ValueError, match=words):
         quick(X, y, model=model)
+    assert not model.is_new
     assert quick(X, y, model=model, standardize=False).model.scaling is None
     assert quick(X, y, model=model, standardize=True).model.scaling is not None
     model.theta = drawn
