@@ -170,6 +170,38 @@ def test_above_1000_parameters_bands_are_those_of_all_directions(monkeypatch):
     assert not few.matrix[few.rest == 0].any()
 
 
+@pytest.mark.parametrize("decay", [0.0, 1e-6, 1e-3, 1.0])
+@pytest.mark.parametrize(("hidden_size", "fixed"), [(16, ()), (17, ("bias_l0", "head_weight"))])
+def test_above_1000_parameters_it_is_that_of_the_whole_jacobian(decay, hidden_size, fixed):
+    """As the formula says, from `objective.jacobian` and NumPy alone."""
+    X, y = data(20, 12)
+    options = {"hidden_size": hidden_size, "limits": {"fixed": list(fixed)}, "epochs": 10}
+    result = fitted(X, y, standardize=False, weight_decay=decay, **options)
+    held = numlstm.LSTM.from_spec(result.model.spec, "cpu", np.zeros(result.x.size))
+    for name in fixed:
+        held.params[name] = np.ones_like(held.params[name])
+    free = held.theta == 0
+    assert free.sum() > 1000
+    J = numlstm.objective(result.model, X, y).jacobian(result.x)[:, free]
+    _, values, vectors = np.linalg.svd(J)
+    values = np.pad(values, (0, len(vectors) - values.size))
+    kept = np.ones(values.size, bool)
+    if decay == 0:
+        kept = values > np.finfo(float).eps * len(vectors) * values[0]
+    variance = 1 / (np.square(values[kept]) + 0.5 * decay * y.size)
+    expected = (vectors[kept].T * variance) @ vectors[kept]
+    covariance = result.covariance(X, y, weight_decay=decay, absolute_sigma=True)
+    assert not covariance.matrix[~free].any()
+    scale = np.abs(expected).max()
+    if decay > 0:  # of what is hardly determined rounding decides
+        matrix = covariance.matrix[np.ix_(free, free)]
+        np.testing.assert_allclose(matrix, expected, rtol=0, atol=0.02 * scale)
+        errors = np.concatenate([part.ravel() for part in covariance.stderr.values()])
+        np.testing.assert_allclose(errors[free], np.sqrt(np.diag(expected)), rtol=0.02)
+    band = np.linalg.norm(J @ vectors[kept].T * np.sqrt(variance), axis=1)
+    np.testing.assert_allclose(covariance.predict(X).std.ravel(), band, rtol=0.02)
+
+
 @pytest.mark.parametrize("decay", [1e-4, 1e-2, 1.0])
 def test_low_rank_takes_the_prior_for_the_others(monkeypatch, decay):
     X, y = data(30, 10)
