@@ -17,6 +17,7 @@ from numlstm.cell.encoding import encode
 from numlstm.cell.equations import OF_GATES_AND_CELL, OFF, sees_cell_early
 from numlstm.data.scaling import Scaling
 from numlstm.export.cell import CellWriter, literal
+from numlstm.utils.files import path_of
 
 NUMBERS = {"float32": "float", "float64": "double"}
 # files NAME.h that others include as <NAME.h>, and would find ours: of C, of POSIX, of glibc, of
@@ -65,7 +66,7 @@ class Source(NamedTuple):
     summary: str  # a line for the reader of the file
 
 
-def export_c(source: Source, path: str | os.PathLike[str]) -> None:
+def export_c(source: Source, path: str | bytes | os.PathLike[str]) -> None:
     """Write the C file and, beside it, its header."""
     write_c(source, checked_path(path, ".c"))
 
@@ -79,9 +80,9 @@ def write_c(source: Source, path: Path) -> None:
         fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
 
 
-def checked_path(path: str | os.PathLike[str], suffix: str) -> Path:
+def checked_path(path: str | bytes | os.PathLike[str], suffix: str) -> Path:
     """A path whose name can begin the names in C and Fortran."""
-    path = Path(path)
+    path = Path(path_of(path))
     if path.stem.lower() in HEADERS:  # there are file systems on which they are the same
         raise ValueError(
             f"{path.stem}.h is a header of C itself or of a system, in whose place programs would "

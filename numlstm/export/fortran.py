@@ -13,7 +13,7 @@ c_int c_float c_double
 TAKEN = frozenset(_TAKEN.split())
 
 
-def export_fortran(source: Source, path: str | os.PathLike[str]) -> None:
+def export_fortran(source: Source, path: str | bytes | os.PathLike[str]) -> None:
     """Write the Fortran module and, beside it, the C file and its header."""
     path = checked_path(path, ".f90")
     if path.stem.lower() in TAKEN:

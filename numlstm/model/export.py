@@ -115,7 +115,7 @@ class Export(Model):
         """
         return self.njit(standardize=standardize).cfunc
 
-    def export_c(self, path: str | os.PathLike[str], *, standardize: bool = True) -> None:
+    def export_c(self, path: str | bytes | os.PathLike[str], *, standardize: bool = True) -> None:
         """Write the network as a C99 file with its numbers in it, and its header beside it.
 
         `docs/embedding.md` shows how to call it. The file NAME.c holds NAME_reset and NAME_step,
@@ -125,7 +125,7 @@ class Export(Model):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, bytes or path-like
             The C file, NAME.c, where NAME begins the names in it: a letter, then letters, digits
             and underscores, at most 40. Files that are there are replaced.
         standardize : bool, optional
@@ -160,7 +160,9 @@ class Export(Model):
 
         c.export_c(self._source(standardize), path)
 
-    def export_fortran(self, path: str | os.PathLike[str], *, standardize: bool = True) -> None:
+    def export_fortran(
+        self, path: str | bytes | os.PathLike[str], *, standardize: bool = True
+    ) -> None:
         """Write the network as a Fortran module over the C file of `export_c`, and that file.
 
         The module NAME has the type NAME_state and the functions NAME_reset and NAME_step, as in
@@ -168,7 +170,7 @@ class Export(Model):
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, bytes or path-like
             The Fortran file, NAME.f90; NAME.c and NAME.h go beside it. NAME is as for `export_c`.
         standardize : bool, optional
             As for `export_c`.

@@ -301,6 +301,18 @@ def test_names_near_those_of_headers_are_good(tmp_path):
         require_agreement(model_of(), Exported(model_of(), tmp_path, name=name), steps=5)
 
 
+def test_a_path_may_be_bytes(tmp_path):
+    model = model_of()
+    for name, write in (("net.c", model.export_c), ("net.f90", model.export_fortran)):
+        write(str(tmp_path / name))
+        expected = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        write(bytes(tmp_path / name))
+        assert (tmp_path / name).read_bytes() == expected
+        with pytest.raises(TypeError, match=r"path must be a path, received 3"):
+            write(3)
+
+
 @pytest.mark.parametrize("path", ["net", "net.cpp", "1st.c", "my-net.c", ".c", "n" * 41 + ".c"])
 def test_other_names_are_refused(path, tmp_path):
     with pytest.raises(ValueError, match=r"must be called NAME\.c"):

@@ -588,3 +588,89 @@ def test_what_was_read_is_said(words, method, capsys):
     assert f"data: {words}\n" in f"{result}\n"
     assert result.data == words
     assert "data" in pickle.loads(pickle.dumps(result))
+
+
+# --- messages that name the way out, by every function --------------------------------------------
+
+FEW = {"hidden_size": 2, "epochs": 1, "rng": 0}
+
+
+def doors(X, y, **options):
+    """What reads X and y, by name."""
+    model = numlstm.LSTM(2, 2, 3 if options else 1, rng=0)
+    fine = np.zeros_like(X), np.zeros_like(y)
+    calls = {
+        "fit": lambda: numlstm.fit(X, y, **FEW, **options),
+        "by SciPy": lambda: numlstm.fit(X, y, method="L-BFGS-B", **FEW, **options),
+        "a list": lambda: numlstm.fit(list(X), list(y), **FEW, **options),
+        "ensemble": lambda: numlstm.ensemble(X, y, members=2, **FEW, **options),
+        "objective": lambda: numlstm.objective(model, X, y, **options),
+        "validation": lambda: numlstm.fit(*fine, validation=(X, y), **FEW, **options),
+    }
+    if not options:
+        calls["covariance"] = lambda: numlstm.fit(*fine, **FEW).covariance(X, y)
+        calls["predict"] = lambda: model.predict(X)
+    return calls
+
+
+def spoilt(array, index, value):
+    array = array.astype(float)
+    array[index] = value
+    return array
+
+
+DOORS = ["fit", "by SciPy", "a list", "ensemble", "objective", "validation", "covariance"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_missing_targets_name_nan_policy(door):
+    words = r"y has 1 NaN .*first at index \(2, 3, 0\); NaN: .*pass nan_policy='omit'"
+    with pytest.raises(ValueError, match=words) as caught:
+        doors(ROWS, spoilt(ONES, (2, 3, 0), np.nan))[door]()
+    assert "missing=" not in str(caught.value)
+
+
+@pytest.mark.parametrize("door", [*DOORS, "predict"])
+def test_missing_inputs_name_missing(door):
+    words = r"X(\[2\])? has 1 NaN .*first at index \((2, )?3, 1\); NaN: .* missing='mask'"
+    with pytest.raises(ValueError, match=words) as caught:
+        doors(spoilt(ROWS, (2, 3, 1), np.nan), ONES)[door]()
+    assert "nan_policy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("door", DOORS[:-1])
+@pytest.mark.parametrize("ignored", [-100, -1])
+def test_labels_that_others_ignore_name_nan(door, ignored):
+    labels = spoilt(np.arange(108).reshape(12, 9) % 3, (2, 3), ignored)
+    words = rf"received {ignored}\.0 at index \(2, 3\); .*write NaN, .*nan_policy='omit'"
+    with pytest.raises(ValueError, match=words):
+        doors(ROWS, labels, loss="cross_entropy")[door]()
+
+
+def test_the_ways_out_are_ways_out():
+    there = np.ones((12, 9))
+    there[2, 3] = 0
+    options = {"standardize": False, "batch_size": 4}
+    weighed = quick(ROWS, ONES, sample_weight=there, **options)
+    lacking = quick(ROWS, spoilt(ONES, (2, 3, 0), np.nan), nan_policy="omit", **options)
+    np.testing.assert_array_equal(lacking.x, weighed.x)
+    labels = np.arange(108).reshape(12, 9) % 3
+    weighed = quick(ROWS, labels, loss="cross_entropy", sample_weight=there, **options)
+    ignored = spoilt(labels, (2, 3), -100)
+    lacking = quick(ROWS, np.where(ignored < 0, np.nan, ignored), loss="cross_entropy",
+                    nan_policy="omit", **options)  # fmt: skip
+    np.testing.assert_array_equal(lacking.x, weighed.x)
+    assert quick(spoilt(ROWS, (2, 3, 1), np.nan), ONES, missing="mask").success
+
+
+@pytest.mark.parametrize("rng", ["x", -1, 0.5, True])
+def test_an_unknown_rng_is_said_by_all(rng):
+    for call in (
+        lambda: numlstm.ensemble(*batch(), members=2, **FEW | {"rng": rng}),
+        lambda: numlstm.LSTM(2, 3, 1, rng=rng),
+        lambda: numlstm.LSTM(2, 3, 1, dropout={"states": 0.1}, rng=0).predict(
+            batch()[0], noise_rng=rng
+        ),
+    ):
+        with pytest.raises((TypeError, ValueError), match=rf"rng must be None, .*received {rng!r}"):
+            call()
