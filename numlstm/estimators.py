@@ -121,6 +121,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         if _is_nested(sample_weight):
             sample_weight = [np.asarray(part) for part in sample_weight]
+        given["validation"] = self._judged()
         self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
         self.model_ = self.result_.model
         features = self._names_of_features()
@@ -128,6 +129,22 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             self.model_.names = labels.Names(features)
         self.n_iter_ = self.result_.nit
         return self
+
+    def _judged(self) -> Any:
+        """`validation`; data of its own are read as those of `fit`, labels by their classes."""
+        given = self.validation
+        if isinstance(given, (tuple, list)) and len(given) in (2, 3):
+            given = dict(zip(("X", "y", "sample_weight"), given, strict=False))
+        if not isinstance(given, Mapping) or any(given.get(name) is None for name in "Xy"):
+            return given
+        pairs = [(name, given.get(name)) for name in ("y", "sample_weight")]
+        X, y, sample_weight = self._unlabelled(given["X"], *pairs)
+        X = self._read(X, reset=False)
+        return {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
+
+    def _targets(self, X: Any, y: Any) -> Any:
+        """The targets of data that training is judged by."""
+        return self._read_targets(X, y, "numeric")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name, those within `cell`, `init` and `limits` as in cell__layer_norm.
@@ -303,8 +320,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         The loss that is minimised; None is "mse".
     method, learning_rate, schedule, weight_decay, dropout, clip, batch_size, epochs, bptt_steps
         As in `numlstm.fit`.
-    validation : float, optional
-        Fraction of the sequences, the last ones, to judge each epoch by.
+    validation : float, tuple (X, y) or (X, y, sample_weight), or dict, optional
+        Fraction of the sequences to judge each epoch by, or data, read as those of `fit`.
     patience, tol, standardize, nan_policy, missing, dtype, backend, precision, options, limits
         As in `numlstm.fit`. Where ``nan_policy="omit"`` leaves out a target, so does `score`.
     random_state : None, int or numpy.random.RandomState, optional
@@ -630,6 +647,19 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         if self.class_weight is not None:
             sample_weight = self._class_weights(labels, numbers, sample_weight)
         return self._train(X, numbers, sample_weight)
+
+    def _targets(self, X: Any, y: Any) -> Any:
+        """The numbers of labels, all of which `fit` has seen."""
+        y = self._read_targets(X, y, None)
+        if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
+            y = _column(y)
+        found = _flat(y, self.output)
+        found = _present(found, _labelled(found))
+        if not (known := np.isin(found, self.classes_)).all():
+            raise ValueError(
+                f"validation: y has the label {found[~known][0]!r}, which y of fit has not"
+            )
+        return list(map(self._numbers, y)) if isinstance(y, list) else self._numbers(y)
 
     def _numbers(self, labels: np.ndarray) -> np.ndarray:
         """The place of every label in `classes_`, NaN where there is none."""

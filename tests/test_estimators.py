@@ -401,3 +401,54 @@ def test_what_is_refused():
         quick(output="all").fit(X, y)
     with pytest.raises(ValueError, match="hidden_size must be an integer"):
         LSTMRegressor(0).fit(X, y)
+
+
+# --- data to judge by -----------------------------------------------------------------------------
+
+NAMES = {"text": np.array(["high", "low", "mid"]), "from 5 on": np.arange(5, 8), "bool": None}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("form", ["pair", "triple", "mapping", "rows"])
+def test_validation_labels_are_those_of_the_classes(kind, form):
+    X, y = data()
+    numbers = (y > 0).astype(int) + (y > 1)
+    labels = y > 0 if kind == "bool" else NAMES[kind][numbers]
+    given, weight = (X[::-1], labels[::-1]), np.linspace(0, 1, 40)
+    if form == "triple":
+        given += (weight,)
+    if form == "mapping":
+        given = {"X": given[0], "y": given[1], "sample_weight": weight}
+    if form == "rows":
+        X, given = X[..., 0], (X[::-1, :, 0], labels[::-1])
+    model = quick(LSTMClassifier, epochs=3, validation=given, dtype="float64").fit(X, labels)
+    log = np.log(model.predict_proba(X))[::-1]
+    place = np.searchsorted(model.classes_, labels[::-1])
+    weights = weight if form in ("triple", "mapping") else None
+    expected = -np.average(log[np.arange(40), place], weights=weights)
+    assert model.result_.history["validation_loss"].min() == pytest.approx(expected, rel=1e-9)
+    assert model.model_.spec.output_size == len(model.classes_)
+
+
+def test_a_validation_label_that_is_new_is_refused():
+    X, y = data()
+    labels = np.where(y > 0, "on", "off")
+    new = np.where(y > 1, "more", labels)
+    for given in ((X, new), {"X": X, "y": new}, (X, new, np.ones(40))):
+        with pytest.raises(ValueError, match=r"validation: y has the label .*more.*has not"):
+            quick(LSTMClassifier, validation=given).fit(X, labels)
+
+
+def test_validation_data_of_a_regressor_are_read_as_its_own():
+    X, y = data()
+    rows, steps = X[..., 0], [row[: 2 + i % 3] for i, row in enumerate(X)]
+    one = quick(epochs=3, validation=(rows, y)).fit(rows, y)
+    other = quick(epochs=3, validation=(rows[..., None], y)).fit(rows[..., None], y)
+    np.testing.assert_array_equal(one.predict(rows), other.predict(rows[..., None]))
+    error = (one.predict(rows) - y) / one.model_.scaling.y_scale
+    assert one.result_.history["validation_loss"].min() == pytest.approx(np.mean(error**2), 1e-5)
+    parts = [row[:, 0] for row in steps]
+    model = quick(output="sequence", epochs=3, validation=(steps, parts)).fit(steps, parts)
+    errors = np.concatenate(model.predict(steps)) - np.concatenate(parts)
+    expected = np.mean((errors / model.model_.scaling.y_scale) ** 2)
+    assert model.result_.history["validation_loss"].min() == pytest.approx(expected, 1e-5)

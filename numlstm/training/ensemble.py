@@ -99,8 +99,15 @@ class Ensemble:
         ]
         if isinstance(each[0], list):
             parts = [np.stack(part) for part in zip(*each, strict=True)]
-            return [part.mean(axis=0) for part in parts], [part.std(axis=0) for part in parts]
-        return np.mean(each, axis=0), np.std(each, axis=0)
+            return [part.mean(axis=0) for part in parts], [_spread(part) for part in parts]
+        return np.mean(each, axis=0), _spread(np.stack(each))
+
+
+def _spread(each: np.ndarray) -> np.ndarray:
+    """Standard deviation over members, with squares that stay in range."""
+    _, exponent = np.frexp(np.max(np.abs(each), initial=0.0))
+    spread: np.ndarray = np.ldexp(np.ldexp(each, -exponent).std(axis=0), exponent)
+    return spread
 
 
 @suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)

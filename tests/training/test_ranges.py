@@ -126,3 +126,15 @@ def test_what_float32_cannot_hold_is_refused(factors, words):
     model = numlstm.LSTM(2, 3, 1, rng=0)
     with pytest.raises(ValueError, match=words):
         numlstm.objective(model, X, y)
+
+
+@pytest.mark.parametrize("unit", [1e300, 1e-300, 1e200])
+def test_an_ensemble_of_any_unit_has_a_spread(unit):
+    X, y = batch()
+    options = {"members": 3, "hidden_size": 3, "epochs": 2, "rng": 0}
+    for form in (np.asarray, list):
+        near = numlstm.ensemble(form(X), y, **options).predict(form(X))
+        far = numlstm.ensemble(form(X), unit * y, **options).predict(form(X))
+        for one, other in zip(near, far, strict=True):
+            for part, moved in zip(one, other, strict=True):
+                np.testing.assert_allclose(moved / unit, part, rtol=1e-4, atol=1e-6)
