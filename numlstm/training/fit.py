@@ -31,7 +31,14 @@ from numlstm.training.progress import Progress, by_name
 from numlstm.training.result import FitResult
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
-from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
+from numlstm.training.settings import (
+    RunConfig,
+    Settings,
+    Start,
+    TrainingConfig,
+    agreeing,
+    settle,
+)
 from numlstm.training.update import Update
 from numlstm.utils import nouns
 from numlstm.utils.nouns import suggesting
@@ -39,6 +46,7 @@ from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
 
 @suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)
+@agreeing
 def fit(
     X: Any,
     y: Any = None,
@@ -223,7 +231,8 @@ def fit(
         Go on from `checkpoint`, or begin where there is none. The result has the same bits as
         that of a run that was never stopped.
     model : LSTM, optional
-        Start from this model's parameters; it is left as it is.
+        Start from this model's parameters; it is left as it is. What is said of the network beside
+        it must be true of it, defaults too where they are written out; but `dropout` is set anew.
     dtype : {"float32", "float64"}, optional
         Type of parameters and arithmetic. Data keep the precision that they have, float32 or else
         float64, until they are standardised: a small variation about a large mean survives.

@@ -1,13 +1,15 @@
 """The choices of a fit other than its data: keywords in nouns, and the checks between them."""
 
+import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from numlstm import backends
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.preparation import DataConfig
@@ -19,6 +21,9 @@ from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARE
 from numlstm.training.scheduled_sampling import Sampling, require_able
 from numlstm.utils import checks, files, notices, nouns
 from numlstm.utils.nouns import Noun, option
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def _method(name: str, value: Any) -> str:
@@ -176,7 +181,7 @@ def settle(
     """The settings of a fit: what was asked for, or what a given model has."""
     asked = network, data, training, run
     if start.model is not None:
-        _require_agreement(network, start, data)
+        _require_units(start.model, data)
         network, data = _of_the_model(network, start.model, start, data)
         start = start._replace(backend=start.model.network.backend.name)
     else:
@@ -191,24 +196,61 @@ def settle(
     return settings
 
 
-def _require_agreement(network: NetworkSpec, start: Start, data: DataConfig) -> None:
-    """Refuse keywords that say other things than the model given."""
-    model = start.model
+def agreeing(function: Callable[P, T]) -> Callable[P, T]:
+    """Refuse what a call says of the network beside `model=` and is not true of the model.
+
+    What is said counts, not what differs from a default: only the call knows it.
+    """
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        if kwargs.get("model") is not None:
+            _require_agreement(kwargs["model"], kwargs)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+# what None says something of; all else it leaves to the model
+_NONE_SAYS = ("proj_size", "precision")
+
+
+def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
     if not isinstance(model, LSTM):
         raise TypeError(f"model must be a numlstm.LSTM, received {type(model)}")
-    spec = model.spec
-    asked = replace(network, input_size=spec.input_size, dropout=spec.dropout)
-    for name, value in asked.changed().items():
-        _require_same(name, value, getattr(spec, name))
-    if start.init != Init():
+    said = {k: value for k, value in said.items() if value is not None or k in _NONE_SAYS}
+    if "init" in said:
+        init = nouns.read(Init, "init", said["init"])
+        names = said["init"] if isinstance(said["init"], Mapping) else init.changed()
+        shown = {name: getattr(init, name) for name in names}
         raise ValueError(
-            f"init={start.init.changed()} does not go with the model given, whose parameters are "
-            "there: leave init out, or start without model="
+            f"init={shown} does not go with the model given, whose parameters are there: "
+            "leave init out, or start without model="
         )
-    if start.backend != "auto":
-        _require_same("backend", start.backend, model.network.backend.name)
-    if data.missing == "mask":
-        _require_same("missing", data.missing, "raise" if model.filling is None else "mask")
+    meaning = {f.name: f.metadata["check"] for f in (*fields(NetworkSpec), *fields(DataConfig))}
+    meaning["backend"] = lambda _, name: backends.get(name).name  # what "auto" is here
+    for name, has in _of_the_network(model).items():
+        if name in said and meaning[name](name, said[name]) != has:
+            raise ValueError(
+                f"{name}={_in_short(said[name])!r} does not go with the model given, which has "
+                f"{_in_short(has)!r}: leave {name} out, or start without model="
+            )
+
+
+def _of_the_network(model: LSTM) -> dict[str, Any]:
+    """What a model has by the names of keywords, but for the rates of dropout: they may change."""
+    has = {option.name: getattr(model.spec, option.name) for option in fields(NetworkSpec)}
+    del has["dropout"]
+    missing = "raise" if model.filling is None else "mask"
+    return has | {"missing": missing, "backend": model.network.backend.name}
+
+
+def _in_short(value: Any) -> Any:
+    return value.changed() if isinstance(value, Noun) else value
+
+
+def _require_units(model: LSTM, data: DataConfig) -> None:
+    """Refuse a model of which nobody says what units its parameters are for."""
     if data.standardize is None and model.scaling is None and not model.is_new:
         raise ValueError(
             "the model given has no scaling, and its parameters are not those that it was drawn "
@@ -217,25 +259,12 @@ def _require_agreement(network: NetworkSpec, start: Start, data: DataConfig) -> 
         )
 
 
-def _require_same(name: str, value: Any, has: Any) -> None:
-    if isinstance(value, Noun):
-        value, had = value.changed(), nouns.values(type(has), has)
-        same, has = all(had[key] == value[key] for key in value), has.changed()
-    else:
-        same = value == has
-    if not same:
-        raise ValueError(
-            f"{name}={value!r} does not go with the model given, which has {has!r}: "
-            f"leave {name} out, or start without model="
-        )
-
-
 def _of_the_model(
     network: NetworkSpec, model: LSTM, start: Start, data: DataConfig
 ) -> tuple[NetworkSpec, DataConfig]:
     """The network and the rule for missing inputs of a model given."""
     dropout = model.spec.dropout if start.keeps_dropout else network.dropout
-    missing = "raise" if model.filling is None else "mask"
+    missing = _of_the_network(model)["missing"]
     return replace(model.spec, dropout=dropout), replace(data, missing=missing)
 
 

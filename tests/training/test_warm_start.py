@@ -1,13 +1,19 @@
 """Fits that begin with a model given: what counts as new, and the number of outputs."""
 
 import copy
+import inspect
 import pickle
+import re
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 import numlstm
 from helpers.fits import batch, quick, same
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.parameters import Init
+from numlstm.architecture.spec import Dropout, NetworkSpec
 
 OPTIONS = {"epochs": 60, "learning_rate": 0.02}
 
@@ -158,3 +164,124 @@ def test_a_new_model_is_new_in_another_dtype_too(dtype, tmp_path):
         assert other.is_new
         other.theta[0] += 1
         assert not other.is_new
+
+
+# --- what is said beside a model ------------------------------------------------------------------
+
+# a value that is not the default, for every keyword of the network
+OTHER = {
+    "hidden_size": 4, "output_size": 2, "num_layers": 2, "dtype": "float64", "bidirectional": True,
+    "residual": True, "proj_size": 3, "cell": {"peephole": True}, "learned_state": True,
+    "precision": "tf32", "backend": "reference", "missing": "mask",
+}  # fmt: skip
+DEFAULTS = {p.name: p.default for p in inspect.signature(numlstm.fit).parameters.values()}
+
+
+def with_values(**values):
+    """A model that has these values, untrained if a constructor can say them."""
+    asked = {"input_size": 2, "hidden_size": 32, "output_size": 1, "rng": 0} | values
+    if "residual" in values:
+        asked["num_layers"] = 2
+    if "missing" not in values and "precision" not in values:
+        return numlstm.LSTM(**asked)
+    model = numlstm.LSTM(**{k: v for k, v in asked.items() if k not in ("missing", "precision")})
+    if "precision" in values:  # which no backend here has
+        model.spec = replace(model.spec, **values)
+        return model
+    X, y = batch()
+    return numlstm.fit(X, y, epochs=1, rng=0, **values).model
+
+
+def data_for(model):
+    X, y = batch()
+    return X, y[:, :, [0] * model.spec.output_size]
+
+
+def test_every_keyword_of_the_network_is_tried():
+    assert set(OTHER) == {f.name for f in fields(NetworkSpec)} - {"input_size", "dropout"} | {
+        "backend",
+        "missing",
+    }
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_what_is_said_beside_a_model_is_true_of_it(name):
+    model = with_values(**{name: OTHER[name]})
+    X, y = data_for(model)
+    if name == "precision":  # a fit of it needs a GPU, and says so only where all else agrees
+        with pytest.raises(ValueError, match="it needs backend='cuda'"):
+            quick_beside(X, y, model, precision="tf32")
+        return
+    said = quick_beside(X, y, model, **{name: OTHER[name]})
+    same(said, quick_beside(X, y, model))
+    assert said.model.spec == model.spec
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_default_that_is_said_beside_another_model_is_refused(name):
+    model = with_values(**{name: OTHER[name]})
+    default = DEFAULTS[name]
+    said = {"cell": Cell(), "output_size": 1}.get(name, default)
+    has, shown = repr(OTHER[name]), repr({} if name == "cell" else said)
+    words = re.escape(f"{name}={shown} does not go with the model given, which has {has}: leave")
+    for value in (said, {}) if name == "cell" else (said,):
+        with pytest.raises(ValueError, match=words):
+            quick_beside(*data_for(model), model, **{name: value})
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_other_values_than_those_of_a_plain_model_are_refused(name):
+    model = with_values()
+    has = {"cell": {}, "output_size": 1, "backend": "cpu"}
+    expected = repr(has.get(name, DEFAULTS[name]))
+    words = re.escape(f"{name}={OTHER[name]!r} does not go with the model given, which has ")
+    with pytest.raises(ValueError, match=words + re.escape(expected)):
+        quick_beside(*data_for(model), model, **{name: OTHER[name]})
+
+
+def quick_beside(X, y, model, **said):
+    options = {"epochs": 1, "rng": 0}
+    return numlstm.fit(X, y, model=model, **options, **said)
+
+
+@pytest.mark.parametrize("variant", [{"peephole": True, "cell_clip": 3.0}, {"layer_norm": True}])
+def test_a_cell_is_said_whole(variant):
+    X, y = batch()
+    model = numlstm.LSTM(2, 4, 1, cell=variant, rng=0)
+    for said in (variant, dict(reversed(variant.items())), Cell(**variant), model.cell):
+        same(quick_beside(X, y, model, cell=said), quick_beside(X, y, model))
+    for said in ({"peephole": True}, {"layer_norm": False}, variant | {"forget_gate": "coupled"}):
+        with pytest.raises(ValueError, match=r"^cell=.* does not go with the model given, which"):
+            quick_beside(X, y, model, cell=said)
+
+
+@pytest.mark.parametrize("init", [{}, Init(), {"weights": "orthogonal"}, {"forget_bias": 1.0}])
+def test_first_values_do_not_go_with_parameters_that_are_there(init):
+    with pytest.raises(ValueError, match=r"init=\{.* whose parameters are there: leave init out"):
+        quick_beside(*batch(), numlstm.LSTM(2, 4, 1, rng=0), init=init)
+
+
+def test_what_is_left_to_the_model_may_be_written_as_none():
+    X, y = batch()
+    model = numlstm.LSTM(2, 4, 1, cell={"peephole": True}, dropout={"states": 0.2}, rng=0)
+    left = {"cell": None, "init": None, "output_size": None, "dropout": None}
+    said = quick_beside(X, y, model, **left)
+    same(said, quick_beside(X, y, model))
+    assert said.model.spec == model.spec
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, {}, {"states": 0.5}])
+def test_rates_of_dropout_are_set_anew(rate):
+    model = numlstm.LSTM(2, 4, 1, dropout={"states": 0.2}, rng=0)
+    result = quick_beside(*batch(), model, dropout=rate)
+    assert result.model.spec.dropout == Dropout.read("dropout", rate)
+
+
+def test_values_that_make_no_sense_say_so_beside_a_model_too():
+    model = numlstm.LSTM(2, 4, 1, rng=0)
+    with pytest.raises(ValueError, match="hidden_size must be an integer >= 1, received 0"):
+        quick_beside(*batch(), model, hidden_size=0)
+    with pytest.raises(ValueError, match="missing must be one of"):
+        quick_beside(*batch(), model, missing="drop")
+    with pytest.raises(TypeError, match=r"model must be a numlstm.LSTM, received <class 'dict'>"):
+        quick_beside(*batch(), {}, hidden_size=4)
