@@ -108,13 +108,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.random_state = random_state
 
     def _checked_loss(self) -> str:
-        """The loss that was asked for, or the class's own."""
+        """The loss that was asked for, or the class's own; `output` is known, too."""
+        checks.choice("output", self.output, ("last", "sequence"))
         own: str = self._losses[0]
         return own if self.loss is None else checks.choice("loss", self.loss, self._losses)
 
     def _train(self, X: Any, y: Any, sample_weight: Any) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
-        checks.choice("output", self.output, ("last", "sequence"))
         # of this class: the constructor of a subclass may have fewer
         names = set(_SequenceEstimator._get_param_names()) - {"loss", "random_state"}
         given = {name: getattr(self, name) for name in names} | {"loss": self._checked_loss()}

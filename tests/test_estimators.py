@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeWarning
 from sklearn.base import clone
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -452,3 +453,19 @@ def test_validation_data_of_a_regressor_are_read_as_its_own():
     errors = np.concatenate(model.predict(steps)) - np.concatenate(parts)
     expected = np.mean((errors / model.model_.scaling.y_scale) ** 2)
     assert model.result_.history["validation_loss"].min() == pytest.approx(expected, 1e-5)
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+@pytest.mark.parametrize("output", ["seq", None, 3])
+def test_an_output_that_there_is_not(kind, output):
+    X, y = data()
+    with pytest.raises(ValueError, match=r"output must be one of \['last', 'sequence'\], received"):
+        quick(kind, output=output).fit(X, (y > 0).astype(int))
+
+
+def test_warnings_point_at_the_line_that_fits():
+    X, y = data()
+    for kind in (LSTMRegressor, LSTMClassifier):
+        with pytest.warns(OptimizeWarning, match="num_layers=1 it does nothing") as caught:
+            quick(kind, dropout=0.2, epochs=1).fit(X, (y > 0).astype(int))
+        assert [warning.filename for warning in caught] == [__file__]

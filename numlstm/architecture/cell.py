@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numlstm.utils import checks
 from numlstm.utils.nouns import Noun, option, with_hints
 
@@ -67,7 +69,7 @@ def _activations(name: str, value: Any) -> Activations:
     """Three activations; each a name, or a name with its constants."""
     if value is None:
         return USUAL
-    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 3:
         raise ValueError(
             f"{name} must be three, of the gates, of the candidate and of the cell's output, "
             f"received {value!r}"
@@ -77,11 +79,19 @@ def _activations(name: str, value: Any) -> Activations:
 
 
 def _activation(value: Any) -> Activation:
-    if isinstance(value, Mapping):  # as a model file has it
-        value = Activation(**value)
     if isinstance(value, Activation):
-        value = (value.name, value.alpha, value.beta)[: 1 + len(ACTIVATIONS[value.name])]
-    name, *constants = (value,) if isinstance(value, str) else value
+        value = vars(value)
+    if isinstance(value, Mapping) and value.keys() == {"name", "alpha", "beta"}:  # of a model file
+        count = 1 + len(ACTIVATIONS.get(value["name"], ()))
+        value = (value["name"], value["alpha"], value["beta"])[:count]
+    if isinstance(value, str):
+        value = (value,)
+    if not isinstance(value, (tuple, list, np.ndarray)) or not len(value):
+        raise TypeError(
+            "each of activations must be a name or a tuple (name, alpha[, beta]), as 'relu' or "
+            f"('elu', 0.5), received {value!r}"
+        )
+    name, *constants = value
     name = checks.choice("an activation", name, tuple(ACTIVATIONS))
     if len(constants) > len(ACTIVATIONS[name]):
         raise ValueError(
@@ -100,9 +110,21 @@ def _activation(value: Any) -> Activation:
 
 def _layer_norm(name: str, value: Any) -> bool | str:
     """False, True or "gates"."""
-    if isinstance(value, str) and value != "gates":
-        raise ValueError(f"{name} must be False, True or 'gates', received {value!r}")
-    return "gates" if isinstance(value, str) else checks.flag(name, value)
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if not isinstance(value, str) or value != "gates":
+        kind = ValueError if isinstance(value, str) else TypeError
+        raise kind(f"{name} must be False, True or 'gates', received {value!r}")
+    return "gates"
+
+
+def require_held(cell: "Cell", dtype: str) -> None:
+    """Refuse constants that a dtype rounds to 0 or to infinity."""
+    for name in ("layer_norm_epsilon", "activation_clip", "cell_clip"):
+        checks.held(name, getattr(cell, name), dtype)
+    for activation in cell.activations:
+        for name in ("alpha", "beta"):
+            checks.held(f"{name} of {activation.name}", getattr(activation, name), dtype)
 
 
 FORGET_GATES = ("gate", "coupled", "none")
@@ -164,12 +186,13 @@ class Cell(Noun):
         A gate of its own, f = 1 - i (Greff et al. 2017), or f = 1 (the cell of 1997).
     peephole : bool, optional
         The gates see their unit's cell (Gers & Schmidhuber 2000). Adds the parameter
-        ``peephole``, (3H,) or, without a forget gate of its own, (2H,).
+        ``peephole``, (3H,) in the order of the gates i, f, o or, without a forget gate of its own,
+        (2H,), i, o.
     layer_norm : bool or "gates", optional
         Normalise every gate's pre-activations and the cell on its way out over the units (Ba et
         al. 2016). "gates" leaves the cell as it is, and normalises what a gate sees by its
-        peephole too: the layer normalisation of TensorFlow Lite. Adds ``gain``, (4H,) or (3H,),
-        and with True ``cell_gain`` and ``cell_bias``, (H,).
+        peephole too: the layer normalisation of TensorFlow Lite. Adds ``gain``, (4H,) or (3H,), in
+        the order i, f, g, o of the other rows, and with True ``cell_gain`` and ``cell_bias``, (H,).
     layer_norm_epsilon : float, optional
         Added to every variance that layer normalisation divides by.
     activation_clip : float, optional

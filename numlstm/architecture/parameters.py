@@ -38,8 +38,9 @@ class Init(Noun):
         if self.chrono is not None and self.forget_bias is not None:
             raise ValueError("chrono draws the biases of the forget gate: leave forget_bias out")
 
-    def require_sense(self, cell: Cell) -> None:
-        """Refuse biases of a gate that the cell does not have."""
+    def require_sense(self, cell: Cell, dtype: str) -> None:
+        """Refuse biases of a gate that the cell does not have, or that a dtype cannot hold."""
+        checks.held("forget_bias", self.forget_bias, dtype)
         for name in ("forget_bias", "chrono"):
             if getattr(self, name) is not None and cell.forget_gate != "gate":
                 raise ValueError(
@@ -66,7 +67,7 @@ class Parameters(MutableMapping[str, Array]):
     ValueError, TypeError
         For an array of another shape, or one that does not hold finite real numbers.
     TypeError
-        For ``del``, ``pop`` and ``clear``.
+        For ``del``, ``pop``, ``clear`` and ``|=``.
 
     Examples
     --------
@@ -113,6 +114,10 @@ class Parameters(MutableMapping[str, Array]):
     def __reduce__(self) -> tuple[Any, ...]:
         """By the flat vector, so that copies are views of one, too."""
         return Parameters, (self._shapes, self.theta)
+
+    def __ior__(self, other: Any) -> NoReturn:
+        """Refused: to Python it would also be an assignment to what the mapping is kept in."""
+        raise TypeError("params |= ... would put a new mapping in place: write params.update(...)")
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Assign several parameters, all or none of them."""

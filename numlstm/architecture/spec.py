@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from numlstm.architecture.cell import Cell
+from numlstm.architecture.cell import Cell, require_held
 from numlstm.utils import checks, nouns
 from numlstm.utils.nouns import Noun, option, required
 
@@ -142,6 +140,7 @@ class HeadSpec:
 
 
 _size = partial(checks.optional, checks.size)
+_MOST_PARAMETERS = 10**11
 _precision = partial(checks.optional, checks.choice, options=PRECISIONS)
 
 
@@ -173,18 +172,13 @@ class NetworkSpec(Noun):
     def require_sense(self) -> None:
         """Refuse what could be built but would not be what its name says."""
         self.cell.require_effect()
-        largest = float(np.finfo(self.dtype).max)
-        for activation in self.cell.activations:
-            if max(abs(activation.alpha), abs(activation.beta)) > largest:
-                raise ValueError(
-                    f"activation {activation} has a constant beyond the range of {self.dtype}, "
-                    f"{largest:.3g}: choose a smaller one, or dtype='float64'"
-                )
+        require_held(self.cell, self.dtype)
         if self.proj_size is not None and self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size must be below hidden_size = {self.hidden_size}, received "
                 f"{self.proj_size}: a projection makes the hidden state smaller than the cell"
             )
+        self._require_a_size()
         if self.residual and self.num_layers == 1:
             raise ValueError(
                 "residual=True needs num_layers >= 2: the second and every further layer adds its "
@@ -198,6 +192,17 @@ class NetworkSpec(Noun):
             raise ValueError(
                 f"precision={self.precision!r} rounds the factors of float32 products: it needs "
                 f"dtype='float32', received {self.dtype!r}"
+            )
+
+    def _require_a_size(self) -> None:
+        """Refuse more parameters than any memory holds, before they are counted one by one."""
+        recurrent = self.num_layers * self.hidden_size * (self.proj_size or self.hidden_size)
+        ends = self.hidden_width * (self.output_size or 0) + self.hidden_size * self.input_size
+        if recurrent + ends > _MOST_PARAMETERS:
+            raise ValueError(
+                f"hidden_size={self.hidden_size}, num_layers={self.num_layers}, "
+                f"input_size={self.input_size}, output_size={self.output_size} make a network of "
+                f"more than {_MOST_PARAMETERS:.0e} parameters, which no memory holds: choose less"
             )
 
     @property

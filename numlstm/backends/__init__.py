@@ -50,8 +50,9 @@ and by its inputs into by_X (B, T, 2, H, I).
 """
 
 import importlib
-import warnings
 from types import ModuleType
+
+from numlstm.utils import notices
 
 CONTRACT = (
     "name",
@@ -123,7 +124,7 @@ def _first_that_runs() -> ModuleType:
             backend = get(name)
         except BackendError as error:
             if isinstance(error, DeviceError):
-                warnings.warn(f"{error}; the next best backend takes its place", stacklevel=4)
+                notices.warn(f"{error}; the next best backend takes its place")
             reasons.append(str(error))
             continue
         if getattr(backend, "automatic", True):

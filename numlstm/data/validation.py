@@ -11,6 +11,7 @@ from numlstm.data.description import sequences_in_words
 from numlstm.data.sequences import Dataset, is_list, streams
 from numlstm.data.targets import Reading, read_dataset
 from numlstm.optim.losses import Loss
+from numlstm.utils import checks
 from numlstm.utils.nouns import require_known
 from numlstm.utils.types import Array
 
@@ -96,9 +97,11 @@ def _read(own: Arrays, arrays: Arrays, reading: Reading) -> Dataset:
 
 def _fraction(given: Any) -> float:
     try:
-        fraction = float(given) if np.ndim(given) == 0 else float("")
-    except (TypeError, ValueError):
-        raise TypeError(f"validation must be {_FORMS}; received {type(given)}") from None
+        fraction = checks.real("validation", given)
+    except TypeError:
+        raise TypeError(f"validation must be {_FORMS}; received {given!r}") from None
+    except ValueError:  # no number, infinite, or beyond all floats
+        fraction = np.inf
     if not 0 < fraction < 1:
         raise ValueError(f"validation must lie between 0 and 1, received {given!r}")
     return fraction

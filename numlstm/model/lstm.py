@@ -158,7 +158,7 @@ class LSTM(Derivatives, Rollout, Persistence):
                 "names, as in dropout={'states': 0.2}"
             )
         first = nouns.read(Init, "init", init)
-        first.require_sense(spec.cell)
+        first.require_sense(spec.cell, spec.dtype)
         network = network_on(spec, backend)
         self._become(network, parameters.initialise(spec, generator(rng), first))
         self._drawn = digest(self._theta)

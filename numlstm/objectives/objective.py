@@ -91,6 +91,7 @@ def objective(
         raise TypeError(f"model must be a numlstm.LSTM, received {type(model)}")
     checks.choice("loss", loss, tuple(LOSSES))
     weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
+    checks.held("weight_decay", weight_decay, model.spec.dtype)
     if output is not None:
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None

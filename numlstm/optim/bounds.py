@@ -102,15 +102,17 @@ def _end(name: str, value: Any, none: float) -> Any:
     """One end of a pair, whose value `none` is no bound."""
     if value is None:
         return None
+    if np.ndim(value) == 0:
+        return None if value == none else checks.real(f"a bound of {name}", value)
     array = checks.array(name, value, "float64", finite=False)
-    if array.ndim:
-        return array.copy()  # the caller may change theirs
-    return None if array == none else float(array)
+    if np.asarray(value).dtype.kind == "b" or (np.isnan(array) | (array == -none)).any():
+        raise ValueError(f"{name} must hold numbers, and {none} for no bound, received {value!r}")
+    return array.copy()  # the caller may change theirs
 
 
 def _constraints(name: str, value: Any) -> tuple[Any, ...]:
     """One of SciPy's constraint objects, or several."""
-    if value is None or value == ():
+    if value is None or (isinstance(value, tuple) and not value):
         return ()
     from scipy.optimize import LinearConstraint, NonlinearConstraint
 
@@ -159,8 +161,9 @@ class LimitsConfig(Noun):
             _require_name("bounds", name, views)
             low, high = _read_pair(name, pair, views[name].shape)
             # on the grid of the dtype, inwards: then rounding theta cannot leave the bounds
-            lower_views[name][...] = _rounded(low, spec.dtype, np.inf)
-            upper_views[name][...] = _rounded(high, spec.dtype, -np.inf)
+            low, high = _rounded(low, spec.dtype, np.inf), _rounded(high, spec.dtype, -np.inf)
+            _require_numbers_between(name, low, high, spec.dtype)
+            lower_views[name][...], upper_views[name][...] = low, high
         return Limits(free, lower, upper)
 
 
@@ -191,9 +194,19 @@ def _read_pair(
     return low, high
 
 
+def _require_numbers_between(name: str, low: np.ndarray, high: np.ndarray, dtype: str) -> None:
+    """Refuse a pair that leaves no number of the dtype."""
+    if not ((low <= high) & (low < np.inf) & (high > -np.inf)).all():
+        raise ValueError(
+            f"bounds[{name!r}]: no number of {dtype} lies between them: choose bounds that "
+            f"{dtype} can hold, or dtype='float64'"
+        )
+
+
 def _rounded(bound: np.ndarray, dtype: str, towards: float) -> np.ndarray:
     """The next number of the dtype in a direction, or the bound itself where it is one."""
-    near = bound.astype(dtype)
+    with np.errstate(over="ignore"):
+        near = bound.astype(dtype)
     beyond = near < bound if towards > 0 else near > bound
     return np.where(beyond, np.nextafter(near, near.dtype.type(towards)), near)
 

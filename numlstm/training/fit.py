@@ -253,7 +253,8 @@ def fit(
         "SLSQP", "trust-constr", "least_squares" ("trf", "dogbox"), while "adam" and its like
         project onto them after every update; the start is projected too. "constraints": SciPy's
         LinearConstraint, NonlinearConstraint or a list of them on the whole vector theta, for
-        "trust-constr" and "SLSQP".
+        "trust-constr" and "SLSQP". All are limits on the numbers in `LSTM.params`, of a network
+        that reads and gives standardised data: not in the units of the data.
 
     Returns
     -------

@@ -179,10 +179,14 @@ def _from_json(value: Any) -> Numbers:
     return np.array(value) if isinstance(value, list) else value
 
 
+# what every run records; one that ended in its first epoch has them with no values
+_ALWAYS = ("loss", "gradient_norm", "learning_rate")
+
+
 def by_name(history: Mapping[str, list[Numbers]]) -> dict[str, np.ndarray]:
     """The history as arrays: of values of members, "loss" is their mean, "loss_members" all."""
     result = {}
-    for name, values in history.items():
+    for name, values in (history or {name: [] for name in _ALWAYS}).items():
         array = np.array(values)
         if array.ndim == 2:
             with np.errstate(all="ignore"):  # a validation loss may be infinite

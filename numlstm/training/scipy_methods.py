@@ -98,7 +98,9 @@ class Minimizer:
         if self.solver.constraints:
             given["constraints"] = [on_free(c, self._start, free) for c in self.solver.constraints]
         # TNC knows a limit on calls only; that on iterations is kept by _close_iteration
-        limit = {"maxiter": self.config.epochs} if method != "TNC" else {"maxfun": 2**31 - 1}
+        # SLSQP's is an int of C's
+        most = 2**31 - 1
+        limit = {"maxfun": most} if method == "TNC" else {"maxiter": min(self.config.epochs, most)}
         return minimize(
             self.fun,
             x,

@@ -73,6 +73,15 @@ class TrainingConfig(Noun):
         if constants.get("nesterov") and not constants.get("momentum"):
             raise ValueError("nesterov=True needs a momentum above 0")
 
+    def require_held(self, dtype: str) -> None:
+        """Refuse constants that a dtype rounds to 0, where they do nothing, or to infinity."""
+        checks.held("weight_decay", self.weight_decay, dtype)
+        if self.stochastic:
+            checks.held("clip", self.clip, dtype)
+            checks.held("learning_rate", min(self.rate, 1.0), dtype)  # a huge one ends in words
+            for name in self.constants.keys() & {"eps", "momentum"}:
+                checks.held(name, self.constants[name], dtype)
+
     @property
     def stochastic(self) -> bool:
         """Whether the method is one of ours, with batches and updates."""
@@ -105,7 +114,7 @@ def _constant(name: str, value: Any) -> Any:
     if name == "nesterov":
         return checks.flag(name, value)
     if name == "betas":
-        if np.shape(value) != (2,):
+        if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
             raise ValueError(f"betas must be two numbers, received {value!r}")
         return tuple(checks.real("betas", beta, least=0.0, below=1.0) for beta in value)
     if name == "alpha":
@@ -186,9 +195,10 @@ def settle(
         start = start._replace(backend=start.model.network.backend.name)
     else:
         network.require_sense()
-        start.init.require_sense(network.cell)
+        start.init.require_sense(network.cell, network.dtype)
         if not training.stochastic:
             network = replace(network, dropout=Dropout())
+    training.require_held(network.dtype)
     settings = Settings(network, start, data, training, run)
     _require_whole_sequences(settings)
     _require_able(settings)

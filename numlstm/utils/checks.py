@@ -12,19 +12,22 @@ DTYPES = ("float32", "float64")
 # elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
 # take the time from those of the kernels
 FEW = 8192
+_LARGEST_SIZE = 2**63 - 1  # what the largest of NumPy's and C's own integers count to
 _CUDA = (2, 13)  # DLPack's numbers for device memory and managed memory
 _NATIVE: dict[str | None, tuple[np.dtype[Any], ...]] = {name: (np.dtype(name),) for name in DTYPES}
 _NATIVE[None] = tuple(map(np.dtype, DTYPES))
 
 
 def size(name: str, value: Any, minimum: int = 1) -> int:
-    """`value` as an int that is at least `minimum`."""
+    """`value` as an int that is at least `minimum`, and that 64 bits can hold."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, received {value!r}") from None
     if isinstance(value, bool) or number < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}, received {value!r}")
+    if number > _LARGEST_SIZE:
+        raise ValueError(f"{name} must be at most 2**63 - 1, received {value!r}")
     return int(number)
 
 
@@ -63,6 +66,17 @@ def real(
     )
 
 
+def held(name: str, value: float | None, dtype: str) -> None:
+    """Refuse a number that a dtype rounds to 0 or to infinity; None is no number."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = float(np.dtype(dtype).type(value or 0.0))
+    if value and (rounded == 0 or not math.isfinite(rounded)):
+        raise ValueError(
+            f"{name} must be a number that {dtype} can hold, received {value:g}, which it rounds "
+            f"to {rounded:g}: choose another one, or dtype='float64'"
+        )
+
+
 def optional(check: Callable[..., Any], name: str, value: Any, **bounds: Any) -> Any:
     """None, or what another check makes of `value`."""
     return None if value is None else check(name, value, **bounds)
@@ -91,7 +105,7 @@ def probability(name: str, value: Any) -> float:
 def dtype(name: str, value: Any) -> str:
     """The name of a supported dtype: "float32" or "float64"."""
     try:
-        kind = np.dtype(value).name
+        kind = np.dtype(value).name if value is not None else "None"  # to NumPy it is float64
     except TypeError:
         kind = str(value)
     return choice(name, kind, DTYPES)

@@ -284,6 +284,18 @@ def test_a_parameter_cannot_be_removed(params):
     np.testing.assert_array_equal(params.theta, range(8))
 
 
+def test_a_union_in_place_is_refused_before_anything_is_written(params):
+    before = params.theta.copy()
+    with pytest.raises(TypeError, match=r"write params\.update\(\.\.\.\)"):
+        params |= {"bias": np.ones(params["bias"].shape)}
+    np.testing.assert_array_equal(params.theta, before)
+    view = params.setdefault("bias", 3.0)
+    assert np.shares_memory(view, params.theta)
+    with pytest.raises(KeyError, match="no parameter 'biases'"):
+        params.setdefault("biases", 3.0)
+    np.testing.assert_array_equal(params.theta, before)
+
+
 def test_it_is_a_mapping_in_the_order_of_theta(params):
     assert list(params) == list(params.keys()) == list(dict(params)) == list(SHAPES)
     assert len(params) == 2

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -204,7 +205,55 @@ def test_biases_begin_as_asked_for():
             ValueError,
             "activations must be three, of the gates, of the",
         ),
-        ({"cell": {"activations": ("tanh", "tanh")}}, ValueError, "activations must be three"),
+        *(
+            ({"cell": {"activations": value}}, ValueError, "activations must be three")
+            for value in (
+                *(("tanh", "tanh"), ("tanh",) * 4, {"relu", "elu", "tanh"}, 3, (), np.zeros(2)),
+                {"relu": 1, "elu": 2, "tanh": 3},
+            )
+        ),
+        *(
+            (
+                {"cell": {"activations": ("sigmoid", value, "tanh")}},
+                TypeError,
+                r"each of activations must be a name or a tuple \(name, alpha\[, beta\]\), as",
+            )
+            for value in (3, None, (), np.tanh, {"name": "elu"}, {"elu": 0.5}, b"tanh")
+        ),
+        *(
+            ({"cell": {"layer_norm": value}}, error, "layer_norm must be False, True or 'gates', r")
+            for value, error in (("yes", ValueError), (1, TypeError), (None, TypeError))
+        ),
+        *(
+            (
+                {"cell": {name: value}},
+                ValueError,
+                re.escape(f"{name} must be a number that float32 can hold, received {value:g}, wh"),
+            )
+            for name in ("activation_clip", "cell_clip")
+            for value in (1e-60, 1e300)
+        ),
+        *(
+            (
+                {"cell": {"layer_norm": True, "layer_norm_epsilon": value}},
+                ValueError,
+                "layer_norm_epsilon must be a number that float32 can hold",
+            )
+            for value in (1e-60, 1e300)
+        ),
+        *(
+            (
+                {"cell": {"activations": ((name, value), "tanh", "tanh")}},
+                ValueError,
+                f"alpha of {name} must be a number that float32 can hold, received",
+            )
+            for name in ("hard_sigmoid", "scaled_tanh", "elu")
+            for value in (1e-60, 1e60)
+        ),
+        ({"init": {"forget_bias": 1e300}}, ValueError, "forget_bias must be a number that float32"),
+        ({"dtype": None}, ValueError, r"dtype must be one of \['float32', 'float64'\], received"),
+        ({"num_layers": 10**12}, ValueError, r"num_layers=10{12}, .* which no memory holds: ch"),
+        ({"output_size": 2**40}, ValueError, r"output_size=1099511627776 make a network of more"),
         (
             {"cell": {"activations": ("gelu",) * 3}},
             ValueError,
@@ -229,6 +278,26 @@ def test_biases_begin_as_asked_for():
 def test_keywords_that_are_refused(options, error, words):
     with pytest.raises(error, match=words):
         numlstm.LSTM(2, 5, backend="reference", **options)
+
+
+@pytest.mark.parametrize("name", ["input_size", "hidden_size"])
+@pytest.mark.parametrize("value", [2**40, 10**18])
+def test_sizes_that_no_memory_holds_are_refused_at_once(name, value):
+    sizes = {"input_size": 2, "hidden_size": 3, name: value}
+    with pytest.raises(ValueError, match=f"{name}={value}.* which no memory holds: choose less"):
+        numlstm.LSTM(**sizes)
+
+
+def test_constants_that_float64_holds_are_no_constants_of_float32(tmp_path):
+    model = numlstm.LSTM(2, 3, cell={"cell_clip": 1e-60}, dtype="float64", rng=0)
+    model.save(tmp_path / "model")
+    assert numlstm.load(tmp_path / "model").cell.cell_clip == 1e-60
+    for narrow in (
+        lambda: model.astype("float32"),
+        lambda: numlstm.load(tmp_path / "model", dtype="float32"),
+    ):
+        with pytest.raises(ValueError, match="cell_clip must be a number that float32 can hold"):
+            narrow()
 
 
 def test_a_layer_norm_of_one_unit_is_refused():

@@ -53,6 +53,15 @@ def test_bounds_hold_exactly(method, dtype):
     assert result.nit > 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bounds_beyond_all_numbers_of_the_type_bind_nothing(dtype):
+    wide = {"bias_l0": (-1e300, np.full(8, 1e300)), "head_bias": (np.float32(-9), np.array(9))}
+    result = quick(limits={"bounds": wide}, dtype=dtype)
+    assert result.x.tobytes() == quick(dtype=dtype).x.tobytes()
+    tiny = quick(limits={"bounds": {"bias_l0": (1e-60, None)}}, dtype=dtype).model.params
+    assert (tiny["bias_l0"] > 0).all()
+
+
 def test_bounds_reach_scipy_as_bounds():
     bounded = quick(method="L-BFGS-B", limits={"bounds": {"weight_ih_l0": (-0.1, 0.1)}}, epochs=60)
     assert np.isclose(np.abs(bounded.model.params["weight_ih_l0"]), 0.1).any()
@@ -172,6 +181,27 @@ def test_callbacks_may_end_least_squares():
          "knows no constraints; these do: SLSQP, trust-constr"),
         ({"limits": {"constraints": [1]}, "method": "SLSQP"}, TypeError,
          "constraints must be a scipy"),
+        *(({"limits": {"constraints": given}, "method": "SLSQP"}, TypeError,
+           "constraints must be a scipy.optimize.LinearConstraint or NonlinearConstraint on theta")
+          for given in (np.eye(3), np.zeros(0), 3, "x", [np.eye(43)], {"type": "eq"})),
+        *(({"limits": {"bounds": {"bias_l0": pair}}}, error,
+           r"a bound of bounds\['bias_l0'\] must be " + words)
+          for pair, error, words in (
+              ((True, None), TypeError, "a number, received True"),
+              ((None, "0.5"), TypeError, "a number, received '0.5'"),
+              ((None, 1j), TypeError, "a number, received 1j"),
+              ((np.nan, None), ValueError, "a finite number, received nan"),
+              ((np.inf, None), ValueError, "a finite number, received inf"),
+              ((None, -np.inf), ValueError, "a finite number, received -inf"),
+              ((None, 10**400), ValueError, "below 1.8e308"),
+          )),
+        *(({"limits": {"bounds": {"bias_l0": pair}}}, ValueError,
+           r"bounds\['bias_l0'\] must hold numbers, and -?inf for no bound, received")
+          for pair in ((np.ones(8, bool), None), (np.full(8, np.inf), None),
+                       (None, np.full(8, -np.inf)), (np.full(8, np.nan), None))),
+        *(({"limits": {"bounds": {"bias_l0": pair}}, "dtype": "float32"}, ValueError,
+           r"bounds\['bias_l0'\]: no number of float32 lies between them: choose bounds that")
+          for pair in ((1e300, None), (None, -1e300), (1e-60, 1e-50), (0.1, 0.1))),
         ({"limits": {"constraints": LinearConstraint(np.ones((1, 3))), "fixed": "bias_l0"},
           "method": "SLSQP"},
          ValueError, "must have 43 columns"),

@@ -1,10 +1,14 @@
 """Data and weights of any size: normalised before the cast, or refused."""
 
+import re
+import sys
+
 import numpy as np
 import pytest
 
 import numlstm
-from helpers.fits import batch, quick, same
+from helpers.fits import batch, quick, same, stop_after
+from numlstm.training.methods import METHODS
 
 UNIFORM = [1e300, 1e38, 1e-45, 5e-324, 1e308]
 
@@ -138,3 +142,90 @@ def test_an_ensemble_of_any_unit_has_a_spread(unit):
         for one, other in zip(near, far, strict=True):
             for part, moved in zip(one, other, strict=True):
                 np.testing.assert_allclose(moved / unit, part, rtol=1e-4, atol=1e-6)
+
+
+# --- constants ------------------------------------------------------------------------------------
+
+CONSTANTS = [
+    *({name: value} for name in ("weight_decay", "clip") for value in (1e-60, 1e300)),
+    {"learning_rate": 1e-60},
+    *({"options": {"eps": value}} for value in (1e-60, 1e300)),
+    *({"options": {"eps": value}, "method": "rmsprop"} for value in (1e-60, 1e300)),
+    *({"options": {"momentum": 1e300}, "method": method} for method in ("sgd", "rmsprop")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", CONSTANTS, ids=repr)
+def test_constants_that_float32_rounds_away_are_refused(options):
+    X, y = batch()
+    name, value = next(iter(options.get("options", options).items()))
+    words = f"{name} must be a number that float32 can hold, received {value:g}, which it rounds to"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        quick(X, y, **options)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        numlstm.ensemble(X, y, members=2, hidden_size=3, epochs=1, **options)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        numlstm.LSTMRegressor(3, epochs=1, **options).fit(X, y[:, -1, 0])
+    assert quick(X, y, dtype="float64", **options).x.dtype == np.float64
+
+
+def test_a_penalty_that_float32_rounds_away_is_refused_of_every_method_and_of_objectives():
+    X, y = batch()
+    words = "weight_decay must be a number that float32 can hold, received 1e-60"
+    with pytest.raises(ValueError, match=words):
+        quick(X, y, method="L-BFGS-B", weight_decay=1e-60)
+    with pytest.raises(ValueError, match=words):
+        numlstm.objective(numlstm.LSTM(2, 3, 1, rng=0), X, y, weight_decay=1e-60)
+    wide = numlstm.LSTM(2, 3, 1, rng=0, dtype="float64")
+    plain, penalised = (
+        numlstm.objective(wide, X, y, weight_decay=decay) for decay in (0.0, 1e-300)
+    )
+    assert penalised.value(wide.theta) == plain.value(wide.theta)
+
+
+@pytest.mark.parametrize("method", ["adam", "rmsprop"])
+def test_a_fit_that_ends_in_its_first_epoch_can_be_printed(method):
+    result = quick(*batch(), schedule=lambda _: 1e300, method=method)
+    assert (result.nit, result.success, result.status) == (0, False, 97)
+    assert "last finite step" in repr(result)
+    for name in ("loss", "gradient_norm", "learning_rate"):
+        assert result.history[name].shape == (0,)
+
+
+@pytest.mark.parametrize("method", ["adam", *METHODS])
+def test_epochs_without_end_are_as_many_as_it_takes(method):
+    options = {"method": method, "dtype": "float64", "callback": stop_after(2)}
+    result = quick(*batch(), epochs=sys.maxsize, progress=True, **options)
+    assert (result.nit, result.status) == (2, 99)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        *((value, TypeError, "validation must be a fraction, a tuple")
+          for value in ("0.5", b"0.5", True, np.True_, 1j, np.array([0.5]))),
+        *((value, ValueError, "validation must lie between 0 and 1, received")
+          for value in (0, 1, -0.1, 10**400, -(10**400), np.nan, np.inf)),
+    ],
+)  # fmt: skip
+def test_a_share_that_is_none(given, error, words):
+    with pytest.raises(error, match=words):
+        quick(*batch(), validation=given)
+
+
+def test_numbers_of_numpy_are_numbers():
+    X, y = batch()
+    plain = {"hidden_size": 4, "epochs": 2, "learning_rate": 0.5, "validation": 0.25, "clip": 2.0,
+             "options": {"betas": (0.5, 0.75)}, "init": {"forget_bias": 0.5}}  # fmt: skip
+    expected = quick(X, y, **plain)
+    for kind in (np.array, np.float32, np.float64):
+        given = {"hidden_size": np.int64(4), "epochs": np.array(2), "learning_rate": kind(0.5),
+                 "validation": kind(0.25), "clip": kind(2.0), "init": {"forget_bias": kind(0.5)},
+                 "options": {"betas": np.array([0.5, 0.75])}}  # fmt: skip
+        same(quick(X, y, **given), expected)
+
+
+@pytest.mark.parametrize("betas", [(0.9, [0.99]), "90", ("0.9", "0.99"), (0.9, True)])
+def test_two_numbers_that_are_none(betas):
+    with pytest.raises((TypeError, ValueError), match=r"betas must be (a number|two numbers), rec"):
+        quick(*batch(), options={"betas": betas})

@@ -1,6 +1,7 @@
 """What the door lets in, what it refuses, and what the refusal says."""
 
 import enum
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -144,6 +145,28 @@ def test_an_integer_beyond_every_float():
         Cell(cell_clip=10**400)
 
 
+@pytest.mark.parametrize("value", [2**63, 10**400])
+def test_sizes_beyond_what_counts(value):
+    with pytest.raises(ValueError, match=r"^epochs must be at most 2\*\*63 - 1, received \d+$"):
+        checks.size("epochs", value)
+    assert checks.size("epochs", 2**63 - 1) == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("value", "becomes"), [(1e-60, "0"), (-1e-46, "-0"), (1e39, "inf"), (-1e300, "-inf")]
+)
+def test_a_number_that_float32_cannot_hold(value, becomes):
+    words = f"^clip must be a number that float32 can hold, received {value:g}, which it rounds to "
+    with pytest.raises(ValueError, match=re.escape(words[1:] + becomes + ": choose another")):
+        checks.held("clip", value, "float32")
+    checks.held("clip", value, "float64")
+
+
+@pytest.mark.parametrize("value", [None, 0, 0.0, 1e-45, -1e-40, 0.1, 3e38])
+def test_numbers_that_float32_holds(value):
+    checks.held("clip", value, "float32")
+
+
 def test_opposite_infinities_do_not_cancel():
     with pytest.raises(
         ValueError, match=r"2 NaN or infinite value\(s\), the first at index \(0,\)"
@@ -173,7 +196,10 @@ def test_sizes(value):
 
 @pytest.mark.parametrize(
     ("value", "error"),
-    [(0, ValueError), (-3, ValueError), (True, ValueError), (2.0, TypeError), ("3", TypeError)],
+    [
+        *((0, ValueError), (-3, ValueError), (True, ValueError), (2.0, TypeError)),
+        *(("3", TypeError), (None, TypeError), (float("nan"), TypeError)),
+    ],
 )
 def test_bad_sizes_show_what_was_received(value, error):
     with pytest.raises(error, match=f"hidden_size must be an integer.*received {value!r}"):
