@@ -102,12 +102,12 @@ def _end(name: str, value: Any, none: float) -> Any:
     """One end of a pair, whose value `none` is no bound."""
     if value is None:
         return None
-    if np.ndim(value) == 0:
+    if np.ndim(value) == 0 and not isinstance(value, (bool, np.bool_)):
         return None if value == none else checks.real(f"a bound of {name}", value)
     array = checks.array(name, value, "float64", finite=False)
-    if np.asarray(value).dtype.kind == "b" or (np.isnan(array) | (array == -none)).any():
+    if (np.isnan(array) | (array == -none)).any():
         raise ValueError(f"{name} must hold numbers, and {none} for no bound, received {value!r}")
-    return array.copy()  # the caller may change theirs
+    return array.copy() if array.ndim else float(array)  # the caller may change theirs
 
 
 def _constraints(name: str, value: Any) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ def end(
     """End a run; a success has finite losses, none above `worst()` unless `tol` allows it."""
     if outcome.status == INTERRUPTED:
         return Ending(progress.x, progress.loss, outcome)
-    judged = problem.validation is not None or config.patience is not None
+    judged = problem.validation is not None or config.training.patience is not None
     x = progress.best_x() if judged else progress.x
     try:
         fun = problem.value(x, problem.train)

@@ -17,7 +17,6 @@ from numlstm.model.lstm import LSTM
 from numlstm.objectives.constant import worst_loss
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
-from numlstm.optim import schedules
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
 from numlstm.training.checkpoints import Record, open_checkpoint
@@ -373,7 +372,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = train(problem, config, progress, settings, draws, record)
         else:
             objective = Objective(
-                *(evaluator, data.train, settings.data.loss, config.weight_decay),
+                *(evaluator, data.train, settings.data.loss, settings.training.weight_decay),
                 bptt_steps=config.bptt_steps,
                 run=guard.run,
                 resident=problem.train,
@@ -381,9 +380,8 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(worst_loss, settings.data.criterion, data.train)
         ending = end(problem, config, progress, outcome, worst)
-    result = _result(trained, progress, ending, settings)
-    result.forecast, result.data = arrays.y is None, data.words
-    return result
+    read = {"forecast": arrays.y is None, "data": data.words}
+    return _result(trained, progress, ending, settings, read)
 
 
 def _given(model: LSTM | None) -> GivenModel | None:
@@ -415,20 +413,13 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
 
 
 def loop_config(settings: Settings, data: Data, spec: NetworkSpec) -> LoopConfig:
-    """The constants of the loop."""
-    training = settings.training
+    """What a run of these settings on these data needs."""
     return LoopConfig(
-        epochs=training.epochs,
+        training=settings.training,
         batch_size=settings.data.batch_size,
         bptt_steps=data.bptt_steps,
-        rate=training.rate,
-        schedule=schedules.get(training.schedule),
-        clip=training.clip,
-        weight_decay=training.weight_decay,
-        patience=training.patience,
-        tol=training.tol,
+        limits=settings.training.limits.on(spec),
         sampling=settings.sampling,
-        limits=training.limits.on(spec),
     )
 
 
@@ -474,7 +465,9 @@ def _listeners(
     return Listeners(progress, bar, callback=run.callback, record=record)
 
 
-def _result(model: LSTM, progress: Progress, ending: Ending, settings: Settings) -> FitResult:
+def _result(
+    model: LSTM, progress: Progress, ending: Ending, settings: Settings, read: dict[str, Any]
+) -> FitResult:
     """The result at the best parameters where a fit is judged, else at the last ones."""
     model.theta = ending.x
     return FitResult(
@@ -490,4 +483,5 @@ def _result(model: LSTM, progress: Progress, ending: Ending, settings: Settings)
         output=model.output,
         fixed=settings.training.limits.fixed,
         loss=settings.data.loss,
+        **read,
     )

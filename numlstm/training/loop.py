@@ -9,6 +9,7 @@ import numpy as np
 
 from numlstm.objectives.evaluator import Evaluator, windows
 from numlstm.objectives.member_evaluator import MemberEvaluator
+from numlstm.optim import schedules
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.interrupt import Interrupted
@@ -16,6 +17,7 @@ from numlstm.training.listeners import Listeners
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
+from numlstm.training.settings import TrainingConfig
 from numlstm.training.update import Numbers, Update, UpdateConfig, UpdateContext, Window
 from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
@@ -40,29 +42,28 @@ def _mean_weight(batches: list[list[Window]]) -> Numbers:
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """The constants of a run: those of the loop, its updates, and its end."""
+    """What a run needs beside its choices: how its data are cut, and its network's limits."""
 
-    epochs: int
+    training: TrainingConfig
     batch_size: int
     bptt_steps: int | None
-    rate: float
-    schedule: Callable[[int, int], float]
-    clip: float | None
-    weight_decay: float
-    patience: int | None
-    tol: float | None
     limits: Limits | None = None
     sampling: Sampling | None = None
 
     @property
     def update(self) -> UpdateConfig:
         """Those of an update."""
-        return UpdateConfig(self.clip, self.limits, self.sampling)
+        return UpdateConfig(self.training.clip, self.limits, self.sampling)
 
     @property
     def has_goal(self) -> bool:
         """Whether something may end a run before its epochs."""
-        return self.tol is not None or self.patience is not None
+        return self.training.tol is not None or self.training.patience is not None
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch."""
+        schedule = schedules.get(self.training.schedule)
+        return self.training.rate * schedule(epoch, self.training.epochs)
 
     def finished(self, progress: Progress) -> Any:
         """Whether a goal is reached, () or (M,) bool; a function of `progress` alone."""
@@ -71,9 +72,9 @@ class LoopConfig:
     def goal(self, progress: Progress) -> str | None:
         """The goal that was reached, by every member of an ensemble, in words."""
         if self.met(progress):
-            return f"The loss reached tol = {self.tol:g}."
+            return f"The loss reached tol = {self.training.tol:g}."
         if np.all(self.finished(progress)):
-            return f"No better loss for patience = {self.patience} epochs."
+            return f"No better loss for patience = {self.training.patience} epochs."
         return None
 
     def met(self, progress: Progress) -> bool:
@@ -81,13 +82,13 @@ class LoopConfig:
         return bool(np.all(self._low(progress)))
 
     def _low(self, progress: Progress) -> Any:
-        tol = -np.inf if self.tol is None else self.tol
+        tol = -np.inf if self.training.tol is None else self.training.tol
         return np.broadcast_to(np.less_equal(progress.judged, tol), progress.best.shape)
 
     def _stalled(self, progress: Progress) -> Any:
-        if self.patience is None:
+        if (patience := self.training.patience) is None:
             return np.zeros(progress.best.shape, bool)
-        return progress.epoch - progress.best_epoch >= self.patience
+        return progress.epoch - progress.best_epoch >= patience
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Trainer:
         progress, config = self.progress, self.config
         if (goal := config.goal(progress)) is not None:
             return Outcome.reached(goal)
-        if progress.epoch < config.epochs:
+        if progress.epoch < config.training.epochs:
             return None
         if not config.has_goal:
             return Outcome.reached("All epochs were run.")
@@ -196,7 +197,7 @@ class Trainer:
     def _run_window(self, window: Window, mean_weight: Numbers) -> None:
         progress, update, run = self.progress, self.update, self.problem.run
         place = progress.epoch, progress.updates
-        context = UpdateContext(window, mean_weight, *place, self._rate())
+        context = UpdateContext(window, mean_weight, *place, self.config.rate(progress.epoch))
         if not np.any(window.weight):
             update.carry(run(update.advance, context))
             return
@@ -205,14 +206,11 @@ class Trainer:
             raise NotFinite
         progress.count(value, norm, context)
 
-    def _rate(self) -> float:
-        return self.config.rate * self.config.schedule(self.progress.epoch, self.config.epochs)
-
     def _close_epoch(self) -> None:
         progress, problem = self.progress, self.problem
         self.update.fetch()
         values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
-        values["learning_rate"] = self._rate()
+        values["learning_rate"] = self.config.rate(progress.epoch)
         # "loss" is the mean over an epoch in which theta moved; a goal is one of this theta
         if self.config.has_goal and problem.validation is None:
             values["training_loss"] = problem.value(progress.theta, problem.train)

@@ -180,7 +180,7 @@ def _from_json(value: Any) -> Numbers:
 
 
 # what every run records; one that ended in its first epoch has them with no values
-_ALWAYS = ("loss", "gradient_norm", "learning_rate")
+_ALWAYS = ("loss", "gradient_norm")
 
 
 def by_name(history: Mapping[str, list[Numbers]]) -> dict[str, np.ndarray]:

@@ -98,9 +98,9 @@ class Minimizer:
         if self.solver.constraints:
             given["constraints"] = [on_free(c, self._start, free) for c in self.solver.constraints]
         # TNC knows a limit on calls only; that on iterations is kept by _close_iteration
-        # SLSQP's is an int of C's
-        most = 2**31 - 1
-        limit = {"maxfun": most} if method == "TNC" else {"maxiter": min(self.config.epochs, most)}
+        most = 2**31 - 1  # SLSQP's is an int of C's
+        asked = min(self.config.training.epochs, most)
+        limit = {"maxfun": most} if method == "TNC" else {"maxiter": asked}
         return minimize(
             self.fun,
             x,
@@ -175,7 +175,7 @@ class Minimizer:
         whole = self._whole(x)
         value, gradient = self.objective(whole)
         free = gradient[self.limits.free]
-        decay = self.config.weight_decay
+        decay = self.config.training.weight_decay
         norm = optimizers.norm(free - decay * x)
         loss = value - 0.5 * decay * float(np.sum(np.square(whole)))
         self._last = whole.astype(self.progress.theta.dtype), loss, norm
@@ -203,5 +203,5 @@ class Minimizer:
         if (goal := self.config.goal(progress)) is not None:
             raise _Ended(Outcome.reached(goal))
         limited = self.solver.method in ("TNC", LEAST_SQUARES)
-        if limited and progress.epoch >= self.config.epochs:
+        if limited and progress.epoch >= self.config.training.epochs:
             raise _Ended(Outcome(False, 1, "Maximum number of iterations has been exceeded."))
