@@ -41,9 +41,9 @@ def _schedule(name: str, value: Any) -> str | Callable[[int], float] | None:
 
 
 def _options(name: str, value: Any) -> Mapping[str, Any] | None:
-    if value is None or isinstance(value, Mapping):
+    if value is None or (isinstance(value, Mapping) and all(isinstance(k, str) for k in value)):
         return dict(value or {}) or None
-    raise TypeError(f"{name} must be a dict, received {type(value)}")
+    raise TypeError(f"{name} must be a dict from names to values, received {value!r}")
 
 
 _positive = partial(checks.optional, checks.real, above=0.0)

@@ -320,6 +320,13 @@ def test_other_names_are_refused(path, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("path", [3, None, True, 1.5])
+def test_what_is_no_path_is_refused(path):
+    for write in (model_of().export_c, model_of().export_fortran):
+        with pytest.raises(TypeError, match=f"path must be a path, received {path!r}"):
+            write(path)
+
+
 def test_what_cannot_be_exported_is_refused_with_the_reason(tmp_path):
     path = tmp_path / "net.c"
     with pytest.raises(ValueError, match="bidirectional network has no step"):

@@ -479,6 +479,8 @@ def test_what_our_methods_do_not_use_is_warned_about():
         ({"tol": np.nan}, ValueError, "tol must be a finite number"),
         ({"stateful": 1}, TypeError, "stateful must be True or False"),
         ({"options": [1]}, TypeError, "options must be a dict"),
+        ({"options": {1: 2}}, TypeError, "options must be a dict from names"),
+        ({"options": {1: 2}, "method": "L-BFGS-B"}, TypeError, "options must be a dict from names"),
         ({"options": {"betas": 0.9}}, ValueError, "betas must be two numbers"),
         ({"options": {"eps": -1}}, ValueError, "eps must be >= 0"),
         ({"method": "sgd", "options": {"nesterov": True}}, ValueError, "needs a momentum"),
