@@ -25,6 +25,7 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.data import labels, sequences
+from numlstm.data.misread import as_tokens
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.fit import fit
 from numlstm.utils import checks, notices, nouns
@@ -32,6 +33,9 @@ from numlstm.utils.nouns import suggesting
 
 # parameters that stand for several
 _NOUNS: dict[str, type] = {"cell": Cell, "init": Init, "limits": LimitsConfig}
+
+# so many whole numbers in a table may be grades, as in scikit-learn's own checks; more are tokens
+_FEW_GRADES = 8
 
 
 class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -246,6 +250,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as `numlstm.fit` takes it, a batch (B, T, I) or a list of series; it looks for NaN."""
+        if isinstance(X, (list, tuple)) and X and isinstance(X[0], (str, bytes)):
+            checks.array("X", X, None)  # refuses text, and says what to write
         if sequences.is_list(X) and any(np.ndim(series) == 2 for series in X):
             return self._counted(list(X), np.shape(X[0])[-1], reset)
         if sequences.is_list(X) and len({np.shape(series) for series in X}) > 1:
@@ -622,7 +628,9 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         self._checked_loss()
         pairs = ("y", y), ("sample_weight", sample_weight)
         X, y, sample_weight = self._unlabelled(X, *pairs, reset=True)
-        X = self._read(X, reset=True)
+        flat, X = getattr(X, "ndim", 2) == 2, self._read(X, reset=True)
+        if flat and as_tokens(X) and np.unique(X).size <= _FEW_GRADES:
+            X = X.astype(np.float64)
         y = self._read_targets(X, y, None)
         if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
             y = _column(y)

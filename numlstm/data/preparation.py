@@ -12,6 +12,7 @@ from numlstm.data.arrays import Arrays
 from numlstm.data.description import describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
+from numlstm.data.misread import warn_of_misreading
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, input_weight, mask, observed, streams
@@ -95,17 +96,19 @@ def prepare(
     reading = _reading(config, model)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     warned = warn_of_fill_values(train)
-    names, bptt_steps, pieces = train.names, config.bptt_steps, 1
+    given, names, bptt_steps = train, train.names, config.bptt_steps
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
-        pieces, train = len(train.X), streams(train, 1)
+        train = streams(train, 1)
     forecast = arrays.y is None or are_next_inputs(train)
     if config.scheduled_sampling is not None:
         require_forecasts(train)
         require_one_unit(model.scaling)
     output = "last" if train.last else "sequence"
     reading = reading._replace(input_size=train.X.shape[2], output=output, names=names)
+    pieces = len(given.X) if config.stateful else 1
     words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
+    warn_of_misreading(given, arrays.X, words, pieces=pieces > 1, classes=not loss.regression)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     if split.judge is not None:
         words += f"; validation: {split.words}"
@@ -139,7 +142,7 @@ def _reading(config: DataConfig, model: GivenModel) -> Reading:
     return Reading(
         input_size=model.num_features,
         nan_policy=config.nan_policy,
-        classes=config.criterion.classes,
+        loss=config.criterion,
         output=config.output,
         missing=config.missing == "mask",
         names=model.names,

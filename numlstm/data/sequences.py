@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from numlstm.data.labels import UNNAMED, Names
+from numlstm.data.padding import require_right_padding
 from numlstm.utils import checks
 
 _ORDINARY = 2.0**60  # weights up to it, and down to its inverse, keep their digits
@@ -140,6 +141,7 @@ def read_inputs(
     else:
         array, form = _batched(X)
         lengths = checks.lengths(lengths, *array.shape[:2])
+        require_right_padding(array, lengths)
     if input_size is not None and array.shape[2] != input_size:
         _refuse_features(X, array, form, input_size)
     array = np.ascontiguousarray(array)
@@ -243,6 +245,8 @@ def _stacked(X: Any, missing: bool) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError(
                 f"X[{index}] must have shape {wanted}, received {np.shape(series)}; "
                 "every series of a list needs the same number of features"
+                + "; if features come first, pass [series.T for series in X]"
+                * (part.ndim == 2 and bool(parts) and len(part) == len(parts[0]))
             )
         parts.append(part)
     return padded(parts), np.array([len(part) for part in parts], dtype=np.int64)

@@ -7,6 +7,7 @@ import numpy as np
 
 from numlstm.data import labels
 from numlstm.data.labels import UNNAMED, Names
+from numlstm.data.misread import require_no_tokens
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.pieces import Following
 from numlstm.data.scaling import REMEDY, Scaling
@@ -23,11 +24,16 @@ class Reading(NamedTuple):
 
     input_size: int | None
     nan_policy: str
-    classes: bool  # targets are class numbers
+    loss: Loss
     output: str | None  # "sequence", "last", or None: by the shapes
     missing: bool = False  # inputs may be NaN
     names: Names = UNNAMED  # of features and targets, where they are known
     pieces: bool = False  # rows are consecutive pieces of one series
+
+    @property
+    def classes(self) -> bool:
+        """Whether targets are class numbers."""
+        return self.loss.classes
 
 
 def read_dataset(
@@ -41,6 +47,8 @@ def read_dataset(
 ) -> Dataset:
     """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
     given = labels.inputs("X", X, reading.names.features, reset)
+    if not reading.loss.regression:
+        require_no_tokens(given.stepwise)
     wanted = reading.names.targets
     targets = labels.companion(given, "y", y, wanted if wanted and len(wanted) > 1 else None)
     data = _read_arrays(
@@ -124,6 +132,8 @@ def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[Array, bool]:
         raise ValueError(
             f"y must have one entry per sequence: X has {len(form.lengths)} sequences, "
             f"y has {len(parts)}"
+            + "; X is read as (sequences, steps, features)"
+            * (form.kind == "batch")
         )
     last = _output(parts, form, reading) == "last"
     if not reading.classes:
@@ -187,6 +197,8 @@ def _mismatch(shapes: list[tuple[int, ...]], form: Form, reading: Reading) -> st
     message = f"y must have shape {wanted}, received {received}"
     if form.kind == "batch" and shapes[0][1:2] == (steps,):
         message += "; if the targets come second, pass y.transpose(0, 2, 1)"
+    elif form.kind == "batch" and shapes[0]:
+        message += "; X is read as (sequences, steps, features)"
     if reading.classes:
         message += "; classes are whole numbers, one per step or per sequence, not one-hot"
     return message

@@ -7,6 +7,7 @@ import numpy as np
 from numlstm.architecture.spec import State
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.data import labels
+from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import mask
 from numlstm.network.network import Network
 from numlstm.utils import checks
@@ -39,6 +40,8 @@ class InputReader:
         """The arguments of `LSTM.forward`."""
         X = self._checked("X", X, ("B", "T", self.spec.input_size))
         lengths = checks.lengths(lengths, *X.shape[:2])
+        if type(X) is np.ndarray:
+            require_right_padding(X, lengths)
         self.require_finite("X", X, lengths)
         if reset is not None:
             reset = checks.flags("reset", reset, X.shape[:2])

@@ -95,9 +95,7 @@ def objective(
     if output is not None:
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None
-    reading = Reading(
-        model.num_features, nan_policy, criterion.classes, output, missing, model.names
-    )
+    reading = Reading(model.num_features, nan_policy, criterion, output, missing, model.names)
     data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":

@@ -103,7 +103,9 @@ def fit(
         `LSTMClassifier` its rows are sequences of one feature, which is ``X[..., None]``. Frames
         (pandas, polars, pyarrow) and DataArrays too: their features are known by name, their
         labels must agree with those of what stands beside them, and their times must go forward.
-        An index of pandas with several levels is a list of series.
+        An index of pandas with several levels is a list of series. Data that look as if something
+        else was meant, such as rows that are windows over one series, or features before time, are
+        a warning with both readings. Integers that are tokens belong one-hot.
     y : array_like or list of arrays, optional
         Targets, one per step, (B, T, O) or (B, T), or one per sequence, (B, O) or (B,); for one
         series (T,) or (T, O); for a list of series a list. Integers from 0 on for the loss
@@ -138,7 +140,8 @@ def fit(
         moments of `standardize` and the means of `missing`. A step of weight 0 is read, but is
         asked for nothing. The ratios of weights count alone, whatever their size.
     lengths : array_like of int, shape (B,), optional
-        Length of each row of an X of shape (B, T, I); what lies behind it is never read.
+        Length of each row of an X of shape (B, T, I); what lies behind it is never read. Rows that
+        are padded in front are refused.
     reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
         Where True, a sequence begins anew before that step: its state becomes the initial one. To
         forecast across a reset is then not asked for.

@@ -13,6 +13,13 @@ DTYPES = ("float32", "float64")
 # take the time from those of the kernels
 FEW = 8192
 _LARGEST_SIZE = 2**63 - 1  # what the largest of NumPy's and C's own integers count to
+_REMEDY_OF_TEXT = {  # by the first letter of what is called X or y
+    "X": "; number its words or characters, each an entry of an array, "
+    "names, tokens = np.unique(X, return_inverse=True), and pass them one-hot, "
+    "X=np.eye(len(names))[tokens]",
+    "y": "; number the classes, names, y = np.unique(y, return_inverse=True); LSTMClassifier takes "
+    "their names",
+}
 _CUDA = (2, 13)  # DLPack's numbers for device memory and managed memory
 _NATIVE: dict[str | None, tuple[np.dtype[Any], ...]] = {name: (np.dtype(name),) for name in DTYPES}
 _NATIVE[None] = tuple(map(np.dtype, DTYPES))
@@ -143,10 +150,15 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
     if result.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}")
+        remedy = _REMEDY_OF_TEXT.get(name[0], "") if _is_text(result) else ""
+        raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}{remedy}")
     dtype = dtype or kept_dtype(result)
     with within_range(name, dtype, "scale them, or use float64"):
         return result.astype(dtype)
+
+
+def _is_text(value: np.ndarray) -> bool:
+    return value.dtype.kind in "SU" or any(isinstance(item, (str, bytes)) for item in value.flat)
 
 
 def kept_dtype(*values: np.ndarray) -> str:

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from numlstm.data.targets import Reading, read_dataset
+from numlstm.optim.losses import LOSSES
 
-REAL = Reading(None, "raise", False, None)
-CLASSES = REAL._replace(classes=True)
+REAL = Reading(None, "raise", LOSSES["mse"], None)
+CLASSES = REAL._replace(loss=LOSSES["cross_entropy"])
 OMIT = REAL._replace(nan_policy="omit")
 
 BATCH, SERIES = np.zeros((4, 5, 2)), np.zeros((6, 2))

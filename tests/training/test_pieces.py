@@ -6,13 +6,14 @@ import pytest
 import numlstm
 from helpers.fits import quick, same
 from numlstm.data.targets import Reading, read_dataset
+from numlstm.optim.losses import LOSSES
 
 COUNT = np.arange(40.0)
 OPTIONS = {"stateful": True, "batch_size": 2, "dtype": "float64"}
 
 
 def read(X, **arrays):
-    reading = Reading(None, "raise", False, None, pieces=True)
+    reading = Reading(None, "raise", LOSSES["mse"], None, pieces=True)
     return read_dataset(X, None, reading, **arrays)
 
 

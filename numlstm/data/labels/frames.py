@@ -252,8 +252,9 @@ def _numbers(name: str, column: Any) -> Array:
             return array
     raise TypeError(
         f"{name} must hold real numbers, but its column {str(column.name)!r} has the type "
-        f"{column.dtype}: write it as numbers or leave it out; where it tells series apart, make "
-        "it a level of the index, or pass a list with a frame for each series"
+        f"{column.dtype}: write it as numbers, categories and tokens one-hot as by "
+        "get_dummies, or leave it out; where it tells series apart, make it a level of the index, "
+        "or pass a list with a frame for each series"
     )
 
 
