@@ -42,6 +42,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     """The base of both estimators; their parameters are those of `numlstm.fit`."""
 
     _losses: tuple[str, ...]  # that `loss` may be; None is the first
+    _targets_of: Callable[[labels.Labelled, Any], Any]  # y beside X, without labels
 
     @suggesting(_NOUNS, SYNONYMS)
     def __init__(
@@ -141,8 +142,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             given = dict(zip(("X", "y", "sample_weight"), given, strict=False))
         if not isinstance(given, Mapping) or any(given.get(name) is None for name in "Xy"):
             return given
-        pairs = [(name, given.get(name)) for name in ("y", "sample_weight")]
-        X, y, sample_weight = self._unlabelled(given["X"], *pairs)
+        parts = (given.get(name) for name in ("X", "y", "sample_weight"))
+        X, y, sample_weight = self._unlabelled(*parts)
         X = self._read(X, reset=False)
         return {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
 
@@ -228,20 +229,22 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         super().set_params(**params, **amended)
         return self
 
-    def _unlabelled(self, X: Any, *beside: tuple[str, Any], reset: bool = False) -> tuple[Any, ...]:
+    def _unlabelled(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False
+    ) -> tuple[Any, Any, Any]:
         """X and what stands beside it without labels, which must agree.
 
         A frame of samples stays one, for scikit-learn to read and to remember its names.
         """
         given = labels.samples(X, None if reset else self._names_of_features())
-        parts = [labels.as_given(given, name, value) for name, value in beside]
+        beside = self._targets_of(given, y), labels.weights(given, sample_weight)
         if isinstance(given, labels.Frame):
-            return X, *parts
+            return X, *beside
         if reset and given.features is not None:
             self.feature_names_in_ = np.array(given.features, dtype=object)
         elif reset and hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        return given.values, *parts
+        return given.values, *beside
 
     def _names_of_features(self) -> tuple[str, ...] | None:
         """Those of the last fit."""
@@ -293,13 +296,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _scored(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         """Targets, predictions and weights, one behind the other."""
         check_is_fitted(self)
-        X, y, sample_weight = self._unlabelled(X, ("y", y), ("sample_weight", sample_weight))
+        X, y, sample_weight = self._unlabelled(X, y, sample_weight)
         truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
         return truth, predicted, _flat_weight(sample_weight, y, self.output)
 
     def _predicted(self, X: Any) -> Any:
         check_is_fitted(self)
-        (X,) = self._unlabelled(X)
+        X = self._unlabelled(X)[0]
         return self.model_.predict(self._read(X, reset=False))
 
     def __sklearn_tags__(self) -> Any:
@@ -360,6 +363,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     """
 
     _losses = ("mse", "mae", "huber")
+    _targets_of = staticmethod(labels.targets)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
         """Train on sequences.
@@ -390,8 +394,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         self._checked_loss()
-        pairs = ("y", y), ("sample_weight", sample_weight)
-        X, y, sample_weight = self._unlabelled(X, *pairs, reset=True)
+        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
         X = self._read(X, reset=True)
         y = self._read_targets(X, y, "numeric")
         # whether a target is a number, and predictions are to be numbers too
@@ -524,6 +527,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     """
 
     _losses = ("cross_entropy",)
+    _targets_of = staticmethod(labels.classes)
 
     @suggesting(_NOUNS, SYNONYMS)
     def __init__(
@@ -626,8 +630,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         self._checked_loss()
-        pairs = ("y", y), ("sample_weight", sample_weight)
-        X, y, sample_weight = self._unlabelled(X, *pairs, reset=True)
+        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
         flat, X = getattr(X, "ndim", 2) == 2, self._read(X, reset=True)
         if flat and as_tokens(X) and np.unique(X).size <= _FEW_GRADES:
             X = X.astype(np.float64)

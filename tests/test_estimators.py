@@ -4,6 +4,9 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from scipy.optimize import OptimizeWarning
 from sklearn.base import clone
@@ -469,3 +472,56 @@ def test_warnings_point_at_the_line_that_fits():
         with pytest.warns(OptimizeWarning, match="num_layers=1 it does nothing") as caught:
             quick(kind, dropout=0.2, epochs=1).fit(X, (y > 0).astype(int))
         assert [warning.filename for warning in caught] == [__file__]
+
+
+ROWS, SUM = data()[0][..., 0], data()[0][..., 0].sum(axis=1)
+FRAME = pd.DataFrame(ROWS, columns=list("abcdef"))
+DAYS = pd.date_range("2001", periods=len(FRAME))
+LIBRARIES = {"pandas": lambda frame: frame, "polars": pl.from_pandas, "pyarrow": pa.table}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (DAYS, "X has a column of dates, 'day'"),
+        (DAYS.tz_localize("Europe/Berlin"), "X has a column of dates, 'day'"),
+        (DAYS.date, "column 'day' has the type|column of dates, 'day'"),
+        (DAYS - DAYS[0], "column 'day' has the type Duration"),
+        ([str(i) for i in range(len(DAYS))], "column 'day' has the type String"),
+        (pd.Categorical(["x", "y"] * 20), "column 'day' has the type"),
+    ],
+    ids=["dates", "dates in a zone", "days", "durations", "texts", "categories"],
+)
+def test_columns_of_frames_are_numbers(library, column, words):
+    make = LIBRARIES[library]
+    wrong, right = make(FRAME.assign(day=column)), make(FRAME)
+    model = quick().fit(right, SUM)
+    np.testing.assert_array_equal(model.predict(right), quick().fit(ROWS, SUM).predict(ROWS))
+    for call in (
+        lambda: quick().fit(wrong, SUM),
+        lambda: quick(LSTMClassifier).fit(wrong, SUM > 0),
+        lambda: quick(validation=(wrong, SUM)).fit(right, SUM),
+        lambda: model.predict(wrong),
+        lambda: model.score(wrong, SUM),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_dates_beside_samples_are_no_numbers(library):
+    make = LIBRARIES[library]
+    y = make(pd.DataFrame({"day": DAYS, "sum": SUM}))
+    model = quick().fit(FRAME, SUM)
+    for call in (
+        lambda: quick().fit(FRAME, y),
+        lambda: model.score(FRAME, y),
+        lambda: quick(LSTMClassifier).fit(FRAME, y),
+    ):
+        with pytest.raises(TypeError, match="y has a column of dates, 'day'"):
+            call()
+    with pytest.raises(TypeError, match="sample_weight has a column of dates, 'day'"):
+        quick().fit(FRAME, SUM, y)
+    with pytest.raises(TypeError, match="y must hold real numbers"):
+        quick().fit(FRAME, pd.Series([str(i) for i in range(len(DAYS))]))

@@ -16,8 +16,8 @@ from numlstm.data.labels.lists import Several
 from numlstm.utils.notices import warn
 
 __all__ = [
-    "UNNAMED", "Frame", "Labelled", "Names", "as_given", "beside", "companion", "inputs", "read",
-    "require_plain", "samples", "with_rows",
+    "UNNAMED", "Frame", "Labelled", "Names", "beside", "classes", "companion", "inputs", "read",
+    "require_plain", "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -65,15 +65,43 @@ def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
             f"sample of its own, or [part for _, part in X.groupby(level={given.level})] if it has "
             "several series"
         )
-    if not isinstance(given, Frame):
+    if isinstance(given, Frame):
+        _require_no_dates(given)
+        _ = given.values  # scikit-learn, which reads it, would make numbers of other columns
+    else:
         _say_gaps(given.gaps(None))
     return given
 
 
-def as_given(x: Labelled, name: str, value: Any) -> Any:
-    """What stands beside samples: labels must agree, the values of a frame may be texts."""
-    other = companion(x, name, value)
-    return other.values if isinstance(other, (Grid, Panel)) else value
+def targets(x: Labelled, y: Any) -> Any:
+    """Numbers beside samples; labels must agree."""
+    return _beside_samples(x, "y", y).values
+
+
+def classes(x: Labelled, y: Any) -> Any:
+    """Names of classes beside samples, of a frame as they are: may be texts; labels must agree."""
+    other = _beside_samples(x, "y", y)
+    return other.values if isinstance(other, (Grid, Panel)) else y
+
+
+def weights(x: Labelled, sample_weight: Any) -> Any:
+    """Weights of samples; labels must agree."""
+    return _beside_samples(x, "sample_weight", sample_weight).values
+
+
+def _beside_samples(x: Labelled, name: str, value: Any) -> Labelled:
+    other = read(name, value, None, x)
+    if isinstance(other, Frame):
+        _require_no_dates(other)
+    return x.agreed(other)
+
+
+def _require_no_dates(frame: Frame) -> None:
+    if frame.time is not None:
+        raise TypeError(
+            f"{frame.name} has a column of dates, {str(frame.time.name)!r}, but of samples every "
+            "column is read as numbers: leave it out; in pandas an index may say what a row is"
+        )
 
 
 def beside(x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None) -> Any:
