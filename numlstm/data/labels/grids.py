@@ -95,7 +95,28 @@ class Grid(Labelled):
                 f"the rows of {other.name} are times, those of {self.name} are sequences: pass "
                 f"{other.name}.T, or a DataArray with the same dimensions"
             )
-        return super().agreed(other)
+        super().agreed(other)
+        self._require_one_order(other)
+        return other
+
+    def _require_one_order(self, other: Labelled) -> None:
+        """Refuse axes without names, where they may be as this array shows them or as it is read.
+
+        By their sizes alone, those of a square array could not be told apart.
+        """
+        read, shown = tuple(self.dims.values()), self.array.dims
+        axes = _depth(other.values)
+        rows = any(mine.equals(theirs) for mine in self.axes for theirs in other.axes)
+        columns = "B" not in self.dims and type(other) is not Labelled  # rows of a frame are steps
+        if read == shown or axes < 2 or isinstance(other, Several) or rows or columns:
+            return
+        same = [dim for dim in shown if axes == len(shown) or dim != self.dims.get("I")]
+        raise ValueError(
+            f"{other.name} has {axes} axes without names, and the dimensions of {self.name}, "
+            f"{_listed(shown)}, are not in the order in which they are read: name the axes, as in "
+            f"xarray.DataArray({other.name}, dims=({_listed(same)})), or pass "
+            f"{self.name}.transpose({_listed(read)}), beside which {other.name} has this order too"
+        )
 
     def _seen(self, role: str) -> Labelled:
         """The labels of one axis alone; none where there is no such axis."""
@@ -136,6 +157,17 @@ class Grid(Labelled):
         """Unequal steps in words; steps back in time are refused."""
         axis = self._along.get("T")
         return [] if axis is None else axis.gaps(self.name, reset)
+
+
+def _depth(values: Any) -> int:
+    """The number of axes; of a list, which need not be rectangular, by its first entry."""
+    if isinstance(values, (list, tuple)):
+        return 1 + (_depth(values[0]) if values else 0)
+    return int(np.ndim(values))
+
+
+def _listed(dims: Any) -> str:
+    return ", ".join(f'"{dim}"' for dim in dims)
 
 
 def _dims(name: str, array: Any, like: Labelled | None) -> dict[str, Any]:
@@ -183,9 +215,8 @@ def _ambiguous(name: str, dims: tuple[Any, ...], roles: list[str | None], allowe
     place = {role: i for i, role in enumerate(allowed)}
     ordered = sorted(dims, key=lambda dim: place.get(roles[dims.index(dim)] or "", 0))
     wanted = ", ".join(_ROLES[role] for role in allowed)
-    listed = ", ".join(f'"{dim}"' for dim in ordered)
     return (
         f"{name} has the dimensions ({', '.join(map(str, dims))}), which do not say what is "
         f"({wanted}): rename them so, or put them in this order and pass the values, "
-        f"{name}.transpose({listed}).to_numpy()"
+        f"{name}.transpose({_listed(ordered)}).to_numpy()"
     )

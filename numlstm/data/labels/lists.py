@@ -33,6 +33,9 @@ class Several(Labelled):
         if isinstance(other, Several) and len(self.items) == len(other.items):
             pairs = zip(self.items, other.items, strict=True)
             return Several(other.name, [mine.agreed(theirs) for mine, theirs in pairs], other.axes)
+        if isinstance(other.values, (list, tuple)) and len(self.items) == len(other.values):
+            for index, (mine, part) in enumerate(zip(self.items, other.values, strict=True)):
+                mine.agreed(Labelled(f"{other.name}[{index}]", part))
         return other
 
     def restore(self, Y: Any, names: Names) -> Any:

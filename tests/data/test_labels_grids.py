@@ -1,0 +1,120 @@
+"""DataArrays and what stands beside them: whose axes are named, and whose are read by position."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import numlstm
+from numlstm import LSTMClassifier, LSTMRegressor
+
+FEW = {"hidden_size": 2, "epochs": 2, "rng": 0}
+RNG = np.random.default_rng(0)
+SQUARE = RNG.standard_normal((3, 3, 1))  # by time and site
+DIMS = ("time", "site", "feature")
+GRID = xr.DataArray(SQUARE, dims=DIMS)
+STEPS = 2 * SQUARE[..., 0]
+WEIGHT = np.outer(np.ones(3), [1.0, 5.0, 9.0])  # of sites
+RESET = np.outer(np.ones(3), [False, False, True]).astype(bool)
+
+
+def by_position(**beside):
+    """The parameters where all are arrays in the order that is read."""
+    named = {name: np.swapaxes(array, 0, 1) for name, array in beside.items()}
+    return numlstm.fit(np.swapaxes(SQUARE, 0, 1), output="sequence", **FEW, **named).x
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("y", STEPS),
+        ("y", STEPS[..., None]),
+        ("y", STEPS.tolist()),
+        ("y", list(STEPS)),
+        ("sample_weight", WEIGHT),
+        ("reset", RESET),
+    ],
+)
+def test_arrays_beside_another_order_of_dimensions_need_names(name, array):
+    beside = {"y": STEPS} | {name: np.asarray(array)}
+    dims = {key: DIMS[: value.ndim] for key, value in beside.items()}
+    named = {key: xr.DataArray(value, dims=dims[key]) for key, value in beside.items()}
+    result = numlstm.fit(GRID, output="sequence", **FEW, **named)
+    np.testing.assert_array_equal(result.x, by_position(**beside))
+    ordered = GRID.transpose("site", "time", "feature")
+    swapped = {key: np.swapaxes(value, 0, 1) for key, value in beside.items()}
+    result = numlstm.fit(ordered, output="sequence", **FEW, **swapped)
+    np.testing.assert_array_equal(result.x, by_position(**beside))
+    words = r'{} has .*xarray\.DataArray\({}, dims=\("time", "site"{}\)\).*X\.transpose\("site", '
+    words = words.format(name, name, ', "feature"' if np.ndim(array) == 3 else "")
+    with pytest.raises(ValueError, match=words):
+        numlstm.fit(GRID, output="sequence", **FEW, **(named | {name: array}))
+    long = xr.DataArray(RNG.standard_normal((4, 3, 1)), dims=DIMS)  # no luck of its size either
+    with pytest.raises(ValueError, match=words):
+        numlstm.fit(long, output="sequence", **FEW, **(named | {name: array}))
+
+
+def test_one_series_with_its_features_first():
+    values = RNG.standard_normal((3, 3))
+    series, y = xr.DataArray(values, dims=("feature", "time")), 2 * values
+    expected = numlstm.fit(values.T, y.T, **FEW).x
+    result = numlstm.fit(series, xr.DataArray(y, dims=("feature", "time")), **FEW)
+    np.testing.assert_array_equal(result.x, expected)
+    with pytest.raises(ValueError, match=r'xarray\.DataArray\(y, dims=\("feature", "time"\)\)'):
+        numlstm.fit(series, y, **FEW)
+    with pytest.raises(ValueError, match=r"beside which y\[1\] has this order too"):
+        numlstm.fit([series.T, series], [y.T, y], **FEW)
+    np.testing.assert_array_equal(
+        numlstm.fit(series, y[0], **FEW).x, numlstm.fit(values.T, y[0], **FEW).x
+    )
+
+
+def test_one_value_per_sequence_has_one_order():
+    y, weight = np.arange(3.0), np.array([1.0, 5.0, 9.0])
+    expected = numlstm.fit(np.swapaxes(SQUARE, 0, 1), y, sample_weight=weight, **FEW).x
+    result = numlstm.fit(GRID, y, sample_weight=weight, **FEW)
+    np.testing.assert_array_equal(result.x, expected)
+    several = np.column_stack([y, 2 * y, 3 * y])
+    named = xr.DataArray(several, dims=("site", "target"))
+    expected = numlstm.fit(np.swapaxes(SQUARE, 0, 1), several, output="last", **FEW).x
+    np.testing.assert_array_equal(numlstm.fit(GRID, named, output="last", **FEW).x, expected)
+    with pytest.raises(ValueError, match="y has 2 axes without names"):
+        numlstm.fit(GRID, several, output="last", **FEW)
+
+
+def test_rows_that_are_labelled_have_one_order():
+    sites = GRID.assign_coords(site=["a", "b", "c"])
+    frame = sites[..., 0].T.to_pandas()  # a row for each site
+    expected = by_position(y=STEPS, sample_weight=frame.to_numpy().T ** 2)
+    y = xr.DataArray(STEPS, dims=DIMS[:2])
+    result = numlstm.fit(sites, y, sample_weight=frame**2, output="sequence", **FEW)
+    np.testing.assert_array_equal(result.x, expected)
+    with pytest.raises(ValueError, match="sample_weight has 2 axes without names"):
+        numlstm.fit(GRID, y, sample_weight=frame**2, output="sequence", **FEW)
+
+
+def test_estimators_and_rollouts_read_no_order_into_arrays():
+    options = {"output": "sequence", "epochs": 2, "random_state": 0}
+    named = xr.DataArray(STEPS, dims=DIMS[:2])
+    for kind, y in ((LSTMRegressor, STEPS), (LSTMClassifier, STEPS > 0)):
+        with pytest.raises(ValueError, match="y has 2 axes without names"):
+            kind(2, **options).fit(GRID, y)
+    regressor = LSTMRegressor(2, **options).fit(GRID, named)
+    with pytest.raises(ValueError, match="sample_weight has 2 axes without names"):
+        regressor.score(GRID, named, WEIGHT)
+
+
+def test_rollouts_read_no_order_into_arrays():
+    warm = xr.DataArray(RNG.standard_normal((4, 3, 2)), dims=DIMS)
+    after = warm.isel(time=slice(1, None), feature=slice(0, 1))
+    model = numlstm.fit(warm[:-1], after, output="sequence", **FEW).model
+    exogenous = RNG.standard_normal((3, 3))  # by time and site
+    named = xr.DataArray(exogenous, dims=DIMS[:2])
+    expected, pull = model.rollout_vjp(np.swapaxes(warm.data, 0, 1), 3, exogenous.T)
+    Y, pullback = model.rollout_vjp(warm, 3, named)
+    np.testing.assert_array_equal(Y, np.swapaxes(expected, 0, 1))
+    gradients = pullback(2 * Y)
+    np.testing.assert_array_equal(gradients.theta, pull(2 * expected).theta)
+    with pytest.raises(ValueError, match="exogenous has 2 axes without names"):
+        model.rollout(warm, 3, exogenous)
+    with pytest.raises(ValueError, match="dY has 3 axes without names"):
+        pullback(2 * Y.data)
