@@ -118,3 +118,23 @@ def test_rollouts_read_no_order_into_arrays():
         model.rollout(warm, 3, exogenous)
     with pytest.raises(ValueError, match="dY has 3 axes without names"):
         pullback(2 * Y.data)
+
+
+def test_variables_are_known_by_their_dimensions():
+    """A Variable of xarray has names of its axes, too, if no coordinates."""
+    expected = by_position(y=STEPS, sample_weight=WEIGHT)
+    beside = {"sample_weight": xr.Variable(DIMS[:2], WEIGHT), "output": "sequence"}
+    for y in (xr.Variable(DIMS[:2], STEPS), xr.Variable(("site", "time"), STEPS.T)):
+        for X in (GRID, GRID.variable):
+            result = numlstm.fit(X, y, **FEW, **beside)
+            np.testing.assert_array_equal(result.x, expected)
+    predicted = result.model.predict(GRID.variable)
+    assert predicted.dims == ("time", "site", "target")
+    np.testing.assert_array_equal(predicted, result.model.predict(GRID))
+    with pytest.raises(ValueError, match=r"X\[0\] has"):
+        numlstm.fit([xr.Variable(("a", "b"), part) for part in SQUARE.T], **FEW)
+    parts = RNG.standard_normal((2, 6, 3))
+    series = [xr.Variable(("feature", "time"), part.T) for part in parts]
+    np.testing.assert_array_equal(numlstm.fit(series, **FEW).x, numlstm.fit(list(parts), **FEW).x)
+    time = xr.Variable("time", np.arange(40.0)).to_index_variable()
+    np.testing.assert_array_equal(numlstm.fit(time, **FEW).x, numlstm.fit(np.arange(40.0), **FEW).x)

@@ -167,7 +167,7 @@ def _kind(cls: type) -> str:
         return "array"
     if issubclass(cls, (list, tuple)):
         return "list"
-    if hasattr(cls, "dims") and hasattr(cls, "coords"):
+    if hasattr(cls, "dims") and (hasattr(cls, "coords") or hasattr(cls, "isel")):
         return "grid"
     tabular = ("to_numpy", "columns", "column_names", "collect")
     return "frame" if any(hasattr(cls, name) for name in tabular) else "array"

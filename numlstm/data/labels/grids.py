@@ -1,4 +1,4 @@
-"""DataArrays of xarray, known by their own attributes: xarray is never imported."""
+"""DataArrays of xarray, known by their own attributes: arrays do without xarray."""
 
 import copy
 import re
@@ -22,7 +22,14 @@ _ROLES = {"B": "sequence", "T": "time", "I": "feature"}
 
 
 def read(name: str, array: Any, wanted: tuple[str, ...] | None, like: Labelled | None) -> Labelled:
-    """A DataArray with its labels; `like` are the inputs that it stands beside, if it is none."""
+    """A DataArray with its labels; `like` are the inputs that it stands beside, if it is none.
+
+    A Variable is one without coordinates.
+    """
+    if not hasattr(array, "coords"):
+        import xarray as xr  # whoever has a Variable has loaded it
+
+        array = xr.DataArray(array)
     if not hasattr(array, "values") or hasattr(array, "data_vars"):
         raise TypeError(
             f"{name} is an xarray {type(array).__name__}, which is no single array: pass "
