@@ -103,13 +103,13 @@ class Frame(Labelled):
         """A frame with the same rows; of one prediction for the whole series an array."""
         if Y.ndim == 1:
             return Y
-        frame = table_of(self.library, Y, names.outputs(Y.shape[1]), self.index)
+        titles = names.outputs(Y.shape[1])
         if self.time is None:
-            return frame
+            return table_of(self.library, Y, titles, self.index)
         import narwhals as nw
 
-        named = nw.from_native(frame)
-        titles = [title for title in named.columns if title != self.time.name]
+        titles = _beside_time(titles, self.time.name)
+        named = nw.from_native(table_of(self.library, Y, titles, self.index))
         return named.with_columns(self.time).select(self.time.name, *titles).to_native()
 
     def continued(self, count: int) -> Labelled:
@@ -187,6 +187,17 @@ class Panel(Several):
         after = Panel(self.name, items, index, rows, self._level)
         after.is_future = True
         return after
+
+
+def _beside_time(titles: list[str], time: str) -> list[str]:
+    """The titles of outputs, but one that is called as the time is like one without a name."""
+    taken = {*titles, time}
+    if time not in titles:
+        return titles
+    index = titles.index(time)
+    some = (f"y{i}" for i in range(index, index + len(taken) + 1))
+    free = next(title for title in some if title not in taken)
+    return [*titles[:index], free, *titles[index + 1 :]]
 
 
 def table_of(library: Any, Y: Array, titles: list[str], index: Any) -> Any:
