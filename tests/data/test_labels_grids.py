@@ -138,3 +138,32 @@ def test_variables_are_known_by_their_dimensions():
     np.testing.assert_array_equal(numlstm.fit(series, **FEW).x, numlstm.fit(list(parts), **FEW).x)
     time = xr.Variable("time", np.arange(40.0)).to_index_variable()
     np.testing.assert_array_equal(numlstm.fit(time, **FEW).x, numlstm.fit(np.arange(40.0), **FEW).x)
+
+
+def test_other_coordinates_stay_where_they_hold():
+    coords = {
+        "time": np.arange("2001-01-01", "2001-01-21", dtype="M8[D]"),
+        "area": ("site", [1.0, 2.0]),
+        "run": 7,
+        "season": ("time", np.arange(20) // 5),
+        "stage": (("site", "time"), np.arange(40.0).reshape(2, 20)),
+        "gain": (("site", "feature"), [[1.0], [2.0]]),
+        "sensor": (("time", "feature"), np.arange(20.0)[:, None]),
+        "unit": ("feature", ["mm"]),
+    }
+    X = xr.DataArray(
+        RNG.standard_normal((2, 20, 1)), dims=("site", "time", "feature"), coords=coords
+    )
+    model = numlstm.fit(X, **FEW).model
+    predicted, rolled = model.predict(X), model.rollout(X, 3)
+    last = numlstm.fit(X, np.arange(2.0), **FEW).model.predict(X)
+    assert set(predicted.coords) == {"time", "area", "run", "season", "stage", "target"}
+    assert set(rolled.coords) == {"time", "area", "run", "target"}
+    assert set(last.coords) == {"area", "run", "target"}
+    np.testing.assert_array_equal(predicted.stage, X.stage)
+    np.testing.assert_array_equal(rolled.time, np.arange("2001-01-21", "2001-01-24", dtype="M8[D]"))
+    for answer in (predicted, rolled, last):
+        np.testing.assert_array_equal(answer.area, X.area)
+        assert answer.run == 7
+    plain = numlstm.fit(X.to_numpy(), **FEW).model
+    np.testing.assert_array_equal(rolled, plain.rollout(X.to_numpy(), 3))

@@ -135,9 +135,9 @@ class Grid(Labelled):
         """A DataArray: of the features there is a dimension "target" or "output", the last."""
         array = self.array
         if "I" in self.dims:
-            array = array.isel({self.dims["I"]: 0}, drop=True)
+            array = _without(array, self.dims["I"])
         if Y.ndim < len(self.roles):  # one per sequence
-            array = array.isel({self.dims["T"]: 0}, drop=True)
+            array = _without(array, self.dims["T"])
         last = "output" if "target" in (*array.dims, *array.coords) else "target"
         read = [dim for role, dim in self.dims.items() if dim in array.dims]
         shown = [dim for dim in self.array.dims if dim in array.dims]
@@ -152,7 +152,7 @@ class Grid(Labelled):
         after, time = copy.copy(self), self._along.get("T")
         found = None if time is None else time.continued(count)
         dim = self.dims["T"]
-        without = self.array.isel({dim: 0}, drop=True)
+        without = _without(self.array, dim)
         after.array = without.expand_dims({dim: count if found is None else found[0]})
         after.array = after.array.transpose(*self.array.dims)
         after._along = self._along | {"T": after._axis(dim)}
@@ -164,6 +164,12 @@ class Grid(Labelled):
         """Unequal steps in words; steps back in time are refused."""
         axis = self._along.get("T")
         return [] if axis is None else axis.gaps(self.name, reset)
+
+
+def _without(array: Any, dim: Any) -> Any:
+    """The array at one place of a dimension, without the coordinates that depend on it."""
+    depend = [name for name, coordinate in array.coords.items() if dim in coordinate.dims]
+    return array.drop_vars(depend).isel({dim: 0})
 
 
 def _depth(values: Any) -> int:
