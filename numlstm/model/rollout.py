@@ -134,7 +134,7 @@ class Rollout(Export):
             return Y, pullback
         titles = tuple(self.names.outputs(self.spec.width)) if self.spec.width > 1 else None
         named: Any = after.restore(Y, self.names)
-        return named, lambda dY: pullback(labels.beside(after, "dY", dY, titles))
+        return named, lambda dY: pullback(labels.companion(after, "dY", dY, titles).values)
 
     def _unlabelled(
         self, X_warm: Any, steps: Any, exogenous: Any

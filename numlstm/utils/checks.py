@@ -237,10 +237,10 @@ def flags(name: str, value: Any, expected: tuple[int, ...]) -> np.ndarray:
     """`value` as an array of bool of a shape; numbers are refused unless they are 0 and 1."""
     result = np.asarray(value)
     if result.dtype.kind not in "biuf" or result.shape != expected:
-        raise ValueError(
-            f"{name} must hold True or False in shape {expected}, received dtype {result.dtype} "
-            f"and shape {result.shape}"
-        )
+        received = f"shape {result.shape}"
+        if result.dtype.kind not in "biuf":
+            received = f"dtype {result.dtype} and {received}"
+        raise ValueError(f"{name} must hold True or False in shape {expected}, received {received}")
     if result.dtype.kind != "b" and not np.isin(result, (0, 1)).all():
         raise ValueError(f"{name} must hold True or False, received other numbers")
     return result.astype(bool)

@@ -5,8 +5,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import xarray as xr
 
 import numlstm
+from numlstm import LSTMClassifier, LSTMRegressor
 
 FEW = {"hidden_size": 2, "epochs": 2, "rng": 0}
 RNG = np.random.default_rng(0)
@@ -38,3 +40,68 @@ def test_a_target_called_as_the_times_comes_back(library, targets, titles):
     np.testing.assert_array_equal(frame["date"], DAYS)
     np.testing.assert_array_equal(frame[titles], expected.predict(FRAME[["x"]].to_numpy()))
     assert list(model.predict(FRAME.set_index("date")).columns) == targets
+
+
+WEIGHT = RNG.uniform(0.5, 2, 30)
+RESET = np.arange(30) % 10 == 0
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_weights_and_resets_may_be_frames_of_one_column(library):
+    make = LIBRARIES[library]
+    x = FRAME[["x"]].to_numpy()
+    expected = numlstm.fit(x, sample_weight=WEIGHT, reset=RESET, **FEW)
+    weight, reset = (make(pd.DataFrame({"one": part})) for part in (WEIGHT, RESET))
+    dated = make(pd.DataFrame({"date": DAYS, "one": WEIGHT}))
+    for one in (weight, dated):
+        result = numlstm.fit(make(FRAME), sample_weight=one, reset=reset, **FEW)
+        np.testing.assert_array_equal(result.x, expected.x)
+        predicted = result.model.predict(make(FRAME), reset=reset)
+        np.testing.assert_array_equal(predicted["x"], expected.model.predict(x, reset=RESET)[:, 0])
+    two = make(pd.DataFrame({"one": RESET, "two": RESET}))
+    with pytest.raises(ValueError, match=r"reset must .* in shape \(30,\), received shape \(30, 2"):
+        numlstm.fit(x, reset=two, **FEW)
+    with pytest.raises(ValueError, match=r"sample_weight must hold .* received \(30, 2\)"):
+        numlstm.fit(x, sample_weight=two, **FEW)
+
+
+def test_of_panels_lists_and_batches_too():
+    parts = RNG.standard_normal((3, 30, 1))
+    weights, resets = RNG.uniform(0.5, 2, (3, 30)), np.tile(RESET, (3, 1))
+    index = pd.MultiIndex.from_product([["c", "a", "b"], DAYS], names=["basin", "date"])
+    panel = pd.DataFrame({"x": parts.ravel()}, index=index)
+    weight = pd.DataFrame({"one": weights.ravel()}, index=index)
+    reset = pd.DataFrame({"one": resets.ravel()}, index=index)
+    beside = {"sample_weight": list(weights), "reset": list(resets)}
+    expected = numlstm.fit(list(parts), **FEW, **beside).x
+    result = numlstm.fit(panel, sample_weight=weight, reset=reset, **FEW)
+    np.testing.assert_array_equal(result.x, expected)
+    listed = {
+        "sample_weight": [pd.DataFrame({"one": part}) for part in weights],
+        "reset": [pd.DataFrame({"one": part}) for part in resets],
+    }
+    np.testing.assert_array_equal(numlstm.fit(list(parts), **FEW, **listed).x, expected)
+    grid = xr.DataArray(parts, dims=("basin", "date", "feature"))
+    named = {
+        "sample_weight": xr.DataArray(weights[..., None], dims=grid.dims),
+        "reset": xr.DataArray(resets[..., None], dims=grid.dims),
+        "lengths": pd.DataFrame({"one": [30, 20, 30]}),
+    }
+    plain = {"sample_weight": weights, "reset": resets, "lengths": [30, 20, 30]}
+    expected = numlstm.fit(parts, **FEW, **plain).x
+    np.testing.assert_array_equal(numlstm.fit(grid, **FEW, **named).x, expected)
+    short, y, reset = parts[:, :1], np.arange(3), np.ones((3, 1), bool)
+    result = numlstm.fit(short, y, reset=pd.DataFrame(reset), **FEW)  # of its one step
+    np.testing.assert_array_equal(result.x, numlstm.fit(short, y, reset=reset, **FEW).x)
+
+
+def test_of_samples_too():
+    samples, y = RNG.standard_normal((30, 5)), RNG.standard_normal(30)
+    frame, weight = pd.DataFrame(samples), pd.DataFrame({"one": WEIGHT})
+    options = {"epochs": 2, "random_state": 0}
+    for kind, target in ((LSTMRegressor, y), (LSTMClassifier, y > 0)):
+        expected = kind(2, **options).fit(samples, target, WEIGHT)
+        model = kind(2, **options).fit(frame, target, weight)
+        np.testing.assert_array_equal(model.model_.theta, expected.model_.theta)
+        score = expected.score(samples, target, WEIGHT)
+        assert model.score(frame, target, weight) == score

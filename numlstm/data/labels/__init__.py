@@ -86,7 +86,7 @@ def classes(x: Labelled, y: Any) -> Any:
 
 def weights(x: Labelled, sample_weight: Any) -> Any:
     """Weights of samples; labels must agree."""
-    return _beside_samples(x, "sample_weight", sample_weight).values
+    return _one_per_row(x, _beside_samples(x, "sample_weight", sample_weight))
 
 
 def _beside_samples(x: Labelled, name: str, value: Any) -> Labelled:
@@ -104,9 +104,21 @@ def _require_no_dates(frame: Frame) -> None:
         )
 
 
-def beside(x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None) -> Any:
-    """The values of what stands beside the inputs x, with the same labels."""
-    return None if value is None else companion(x, name, value, wanted).values
+def beside(x: Labelled, name: str, value: Any) -> Any:
+    """One value for each row or step of the inputs x, with the same labels."""
+    return None if value is None else _one_per_row(x, companion(x, name, value))
+
+
+def _one_per_row(x: Labelled, other: Labelled) -> Any:
+    """The values; of a frame of one column, or of one feature, without an axis for it."""
+    if isinstance(other, Several):
+        return [_one_per_row(x, item) for item in other.items]
+    of_one_step = getattr(x.values, "shape", ())[1:-1] == (1,)
+    if isinstance(other, Frame) and not of_one_step:  # else the column may be that of the steps
+        return other.values if other.column is None else other.column
+    values = other.values
+    is_extra = isinstance(other, Grid) and "I" in other.dims and values.shape[-1] == 1
+    return values[..., 0] if is_extra else values
 
 
 def companion(

@@ -112,6 +112,11 @@ class Frame(Labelled):
         named = nw.from_native(table_of(self.library, Y, titles, self.index))
         return named.with_columns(self.time).select(self.time.name, *titles).to_native()
 
+    @property
+    def column(self) -> Array | None:
+        """One value for each row, (N,), in its own type, where there is one column."""
+        return _numbers(self.name, self._columns[0]) if len(self._columns) == 1 else None
+
     def continued(self, count: int) -> Labelled:
         """The next rows: their times where those of these rows are regular."""
         after = copy.copy(self)
