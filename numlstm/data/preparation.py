@@ -30,6 +30,8 @@ from numlstm.utils import checks
 from numlstm.utils.nouns import Noun, option
 from numlstm.utils.random_streams import SPLIT, RandomStreams
 
+_PRECISIONS = ("float16", "float32", "float64")
+
 
 def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
     return value if value is None or callable(value) else checks.probability(name, value)
@@ -217,7 +219,7 @@ def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
 def are_next_inputs(data: Dataset) -> bool:
     """Whether all targets are the next inputs: the first O features of the next step."""
     targets, inputs = _followed(data)
-    return targets.size > 0 and np.array_equal(targets, inputs)
+    return targets.size > 0 and _equal(targets, inputs)
 
 
 def _followed(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -232,17 +234,32 @@ def _followed(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
         there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
     if data.reset is not None:
         there = there & ~data.reset[:, 1:, None]
-    # one of them may have been rounded to float32 before
-    dtype = "float32" if "float32" in (data.X.dtype.name, data.y.dtype.name) else "float64"
+    return data.y[:, :-1][there], following[there]
+
+
+def _equal(targets: np.ndarray, inputs: np.ndarray) -> bool:
+    """Whether these are the same numbers, of which one may have been rounded before."""
+    if targets.shape != inputs.shape:
+        return False
+    name = min(_precision(targets), _precision(inputs), key=_PRECISIONS.index)
     with np.errstate(over="ignore"):
-        return data.y[:, :-1][there].astype(dtype), following[there].astype(dtype)
+        targets, inputs, given = targets.astype(name), inputs.astype(name), (targets, inputs)
+    nothing_left = not targets.any() and any(map(np.any, given))  # numbers below that precision
+    return np.array_equal(targets, inputs) and not nothing_left
+
+
+def _precision(values: np.ndarray) -> str:
+    """The narrowest type that holds the values, whatever theirs is: float16 is read as float32."""
+    with np.errstate(over="ignore"):
+        kept = (name for name in _PRECISIONS if np.array_equal(values, values.astype(name)))
+        return next(kept, "float64")  # with NaN
 
 
 def require_forecasts(data: Dataset) -> None:
     """Refuse targets that are not the next inputs, and sequences with a break."""
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
-    if not np.array_equal(*_followed(data)):
+    if not _equal(*_followed(data)):
         raise ValueError(
             "scheduled_sampling feeds forecasts back as inputs, so targets must be the next "
             "inputs: leave y out, or give exogenous inputs as the last features of X and let y[t] "
