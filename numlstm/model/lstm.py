@@ -459,7 +459,8 @@ def load(
     Parameters
     ----------
     path : str, bytes, path-like or binary file
-        The file; an open one is read from where it stands to its end.
+        The file; an open one is read from where it stands to its end, where its model must end
+        too: of several that were written into one file, give each as ``io.BytesIO(part)``.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
     precision : {"tf32", "bf16"}, optional

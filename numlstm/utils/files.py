@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import struct
 import zipfile
@@ -30,6 +31,8 @@ Target: TypeAlias = str | bytes | os.PathLike[str] | IO[bytes]  # a path, or an 
 
 _MAGIC = b"PK\3\4"  # how a zip archive begins
 _DIGEST_SIZE = hashlib.sha256().digest_size
+# how it ends but for its comment: places and counts, and the size of the comment
+_END = re.compile(b"PK\5\6.{16}" + re.escape(struct.pack("<H", _DIGEST_SIZE)), re.DOTALL)
 
 
 class StorageError(ValueError):
@@ -174,8 +177,23 @@ def _is_whole(data: bytes) -> bool:
     return hashlib.sha256(body).digest() == digest
 
 
+def _end_of_first(data: bytes) -> int | None:
+    """The size of a whole file that others follow."""
+    for end_record in _END.finditer(data):
+        size = end_record.end() + _DIGEST_SIZE
+        if size < len(data) and _is_whole(data[:size]):
+            return size
+    return None
+
+
 def _damage(name: str, data: bytes) -> str:
     """The reason why a file's checksum does not hold, in words."""
+    if (size := _end_of_first(data)) is not None:
+        return (
+            f"{name} holds a whole file of {size} bytes and {len(data) - size} more, which its "
+            "checksum does not cover: a file is read to its end, so write each into one of "
+            f"its own, or read the first as io.BytesIO(file.read({size}))"
+        )
     if not data:
         reason = "is empty, or was read to its end"
     elif not data.startswith(_MAGIC):

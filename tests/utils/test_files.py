@@ -404,6 +404,27 @@ def test_open_files(tmp_path):
         numlstm.load(io.BytesIO(content[:-1]))
 
 
+def test_several_models_in_a_file_are_told_apart_by_the_caller(tmp_path):
+    """A zip archive is read from its end, so that a file ends where its model does."""
+    first, second, buffer = a_model(), a_model("float32"), io.BytesIO()
+    first.save(buffer)
+    size = buffer.tell()
+    second.save(buffer)
+    more = len(buffer.getvalue()) - size
+    words = (
+        rf"holds a whole file of {size} bytes and {more} more, .*BytesIO\(file\.read\({size}\)\)"
+    )
+    buffer.seek(0)
+    with pytest.raises(StorageError, match=words):
+        numlstm.load(buffer)
+    (tmp_path / "both").write_bytes(buffer.getvalue())
+    with pytest.raises(StorageError, match=words):
+        numlstm.load(tmp_path / "both")
+    buffer.seek(0)
+    same(numlstm.load(io.BytesIO(buffer.read(size))), first)
+    same(numlstm.load(buffer), second)
+
+
 def test_files_of_text_are_refused(tmp_path):
     model = a_model()
     (tmp_path / "text").write_text("a text")
