@@ -31,16 +31,18 @@ aio cpio dirent dlfcn endian fcntl fmtmsg fnmatch ftw glob grp iconv langinfo li
 monetary mqueue ndbm netdb nl_types poll pthread pwd regex regexp sched search semaphore spawn
 strings stropts syslog tar termios trace ulimit unistd utime utmpx varargs wordexp
 
-aliases alloca ar argp argz byteswap crypt elf envz err error execinfo features fstab fts gconv
-getopt gshadow ieee754 ifaddrs lastlog libio link malloc mcheck memory mntent nss obstack paths
-printf proc_service pty re_comp resolv sgtty shadow stab stdio_ext syscall sysexits syslimits term
-termcap termio thread_db ttyent ucontext ustat utmp values wait xlocale
+aliases alloca ar argp argz byteswap crypt elf envz err error execinfo features fpu_control fstab
+fts gconv getopt gshadow ieee754 ifaddrs lastlog libio link malloc mcheck memory mntent nss obstack
+paths printf proc_service pty re_comp resolv sgtty shadow stab stdio_ext syscall sysexits syslimits
+term termcap termio thread_db ttyent ucontext ustat utmp values wait xlocale
 
-arm_neon cpuid emmintrin immintrin mm_malloc mmintrin mpi nmmintrin omp openacc pmmintrin quadmath
-smmintrin stdfix tmmintrin unwind wmmintrin x86intrin xmmintrin
-conio corecrt crtdefs direct intrin io new process sal vcruntime windows winsock2
+acc_prof altivec arm64intr arm_acle arm_bf16 arm_cde arm_cmse arm_fp16 arm_mve arm_neon arm_sve
+armintr backtrace builtins cet cpuid gcov mm3dnow mm_malloc mpi msa omp openacc quadmath
+quadmath_weak riscv_vector stdfix unwind vadefs wasm_simd128
+conio corecrt crtdefs direct io new process sal vcruntime windows winsock2
 """
 HEADERS = frozenset(_HEADERS.split())
+_INTRINSICS = "intrin"  # how dozens of them end, many within <immintrin.h>
 # the parameters of a layer that the template names, and their shapes, matrices by their columns;
 # others may be in the equations of the cell
 FIELDS = {
@@ -83,7 +85,8 @@ def write_c(source: Source, path: Path) -> None:
 def checked_path(path: str | bytes | os.PathLike[str], suffix: str) -> Path:
     """A path whose name can begin the names in C and Fortran."""
     path = Path(path_of(path))
-    if path.stem.lower() in HEADERS:  # there are file systems on which they are the same
+    name = path.stem.lower()  # there are file systems on which they are the same
+    if name in HEADERS or name.endswith(_INTRINSICS):
         raise ValueError(
             f"{path.stem}.h is a header of C itself or of a system, in whose place programs would "
             f"read this one: choose another name, such as {path.stem}_net{suffix}"

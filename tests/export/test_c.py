@@ -3,6 +3,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -283,6 +284,7 @@ def test_its_name_does_not_disturb_what_is_inside(name, tmp_path):
 SHADOWED = [
     *("math", "signal", "float", "limits", "assert", "errno", "time", "complex", "locale"),
     *("features", "stdint", "stdio", "unistd", "threads", "omp", "Time", "SIGNAL"),
+    *("fpu_control", "immintrin", "avx2intrin", "fmaintrin", "intrin", "cet"),
 ]
 
 
@@ -294,6 +296,22 @@ def test_a_header_of_c_is_not_replaced(name, tmp_path):
     with pytest.raises(ValueError, match=words + r"\.f90$"):
         model.export_fortran(tmp_path / f"{name}.f90")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_what_headers_include_is_not_replaced_either(compiler, tmp_path):
+    common = ("immintrin", "fenv", "math", "stdio", "stdlib", "pthread", "fpu_control")
+    lines = (f"#if __has_include(<{name}.h>)\n#include <{name}.h>\n#endif\n" for name in common)
+    (tmp_path / "all.c").write_text("".join(lines))
+    listed = execute(find(compiler), "-M", "all.c", folder=tmp_path)
+    read = [Path(word) for word in listed.split() if word.endswith(".h")]
+    read = [path for path in read if path.parent.name != "bits" and path.stem.isidentifier()]
+    folders = {path.parent for path in read if path.stem in (*common, "stddef")}
+    names = {path.stem for path in read if path.parent in folders and path.stem[0] != "_"}
+    assert {"stdio", "math"} <= names
+    for name in names:
+        with pytest.raises(ValueError, match="is a header of C itself"):
+            model_of().export_c(tmp_path / f"{name}.c")
 
 
 def test_names_near_those_of_headers_are_good(tmp_path):
