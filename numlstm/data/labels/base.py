@@ -91,6 +91,16 @@ class Axis:
         return self.labels.dtype.kind == "M"
 
     @property
+    def must_be_time(self) -> bool:
+        """Whether the labels are nothing but times: dates, durations, periods, dates as texts."""
+        return not self.is_number and self.ticks is not None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the labels are numbers, which may count steps or be something else."""
+        return self.labels.dtype.kind in "iuf"
+
+    @property
     def is_counted(self) -> bool:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
         return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))

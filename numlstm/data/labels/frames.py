@@ -218,17 +218,25 @@ def _panel(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
 
 
 def _time_level(name: str, index: Any) -> int:
-    """The level that is the time: of dates, or so called, or the last."""
-    dates = [i for i, level in enumerate(index.levels) if _of_dates(level)]
-    named = [i for i, level in enumerate(index.names) if called(level, TIMES)]
-    found = dates or named or [index.nlevels - 1]
-    if len(found) > 1:
+    """The level that is the time: the only one that can be, else the only one that is so called."""
+    levels = [_axis_of_index(index.get_level_values(i).unique()) for i in range(index.nlevels)]
+    times = [i for i, level in enumerate(levels) if level.must_be_time]
+    numbers = [i for i, level in enumerate(levels) if level.is_number]
+    named = [i for i in numbers if called(index.names[i], TIMES)]
+    found = times + named or numbers
+    if len(found) == 1:
+        return found[0]
+    shown = [repr(index.names[i] or i) for i in found or range(index.nlevels)]
+    if not found:
         raise ValueError(
-            f"the index of {name} has several times, its levels "
-            f"{', '.join(repr(index.names[i] or i) for i in found)}: make one time of them, with "
-            "the other levels for the series that it has"
+            f"the index of {name} has several levels, {', '.join(shown)}, none of which is a time: "
+            "write dates as dates, by pandas.to_datetime, or add a level that counts the steps; "
+            f"{name}.to_numpy() is read without its labels"
         )
-    return found[0]
+    raise ValueError(
+        f"the index of {name} may have several times, its levels {', '.join(shown)}: make one time "
+        "of them, or write those that tell series apart as texts and rename them"
+    )
 
 
 def _of_dates(level: Any) -> bool:

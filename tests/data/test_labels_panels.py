@@ -1,0 +1,90 @@
+"""Frames with several series among their rows: the time is the level that it is."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import numlstm
+
+RNG = np.random.default_rng(0)
+DAYS = pd.date_range("2001-01-01", periods=30)
+SITES = ["x", "y"]
+X = RNG.standard_normal((2, 30, 1))
+FEW = {"hidden_size": 2, "epochs": 2, "rng": 0}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return numlstm.fit(list(X), **FEW)
+
+
+def panel(times, names=("k", "station")):
+    """A row for each time and site, times first."""
+    index = pd.MultiIndex.from_product([times, SITES], names=names)
+    return pd.DataFrame({"q": X[..., 0].T.ravel()}, index=index)
+
+
+# --- the level of the time ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [("day_of_obs", "station"), (None, None), ("k", "time")])
+@pytest.mark.parametrize(
+    "times",
+    [
+        DAYS,
+        DAYS.tz_localize("Europe/Berlin"),
+        DAYS.to_period("D"),
+        DAYS.strftime("%Y-%m-%d"),
+        pd.CategoricalIndex(DAYS.strftime("%Y-%m-%d")),
+        pd.CategoricalIndex(DAYS),
+        pd.Index(list(DAYS.date), dtype=object),
+        pd.Index(DAYS).astype("timestamp[ns][pyarrow]"),
+        DAYS - DAYS[0],
+        pd.Index(np.arange(30) / 8),
+        pd.RangeIndex(30),
+        pd.Index(range(30), dtype="UInt16"),
+    ],
+    ids=lambda times: str(times.dtype),
+)
+def test_the_time_is_a_level_of_times_and_never_of_texts(plain, times, names):
+    frame = panel(times, names)
+    result = numlstm.fit(frame, **FEW)
+    np.testing.assert_array_equal(result.x, plain.x)
+    predicted = result.model.predict(frame)
+    assert predicted.index.equals(frame.index)
+    expected = np.stack(plain.model.predict(list(X)))
+    np.testing.assert_array_equal(predicted["q"], expected[..., 0].T.ravel())
+
+
+@pytest.mark.parametrize("names", [("t", "k"), ("Days", None), ("step", "gauge_id")])
+def test_of_several_numbers_the_time_is_the_one_so_called(plain, names):
+    frame = panel(range(30), names)
+    frame.index = frame.index.set_levels([7, 8], level=1)
+    np.testing.assert_array_equal(numlstm.fit(frame, **FEW).x, plain.x)
+
+
+def test_rows_that_are_gone_say_nothing(plain):
+    """A level keeps the labels that no row has any more."""
+    frame = panel([*DAYS.strftime("%Y-%m-%d")])
+    more = pd.MultiIndex.from_tuples([("total", "x")], names=frame.index.names)
+    whole = pd.concat([frame, pd.DataFrame({"q": [0.0]}, index=more)])
+    np.testing.assert_array_equal(numlstm.fit(whole[:-1], **FEW).x, plain.x)
+
+
+@pytest.mark.parametrize(
+    ("levels", "names", "words"),
+    [
+        ([range(30), [1, 2]], (None, None), "may have several times, its levels 0, 1: "),
+        ([range(30), [1, 2]], ("k", "gauge_id"), "'k', 'gauge_id'"),
+        ([DAYS, [2001, 2002]], ("date", "year"), "'date', 'year'"),
+        ([DAYS, pd.to_timedelta([1, 2], "h")], ("issued", "lead"), "'issued', 'lead'"),
+        ([DAYS, [datetime.date(2001, 1, 1)]], ("valid", "issued"), "'valid', 'issued'"),
+        ([list("abc"), list("xy")], ("basin", "time"), "'basin', 'time', none of which is a time"),
+    ],
+)
+def test_where_several_levels_or_none_may_be_the_time_is_refused(levels, names, words):
+    index = pd.MultiIndex.from_product(levels, names=names)
+    with pytest.raises(ValueError, match=words):
+        numlstm.fit(pd.DataFrame({"q": np.arange(len(index)) + 0.0}, index=index), **FEW)
