@@ -88,3 +88,53 @@ def test_where_several_levels_or_none_may_be_the_time_is_refused(levels, names, 
     index = pd.MultiIndex.from_product(levels, names=names)
     with pytest.raises(ValueError, match=words):
         numlstm.fit(pd.DataFrame({"q": np.arange(len(index)) + 0.0}, index=index), **FEW)
+
+
+# --- rollouts -------------------------------------------------------------------------------------
+
+FUTURE = pd.date_range("2001-01-31", periods=3)
+EXOGENOUS = RNG.standard_normal((2, 3, 1))
+
+
+@pytest.fixture(scope="module")
+def forecasts():
+    """A model of "q" from "q" and "r", what it forecasts for the sites, and for which X."""
+    past = RNG.standard_normal((2, 30, 2))
+    model = numlstm.fit(list(past), list(np.roll(past[..., :1], -1, axis=1)), **FEW).model
+    model.forecasts = True
+    return model, past, np.stack([model.rollout(list(past), 3, list(EXOGENOUS))])[0]
+
+
+def blocks(times, values):
+    """Series by series."""
+    index = pd.MultiIndex.from_product([SITES, times], names=["site", "day"])
+    return pd.DataFrame(values.reshape(len(index), -1), index=index)
+
+
+def interleaved(times, values):
+    """Time by time."""
+    index = pd.MultiIndex.from_product([times, SITES], names=["day", "site"])
+    return pd.DataFrame(values.swapaxes(0, 1).reshape(len(index), -1), index=index)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("layout", [blocks, interleaved])
+def test_a_flat_exogenous_array_has_the_layout_of_the_frame(forecasts, layout, steps):
+    model, past, expected = forecasts
+    future = layout(FUTURE[:steps], EXOGENOUS[:, :steps])
+    for given in (future.to_numpy(), future.reset_index(drop=True), future, future[0]):
+        rolled = model.rollout(layout(DAYS, past), steps, given)
+        for site, values in zip(SITES, expected, strict=True):
+            np.testing.assert_array_equal(rolled.xs(site, level="site"), values[:steps])
+        assert rolled.index.equals(future.index)
+
+
+def test_a_flat_exogenous_array_beside_another_layout_is_refused(forecasts):
+    model, past, expected = forecasts
+    frame = interleaved(DAYS, past)
+    frame = frame.iloc[[1, 0, *range(2, 60)]]  # y, x, x, y, x, y, ...
+    with pytest.raises(ValueError, match=r"neither .* time by time.* exogenous .* cannot be cut"):
+        model.rollout(frame, 3, EXOGENOUS.reshape(6, 1))
+    rolled = model.rollout(frame, 3, EXOGENOUS[::-1])
+    for site, values in zip(SITES, expected, strict=True):
+        np.testing.assert_array_equal(rolled.xs(site, level="site"), values)

@@ -138,6 +138,8 @@ class Frame(Labelled):
 class Panel(Several):
     """A frame of pandas with several series among its rows, told apart by levels of its index."""
 
+    _has_order = True  # the rows are in an order that is known, as those of a frame always are
+
     @property
     def stepwise(self) -> Any:
         """A row for each step: what has no axis for features gets one."""
@@ -156,10 +158,17 @@ class Panel(Several):
         return levels[0] if len(levels) == 1 else levels
 
     def agreed(self, other: Labelled) -> Labelled:
-        """Labels as of a list; an array of as many rows is cut as this frame is."""
+        """Labels as of a list; as many rows without labels are cut as those of this frame are."""
         shape = np.shape(other.values) if isinstance(other.values, np.ndarray) else ()
-        if other.axes or shape[:1] != (len(self._index),) or len(self._index) == len(self.items):
+        labelled = other.axes and not (self.is_future and other.axes[0].is_counted)
+        if labelled or shape[:1] != (len(self._index),) or len(self._index) == len(self.items):
             return super().agreed(other)
+        if not self._has_order:
+            raise ValueError(
+                f"the rows of {self.name} are neither series by series nor time by time, so that "
+                f"{other.name} of shape {shape} cannot be cut: pass it with an index, or as (B, S) "
+                "or (B, S, I), series by series in the order in which they begin"
+            )
         return Labelled(other.name, [other.values[rows] for rows in self._rows])
 
     def restore(self, Y: Any, names: Names) -> Any:
@@ -173,7 +182,7 @@ class Panel(Several):
         return table_of(self.library, every, names.outputs(every.shape[1]), self._index)
 
     def continued(self, count: int) -> Labelled:
-        """What comes after every series, series by series."""
+        """What comes after every series, its rows in the order of these where they have one."""
         items: Any = [item.continued(count) for item in self.items]
         pandas = self.library.to_native_namespace()
         counted = pandas.RangeIndex(count)
@@ -183,10 +192,24 @@ class Panel(Several):
         levels = [outer.get_level_values(i) for i in range(outer.nlevels)]
         levels.insert(self._level, time)
         index = pandas.MultiIndex.from_arrays(levels, names=self._index.names)
-        rows = list(np.arange(len(index)).reshape(len(items), count))
+        places = self._places(count)
+        rows = list(np.arange(len(index)).reshape(len(items), count)) if places is None else places
+        index = index[np.argsort(np.concatenate(rows))]
         after = Panel(self.name, items, index, rows, self._level)
-        after.is_future = True
+        after.is_future, after._has_order = True, places is not None
         return after
+
+    def _places(self, count: int) -> list[Array] | None:
+        """The rows of every series where `count` come after each, in the order that these have.
+
+        Series by series or time by time; None where these rows are neither.
+        """
+        every, place = len(self.items), np.arange(len(self.items) * count)
+        if _is_counted(np.concatenate(self._rows)):
+            return list(place.reshape(every, count))
+        if len(set(map(len, self._rows))) == 1 and _is_counted(np.stack(self._rows, 1).ravel()):
+            return list(place.reshape(count, every).T)
+        return None
 
 
 def table_of(library: Any, Y: Array, titles: list[str], index: Any) -> Any:
@@ -241,6 +264,10 @@ def _time_level(name: str, index: Any) -> int:
 
 def _of_dates(level: Any) -> bool:
     return hasattr(level, "to_period") or hasattr(level, "to_timestamp")
+
+
+def _is_counted(rows: Array) -> bool:
+    return np.array_equal(rows, np.arange(rows.size))
 
 
 def _numbers(name: str, column: Any) -> Array:
