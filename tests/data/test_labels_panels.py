@@ -1,6 +1,7 @@
 """Frames with several series among their rows: the time is the level that it is."""
 
 import datetime
+import re
 
 import numpy as np
 import pandas as pd
@@ -138,3 +139,69 @@ def test_a_flat_exogenous_array_beside_another_layout_is_refused(forecasts):
     rolled = model.rollout(frame, 3, EXOGENOUS[::-1])
     for site, values in zip(SITES, expected, strict=True):
         np.testing.assert_array_equal(rolled.xs(site, level="site"), values)
+
+
+# --- three levels ---------------------------------------------------------------------------------
+
+THREE = ["run", "basin", "date"]
+DEEP = pd.DataFrame(
+    {"a": RNG.standard_normal(60)},
+    index=pd.MultiIndex.from_product([["r1", "r2"], list("xyz"), DAYS[:10]], names=THREE),
+)
+LIST = list(DEEP.to_numpy().reshape(6, 10, 1))
+KEYS = pd.MultiIndex.from_product([["r1", "r2"], list("xyz")], names=THREE[:2])
+LAST = pd.Series(np.arange(6.0), index=KEYS, name="last")
+
+
+def test_one_target_per_series_with_the_index_of_predictions():
+    expected = numlstm.fit(LIST, LAST.to_numpy(), **FEW)
+    result = numlstm.fit(DEEP, LAST, **FEW)
+    np.testing.assert_array_equal(result.x, expected.x)
+    predicted = result.model.predict(DEEP)
+    assert predicted.index.equals(KEYS)
+    np.testing.assert_array_equal(predicted, expected.model.predict(LIST))
+    again = numlstm.fit(LIST, predicted.to_numpy(), **FEW)
+    for y in (predicted, predicted["last"], predicted.swaplevel()):
+        np.testing.assert_array_equal(numlstm.fit(DEEP, y, **FEW).x, again.x)
+
+
+def test_weights_per_series_of_three_levels():
+    weight = LAST + 1
+    expected = numlstm.fit(LIST, sample_weight=weight.to_numpy(), **FEW)
+    for given in (weight, weight.swaplevel()):
+        result = numlstm.fit(DEEP, sample_weight=given, **FEW)
+        np.testing.assert_array_equal(result.x, expected.x)
+
+
+@pytest.mark.parametrize("order", [["basin", "run", "date"], ["date", "basin", "run"]])
+def test_levels_are_paired_by_name(order):
+    y = pd.Series(RNG.standard_normal(60), index=DEEP.index)
+    expected = numlstm.fit(LIST, list(y.to_numpy().reshape(6, 10, 1)), **FEW)
+    for x in (DEEP, DEEP.reorder_levels(order)):
+        for target in (y, y.reorder_levels(order)):
+            np.testing.assert_array_equal(numlstm.fit(x, target, **FEW).x, expected.x)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [(DEEP, LAST[::-1]), (DEEP.loc["r1"], LAST.loc["r1"][::-1])], ids=["three", "two"]
+)
+def test_how_to_reorder_targets_of_series_is_said(x, y):
+    with pytest.raises(ValueError, match="y has the labels of X in another order") as caught:
+        numlstm.fit(x, y, **FEW)
+    code = re.search("pass (.*?);", str(caught.value))[1]
+    ordered = eval(code, {"X": x, "y": y})
+    pd.testing.assert_series_equal(ordered, y[::-1])
+    numlstm.fit(x, ordered, **FEW)
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (LAST.rename_axis(["run", "gauge"]).rename({"x": "w"}, level=1), "other labels than X"),
+        (LAST[1:], "X has 6 labels .* y has 5 labels"),
+        (DEEP.droplevel("run")["a"], "other labels than X"),
+    ],
+)
+def test_other_labels_of_series_are_refused(y, words):
+    with pytest.raises(ValueError, match=words):
+        numlstm.fit(DEEP, y, **FEW)

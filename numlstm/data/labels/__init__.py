@@ -97,7 +97,7 @@ def read(
         return _several(name, list(value), wanted, like)
     if kind == "grid":
         return grids.read(name, value, wanted, like)
-    return frames.read(name, value, wanted) if kind == "frame" else Labelled(name, value)
+    return frames.read(name, value, wanted, like) if kind == "frame" else Labelled(name, value)
 
 
 def _several(

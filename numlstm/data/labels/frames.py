@@ -1,6 +1,7 @@
 """Frames and series of pandas, polars, pyarrow and their like, through narwhals."""
 
 import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +13,13 @@ from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 
-def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
-    """A frame or series with its labels; anything else has none."""
+def read(
+    name: str, native: Any, wanted: tuple[str, ...] | None, like: Labelled | None = None
+) -> Labelled:
+    """A frame or series with its labels; anything else has none.
+
+    `like` are the inputs that it stands beside, if it is none.
+    """
     import narwhals as nw  # on first use: `import numlstm` and arrays do without it
     from narwhals.exceptions import DuplicateError
 
@@ -35,6 +41,10 @@ def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
             f"{name}.columns = {name}.columns.map('_'.join), or turn the series of one level into "
             f"rows by {name}.stack(0).swaplevel().sort_index()"
         )
+    if isinstance(like, Panel):
+        native = like.with_levels(native)
+        if native.index.nlevels == like.index.nlevels - 1:
+            return like.row_for_each(Frame(name, table, native.index, wanted))
     if native.index.nlevels > 1:
         return _panel(name, native, wanted)
     return Frame(name, table, native.index, wanted)
@@ -146,7 +156,7 @@ class Panel(Several):
         return [part[:, None] if part.ndim == 1 else part for part in self.values]
 
     def __init__(self, name: str, items: list[Any], index: Any, rows: list[Array], level: int):
-        self._index, self._rows, self._level = index, rows, level
+        self.index, self._rows, self._level = index, rows, level
         self.library = items[0].library
         self._keys = index.droplevel(level)[[int(row[0]) for row in rows]]
         super().__init__(name, items, (_axis_of_index(self._keys),))
@@ -154,14 +164,26 @@ class Panel(Several):
     @property
     def level(self) -> Any:
         """The levels of the index that tell series apart, by number."""
-        levels = [level for level in range(self._index.nlevels) if level != self._level]
+        levels = [level for level in range(self.index.nlevels) if level != self._level]
         return levels[0] if len(levels) == 1 else levels
+
+    def with_levels(self, native: Any) -> Any:
+        """What stands beside this frame, the levels of its index in the order of these."""
+        names = self.index.names if native.index.nlevels == self.index.nlevels else self._keys.names
+        same = len(set(names)) == len(names) and set(names) == set(native.index.names)
+        return native.reorder_levels(names) if same and len(names) > 1 else native
+
+    def row_for_each(self, frame: "Frame") -> "Frame":
+        """What has a row for each series: how to reorder it is to be said for these."""
+        keys = f"{{x}}.index.droplevel({self._level}).unique()"
+        frame.axes = tuple(replace(axis, reorder=f"{{name}}.loc[{keys}]") for axis in frame.axes)
+        return frame
 
     def agreed(self, other: Labelled) -> Labelled:
         """Labels as of a list; as many rows without labels are cut as those of this frame are."""
         shape = np.shape(other.values) if isinstance(other.values, np.ndarray) else ()
         labelled = other.axes and not (self.is_future and other.axes[0].is_counted)
-        if labelled or shape[:1] != (len(self._index),) or len(self._index) == len(self.items):
+        if labelled or shape[:1] != (len(self.index),) or len(self.index) == len(self.items):
             return super().agreed(other)
         if not self._has_order:
             raise ValueError(
@@ -176,10 +198,10 @@ class Panel(Several):
         if not isinstance(Y, list) and Y.ndim == 2:
             return table_of(self.library, Y, names.outputs(Y.shape[1]), self._keys)
         parts = [np.asarray(part) for part in Y]
-        every = np.empty((len(self._index), parts[0].shape[1]), parts[0].dtype)
+        every = np.empty((len(self.index), parts[0].shape[1]), parts[0].dtype)
         for rows, part in zip(self._rows, parts, strict=True):
             every[rows] = part
-        return table_of(self.library, every, names.outputs(every.shape[1]), self._index)
+        return table_of(self.library, every, names.outputs(every.shape[1]), self.index)
 
     def continued(self, count: int) -> Labelled:
         """What comes after every series, its rows in the order of these where they have one."""
@@ -191,7 +213,7 @@ class Panel(Several):
         outer = self._keys.repeat(count)
         levels = [outer.get_level_values(i) for i in range(outer.nlevels)]
         levels.insert(self._level, time)
-        index = pandas.MultiIndex.from_arrays(levels, names=self._index.names)
+        index = pandas.MultiIndex.from_arrays(levels, names=self.index.names)
         places = self._places(count)
         rows = list(np.arange(len(index)).reshape(len(items), count)) if places is None else places
         index = index[np.argsort(np.concatenate(rows))]
