@@ -28,14 +28,28 @@ class Names(NamedTuple):
     features: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
 
-    def outputs(self, width: int) -> list[str]:
-        """A name for each output: the target's own, else y0, y1, ..."""
+    def outputs(self, width: int, taken: tuple[str, ...] = ()) -> list[str]:
+        """A name for each output: the target's own, else y0, y1, ...; none twice or taken."""
+        return _distinct(self._titles(width), taken)
+
+    def _titles(self, width: int) -> list[str]:
         targets = self.targets or ()
         if len(targets) == width:
             return list(targets)
         if 2 * len(targets) == width:
             return [*targets, *(f"{name}_log_variance" for name in targets)]
         return [f"y{index}" for index in range(width)]
+
+
+def _distinct(titles: list[str], taken: tuple[str, ...]) -> list[str]:
+    """The same titles, longer where they are taken or there before."""
+    found: list[str] = []
+    for title in titles:
+        free = title
+        while free in (*taken, *found) or (free != title and free in titles):
+            free += "_predicted"
+        found.append(free)
+    return found
 
 
 UNNAMED = Names()
@@ -222,6 +236,10 @@ class Labelled:
         """The other one, which must have the same labels where both have some."""
         require_same(self, other)
         return other
+
+    def outputs(self, names: Names, width: int) -> list[str]:
+        """Names of the outputs beside the labels of these inputs."""
+        return names.outputs(width)
 
     def restore(self, Y: Any, names: Names) -> Any:
         """Predictions with the labels of these inputs."""

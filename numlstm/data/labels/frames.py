@@ -109,17 +109,21 @@ class Frame(Labelled):
         dtype: Any = checks.kept_dtype(*arrays)
         return np.stack(arrays, axis=1, dtype=dtype, casting="unsafe")
 
+    def outputs(self, names: Names, width: int) -> list[str]:
+        """Names of the outputs, none that of the column of dates."""
+        return names.outputs(width, () if self.time is None else (str(self.time.name),))
+
     def restore(self, Y: Any, names: Names) -> Any:
         """A frame with the same rows; of one prediction for the whole series an array."""
         if Y.ndim == 1:
             return Y
-        frame = table_of(self.library, Y, names.outputs(Y.shape[1]), self.index)
+        titles = self.outputs(names, Y.shape[1])
+        frame = table_of(self.library, Y, titles, self.index)
         if self.time is None:
             return frame
         import narwhals as nw
 
         named = nw.from_native(frame)
-        titles = [title for title in named.columns if title != self.time.name]
         return named.with_columns(self.time).select(self.time.name, *titles).to_native()
 
     def continued(self, count: int) -> Labelled:
