@@ -105,16 +105,6 @@ class Axis:
         return self.labels.dtype.kind == "M"
 
     @property
-    def must_be_time(self) -> bool:
-        """Whether the labels are nothing but times: dates, durations, periods, dates as texts."""
-        return not self.is_number and self.ticks is not None
-
-    @property
-    def is_number(self) -> bool:
-        """Whether the labels are numbers, which may count steps or be something else."""
-        return self.labels.dtype.kind in "iuf"
-
-    @property
     def is_counted(self) -> bool:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
         return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))
@@ -122,6 +112,7 @@ class Axis:
     def require_forward(self, name: str, joins: Array | None) -> None:
         """Refuse steps that are not in the order of time."""
         if self.ticks is None:
+            self._require_certain(name)
             return
         if (holes := np.isnan(self.ticks)).any():
             raise ValueError(
@@ -138,6 +129,15 @@ class Axis:
             "time once; several series go into a list with one entry each, or have reset= where "
             f"one begins; {name}.to_numpy() is read without its labels"
         )
+
+    def _require_certain(self, name: str) -> None:
+        """Refuse texts of which only one thing is known: that they are dates."""
+        if len(self) > 1 and times.is_doubtful(self.labels):
+            raise ValueError(
+                f"the {self.name} of {name} has dates as texts, such as {self.at(0)!r}, that can "
+                "be read in several ways or in none: write them as dates, by pandas.to_datetime "
+                f"with format=, or as year-month-day; {name}.to_numpy() is read without its labels"
+            )
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
         """The usual step, and whether it is one of local clocks."""

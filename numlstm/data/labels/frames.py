@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.labels import times
 from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order
 from numlstm.data.labels.lists import Several
 from numlstm.utils import checks
@@ -268,11 +269,11 @@ def _panel(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
 
 def _time_level(name: str, index: Any) -> int:
     """The level that is the time: the only one that can be, else the only one that is so called."""
-    levels = [_axis_of_index(index.get_level_values(i).unique()) for i in range(index.nlevels)]
-    times = [i for i, level in enumerate(levels) if level.must_be_time]
-    numbers = [i for i, level in enumerate(levels) if level.is_number]
-    named = [i for i in numbers if called(index.names[i], TIMES)]
-    found = times + named or numbers
+    levels = [index.get_level_values(i).unique() for i in range(index.nlevels)]
+    like = [times.likeness(level.to_numpy()) for level in levels]
+    known, numbers, maybe = ([i for i, own in enumerate(like) if own == n] for n in (3, 2, 1))
+    named = [i for i in numbers + maybe if called(index.names[i], TIMES)]
+    found = known + named or numbers or maybe
     if len(found) == 1:
         return found[0]
     shown = [repr(index.names[i] or i) for i in found or range(index.nlevels)]
