@@ -70,3 +70,41 @@ def test_gradients_of_rollouts_take_the_same_names():
     assert rolled.columns == ["date", "date_predicted", "q"]
     expected = model.rollout_vjp(both, 4)[1](rolled.to_numpy()[:, 1:].astype(float))
     np.testing.assert_array_equal(pullback(rolled).theta, expected.theta)
+
+
+# --- the feature of a series ----------------------------------------------------------------------
+
+FLOW = pd.Series(X, name="flow")
+
+
+@pytest.mark.parametrize(
+    "series",
+    [FLOW, pl.Series("flow", X), pd.concat({"a": FLOW, "b": FLOW}, names=["basin", "step"]),
+     [FLOW, FLOW[:20]], [pl.Series("flow", X)]],
+    ids=["pandas", "polars", "several", "list", "list of polars"],
+)  # fmt: skip
+def test_the_name_of_a_series_is_that_of_its_feature(series):
+    model = numlstm.fit(series, hidden_size=2, epochs=2, rng=0).model
+    assert model.feature_names_in_.tolist() == ["flow"]
+    expected = model.predict(X)
+    for known in (FLOW, FLOW.to_frame(), FLOW.rename(None), pl.Series(X)):
+        np.testing.assert_array_equal(np.asarray(model.predict(known)), expected)
+    for other in (FLOW.rename("rain"), pd.DataFrame({"rain": X}), [FLOW, FLOW.rename("rain")]):
+        with pytest.raises(ValueError, match=r"lacks 'flow' and has 'rain'.*expected are 'flow'"):
+            model.predict(other)
+    with pytest.raises(ValueError, match="validation: X lacks 'flow' and has 'rain'"):
+        numlstm.fit(FLOW, validation={"X": FLOW.rename("rain")}, **FEW)
+
+
+def test_names_that_tell_series_apart_are_no_feature():
+    """The columns of a frame, one by one."""
+    one, two = FLOW.rename("upper"), pd.Series(Y, name="lower")
+    options = {"hidden_size": 2, "epochs": 2, "rng": 0}
+    model = numlstm.fit([one, two], **options).model
+    np.testing.assert_array_equal(model.theta, numlstm.fit([X, Y], **options).x)
+    assert model.feature_names_in_ is None
+    predicted = model.predict(two.rename("third"))
+    assert list(predicted) == ["y0"]
+    np.testing.assert_array_equal(predicted, model.predict(Y))
+    with pytest.raises(ValueError, match=r"X\[1\] lacks 'upper' and has 'lower'"):
+        numlstm.fit([one.to_frame(), two], **options)

@@ -113,7 +113,8 @@ def _several(
                 f"{name}[{index}] holds several series: make a list with one entry for each, or "
                 "one frame of all"
             )
-        wanted = wanted or item.features
+        if not item.is_column:  # the names of columns may be those of the series
+            wanted = wanted or item.features
         items.append(item)
     return Several(name, items)
 

@@ -71,9 +71,9 @@ class Frame(Labelled):
 
         self.name, self.index = name, index
         self.library = table.implementation
-        self._single = isinstance(table, nw.Series)
-        columns = [table] if self._single else list(table.iter_columns())
-        pairs = [(not self._single and c.dtype in (nw.Datetime, nw.Date), c) for c in columns]
+        self.is_column = isinstance(table, nw.Series)
+        columns = [table] if self.is_column else list(table.iter_columns())
+        pairs = [(not self.is_column and c.dtype in (nw.Datetime, nw.Date), c) for c in columns]
         dates = [column for is_date, column in pairs if is_date]
         self._columns = [column for is_date, column in pairs if not is_date]
         self.time = dates[0] if dates else None
@@ -90,20 +90,18 @@ class Frame(Labelled):
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
         """Names of the columns, and the order in which they are read."""
         have = tuple(str(column.name) for column in self._columns)
-        nameless = self._single and self._columns[0].name in (None, "")
-        self.titles = None if nameless else have
-        if nameless or (self._single and wanted is None):
+        if self.is_column and self._columns[0].name in (None, ""):
             return
-        positions, self.titles = order(self.name, have, wanted)
+        positions, self.features = order(self.name, have, wanted)
         if positions is not None:
             self._columns = [self._columns[position] for position in positions]
-        self.features = None if self._single else self.titles
+        self.titles = self.features
 
     @cached_property
     def values(self) -> Any:
         """The columns as an array (N, I), of a series (N,): float32 if all columns are."""
         arrays = [_numbers(self.name, column) for column in self._columns]
-        if self._single:
+        if self.is_column:
             return arrays[0]
         if not arrays:
             raise ValueError(f"{self.name} has no column of numbers")
