@@ -4,6 +4,7 @@ import datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import numlstm
@@ -187,3 +188,69 @@ def test_doubtful_dates_are_a_level_of_time():
     index = pd.MultiIndex.from_product([texts, [1, 2]], names=["k", "site"])
     with pytest.raises(ValueError, match="has dates as texts, such as '01/01/2001'"):
         numlstm.fit(pd.Series(np.arange(24.0), index=index), **FEW)
+
+
+# --- labels that agree ----------------------------------------------------------------------------
+
+HOURS = pd.date_range("2001-03-24 12:00", periods=30, freq="h", tz="Europe/Berlin")
+ARROW = pd.ArrowDtype(pa.timestamp("us", "Europe/Berlin"))
+SAME = {
+    "days": [
+        DAYS, DAYS.as_unit("s"), DAYS.strftime("%Y-%m-%d"), DAYS.strftime("%d.%m.%Y"),
+        pd.CategoricalIndex(DAYS), pd.Index(list(DAYS.date), dtype=object),
+        pd.Index(list(DAYS.to_pydatetime()), dtype=object),
+        pd.Index(DAYS.date, dtype="date32[pyarrow]"),
+        pd.Index(DAYS).astype("timestamp[ns][pyarrow]"),
+    ],
+    "hours": [
+        HOURS, HOURS.tz_convert("UTC"), pd.Index(HOURS).astype(ARROW), pd.CategoricalIndex(HOURS),
+        pd.CategoricalIndex(pd.Index(HOURS).astype(ARROW)), pd.Index(list(HOURS), dtype=object),
+        pd.Index([hour.isoformat() for hour in HOURS]),
+        pd.Index(list(HOURS.to_pydatetime()), dtype=object),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("times", SAME)
+def test_equal_times_of_other_types_agree(times):
+    y = RNG.standard_normal(30)
+    expected = numlstm.fit(X, y, **FEW).x
+    for index in SAME[times]:
+        target = pd.Series(y, index=index)
+        for x in (series(SAME[times][0]), series(SAME[times][-2]), series(index)):
+            np.testing.assert_array_equal(numlstm.fit(x, target, **FEW).x, expected)
+            with pytest.raises(ValueError, match="y has the labels of X in another order"):
+                numlstm.fit(x, target[::-1], **FEW)
+            with pytest.raises(ValueError, match=r"y has other labels than X: X has 30 .* 29"):
+                numlstm.fit(x, target[1:], **FEW)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (DAYS, DAYS.to_period(), "has 2001-01-01 as datetime64, y 2001-01-01 as Period"),
+        (pd.RangeIndex(30), pd.Index(map(str, range(30))), "X has 0 as int64, y 0 as str"),
+        (pd.RangeIndex(1990, 2020), pd.Index(map(str, range(1990, 2020))), "1990 as str"),
+        (DAYS, pd.IntervalIndex.from_breaks([DAYS[0] - DAYS.freq, *DAYS]), "y has other labels"),
+        (pd.interval_range(0, 30), pd.interval_range(0, 30, closed="left"), "y has other labels"),
+        (DAYS, pd.Index([f"site {i}" for i in range(30)]), "X has 2001-01-01, y site 0"),
+        (DAYS, DAYS.strftime("%Y-%m-%d %H:%MZ"), "times with an offset from UTC, the other"),
+        (HOURS, HOURS.tz_localize(None).strftime("%Y-%m-%d %H:%M"), "time zone Europe/Berlin"),
+    ],
+)
+def test_equal_words_of_other_types_are_told_apart(x, y, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        numlstm.fit(series(x), series(y), **FEW)
+    assert "another order" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [pd.Index(HOURS).astype(ARROW), pd.Index(DAYS).astype("timestamp[ns][pyarrow]"),
+     pd.Index(DAYS.date, dtype="date32[pyarrow]"), pd.Index(range(30), dtype="int64[pyarrow]")],
+    ids=lambda index: str(index.dtype),
+)  # fmt: skip
+def test_a_rollout_goes_on_with_times_of_arrow(plain, index):
+    rolled = plain.model.rollout(series(index)[:28], 2)
+    pd.testing.assert_index_equal(rolled.index, index[28:])
+    np.testing.assert_array_equal(rolled, plain.model.rollout(X[:28], 2))

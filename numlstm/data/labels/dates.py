@@ -30,6 +30,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _DATES = re.compile(r"(?:\d{4}([-/.])\d\d?\1\d\d?|\d\d?([-/.])\d\d?\2\d{4})(?!\d).*")
+_OFFSET = re.compile(r"[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$")
 
 
 def read(texts: list[str]) -> Array | None:
@@ -51,6 +52,11 @@ def times(moments: Iterable[datetime.date]) -> Array | None:
         return np.array([_in_utc(moment) for moment in moments], "datetime64[us]")
     except (ValueError, AttributeError):
         return None
+
+
+def has_offset(text: str) -> bool:
+    """Whether it is a date that says how far from UTC its clock is."""
+    return read([text]) is not None and _OFFSET.search(text) is not None
 
 
 def are_digits(texts: list[str]) -> bool:

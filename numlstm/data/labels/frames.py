@@ -321,10 +321,20 @@ def _numbers(name: str, column: Any) -> Array:
 def _axis_of_index(index: Any) -> Axis:
     """The labels of an index of pandas."""
     name = "index" if index.name is None else f"index {index.name!r}"
+    index = _with_zone(index)
     if getattr(index, "tz", None) is None:
         return Axis(index.to_numpy(), name)
     utc, wall = index.tz_convert("UTC").tz_localize(None), index.tz_localize(None)
     return Axis(utc.to_numpy(), name, zone=str(index.tz), wall=wall.to_numpy())
+
+
+def _with_zone(index: Any) -> Any:
+    """Times of a zone as an index of pandas' own, be they of Arrow or categories."""
+    held = getattr(index, "categories", index)
+    of_arrow: Any = getattr(held.dtype, "pyarrow_dtype", None)
+    if getattr(of_arrow, "tz", None) is not None:
+        return index.astype(held.dtype).astype(f"datetime64[{of_arrow.unit}, {of_arrow.tz}]")
+    return index if getattr(held, "tz", None) is None else index.astype(held.dtype)
 
 
 def _axis_of_column(column: Any) -> Axis:
@@ -353,9 +363,10 @@ def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:
         return None
     labels, local = found
     after = pandas.Index(labels, name=index.name)
-    if axis.zone is None:
-        return after
-    return after.tz_localize(index.tz if local else "UTC").tz_convert(index.tz)
+    if axis.zone is not None:
+        zone = _with_zone(index).tz
+        after = after.tz_localize(zone if local else "UTC").tz_convert(zone)
+    return after.astype(index.dtype) if hasattr(index.dtype, "pyarrow_dtype") else after
 
 
 def _column_after(column: Any, axis: Axis, count: int) -> Any:

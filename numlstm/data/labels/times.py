@@ -58,6 +58,19 @@ def _of_objects(labels: list[Any]) -> Array | None:
     return None
 
 
+def are_intervals(labels: Array) -> bool:
+    """Whether these are intervals of pandas."""
+    return any(hasattr(label, "right") for label in labels[:1])
+
+
+def have_offset(labels: Array) -> bool:
+    """Whether these are times that say how far they are from UTC, each for itself."""
+    first = None if labels.dtype.kind in "Mmiufb" or labels.size == 0 else labels[0]
+    if isinstance(first, str):
+        return dates.has_offset(first)
+    return getattr(first, "tzinfo", None) is not None
+
+
 def likeness(labels: Array) -> int:
     """How much the labels are like times.
 
@@ -72,7 +85,7 @@ def likeness(labels: Array) -> int:
     if found is None:
         return 0
     texts = _texts(labels)
-    between = any(hasattr(label, "right") for label in labels[:1]) and found.dtype.kind in "if"
+    between = are_intervals(labels) and found.dtype.kind in "if"
     return 1 if between or (texts and dates.are_digits(texts)) else 3
 
 
