@@ -79,9 +79,10 @@ FLOW = pd.Series(X, name="flow")
 
 @pytest.mark.parametrize(
     "series",
-    [FLOW, pl.Series("flow", X), pd.concat({"a": FLOW, "b": FLOW}, names=["basin", "step"]),
+    [FLOW, pl.Series("flow", X), FLOW.rename_axis("time").to_xarray(),
+     pd.concat({"a": FLOW, "b": FLOW}, names=["basin", "step"]),
      [FLOW, FLOW[:20]], [pl.Series("flow", X)]],
-    ids=["pandas", "polars", "several", "list", "list of polars"],
+    ids=["pandas", "polars", "xarray", "several", "list", "list of polars"],
 )  # fmt: skip
 def test_the_name_of_a_series_is_that_of_its_feature(series):
     model = numlstm.fit(series, hidden_size=2, epochs=2, rng=0).model
@@ -89,7 +90,8 @@ def test_the_name_of_a_series_is_that_of_its_feature(series):
     expected = model.predict(X)
     for known in (FLOW, FLOW.to_frame(), FLOW.rename(None), pl.Series(X)):
         np.testing.assert_array_equal(np.asarray(model.predict(known)), expected)
-    for other in (FLOW.rename("rain"), pd.DataFrame({"rain": X}), [FLOW, FLOW.rename("rain")]):
+    for other in (FLOW.rename("rain"), pd.DataFrame({"rain": X}), [FLOW, FLOW.rename("rain")],
+                  FLOW.rename("rain").rename_axis("time").to_xarray()):  # fmt: skip
         with pytest.raises(ValueError, match=r"lacks 'flow' and has 'rain'.*expected are 'flow'"):
             model.predict(other)
     with pytest.raises(ValueError, match="validation: X lacks 'flow' and has 'rain'"):
@@ -106,5 +108,7 @@ def test_names_that_tell_series_apart_are_no_feature():
     predicted = model.predict(two.rename("third"))
     assert list(predicted) == ["y0"]
     np.testing.assert_array_equal(predicted, model.predict(Y))
+    grids = [series.rename_axis("time").to_xarray() for series in (one, two)]
+    np.testing.assert_array_equal(numlstm.fit(grids, **options).x, model.theta)
     with pytest.raises(ValueError, match=r"X\[1\] lacks 'upper' and has 'lower'"):
         numlstm.fit([one.to_frame(), two], **options)

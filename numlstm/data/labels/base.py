@@ -238,7 +238,7 @@ class Labelled:
     titles: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
     is_future = False  # made by `continued`
-    is_column = False  # a series of a library of frames, whose name may be that of a feature
+    is_column = False  # one feature without an axis, whose name is that of the whole
 
     def __init__(self, name: str, values: Any):
         self.name, self.values = name, values
