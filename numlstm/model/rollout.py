@@ -132,7 +132,8 @@ class Rollout(Export):
         Y, pullback = rollout_vjp(*self._closed_loop(*arrays, derivatives=True))
         if type(after) is labels.Labelled:
             return Y, pullback
-        titles = tuple(self.names.outputs(self.spec.width)) if self.spec.width > 1 else None
+        width = self.spec.width
+        titles = tuple(after.outputs(self.names, width)) if width > 1 else None
         named: Any = after.restore(Y, self.names)
         return named, lambda dY: pullback(labels.companion(after, "dY", dY, titles).values)
 

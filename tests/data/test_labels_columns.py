@@ -21,10 +21,10 @@ LIBRARIES = {"pandas": lambda frame: frame, "polars": pl.from_pandas, "pyarrow":
 @pytest.mark.parametrize(
     ("targets", "titles"),
     [
-        (["date"], ["y0"]),
-        (["q", "date"], ["q", "y1"]),
-        (["date", "y0"], ["y1", "y0"]),
-        (["y1", "date"], ["y1", "y2"]),
+        (["date"], ["date_predicted"]),
+        (["q", "date"], ["q", "date_predicted"]),
+        (["date", "y0"], ["date_predicted", "y0"]),
+        (["y1", "date"], ["y1", "date_predicted"]),
     ],
 )
 def test_a_target_called_as_the_times_comes_back(library, targets, titles):

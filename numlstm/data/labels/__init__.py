@@ -137,7 +137,7 @@ def read(
         return _several(name, list(value), wanted, like)
     if kind == "grid":
         return grids.read(name, value, wanted, like)
-    return frames.read(name, value, wanted) if kind == "frame" else Labelled(name, value)
+    return frames.read(name, value, wanted, like) if kind == "frame" else Labelled(name, value)
 
 
 def _several(
@@ -153,7 +153,8 @@ def _several(
                 f"{name}[{index}] holds several series: make a list with one entry for each, or "
                 "one frame of all"
             )
-        wanted = wanted or item.features
+        if not item.is_column:  # the names of columns may be those of the series
+            wanted = wanted or item.features
         items.append(item)
     return Several(name, items)
 

@@ -28,14 +28,28 @@ class Names(NamedTuple):
     features: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
 
-    def outputs(self, width: int) -> list[str]:
-        """A name for each output: the target's own, else y0, y1, ..."""
+    def outputs(self, width: int, taken: tuple[str, ...] = ()) -> list[str]:
+        """A name for each output: the target's own, else y0, y1, ...; none twice or taken."""
+        return _distinct(self._titles(width), taken)
+
+    def _titles(self, width: int) -> list[str]:
         targets = self.targets or ()
         if len(targets) == width:
             return list(targets)
         if 2 * len(targets) == width:
             return [*targets, *(f"{name}_log_variance" for name in targets)]
         return [f"y{index}" for index in range(width)]
+
+
+def _distinct(titles: list[str], taken: tuple[str, ...]) -> list[str]:
+    """The same titles, longer where they are taken or there before."""
+    found: list[str] = []
+    for title in titles:
+        free = title
+        while free in (*taken, *found) or (free != title and free in titles):
+            free += "_predicted"
+        found.append(free)
+    return found
 
 
 UNNAMED = Names()
@@ -71,19 +85,39 @@ class Axis:
         """The labels as numbers or times that can be subtracted, where they can."""
         return times.ticks(self.labels)
 
+    @cached_property
+    def instants(self) -> Array | None:
+        """Dates in any form as times in UTC; None for what is no single moment."""
+        dates = self.ticks is not None and self.ticks.dtype.kind == "M"
+        return self.ticks if dates and not times.are_intervals(self.labels) else None
+
+    @cached_property
+    def has_zone(self) -> bool:
+        """Whether the labels are times of a zone, or with an offset from UTC each."""
+        return self.zone is not None or times.have_offset(self.labels)
+
     def is_comparable(self, other: "Axis") -> bool:
         """Whether both have a time zone, or none has."""
-        return (self.zone is None) == (other.zone is None)
+        return self.has_zone == other.has_zone
 
     def equals(self, other: "Axis") -> bool:
-        """Whether the labels are the same, in the same order."""
-        return self.is_comparable(other) and np.array_equal(self.labels, other.labels)
+        """Whether the labels are the same, in the same order; dates in any form."""
+        return self.is_comparable(other) and np.array_equal(*self.alike(other))
 
     def is_permutation(self, other: "Axis") -> bool:
         """Whether the labels are the same, in any order."""
         if not self.is_comparable(other) or len(self) != len(other):
             return False
-        return set(self.labels.tolist()) == set(other.labels.astype(self.labels.dtype).tolist())
+        mine, theirs = self.alike(other)
+        if mine.dtype.kind == theirs.dtype.kind and mine.dtype.kind in "mM":  # of any unit
+            return np.array_equal(np.sort(mine), np.sort(theirs))
+        return set(mine.tolist()) == set(theirs.tolist())
+
+    def alike(self, other: "Axis") -> tuple[Array, Array]:
+        """The labels of both as they are compared: as times where both are dates."""
+        if self.instants is None or other.instants is None:
+            return self.labels, other.labels
+        return self.instants, other.instants
 
     @property
     def is_time(self) -> bool:
@@ -98,6 +132,7 @@ class Axis:
     def require_forward(self, name: str, joins: Array | None) -> None:
         """Refuse steps that are not in the order of time."""
         if self.ticks is None:
+            self._require_certain(name)
             return
         if (holes := np.isnan(self.ticks)).any():
             raise ValueError(
@@ -114,6 +149,15 @@ class Axis:
             "time once; several series go into a list with one entry each, or have reset= where "
             f"one begins; {name}.to_numpy() is read without its labels"
         )
+
+    def _require_certain(self, name: str) -> None:
+        """Refuse texts of which only one thing is known: that they are dates."""
+        if len(self) > 1 and times.is_doubtful(self.labels):
+            raise ValueError(
+                f"the {self.name} of {name} has dates as texts, such as {self.at(0)!r}, that can "
+                "be read in several ways or in none: write them as dates, by pandas.to_datetime "
+                f"with format=, or as year-month-day; {name}.to_numpy() is read without its labels"
+            )
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
         """The usual step, and whether it is one of local clocks."""
@@ -194,6 +238,7 @@ class Labelled:
     titles: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
     is_future = False  # made by `continued`
+    is_column = False  # one feature without an axis, whose name is that of the whole
 
     def __init__(self, name: str, values: Any):
         self.name, self.values = name, values
@@ -212,6 +257,10 @@ class Labelled:
         """The other one, which must have the same labels where both have some."""
         require_same(self, other)
         return other
+
+    def outputs(self, names: Names, width: int) -> list[str]:
+        """Names of the outputs beside the labels of these inputs."""
+        return names.outputs(width)
 
     def restore(self, Y: Any, names: Names) -> Any:
         """Predictions with the labels of these inputs."""
@@ -245,7 +294,7 @@ def require_same(x: Labelled, other: Labelled) -> None:
         )
     raise ValueError(
         f"{other.name} has other labels than {x.name}: {_difference(x, other)}; keep the rows that "
-        f"both have, in the same order; {plain}"
+        f"both have, in the same order and with labels of the same type; {plain}"
     )
 
 
@@ -253,11 +302,17 @@ def _difference(x: Labelled, other: Labelled) -> str:
     """Where labels differ, in words."""
     a, b = x.axes[0], other.axes[0]
     if not a.is_comparable(b):
-        return f"one has the time zone {a.zone or b.zone}, the other has none"
+        zone = a.zone or b.zone
+        one = "times with an offset from UTC" if zone is None else f"the time zone {zone}"
+        return f"one has {one}, the other has none"
     if len(a) != len(b):
         return f"{x.name} has {a}, {other.name} has {b}"
-    row = int(np.argmax(a.labels != b.labels))
-    return f"in row {row} {x.name} has {a.at(row)}, {other.name} {b.at(row)}"
+    mine, theirs = a.alike(b)
+    row = int(np.argmax(mine != theirs))
+    words = [a.at(row), b.at(row)]
+    if words[0] == words[1]:
+        words = [f"{axis.at(row)} as {type(axis.labels[row]).__name__}" for axis in (a, b)]
+    return f"in row {row} {x.name} has {words[0]}, {other.name} {words[1]}"
 
 
 def order(

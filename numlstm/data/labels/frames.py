@@ -1,19 +1,26 @@
 """Frames and series of pandas, polars, pyarrow and their like, through narwhals."""
 
 import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from numlstm.data.labels import times
 from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order
 from numlstm.data.labels.lists import Several
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 
-def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
-    """A frame or series with its labels; anything else has none."""
+def read(
+    name: str, native: Any, wanted: tuple[str, ...] | None, like: Labelled | None = None
+) -> Labelled:
+    """A frame or series with its labels; anything else has none.
+
+    `like` are the inputs that it stands beside, if it is none.
+    """
     import narwhals as nw  # on first use: `import numlstm` and arrays do without it
     from narwhals.exceptions import DuplicateError
 
@@ -35,6 +42,10 @@ def read(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
             f"{name}.columns = {name}.columns.map('_'.join), or turn the series of one level into "
             f"rows by {name}.stack(0).swaplevel().sort_index()"
         )
+    if isinstance(like, Panel):
+        native = like.with_levels(native)
+        if native.index.nlevels == like.index.nlevels - 1:
+            return like.row_for_each(Frame(name, table, native.index, wanted))
     if native.index.nlevels > 1:
         return _panel(name, native, wanted)
     return Frame(name, table, native.index, wanted)
@@ -60,9 +71,9 @@ class Frame(Labelled):
 
         self.name, self.index = name, index
         self.library = table.implementation
-        self._single = isinstance(table, nw.Series)
-        columns = [table] if self._single else list(table.iter_columns())
-        pairs = [(not self._single and c.dtype in (nw.Datetime, nw.Date), c) for c in columns]
+        self.is_column = isinstance(table, nw.Series)
+        columns = [table] if self.is_column else list(table.iter_columns())
+        pairs = [(not self.is_column and c.dtype in (nw.Datetime, nw.Date), c) for c in columns]
         dates = [column for is_date, column in pairs if is_date]
         self._columns = [column for is_date, column in pairs if not is_date]
         self.time = dates[0] if dates else None
@@ -79,37 +90,39 @@ class Frame(Labelled):
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
         """Names of the columns, and the order in which they are read."""
         have = tuple(str(column.name) for column in self._columns)
-        nameless = self._single and self._columns[0].name in (None, "")
-        self.titles = None if nameless else have
-        if nameless or (self._single and wanted is None):
+        if self.is_column and self._columns[0].name in (None, ""):
             return
-        positions, self.titles = order(self.name, have, wanted)
+        positions, self.features = order(self.name, have, wanted)
         if positions is not None:
             self._columns = [self._columns[position] for position in positions]
-        self.features = None if self._single else self.titles
+        self.titles = self.features
 
     @cached_property
     def values(self) -> Any:
         """The columns as an array (N, I), of a series (N,): float32 if all columns are."""
         arrays = [_numbers(self.name, column) for column in self._columns]
-        if self._single:
+        if self.is_column:
             return arrays[0]
         if not arrays:
             raise ValueError(f"{self.name} has no column of numbers")
         dtype: Any = checks.kept_dtype(*arrays)
         return np.stack(arrays, axis=1, dtype=dtype, casting="unsafe")
 
+    def outputs(self, names: Names, width: int) -> list[str]:
+        """Names of the outputs, none that of the column of dates."""
+        return names.outputs(width, () if self.time is None else (str(self.time.name),))
+
     def restore(self, Y: Any, names: Names) -> Any:
         """A frame with the same rows; of one prediction for the whole series an array."""
         if Y.ndim == 1:
             return Y
-        titles = names.outputs(Y.shape[1])
+        titles = self.outputs(names, Y.shape[1])
+        frame = table_of(self.library, Y, titles, self.index)
         if self.time is None:
-            return table_of(self.library, Y, titles, self.index)
+            return frame
         import narwhals as nw
 
-        titles = _beside_time(titles, self.time.name)
-        named = nw.from_native(table_of(self.library, Y, titles, self.index))
+        named = nw.from_native(frame)
         return named.with_columns(self.time).select(self.time.name, *titles).to_native()
 
     @property
@@ -143,13 +156,15 @@ class Frame(Labelled):
 class Panel(Several):
     """A frame of pandas with several series among its rows, told apart by levels of its index."""
 
+    _has_order = True  # the rows are in an order that is known, as those of a frame always are
+
     @property
     def stepwise(self) -> Any:
         """A row for each step: what has no axis for features gets one."""
         return [part[:, None] if part.ndim == 1 else part for part in self.values]
 
     def __init__(self, name: str, items: list[Any], index: Any, rows: list[Array], level: int):
-        self._index, self._rows, self._level = index, rows, level
+        self.index, self._rows, self._level = index, rows, level
         self.library = items[0].library
         self._keys = index.droplevel(level)[[int(row[0]) for row in rows]]
         super().__init__(name, items, (_axis_of_index(self._keys),))
@@ -157,14 +172,33 @@ class Panel(Several):
     @property
     def level(self) -> Any:
         """The levels of the index that tell series apart, by number."""
-        levels = [level for level in range(self._index.nlevels) if level != self._level]
+        levels = [level for level in range(self.index.nlevels) if level != self._level]
         return levels[0] if len(levels) == 1 else levels
 
+    def with_levels(self, native: Any) -> Any:
+        """What stands beside this frame, the levels of its index in the order of these."""
+        names = self.index.names if native.index.nlevels == self.index.nlevels else self._keys.names
+        same = len(set(names)) == len(names) and set(names) == set(native.index.names)
+        return native.reorder_levels(names) if same and len(names) > 1 else native
+
+    def row_for_each(self, frame: "Frame") -> "Frame":
+        """What has a row for each series: how to reorder it is to be said for these."""
+        keys = f"{{x}}.index.droplevel({self._level}).unique()"
+        frame.axes = tuple(replace(axis, reorder=f"{{name}}.loc[{keys}]") for axis in frame.axes)
+        return frame
+
     def agreed(self, other: Labelled) -> Labelled:
-        """Labels as of a list; an array of as many rows is cut as this frame is."""
+        """Labels as of a list; as many rows without labels are cut as those of this frame are."""
         shape = np.shape(other.values) if isinstance(other.values, np.ndarray) else ()
-        if other.axes or shape[:1] != (len(self._index),) or len(self._index) == len(self.items):
+        labelled = other.axes and not (self.is_future and other.axes[0].is_counted)
+        if labelled or shape[:1] != (len(self.index),) or len(self.index) == len(self.items):
             return super().agreed(other)
+        if not self._has_order:
+            raise ValueError(
+                f"the rows of {self.name} are neither series by series nor time by time, so that "
+                f"{other.name} of shape {shape} cannot be cut: pass it with an index, or as (B, S) "
+                "or (B, S, I), series by series in the order in which they begin"
+            )
         return Labelled(other.name, [other.values[rows] for rows in self._rows])
 
     def restore(self, Y: Any, names: Names) -> Any:
@@ -172,13 +206,13 @@ class Panel(Several):
         if not isinstance(Y, list) and Y.ndim == 2:
             return table_of(self.library, Y, names.outputs(Y.shape[1]), self._keys)
         parts = [np.asarray(part) for part in Y]
-        every = np.empty((len(self._index), parts[0].shape[1]), parts[0].dtype)
+        every = np.empty((len(self.index), parts[0].shape[1]), parts[0].dtype)
         for rows, part in zip(self._rows, parts, strict=True):
             every[rows] = part
-        return table_of(self.library, every, names.outputs(every.shape[1]), self._index)
+        return table_of(self.library, every, names.outputs(every.shape[1]), self.index)
 
     def continued(self, count: int) -> Labelled:
-        """What comes after every series, series by series."""
+        """What comes after every series, its rows in the order of these where they have one."""
         items: Any = [item.continued(count) for item in self.items]
         pandas = self.library.to_native_namespace()
         counted = pandas.RangeIndex(count)
@@ -187,22 +221,25 @@ class Panel(Several):
         outer = self._keys.repeat(count)
         levels = [outer.get_level_values(i) for i in range(outer.nlevels)]
         levels.insert(self._level, time)
-        index = pandas.MultiIndex.from_arrays(levels, names=self._index.names)
-        rows = list(np.arange(len(index)).reshape(len(items), count))
+        index = pandas.MultiIndex.from_arrays(levels, names=self.index.names)
+        places = self._places(count)
+        rows = list(np.arange(len(index)).reshape(len(items), count)) if places is None else places
+        index = index[np.argsort(np.concatenate(rows))]
         after = Panel(self.name, items, index, rows, self._level)
-        after.is_future = True
+        after.is_future, after._has_order = True, places is not None
         return after
 
+    def _places(self, count: int) -> list[Array] | None:
+        """The rows of every series where `count` come after each, in the order that these have.
 
-def _beside_time(titles: list[str], time: str) -> list[str]:
-    """The titles of outputs, but one that is called as the time is like one without a name."""
-    taken = {*titles, time}
-    if time not in titles:
-        return titles
-    index = titles.index(time)
-    some = (f"y{i}" for i in range(index, index + len(taken) + 1))
-    free = next(title for title in some if title not in taken)
-    return [*titles[:index], free, *titles[index + 1 :]]
+        Series by series or time by time; None where these rows are neither.
+        """
+        every, place = len(self.items), np.arange(len(self.items) * count)
+        if _is_counted(np.concatenate(self._rows)):
+            return list(place.reshape(every, count))
+        if len(set(map(len, self._rows))) == 1 and _is_counted(np.stack(self._rows, 1).ravel()):
+            return list(place.reshape(count, every).T)
+        return None
 
 
 def table_of(library: Any, Y: Array, titles: list[str], index: Any) -> Any:
@@ -234,21 +271,33 @@ def _panel(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
 
 
 def _time_level(name: str, index: Any) -> int:
-    """The level that is the time: of dates, or so called, or the last."""
-    dates = [i for i, level in enumerate(index.levels) if _of_dates(level)]
-    named = [i for i, level in enumerate(index.names) if called(level, TIMES)]
-    found = dates or named or [index.nlevels - 1]
-    if len(found) > 1:
+    """The level that is the time: the only one that can be, else the only one that is so called."""
+    levels = [index.get_level_values(i).unique() for i in range(index.nlevels)]
+    like = [times.likeness(level.to_numpy()) for level in levels]
+    known, numbers, maybe = ([i for i, own in enumerate(like) if own == n] for n in (3, 2, 1))
+    named = [i for i in numbers + maybe if called(index.names[i], TIMES)]
+    found = known + named or numbers or maybe
+    if len(found) == 1:
+        return found[0]
+    shown = [repr(index.names[i] or i) for i in found or range(index.nlevels)]
+    if not found:
         raise ValueError(
-            f"the index of {name} has several times, its levels "
-            f"{', '.join(repr(index.names[i] or i) for i in found)}: make one time of them, with "
-            "the other levels for the series that it has"
+            f"the index of {name} has several levels, {', '.join(shown)}, none of which is a time: "
+            "write dates as dates, by pandas.to_datetime, or add a level that counts the steps; "
+            f"{name}.to_numpy() is read without its labels"
         )
-    return found[0]
+    raise ValueError(
+        f"the index of {name} may have several times, its levels {', '.join(shown)}: make one time "
+        "of them, or write those that tell series apart as texts and rename them"
+    )
 
 
 def _of_dates(level: Any) -> bool:
     return hasattr(level, "to_period") or hasattr(level, "to_timestamp")
+
+
+def _is_counted(rows: Array) -> bool:
+    return np.array_equal(rows, np.arange(rows.size))
 
 
 def _numbers(name: str, column: Any) -> Array:
@@ -277,10 +326,20 @@ def _numbers(name: str, column: Any) -> Array:
 def _axis_of_index(index: Any) -> Axis:
     """The labels of an index of pandas."""
     name = "index" if index.name is None else f"index {index.name!r}"
+    index = _with_zone(index)
     if getattr(index, "tz", None) is None:
         return Axis(index.to_numpy(), name)
     utc, wall = index.tz_convert("UTC").tz_localize(None), index.tz_localize(None)
     return Axis(utc.to_numpy(), name, zone=str(index.tz), wall=wall.to_numpy())
+
+
+def _with_zone(index: Any) -> Any:
+    """Times of a zone as an index of pandas' own, be they of Arrow or categories."""
+    held = getattr(index, "categories", index)
+    of_arrow: Any = getattr(held.dtype, "pyarrow_dtype", None)
+    if getattr(of_arrow, "tz", None) is not None:
+        return index.astype(held.dtype).astype(f"datetime64[{of_arrow.unit}, {of_arrow.tz}]")
+    return index if getattr(held, "tz", None) is None else index.astype(held.dtype)
 
 
 def _axis_of_column(column: Any) -> Axis:
@@ -309,9 +368,10 @@ def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:
         return None
     labels, local = found
     after = pandas.Index(labels, name=index.name)
-    if axis.zone is None:
-        return after
-    return after.tz_localize(index.tz if local else "UTC").tz_convert(index.tz)
+    if axis.zone is not None:
+        zone = _with_zone(index).tz
+        after = after.tz_localize(zone if local else "UTC").tz_convert(zone)
+    return after.astype(index.dtype) if hasattr(index.dtype, "pyarrow_dtype") else after
 
 
 def _column_after(column: Any, axis: Axis, count: int) -> Any:

@@ -67,7 +67,9 @@ class Grid(Labelled):
             if positions is not None:
                 values = values[..., positions]
         elif "I" not in self.dims and array.name is not None:
-            self.titles = (str(array.name),)
+            self.is_column = True
+            _, self.features = order(name, (str(array.name),), wanted)
+            self.titles = self.features
         self.values = values
         self.axes = self._seen(next(iter(self.dims))).axes  # for what is no DataArray
 

@@ -21,6 +21,8 @@ class Several(Labelled):
         self.name, self.items, self.axes = name, items, keys
         if items:
             self.features, self.titles = items[0].features, items[0].titles
+            if any(item.is_column and item.titles != self.titles for item in items):
+                self.features = self.titles = None  # they are names of the series
 
     @cached_property
     def values(self) -> Any:

@@ -1,12 +1,13 @@
 """The steps of a time axis: whether they go forward, where they are unequal, how they go on."""
 
 import contextlib
-import re
+import datetime
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.labels import dates
 from numlstm.utils.types import Array
 
 _MONTH = np.timedelta64(1, "M")
@@ -24,16 +25,82 @@ def ticks(labels: Array) -> Array | None:
     """Labels as numbers or times that can be subtracted; None where they are neither."""
     if labels.dtype.kind in "Mmiuf":
         return labels if labels.dtype.kind != "u" else labels.astype(np.int64)
-    first = labels[0] if labels.size else None
-    if isinstance(first, str) and all(re.match(r"\d{4}-\d\d", str(label)) for label in labels):
-        with contextlib.suppress(ValueError):
-            return np.array(labels, "datetime64[s]")
+    there = np.array([not _is_missing(label) for label in labels], bool)
+    found = _of_objects(list(labels[there])) if there.any() else None
+    if found is None or there.all():
+        return found
+    kept = found if found.dtype.kind in "mM" else found.astype(np.float64)
+    every = np.full(labels.shape, np.nan if kept.dtype.kind == "f" else "NaT", kept.dtype)
+    every[there] = kept
+    return every
+
+
+def _is_missing(label: Any) -> bool:
+    return label is None or type(label).__name__ == "NAType" or label != label
+
+
+def _of_objects(labels: list[Any]) -> Array | None:
+    first = labels[0]
+    if all(isinstance(label, str) for label in labels):
+        return dates.read(labels)
+    if hasattr(first, "right"):  # intervals of pandas, by their ends
+        return ticks(np.array([label.right for label in labels]))
     if hasattr(first, "ordinal"):  # periods of pandas
         return np.array([label.ordinal for label in labels])
-    if hasattr(first, "year"):  # times of Python and cftime
+    if hasattr(first, "to_datetime64"):  # times of pandas, with a zone perhaps
+        with contextlib.suppress(AttributeError):
+            return np.array([label.to_datetime64() for label in labels])
+    if isinstance(first, datetime.date):
+        return dates.times(labels)
+    if hasattr(first, "year"):  # times of cftime
         with contextlib.suppress(TypeError, AttributeError):
             return np.array([(label - first).total_seconds() for label in labels])
     return None
+
+
+def are_intervals(labels: Array) -> bool:
+    """Whether these are intervals of pandas."""
+    return any(hasattr(label, "right") for label in labels[:1])
+
+
+def have_offset(labels: Array) -> bool:
+    """Whether these are times that say how far they are from UTC, each for itself."""
+    first = None if labels.dtype.kind in "Mmiufb" or labels.size == 0 else labels[0]
+    if isinstance(first, str):
+        return dates.has_offset(first)
+    return getattr(first, "tzinfo", None) is not None
+
+
+def likeness(labels: Array) -> int:
+    """How much the labels are like times.
+
+    3: they can be nothing else; 2: they are numbers; 1: texts of digits that may be dates, and
+    intervals of numbers; 0: not at all.
+    """
+    if labels.dtype.kind in "iuf":
+        return 2
+    if is_doubtful(labels):
+        return 3
+    found = ticks(labels)
+    if found is None:
+        return 0
+    texts = _texts(labels)
+    between = are_intervals(labels) and found.dtype.kind in "if"
+    return 1 if between or (texts and dates.are_digits(texts)) else 3
+
+
+def is_doubtful(labels: Array) -> bool:
+    """Whether these are texts that are dates, but no one knows which."""
+    texts = _texts(labels)
+    return bool(texts) and dates.are_dates(texts) and ticks(labels) is None
+
+
+def _texts(labels: Array) -> list[str]:
+    """The labels that there are, where all of them are texts."""
+    if labels.dtype.kind in "Mmiufb":
+        return []
+    there = [label for label in labels if not _is_missing(label)]
+    return there if all(isinstance(label, str) for label in there) else []
 
 
 def backward(times: Array, joins: Array | None) -> Array:
@@ -54,9 +121,11 @@ def steps(times: Array, joins: Array | None = None) -> Steps | None:
 def continued(times: Array, steps: Steps, count: int) -> Any:
     """The `count` times after the last one, an array; None where that is not known."""
     last = times[-1]
-    if isinstance(last, str):
+    if isinstance(last, str) or hasattr(last, "right"):
         return None
     if times.dtype.kind not in "Mmiuf":  # periods of pandas, times of Python and cftime
+        if steps.unit != "time":
+            return None
         step = last - times[-2]
         return np.array([last + step * ahead for ahead in range(1, count + 1)], dtype=object)
     ahead = np.arange(1, count + 1) * steps.usual
