@@ -209,6 +209,32 @@ def test_data_whose_squares_are_infinite_end_alike(method, dtype, unit):
     assert far.fun == pytest.approx(near.fun, rel=1e-4)
 
 
+SQUARES = {"method": "least_squares"}
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [
+    ("float64", 1e154), ("float64", 1e300), ("float32", 1e20), ("float32", 1e37),
+])  # fmt: skip
+@pytest.mark.parametrize("options", [
+    SQUARES | {"options": {"max_nfev": 5}}, SQUARES | {"options": {"tr_solver": "lsmr"}},
+    SQUARES | {"options": {"method": "dogbox"}}, SQUARES | {"weight_decay": 1e-3},
+    SQUARES | {"weight_decay": 1e-3, "options": {"method": "lm"}}, SQUARES | {"tol": 0.1},
+    SQUARES | {"epochs": 1}, {"method": "BFGS"}, {"method": "CG"}, {"method": "TNC"},
+    {"method": "trust-ncg"},
+])  # fmt: skip
+def test_an_infinite_loss_has_one_status_whatever_ended_the_run(options, dtype, unit):
+    X, y = batch()
+    with warnings.catch_warnings():  # SciPy's own, of what float32 could not hold either
+        warnings.simplefilter("ignore")
+        result = quick(X, 10 * unit / 4 * y, dtype=dtype, standardize=False, **options)
+    assert np.isinf(result.fun)
+    assert (result.success, result.status) == (False, 97)
+    assert result.nit == 0 or np.isinf(result.history["loss"]).all()
+    start = numlstm.LSTM(2, 4, 1, dtype=dtype, rng=0)
+    assert result.x.shape == start.theta.shape
+    assert np.isfinite(result.x).all()
+
+
 def test_least_squares_with_an_infinite_first_residual_ends_as_others_do():
     X, y = batch()
     model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0)
