@@ -39,7 +39,8 @@ def end(
         fun = problem.value(x, problem.train)
         if outcome.status != CALLBACK and not np.all(np.isfinite(fun)):
             x = progress.best_theta.reshape(x.shape).copy()
-            fun, outcome = problem.value(x, problem.train), Outcome.not_finite("best epoch")
+            known = "best epoch" if progress.best_epoch.any() else "start"
+            fun, outcome = problem.value(x, problem.train), Outcome.not_finite(known)
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
     if outcome.success and not config.met(progress):

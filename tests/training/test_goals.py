@@ -229,10 +229,24 @@ def test_an_infinite_loss_has_one_status_whatever_ended_the_run(options, dtype, 
         result = quick(X, 10 * unit / 4 * y, dtype=dtype, standardize=False, **options)
     assert np.isinf(result.fun)
     assert (result.success, result.status) == (False, 97)
+    assert result.message == "The loss became NaN or infinite; the model is that of the start."
     assert result.nit == 0 or np.isinf(result.history["loss"]).all()
     start = numlstm.LSTM(2, 4, 1, dtype=dtype, rng=0)
     assert result.x.shape == start.theta.shape
     assert np.isfinite(result.x).all()
+
+
+def test_a_start_without_a_finite_loss_is_said_and_returned():
+    X, y = batch()
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    model.params["head_weight"] = np.full((1, 3), 1e30)
+    steep = {"standardize": False, "clip": None, "method": "sgd", "learning_rate": 1e-3}
+    result = numlstm.fit(X, y, model=model, epochs=4, **steep)
+    assert (result.success, result.status, result.nit) == (False, 97, 0)
+    assert result.message == "The loss became NaN or infinite; the model is that of the start."
+    np.testing.assert_array_equal(result.x, model.theta)
+    many = numlstm.ensemble(X, 1e25 * y, members=2, hidden_size=3, epochs=4, rng=0, **steep)
+    assert many.message == result.message
 
 
 def test_least_squares_with_an_infinite_first_residual_ends_as_others_do():
