@@ -36,6 +36,33 @@ def test_a_small_wave_on_a_large_mean_is_forecast_as_in_float64(series):
     np.testing.assert_allclose(forecast, expected, rtol=0, atol=0.001 * persistence)
 
 
+FEW_LEVELS = [1000 + 5e-4 * WAVE, 47.37 + 2e-5 * WAVE, -1e6 + 0.3 * WAVE, 1e30 * (1 + 3e-7 * WAVE)]
+
+
+@pytest.mark.parametrize("series", FEW_LEVELS)
+def test_float32_data_of_few_levels_are_the_same_numbers_in_float64(series):
+    """Their moments are taken in float64, to which only a column of one level is constant."""
+    narrow = series.astype("float32")
+    assert 4 < np.unique(narrow).size < 40
+    options = OPTIONS | {"epochs": 3}
+    near, far = (numlstm.fit(part, **options) for part in (narrow, narrow.astype(float)))
+    scaling = near.model.scaling
+    assert scaling.x_scale[0] == pytest.approx(np.std(narrow[:-1], dtype=np.float64), rel=1e-9)
+    assert near.x.tobytes() == far.x.tobytes()
+    assert near.fun == far.fun
+    many = numlstm.ensemble(narrow, members=2, bootstrap=False, **options)
+    np.testing.assert_array_equal(many.models[0].scaling.x_scale, scaling.x_scale)
+    steps = np.arange(600.0)
+    both = [numlstm.fit(steps, part, **options) for part in (narrow, narrow.astype(float))]
+    assert both[0].model.scaling.y_scale[0] == pytest.approx(np.std(narrow, dtype=float), rel=1e-9)
+    assert both[0].x.tobytes() == both[1].x.tobytes()
+
+
+def test_float32_data_of_few_levels_are_forecast():
+    error, persistence, _ = errors("float32", (1000 + 2e-3 * WAVE).astype("float32"))
+    assert error < 0.5 * persistence
+
+
 @pytest.mark.parametrize("where", ["X", "y", "both"])
 def test_inputs_and_targets_each_keep_theirs(where):
     rng = np.random.default_rng(0)
