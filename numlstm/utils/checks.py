@@ -121,7 +121,8 @@ def dtype(name: str, value: Any) -> str:
 def array(name: str, value: Any, dtype: str | None, *, finite: bool = True) -> np.ndarray:
     """`value` as a plain array of `dtype` in native byte order; a copy only where needed.
 
-    No dtype: the precision of `value`, float32 for it and narrower floats, float64 for all else.
+    No dtype: the precision of `value`, float32 for it and narrower floats, float64 for all else;
+    what differs and would not in float64 is refused.
     Any memory layout, byte order, read-only and memory-mapped arrays are fine. Masked arrays,
     np.matrix, object, string and complex data are refused rather than reinterpreted, and with
     `finite` so is a NaN or an infinite value.
@@ -152,9 +153,38 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
     if result.dtype.kind not in "fiub":
         remedy = _REMEDY_OF_TEXT.get(name[0], "") if _is_text(result) else ""
         raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}{remedy}")
-    dtype = dtype or kept_dtype(result)
-    with within_range(name, dtype, "scale them, or use float64"):
-        return result.astype(dtype)
+    with within_range(name, dtype or "float64", "scale them, or use float64"):
+        kept = result.astype(dtype or kept_dtype(result))
+    if dtype is None:
+        require_distinct(name, result, kept)
+    return kept
+
+
+def require_distinct(name: str, exact: np.ndarray, kept: np.ndarray) -> None:
+    """Refuse numbers that differ where they are `kept` as one float64: beyond 2**53 integers do.
+
+    So do longdoubles, if by more than their own rounding.
+    """
+    if exact.dtype.itemsize < 8 or exact.dtype.newbyteorder("=") == kept.dtype:
+        return
+    with np.errstate(invalid="ignore"):  # of NaN, and of 2**63
+        if np.array_equal(kept.astype(exact.dtype), exact):
+            return
+        order = np.argsort(exact, axis=None)
+        ordered = exact.ravel()[order]
+        values, first = np.unique(kept.ravel()[order], return_index=True)
+        least, most = ordered[first], ordered[np.append(first[1:], exact.size) - 1]
+        rounding = np.spacing(np.abs(values)) / 64 if exact.dtype.kind == "f" else 0
+        lost = np.flatnonzero(most - least > rounding)
+    if lost.size == 0:
+        return
+    difference = f"{name} - {name}[{'0, 0' if exact.ndim > 2 else '0'}]"
+    if exact.dtype.kind == "u":
+        difference = f'({difference}).astype("int64")'
+    raise ValueError(
+        f"{name} has {least[lost[0]]} and {most[lost[0]]}, which differ, but are one number in "
+        f"float64: pass {difference}, and subtract the same number from all data of the model"
+    )
 
 
 def _is_text(value: np.ndarray) -> bool:
