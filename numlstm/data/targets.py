@@ -307,6 +307,12 @@ def require_weights(weight: Array, dtype: str) -> None:
             f"sample_weight reaches from {least:g} to {most:g}, beyond the range of {dtype}: scale "
             "the weights" + (", or use a model with dtype='float64'" if dtype == "float32" else "")
         )
+    with np.errstate(over="ignore"):
+        total = np.sum(weight, dtype=np.float64)
+    if np.isinf(total):  # of which the squares of residuals are a part
+        raise ValueError(
+            "the sum of sample_weight is beyond the range of float64: scale the weights"
+        )
 
 
 def _require_kept(name: str, values: Array, dtype: str) -> None:

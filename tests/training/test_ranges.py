@@ -138,6 +138,24 @@ def test_residuals_and_their_jacobian_are_finite_in_float32_for_all_weights(weig
     )
 
 
+@pytest.mark.parametrize("weight", [2e306, 1e307, 1.7e308])
+def test_weights_whose_sum_is_infinite_are_refused_by_an_objective(weight):
+    X, y = batch()
+    model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0)
+    words = "sum of sample_weight is beyond the range of float64: scale the weights"
+    weights = np.full(12, weight)
+    with pytest.raises(ValueError, match=words):
+        numlstm.objective(model, X, y, sample_weight=weights)
+    result = quick(X, y, hidden_size=2, sample_weight=weights, dtype="float64")
+    with pytest.raises(ValueError, match=words):
+        result.covariance(X, y, sample_weight=weights)
+    one = np.where(np.arange(12) == 3, weight / 10, 0)
+    alone = numlstm.objective(model, X, y, sample_weight=one)
+    expected = numlstm.objective(model, X[3:4], y[3:4]).value(model.theta)
+    assert alone.value(model.theta) == pytest.approx(expected, rel=1e-13)
+    assert alone(model.theta)[0] == pytest.approx(expected, rel=1e-13)
+
+
 def test_a_covariance_keeps_the_meaning_of_weights():
     X, y = batch()
     y += 0.1 * np.random.default_rng(3).standard_normal(y.shape)
