@@ -236,6 +236,7 @@ def _unlabelled(value: float) -> str:
 
 def _read_weight(value: Any, form: Form, steps: int) -> Array:
     """Sample weights as (B,) or (B, T)."""
+    checks.require_unmasked("sample_weight", value, "0")
     if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:
         parts = [
             checks.array(f"sample_weight[{i}]", part, "float64") for i, part in enumerate(value)

@@ -142,8 +142,7 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
             f"{name} lies on a GPU, and what was asked for reads NumPy's memory: bring it there "
             'first; a model with backend="cuda" takes it as it is in forward, vjp and step'
         )
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill it first, e.g. {name}.filled(np.nan)")
+    require_unmasked(name, value)
     if isinstance(value, np.matrix):
         raise TypeError(f"{name} is an np.matrix; pass np.asarray({name}) instead")
     try:
@@ -158,6 +157,27 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
     if dtype is None:
         require_distinct(name, result, kept)
     return kept
+
+
+def require_unmasked(name: str, value: Any, fill: str = "np.nan") -> None:
+    """Refuse a masked array, and lists with some in them: NumPy would drop the mask."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it first, e.g. {name}.filled({fill})")
+    if _has_masks(value):
+        raise TypeError(
+            f"{name} has masked values in a list; fill the arrays that it was made of, e.g. by "
+            f"array.filled({fill})"
+        )
+
+
+def _has_masks(value: Any) -> bool:
+    """Whether there is a masked array or value in lists of lists."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    kinds = set(map(type, value))
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    return any(issubclass(kind, (list, tuple)) for kind in kinds) and any(map(_has_masks, value))
 
 
 def require_distinct(name: str, exact: np.ndarray, kept: np.ndarray) -> None:
@@ -265,6 +285,7 @@ def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None
 
 def flags(name: str, value: Any, expected: tuple[int, ...]) -> np.ndarray:
     """`value` as an array of bool of a shape; numbers are refused unless they are 0 and 1."""
+    require_unmasked(name, value, "False")
     result = np.asarray(value)
     if result.dtype.kind not in "biuf" or result.shape != expected:
         raise ValueError(
@@ -280,6 +301,7 @@ def lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:
     """Length of every row as int64, shape (B,), each between 0 and T."""
     if value is None:
         return None
+    require_unmasked("lengths", value, "0")
     result = np.asarray(value)
     if result.dtype.kind not in "iu" or result.shape != (batch,):
         raise ValueError(
