@@ -236,6 +236,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
         A frame of samples stays one, for scikit-learn to read and to remember its names.
         """
+        for name, value in (("X", X), *beside):
+            checks.require_unmasked(name, value, "0" if name == "sample_weight" else "np.nan")
         given = labels.samples(X, None if reset else self._names_of_features())
         beside = self._targets_of(given, y), labels.weights(given, sample_weight)
         if isinstance(given, labels.Frame):

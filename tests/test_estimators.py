@@ -525,3 +525,28 @@ def test_dates_beside_samples_are_no_numbers(library):
         quick().fit(FRAME, SUM, y)
     with pytest.raises(TypeError, match="y must hold real numbers"):
         quick().fit(FRAME, pd.Series([str(i) for i in range(len(DAYS))]))
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+@pytest.mark.parametrize("nested", [False, True])
+def test_masks_are_refused_by_every_method(kind, nested):
+    X, y = data()
+    y = np.arange(40) % 2 if kind is LSTMClassifier else y
+    estimator = kind(hidden_size=2, epochs=1, random_state=0).fit(X, y)
+
+    def masked(array):
+        array = np.ma.array(array, mask=np.arange(array.size).reshape(array.shape) == 3)
+        return list(array) if nested else array
+
+    for method in (estimator.fit, estimator.score):
+        with pytest.raises(TypeError, match=r"X (is a|has) masked"):
+            method(masked(X), y)
+        with pytest.raises(TypeError, match=r"y (is a|has) masked"):
+            method(X, masked(y))
+        with pytest.raises(TypeError, match=r"sample_weight .*masked.* fill.*0"):
+            method(X, y, sample_weight=masked(np.ones(40)))
+    with pytest.raises(TypeError, match=r"X (is a|has) masked"):
+        estimator.predict(masked(X))
+    judged = kind(hidden_size=2, epochs=1, validation=(X, masked(y)))
+    with pytest.raises(TypeError, match=r"y (is a|has) masked"):
+        judged.fit(X, y)

@@ -113,6 +113,7 @@ def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[A
         scaled -= mean
         spread = unit(scaled)
         scale = spread * np.sqrt(average(np.square(scaled / spread)))
-    # rounding leaves a constant feature a spread of some ulps of its value
-    constant = scale <= 4 * np.finfo(values.dtype).eps * np.abs(mean)
+    # rounding leaves a constant feature a spread of some ulps of its value: of float64's, in which
+    # all of this is computed
+    constant = scale <= 4 * np.finfo(np.float64).eps * np.abs(mean)
     return mean * size, np.where(constant, 1.0, scale * size)

@@ -236,6 +236,7 @@ def _unlabelled(value: float) -> str:
 
 def _read_weight(value: Any, form: Form, steps: int) -> Array:
     """Sample weights as (B,) or (B, T)."""
+    checks.require_unmasked("sample_weight", value, "0")
     if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:
         parts = [
             checks.array(f"sample_weight[{i}]", part, "float64") for i, part in enumerate(value)
@@ -306,6 +307,12 @@ def require_weights(weight: Array, dtype: str) -> None:
         raise ValueError(
             f"sample_weight reaches from {least:g} to {most:g}, beyond the range of {dtype}: scale "
             "the weights" + (", or use a model with dtype='float64'" if dtype == "float32" else "")
+        )
+    with np.errstate(over="ignore"):
+        total = np.sum(weight, dtype=np.float64)
+    if np.isinf(total):  # of which the squares of residuals are a part
+        raise ValueError(
+            "the sum of sample_weight is beyond the range of float64: scale the weights"
         )
 
 

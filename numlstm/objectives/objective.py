@@ -23,6 +23,8 @@ from numlstm.objectives.evaluator import Evaluator, run_here
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
 
+_LARGE = 2.0**60  # what is pulled back and exceeds it has a unit of its own, and fits in float32
+
 
 def objective(
     model: LSTM,
@@ -160,7 +162,7 @@ class Objective:
     def hessp(self, theta: Any, v: Any) -> np.ndarray:
         """The Hessian times v, (n,)."""
         theta, v = self._checked("theta", theta), self._checked("v", v)
-        product = self.evaluator.hessp(self._cast(theta), v, self.data, self.run)
+        product = self.evaluator.hessp(self._cast(theta), v, self._balanced, self.run)
         product += self.weight_decay * v
         return product
 
@@ -218,9 +220,14 @@ class Objective:
     # --- what stands behind them ------------------------------------------------------------------
 
     @cached_property
+    def _balanced(self) -> Dataset:
+        """The data for means, in which weights have only their ratios: none leaves the dtype."""
+        return self.data.balanced()
+
+    @cached_property
     def _resident(self) -> Any:
-        """The data in the backend's memory."""
-        return self.evaluator.resident(self.data) if self.resident is None else self.resident
+        """The same in the backend's memory."""
+        return self.evaluator.resident(self._balanced) if self.resident is None else self.resident
 
     @cached_property
     def _valid(self) -> np.ndarray:
@@ -302,9 +309,12 @@ class Objective:
 
         def pull(u: np.ndarray) -> np.ndarray:
             dY = np.zeros(self.data.y.shape, network.spec.dtype)
-            dY[self._valid] = u[:count] * self._root
+            weighted = u[:count] * self._root
+            largest = float(np.max(np.abs(weighted), initial=0.0))
+            unit = largest if largest > _LARGE else 1.0
+            dY[self._valid] = weighted / unit
             dtheta = self.run(network.backward, weights, tape, arrays.asarray(dY)).theta
-            gradient: np.ndarray = arrays.to_numpy(dtheta).astype(np.float64)
+            gradient: np.ndarray = arrays.to_numpy(dtheta).astype(np.float64) * unit
             return gradient + self._decay_root * u[count:] if self.weight_decay else gradient
 
         return pull

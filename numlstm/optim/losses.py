@@ -138,7 +138,9 @@ def _gaussian_parts(prediction: Array, target: Array) -> tuple[Array, Array, Arr
 def mean(target: Array, weight: Array) -> Array:
     """Weighted mean of targets (N, O), each output's: the best constant under "mse"."""
     total: Array = np.sum(weight, axis=0)
-    result: Array = np.sum(weight * target, axis=0) / np.where(total > 0, total, 1)
+    total = np.where(total > 0, total, 1)
+    result: Array = np.sum(weight * target, axis=0) / total
+    result += np.sum(weight * (target - result), axis=0) / total  # what rounding left in the sum
     return result
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from numlstm.training.interrupt import Interrupted
 from numlstm.training.loop import LoopConfig, Problem
-from numlstm.training.outcome import INTERRUPTED, NOT_FINITE, Outcome
+from numlstm.training.outcome import CALLBACK, INTERRUPTED, Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.update import Numbers
 
@@ -27,16 +27,20 @@ def end(
     outcome: Outcome,
     worst: Callable[[], Numbers],
 ) -> Ending:
-    """End a run; a success has finite losses, none above `worst()` unless `tol` allows it."""
+    """End a run; a success has finite losses, none above `worst()` unless `tol` allows it.
+
+    Whatever ended it, an infinite loss is what there is to say, unless the user ended it.
+    """
     if outcome.status == INTERRUPTED:
         return Ending(progress.x, progress.loss, outcome)
     judged = problem.validation is not None or config.training.patience is not None
     x = progress.best_x() if judged else progress.x
     try:
         fun = problem.value(x, problem.train)
-        if (outcome.success or outcome.status == NOT_FINITE) and not np.all(np.isfinite(fun)):
+        if outcome.status != CALLBACK and not np.all(np.isfinite(fun)):
             x = progress.best_theta.reshape(x.shape).copy()
-            fun, outcome = problem.value(x, problem.train), Outcome.not_finite("best epoch")
+            known = "best epoch" if progress.best_epoch.any() else "start"
+            fun, outcome = problem.value(x, problem.train), Outcome.not_finite(known)
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
     if outcome.success and not config.met(progress):

@@ -15,6 +15,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data import labels
 from numlstm.data.arrays import Arrays
 from numlstm.data.preparation import DataConfig, prepare
+from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.constant import worst_loss
@@ -346,14 +347,14 @@ def _trained(
         train_data = MemberData(data.train, counts)
         problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate, data.words)
         outcome = train(problem, config, progress, settings, draws, record)
-        worst = partial(_worst_losses, settings, train_data)
+        worst = partial(_worst_losses, settings, train_data, data.scaling)
         ending = end(problem, config, progress, outcome, worst)
     for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
     return Ensemble(models, by_name(progress.history), *ending.outcome, data=data.words)
 
 
-def _worst_losses(settings: Settings, data: MemberData) -> np.ndarray:
+def _worst_losses(settings: Settings, data: MemberData, scaling: Scaling | None) -> np.ndarray:
     """The loss above which each member was no success, (M,)."""
-    loss = settings.data.criterion
-    return np.array([worst_loss(loss, data.of(member)) for member in range(len(data.counts))])
+    loss, members = settings.data.criterion, range(len(data.counts))
+    return np.array([worst_loss(loss, data.of(member), scaling) for member in members])

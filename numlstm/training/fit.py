@@ -381,7 +381,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 resident=problem.train,
             )
             outcome = _minimize(objective, problem, config, progress, settings)
-        worst = partial(worst_loss, settings.data.criterion, data.train)
+        worst = partial(worst_loss, settings.data.criterion, data.train, data.scaling)
         ending = end(problem, config, progress, outcome, worst)
     read = {"forecast": arrays.y is None, "data": data.words}
     return _result(trained, progress, ending, settings, read)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -155,9 +156,26 @@ class Minimizer:
             self._stopping(self._close_iteration, x)
         self._jac_at = x.copy()
         if self.solver.options.get("tr_solver") == "lsmr":
-            whole = self.objective.linear_operator(self._whole(x))
-            return by_free(whole, self.limits.free)
+            return self._operator(self._whole(x))
         return self._stopping(self.objective.jacobian, self._whole(x))[:, self.limits.free]
+
+    def _operator(self, whole: np.ndarray) -> Any:
+        """The Jacobian by the free entries of theta, never formed; its products are finite."""
+        from scipy.sparse.linalg import LinearOperator
+
+        operator = by_free(self.objective.linear_operator(whole), self.limits.free)
+
+        def finite(product: Callable[[np.ndarray], np.ndarray], vector: np.ndarray) -> np.ndarray:
+            if not np.all(np.isfinite(result := product(vector))):
+                raise NotFinite
+            return result
+
+        return LinearOperator(
+            operator.shape,
+            matvec=partial(self._stopping, finite, operator.matvec),
+            rmatvec=partial(self._stopping, finite, operator.rmatvec),
+            dtype=np.float64,
+        )
 
     def _whole(self, x: np.ndarray) -> np.ndarray:
         """theta of the free entries x, in float64."""

@@ -121,7 +121,8 @@ def dtype(name: str, value: Any) -> str:
 def array(name: str, value: Any, dtype: str | None, *, finite: bool = True) -> np.ndarray:
     """`value` as a plain array of `dtype` in native byte order; a copy only where needed.
 
-    No dtype: the precision of `value`, float32 for it and narrower floats, float64 for all else.
+    No dtype: the precision of `value`, float32 for it and narrower floats, float64 for all else;
+    what differs and would not in float64 is refused.
     Any memory layout, byte order, read-only and memory-mapped arrays are fine. Masked arrays,
     np.matrix, object, string and complex data are refused rather than reinterpreted, and with
     `finite` so is a NaN or an infinite value.
@@ -141,8 +142,7 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
             f"{name} lies on a GPU, and what was asked for reads NumPy's memory: bring it there "
             'first; a model with backend="cuda" takes it as it is in forward, vjp and step'
         )
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill it first, e.g. {name}.filled(np.nan)")
+    require_unmasked(name, value)
     if isinstance(value, np.matrix):
         raise TypeError(f"{name} is an np.matrix; pass np.asarray({name}) instead")
     try:
@@ -152,9 +152,59 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
     if result.dtype.kind not in "fiub":
         remedy = _REMEDY_OF_TEXT.get(name[0], "") if _is_text(result) else ""
         raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}{remedy}")
-    dtype = dtype or kept_dtype(result)
-    with within_range(name, dtype, "scale them, or use float64"):
-        return result.astype(dtype)
+    with within_range(name, dtype or "float64", "scale them, or use float64"):
+        kept = result.astype(dtype or kept_dtype(result))
+    if dtype is None:
+        require_distinct(name, result, kept)
+    return kept
+
+
+def require_unmasked(name: str, value: Any, fill: str = "np.nan") -> None:
+    """Refuse a masked array, and lists with some in them: NumPy would drop the mask."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it first, e.g. {name}.filled({fill})")
+    if _has_masks(value):
+        raise TypeError(
+            f"{name} has masked values in a list; fill the arrays that it was made of, e.g. by "
+            f"array.filled({fill})"
+        )
+
+
+def _has_masks(value: Any) -> bool:
+    """Whether there is a masked array or value in lists of lists."""
+    if not isinstance(value, (list, tuple)):
+        return False
+    kinds = set(map(type, value))
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    return any(issubclass(kind, (list, tuple)) for kind in kinds) and any(map(_has_masks, value))
+
+
+def require_distinct(name: str, exact: np.ndarray, kept: np.ndarray) -> None:
+    """Refuse numbers that differ where they are `kept` as one float64: beyond 2**53 integers do.
+
+    So do longdoubles, if by more than their own rounding.
+    """
+    if exact.dtype.itemsize < 8 or exact.dtype.newbyteorder("=") == kept.dtype:
+        return
+    with np.errstate(invalid="ignore"):  # of NaN, and of 2**63
+        if np.array_equal(kept.astype(exact.dtype), exact):
+            return
+        order = np.argsort(exact, axis=None)
+        ordered = exact.ravel()[order]
+        values, first = np.unique(kept.ravel()[order], return_index=True)
+        least, most = ordered[first], ordered[np.append(first[1:], exact.size) - 1]
+        rounding = np.spacing(np.abs(values)) / 64 if exact.dtype.kind == "f" else 0
+        lost = np.flatnonzero(most - least > rounding)
+    if lost.size == 0:
+        return
+    difference = f"{name} - {name}[{'0, 0' if exact.ndim > 2 else '0'}]"
+    if exact.dtype.kind == "u":
+        difference = f'({difference}).astype("int64")'
+    raise ValueError(
+        f"{name} has {least[lost[0]]} and {most[lost[0]]}, which differ, but are one number in "
+        f"float64: pass {difference}, and subtract the same number from all data of the model"
+    )
 
 
 def _is_text(value: np.ndarray) -> bool:
@@ -235,6 +285,7 @@ def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None
 
 def flags(name: str, value: Any, expected: tuple[int, ...]) -> np.ndarray:
     """`value` as an array of bool of a shape; numbers are refused unless they are 0 and 1."""
+    require_unmasked(name, value, "False")
     result = np.asarray(value)
     if result.dtype.kind not in "biuf" or result.shape != expected:
         received = f"shape {result.shape}"
@@ -250,6 +301,7 @@ def lengths(value: Any, batch: int, steps: int) -> np.ndarray | None:
     """Length of every row as int64, shape (B,), each between 0 and T."""
     if value is None:
         return None
+    require_unmasked("lengths", value, "0")
     result = np.asarray(value)
     if result.dtype.kind not in "iu" or result.shape != (batch,):
         raise ValueError(

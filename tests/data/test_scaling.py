@@ -37,7 +37,7 @@ def test_a_constant_or_absent_feature_keeps_its_unit():
 
 @pytest.mark.parametrize("offset", [47.37, -1e6, 0.1, 2.0**53])
 def test_a_spread_that_float64_can_tell_is_one(offset):
-    """Whatever its share of the mean; that of a constant is rounding, and float32 has less room."""
+    """Whatever its share of the mean; that of a constant is rounding."""
     wave = np.spacing(offset) * np.round(1000 * np.sin(np.arange(4000) / 9))
     values = np.stack([offset + wave, np.full(4000, offset)], axis=-1)
     mean, scale = moments(values, np.ones(values.shape, bool))
@@ -49,6 +49,18 @@ def test_a_spread_that_float64_can_tell_is_one(offset):
     assert mean[1] == pytest.approx(offset, rel=1e-15)
     assert scale[1] == 1
     assert moments(values.astype("float32"), np.ones(values.shape, bool))[1].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [0.1, 47.37, -1e6, 1e30])
+def test_two_levels_are_a_spread_in_the_numbers_that_float32_has(value, dtype):
+    low = np.float32(value)
+    high = np.nextafter(low, np.float32(np.inf))
+    values = np.where(np.arange(4000) % 2, high, low).astype(dtype)[:, None]
+    mean, scale = moments(values, np.ones(values.shape, bool))
+    assert scale[0] == pytest.approx((float(high) - float(low)) / 2, rel=1e-6)
+    assert mean[0] == pytest.approx((float(high) + float(low)) / 2, rel=1e-15)
+    assert moments(np.full_like(values, low), np.ones(values.shape, bool))[1] == 1
 
 
 def test_a_constant_stays_one_in_a_long_series():

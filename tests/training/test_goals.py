@@ -209,6 +209,46 @@ def test_data_whose_squares_are_infinite_end_alike(method, dtype, unit):
     assert far.fun == pytest.approx(near.fun, rel=1e-4)
 
 
+SQUARES = {"method": "least_squares"}
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [
+    ("float64", 1e154), ("float64", 1e300), ("float32", 1e20), ("float32", 1e37),
+])  # fmt: skip
+@pytest.mark.parametrize("options", [
+    SQUARES | {"options": {"max_nfev": 5}}, SQUARES | {"options": {"tr_solver": "lsmr"}},
+    SQUARES | {"options": {"method": "dogbox"}}, SQUARES | {"weight_decay": 1e-3},
+    SQUARES | {"weight_decay": 1e-3, "options": {"method": "lm"}}, SQUARES | {"tol": 0.1},
+    SQUARES | {"epochs": 1}, {"method": "BFGS"}, {"method": "CG"}, {"method": "TNC"},
+    {"method": "trust-ncg"},
+])  # fmt: skip
+def test_an_infinite_loss_has_one_status_whatever_ended_the_run(options, dtype, unit):
+    X, y = batch()
+    with warnings.catch_warnings():  # SciPy's own, of what float32 could not hold either
+        warnings.simplefilter("ignore")
+        result = quick(X, 10 * unit / 4 * y, dtype=dtype, standardize=False, **options)
+    assert np.isinf(result.fun)
+    assert (result.success, result.status) == (False, 97)
+    assert result.message == "The loss became NaN or infinite; the model is that of the start."
+    assert result.nit == 0 or np.isinf(result.history["loss"]).all()
+    start = numlstm.LSTM(2, 4, 1, dtype=dtype, rng=0)
+    assert result.x.shape == start.theta.shape
+    assert np.isfinite(result.x).all()
+
+
+def test_a_start_without_a_finite_loss_is_said_and_returned():
+    X, y = batch()
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    model.params["head_weight"] = np.full((1, 3), 1e30)
+    steep = {"standardize": False, "clip": None, "method": "sgd", "learning_rate": 1e-3}
+    result = numlstm.fit(X, y, model=model, epochs=4, **steep)
+    assert (result.success, result.status, result.nit) == (False, 97, 0)
+    assert result.message == "The loss became NaN or infinite; the model is that of the start."
+    np.testing.assert_array_equal(result.x, model.theta)
+    many = numlstm.ensemble(X, 1e25 * y, members=2, hidden_size=3, epochs=4, rng=0, **steep)
+    assert many.message == result.message
+
+
 def test_least_squares_with_an_infinite_first_residual_ends_as_others_do():
     X, y = batch()
     model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0)
@@ -249,3 +289,74 @@ def test_where_a_constant_is_exact_the_bar_is_the_loss_of_zero():
     for value, bar in ((5.0, 25.0), (0.0, 1.0)):
         y = np.full((2, 3, 1), value)
         assert worst_loss(LOSSES["mse"], Dataset(X, y, np.ones_like(y))) == bar
+
+
+# of one unit on a large mean; the loss of the best constant is that of the wave alone
+OFFSETS = [
+    (loss, offset) for loss in ("mse", "mae", "huber", "gaussian_nll") for offset in (1013, 1e6)
+]
+
+
+@pytest.mark.parametrize(("loss", "offset"), OFFSETS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_wave_on_a_large_mean_is_no_constant(loss, offset, dtype):
+    wave = np.sin(np.arange(400) / 9)
+    options = {"loss": loss, "dtype": dtype, "epochs": 2}
+    far = quick(wave, offset + wave, standardize=False, **options)
+    least = {"mse": wave.var(), "mae": np.abs(wave - np.median(wave)).mean()}
+    assert far.fun > 100 * least.get(loss, 1)
+    assert (far.success, far.status) == (False, 96)
+    if loss in least:
+        limit = re.search(r"more than ([^)]+)\)", far.message)
+        assert float(limit[1]) == pytest.approx(2 * least[loss], rel=0.02)
+    many = numlstm.ensemble(
+        wave.reshape(4, 100, 1), offset + wave.reshape(4, 100, 1),
+        members=2, hidden_size=4, rng=0, standardize=False, **options,
+    )  # fmt: skip
+    assert (many.success, many.status) == (False, 96)
+    trained = quick(wave, wave, epochs=5, loss=loss, dtype=dtype).model
+    warm = numlstm.fit(wave, offset + wave, model=trained, loss=loss, epochs=3)
+    assert (warm.success, warm.status) == (False, 96)
+    assert quick(wave, offset + wave, **options).success
+
+
+def test_no_better_loss_is_no_success_far_above_a_constant():
+    wave = np.sin(np.arange(400) / 9)
+    far = quick(wave, 1e4 + wave, standardize=False, patience=2, learning_rate=1e-9, epochs=9)
+    assert (far.success, far.status) == (False, 96)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("spread", [1e-3, 1e-5])
+def test_the_bar_of_a_small_spread_is_that_of_its_constant(loss, spread):
+    rng = np.random.default_rng(0)
+    y = 1 + spread * rng.standard_normal((60, 5, 1))
+    outputs = np.ones((60, 5, 1))
+    if loss == "gaussian_nll":
+        y, spread = 1 + 100 * (y - 1), 100 * spread  # above the floor of its variance
+        outputs = np.concatenate([outputs, np.full_like(outputs, 2 * np.log(spread))], axis=-1)
+    if loss == "binary_cross_entropy":
+        y, outputs = y - 0.5, outputs - 1
+    if loss == "cross_entropy":
+        y, outputs = (rng.random((60, 5)) < spread).astype(int), np.zeros((60, 5, 2))
+        outputs[..., 1] = np.log(max(y.mean(), 1e-30) / (1 - y.mean()))
+    weight = np.ones(y.shape)
+    least = LOSSES[loss].function(outputs, y, weight)[0] / y.size
+    expected = least + 1 if LOSSES[loss].logarithmic else 2 * least
+    assert worst_loss(LOSSES[loss], Dataset(np.zeros((60, 5, 1)), y, weight)) == pytest.approx(
+        expected, rel=0.02
+    )
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_equal_targets_but_for_rounding_have_an_exact_constant(loss, standardize, dtype):
+    X = np.random.default_rng(0).standard_normal((20, 50, 1))
+    for value in (0.3, 1e4 / 3 if standardize else 3.0):
+        y = np.full_like(X, value)
+        y[::2] = np.nextafter(y[::2], 1)
+        options = {"loss": loss, "standardize": standardize, "dtype": dtype}
+        result = quick(X, y, epochs=5, **options)
+        assert result.success
+        np.testing.assert_allclose(result.model.predict(X), y, atol=max(1, value))

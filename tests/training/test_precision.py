@@ -36,6 +36,119 @@ def test_a_small_wave_on_a_large_mean_is_forecast_as_in_float64(series):
     np.testing.assert_allclose(forecast, expected, rtol=0, atol=0.001 * persistence)
 
 
+FEW_LEVELS = [1000 + 5e-4 * WAVE, 47.37 + 2e-5 * WAVE, -1e6 + 0.3 * WAVE, 1e30 * (1 + 3e-7 * WAVE)]
+
+
+@pytest.mark.parametrize("series", FEW_LEVELS)
+def test_float32_data_of_few_levels_are_the_same_numbers_in_float64(series):
+    """Their moments are taken in float64, to which only a column of one level is constant."""
+    narrow = series.astype("float32")
+    assert 4 < np.unique(narrow).size < 40
+    options = OPTIONS | {"epochs": 3}
+    near, far = (numlstm.fit(part, **options) for part in (narrow, narrow.astype(float)))
+    scaling = near.model.scaling
+    assert scaling.x_scale[0] == pytest.approx(np.std(narrow[:-1], dtype=np.float64), rel=1e-9)
+    assert near.x.tobytes() == far.x.tobytes()
+    assert near.fun == far.fun
+    many = numlstm.ensemble(narrow, members=2, bootstrap=False, **options)
+    np.testing.assert_array_equal(many.models[0].scaling.x_scale, scaling.x_scale)
+    steps = np.arange(600.0)
+    both = [numlstm.fit(steps, part, **options) for part in (narrow, narrow.astype(float))]
+    assert both[0].model.scaling.y_scale[0] == pytest.approx(np.std(narrow, dtype=float), rel=1e-9)
+    assert both[0].x.tobytes() == both[1].x.tobytes()
+
+
+def test_float32_data_of_few_levels_are_forecast():
+    error, persistence, _ = errors("float32", (1000 + 2e-3 * WAVE).astype("float32"))
+    assert error < 0.5 * persistence
+
+
+NANOSECONDS = 1_700_000_000_000_000_000 + (1000 * np.sin(np.arange(400) / 9)).astype(np.int64)
+LOST = {
+    "int64": NANOSECONDS,
+    "negative": -NANOSECONDS,
+    "uint64": NANOSECONDS.astype(np.uint64) + np.uint64(2**63),
+    "beside int64's end": 2**63 - 1 - NANOSECONDS % 1000,
+    "two features": np.stack([np.arange(400), NANOSECONDS], axis=1),
+    "a batch": NANOSECONDS.reshape(4, 100, 1),
+    "a list": [np.arange(50), NANOSECONDS],
+    "plain numbers": NANOSECONDS.tolist(),
+    "one pair": 2**60 + 1024 * np.arange(400) + (np.arange(400) == 7) * 1023,
+}
+if np.finfo(np.longdouble).eps < np.finfo(float).eps:
+    LOST["longdouble"] = 1e9 + 1e-8 * np.sin(np.arange(400, dtype=np.longdouble) / 9)
+    LOST["longdouble of some levels"] = 1e9 + 1e-6 * np.sin(np.arange(400, dtype=np.longdouble))
+
+
+TOLD = r"{0}.* has .* and .*, which differ, but are one number in float64: pass .*{0}.* - {0}.*\[0"
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_what_float64_cannot_tell_apart_is_refused(kind):
+    data = LOST[kind]
+    with pytest.raises(ValueError, match=TOLD.format("X")):
+        numlstm.fit(data, hidden_size=3, epochs=1)
+    with pytest.raises(ValueError, match=TOLD.format("X")):
+        numlstm.ensemble(data, bootstrap=False, members=2, hidden_size=3, epochs=1)
+    features = 2 if kind == "two features" else 1
+    model = numlstm.fit(np.sin(np.ones((40, features))), hidden_size=3, epochs=1).model
+    with pytest.raises(ValueError, match=TOLD.format("X")):
+        model.predict(data)
+
+
+@pytest.mark.parametrize("kind", ["int64", "negative", "uint64", "one pair", "plain numbers"])
+def test_targets_that_float64_cannot_tell_apart_are_refused(kind):
+    usual, data = np.zeros(400), LOST[kind]
+    with pytest.raises(ValueError, match=TOLD.format("y")):
+        numlstm.fit(usual, data, hidden_size=3, epochs=1)
+    with pytest.raises(ValueError, match="which differ"):
+        numlstm.fit(usual, usual, validation=(usual, data), hidden_size=3, epochs=1)
+    with pytest.raises(ValueError, match=TOLD.format("y")):
+        numlstm.objective(numlstm.LSTM(1, 3, 1), usual, data)
+
+
+@pytest.mark.parametrize("library", ["pandas", "nullable", "polars", "xarray"])
+def test_columns_that_float64_cannot_tell_apart_are_refused(library):
+    """A column of floats beside it, or a missing value, makes them float64."""
+    import pandas as pd
+    import polars as pl
+    import xarray as xr
+
+    columns = {"a": np.arange(400.0), "t": NANOSECONDS}
+    if library == "nullable":
+        columns["t"] = pd.array([None, *NANOSECONDS[1:]], dtype="Int64")
+    if library == "xarray":
+        data = xr.DataArray(NANOSECONDS, dims="time", coords={"time": np.arange(400)})
+    else:
+        data = pl.DataFrame(columns) if library == "polars" else pd.DataFrame(columns)
+    with pytest.raises(ValueError, match=TOLD.format("X")):
+        numlstm.fit(data, hidden_size=3, epochs=1, missing="mask")
+
+
+def test_differences_are_what_to_pass():
+    """As the message says; and what float64 tells apart is read, however large."""
+    series = NANOSECONDS.repeat(2)[:600]
+    unsigned = series.astype(np.uint64) + np.uint64(2**62)
+    expected = numlstm.fit((series - series[0]).astype(float), **OPTIONS)
+    for data in (series - series[0], (unsigned - unsigned[0]).astype("int64")):
+        np.testing.assert_array_equal(numlstm.fit(data, **OPTIONS).x, expected.x)
+    near = numlstm.fit(np.arange(600), **OPTIONS)
+    for start, step in ((1_700_000_000_000_000_000, 1_000_000_000), (2**62, 4096)):
+        far = numlstm.fit(start + step * np.arange(600), **OPTIONS)
+        assert far.fun == pytest.approx(near.fun, rel=1e-3)
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).eps >= np.finfo(float).eps, reason="longdouble is float64 here"
+)
+def test_rounding_of_longdoubles_is_no_difference():
+    phase = np.arange(600, dtype=np.longdouble) * (2 * np.longdouble(np.pi) / 8)
+    for wide in (np.sin(phase), np.full(600, np.longdouble(1) / 3), 47.37 + 1e-5 * np.sin(phase)):
+        jitter = np.where(np.arange(600) % 2, wide, np.nextafter(wide, np.longdouble(2)))
+        one, other = (numlstm.fit(part, **OPTIONS) for part in (jitter, jitter.astype(float)))
+        np.testing.assert_array_equal(one.x, other.x)
+
+
 @pytest.mark.parametrize("where", ["X", "y", "both"])
 def test_inputs_and_targets_each_keep_theirs(where):
     rng = np.random.default_rng(0)

@@ -98,6 +98,64 @@ def test_an_objective_keeps_the_meaning_of_weights_or_refuses_them(dtype):
             np.testing.assert_allclose(residuals, np.sqrt(weight) * plain, rtol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("weight", [2e-37, 1e-30, 1e30, 1e37, 1e38, 3e38])
+def test_an_objective_is_a_mean_whatever_the_size_of_weights(dtype, weight):
+    X, y = batch()
+    model = numlstm.LSTM(2, 3, 1, dtype=dtype, rng=0)
+    rng = np.random.default_rng(0)
+    ratios, v = 0.1 + 0.9 * rng.random(12), rng.standard_normal(model.theta.size)
+    for loss in ("mse", "mae", "huber"):
+        plain, fun = (
+            numlstm.objective(model, X, 100 * y, loss=loss, sample_weight=unit * ratios)
+            for unit in (1, weight)
+        )
+        rtol = 1e-6 if dtype == "float32" else 1e-13
+        expected, gradient = plain(model.theta)
+        assert fun.value(model.theta) == pytest.approx(expected, rel=rtol)
+        assert fun(model.theta)[0] == pytest.approx(expected, rel=rtol)
+        atol = 10 * rtol * np.abs(gradient).max()
+        np.testing.assert_allclose(fun(model.theta)[1], gradient, rtol=0, atol=atol)
+        product = plain.hessp(model.theta, v)
+        atol = 10 * rtol * np.abs(product).max()
+        np.testing.assert_allclose(fun.hessp(model.theta, v), product, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("weight", [1e-30, 1e30, 1e38])
+def test_residuals_and_their_jacobian_are_finite_in_float32_for_all_weights(weight):
+    X, y = batch()
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    plain = numlstm.objective(model, X, y)
+    fun = numlstm.objective(model, X, y, sample_weight=np.full(12, weight))
+    residuals, expected = fun.residuals(model.theta), plain.residuals(model.theta)
+    np.testing.assert_allclose(residuals, np.sqrt(weight) * expected, rtol=1e-6)
+    pulled = plain.vjp(model.theta, expected)
+    atol = 1e-5 * np.abs(pulled).max()
+    np.testing.assert_allclose(fun.vjp(model.theta, residuals) / weight, pulled, rtol=0, atol=atol)
+    J = plain.jacobian(model.theta)
+    np.testing.assert_allclose(
+        fun.jacobian(model.theta) / np.sqrt(weight), J, rtol=0, atol=1e-5 * np.abs(J).max()
+    )
+
+
+@pytest.mark.parametrize("weight", [2e306, 1e307, 1.7e308])
+def test_weights_whose_sum_is_infinite_are_refused_by_an_objective(weight):
+    X, y = batch()
+    model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0)
+    words = "sum of sample_weight is beyond the range of float64: scale the weights"
+    weights = np.full(12, weight)
+    with pytest.raises(ValueError, match=words):
+        numlstm.objective(model, X, y, sample_weight=weights)
+    result = quick(X, y, hidden_size=2, sample_weight=weights, dtype="float64")
+    with pytest.raises(ValueError, match=words):
+        result.covariance(X, y, sample_weight=weights)
+    one = np.where(np.arange(12) == 3, weight / 10, 0)
+    alone = numlstm.objective(model, X, y, sample_weight=one)
+    expected = numlstm.objective(model, X[3:4], y[3:4]).value(model.theta)
+    assert alone.value(model.theta) == pytest.approx(expected, rel=1e-13)
+    assert alone(model.theta)[0] == pytest.approx(expected, rel=1e-13)
+
+
 def test_a_covariance_keeps_the_meaning_of_weights():
     X, y = batch()
     y += 0.1 * np.random.default_rng(3).standard_normal(y.shape)

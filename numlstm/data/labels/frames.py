@@ -306,6 +306,10 @@ def _numbers(name: str, column: Any) -> Array:
 
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         array = column.to_numpy()
+        if column.dtype.is_integer():  # which a missing value or another column makes float64
+            exact = column.drop_nulls().to_numpy()
+            label = f"{name}[{str(column.name)!r}]" if column.name else name
+            checks.require_distinct(label, exact, exact.astype(np.float64))
         if array.dtype.kind not in "fiub":
             array = column.cast(nw.Float64).to_numpy()
         return np.asarray(array)
