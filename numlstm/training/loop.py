@@ -196,7 +196,7 @@ class Trainer:
 
     def _run_window(self, window: Window, mean_weight: Numbers) -> None:
         progress, update, run = self.progress, self.update, self.problem.run
-        place = progress.epoch, progress.updates
+        place = progress.epoch, progress.windows
         context = UpdateContext(window, mean_weight, *place, self.config.rate(progress.epoch))
         if not np.any(window.weight):
             update.carry(run(update.advance, context))

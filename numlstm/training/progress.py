@@ -10,7 +10,7 @@ from numlstm.architecture.spec import State
 from numlstm.training.update import Numbers, UpdateContext, UpdateState
 
 _THETAS = ("theta", "previous", "best_theta")
-_COUNTS = ("epoch", "batch", "window", "updates")
+_COUNTS = ("epoch", "batch", "window", "windows", "updates")
 
 
 def _no_sums() -> dict[str, Numbers]:
@@ -32,6 +32,7 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     window: int = 0
+    windows: int = 0  # so far; not all have a target, and so make an update
     updates: int = 0
     sums: dict[str, Numbers] = field(default_factory=_no_sums)  # over the epoch so far
     history: dict[str, list[Numbers]] = field(default_factory=dict)
@@ -108,7 +109,7 @@ class Progress:
 
     def next_window(self) -> None:
         """The next window of the batch."""
-        self.window += 1
+        self.window, self.windows = self.window + 1, self.windows + 1
 
     def next_batch(self) -> None:
         """The first window of the next batch."""
