@@ -231,7 +231,8 @@ def fit(
         long ones, in such a way that a crash leaves the last whole one. Not for SciPy's methods.
     resume : bool, optional
         Go on from `checkpoint`, or begin where there is none. The result has the same bits as
-        that of a run that was never stopped.
+        that of a run that was never stopped. A `patience` or `tol` that is set only on resuming
+        knows the training losses from there on; those of earlier epochs are NaN in the history.
     model : LSTM, optional
         Start from this model's parameters; it is left as it is. What is said of the network beside
         it must be true of it, defaults too where they are written out; but `dropout` is set anew.

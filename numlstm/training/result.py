@@ -39,7 +39,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     history : dict of str to ndarray
         One value per epoch: "loss" (mean over the epoch's updates), "gradient_norm" (the same,
         before clipping), "learning_rate", with validation "validation_loss"; without, where `tol`
-        or `patience` is set, "training_loss", that of the parameters at the end of the epoch.
+        or `patience` is set, "training_loss", that of the parameters at the end of the epoch; NaN
+        for epochs before a resumed run that had neither.
     output : {"sequence", "last"}
         Whether the model was trained on one target per step or one per sequence.
     data : str

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numlstm
-from helpers.fits import batch, quick
+from helpers.fits import PowerCut, batch, cut_the_power, quick
 from numlstm.data.sequences import Dataset
 from numlstm.objectives.constant import worst_loss
 from numlstm.optim.losses import LOSSES
@@ -249,3 +249,83 @@ def test_where_a_constant_is_exact_the_bar_is_the_loss_of_zero():
     for value, bar in ((5.0, 25.0), (0.0, 1.0)):
         y = np.full((2, 3, 1), value)
         assert worst_loss(LOSSES["mse"], Dataset(X, y, np.ones_like(y))) == bar
+
+
+# --- a goal that only a resumed run has -----------------------------------------------------------
+
+NOISY = {"method": "sgd", "learning_rate": 0.5, "clip": None, "batch_size": 4, "dtype": "float64"}
+
+
+@pytest.fixture(scope="module")
+def unbroken():
+    """The training loss after every one of 40 epochs."""
+    return quick(*batch(), **NOISY, epochs=40, patience=40).history["training_loss"]
+
+
+def waited_for(losses, first, patience):
+    """How many epochs a run makes whose losses are known from an epoch on, counted from 1."""
+    for epoch in range(first + patience, len(losses) + 1):
+        known = losses[first - 1 : epoch]
+        if epoch - (first + np.argmin(known)) >= patience:
+            return epoch
+    return len(losses)
+
+
+@pytest.mark.parametrize("first", [1, 6, 17])
+def test_a_goal_set_on_resuming_counts_from_there(first, unbroken, tmp_path):
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    quick(X, y, **run, epochs=first)
+    result = quick(X, y, **run, resume=True, epochs=40, patience=3)
+    losses = result.history["training_loss"]
+    assert result.nit == len(losses) == waited_for(unbroken, first, 3)
+    assert np.isnan(losses[: first - 1]).all()
+    np.testing.assert_array_equal(losses[first - 1 :], unbroken[first - 1 : result.nit])
+    assert result.fun == np.nanmin(losses) == pytest.approx(loss_of(result, X, y), rel=1e-12)
+    # a further stop is none
+    again = quick(X, y, **run, resume=True, epochs=40, patience=3)
+    assert (again.fun, again.nit, again.message) == (result.fun, result.nit, result.message)
+
+
+def test_a_goal_that_was_dropped_for_some_epochs(unbroken, tmp_path):
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    quick(X, y, **run, epochs=5, patience=40)
+    free = quick(X, y, **run, resume=True, epochs=9)
+    assert free.message == "All epochs were run."
+    assert np.isnan(free.history["training_loss"][5:]).all()
+    result = quick(X, y, **run, resume=True, epochs=40, patience=4)
+    expected = unbroken[: result.nit].copy()
+    expected[5:8] = np.nan
+    np.testing.assert_array_equal(result.history["training_loss"], expected)
+    assert result.fun == np.nanmin(expected) == pytest.approx(loss_of(result, X, y), rel=1e-12)
+    assert result.nit >= 9 + 4 or np.nanargmin(expected) + 1 == result.nit - 4
+    assert result.nit > 9
+
+
+def test_a_low_loss_of_earlier_epochs_is_no_goal_of_later_ones(unbroken, tmp_path):
+    """The loss that a run with `tol` ended with says nothing of the epochs that came after."""
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    low = unbroken[2]
+    assert unbroken[5] < low < min(unbroken[:2].min(), unbroken[3:5].min())
+    assert quick(X, y, **run, epochs=9, tol=low).nit == 3
+    quick(X, y, **run, resume=True, epochs=5)
+    result = quick(X, y, **run, resume=True, epochs=40, tol=low)
+    assert (result.nit, result.fun, result.success) == (6, unbroken[5], True)
+
+
+@pytest.mark.parametrize("writes", [7, 8, 10])
+def test_a_goal_set_within_an_epoch_counts_from_its_end(writes, unbroken, tmp_path, monkeypatch):
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    with monkeypatch.context() as patch:
+        cut_the_power(patch, writes)  # three windows and an end in every epoch
+        with pytest.raises(PowerCut):
+            quick(X, y, **run, epochs=40)
+    result = quick(X, y, **run, resume=True, epochs=40, patience=3)
+    first = -(-writes // 4)
+    losses = result.history["training_loss"]
+    assert np.isnan(losses[: first - 1]).all()
+    np.testing.assert_array_equal(losses[first - 1 :], unbroken[first - 1 : result.nit])
+    assert result.fun == np.nanmin(losses) == pytest.approx(loss_of(result, X, y), rel=1e-12)
