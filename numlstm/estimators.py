@@ -136,7 +136,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _judged(self) -> Any:
         """`validation`; data of its own are read as those of `fit`, labels by their classes."""
-        given = self.validation
+        given, said = self.validation, isinstance(self.validation, Mapping)
         if isinstance(given, (tuple, list)) and len(given) in (2, 3):
             given = dict(zip(("X", "y", "sample_weight"), given, strict=False))
         if not isinstance(given, Mapping) or any(given.get(name) is None for name in "Xy"):
@@ -144,7 +144,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         pairs = [(name, given.get(name)) for name in ("y", "sample_weight")]
         X, y, sample_weight = self._unlabelled(given["X"], *pairs)
         X = self._read(X, reset=False)
-        return {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
+        read = {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
+        return read if said else tuple(read.values())  # which says nothing of lengths
 
     def _targets(self, X: Any, y: Any) -> Any:
         """The targets of data that training is judged by."""

@@ -105,7 +105,8 @@ def prepare(
         require_forecasts(train)
         require_one_unit(model.scaling)
     output = "last" if train.last else "sequence"
-    reading = reading._replace(input_size=train.X.shape[2], output=output, names=names)
+    size, ragged = train.X.shape[2], given.lengths is not None
+    reading = reading._replace(input_size=size, output=output, names=names, ragged=ragged)
     pieces = len(given.X) if config.stateful else 1
     words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
     warn_of_misreading(given, arrays.X, words, pieces=pieces > 1, classes=not loss.regression)
