@@ -283,8 +283,9 @@ def fit(
     scipy.optimize.OptimizeWarning
         For an argument or option that the method does not use.
     UserWarning
-        For steps of unequal length in the index of X; for one huge number far from all others of
-        its column, as files write it for what is missing (netCDF: 9.97e36).
+        For steps of unequal length in the index of X; for numbers that files write for what is
+        missing: documented ones (netCDF: 9.97e36, CMIP: 1e20, and others) whatever their share, or
+        one huge number, far from all others of its column, that at most half of it has.
 
     References
     ----------
