@@ -95,6 +95,7 @@ def prepare(
     loss, model = config.criterion, model or GivenModel()
     reading = _reading(config, model)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
+    _require_channels(train, config, model)
     warned = warn_of_fill_values(train)
     given, names, bptt_steps = train, train.names, config.bptt_steps
     if config.stateful:
@@ -141,7 +142,7 @@ def prepare(
 
 def _reading(config: DataConfig, model: GivenModel) -> Reading:
     return Reading(
-        input_size=model.num_features,
+        input_size=None if _masks_anew(config, model) else model.num_features,
         nan_policy=config.nan_policy,
         loss=config.criterion,
         output=config.output,
@@ -149,6 +150,23 @@ def _reading(config: DataConfig, model: GivenModel) -> Reading:
         names=model.names,
         pieces=config.stateful,
     )
+
+
+def _masks_anew(config: DataConfig, model: GivenModel) -> bool:
+    """Whether a given model is to read mask channels that it did not have."""
+    return config.missing == "mask" and model.filling is None
+
+
+def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> None:
+    """Refuse a new model without inputs for the mask channels."""
+    inputs = 2 * data.X.shape[2]
+    if _masks_anew(config, model) and model.num_features not in (None, inputs):
+        raise ValueError(
+            "missing='mask' does not go with the model given, which has 'raise' and "
+            f"{model.num_features} input(s): every feature has a channel that says where it was "
+            f"observed, so that X needs {inputs}; make the model as numlstm.LSTM({inputs}, ...), "
+            "or start without model="
+        )
 
 
 def _window(data: Dataset) -> int:
@@ -180,14 +198,22 @@ def _scaling(
     train: Dataset, forecast: bool, config: DataConfig, model: GivenModel | None
 ) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
-    if model is not None and model.scaling is not None:
-        if config.standardize is False:
-            raise ValueError(
-                "standardize=False does not go with the model given, which keeps a scaling"
-            )
-        return model.scaling
-    if config.standardize is False:
-        return None
+    kept = None if model is None else model.scaling
+    if kept is None:
+        return None if config.standardize is False else _own_scaling(train, forecast, config)
+    asked = config.standardize
+    if asked is False or (asked and not kept.is_near(_own_scaling(train, forecast, config))):
+        other = " of other data" if asked else ""
+        raise ValueError(
+            f"standardize={asked} does not go with the model given, which keeps a scaling{other}: "
+            "leave standardize out, and it stays; for another one start without model=, or pass a "
+            "copy of the model with model.scaling = None"
+        )
+    return kept
+
+
+def _own_scaling(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
+    """The units of the training data."""
     x_mean, x_scale = _moments(train)
     if not config.criterion.regression:
         return Scaling(x_mean, x_scale)

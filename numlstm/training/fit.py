@@ -210,8 +210,8 @@ def fit(
         variance 1 over the training data, each counted by its `sample_weight`; an input without a
         target counts too. The model keeps the scaling and undoes it in `predict`. Default: True
         for a new model, also one given with the parameters that it was drawn with. A model given
-        keeps the scaling that it has; one without, whose parameters are its own, needs True or
-        False.
+        keeps the scaling that it has: False is refused beside it, and True where the data have
+        another one. A model without, whose parameters are its own, needs one of them.
     nan_policy : {"raise", "omit"}, optional
         "omit": a NaN in `y` means that there is no target.
     missing : {"raise", "mask"}, optional
@@ -219,7 +219,7 @@ def fit(
         in that sequence, before the first one by the mean of the training data, and a channel per
         feature is appended that is 1 where a value was observed and 0 where it was not. Without
         `y`, a missing value is no target. `predict` does the same; `forward`, `vjp` and `step`
-        read the 2 I channels.
+        read the 2 I channels, which a new `model` given must have inputs for: ``LSTM(2 * I, ...)``.
     rng : None, int, or numpy.random.Generator, optional
         Source of initial weights, order and dropout, as in SPEC 7.
     callback : callable, optional
