@@ -26,9 +26,11 @@ from numlstm.data.targets import (
 )
 from numlstm.data.validation import with_validation
 from numlstm.optim.losses import LOSSES, Loss
-from numlstm.utils import checks
+from numlstm.utils import checks, notices
 from numlstm.utils.nouns import Noun, option
 from numlstm.utils.random_streams import SPLIT, RandomStreams
+
+_FAR = 1e3  # standard deviations, beyond which targets have another unit
 
 
 def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
@@ -119,6 +121,8 @@ def prepare(
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
     asked = outputs if model.num_outputs is None else model.num_outputs
     output_size = _output_size(parts, config, asked)
+    if loss.regression and len(parts) == 2:
+        _warn_of_other_units(*parts)
     if config.loss == "binary_cross_entropy":
         for part in parts:
             require_probabilities(part)
@@ -180,6 +184,24 @@ def _window(data: Dataset) -> int:
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     """One series as `most` streams, or fewer where they were shorter than a window."""
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
+
+
+def _warn_of_other_units(train: Dataset, judge: Dataset) -> None:
+    """Say where targets to judge by are typically a thousand deviations from what is learned."""
+    mean, scale = moments(train.y, train.weight > 0)
+    for column, (center, spread) in enumerate(zip(mean, scale, strict=True)):
+        values, others = (
+            part.y[..., column][part.weight[..., column] > 0] for part in (train, judge)
+        )
+        if not values.size or values.min() == values.max() or not others.size:
+            continue
+        far = float(np.median(np.abs(others.astype(np.float64) - center))) / spread
+        if far > _FAR:
+            name = train.names.targets[column] if train.names.targets else column
+            notices.warn(
+                f"validation: the targets of column {name} are typically {far:.1g} standard "
+                "deviations of those of y from their mean: see whether they have the same unit"
+            )
 
 
 def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) -> int:

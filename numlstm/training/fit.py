@@ -20,7 +20,7 @@ from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
 from numlstm.training.checkpoints import Record, open_checkpoint
-from numlstm.training.ending import Ending, end
+from numlstm.training.ending import Bars, Ending, end
 from numlstm.training.fingerprints import fingerprint
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.listeners import Bar, Listeners
@@ -283,6 +283,7 @@ def fit(
     scipy.optimize.OptimizeWarning
         For an argument or option that the method does not use.
     UserWarning
+        For targets of validation that are in other units than those of training, by all signs;
         For steps of unequal length in the index of X; for numbers that files write for what is
         missing: documented ones (netCDF: 9.97e36, CMIP: 1e20, and others) whatever their share, or
         one huge number, far from all others of its column, that at most half of it has.
@@ -384,8 +385,12 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 resident=problem.train,
             )
             outcome = _minimize(objective, problem, config, progress, settings)
-        worst = partial(worst_loss, settings.data.criterion, data.train)
-        ending = end(problem, config, progress, outcome, worst)
+        loss, judged_by = settings.data.criterion, data.validation
+        bars = Bars(
+            partial(worst_loss, loss, data.train),
+            None if judged_by is None else partial(worst_loss, loss, judged_by),
+        )
+        ending = end(problem, config, progress, outcome, bars)
     read = {"forecast": arrays.y is None, "data": data.words}
     return _result(trained, progress, ending, settings, read)
 

@@ -104,6 +104,7 @@ def test_a_fit_that_ends_far_above_a_constant_is_no_success():
     assert quick(X, 1000 + y).success
 
 
+@pytest.mark.filterwarnings("ignore:validation. the targets")
 def test_an_infinite_validation_loss_is_no_best_one():
     X, y = batch()
     far = np.full_like(y, 1e30)  # its square is beyond float32
@@ -207,6 +208,56 @@ def test_data_whose_squares_are_infinite_end_alike(method, dtype, unit):
     assert np.isfinite(result.x).all()
     far, near = (quick(X, part, method=method, dtype=dtype) for part in (unit * y, y))
     assert far.fun == pytest.approx(near.fun, rel=1e-4)
+
+
+JUDGED = {
+    "another unit": lambda y: 1e10 * (y + 9),
+    "a small unit": lambda y: y / 100,
+    "another level": lambda y: y + 40,
+}
+
+
+@pytest.mark.filterwarnings("ignore:validation. the targets")
+@pytest.mark.parametrize(
+    "options", [{}, {"patience": 2, "learning_rate": 1e-30}, {"stateful": True}]
+)
+@pytest.mark.parametrize("kind", JUDGED)
+def test_a_validation_loss_far_above_that_of_a_constant_is_no_success(kind, options):
+    X, y = batch()
+    other = JUDGED[kind](y)
+    result = quick(X, y, validation=(X, other), epochs=9, dtype="float64", **options)
+    losses = result.history["validation_loss"]
+    bar = 2 * other.var() / y.var()
+    assert losses.min() > bar
+    assert (result.success, result.status) == (False, 96)
+    assert re.match(
+        rf"The validation loss {losses.min():.3g} of the".replace("+", r"\+"), result.message
+    )
+    assert f"(more than {bar:.3g}): see whether they" in result.message
+    assert quick(X, y, validation=(X, y), epochs=9, **options).success
+    goal = quick(X, y, validation=(X, other), tol=1e30, **options)  # that was what was asked for
+    assert goal.success
+    many = numlstm.ensemble(X, y, validation=(X, other), members=2, epochs=2, hidden_size=3, rng=0)
+    assert (many.success, many.status) == (False, 96)
+
+
+@pytest.mark.parametrize("unit", [1e10, -1e4])
+def test_targets_to_judge_by_in_another_unit_are_said(unit):
+    X, y = batch(O=2)
+    other = y * [1, unit]
+    far = np.median(np.abs(other[..., 1] - y[..., 1].mean())) / y[..., 1].std()
+    words = f"validation: the targets of column 1 are typically {far:.1g} standard deviations"
+    for weight in (None, np.r_[np.zeros(3), np.ones(9)]):
+        given = {"X": X, "y": other, "sample_weight": weight}
+        with pytest.warns(UserWarning, match="see whether they have the same unit") as caught:
+            quick(X, y, validation=given, standardize=False, dtype="float64")
+        assert len(caught) == 1
+        assert caught[0].filename.endswith("fits.py")
+        assert weight is not None or str(caught[0].message).startswith(words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(X, y, validation=(X, 100 * y))
+        quick(X, 0 * y, validation=(X, 1e4 + 0 * y))
 
 
 def test_least_squares_with_an_infinite_first_residual_ends_as_others_do():
