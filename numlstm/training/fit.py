@@ -178,8 +178,10 @@ def fit(
     stateful : bool, optional
         X is one long series, its rows (if any) consecutive pieces, the end of each followed by the
         beginning of the next: train `batch_size` contiguous parts of it in parallel (fewer, where
-        they were shorter than a window), each with its state carried along, from zero in every
-        epoch. The windows are `bptt_steps` long, by default as long as the rows of X.
+        they were shorter than a window), each with its state carried along, from the initial one in
+        every epoch: so are `fun` and, without `validation`, the loss of `tol` and `patience`. In
+        `predict` the series has the initial state once, and its loss may differ. The windows are
+        `bptt_steps` long, by default as long as the rows of X.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in

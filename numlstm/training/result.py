@@ -20,7 +20,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         Its parameters, a copy of ``model.theta``.
     fun : float
         Mean training loss at `x`, without the penalty of `weight_decay`, in the units of the
-        network: with ``standardize=True`` those of the standardised targets.
+        network: with ``standardize=True`` those of the standardised targets. With ``stateful=True``
+        that of the parallel parts of the series, each from the initial state.
     nit : int
         Number of completed epochs, or iterations of the SciPy method.
     nfev : int

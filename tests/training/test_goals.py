@@ -30,6 +30,25 @@ def test_tol_holds_for_the_parameters_returned():
     assert (result.history["training_loss"][:-1] > 0.3).all()
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_tol_of_streams_is_the_loss_of_these_streams(learned):
+    """Each of them begins in the initial state, in training, in the goal and in `fun`."""
+    series = np.random.default_rng(0).standard_normal(120).cumsum()
+    options = {"stateful": True, "batch_size": 4, "bptt_steps": 10, "learned_state": learned}
+    result = quick(series, tol=0.4, epochs=300, dtype="float64", **options)
+    assert result.message == "The loss reached tol = 0.4."
+    assert result.fun == result.history["training_loss"][-1] <= 0.4
+    errors = [
+        result.model.predict(series[start : min(start + 30, 119)])[:, 0]
+        - series[start + 1 : min(start + 31, 120)]
+        for start in (0, 30, 60, 90)
+    ]
+    expected = np.mean(np.concatenate(errors) ** 2) / result.model.scaling.y_scale[0] ** 2
+    assert result.fun == pytest.approx(expected, rel=1e-12)
+    whole = result.model.predict(series[:119])[:, 0] - series[1:]
+    assert np.mean(whole**2) / result.model.scaling.y_scale[0] ** 2 != pytest.approx(expected)
+
+
 def test_patience_returns_the_best_parameters_of_all_epochs():
     X, y = batch()
     result = quick(X, y, patience=3, epochs=60, **EXACT)
