@@ -137,7 +137,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _judged(self) -> Any:
         """`validation`; data of its own are read as those of `fit`, labels by their classes."""
-        given = self.validation
+        given, said = self.validation, isinstance(self.validation, Mapping)
         if isinstance(given, (tuple, list)) and len(given) in (2, 3):
             given = dict(zip(("X", "y", "sample_weight"), given, strict=False))
         if not isinstance(given, Mapping) or any(given.get(name) is None for name in "Xy"):
@@ -145,7 +145,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         parts = (given.get(name) for name in ("X", "y", "sample_weight"))
         X, y, sample_weight = self._unlabelled(*parts)
         X = self._read(X, reset=False)
-        return {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
+        read = {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
+        return read if said else tuple(read.values())  # which says nothing of lengths
 
     def _targets(self, X: Any, y: Any) -> Any:
         """The targets of data that training is judged by."""
@@ -236,7 +237,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
         A frame of samples stays one, for scikit-learn to read and to remember its names.
         """
-        for name, value in (("X", X), *beside):
+        for name, value in (("X", X), ("y", y), ("sample_weight", sample_weight)):
             checks.require_unmasked(name, value, "0" if name == "sample_weight" else "np.nan")
         given = labels.samples(X, None if reset else self._names_of_features())
         beside = self._targets_of(given, y), labels.weights(given, sample_weight)

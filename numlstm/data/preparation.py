@@ -26,11 +26,12 @@ from numlstm.data.targets import (
 )
 from numlstm.data.validation import with_validation
 from numlstm.optim.losses import LOSSES, Loss
-from numlstm.utils import checks
+from numlstm.utils import checks, notices
 from numlstm.utils.nouns import Noun, option
 from numlstm.utils.random_streams import SPLIT, RandomStreams
 
 _PRECISIONS = ("float16", "float32", "float64")
+_FAR = 1e3  # standard deviations, beyond which targets have another unit
 
 
 def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
@@ -97,6 +98,7 @@ def prepare(
     loss, model = config.criterion, model or GivenModel()
     reading = _reading(config, model)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
+    _require_channels(train, config, model)
     warned = warn_of_fill_values(train)
     given, names, bptt_steps = train, train.names, config.bptt_steps
     if config.stateful:
@@ -107,7 +109,8 @@ def prepare(
         require_forecasts(train)
         require_one_unit(model.scaling)
     output = "last" if train.last else "sequence"
-    reading = reading._replace(input_size=train.X.shape[2], output=output, names=names)
+    size, ragged = train.X.shape[2], given.lengths is not None
+    reading = reading._replace(input_size=size, output=output, names=names, ragged=ragged)
     pieces = len(given.X) if config.stateful else 1
     words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
     warn_of_misreading(given, arrays.X, words, pieces=pieces > 1, classes=not loss.regression)
@@ -119,6 +122,8 @@ def prepare(
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
     asked = outputs if model.num_outputs is None else model.num_outputs
     output_size = _output_size(parts, config, asked)
+    if loss.regression and len(parts) == 2:
+        _warn_of_other_units(*parts)
     if config.loss == "binary_cross_entropy":
         for part in parts:
             require_probabilities(part)
@@ -142,7 +147,7 @@ def prepare(
 
 def _reading(config: DataConfig, model: GivenModel) -> Reading:
     return Reading(
-        input_size=model.num_features,
+        input_size=None if _masks_anew(config, model) else model.num_features,
         nan_policy=config.nan_policy,
         loss=config.criterion,
         output=config.output,
@@ -150,6 +155,23 @@ def _reading(config: DataConfig, model: GivenModel) -> Reading:
         names=model.names,
         pieces=config.stateful,
     )
+
+
+def _masks_anew(config: DataConfig, model: GivenModel) -> bool:
+    """Whether a given model is to read mask channels that it did not have."""
+    return config.missing == "mask" and model.filling is None
+
+
+def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> None:
+    """Refuse a new model without inputs for the mask channels."""
+    inputs = 2 * data.X.shape[2]
+    if _masks_anew(config, model) and model.num_features not in (None, inputs):
+        raise ValueError(
+            "missing='mask' does not go with the model given, which has 'raise' and "
+            f"{model.num_features} input(s): every feature has a channel that says where it was "
+            f"observed, so that X needs {inputs}; make the model as numlstm.LSTM({inputs}, ...), "
+            "or start without model="
+        )
 
 
 def _window(data: Dataset) -> int:
@@ -163,6 +185,24 @@ def _window(data: Dataset) -> int:
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     """One series as `most` streams, or fewer where they were shorter than a window."""
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
+
+
+def _warn_of_other_units(train: Dataset, judge: Dataset) -> None:
+    """Say where targets to judge by are typically a thousand deviations from what is learned."""
+    mean, scale = moments(train.y, train.weight > 0)
+    for column, (center, spread) in enumerate(zip(mean, scale, strict=True)):
+        values, others = (
+            part.y[..., column][part.weight[..., column] > 0] for part in (train, judge)
+        )
+        if not values.size or values.min() == values.max() or not others.size:
+            continue
+        far = float(np.median(np.abs(others.astype(np.float64) - center))) / spread
+        if far > _FAR:
+            name = train.names.targets[column] if train.names.targets else column
+            notices.warn(
+                f"validation: the targets of column {name} are typically {far:.1g} standard "
+                "deviations of those of y from their mean: see whether they have the same unit"
+            )
 
 
 def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) -> int:
@@ -181,14 +221,22 @@ def _scaling(
     train: Dataset, forecast: bool, config: DataConfig, model: GivenModel | None
 ) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
-    if model is not None and model.scaling is not None:
-        if config.standardize is False:
-            raise ValueError(
-                "standardize=False does not go with the model given, which keeps a scaling"
-            )
-        return model.scaling
-    if config.standardize is False:
-        return None
+    kept = None if model is None else model.scaling
+    if kept is None:
+        return None if config.standardize is False else _own_scaling(train, forecast, config)
+    asked = config.standardize
+    if asked is False or (asked and not kept.is_near(_own_scaling(train, forecast, config))):
+        other = " of other data" if asked else ""
+        raise ValueError(
+            f"standardize={asked} does not go with the model given, which keeps a scaling{other}: "
+            "leave standardize out, and it stays; for another one start without model=, or pass a "
+            "copy of the model with model.scaling = None"
+        )
+    return kept
+
+
+def _own_scaling(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
+    """The units of the training data."""
     x_mean, x_scale = _moments(train)
     if not config.criterion.regression:
         return Scaling(x_mean, x_scale)

@@ -55,6 +55,20 @@ class Scaling(NamedTuple):
         factor, offset = self.of_outputs(Y.shape[-1])
         return Y * factor + offset
 
+    def is_near(self, other: "Scaling") -> bool:
+        """Whether both are the same but for rounding."""
+        (mean, scale), (mean_2, scale_2) = self._joined(), other._joined()
+        if mean.shape != mean_2.shape:
+            return False
+        apart = np.maximum(np.abs(mean - mean_2), np.abs(scale - scale_2))
+        return bool((apart <= 1e-6 * scale).all())
+
+    def _joined(self) -> tuple[Array, Array]:
+        """Means and scales, of inputs and then of targets."""
+        if self.y_mean is None or self.y_scale is None:
+            return self.x_mean, self.x_scale
+        return np.append(self.x_mean, self.y_mean), np.append(self.x_scale, self.y_scale)
+
     def one_unit(self) -> bool:
         """Whether the targets have the units of the first inputs."""
         if self.y_mean is None or self.y_scale is None:

@@ -29,6 +29,7 @@ class Reading(NamedTuple):
     missing: bool = False  # inputs may be NaN
     names: Names = UNNAMED  # of features and targets, where they are known
     pieces: bool = False  # rows are consecutive pieces of one series
+    ragged: bool = False  # sequences have lengths of their own
 
     @property
     def classes(self) -> bool:

@@ -40,7 +40,7 @@ def with_validation(
     if given is None:
         return Parts(train, None, "")
     if isinstance(given, (tuple, list, Mapping)):
-        own = own_data(given, arrays)
+        own = own_data(given, arrays, reading)
         judge = _read(own, arrays, reading)
         return Parts(train, judge, sequences_in_words(judge, forecast=own.y is None))
     fraction = _fraction(given)
@@ -50,7 +50,7 @@ def with_validation(
     return Parts(*_end(train, fraction), f"the last {share}")
 
 
-def own_data(given: Any, arrays: Arrays) -> Arrays:
+def own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
     """The arrays of a validation that is no fraction."""
     if isinstance(given, Mapping):
         require_known("validation", given, list(Arrays._fields[:-1]))
@@ -65,21 +65,22 @@ def own_data(given: Any, arrays: Arrays) -> Arrays:
     if len(given) not in (2, 3):
         raise ValueError(f"validation must be {_FORMS}; received {len(given)} values")
     own = Arrays(*given)
-    _require_said(own, arrays)
+    _require_said(own, arrays, reading)
     return own
 
 
-def _require_said(own: Arrays, arrays: Arrays) -> None:
+def _require_said(own: Arrays, arrays: Arrays, reading: Reading) -> None:
     """Refuse a tuple where the fit has what a tuple cannot say."""
-    if arrays.lengths is not None and not is_list(own.X) and np.ndim(own.X) == 3:
-        name = "lengths"
+    if reading.ragged and not is_list(own.X) and np.ndim(own.X) == 3:
+        name, or_else = "lengths", ", or pass lists of series"
     elif arrays.reset is not None:
-        name = "reset"
+        name, or_else = "reset", ""
     else:
         return
     raise ValueError(
         f"validation as a tuple cannot say its {name}, which the fit has: pass "
         f'validation={{"X": X, "y": y, "{name}": {name}}}, where None means that there are none'
+        f"{or_else}"
     )
 
 

@@ -9,6 +9,7 @@ from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import labels, sequences
+from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest
 from numlstm.model.derivatives import Derivatives
@@ -411,6 +412,11 @@ class LSTM(Derivatives, Rollout, Persistence):
         ValueError, TypeError
             For a wrong shape, a NaN or infinite value, or data that is not real numbers.
 
+        Warns
+        -----
+        UserWarning
+            As `fit`, of numbers that files write for what is missing.
+
         Examples
         --------
         >>> import numpy as np, numlstm
@@ -430,6 +436,7 @@ class LSTM(Derivatives, Rollout, Persistence):
             lengths=lengths,
             missing=self.filling is not None,
         )
+        warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
         noise = self._noise(noise_rng, X)

@@ -77,9 +77,11 @@ class Evaluator:
         """
         return self._gradient(self.network.pack(theta, noise), window, state, scale, noise)
 
-    def advance(self, theta: Any, window: Dataset, state: State | None) -> State:
+    def advance(
+        self, theta: Any, window: Dataset, state: State | None, noise: NetworkNoise | None = None
+    ) -> State:
         """The state after a window in which there is nothing to learn."""
-        return self._value(self.network.pack(theta), window, state)[1]
+        return self._value(self.network.pack(theta, noise), window, state, noise)[1]
 
     def value(self, theta: Any, data: Any, run: Runner = run_here) -> float:
         """Mean loss over a dataset, without a tape, in pieces of bounded size."""
@@ -174,7 +176,13 @@ class Evaluator:
             gradients = network.backward(weights, tape, dY)
         return value, gradients.theta, state
 
-    def _value(self, weights: Weights, window: Dataset, state: State | None) -> tuple[Any, State]:
+    def _value(
+        self,
+        weights: Weights,
+        window: Dataset,
+        state: State | None,
+        noise: NetworkNoise | None = None,
+    ) -> tuple[Any, State]:
         loss = self.network.backend.arrays.loss
         with np.errstate(all="ignore"):
             Y, state, _ = self.network.forward(
@@ -184,6 +192,7 @@ class Evaluator:
                 window.lengths,
                 last=window.last,
                 reset=window.reset,
+                noise=noise,
             )
             value, _ = loss(self.loss, Y, window.y, window.weight, 1.0)
         return value, state

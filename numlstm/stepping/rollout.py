@@ -12,6 +12,7 @@ from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.launch import uniform
 from numlstm.backends.cpu.layer.shards import shard_count
 from numlstm.data import sequences
+from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.data.scaling import Scaling
 from numlstm.stepping.kernels import closed_loop as kernels
@@ -183,11 +184,13 @@ def read_rollout_inputs(
             "X_warm must hold at least one step, and the same number for every sequence; run "
             "series of different lengths one by one"
         )
+    warn_of_filled_inputs("X_warm", observed)
     X = np.zeros((batch, warm + steps - 1, size), spec.dtype)
     X[:, :warm] = network_inputs(observed, None, scaling, spec.dtype)
     single = form.kind == "series"
     if exogenous is not None or size > width:
         given = _read_exogenous(exogenous, (batch, steps, size - width), single)
+        warn_of_filled_inputs("exogenous", given)
         others = Scaling(scaling.x_mean[width:], scaling.x_scale[width:])
         X[:, warm:, width:] = network_inputs(given, None, others, spec.dtype)[:, :-1]
     fed = np.zeros(X.shape[:2], bool)

@@ -20,14 +20,17 @@ class Ending(NamedTuple):
     outcome: Outcome
 
 
+class Bars(NamedTuple):
+    """The losses above which a run is no success; the second one where there is a validation."""
+
+    train: Callable[[], Numbers]
+    validation: Callable[[], Numbers] | None
+
+
 def end(
-    problem: Problem,
-    config: LoopConfig,
-    progress: Progress,
-    outcome: Outcome,
-    worst: Callable[[], Numbers],
+    problem: Problem, config: LoopConfig, progress: Progress, outcome: Outcome, bars: Bars
 ) -> Ending:
-    """End a run; a success has finite losses, none above `worst()` unless `tol` allows it.
+    """End a run; a success has finite losses, none above its bar unless `tol` allows it.
 
     Whatever ended it, an infinite loss is what there is to say, unless the user ended it.
     """
@@ -44,16 +47,27 @@ def end(
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
     if outcome.success and not config.met(progress):
-        outcome = _without_goal(progress, outcome, fun, worst())
+        outcome = _without_goal(progress, outcome, fun, bars)
     return Ending(x, fun, outcome)
 
 
-def _without_goal(progress: Progress, outcome: Outcome, fun: Numbers, worst: Numbers) -> Outcome:
+def _without_goal(progress: Progress, outcome: Outcome, fun: Numbers, bars: Bars) -> Outcome:
     """The outcome of a run that was to be as good as it could."""
-    if "validation_loss" in progress.history and not np.all(np.isfinite(progress.best)):
+    validation = bars.validation
+    if validation and not np.all(np.isfinite(progress.best)):
         return Outcome.never_finite()
-    if np.any(above := np.greater(fun, worst)):
-        first = np.argmax(above)
-        loss, limit = (float(np.ravel(numbers)[first]) for numbers in (fun, worst))
-        return Outcome.worse_than_constant(loss, limit)
+    train = bars.train()
+    if (above := _first_above(fun, train)) is not None:
+        return Outcome.worse_than_constant(*above)
+    if validation:
+        # data to judge by may be a quiet part, with a constant that is hard to beat
+        bar = np.maximum(train, validation())
+        if (above := _first_above(progress.best, bar)) is not None:
+            return Outcome.worse_on_validation(*above)
     return outcome
+
+
+def _first_above(losses: Numbers, bars: Numbers) -> tuple[float, float] | None:
+    """The first loss that is above its bar, and that; None where there is none."""
+    pairs = zip(*map(np.ravel, np.broadcast_arrays(losses, bars)), strict=True)
+    return next(((float(loss), float(bar)) for loss, bar in pairs if loss > bar), None)

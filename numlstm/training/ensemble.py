@@ -24,7 +24,7 @@ from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import open_checkpoint
-from numlstm.training.ending import end
+from numlstm.training.ending import Bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
 from numlstm.training.fit import loop_config, new_model, train
 from numlstm.training.interrupt import SigintGuard
@@ -347,8 +347,12 @@ def _trained(
         train_data = MemberData(data.train, counts)
         problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate, data.words)
         outcome = train(problem, config, progress, settings, draws, record)
-        worst = partial(_worst_losses, settings, train_data, data.scaling)
-        ending = end(problem, config, progress, outcome, worst)
+        loss, judged_by = settings.data.criterion, data.validation
+        bars = Bars(
+            partial(_worst_losses, settings, train_data, data.scaling),
+            None if judged_by is None else partial(worst_loss, loss, judged_by, data.scaling),
+        )
+        ending = end(problem, config, progress, outcome, bars)
     for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
     return Ensemble(models, by_name(progress.history), *ending.outcome, data=data.words)

@@ -20,7 +20,7 @@ from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
 from numlstm.training.checkpoints import Record, open_checkpoint
-from numlstm.training.ending import Ending, end
+from numlstm.training.ending import Bars, Ending, end
 from numlstm.training.fingerprints import fingerprint
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.listeners import Bar, Listeners
@@ -178,8 +178,10 @@ def fit(
     stateful : bool, optional
         X is one long series, its rows (if any) consecutive pieces, the end of each followed by the
         beginning of the next: train `batch_size` contiguous parts of it in parallel (fewer, where
-        they were shorter than a window), each with its state carried along, from zero in every
-        epoch. The windows are `bptt_steps` long, by default as long as the rows of X.
+        they were shorter than a window), each with its state carried along, from the initial one in
+        every epoch: so are `fun` and, without `validation`, the loss of `tol` and `patience`. In
+        `predict` the series has the initial state once, and its loss may differ. The windows are
+        `bptt_steps` long, by default as long as the rows of X.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
@@ -196,8 +198,9 @@ def fit(
         a draw by `rng` with a share of every class, the last of a class being learned from; else
         the last sequences. Data of their own are ``(X, y)``, ``(X, y, sample_weight)``, or a dict
         with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
-        names; they need a dict where the fit has `lengths` or `reset`. With `stateful` they are
-        one series that begins in the initial state.
+        names; they need a dict where the fit has `lengths` or `reset`, or series of different
+        lengths and they are padded. With `stateful` they are one series that begins in the
+        initial state.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
@@ -209,8 +212,8 @@ def fit(
         variance 1 over the training data, each counted by its `sample_weight`; an input without a
         target counts too. The model keeps the scaling and undoes it in `predict`. Default: True
         for a new model, also one given with the parameters that it was drawn with. A model given
-        keeps the scaling that it has; one without, whose parameters are its own, needs True or
-        False.
+        keeps the scaling that it has: False is refused beside it, and True where the data have
+        another one. A model without, whose parameters are its own, needs one of them.
     nan_policy : {"raise", "omit"}, optional
         "omit": a NaN in `y` means that there is no target.
     missing : {"raise", "mask"}, optional
@@ -218,7 +221,7 @@ def fit(
         in that sequence, before the first one by the mean of the training data, and a channel per
         feature is appended that is 1 where a value was observed and 0 where it was not. Without
         `y`, a missing value is no target. `predict` does the same; `forward`, `vjp` and `step`
-        read the 2 I channels.
+        read the 2 I channels, which a new `model` given must have inputs for: ``LSTM(2 * I, ...)``.
     rng : None, int, or numpy.random.Generator, optional
         Source of initial weights, order and dropout, as in SPEC 7.
     callback : callable, optional
@@ -231,7 +234,8 @@ def fit(
         long ones, in such a way that a crash leaves the last whole one. Not for SciPy's methods.
     resume : bool, optional
         Go on from `checkpoint`, or begin where there is none. The result has the same bits as
-        that of a run that was never stopped.
+        that of a run that was never stopped. A `patience` or `tol` that is set only on resuming
+        knows the training losses from there on; those of earlier epochs are NaN in the history.
     model : LSTM, optional
         Start from this model's parameters; it is left as it is. What is said of the network beside
         it must be true of it, defaults too where they are written out; but `dropout` is set anew.
@@ -281,8 +285,10 @@ def fit(
     scipy.optimize.OptimizeWarning
         For an argument or option that the method does not use.
     UserWarning
-        For steps of unequal length in the index of X; for one huge number far from all others of
-        its column, as files write it for what is missing (netCDF: 9.97e36).
+        For targets of validation that are in other units than those of training, by all signs;
+        For steps of unequal length in the index of X; for numbers that files write for what is
+        missing: documented ones (netCDF: 9.97e36, CMIP: 1e20, and others) whatever their share, or
+        one huge number, far from all others of its column, that at most half of it has.
 
     References
     ----------
@@ -381,8 +387,12 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 resident=problem.train,
             )
             outcome = _minimize(objective, problem, config, progress, settings)
-        worst = partial(worst_loss, settings.data.criterion, data.train, data.scaling)
-        ending = end(problem, config, progress, outcome, worst)
+        loss, judged_by = settings.data.criterion, data.validation
+        bars = Bars(
+            partial(worst_loss, loss, data.train, data.scaling),
+            None if judged_by is None else partial(worst_loss, loss, judged_by, data.scaling),
+        )
+        ending = end(problem, config, progress, outcome, bars)
     read = {"forecast": arrays.y is None, "data": data.words}
     return _result(trained, progress, ending, settings, read)
 

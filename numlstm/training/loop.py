@@ -88,7 +88,7 @@ class LoopConfig:
     def _stalled(self, progress: Progress) -> Any:
         if (patience := self.training.patience) is None:
             return np.zeros(progress.best.shape, bool)
-        return progress.epoch - progress.best_epoch >= patience
+        return progress.waited >= patience
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,7 @@ class Trainer:
     def run(self) -> Outcome:
         """Train until something ends it."""
         try:
+            self._begin()
             while (outcome := self._outcome()) is None:
                 self._run_epoch()
                 self._close_epoch()
@@ -149,6 +150,19 @@ class Trainer:
         except StopIteration:
             outcome = Outcome.stopped()
         return outcome
+
+    @property
+    def _by_training_loss(self) -> bool:
+        """Whether a goal is one of the training loss, which the running mean of an epoch is not."""
+        return self.config.has_goal and self.problem.validation is None
+
+    def _begin(self) -> None:
+        if self._by_training_loss and self.progress.since is None:
+            self.progress.judge_from_here(self._training_loss)
+
+    def _training_loss(self) -> Numbers:
+        loss: Numbers = self.problem.value(self.progress.theta, self.problem.train)
+        return loss
 
     def _outcome(self) -> Outcome | None:
         """Why to stop here, if so; asked again when a run is resumed."""
@@ -196,7 +210,7 @@ class Trainer:
 
     def _run_window(self, window: Window, mean_weight: Numbers) -> None:
         progress, update, run = self.progress, self.update, self.problem.run
-        place = progress.epoch, progress.updates
+        place = progress.epoch, progress.windows
         context = UpdateContext(window, mean_weight, *place, self.config.rate(progress.epoch))
         if not np.any(window.weight):
             update.carry(run(update.advance, context))
@@ -211,9 +225,8 @@ class Trainer:
         self.update.fetch()
         values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
         values["learning_rate"] = self.config.rate(progress.epoch)
-        # "loss" is the mean over an epoch in which theta moved; a goal is one of this theta
-        if self.config.has_goal and problem.validation is None:
-            values["training_loss"] = problem.value(progress.theta, problem.train)
+        if self._by_training_loss:
+            values["training_loss"] = self._training_loss()
         problem.judge(progress, **values)
         if self.listeners.record is not None:
             self._save()

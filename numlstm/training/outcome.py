@@ -40,6 +40,17 @@ class Outcome(NamedTuple):
         return cls(False, DIVERGED, message)
 
     @classmethod
+    def worse_on_validation(cls, loss: float, worst: float) -> "Outcome":
+        """A network that says less of other data than one number would."""
+        message = (
+            f"The validation loss {loss:.3g} of the best epoch is far above that of the best "
+            f"constant prediction of the validation data (more than {worst:.3g}): see whether they "
+            "are in the units of the training data and of their kind; if so, train longer or on "
+            "more data."
+        )
+        return cls(False, DIVERGED, message)
+
+    @classmethod
     def interrupted(cls) -> "Outcome":
         """Ctrl-C."""
         message = "Interrupted by Ctrl-C; the model is that of the last complete step."

@@ -1,6 +1,6 @@
 """How far a run has come: everything that changes during it, beside the optimiser's arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from numlstm.architecture.spec import State
 from numlstm.training.update import Numbers, UpdateContext, UpdateState
 
 _THETAS = ("theta", "previous", "best_theta")
-_COUNTS = ("epoch", "batch", "window", "updates")
+_COUNTS = ("epoch", "batch", "window", "windows", "updates", "since")
 
 
 def _no_sums() -> dict[str, Numbers]:
@@ -32,7 +32,10 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     window: int = 0
+    windows: int = 0  # so far; not all have a target, and so make an update
     updates: int = 0
+    # every epoch after this one has its training loss; None: the last one has none
+    since: int | None = None
     sums: dict[str, Numbers] = field(default_factory=_no_sums)  # over the epoch so far
     history: dict[str, list[Numbers]] = field(default_factory=dict)
 
@@ -74,7 +77,7 @@ class Progress:
 
     @property
     def judged(self) -> Numbers:
-        """The loss of the last epoch by which the run is judged; NaN before."""
+        """The loss of the last epoch by which the run is judged; NaN where that is not known."""
         for name in ("validation_loss", "training_loss", "loss"):
             if name in self.history:
                 return self.history[name][-1]
@@ -108,17 +111,53 @@ class Progress:
 
     def next_window(self) -> None:
         """The next window of the batch."""
-        self.window += 1
+        self.window, self.windows = self.window + 1, self.windows + 1
 
     def next_batch(self) -> None:
         """The first window of the next batch."""
         self.batch, self.window = self.batch + 1, 0
 
+    @property
+    def waited(self) -> np.ndarray:
+        """Epochs since the best one, or since they are judged, () or (M,)."""
+        waited: np.ndarray = self.epoch - np.maximum(self.best_epoch, self.since or 0)
+        return waited
+
+    def judge_from_here(self, value: Callable[[], Numbers]) -> None:
+        """Know the training loss from here on; `value()` is that of theta.
+
+        A run may be resumed with a goal that it had not. The best of the running means of its
+        epochs, which are losses of no parameters, is then none.
+        """
+        between = self.batch == self.window == 0  # epochs: theta is the one that the last one left
+        if self.epoch > 0:
+            latest = value() if between else self._unknown()
+            if "training_loss" not in self.history:
+                self._forget_best()
+                self.history["training_loss"] = [self._unknown()] * self.epoch
+            self.history["training_loss"][-1] = latest
+            self._keep_best()
+        self.since = self.epoch
+
     def close_epoch(self, values: Mapping[str, Numbers]) -> None:
         """Append to the history; keep theta where the loss that judges is the best so far."""
-        for name, value in values.items():
+        if "training_loss" not in values:
+            self.since = None
+        unknown = dict.fromkeys(self.history.keys() - values.keys(), self._unknown())
+        for name, value in {**values, **unknown}.items():
             self.history.setdefault(name, []).append(value)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, _no_sums()
+        self._keep_best()
+
+    def _unknown(self) -> Numbers:
+        return _plain(np.full(self.best.shape, np.nan))
+
+    def _forget_best(self) -> None:
+        self.best = np.full(self.best.shape, np.inf)
+        self.best_epoch = np.zeros(self.best.shape, np.int64)
+        self.best_theta[...] = self.theta
+
+    def _keep_best(self) -> None:
         better = np.asarray(self.judged < self.best)
         self.best = np.where(better, self.judged, self.best)
         self.best_epoch = np.where(better, self.epoch, self.best_epoch)

@@ -20,7 +20,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         Its parameters, a copy of ``model.theta``.
     fun : float
         Mean training loss at `x`, without the penalty of `weight_decay`, in the units of the
-        network: with ``standardize=True`` those of the standardised targets.
+        network: with ``standardize=True`` those of the standardised targets. With ``stateful=True``
+        that of the parallel parts of the series, each from the initial state.
     nit : int
         Number of completed epochs, or iterations of the SciPy method.
     nfev : int
@@ -31,7 +32,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         0: a goal was reached, or all epochs were run and no goal (`tol`, `patience`) was set.
         1: all epochs were run without reaching the goal. 96: the loss is more than twice that of
         the best constant prediction (of log-likelihoods: more than 1 above it), so that the fit
-        diverged or was too short. 97: the loss became NaN or infinite.
+        diverged or was too short; or the validation loss of the best epoch is, beside the best
+        constant for the validation data. 97: the loss became NaN or infinite.
         98: interrupted by Ctrl-C. 99: the callback raised StopIteration. A method of SciPy adds
         its own codes.
     message : str
@@ -39,7 +41,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     history : dict of str to ndarray
         One value per epoch: "loss" (mean over the epoch's updates), "gradient_norm" (the same,
         before clipping), "learning_rate", with validation "validation_loss"; without, where `tol`
-        or `patience` is set, "training_loss", that of the parameters at the end of the epoch.
+        or `patience` is set, "training_loss", that of the parameters at the end of the epoch; NaN
+        for epochs before a resumed run that had neither.
     output : {"sequence", "last"}
         Whether the model was trained on one target per step or one per sequence.
     data : str

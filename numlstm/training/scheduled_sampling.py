@@ -7,6 +7,7 @@ here they are numbers, and the gradient of the whole run is exact.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
 from numlstm.utils.random_streams import SAMPLING, RandomStreams
+
+if TYPE_CHECKING:  # else loaded on first use: it imports Numba
+    from numlstm.stepping.stepper import Stepper
 
 _LEVELS = 2**16  # a probability is rounded to a multiple of 1 / _LEVELS
 
@@ -94,12 +98,10 @@ def sampled_step(
 ) -> tuple[float, np.ndarray, State]:
     """(loss, gradient, state after the window), as `Evaluator.step`, where some steps are fed."""
     from numlstm.stepping import rollout
-    from numlstm.stepping.stepper import stepper_of
 
     spec, first = evaluator.network.spec, state is None
     with np.errstate(all="ignore"):  # what is not finite is reported by the caller
-        stepper = stepper_of(spec, theta, None, derivatives=True)
-        assert stepper is not None, "require_step refuses such networks"
+        stepper = _stepper(spec, theta)
         Y, state, tape = rollout.forward(stepper, spec, window.X, fed, state, True)
         weight = window.weight * window.weight.dtype.type(scale)
         value, dY = evaluator.loss(Y, window.y, weight)
@@ -107,3 +109,22 @@ def sampled_step(
         if first:
             rollout.add_initial(spec, gradients.theta, gradients.state)
     return value, gradients.theta, state
+
+
+def sampled_advance(
+    evaluator: Evaluator, theta: np.ndarray, window: Dataset, state: State | None, fed: np.ndarray
+) -> State:
+    """The state after a window, as `Evaluator.advance`, where some steps are fed."""
+    from numlstm.stepping import rollout
+
+    spec = evaluator.network.spec
+    with np.errstate(all="ignore"):
+        return rollout.forward(_stepper(spec, theta), spec, window.X, fed, state, False)[1]
+
+
+def _stepper(spec: NetworkSpec, theta: np.ndarray) -> "Stepper":
+    from numlstm.stepping.stepper import stepper_of
+
+    stepper = stepper_of(spec, theta, None, derivatives=True)
+    assert stepper is not None, "require_step refuses such networks"
+    return stepper

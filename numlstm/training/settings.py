@@ -240,6 +240,8 @@ def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
     meaning = {f.name: f.metadata["check"] for f in (*fields(NetworkSpec), *fields(DataConfig))}
     meaning["backend"] = lambda _, name: backends.get(name).name  # what "auto" is here
     for name, has in _of_the_network(model).items():
+        if name == "missing" and _may_mask(model):  # the data say whether they fit
+            continue
         if name in said and meaning[name](name, said[name]) != has:
             raise ValueError(
                 f"{name}={_in_short(said[name])!r} does not go with the model given, which has "
@@ -259,6 +261,11 @@ def _in_short(value: Any) -> Any:
     return value.changed() if isinstance(value, Noun) else value
 
 
+def _may_mask(model: LSTM) -> bool:
+    """Whether inputs of a model may become mask channels: those of a new one are nothing yet."""
+    return model.is_new and model.filling is None
+
+
 def _require_units(model: LSTM, data: DataConfig) -> None:
     """Refuse a model of which nobody says what units its parameters are for."""
     if data.standardize is None and model.scaling is None and not model.is_new:
@@ -274,7 +281,7 @@ def _of_the_model(
 ) -> tuple[NetworkSpec, DataConfig]:
     """The network and the rule for missing inputs of a model given."""
     dropout = model.spec.dropout if start.keeps_dropout else network.dropout
-    missing = _of_the_network(model)["missing"]
+    missing = data.missing if _may_mask(model) else _of_the_network(model)["missing"]
     return replace(model.spec, dropout=dropout), replace(data, missing=missing)
 
 

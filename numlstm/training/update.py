@@ -17,9 +17,11 @@ from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.scheduled_sampling import Sampling, sampled_step
+from numlstm.training.scheduled_sampling import Sampling, sampled_advance, sampled_step
 from numlstm.utils.random_streams import RandomStreams
 
+# of a window: (loss, gradient, state after it), and that state alone
+Functions = tuple[Callable[..., Any], Callable[..., State]]
 Numbers = float | np.ndarray  # one of a network, or (M,) of the members of an ensemble
 
 
@@ -38,7 +40,7 @@ class UpdateContext(NamedTuple):
     window: Window
     mean_weight: Numbers  # of an update of this epoch: what the sum of its losses is divided by
     epoch: int
-    update: int
+    number: int  # of the window in the run, with or without a target: random draws go by it
     rate: float  # learning rate
 
 
@@ -84,7 +86,8 @@ class Update:
     def advance(self, context: UpdateContext) -> Any:
         """The state after a window in which there is nothing to learn."""
         window = self._cut(context.window)
-        return self.evaluator.advance(self.state.theta, window, self.state.carried)
+        (_, advance), drawn = self._forward_of(window, context)
+        return advance(self.state.theta, window, self.state.carried, drawn)
 
     def _cut(self, window: Window) -> Any:
         return self.train.cut(window.start, window.stop, window.rows)
@@ -96,18 +99,22 @@ class Update:
     def evaluate(self, context: UpdateContext) -> Any:
         """(loss over `mean_weight`, its gradient, state after the window)."""
         window = self._cut(context.window)
-        step, drawn = self._step_on(window, context)
+        (step, _), drawn = self._forward_of(window, context)
         theta, carried = self.state.theta, self.state.carried
         return step(theta, window, carried, 1 / context.mean_weight, drawn)
 
-    def _step_on(self, window: Dataset, context: UpdateContext) -> tuple[Callable[..., Any], Any]:
-        """The function for loss and gradient of a window, and the random numbers that it takes."""
-        sampling, evaluator = self.config.sampling, self.evaluator
-        fed = sampling and sampling.draw(self.draws, context.epoch, context.update, window)
+    def _forward_of(self, window: Dataset, context: UpdateContext) -> tuple[Functions, Any]:
+        """The functions that run a window, and the random numbers that they take.
+
+        They and the numbers do not depend on whether the window has a target: the next one begins
+        in the state that it leaves.
+        """
+        sampling, evaluator, number = self.config.sampling, self.evaluator, context.number
+        fed = sampling and sampling.draw(self.draws, context.epoch, number, window)
         if fed is not None:
-            return partial(sampled_step, evaluator), fed
-        sizes = window.X.shape[:2]
-        return evaluator.step, evaluator.network.draw_noise(self.draws, context.update, *sizes)
+            return (partial(sampled_step, evaluator), partial(sampled_advance, evaluator)), fed
+        noise = evaluator.network.draw_noise(self.draws, number, *window.X.shape[:2])
+        return (evaluator.step, evaluator.advance), noise
 
     def apply(self, evaluated: Any, context: UpdateContext) -> tuple[Numbers, Numbers]:
         """Change theta and carry the state; (loss over `mean_weight`, norm of the gradient).
@@ -154,6 +161,11 @@ class MemberUpdate(Update):
     def leave_out(self, finished: np.ndarray) -> None:
         """Change the members that are finished, (M,) bool, no more."""
         self.train = self.train.without(finished)
+
+    def advance(self, context: UpdateContext) -> Any:
+        """The state after a window in which there is nothing to learn."""
+        window = self._cut(context.window)
+        return self.evaluator.advance(self.state.theta, window, self.state.carried)
 
     def evaluate(self, context: UpdateContext) -> Any:
         """(losses over `mean_weight` (M,), gradients (M n,), state after the window)."""

@@ -74,6 +74,90 @@ def test_it_is_found_beside_missing_values_in_lists_zeros_and_validation():
         quick(X, y, validation=(spoiled, y), epochs=1)
 
 
+# the values that programs and conventions document, of either sign
+KNOWN = [NETCDF, 9.97e36, 1e20, 9.999e20, 1e31, 1e34, 1.70141e38, 3.4028234663852886e38]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("value", KNOWN)
+@pytest.mark.parametrize("share", [0.6, 0.95])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_known_fill_value_is_said_whatever_its_share(value, sign, share, dtype):
+    rng = np.random.default_rng(1)
+    X, y = batch()
+    filled = rng.random(X.shape[:2]) < share
+    for name, column in (("X", 1), ("y", 0)):
+        arrays = {"X": X.astype(dtype), "y": y.astype(dtype)}
+        arrays[name][..., column][filled] = sign * value
+        number = f"{float(np.dtype(dtype).type(sign * value)):.7g}"
+        words = f"{name} has {number}, {filled.sum()} time(s) in column {column}, "
+        with pytest.warns(UserWarning, match="replace it by NaN") as caught:
+            quick(*arrays.values(), epochs=1, dtype="float64")
+        assert [str(w.message).startswith(words) for w in caught] == [True]
+
+
+def test_known_fill_values_are_said_beside_each_other():
+    X, y = batch()
+    X[:3, 0, 0], X[:4, 1, 0], X[:2, 2, 0], X[5, 5, 0] = NETCDF, -NETCDF, 1e20, -1e20
+    X[..., 1] = NETCDF
+    words = (
+        "X has -9.96921e+36, 4 time(s) in column 0; -1e+20, 1 time(s) in column 0; 1e+20, "
+        "2 time(s) in column 0; 9.96921e+36, 3 time(s) in column 0; 9.96921e+36, 108 time(s) in "
+        "column 1, as files"
+    )
+    with pytest.warns(UserWarning, match="replace it by NaN") as caught:
+        quick(X, y, epochs=1)
+    assert str(caught[0].message).startswith(words)
+    X[..., 1], X[7, 7, 0] = 1, -3e33  # one that is not known, but far from all others
+    with pytest.warns(UserWarning, match="replace it by NaN") as caught:
+        quick(X, y, epochs=1)
+    words = words[: words.index("; 9.96921e+36, 108")] + ", as files"
+    words = words.replace("; -1e+20", "; -3e+33, 1 time(s) in column 0; -1e+20")
+    assert str(caught[0].message).startswith(words)
+
+
+@pytest.mark.parametrize("missing", ["raise", "mask"])
+def test_data_that_are_only_read_are_looked_at_too(missing):
+    X, y = batch()
+    result = quick(X, y, missing=missing, dtype="float64", hidden_size=2, epochs=1)
+    filled = X.copy()
+    filled[2, 3, 1] = 1e20
+    large = np.tile(filled, (60, 1, 1))
+    remedy = {"raise": "for a model fitted with missing='mask'", "mask": "which this model fills"}
+    many = numlstm.ensemble(X, y, members=1, hidden_size=2, epochs=1, bootstrap=False, rng=0)
+    calls = {
+        "predict": lambda: result.model.predict(filled),
+        "large": lambda: result.model.predict(large),
+        "list": lambda: result.model.predict([filled[2], filled[3, :4]]),
+        "objective": lambda: numlstm.objective(result.model, filled, y),
+        "covariance": lambda: result.covariance(filled, y),
+        "band": lambda: result.covariance(X, y).predict(filled),
+    }
+    for name, call in calls.items():
+        count = 60 if name == "large" else 1
+        with pytest.warns(UserWarning, match="X has 1e.20") as caught:
+            call()
+        assert [warning.filename for warning in caught] == [__file__]
+        said = str(caught[0].message)
+        assert said.startswith(f"X has 1e+20, {count} time(s) in column 1, as files")
+        assert said.endswith(f"replace it by NaN, {remedy[missing]}")
+    if missing == "raise":
+        with pytest.warns(UserWarning, match="X has 1e.20"):
+            many.predict(filled)
+        forecaster = quick(X, hidden_size=2).model
+        with pytest.warns(UserWarning, match="X_warm has 1e.20"):
+            forecaster.rollout(filled, 2)
+    # what lies in the padding, and is missing, is not there
+    lengths = np.full(12, 9)
+    lengths[2] = 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result.model.predict(filled, lengths=lengths)
+        result.model.predict(1e18 * X)
+        if missing == "mask":
+            result.model.predict(np.where(filled == 1e20, np.nan, X))
+
+
 HONEST = {
     "plain": lambda rng: rng.standard_normal((12, 9, 2)),
     "huge": lambda rng: 1e300 * rng.standard_normal((12, 9, 2)),
@@ -81,6 +165,8 @@ HONEST = {
     "heavy tails": lambda rng: np.exp(15 * rng.standard_normal((12, 9, 2))),
     "a flag in a large unit": lambda rng: 1e25 * (rng.random((12, 9, 2)) < 0.5),
     "constant": lambda rng: np.full((12, 9, 2), 1e20),
+    "about a known one": lambda rng: 1e20 * (1 + 1e-5 * rng.standard_normal((12, 9, 2))),
+    "a known one beside its like": lambda rng: rng.choice([1e17, 1e20], (12, 9, 2)),
     "two huge levels": lambda rng: rng.choice([1.0, 1e30, 2e30], (12, 9, 2)),
     "a grid of decades": lambda rng: np.logspace(0, 20, 216).reshape(12, 9, 2),
     "-9999": lambda rng: np.where(rng.random((12, 9, 2)) < 0.05, -9999, rng.random((12, 9, 2))),

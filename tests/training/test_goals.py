@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import numlstm
-from helpers.fits import batch, quick
+from helpers.fits import PowerCut, batch, cut_the_power, quick
 from numlstm.data.sequences import Dataset
 from numlstm.objectives.constant import worst_loss
 from numlstm.optim.losses import LOSSES
@@ -28,6 +28,25 @@ def test_tol_holds_for_the_parameters_returned():
     assert result.fun == result.history["training_loss"][-1]
     assert result.fun == pytest.approx(loss_of(result, X, y), rel=1e-12)
     assert (result.history["training_loss"][:-1] > 0.3).all()
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_tol_of_streams_is_the_loss_of_these_streams(learned):
+    """Each of them begins in the initial state, in training, in the goal and in `fun`."""
+    series = np.random.default_rng(0).standard_normal(120).cumsum()
+    options = {"stateful": True, "batch_size": 4, "bptt_steps": 10, "learned_state": learned}
+    result = quick(series, tol=0.4, epochs=300, dtype="float64", **options)
+    assert result.message == "The loss reached tol = 0.4."
+    assert result.fun == result.history["training_loss"][-1] <= 0.4
+    errors = [
+        result.model.predict(series[start : min(start + 30, 119)])[:, 0]
+        - series[start + 1 : min(start + 31, 120)]
+        for start in (0, 30, 60, 90)
+    ]
+    expected = np.mean(np.concatenate(errors) ** 2) / result.model.scaling.y_scale[0] ** 2
+    assert result.fun == pytest.approx(expected, rel=1e-12)
+    whole = result.model.predict(series[:119])[:, 0] - series[1:]
+    assert np.mean(whole**2) / result.model.scaling.y_scale[0] ** 2 != pytest.approx(expected)
 
 
 def test_patience_returns_the_best_parameters_of_all_epochs():
@@ -104,6 +123,7 @@ def test_a_fit_that_ends_far_above_a_constant_is_no_success():
     assert quick(X, 1000 + y).success
 
 
+@pytest.mark.filterwarnings("ignore:validation. the targets")
 def test_an_infinite_validation_loss_is_no_best_one():
     X, y = batch()
     far = np.full_like(y, 1e30)  # its square is beyond float32
@@ -249,6 +269,55 @@ def test_a_start_without_a_finite_loss_is_said_and_returned():
     assert many.message == result.message
 
 
+JUDGED = {
+    "another unit": lambda y: 1e10 * (y + 9),
+    "another level": lambda y: y + 40,
+}
+
+
+@pytest.mark.filterwarnings("ignore:validation. the targets")
+@pytest.mark.parametrize(
+    "options", [{}, {"patience": 2, "learning_rate": 1e-30}, {"stateful": True}]
+)
+@pytest.mark.parametrize("kind", JUDGED)
+def test_a_validation_loss_far_above_that_of_a_constant_is_no_success(kind, options):
+    X, y = batch()
+    other = JUDGED[kind](y)
+    result = quick(X, y, validation=(X, other), epochs=9, dtype="float64", **options)
+    losses = result.history["validation_loss"]
+    bar = 2 * other.var() / y.var()
+    assert losses.min() > bar
+    assert (result.success, result.status) == (False, 96)
+    assert re.match(
+        rf"The validation loss {losses.min():.3g} of the".replace("+", r"\+"), result.message
+    )
+    assert f"(more than {bar:.3g}): see whether they" in result.message
+    assert quick(X, y, validation=(X, y), epochs=9, **options).success
+    goal = quick(X, y, validation=(X, other), tol=1e30, **options)  # that was what was asked for
+    assert goal.success
+    many = numlstm.ensemble(X, y, validation=(X, other), members=2, epochs=2, hidden_size=3, rng=0)
+    assert (many.success, many.status) == (False, 96)
+
+
+@pytest.mark.parametrize("unit", [1e10, -1e4])
+def test_targets_to_judge_by_in_another_unit_are_said(unit):
+    X, y = batch(O=2)
+    other = y * [1, unit]
+    far = np.median(np.abs(other[..., 1] - y[..., 1].mean())) / y[..., 1].std()
+    words = f"validation: the targets of column 1 are typically {far:.1g} standard deviations"
+    for weight in (None, np.r_[np.zeros(3), np.ones(9)]):
+        given = {"X": X, "y": other, "sample_weight": weight}
+        with pytest.warns(UserWarning, match="see whether they have the same unit") as caught:
+            quick(X, y, validation=given, standardize=False, dtype="float64")
+        assert len(caught) == 1
+        assert caught[0].filename.endswith("fits.py")
+        assert weight is not None or str(caught[0].message).startswith(words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(X, y, validation=(X, 100 * y))
+        quick(X, 0 * y, validation=(X, 1e4 + 0 * y))
+
+
 def test_least_squares_with_an_infinite_first_residual_ends_as_others_do():
     X, y = batch()
     model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0)
@@ -360,3 +429,83 @@ def test_equal_targets_but_for_rounding_have_an_exact_constant(loss, standardize
         result = quick(X, y, epochs=5, **options)
         assert result.success
         np.testing.assert_allclose(result.model.predict(X), y, atol=max(1, value))
+
+
+# --- a goal that only a resumed run has -----------------------------------------------------------
+
+NOISY = {"method": "sgd", "learning_rate": 0.5, "clip": None, "batch_size": 4, "dtype": "float64"}
+
+
+@pytest.fixture(scope="module")
+def unbroken():
+    """The training loss after every one of 40 epochs."""
+    return quick(*batch(), **NOISY, epochs=40, patience=40).history["training_loss"]
+
+
+def waited_for(losses, first, patience):
+    """How many epochs a run makes whose losses are known from an epoch on, counted from 1."""
+    for epoch in range(first + patience, len(losses) + 1):
+        known = losses[first - 1 : epoch]
+        if epoch - (first + np.argmin(known)) >= patience:
+            return epoch
+    return len(losses)
+
+
+@pytest.mark.parametrize("first", [1, 6, 17])
+def test_a_goal_set_on_resuming_counts_from_there(first, unbroken, tmp_path):
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    quick(X, y, **run, epochs=first)
+    result = quick(X, y, **run, resume=True, epochs=40, patience=3)
+    losses = result.history["training_loss"]
+    assert result.nit == len(losses) == waited_for(unbroken, first, 3)
+    assert np.isnan(losses[: first - 1]).all()
+    np.testing.assert_array_equal(losses[first - 1 :], unbroken[first - 1 : result.nit])
+    assert result.fun == np.nanmin(losses) == pytest.approx(loss_of(result, X, y), rel=1e-12)
+    # a further stop is none
+    again = quick(X, y, **run, resume=True, epochs=40, patience=3)
+    assert (again.fun, again.nit, again.message) == (result.fun, result.nit, result.message)
+
+
+def test_a_goal_that_was_dropped_for_some_epochs(unbroken, tmp_path):
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    quick(X, y, **run, epochs=5, patience=40)
+    free = quick(X, y, **run, resume=True, epochs=9)
+    assert free.message == "All epochs were run."
+    assert np.isnan(free.history["training_loss"][5:]).all()
+    result = quick(X, y, **run, resume=True, epochs=40, patience=4)
+    expected = unbroken[: result.nit].copy()
+    expected[5:8] = np.nan
+    np.testing.assert_array_equal(result.history["training_loss"], expected)
+    assert result.fun == np.nanmin(expected) == pytest.approx(loss_of(result, X, y), rel=1e-12)
+    assert result.nit >= 9 + 4 or np.nanargmin(expected) + 1 == result.nit - 4
+    assert result.nit > 9
+
+
+def test_a_low_loss_of_earlier_epochs_is_no_goal_of_later_ones(unbroken, tmp_path):
+    """The loss that a run with `tol` ended with says nothing of the epochs that came after."""
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    low = unbroken[2]
+    assert unbroken[5] < low < min(unbroken[:2].min(), unbroken[3:5].min())
+    assert quick(X, y, **run, epochs=9, tol=low).nit == 3
+    quick(X, y, **run, resume=True, epochs=5)
+    result = quick(X, y, **run, resume=True, epochs=40, tol=low)
+    assert (result.nit, result.fun, result.success) == (6, unbroken[5], True)
+
+
+@pytest.mark.parametrize("writes", [7, 8, 10])
+def test_a_goal_set_within_an_epoch_counts_from_its_end(writes, unbroken, tmp_path, monkeypatch):
+    X, y = batch()
+    run = {"checkpoint": tmp_path / "run", **NOISY}
+    with monkeypatch.context() as patch:
+        cut_the_power(patch, writes)  # three windows and an end in every epoch
+        with pytest.raises(PowerCut):
+            quick(X, y, **run, epochs=40)
+    result = quick(X, y, **run, resume=True, epochs=40, patience=3)
+    first = -(-writes // 4)
+    losses = result.history["training_loss"]
+    assert np.isnan(losses[: first - 1]).all()
+    np.testing.assert_array_equal(losses[first - 1 :], unbroken[first - 1 : result.nit])
+    assert result.fun == np.nanmin(losses) == pytest.approx(loss_of(result, X, y), rel=1e-12)

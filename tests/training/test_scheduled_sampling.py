@@ -147,3 +147,61 @@ def test_a_model_of_two_units_is_refused():
         numlstm.fit(SERIES, model=first, scheduled_sampling=0.5)
     with pytest.raises(ValueError, match="ensemble does not take scheduled_sampling"):
         numlstm.ensemble(SERIES, members=2, scheduled_sampling=0.5)
+
+
+STILL = {"method": "sgd", "learning_rate": 1e-9, "clip": None, "epochs": 1, "dtype": "float64"}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 13])
+def test_windows_without_a_target_are_fed_forecasts_too(batch_size):
+    """The state that such a window leaves is that of the run, as stepped by hand."""
+    series = np.random.default_rng(1).standard_normal((13, 12, 1)).cumsum(axis=1)
+    weight = np.zeros((13, 12))
+    weight[np.arange(13), [3, 4, 5] * 4 + [11]] = 1
+    model = numlstm.LSTM(1, 3, 1, dtype="float64", rng=0)
+    errors = []
+    for row, weights in zip(series, weight, strict=True):
+        state, y = None, None
+        for t in range(11):
+            y, state = model.step(row[None, t] if t % 3 == 0 else y, state)
+            errors.append(weights[t + 1] * (y[0, 0] - row[t + 1, 0]) ** 2)
+    result = numlstm.fit(
+        *(series, None),
+        model=model,
+        standardize=False,
+        sample_weight=weight,
+        bptt_steps=3,
+        batch_size=batch_size,
+        scheduled_sampling=lambda epoch: 1.0,
+        rng=0,
+        **STILL,
+    )
+    assert result.history["loss"][0] == pytest.approx(np.sum(errors) / 13, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scheduled_sampling": lambda epoch: 0.5},
+        {"dropout": {"layers": 0.3, "recurrent": 0.3, "zoneout_c": 0.3}, "num_layers": 2},
+    ],
+)
+def test_what_is_drawn_does_not_depend_on_weights(options):
+    """Windows of no weight draw and run as those of next to none."""
+    weight = np.zeros((12, 20))
+    weight[np.arange(12), [5, 9, 16] * 4] = 1
+    runs = [
+        numlstm.fit(
+            *(SERIES, None),
+            sample_weight=weight + least,
+            bptt_steps=3,
+            batch_size=2,
+            standardize=False,
+            hidden_size=5,
+            rng=0,
+            **(options | STILL),
+        )
+        for least in (0.0, 1e-12)
+    ]
+    assert runs[0].nfev < runs[1].nfev
+    assert runs[0].history["loss"] == pytest.approx(runs[1].history["loss"], rel=1e-6)

@@ -32,6 +32,33 @@ def padded(seed=1):
     return X, y, lengths, ~behind
 
 
+def test_a_padded_tuple_beside_sequences_of_several_lengths_is_refused():
+    """Its padding would be judged: a list has lengths as an array with `lengths` has."""
+    X, y, lengths, _ = padded()
+    rows = [x[:n] for x, n in zip(X, lengths, strict=True)]
+    targets = [x[:n] for x, n in zip(y, lengths, strict=True)]
+    words = r'cannot say its lengths.*"lengths": lengths}.*or pass lists'
+    for given in ((X, y), (X, y, np.ones(12)), (X.tolist(), y.tolist())):
+        with pytest.raises(ValueError, match=words):
+            quick(rows, targets, validation=given)
+    pieces = {"stateful": True, "bptt_steps": 3}
+    with pytest.raises(ValueError, match=words):
+        quick(rows, targets, validation=(X, y), **pieces)
+    regressor = numlstm.LSTMRegressor(hidden_size=3, epochs=1, output="sequence")
+    with pytest.raises(ValueError, match=words):
+        regressor.set_params(validation=(X, y)).fit(rows, [part[:, 0] for part in targets])
+    given = {"X": X, "y": y, "lengths": lengths}
+    right = quick(rows, targets, validation=(rows, targets), **ONE_STEP)
+    same(quick(rows, targets, validation=given, **ONE_STEP), right)
+    Y = right.model.predict(rows)
+    errors = np.concatenate([(a - b)[:, 0] ** 2 for a, b in zip(Y, targets, strict=True)])
+    assert loss_of(right)[0] == pytest.approx(errors.mean(), rel=1e-12)
+    # those of one length have no padding, nor has one series
+    quick(rows, targets, validation={"X": X, "y": y})
+    quick([X[0], X[1]], [y[0], y[1]], validation=(X, y))
+    quick(rows, targets, validation=(X[0], y[0]))
+
+
 def test_lengths_resets_and_weights_of_a_mapping_are_used():
     X, y, lengths, valid = padded()
     rng = np.random.default_rng(3)

@@ -106,6 +106,67 @@ def test_a_trained_model_goes_on_as_it_was():
         quick(X, y, model=member)
 
 
+def test_a_scaling_that_is_kept_is_not_asked_for_anew():
+    """What was said was not done: the data were in the units of the first fit."""
+    X, y = far()
+    first = quick(X, y).model
+    for said in (True, False):
+        words = rf"standardize={said} does not go with the model given, .*leave standardize out"
+        with pytest.raises(ValueError, match=words):
+            quick(1000 * X, y, model=first, standardize=said)
+    anew = copy.deepcopy(first)
+    anew.scaling = None
+    result = quick(1000 * X, y, model=anew, standardize=True)
+    assert result.model.scaling.x_mean == pytest.approx(1000 * X.mean(axis=(0, 1)), rel=1e-12)
+    again = quick(X, y, model=first)
+    for said in (None, True):  # which is true of the same data
+        same(again, quick(X, y, model=first, standardize=said))
+    assert again.model.scaling is first.scaling
+    pair = numlstm.fit(X, y[..., [0, 0]], hidden_size=4, epochs=1).model
+    labels = (y[..., 0] > np.median(y)).astype(int)
+    asked = {"loss": "cross_entropy", "output": "sequence", "model": pair}
+    with pytest.raises(ValueError, match="keeps a scaling of other data"):
+        numlstm.fit(X, labels, standardize=True, **asked)
+
+
+def test_a_new_model_may_read_mask_channels():
+    """It learns what it does of inputs that are filled and given channels by hand."""
+    X, y = far()
+    X[np.random.default_rng(5).random(X.shape) < 0.2] = np.nan
+    model = numlstm.LSTM(4, 4, 1, dtype="float64", rng=7)
+    result = quick(X, y, model=model, missing="mask")
+    mean, scale = (f(X, axis=(0, 1)) for f in (np.nanmean, np.nanstd))
+    filled, observed = X.copy(), ~np.isnan(X)
+    for t in range(9):
+        before = filled[:, t - 1] if t else np.broadcast_to(mean, (12, 2))
+        filled[:, t] = np.where(observed[:, t], X[:, t], before)
+    inputs = np.concatenate([(filled - mean) / scale, observed], axis=2)
+    targets = (y - y.mean()) / y.std()
+    expected = quick(inputs, targets, model=model, standardize=False)
+    np.testing.assert_allclose(result.x, expected.x, rtol=1e-9, atol=1e-12)
+    assert result.fun == pytest.approx(expected.fun, rel=1e-9)
+    assert (result.model.num_features, model.num_features) == (2, 4)
+    forecast = expected.model.predict(inputs) * y.std() + y.mean()
+    np.testing.assert_allclose(result.model.predict(X), forecast, rtol=1e-9)
+    goes_on = quick(X, y, model=result.model, missing="mask")
+    assert goes_on.model.filling is result.model.filling
+
+
+def test_a_new_model_without_mask_channels_is_told_how_to_be_made():
+    X, y = far()
+    for inputs in (1, 2, 3, 5, 6):
+        words = (
+            rf"missing='mask' does not go with the model given, which has 'raise' and {inputs} "
+            r"input.*make the model as numlstm.LSTM\(4, ...\)"
+        )
+        with pytest.raises(ValueError, match=words):
+            quick(X, y, model=numlstm.LSTM(inputs, 4, 1, rng=0), missing="mask")
+    moved = numlstm.LSTM(4, 4, 1, rng=0)
+    moved.theta += 1
+    with pytest.raises(ValueError, match=r"missing='mask' does not go with .* leave missing out"):
+        quick(X, y, model=moved, missing="mask", standardize=True)
+
+
 # --- the number of outputs ------------------------------------------------------------------------
 
 

@@ -217,6 +217,8 @@ def test_fits_of_every_kind_of_data():
     require_same_fit(list(map(np.array, (row[:n] for row, n in zip(X, lengths, strict=True)))),
                      [row[:n] for row, n in zip(y, lengths, strict=True)])  # fmt: skip
     require_same_fit(X, y[:, -1], lengths=lengths, bptt_steps=3)
+    noise = dict.fromkeys(NOISES, 0.2)  # also in windows before the one that has the target
+    require_same_fit(X, y[:, -1], bptt_steps=2, num_layers=2, dropout=noise)
     require_same_fit(X, (y[..., 0] > 0).astype(int), loss="cross_entropy", num_layers=2)
     require_same_fit(X, (y > 0) * 1.0, loss="binary_cross_entropy", reset=drawn(4, 5) > 0.5)
     weight = np.array([1.0, 0, 2, 1])

@@ -67,7 +67,10 @@ class Update:
         """The state after a window in which there is nothing to learn."""
         start, stop, rows, _ = context.window
         window = self.train.cut(start, stop, rows)
-        return self.evaluator.advance(self.theta, window, self.carried)
+        number = on_device(np.array([context.number], np.int64))
+        network, sizes = self.evaluator.network, window.X.shape[:2]
+        noise = network.draw_noise(self.draws, number, *sizes)
+        return self.evaluator.advance(self.theta, window, self.carried, noise)
 
     def carry(self, state: State | None) -> None:
         """Begin the next window with this state."""
@@ -85,7 +88,7 @@ class Update:
         count = self._optimizer.steps + 1
         numbers = optimizers.numbers_of(self.method, self.constants, count, context.rate)
         send(np.concatenate([[1 / context.mean_weight], numbers]), program.numbers)
-        integers = np.concatenate([[start, context.update], rows])
+        integers = np.concatenate([[start, context.number], rows])
         send(integers.astype(np.int64), program.integers)
         program.run()
         return on_host(program.results), program.state
@@ -126,7 +129,7 @@ class Program:
         self._graph: Any = None
         count = optimizers.numbers_of(owner.method, owner.constants, 1, 1.0).size
         self.numbers = empty(1 + count, np.float64)  # scale of the loss, then those of the update
-        self.integers = empty(2 + kind.rows, np.int64)  # first step, number of the update, rows
+        self.integers = empty(2 + kind.rows, np.int64)  # first step, number of the window, rows
         self.results = empty(4, np.float64)
         zero = owner.evaluator.network.zero_state(kind.rows)  # whose h and c may be one array
         self.state = State(*map(arrays.copy, zero))
@@ -157,9 +160,9 @@ class Program:
 
     def _launch(self) -> None:
         owner, (rows, steps, first) = self.owner, self.kind
-        start, update, chosen = self.integers[0:1], self.integers[1:2], self.integers[2:]
+        start, number, chosen = self.integers[0:1], self.integers[1:2], self.integers[2:]
         window = owner.train.window(chosen, start, steps)
-        noise = owner.evaluator.network.draw_noise(owner.draws, update, rows, steps)
+        noise = owner.evaluator.network.draw_noise(owner.draws, number, rows, steps)
         value, gradient, state = owner.evaluator.step(
             *(owner.theta, window, None if first else self.state, self.numbers[0:1], noise)
         )
