@@ -141,6 +141,14 @@ def test_a_flat_exogenous_array_beside_another_layout_is_refused(forecasts):
         np.testing.assert_array_equal(rolled.xs(site, level="site"), values)
 
 
+def test_how_to_reorder_exogenous_labels_is_said(forecasts):
+    model, past, _ = forecasts
+    future = blocks(FUTURE, EXOGENOUS)
+    for wrong in (future.loc[["y", "x"]], future[::-1]):
+        with pytest.raises(ValueError, match=r"put its times in order, and the series .* X_warm"):
+            model.rollout(blocks(DAYS, past), 3, wrong)
+
+
 # --- three levels ---------------------------------------------------------------------------------
 
 THREE = ["run", "basin", "date"]

@@ -287,10 +287,12 @@ def require_same(x: Labelled, other: Labelled) -> None:
     a, b = mine[0], others[0]
     plain = f"{other.name}.to_numpy() goes with {x.name} by position"
     if a.is_permutation(b):
-        fix = b.reorder.format(name=other.name, x=x.name)
+        fix = f"pass {b.reorder.format(name=other.name, x=x.name)}"
+        if x.is_future:  # whose labels are nowhere yet
+            fix = f"put its times in order, and the series among its rows in that of {x.name}"
         raise ValueError(
             f"{other.name} has the labels of {x.name} in another order: {_difference(x, other)}; "
-            f"pass {fix}; {plain}"
+            f"{fix}; {plain}"
         )
     raise ValueError(
         f"{other.name} has other labels than {x.name}: {_difference(x, other)}; keep the rows that "
