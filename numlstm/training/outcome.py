@@ -43,10 +43,10 @@ class Outcome(NamedTuple):
     def worse_on_validation(cls, loss: float, worst: float) -> "Outcome":
         """A network that says less of other data than one number would."""
         message = (
-            f"The validation loss {loss:.3g} of the best epoch is far above that of the best "
-            f"constant prediction of the validation data (more than {worst:.3g}): see whether they "
-            "are in the units of the training data and of their kind; if so, train longer or on "
-            "more data."
+            f"The validation loss {loss:.3g} of the best epoch is far above those of the best "
+            "constant predictions of the training and of the validation data (more than "
+            f"{worst:.3g}): see whether they are of one kind and in the same units; if so, train "
+            "longer or on more data."
         )
         return cls(False, DIVERGED, message)
 

@@ -299,6 +299,17 @@ def test_a_validation_loss_far_above_that_of_a_constant_is_no_success(kind, opti
     assert (many.success, many.status) == (False, 96)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.01])
+def test_a_quiet_part_to_judge_by_is_no_failure(spread):
+    """Its own constant is hard to beat; the bar is then that of the training data."""
+    X, y = batch()
+    quiet = y.mean() + spread * (y - y.mean())
+    result = quick(X, y, validation=(X, quiet), dtype="float64")
+    least = result.history["validation_loss"].min()
+    assert 2 * quiet.var() / y.var() < least < 2
+    assert (result.success, result.status) == (True, 0)
+
+
 @pytest.mark.parametrize("unit", [1e10, -1e4])
 def test_targets_to_judge_by_in_another_unit_are_said(unit):
     X, y = batch(O=2)
