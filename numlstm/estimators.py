@@ -492,7 +492,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     class_weight : dict or "balanced", optional
         Weight of every class, by label, 1 for a label that is left out; it multiplies
         `sample_weight`. "balanced": N / (K N_k), for K classes and N labels, N_k of them of the
-        class. Default: 1 for all.
+        class. Default: 1 for all. A share that `validation` sets aside has them too; data of their
+        own have the weights that are given with them.
     nan_policy : {"raise", "omit"}, optional
         "omit": where `y` is NaN or None there is no label, in `fit` and in `score`.
     batch_size, epochs, bptt_steps, validation, patience, tol, standardize, missing, dtype, backend
@@ -635,7 +636,9 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         self._checked_loss()
         X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
         flat, X = getattr(X, "ndim", 2) == 2, self._read(X, reset=True)
-        if flat and as_tokens(X) and np.unique(X).size <= _FEW_GRADES:
+        if flat and (doubt := as_tokens(X, "X")):
+            if np.unique(X).size > _FEW_GRADES:
+                raise ValueError(doubt)
             X = X.astype(np.float64)
         y = self._read_targets(X, y, None)
         if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
@@ -685,6 +688,11 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     def _class_weights(self, labels: np.ndarray, numbers: Any, sample_weight: Any) -> Any:
         """Weights of sequences or steps with those of their classes."""
         if isinstance(self.class_weight, Mapping):
+            if unknown := [label for label in self.class_weight if label not in self.classes_]:
+                raise ValueError(
+                    f"class_weight has {unknown[0]!r}, which is no label of y; the labels are "
+                    f"{self.classes_.tolist()}"
+                )
             for label, value in self.class_weight.items():
                 checks.real(f"class_weight[{label!r}]", value, least=0.0)
         of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numlstm.data.sequences import Dataset
+from numlstm.data.sequences import Dataset, mask
 from numlstm.data.targets import needed_outputs
 from numlstm.optim.losses import Loss
 
@@ -18,7 +18,7 @@ def describe(data: Dataset, loss: Loss, *, forecast: bool, pieces: int = 1) -> s
         words[0] += f" in {pieces} consecutive pieces"
     words.append("one feature" if features == 1 else f"{features} features")
     words.append("the next value as target" if forecast else _targets_in_words(data, loss))
-    return ", ".join(words)
+    return ", ".join(words + _exceptions(data))
 
 
 def sequences_in_words(data: Dataset, *, forecast: bool = False) -> str:
@@ -40,4 +40,29 @@ def _targets_in_words(data: Dataset, loss: Loss) -> str:
     one = "one target" if data.last else "a target"
     words = one if count == 1 else f"{count} targets"
     words += " per sequence" if data.last else " per step"
-    return words + f" of {needed_outputs(data, loss)} classes" * loss.classes
+    if not loss.classes:
+        return words
+    count = needed_outputs(data, loss)
+    words += f" of {count} classes"
+    unseen = np.setdiff1d(np.arange(count), data.y[data.weight > 0])
+    return words + f" ({', '.join(map(str, unseen[:5]))} in none)" * (0 < len(unseen) < count - 1)
+
+
+def _exceptions(data: Dataset) -> list[str]:
+    """What is not as in most data: missing targets, weights, resets."""
+    words = []
+    valid = data.weight > 0
+    there = np.ones(valid.shape, bool)
+    if data.lengths is not None and not data.last:
+        there &= mask(data.lengths, data.X.shape[1]).reshape(
+            *valid.shape[:2], *(1,) * (valid.ndim - 2)
+        )
+    total, missing = int(there.sum()), int((there & ~valid).sum())
+    if missing:
+        kind = "missing" if data.sample_weight is None else "without weight"
+        words.append(f"{missing} of {total} targets {kind}")
+    if data.sample_weight is not None:
+        words.append("weighted")
+    if data.reset is not None:
+        words.append(f"{int(data.reset.sum())} resets")
+    return words

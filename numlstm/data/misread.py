@@ -22,20 +22,15 @@ def require_no_tokens(X: Any) -> None:
         raise ValueError(doubt)
 
 
-def as_tokens(X: Any) -> str:
-    """What speaks against reading X as numbers: one feature of integers from 0 on.
-
-    Two of them are a code of their own; of more, the network would read sizes and distances.
-    """
+def as_tokens(X: Any, array: str | None = None) -> str:
+    """What speaks against reading X, which the caller has as `array`, as numbers."""
     parts = [np.asarray(part) for part in (X if is_list(X) else [X])]
-    if any(part.dtype.kind not in "iu" or part.ndim == 0 or part.size == 0 for part in parts):
+    if any(part.ndim == 0 or (part.ndim > 1 and part.shape[-1] != 1) for part in parts):
         return ""
-    if any(part.ndim > 1 and part.shape[-1] != 1 for part in parts):
+    values = _kinds(parts)
+    if not len(values):
         return ""
-    values = np.unique(np.concatenate([np.unique(part) for part in parts]))
-    if len(values) <= 2 or values[0] < 0:
-        return ""
-    array = "X[..., 0]" if parts[0].ndim > 1 else "X"
+    array = array or ("X[..., 0]" if parts[0].ndim > 1 else "X")
     onehot, numbers = f"np.eye({values[-1] + 1})[{array}]", "X.astype(float)"
     if is_list(X):
         onehot, numbers = (
@@ -45,6 +40,30 @@ def as_tokens(X: Any) -> str:
         f"X has one feature of integers, {values[0]} to {values[-1]}, and the targets are classes: "
         "as numbers, token 7 would be seven times token 1. Pass tokens one-hot, "
         f"X={onehot}; where they are counts or measurements, pass {numbers}"
+    )
+
+
+def _kinds(parts: list[Array]) -> Array:
+    """The integers that arrays hold if they may be tokens, from 0 on, else none.
+
+    Two of them are a code of their own; of more, the network would read sizes and distances.
+    """
+    if any(part.dtype.kind not in "iu" or part.size == 0 for part in parts):
+        return np.empty(0)
+    values = np.unique(np.concatenate([np.unique(part) for part in parts]))
+    return values if len(values) > 2 and values[0] >= 0 else np.empty(0)
+
+
+def _columns_of_tokens(X: Any) -> str:
+    """Rows (N, W) of integers that are alike in all columns: sequences of tokens, as Keras' are."""
+    rows = np.asarray(X)
+    if rows.ndim != 2 or rows.shape[1] < 3 or len(rows) < _FEWEST or not len(_kinds([rows])):
+        return ""
+    if rows.mean(axis=0).std() > 0.5 * rows.std():
+        return ""
+    return (
+        "its columns hold integers that are alike, as where every row is a sequence of tokens: if "
+        f"so, pass them one-hot, np.eye({rows.max() + 1})[X]; if they are numbers, X.astype(float)"
     )
 
 
@@ -60,7 +79,10 @@ def warn_of_misreading(data: Dataset, X: Any, words: str, *, pieces: bool, class
     given = f"X of shape {X.shape}" if isinstance(X, np.ndarray) else f"X, a {type(X).__name__},"
     axes = np.ndim(X) if plain and not is_list(X) else len(getattr(X, "shape", (0, 0)))
     find = _looks_flat if axes < 3 else _looks_deep
-    if doubt := find(data, "X" if plain else "np.asarray(X)", pieces, classes):
+    doubt = find(data, "X" if plain else "np.asarray(X)", pieces, classes)
+    if plain and classes and find is _looks_flat and not is_list(X):
+        doubt = doubt or _columns_of_tokens(X)
+    if doubt:
         notices.warn(f"{given} is read as {words}; but {doubt}")
 
 

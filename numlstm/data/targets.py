@@ -201,7 +201,10 @@ def _mismatch(shapes: list[tuple[int, ...]], form: Form, reading: Reading) -> st
     elif form.kind == "batch" and shapes[0]:
         message += "; X is read as (sequences, steps, features)"
     if reading.classes:
-        message += "; classes are whole numbers, one per step or per sequence, not one-hot"
+        message += (
+            "; classes are whole numbers, one per step or per sequence: y[..., 0] of an axis of one, "
+            "y.argmax(axis=-1) of one-hot classes"
+        )
     return message
 
 
@@ -246,7 +249,8 @@ def _read_weight(value: Any, form: Form, steps: int) -> Array:
         received: Any = [part.shape for part in parts]
         weight = padded(parts) if fits else parts[0]
     else:
-        weight = checks.array("sample_weight", value, "float64")
+        weight = checks.array("sample_weight", value, "float64", finite=False)
+        checks.require_finite("sample_weight", weight, "0 counts what has no target for nothing")
         received, batch = weight.shape, len(form.lengths)
         weight = weight[None] if form.kind == "series" and weight.shape == (steps,) else weight
         fits = weight.shape in ((batch,), (batch, steps))

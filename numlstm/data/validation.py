@@ -46,8 +46,14 @@ def with_validation(
     fraction = _fraction(given)
     share = f"{100 * fraction:.4g} %"
     if (classes := _classes(train, loss)) is not None:
-        return Parts(*_drawn(train, fraction, classes, rng), f"{share} drawn by class")
-    return Parts(*_end(train, fraction), f"the last {share}")
+        learned, judge = _drawn(train, fraction, classes, rng)
+        words = f"{share} drawn by class"
+    else:
+        learned, judge = _end(train, fraction)
+        words = f"the last {share}"
+    if (rows := len(train.X)) > 1:
+        words += f", {len(judge.X)} of {rows} sequences"
+    return Parts(learned, judge, words)
 
 
 def own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:

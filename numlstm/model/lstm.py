@@ -65,7 +65,7 @@ class LSTM(Derivatives, Rollout, Persistence):
     dtype : {"float32", "float64"}, optional
         Type of the parameters and of all arithmetic.
     rng : None, int, or numpy.random.Generator, optional
-        Source of the initial weights, as in SPEC 7.
+        Source of the initial weights, as in Scientific Python's SPEC 7.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs; "auto" is the fastest that can run here.
     precision : {"tf32", "bf16"}, optional

@@ -223,7 +223,7 @@ def fit(
         `y`, a missing value is no target. `predict` does the same; `forward`, `vjp` and `step`
         read the 2 I channels, which a new `model` given must have inputs for: ``LSTM(2 * I, ...)``.
     rng : None, int, or numpy.random.Generator, optional
-        Source of initial weights, order and dropout, as in SPEC 7.
+        Source of initial weights, order and dropout, as in Scientific Python's SPEC 7.
     callback : callable, optional
         ``callback(intermediate_result)`` after each epoch, an OptimizeResult with nit, fun, x and
         the latest values of the history. Raising StopIteration ends the fit.

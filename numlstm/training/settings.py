@@ -227,7 +227,10 @@ _NONE_SAYS = ("proj_size", "precision")
 
 def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
     if not isinstance(model, LSTM):
-        raise TypeError(f"model must be a numlstm.LSTM, received {type(model)}")
+        raise TypeError(
+            f"model must be a numlstm.LSTM, received {type(model)}: of a file pass "
+            "numlstm.load(path), of a result its result.model"
+        )
     said = {k: value for k, value in said.items() if value is not None or k in _NONE_SAYS}
     if "init" in said:
         init = nouns.read(Init, "init", said["init"])
@@ -246,6 +249,8 @@ def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{name}={_in_short(said[name])!r} does not go with the model given, which has "
                 f"{_in_short(has)!r}: leave {name} out, or start without model="
+                + f", or pass model.astype({said[name]!r})"
+                * (name == "dtype")
             )
 
 

@@ -253,7 +253,7 @@ def test_every_class_has_its_share_of_sorted_sequences():
     assert learned == sorted(learned)
     assert result.data == (
         "80 sequences of 3 steps, one feature, one target per sequence of 3 classes; "
-        "validation: 20 % drawn by class"
+        "validation: 20 % drawn by class, 16 of 80 sequences"
     )
     assert split(y)[1] == judged
     assert split(y, seed=1)[1] != judged
@@ -315,19 +315,23 @@ def test_one_class_in_two_is_a_class_too():
     for targets in (y, y[:, None]):
         _, judged, result = split(targets, loss="binary_cross_entropy")
         np.testing.assert_array_equal(np.bincount(y[judged].astype(int)), [6, 2])
-        assert result.data.endswith("20 % drawn by class")
+        assert result.data.endswith("20 % drawn by class, 8 of 40 sequences")
     _, judged, result = split(np.linspace(0, 1, 40), loss="binary_cross_entropy")
     assert judged == list(range(32, 40))
-    assert result.data.endswith("the last 20 %")
+    assert result.data.endswith("the last 20 %, 8 of 40 sequences")
 
 
 def test_regression_and_labels_of_steps_keep_the_end():
     _, judged, result = split(np.repeat([0.0, 1.0], 20), loss="mse")
     assert judged == list(range(32, 40))
-    assert result.data.endswith("one target per sequence; validation: the last 20 %")
+    assert result.data.endswith(
+        "one target per sequence; validation: the last 20 %, 8 of 40 sequences"
+    )
     _, judged, result = split(np.repeat([[0, 1, 2]], 20, axis=0))
     assert judged == list(range(16, 20))
-    assert result.data.endswith("a target per step of 3 classes; validation: the last 20 %")
+    assert result.data.endswith(
+        "a target per step of 3 classes; validation: the last 20 %, 4 of 20 sequences"
+    )
 
 
 def test_classes_of_one_each_cannot_be_drawn():
@@ -356,5 +360,7 @@ def test_an_ensemble_draws_its_classes_once_for_all():
     y = np.repeat([0, 1, 2], 4)
     options = {"loss": "cross_entropy", "validation": 0.25, "epochs": 2, "rng": 0}
     many = numlstm.ensemble(X, y, members=2, hidden_size=3, **options)
-    assert many.data.endswith("sequence of 3 classes; validation: 25 % drawn by class")
+    assert many.data.endswith(
+        "sequence of 3 classes; validation: 25 % drawn by class, 3 of 12 sequences"
+    )
     assert many.data in repr(many)
