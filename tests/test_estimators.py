@@ -337,7 +337,7 @@ def test_weights_of_classes():
         listed.fit(X, steps).predict_proba(X)[0], same.fit(X, steps, weight).predict_proba(X)[0]
     )
     for wrong, words in (
-        ({"hihg": 2}, "not in class_weight"),
+        ({"hihg": 2}, "class_weight has .*, which is no label of y"),
         ({"high": -1}, "class_weight.* must be >= 0"),
         ("balance", "class_weight"),
     ):

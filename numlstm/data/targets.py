@@ -202,8 +202,8 @@ def _mismatch(shapes: list[tuple[int, ...]], form: Form, reading: Reading) -> st
         message += "; X is read as (sequences, steps, features)"
     if reading.classes:
         message += (
-            "; classes are whole numbers, one per step or per sequence: y[..., 0] of an axis of one, "
-            "y.argmax(axis=-1) of one-hot classes"
+            "; classes are whole numbers, one per step or per sequence, not one-hot: y[..., 0] "
+            "drops an axis of one, y.argmax(axis=-1) numbers one-hot classes"
         )
     return message
 

@@ -279,6 +279,24 @@ def test_tokens_are_refused_by_every_door():
             call()
 
 
+def test_tables_of_tokens_are_said():
+    """Rows of tokens, as for an embedding: the integers are alike in all columns."""
+    with pytest.warns(UserWarning, match=r"one series of 20 steps, 7 .*np\.eye\(9\)\[X\]"):
+        fit(TOKENS, CLASSES, loss="cross_entropy")
+    with pytest.warns(UserWarning, match=r"X\.astype\(float\)"):
+        fit(TOKENS, CLASSES % 2, loss="binary_cross_entropy")
+    counts = RNG.poisson([1, 5, 20, 60], (40, 4))
+    fit(counts, CLASSES[:20].repeat(2), loss="cross_entropy")
+
+
+def test_the_way_out_for_tokens_of_an_estimator():
+    classifier = numlstm.LSTMClassifier(hidden_size=2, epochs=1)
+    with pytest.raises(ValueError, match=r"X=np\.eye\(9\)\[X\]"):
+        classifier.fit(TOKENS, CLASSES)
+    words = classifier.fit(np.eye(9)[TOKENS], CLASSES).result_.data
+    assert words.startswith("20 sequences of 7 steps, 9 features")
+
+
 def test_the_ways_out_for_tokens():
     onehot = fit(np.eye(9)[TOKENS], CLASSES, loss="cross_entropy")
     assert onehot.data.startswith("20 sequences of 7 steps, 9 features")

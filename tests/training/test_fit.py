@@ -574,6 +574,19 @@ SAID = {
     "one series of 9 steps, 2 features, a target per step; validation: 2 sequences of 4 steps": (
         (ROWS[0], ONES[0]), {"validation": (ROWS[:2, :4], ONES[:2, :4])}),
     "12 sequences of 1 step, 2 features, a target per step": ((ROWS[:, :1], ONES[:, :1]), {}),
+    "12 sequences of 9 steps, 2 features, a target per step, 3 of 108 targets missing": (
+        (ROWS, np.where(np.arange(108).reshape(12, 9, 1) < 3, np.nan, ONES)),
+        {"nan_policy": "omit"}),
+    "12 sequences of 9 steps, 2 features, a target per step, 9 of 108 targets without weight, "
+    "weighted": (
+        (ROWS, ONES), {"sample_weight": np.arange(12)}),
+    "one series of 120 steps, one feature, a target per step, 2 resets": (
+        (SINE, SINE), {"reset": np.arange(120) % 50 == 49}),
+    "12 sequences of 9 steps, 2 features, one target per sequence of 4 classes (0, 2 in none)": (
+        (ROWS, np.arange(12) % 2 * 2 + 1), {"loss": "cross_entropy"}),
+    "12 sequences of 9 steps, 2 features, a target per step; validation: the last 10 %, 1 of 12 "
+    "sequences": (
+        (ROWS, ONES), {"validation": 0.1}),
 }  # fmt: skip
 
 

@@ -346,3 +346,17 @@ def test_values_that_make_no_sense_say_so_beside_a_model_too():
         quick_beside(*batch(), model, missing="drop")
     with pytest.raises(TypeError, match=r"model must be a numlstm.LSTM, received <class 'dict'>"):
         quick_beside(*batch(), {}, hidden_size=4)
+
+
+def test_what_is_no_model_says_where_one_is(tmp_path):
+    X, y = batch()
+    result = quick(X, y)
+    for given in ("run.npz", result):
+        with pytest.raises(
+            TypeError, match=r"numlstm\.load\(path\), of a result its result\.model"
+        ):
+            numlstm.fit(X, y, model=given)
+    with pytest.raises(ValueError, match=r"dtype='float64' .* model\.astype\('float64'\)"):
+        numlstm.fit(X, y, model=result.model, dtype="float64")
+    double = result.model.astype("float64")
+    assert numlstm.fit(X, y, model=double, dtype="float64", epochs=1).x.dtype == np.float64
