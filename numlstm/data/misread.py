@@ -1,6 +1,6 @@
 """What was read and may not have been meant: refused where that is sure, else said."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -8,12 +8,14 @@ from numlstm.data.sequences import Dataset, is_list
 from numlstm.utils import notices
 from numlstm.utils.types import Array
 
-_MOST = 2**18  # values that are looked at
+_MOST = 2**16  # values that are looked at
 _WIDEST = 512  # of an axis
 _FEWEST = 8  # rows that say anything
-_GRAM = 16  # values by which a piece of a window is known again
+_STRIDES = 64  # steps from one window to the next
 
-_FEATURES_FIRST = "it looks as where features come before time, (sequences, features, steps): if so"
+_FEATURES_FIRST = (
+    "it looks as where features come before time, (sequences, features, steps): if so, pass "
+)
 
 
 def require_no_tokens(X: Any) -> None:
@@ -67,86 +69,156 @@ def _columns_of_tokens(X: Any) -> str:
     )
 
 
-def warn_of_misreading(data: Dataset, X: Any, words: str, *, pieces: bool, classes: bool) -> None:
-    """Say it where the data look as they do when something else was meant.
+class Given(NamedTuple):
+    """The inputs as the caller has them, beside the dataset that was read from them."""
 
-    `X` is what the caller has, and `data` how it was read, in `words`: as rows that are `pieces` of
-    one series, or as sequences, with numbers or `classes` as targets.
-    """
-    if hasattr(X, "dims"):
+    X: Any
+    forecast: bool  # without targets of their own
+    classes: bool  # with classes as targets
+    pieces: bool  # as consecutive pieces of one series
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is one series (T, I), or a list of them, by its axes."""
+        if is_list(self.X):
+            return True
+        if isinstance(self.X, (list, tuple)):
+            return np.ndim(self.X) < 3
+        return len(getattr(self.X, "shape", (0, 0))) < 3
+
+    @property
+    def array(self) -> str:
+        """It as an array, in code."""
+        return "X" if isinstance(self.X, np.ndarray) else "np.asarray(X)"
+
+    @property
+    def words(self) -> str:
+        """It in words."""
+        if isinstance(self.X, np.ndarray):
+            return f"X of shape {self.X.shape}"
+        return f"X, a {type(self.X).__name__},"
+
+
+def warn_of_misreading(data: Dataset, given: Given, words: str) -> None:
+    """Say it where data, which were read as `words` say, look as if something else was meant."""
+    if hasattr(given.X, "dims"):
         return  # its dimensions have names
-    plain = isinstance(X, (np.ndarray, list, tuple))
-    given = f"X of shape {X.shape}" if isinstance(X, np.ndarray) else f"X, a {type(X).__name__},"
-    axes = np.ndim(X) if plain and not is_list(X) else len(getattr(X, "shape", (0, 0)))
-    find = _looks_flat if axes < 3 else _looks_deep
-    doubt = find(data, "X" if plain else "np.asarray(X)", pieces, classes)
-    if plain and classes and find is _looks_flat and not is_list(X):
-        doubt = doubt or _columns_of_tokens(X)
+    if given.pieces:
+        doubt = _of_pieces(data)
+    elif given.is_flat:
+        doubt = _of_series(data, given)
+    else:
+        doubt = (
+            _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)" if _time_last(data, given) else ""
+        )
     if doubt:
-        notices.warn(f"{given} is read as {words}; but {doubt}")
+        notices.warn(f"{given.words} is read as {words}; but {doubt}")
 
 
-def _looks_flat(data: Dataset, array: str, pieces: bool, classes: bool) -> str:
+def _of_pieces(data: Dataset) -> str:
+    rows, _, features = data.X.shape
+    if not _in_order(_looked_at(data.X.reshape(rows, -1)), features) or _is_periodic(data.X):
+        return ""
+    return (
+        "its rows are shifted copies of each other, as overlapping windows are: if every row is a "
+        "sequence of its own, leave stateful out, else pass the series itself"
+    )
+
+
+def _of_series(data: Dataset, given: Given) -> str:
     """What a series (T, I), or a list of them, looks like otherwise."""
     longest = 0 if data.lengths is None else int(np.argmax(data.lengths))
-    if _overlap(data.X[longest]):
-        return (
+    rows = _looked_at(data.X[longest])
+    single, array = len(data.X) == 1, given.array
+    if _in_order(rows) or _in_any_order(rows):
+        rows_as_sequences = f"{array}[..., None]"
+        if is_list(given.X):
+            rows_as_sequences = "np.concatenate(X)[..., None] with np.concatenate(y)"
+        doubt = (
             "its rows are shifted copies of each other, as windows over a series are: if every row "
-            f"is a sequence of its own, pass {array}[..., None]; if lagged values are meant as "
-            f"features, {array}[None] with y.reshape(1, -1, 1) says so"
+            f"is a sequence of its own, pass {rows_as_sequences}"
         )
-    if len(data.X) == 1 and classes and _series_in_rows(data.X[0]):
+        return (
+            doubt + f"; if lagged values are meant as features, {_as_steps(data, given)}" * single
+        )
+    if single and given.classes and _smooth_rows(data.X[0]):
         return (
             "it varies smoothly along each row and not from row to row, as where every row is a "
-            f"sequence: if so, pass {array}[..., None]; {array}[None] with y[None] says that rows "
-            "are steps"
+            f"sequence: if so, pass {array}[..., None]; if rows are steps, {_as_steps(data, given)}"
         )
-    if len(data.X) > 1 and _time_last(data.X):
-        return f"{_FEATURES_FIRST}, pass [series.T for series in X]"
+    if single and given.classes and not is_list(given.X):
+        return _columns_of_tokens(given.X)
+    if not single and _time_last(data, given):
+        return _FEATURES_FIRST + "[series.T for series in X]"
     return ""
 
 
-def _looks_deep(data: Dataset, array: str, pieces: bool, classes: bool) -> str:
-    """What a batch (B, T, I) looks like otherwise."""
-    if pieces and _overlap(data.X.reshape(len(data.X), -1)):
-        return (
-            "its rows are shifted copies of each other, as overlapping windows are: if every row "
-            "is a sequence of its own, leave stateful out, else pass the series itself"
-        )
-    if not pieces and _time_last(data.X):
-        return f"{_FEATURES_FIRST}, pass {array}.transpose(0, 2, 1)"
-    return ""
+def _as_steps(data: Dataset, given: Given) -> str:
+    """How to say that the rows of X are the steps of one series."""
+    if given.forecast:
+        return f"{given.array}[None] says so"
+    several = given.classes or data.y.shape[-1] > 1
+    targets = "y[None]" if several else "y.reshape(1, -1, 1)"
+    return f"{given.array}[None] with {targets} says so"
 
 
-def _overlap(rows: Array) -> bool:
-    """Whether the beginnings of rows (N, W) stand in other rows too, farther behind.
+def _looked_at(rows: Array) -> Array:
+    """Some of the rows (N, W); -0 is 0, and a NaN the same as another."""
+    rows = rows[: max(_FEWEST, _MOST // rows.shape[1]), :_WIDEST] + 0.0
+    return np.nan_to_num(rows, nan=1e30)
 
-    As they do not once the columns are in another order, which tells windows from features of few
-    values.
+
+def _in_order(rows: Array, least: int = 1) -> bool:
+    """Whether rows (N, W) go on where the one before, or behind, began, by `least` steps or more.
+
+    Most columns then hold what another column of that row has. Those of two values do so by
+    chance, as months do that are one-hot; nor do places count that hold the same in any case.
     """
-    if rows.shape[1] < 3:
+    count, width = rows.shape
+    if width < 3 or count < _FEWEST:
         return False
-    rows = rows[: max(_FEWEST, _MOST // rows.shape[1]), :_WIDEST]
-    width = min(_GRAM, rows.shape[1] - rows.shape[1] // 2)
-    begins = np.sort(rows[:, :width], axis=1)
-    rows = rows[1 + (np.diff(begins, axis=1) != 0).sum(axis=1) >= min(3, width)]
-    if len(rows) < _FEWEST:
+    told = np.array([len(np.unique(column)) > 2 for column in rows.T])
+    for stride in range(least, min(width - 1, _STRIDES + 1)):
+        both = told[stride:] & told[:-stride]
+        for old, new in ((rows[:-1], rows[1:]), (rows[1:], rows[:-1])):
+            counted = old[:, :-stride] != old[:, stride:]
+            same = (new[:, :-stride] == old[:, stride:]) & counted
+            found = both & (same.sum(axis=0) > 0.9 * counted.sum(axis=0))
+            found &= counted.sum(axis=0) >= _FEWEST // 2
+            if found.sum() >= max(2, both.size / 2):
+                return True
+    return False
+
+
+def _in_any_order(rows: Array) -> bool:
+    """Whether rows (N, W) are windows in any order: whether many go on where others began."""
+    rows = np.unique(rows, axis=0)
+    rows = rows[(np.diff(np.sort(rows, axis=1), axis=1) != 0).sum(axis=1) >= 2]  # three values
+    count, width = rows.shape
+    if width < 3 or count < _FEWEST:
         return False
-    order = np.random.default_rng(0).permutation(rows.shape[1])
-    found = _known_again(rows, width)
-    return found > 0.3 and _known_again(rows[:, order], width) < found / 2
+    ranks = np.unique(rows, return_inverse=True)[1].reshape(rows.shape).astype(np.uint64)
+    odd: Any = 2 * np.random.default_rng(0).integers(0, 2**63, width, dtype=np.uint64) + 1
+    found = np.zeros(count, bool)
+    for stride in range(1, min(width // 2, _STRIDES) + 1):
+        begins = ranks[:, :-stride] @ odd[:-stride]
+        ends = ranks[:, stride:] @ odd[:-stride]
+        if len(np.unique(begins)) > 0.9 * count:  # else there are few values, and chance
+            found |= np.isin(ends, begins) & (ends != begins)
+    return bool(found.mean() > 0.3)
 
 
-def _known_again(rows: Array, width: int) -> float:
-    """The share of rows (N, W) whose first `width` values stand elsewhere in another row."""
-    bits = (rows + 0.0).view(f"u{rows.itemsize}")
-    odd = 2 * np.random.default_rng(1).integers(0, 2**31, width, dtype=bits.dtype) + 1
-    keys = np.lib.stride_tricks.sliding_window_view(bits, width, axis=1) @ odd  # a hash
-    keys = keys[(keys[:, 1:] != keys[:, :1]).all(axis=1)]
-    return float(np.isin(keys[:, 0], keys[:, 1:]).mean()) if len(keys) else 0.0
+def _is_periodic(pieces: Array) -> bool:
+    """Whether pieces (B, T, I), one behind the other, repeat within T steps."""
+    steps = pieces.shape[1]
+    series = _looked_at(pieces.reshape(-1, pieces.shape[2]))
+    return any(
+        (series[period:] == series[:-period]).mean() > 0.95
+        for period in range(1, min(steps, len(series) - 1) + 1)
+    )
 
 
-def _series_in_rows(rows: Array) -> bool:
+def _smooth_rows(rows: Array) -> bool:
     """Whether rows (N, W) are smooth, and stand in no order."""
     values = _standardised(rows[:, None])
     if len(values) < 2 * _FEWEST or values.shape[2] < _FEWEST:
@@ -154,18 +226,25 @@ def _series_in_rows(rows: Array) -> bool:
     return _roughness(values, 2) < 0.3 and _roughness(values, 0) > 0.5
 
 
-def _time_last(X: Array) -> bool:
+def _time_last(data: Dataset, given: Given) -> bool:
     """Whether the last axis of (B, T, I) behaves as time does, and the second as features do."""
-    rows, steps, features = X.shape
+    rows, steps, features = data.X.shape
     if rows < _FEWEST or features < max(_FEWEST, steps + 1):
         return False
-    if steps == 1:
-        return True  # there is nothing to be remembered
-    values = _standardised(X)
-    if len(values) < _FEWEST or _roughness(values, 1) < 0.8:
+    if not given.forecast and not given.classes and data.y.shape[-1] == features:
+        return False  # the targets name the features
+    values = _standardised(data.X)
+    if len(values) < _FEWEST:
         return False
     smooth = _roughness(values, 2)
-    return (smooth < 0.9 and _differ_as_features(X)) or (smooth < 0.2 and features >= 3 * steps)
+    if steps == 1:
+        return not given.forecast and (smooth < 0.6 or features >= 100)
+    if _roughness(values, 1) < 0.8:
+        return False
+    if smooth < 0.9 and _differ_as_features(data.X):
+        return True
+    # features may be in an order too: a spectrum, the hours of a day
+    return not given.forecast and smooth < 0.2 and features >= max(30, 10 * steps)
 
 
 def _standardised(X: Array) -> Array:

@@ -16,14 +16,13 @@ def require_right_padding(X: Array, lengths: Array | None) -> None:
     if not short.size:
         return
     counts = X.shape[1] - lengths[short]
-    if counts.max() > 1:
-        rows = list(zip(X[short], counts, strict=True))
-        fronts, ends = [row[:n] for row, n in rows], [row[-n:] for row, n in rows]
-    elif len(short) > 1:  # one step is constant in any case: are all rows the same there?
-        fronts, ends = [X[short, 0]], [X[short, -1]]
-    else:
-        return
-    if all(map(_constant, fronts)) and not all(map(_constant, ends)):
+    longer = short[counts > 1]  # one step is constant in any case
+    if not longer.size or not _same(X[longer, 0], X[longer, 1]):
+        return  # here most data are through
+    rows = list(zip(X[short], counts, strict=True))
+    fronts, ends = [row[:n] for row, n in rows], [row[-n:] for row, n in rows]
+    begun = [not _constant(row[: n + 1]) for row, n in rows]  # where the values should begin
+    if all(map(_constant, fronts)) and not all(map(_constant, ends)) and np.mean(begun) > 0.5:
         raise ValueError(
             "the rows of X are padded in front: what lies before their last values is constant, "
             "and what lies behind lengths, which is never read, is not. Pass a list without "
@@ -34,5 +33,10 @@ def require_right_padding(X: Array, lengths: Array | None) -> None:
 
 
 def _constant(steps: Array) -> bool:
-    """Whether all steps (N, I) are the same; a NaN is the same as another."""
-    return bool(np.all((steps == steps[:1]) | (np.isnan(steps) & np.isnan(steps[:1]))))
+    """Whether all steps (N, I) are the same."""
+    return _same(steps, steps[:1])
+
+
+def _same(a: Array, b: Array) -> bool:
+    """Whether values are equal; a NaN is the same as another."""
+    return bool(np.all((a == b) | (np.isnan(a) & np.isnan(b))))

@@ -12,7 +12,7 @@ from numlstm.data.arrays import Arrays
 from numlstm.data.description import describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
-from numlstm.data.misread import warn_of_misreading
+from numlstm.data.misread import Given, warn_of_misreading
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, input_weight, mask, observed, streams
@@ -113,7 +113,8 @@ def prepare(
     reading = reading._replace(input_size=size, output=output, names=names, ragged=ragged)
     pieces = len(given.X) if config.stateful else 1
     words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
-    warn_of_misreading(given, arrays.X, words, pieces=pieces > 1, classes=not loss.regression)
+    as_given = Given(arrays.X, arrays.y is None, not loss.regression, pieces > 1)
+    warn_of_misreading(given, as_given, words)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     if split.judge is not None:
         words += f"; validation: {split.words}"

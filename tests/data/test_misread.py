@@ -85,6 +85,22 @@ def honest():
         RNG.integers(0, 2, 30),
         "cross_entropy",
     )
+    day = np.arange(1460)
+    mean = 12 - 10 * np.cos(2 * np.pi * day / 365) + 5 * RNG.normal(size=1460)
+    spread = RNG.gamma(4, 1, (2, 1460))
+    range_of_days = np.column_stack([mean - spread[0], mean, mean + spread[1]]).round()
+    sets["least, mean and highest of days, in whole degrees"] = (range_of_days, mean)
+    sets["three flags"] = (RNG.integers(0, 2, (365, 3)).astype(float), u[:1].repeat(365))
+    sets["counts that add up over 8 classes"] = (
+        np.cumsum(RNG.poisson(1, (400, 8)), axis=1).astype(float),
+        RNG.normal(size=400),
+    )
+    profile = np.sin(np.linspace(0, 6.28, 24)) * RNG.uniform(0.5, 2, (200, 1))
+    profile += 0.5 * RNG.normal(size=(200, 1))
+    sets["7 days of 24 hours, the next day"] = windows(profile, 7)
+    sets["a table row by row"] = (RNG.normal(size=(60, 1, 10)), RNG.normal(size=60))
+    sets["two steps of many features"] = (RNG.normal(size=(59, 2, 12)),)
+    sets["sorted members of an ensemble"] = windows(np.sort(RNG.gamma(1, 1, (300, 50)), axis=1), 5)
     sets["dry weeks"] = (np.where(RNG.random((200, 12)) < 0.9, 0, RNG.random((200, 12))), u[:200])
     return sets
 
@@ -117,6 +133,15 @@ IN_WINDOWS = {
     "of float32": tuple(part.astype(np.float32) for part in windows(WALK, 12)),
     "of two features": (windows(np.column_stack([WALK, np.sin(WALK)]), 6)[0].reshape(-1, 12), None),
     "without targets": (windows(WALK, 12)[0], None),
+    "of counts": windows(RNG.poisson(3, 400).astype(float), 24),
+    "of counts in float32": windows(RNG.poisson(10, 400).astype(np.float32), 24),
+    "of counts, shuffled": tuple(
+        part[RNG.permutation(376)] for part in windows(RNG.poisson(3, 400).astype(float), 24)
+    ),
+    "at random": (WALK[(starts := RNG.integers(0, 380, 200))[:, None] + np.arange(12)], None),
+    "beside the hour": (np.column_stack([np.arange(388) % 24, windows(WALK, 12)[0]]), WALK[12:]),
+    "beside a one": (np.column_stack([np.ones(388), windows(WALK, 12)[0]]), WALK[12:]),
+    "of set points that are held": windows(np.repeat(RNG.normal(size=50), 8), 12),
 }
 
 
@@ -160,7 +185,12 @@ def test_overlapping_rows_are_no_consecutive_pieces():
     X, _ = windows(WALK, 12, 3)
     with pytest.warns(UserWarning, match="consecutive pieces.*leave stateful out"):
         fit(X[..., None], stateful=True)
+    with pytest.warns(UserWarning, match="leave stateful out"):
+        fit(list(X), stateful=True)
+    with pytest.warns(UserWarning, match="leave stateful out"):
+        fit(sliding_window_view(WALK, 20)[::12][..., None], stateful=True)
     fit(WALK[:396].reshape(33, 12, 1), stateful=True)
+    fit(np.tile(RNG.normal(size=15), 40).reshape(30, 20, 1), stateful=True)
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHIVE if name != "digits"])
@@ -198,7 +228,13 @@ def padded_in_front(value=0.0, lengths=(3, 5, 2, 6), steps=6):
 
 @pytest.mark.parametrize(
     ("value", "lengths"),
-    [(0.0, (3, 5, 2, 6)), (-999.0, (5, 5, 6)), (0.0, (2,)), (np.nan, (3, 4)), (0.0, (0, 3, 6))],
+    [
+        (0.0, (3, 5, 2, 6)),
+        (-999.0, (3, 5, 6)),
+        (0.0, (2,)),
+        (np.nan, (3, 4)),
+        (0.0, (0, 3, 6)),
+    ],
 )
 def test_rows_that_are_padded_in_front_are_refused(value, lengths):
     X, lengths = padded_in_front(value, lengths)
@@ -242,6 +278,17 @@ def test_what_lies_behind_lengths_may_hold_anything():
     for row, n in zip(X, (4, 3, 5), strict=True):
         row[n:] = 0
     fit(X, np.arange(3.0), lengths=[4, 3, 5])
+
+
+def test_rows_that_begin_at_rest_are_no_padding():
+    """At rest for longer than padding would be, or all from one full charge."""
+    Z = RNG.normal(size=(5, 100, 1))
+    Z[:, :30] = 0
+    model = numlstm.LSTM(1, 2, 1, rng=0)
+    for length in (69, 71, 80, 99):
+        assert model.predict(Z, lengths=[length] * 5).shape == (5, 100, 1)
+    Z[:, 0] = 4.2
+    model.predict(Z, lengths=[99] * 5)
 
 
 TOKENS = RNG.integers(0, 9, (20, 7))
