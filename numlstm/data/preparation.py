@@ -15,7 +15,7 @@ from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.misread import Given, warn_of_misreading
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
-from numlstm.data.sequences import Dataset, input_weight, mask, observed, streams
+from numlstm.data.sequences import Dataset, input_weight, mask, observed, streams, varies
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -238,14 +238,18 @@ def _scaling(
 
 def _own_scaling(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
     """The units of the training data."""
-    x_mean, x_scale = _moments(train)
+    inputs = _moments(train)
     if not config.criterion.regression:
-        return Scaling(x_mean, x_scale)
-    if forecast:
-        outputs = train.y.shape[-1]
-        return Scaling(x_mean, x_scale, x_mean[:outputs].copy(), x_scale[:outputs].copy())
+        return Scaling(*inputs)
+    outputs = train.y.shape[-1]
+    if forecast and not varies(train):
+        return Scaling(*inputs, *(part[:outputs].copy() for part in inputs))
     weight = None if train.sample_weight is None else train.weight
-    return Scaling(x_mean, x_scale, *moments(train.y, train.weight > 0, weight))
+    targets = moments(train.y, train.weight > 0, weight)
+    if forecast:  # one unit for a value as input and target: where it counts nothing it may be any
+        for part, own in zip(inputs, targets, strict=True):
+            part[:outputs] = own
+    return Scaling(*inputs, *targets)
 
 
 def _filling(train: Dataset, model: GivenModel) -> Imputer:
@@ -254,15 +258,8 @@ def _filling(train: Dataset, model: GivenModel) -> Imputer:
 
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every input feature where it was observed.
-
-    An input is one whether it has a target or not: it counts by the sample weight of its step. Of
-    forecasts of the last value alone no input has a weight; then all count alike.
-    """
-    valid, weight = observed(train), input_weight(train)
-    if weight is not None and not (valid & (weight > 0)).any():
-        weight = None
-    return moments(train.X, valid, weight)
+    """Mean and standard deviation of every input feature where it was observed."""
+    return moments(train.X, observed(train), input_weight(train))
 
 
 def are_next_inputs(data: Dataset) -> bool:

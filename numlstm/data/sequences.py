@@ -35,8 +35,8 @@ class Dataset:
     names : Names
         Of features and targets; the parts that are cut from the data do without them.
     sample_weight : ndarray, shape (B,) or (B, T), or None
-        Weight of every row or step as it was given, whether there is a target or not; None where
-        all count alike, and in the network's units, which it is for.
+        Weight of every row, or of every step's target, as it was given, whether there is a target
+        or not; None where all count alike, and in the network's units, which it is for.
     """
 
     X: np.ndarray
@@ -186,9 +186,41 @@ def observed(data: Dataset) -> np.ndarray:
 
 
 def input_weight(data: Dataset) -> np.ndarray | None:
-    """Weight of every step's inputs, (B, T, 1) or (B, 1, 1); None where all count alike."""
+    """Weight of every step's inputs, (B, T, 1) or (B, 1, 1); None where all count alike.
+
+    All steps of a sequence are read, whatever each one's target counts: they count alike, by the
+    mean of its weights. A reset begins another sequence.
+    """
     given = data.sample_weight
-    return None if given is None else given.reshape(len(given), -1, 1)
+    if given is None or given.ndim == 1:
+        return None if given is None else given[:, None, None]
+    valid = _valid(data)
+    begins = np.zeros(given.shape, bool) if data.reset is None else data.reset.copy()
+    begins[:, 0] = True
+    place = np.cumsum(begins).reshape(begins.shape) - 1
+    largest = np.max(given, where=valid, initial=0.0)
+    unit = largest if 0 < largest < 1 else 1.0  # in it, no digit of a mean of small ones is lost
+    peak = np.max(given, axis=1, where=valid, initial=0.0)[:, None]  # of each, no sum overflows
+    share = np.where(valid, given, 0.0) / np.where(peak > 0, peak, 1.0)
+    count, total = (
+        np.bincount(place[valid], part, place.max() + 1) for part in (None, share[valid])
+    )
+    mean: np.ndarray = (total / np.maximum(count, 1))[place] * (peak / unit)
+    return mean[..., None]
+
+
+def varies(data: Dataset) -> bool:
+    """Whether steps of one row have different weights."""
+    given = data.sample_weight
+    if given is None or given.ndim == 1:
+        return False
+    return bool(((given != given[:, :1]) & _valid(data)).any())
+
+
+def _valid(data: Dataset) -> np.ndarray:
+    """True where a row has a step, (B, T)."""
+    rows, steps = data.X.shape[:2]
+    return np.ones((rows, steps), bool) if data.lengths is None else mask(data.lengths, steps)
 
 
 def padded(parts: list[np.ndarray]) -> np.ndarray:

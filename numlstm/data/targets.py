@@ -99,7 +99,7 @@ def _forecast(
     if reading.classes or reading.output == "last":
         what = "this loss" if reading.classes else "output='last'"
         raise ValueError(f"{what} needs targets: pass y (y=None means the next value of X)")
-    given = weight
+    own = None if weight is None or weight.ndim == 1 else weight
     if reading.pieces:
         after = Following.of(lengths, *X.shape[:2])
         y, lengths = after(X), after.lengths()
@@ -110,7 +110,7 @@ def _forecast(
         lengths = None if lengths is None else np.maximum(lengths - 1, 0)
         weight = weight if weight is None or weight.ndim == 1 else weight[:, 1:]
         begins = None if reset is None else reset[:, 1:]
-        given = given if given is None or given.ndim == 1 else given[:, :steps]
+        own = None if own is None else own[:, :steps]
         X, y = np.ascontiguousarray(X[:, :steps]), np.ascontiguousarray(X[:, 1:])
         reset = None if reset is None else reset[:, :steps]
     there = ~np.isnan(y)
@@ -118,7 +118,9 @@ def _forecast(
         there &= ~begins[..., None]
     y = np.where(there, y, y.dtype.type(0))
     combined = _combined(there, weight, lengths, False)
-    return Dataset(X, y, combined, lengths, False, reset, sample_weight=given)
+    if weight is not None and own is not None and begins is not None:
+        weight = np.where(begins, own, weight)  # what the next sequence counts says nothing here
+    return Dataset(X, y, combined, lengths, False, reset, sample_weight=weight)
 
 
 def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[Array, bool]:

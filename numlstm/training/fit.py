@@ -138,7 +138,8 @@ def fit(
         Weight of every sequence or step, >= 0; for a list of series also a list. A sequence of
         weight 2 is that sequence twice, one of weight 0 is not there: in the loss, and in the
         moments of `standardize` and the means of `missing`. A step of weight 0 is read, but is
-        asked for nothing. The ratios of weights count alone, whatever their size.
+        asked for nothing: with weights of steps all inputs of a sequence count alike in those
+        moments, by the mean of its weights. The ratios of weights count alone, whatever their size.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read. Rows that
         are padded in front are refused.
@@ -210,10 +211,12 @@ def fit(
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
         variance 1 over the training data, each counted by its `sample_weight`; an input without a
-        target counts too. The model keeps the scaling and undoes it in `predict`. Default: True
-        for a new model, also one given with the parameters that it was drawn with. A model given
-        keeps the scaling that it has: False is refused beside it, and True where the data have
-        another one. A model without, whose parameters are its own, needs one of them.
+        target counts too. Of forecasts with weights of steps, targets and the inputs that they
+        become have the moments of the targets, so that values of weight 0 may be anything. The
+        model keeps the scaling and undoes it in `predict`. Default: True for a new model, also one
+        given with the parameters that it was drawn with. A model given keeps the scaling that it
+        has: False is refused beside it, and True where the data have another one. A model without,
+        whose parameters are its own, needs one of them.
     nan_policy : {"raise", "omit"}, optional
         "omit": a NaN in `y` means that there is no target.
     missing : {"raise", "mask"}, optional

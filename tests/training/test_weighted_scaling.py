@@ -100,12 +100,14 @@ def test_of_missing_values_too():
 
 @pytest.mark.parametrize("factor", [1.0, 1e300, 1e-45, 5e-324])
 def test_steps_have_weights_of_their_own(factor):
+    """A target counts by its own, an input, which is read for many, by that of its row."""
     X, y = batch()
     counts = np.random.default_rng(1).integers(0, 4, (12, 9))
+    counts[4] = 0
     y[2, 3] = np.nan  # its input is one still
     result = quick(X, y, sample_weight=factor * counts, nan_policy="omit", **EXACT)
     scaling = result.model.scaling
-    rows = np.repeat(X.reshape(-1, 2), counts.ravel(), axis=0)
+    rows = np.repeat(X, counts.sum(axis=1), axis=0).reshape(-1, 2)
     targets = np.repeat(y.ravel(), counts.ravel())
     np.testing.assert_allclose(scaling.x_mean, rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(scaling.x_scale, rows.std(axis=0), rtol=1e-12)
@@ -135,11 +137,91 @@ def test_targets_without_a_weight_may_be_anything():
         same(quick(X, np.where(weight[..., None] > 0, y, value), sample_weight=weight), expected)
 
 
-def test_forecasts_of_the_last_value_alone_are_standardised_by_all():
+@pytest.mark.parametrize("size", [1.0, 1e300, 5e-324])
+def test_inputs_without_a_target_that_counts_are_read(size):
+    """Where the last step alone counts, and its own input says nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(1000, 300, (200, 12, 1))
+    X[:, -1] = 0
+    y, weight = np.zeros(X.shape), np.zeros((200, 12))
+    y[:, -1, 0], weight[:, -1] = X[:, :-1, 0].mean(axis=1), size
+    result = quick(X, y, sample_weight=weight, hidden_size=8, epochs=60)
+    expected = [X.mean()], [X.std()], [y[:, -1].mean()], [y[:, -1].std()]
+    np.testing.assert_allclose(result.model.scaling, expected, rtol=1e-12)
+    assert result.fun < 0.02  # of a variance of 1
+
+
+def test_weights_of_ragged_steps_are_those_of_their_sequence():
+    """A sequence counts by the mean over the steps that it has, in any form: so do the means."""
+    X, y = batch()
+    X[1, 2, 0] = X[7, 0, 1] = np.nan
+    weight = np.random.default_rng(1).integers(0, 3, (12, 9)) * 1.0
+    weight[3] = 0
+    X[3], weight[6, 5:] = 1e9, 7  # read for nothing; the other lies in the padding
+    cut = [slice(None, length) for length in np.where(LENGTHS == 9, 5, LENGTHS)]
+    parts = [[a[s] for a, s in zip(part, cut, strict=True)] for part in (X, y, weight)]
+    lengths, flat = [len(part) for part in parts[0]], [np.concatenate(part) for part in parts]
+    reset = np.isin(np.arange(sum(lengths)), np.cumsum([0, *lengths[:-1]]))
+    mean = np.repeat([part.mean() for part in parts[2]], lengths)
+    there = ~np.isnan(flat[0])
+    expected = [np.average(flat[0][there[:, i], i], weights=mean[there[:, i]]) for i in range(2)]
+    options = {**EXACT, "missing": "mask", "epochs": 1}
+    results = [
+        quick(parts[0], parts[1], sample_weight=parts[2], **options),
+        quick(X, y, sample_weight=weight, lengths=lengths, **options),
+        quick(flat[0], flat[1], sample_weight=flat[2], reset=reset, **options),
+    ]
+    np.testing.assert_allclose(scalings(*results).x_mean, expected, rtol=1e-12)
+    for result in results:
+        np.testing.assert_allclose(result.model.filling.mean, expected, rtol=1e-12)
+
+
+def test_steps_of_equal_weight_are_rows():
+    """To the bit, of forecasts too; and where all are equal they are none."""
+    X, y = batch()
+    for targets in (y, None):
+        rows = quick(X, targets, sample_weight=COUNTS)
+        same(quick(X, targets, sample_weight=np.repeat(COUNTS[:, None], 9, axis=1)), rows)
+        scalings(quick(X, targets, sample_weight=np.full((12, 9), 0.3)), quick(X, targets), rtol=0)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_garbage_without_weight_sets_no_units_of_a_forecast(given):
+    """Neither without y nor with the same targets beside it."""
+    series, weight = np.sin(np.arange(400) / 5), np.ones(400)
+    series[100], weight[95:130] = 1e6, 0
+    X, y = (series[:-1], series[1:]) if given else (series, None)
+    own = weight[1:] if given else weight
+    result = quick(X, y, sample_weight=own, hidden_size=8, epochs=60)
+    kept, scaling = series[1:][weight[1:] > 0], result.model.scaling
+    np.testing.assert_allclose(scaling.x_mean, kept.mean(), rtol=1e-12)
+    np.testing.assert_allclose(scaling.x_scale, kept.std(), rtol=1e-12)
+    assert scaling.one_unit()
+    error = result.model.predict(series)[200:-1, 0] - series[201:]
+    assert 1 - np.mean(error**2) / np.var(series[201:]) > 0.99
+
+
+def test_exogenous_inputs_of_a_forecast_count_as_inputs():
+    rng = np.random.default_rng(2)
+    X, weight = rng.normal(5, 3, (12, 10, 3)), rng.integers(0, 3, (12, 9))
+    y, X = X[:, 1:, :2], X[:, :-1]
+    scaling = quick(X, y, sample_weight=weight, **EXACT).model.scaling
+    targets = np.repeat(y.reshape(-1, 2), weight.ravel(), axis=0)
+    exogenous = np.repeat(X[..., 2], weight.sum(axis=1), axis=0)
+    np.testing.assert_allclose(scaling.y_mean, targets.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(scaling.y_scale, targets.std(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(scaling.x_mean[2], exogenous.mean(), rtol=1e-12)
+    np.testing.assert_allclose(scaling.x_scale[2], exogenous.std(), rtol=1e-12)
+    assert scaling.one_unit()
+
+
+def test_forecasts_of_the_last_value_alone_have_its_unit():
     X, _ = batch(I=1)
     weight = np.zeros((12, 9))
     weight[:, -1] = 1
-    scalings(quick(X), quick(X, sample_weight=weight))
+    scaling = quick(X, sample_weight=weight, **EXACT).model.scaling
+    np.testing.assert_allclose(scaling.x_mean, X[:, -1].mean(), rtol=1e-12)
+    assert scaling.one_unit()
 
 
 def test_the_validation_data_shape_nothing():
