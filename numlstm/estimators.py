@@ -25,7 +25,7 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.data import labels, sequences
-from numlstm.data.misread import as_tokens
+from numlstm.data.tokens import in_rows, require_no_tokens
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.fit import fit
 from numlstm.utils import checks, notices, nouns
@@ -144,9 +144,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             return given
         parts = (given.get(name) for name in ("X", "y", "sample_weight"))
         X, y, sample_weight = self._unlabelled(*parts)
-        X = self._read(X, reset=False)
+        X = self._learned_from(given["X"], self._read(X, reset=False))
         read = {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
         return read if said else tuple(read.values())  # which says nothing of lengths
+
+    def _learned_from(self, given: Any, X: Any) -> Any:
+        """What was given, and is read as X, as it is learned from or judged by."""
+        return X
 
     def _targets(self, X: Any, y: Any) -> Any:
         """The targets of data that training is judged by."""
@@ -634,12 +638,9 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         self._checked_loss()
+        given = X
         X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
-        flat, X = getattr(X, "ndim", 2) == 2, self._read(X, reset=True)
-        if flat and (doubt := as_tokens(X, "X")):
-            if np.unique(X).size > _FEW_GRADES:
-                raise ValueError(doubt)
-            X = X.astype(np.float64)
+        X = self._learned_from(given, self._read(X, reset=True))
         y = self._read_targets(X, y, None)
         if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
             y = _column(y)
@@ -664,6 +665,16 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         if self.class_weight is not None:
             sample_weight = self._class_weights(labels, numbers, sample_weight)
         return self._train(X, numbers, sample_weight)
+
+    def _learned_from(self, given: Any, X: Any) -> Any:
+        """What was given, and is read as X, with grades as numbers; tokens are refused."""
+        if not _is_table(given):
+            require_no_tokens(labels.read("X", given))
+            return X
+        doubt = in_rows(given, X)
+        if doubt and np.unique(X[~np.isnan(X)]).size > _FEW_GRADES:
+            raise ValueError(doubt)
+        return X.astype(np.float64) if doubt else X
 
     def _targets(self, X: Any, y: Any) -> Any:
         """The numbers of labels, all of which `fit` has seen."""
@@ -839,6 +850,13 @@ def _column(y: np.ndarray) -> np.ndarray:
 
     column: np.ndarray = column_or_1d(y, warn=True)
     return column
+
+
+def _is_table(X: Any) -> bool:
+    """Whether the rows of X are the sequences, of one feature."""
+    if isinstance(X, (list, tuple)):
+        return np.ndim(X[0]) == 1
+    return getattr(X, "ndim", 2) == 2
 
 
 def _flat(y: Any, output: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data.sequences import Dataset, is_list
+from numlstm.data.tokens import kinds, ways_out
 from numlstm.utils import notices
 from numlstm.utils.types import Array
 
@@ -18,54 +19,19 @@ _FEATURES_FIRST = (
 )
 
 
-def require_no_tokens(X: Any) -> None:
-    """Refuse integers from 0 on as the one feature of inputs whose targets are classes."""
-    if doubt := as_tokens(X):
-        raise ValueError(doubt)
-
-
-def as_tokens(X: Any, array: str | None = None) -> str:
-    """What speaks against reading X, which the caller has as `array`, as numbers."""
-    parts = [np.asarray(part) for part in (X if is_list(X) else [X])]
-    if any(part.ndim == 0 or (part.ndim > 1 and part.shape[-1] != 1) for part in parts):
-        return ""
-    values = _kinds(parts)
-    if not len(values):
-        return ""
-    array = array or ("X[..., 0]" if parts[0].ndim > 1 else "X")
-    onehot, numbers = f"np.eye({values[-1] + 1})[{array}]", "X.astype(float)"
-    if is_list(X):
-        onehot, numbers = (
-            "[" + code.replace("X", "series") + " for series in X]" for code in (onehot, numbers)
-        )
-    return (
-        f"X has one feature of integers, {values[0]} to {values[-1]}, and the targets are classes: "
-        "as numbers, token 7 would be seven times token 1. Pass tokens one-hot, "
-        f"X={onehot}; where they are counts or measurements, pass {numbers}"
-    )
-
-
-def _kinds(parts: list[Array]) -> Array:
-    """The integers that arrays hold if they may be tokens, from 0 on, else none.
-
-    Two of them are a code of their own; of more, the network would read sizes and distances.
-    """
-    if any(part.dtype.kind not in "iu" or part.size == 0 for part in parts):
-        return np.empty(0)
-    values = np.unique(np.concatenate([np.unique(part) for part in parts]))
-    return values if len(values) > 2 and values[0] >= 0 else np.empty(0)
-
-
 def _columns_of_tokens(X: Any) -> str:
     """Rows (N, W) of integers that are alike in all columns: sequences of tokens, as Keras' are."""
     rows = np.asarray(X)
-    if rows.ndim != 2 or rows.shape[1] < 3 or len(rows) < _FEWEST or not len(_kinds([rows])):
+    if rows.ndim != 2 or rows.shape[1] < 3 or len(rows) < _FEWEST:
+        return ""
+    if not (found := kinds([rows])).size:
         return ""
     if rows.mean(axis=0).std() > 0.5 * rows.std():
         return ""
+    onehot, numbers = ways_out(X, found)
     return (
         "its columns hold integers that are alike, as where every row is a sequence of tokens: if "
-        f"so, pass them one-hot, np.eye({rows.max() + 1})[X]; if they are numbers, X.astype(float)"
+        f"so, pass them one-hot, {onehot}; if they are numbers, {numbers}"
     )
 
 

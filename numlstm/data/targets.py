@@ -7,11 +7,11 @@ import numpy as np
 
 from numlstm.data import labels
 from numlstm.data.labels import UNNAMED, Names
-from numlstm.data.misread import require_no_tokens
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.pieces import Following
 from numlstm.data.scaling import REMEDY, Scaling
 from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
+from numlstm.data.tokens import require_no_tokens
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
 from numlstm.utils.types import Array
@@ -49,7 +49,7 @@ def read_dataset(
     """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
     given = labels.inputs("X", X, reading.names.features, reset)
     if not reading.loss.regression:
-        require_no_tokens(given.stepwise)
+        require_no_tokens(given)
     wanted = reading.names.targets
     targets = labels.companion(given, "y", y, wanted if wanted and len(wanted) > 1 else None)
     data = _read_arrays(

@@ -16,8 +16,8 @@ from numlstm.data.labels.lists import Several
 from numlstm.utils.notices import warn
 
 __all__ = [
-    "UNNAMED", "Frame", "Labelled", "Names", "beside", "classes", "companion", "inputs", "read",
-    "require_plain", "samples", "targets", "weights", "with_rows",
+    "UNNAMED", "Frame", "Grid", "Labelled", "Names", "Panel", "Several", "beside", "classes",
+    "companion", "inputs", "read", "require_plain", "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 
 

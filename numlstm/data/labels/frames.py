@@ -130,6 +130,23 @@ class Frame(Labelled):
         """One value for each row, (N,), in its own type, where there is one column."""
         return _numbers(self.name, self._columns[0]) if len(self._columns) == 1 else None
 
+    @property
+    def only(self) -> Any:
+        """The name of the first column, as the caller has it, be it a number."""
+        return self._columns[0].name
+
+    @property
+    def integers(self) -> Any:
+        """What the only column has, in its own type, missing integers left out; None of several."""
+        if len(self._columns) != 1:
+            return None
+        return self._columns[0].drop_nulls().to_numpy() if self.is_whole else self.column
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all columns are of integers."""
+        return all(column.dtype.is_integer() for column in self._columns)
+
     def continued(self, count: int) -> Labelled:
         """The next rows: their times where those of these rows are regular."""
         after = copy.copy(self)
