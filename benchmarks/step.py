@@ -1,8 +1,6 @@
 """One time step inside a compiled loop: `python benchmarks/step.py` prints and stores a table.
 
-Batch 1, float32, one core, the network without a head, as RTNeural's layers are. Its times
-(templated Eigen build, -O3 -march=native -ffast-math) were taken beside a peak of 135 GF/s of
-multiply-adds; here they are scaled by the peak that this machine shows in the same run.
+Batch 1, float32, one core, the network without a head.
 """
 
 import argparse
@@ -18,8 +16,7 @@ from suite.peak import Peak
 
 import numlstm
 
-RTNEURAL = {(1, 8): 125, (1, 16): 107, (1, 32): 181, (8, 64): 899, (16, 128): 3143}  # ns
-RTNEURAL_PEAK = 135e9  # flops per second
+SIZES = (1, 8), (1, 16), (1, 32), (8, 64), (16, 128)  # inputs, units
 STEPS = 2000
 STORE = Path(__file__).parent / "results" / "step.json"
 
@@ -55,7 +52,7 @@ def python_step(units: int = 16):
 
 def measure(repeats: int) -> dict:
     """Best times of interleaved runs, in ns a step."""
-    contenders = {size: contender(*size) for size in RTNEURAL} | {"python": python_step()}
+    contenders = {size: contender(*size) for size in SIZES} | {"python": python_step()}
     peak, best = Peak("float32", 1), dict.fromkeys(contenders, np.inf)
     for run in contenders.values():
         run()
@@ -65,11 +62,7 @@ def measure(repeats: int) -> dict:
             start = time.perf_counter()
             run()
             best[name] = min(best[name], (time.perf_counter() - start) / STEPS * 1e9)
-    scale = RTNEURAL_PEAK / peak.flops_per_second
-    rows = [
-        {"I": size[0], "H": size[1], "ns": best[size], "rtneural_scaled_ns": RTNEURAL[size] * scale}
-        for size in RTNEURAL
-    ]
+    rows = [{"I": size[0], "H": size[1], "ns": best[size]} for size in SIZES]
     return {
         "date": date.today().isoformat(),
         "cpu": cpu_model(),
@@ -87,9 +80,8 @@ def main() -> None:
     options = parser.parse_args()
     result = measure(1 if options.quick else 100)
     print(f"peak {result['peak_gflops']:.0f} GF/s; model.step {result['python_step_us']:.1f} us")
-    print("   I    H   numlstm   RTNeural, scaled")
     for row in result["step"]:
-        print("{I:4d} {H:4d} {ns:7.0f} ns {rtneural_scaled_ns:7.0f} ns".format(**row))
+        print("{I:4d} inputs {H:4d} units {ns:7.0f} ns".format(**row))
     if not options.quick:
         options.output.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -1,9 +1,6 @@
-"""Time of one step of exported C files, batch 1, one core, beside RTNeural and the machine's peak.
+"""Time of one step of exported C files, batch 1, one core, beside the machine's peak.
 
     python benchmarks/step_c.py [results.json]
-
-RTNeural's times are those of its templated Eigen build (-O3 -march=native -ffast-math), measured
-where a core did 135 GF/s of float multiply-adds; here they are scaled by the peak of this machine.
 """
 
 import json
@@ -20,8 +17,7 @@ from suite.peak import Peak
 
 import numlstm
 
-RTNEURAL = {(1, 8): 125, (1, 16): 107, (1, 32): 181, (8, 64): 899, (16, 128): 3143}
-RTNEURAL_PEAK = 135e9
+SIZES = (1, 8), (1, 16), (1, 32), (8, 64), (16, 128)  # inputs, units
 NUMBERS = {"float32": "float", "float64": "double"}
 ROUNDS = 5  # of everything, so that a neighbour's burst does not hit one row only
 FLAGS = ("-O3", "-march=native")
@@ -55,19 +51,15 @@ def main(path: str | None = None) -> None:
         programs = {
             (compiler, dtype, sizes): build(Path(folder), compiler, dtype, sizes)
             for dtype in NUMBERS
-            for sizes in RTNEURAL
+            for sizes in SIZES
             for compiler in compilers
         }
         peak = Peak("float32", 1)
         best = measure(programs, peak)
-    scale = RTNEURAL_PEAK / peak.flops_per_second
-    print(f"peak {peak.flops_per_second / 1e9:.0f} GF/s; ns per step; RTNeural is float32, scaled")
+    print(f"peak {peak.flops_per_second / 1e9:.0f} GF/s; ns per step")
     rows = []
     for (compiler, dtype, (inputs, units)), time in best.items():
         row = {"compiler": compiler, "dtype": dtype, "inputs": inputs, "units": units, "ns": time}
-        if dtype == "float32":
-            row["rtneural_ns"] = round(RTNEURAL[inputs, units] * scale, 1)
-            row["ratio"] = round(time / row["rtneural_ns"], 2)
         rows.append(row)
         print("  ".join(f"{value!s:>8}" for value in row.values()))
     if path:
