@@ -1,5 +1,6 @@
 """Names of features, labels of steps and sequences, and the rules by which they agree."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -71,6 +72,8 @@ class Axis:
         Time zone.
     wall : ndarray, shape (N,), or None
         Times as clocks in that zone show them.
+    plain : str
+        Code that makes an array of {name}.
     """
 
     labels: Array
@@ -79,6 +82,7 @@ class Axis:
     reorder: str = "{name}.loc[{x}.index]"
     zone: str | None = None
     wall: Array | None = None
+    plain: str = "{name}.to_numpy()"
 
     @cached_property
     def ticks(self) -> Array | None:
@@ -129,8 +133,13 @@ class Axis:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
         return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))
 
-    def require_forward(self, name: str, joins: Array | None) -> None:
-        """Refuse steps that are not in the order of time."""
+    def require_forward(
+        self, name: str, joins: Array | None, split: Callable[[], str] | None = None
+    ) -> None:
+        """Refuse steps that are not in the order of time.
+
+        `split` says how rows of several series are told apart, "" where nothing does.
+        """
         if self.ticks is None:
             self._require_certain(name)
             return
@@ -143,11 +152,22 @@ class Axis:
         if wrong.size == 0:
             return
         t = int(wrong[0])
+        repeated = bool(np.unique(self.ticks).size < len(self))
+        advice = split() if repeated and split is not None else ""
         raise ValueError(
             f"the {self.name} of {name} does not go forward: {self.at(t)} follows {self.at(t - 1)} "
-            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name=name)}, and keep each "
-            "time once; several series go into a list with one entry each, or have reset= where "
-            f"one begins; {name}.to_numpy() is read without its labels"
+            f"({wrong.size} such step(s)). {advice or self._in_order(name, repeated)}"
+        )
+
+    def _in_order(self, name: str, repeated: bool) -> str:
+        """How to put steps in the order of time, or to do without one."""
+        once = (
+            ", and keep each time once; several series go into a list with one entry each, or have "
+            "reset= where one begins"
+        )
+        return (
+            f"Sort it, {self.sort.format(name=name)}, and what stands beside it alike"
+            f"{once * repeated}; {self.plain.format(name=name)} is read without its labels"
         )
 
     def _require_certain(self, name: str) -> None:
@@ -156,7 +176,8 @@ class Axis:
             raise ValueError(
                 f"the {self.name} of {name} has dates as texts, such as {self.at(0)!r}, that can "
                 "be read in several ways or in none: write them as dates, by pandas.to_datetime "
-                f"with format=, or as year-month-day; {name}.to_numpy() is read without its labels"
+                f"with format=, or as year-month-day; {self.plain.format(name=name)} is read "
+                "without its labels"
             )
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
@@ -169,7 +190,7 @@ class Axis:
         ]
         return min(found, key=lambda pair: pair[0].unequal.size, default=None)
 
-    def gaps(self, name: str, reset: Any) -> list[str]:
+    def gaps(self, name: str, reset: Any, split: Callable[[], str] | None = None) -> list[str]:
         """Unequal steps of what is called so, in words; steps back in time are refused.
 
         Where `reset`, (T,) or (B, T), begins all sequences anew, anything may follow.
@@ -177,7 +198,7 @@ class Axis:
         joins: Any = None
         if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(self):
             joins = np.atleast_2d(np.asarray(reset, bool)).all(axis=0)
-        self.require_forward(name, joins)
+        self.require_forward(name, joins, split)
         found = self.steps(joins)
         if found is None or (unequal := found[0].unequal).size == 0:
             return []
@@ -285,7 +306,7 @@ def require_same(x: Labelled, other: Labelled) -> None:
     if any(a.equals(b) for a in mine for b in others):
         return
     a, b = mine[0], others[0]
-    plain = f"{other.name}.to_numpy() goes with {x.name} by position"
+    plain = f"{b.plain.format(name=other.name)} goes with {x.name} by position"
     if a.is_permutation(b):
         fix = f"pass {b.reorder.format(name=other.name, x=x.name)}"
         if x.is_future:  # whose labels are nowhere yet

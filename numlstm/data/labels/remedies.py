@@ -1,0 +1,159 @@
+"""What to write instead of a frame that is refused, as code for its library."""
+
+import contextlib
+import warnings
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.labels import times
+from numlstm.data.labels.base import TIMES, called
+from numlstm.utils.types import Array
+
+
+def of_several_series(frame: Any) -> str:
+    """How to tell series apart whose times are the same, by a column; "" where none does it."""
+    keys = [column for column in frame.columns if _tells_apart(frame, column)]
+    if not keys:
+        return ""
+    key = next((column for column in keys if _words(column).size), keys[0])
+    return _by_column(frame, key, frame.time)
+
+
+def of_column(frame: Any, column: Any) -> str:
+    """How to write a column that holds no numbers."""
+    import narwhals as nw
+
+    cell = _cell(frame, column)
+    if getattr(getattr(column.to_native(), "dtype", None), "tz", None) is not None:
+        return f'write it in UTC, {cell} = {cell}.dt.tz_convert("UTC")'
+    if column.dtype == nw.Duration:
+        return f"write it as a number, {cell}.dt.total_seconds(), or leave it out"
+    words = _words(column)
+    if words.size == 0:
+        with contextlib.suppress(TypeError, ValueError):
+            if column.dtype == nw.Object and column.to_numpy().astype(float).size:
+                return f"write it as numbers, {cell}.astype(float)"
+        return "write it as numbers, or leave it out"
+    if times.likeness(words) == 3:
+        return "leave it out" if frame.are_samples else _as_dates(frame, column, words)
+    if frame.name.startswith("y"):
+        return f"number the classes, names, y = numpy.unique({cell}, return_inverse=True)"
+    remedy = f"write it one-hot, {_one_hot(frame, column)}, or leave it out"
+    if frame.are_samples or frame.is_column:
+        return remedy
+    dates = [other for other in frame.columns if times.likeness(_words(other)) == 3]
+    time = frame.time if frame.time is not None else next(iter(dates), None)
+    return f"{remedy}. {_by_column(frame, column, time)}"
+
+
+def without_dates(frame: Any, column: Any) -> str:
+    """A template of code that makes an array of the other columns."""
+    return {
+        "polars": f"{{name}}.drop({_quoted(column.name)}).to_numpy()",
+        "pyarrow": f"{{name}}.drop_columns({_quoted(column.name)}).to_pandas().to_numpy()",
+    }.get(frame.library.value, f"{{name}}.drop(columns={_quoted(column.name)}).to_numpy()")
+
+
+def of_levels(name: str, columns: Any) -> str:
+    """How to write columns in several levels."""
+    levels = [i if title is None else title for i, title in enumerate(columns.names)]
+    shown = " or ".join(f"{name}.stack({_quoted(level)})" for level in levels)
+    return (
+        f"name the level that tells series apart, which makes rows of them, {shown}; columns of "
+        f'one series get plain names, {name}.columns = ["_".join(map(str, names)) for names in '
+        f"{name}.columns]"
+    )
+
+
+def _by_column(frame: Any, key: Any, time: Any) -> str:
+    """How to make a series of each value of a column."""
+    name, column = frame.whole, _quoted(key.name)
+    start = f"Where its column {str(key.name)!r} tells series apart, pass"
+    if frame.library.value == "polars":
+        return (
+            f"{start} {name}.partition_by({column}, include_key=False), and cut what stands beside "
+            "it alike"
+        )
+    level = f"{column}, append=True"
+    if time is not None and name == frame.name:
+        level = f"[{column}, {_quoted(time.name)}]"
+    if frame.library.value == "pyarrow":
+        return f"{start} {name}.to_pandas().set_index({level}), and what stands beside it as arrays"
+    return f"{start} {name} = {name}.set_index({level}), and beside it y = y.set_axis({name}.index)"
+
+
+def _tells_apart(frame: Any, column: Any) -> bool:
+    """Whether the rows of each value have times of their own, one and the same time in several."""
+    words = _words(column)
+    if words.size:
+        keys = words
+    elif column.dtype.is_integer() and not called(column.name, TIMES):
+        keys = column.to_numpy()
+    else:
+        return False
+    ticks = frame.axes[0].ticks
+    if len(keys) != len(ticks) or times.likeness(keys) == 3:
+        return False
+    _, numbers, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    pairs = np.stack([numbers, np.unique(ticks, return_inverse=True)[1]], axis=1)
+    return bool(counts.min() > 1 and len(np.unique(pairs, axis=0)) == len(pairs))
+
+
+def _words(column: Any) -> Array:
+    """The texts of a column, where all that is in it are texts."""
+    import narwhals as nw
+
+    if column.dtype in (nw.Categorical, nw.Enum):
+        column = column.cast(nw.String)
+    if column.dtype not in (nw.String, nw.Object):
+        return np.empty(0, object)
+    words = np.array(column.drop_nulls().to_list(), object)
+    return words if all(isinstance(word, str) for word in words) else np.empty(0, object)
+
+
+def _as_dates(frame: Any, column: Any, words: Array) -> str:
+    """How to make dates of texts: without a format only where the library reads them alike."""
+    cell, known = _cell(frame, column), times.ticks(words)
+    if frame.library.value == "polars":
+        name = frame.name if frame.is_column else f"{frame.whole}.with_columns"
+        code = f"{name}({cell}.str.to_datetime({{}}))"
+    elif frame.library.value == "pyarrow":
+        return "its texts are dates: write them so, as pyarrow.compute.strptime does"
+    else:
+        code = f"{cell} = pandas.to_datetime({cell}{{}})"
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if known is not None and np.array_equal(_read(frame, words), known):
+            return f"its texts are dates: write them so, {code.format('')}"
+    comma = "" if frame.library.value == "polars" else ", "
+    return f"its texts are dates: write them so, {code.format(f'{comma}format=...')}"
+
+
+def _read(frame: Any, words: Array) -> Array:
+    """Texts as the library makes dates of them."""
+    library = frame.library.to_native_namespace()
+    if frame.library.value == "polars":
+        return np.asarray(library.Series(list(words)).str.to_datetime().to_numpy())
+    return np.asarray(library.to_datetime(library.Series(words)).to_numpy())
+
+
+def _one_hot(frame: Any, column: Any) -> str:
+    label = _quoted(column.name)
+    if frame.library.value == "polars":
+        name = f"{frame.name}.to_frame()" if frame.is_column else frame.whole
+        return f"{name}.to_dummies({'' if frame.is_column else label})"
+    if frame.is_column:
+        return f"pandas.get_dummies({frame.name})"
+    if frame.library.value == "pyarrow":
+        return f"pandas.get_dummies({frame.whole}.to_pandas(), columns=[{label}])"
+    return f"pandas.get_dummies({frame.whole}, columns=[{label}])"
+
+
+def _cell(frame: Any, column: Any) -> str:
+    """The column as code."""
+    return str(frame.name) if frame.is_column else f"{frame.whole}[{_quoted(column.name)}]"
+
+
+def _quoted(label: Any) -> str:
+    return f'"{label}"' if isinstance(label, str) and '"' not in label else repr(label)

@@ -1,0 +1,123 @@
+"""What an error says to write is run as it stands, and gives what was meant."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import numlstm
+
+RNG = np.random.default_rng(0)
+FEW = {"hidden_size": 2, "epochs": 2, "rng": 0}
+DAYS = pd.date_range("2001-01-01", periods=30, name="date")
+PARTS = {"upper": RNG.standard_normal((30, 2)), "lower": RNG.standard_normal((30, 2))}
+FLAT = pd.concat(
+    pd.DataFrame({"basin": basin, "date": DAYS, "rain": part[:, 0], "temp": part[:, 1]})
+    for basin, part in PARTS.items()
+).reset_index(drop=True)
+FLAT["q"] = np.cumsum(FLAT["rain"])
+NAMES = ["basin", "date", "rain", "temp"]
+LIBRARIES = {"pandas": lambda frame: frame, "polars": pl.from_pandas, "pyarrow": pa.table}
+
+
+def refused(call, *arguments, **options):
+    """The message of an error."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(*arguments, **options)
+    return str(caught.value)
+
+
+def follow(message, pattern, **names):
+    """Run the code in a message that a pattern finds; the names afterwards."""
+    found = re.search(pattern, message)
+    assert found, message
+    known = {"pandas": pd, "polars": pl, "numpy": np, **names}
+    code = found.group(1)
+    exec(code if re.match(r"[\w\[\]\".]+ = ", code) else f"X = {code}", known)
+    return known
+
+
+@pytest.fixture(scope="module")
+def series():
+    """The fit to the two series as arrays."""
+    y = [FLAT["q"].to_numpy()[:30, None], FLAT["q"].to_numpy()[30:, None]]
+    return numlstm.fit(list(PARTS.values()), y, **FEW)
+
+
+# --- several series in a flat frame ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("keys", ["text", "number", "category"])
+@pytest.mark.parametrize("order", ["basin", "date"])
+def test_a_column_that_tells_series_apart_is_said(series, library, keys, order):
+    flat = FLAT if order == "basin" else FLAT.sort_values("date", kind="stable")
+    if keys == "number":
+        flat = flat.assign(basin=flat["basin"].map({"upper": 7, "lower": 3}))
+    if keys == "category":
+        flat = flat.assign(basin=flat["basin"].astype("category"))
+    make = LIBRARIES[library]
+    X, y = make(flat[NAMES]), flat["q"]
+    message = refused(numlstm.fit, X, y if library == "pandas" else y.to_numpy(), **FEW)
+    assert "Where its column 'basin' tells series apart" in message
+    found = follow(message, r"pass (.*?\)), and", X=X)["X"]
+    if library == "pandas":
+        y = follow(message, r"(y = .*?\.index\))", X=found, y=y)["y"]
+    elif library == "polars":
+        parts = pl.DataFrame({"basin": flat["basin"].to_numpy(), "q": y.to_numpy()})
+        y = parts.partition_by("basin", include_key=False)
+    else:
+        y = y.to_numpy()
+    np.testing.assert_array_equal(numlstm.fit(found, y, **FEW).x, series.x)
+
+
+def test_an_index_of_equal_times_has_a_column_beside_it(series):
+    X = FLAT.set_index("date")
+    X, y = X[["basin", "rain", "temp"]], X["q"]
+    found = follow(refused(numlstm.fit, X, y, **FEW), r"pass (.*?\)), and", X=X)["X"]
+    y = y.set_axis(found.index)
+    np.testing.assert_array_equal(numlstm.fit(found, y, **FEW).x, series.x)
+
+
+def test_a_column_of_texts_without_any_time(series):
+    X = FLAT[["basin", "rain", "temp"]]
+    message = refused(numlstm.fit, X, FLAT["q"], **FEW)
+    known = follow(message, r"pass (X = .*?\)), and", X=X)
+    y = follow(message, r"(y = .*?\.index\))", X=known["X"], y=FLAT["q"])["y"]
+    np.testing.assert_array_equal(numlstm.fit(known["X"], y, **FEW).x, series.x)
+    hot = follow(message, r"one-hot, (.*?\)), or", X=X)["X"]
+    assert numlstm.fit(hot, FLAT["q"], **FEW).model.feature_names_in_.tolist() == [
+        "rain", "temp", "basin_lower", "basin_upper",
+    ]  # fmt: skip
+
+
+def test_an_hour_tells_no_series_apart():
+    days = DAYS.repeat(2)
+    X = pd.DataFrame({"date": days, "hour": np.arange(60) % 2, "rain": RNG.standard_normal(60)})
+    assert "several series go into a list" in refused(numlstm.fit, X, **FEW)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_times_in_another_order_are_sorted_or_left_out(library):
+    frame = FLAT[:30][["date", "rain"]]
+    expected = numlstm.fit(frame[["rain"]].to_numpy(), **FEW)
+    X = LIBRARIES[library](frame[::-1].reset_index(drop=True))
+    message = refused(numlstm.fit, X, **FEW)
+    found = follow(message, r"Sort it, (.*?\)), and", X=X)["X"]
+    np.testing.assert_array_equal(numlstm.fit(found, **FEW).x, expected.x)
+    array = follow(message, r"; (\S.*\)) is read", X=X)["X"]
+    np.testing.assert_array_equal(array, frame[["rain"]].to_numpy()[::-1])
+
+
+def test_levels_in_another_order_are_sorted_or_left_out(series):
+    both = FLAT.set_index(["basin", "date"]).sort_index(ascending=[True, False])
+    X = both[["rain", "temp"]]
+    message = refused(numlstm.fit, X, **FEW)
+    found = follow(message, r"Sort it, (.*?\)), and", X=X)["X"]
+    expected = numlstm.fit([PARTS["lower"], PARTS["upper"]], **FEW)
+    np.testing.assert_array_equal(numlstm.fit(found, **FEW).x, expected.x)
+    arrays = follow(message, r"; (\[.*\]) is read", X=X)["X"]
+    np.testing.assert_array_equal(arrays, [PARTS["lower"][::-1], PARTS["upper"][::-1]])
