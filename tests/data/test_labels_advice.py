@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 import numlstm
+from numlstm import LSTMClassifier, LSTMRegressor
 
 RNG = np.random.default_rng(0)
 FEW = {"hidden_size": 2, "epochs": 2, "rng": 0}
@@ -121,3 +122,59 @@ def test_levels_in_another_order_are_sorted_or_left_out(series):
     np.testing.assert_array_equal(numlstm.fit(found, **FEW).x, expected.x)
     arrays = follow(message, r"; (\[.*\]) is read", X=X)["X"]
     np.testing.assert_array_equal(arrays, [PARTS["lower"][::-1], PARTS["upper"][::-1]])
+
+
+# --- estimators -----------------------------------------------------------------------------------
+
+STEPS = {"output": "sequence", "hidden_size": 2, "epochs": 2, "random_state": 0}
+
+
+@pytest.mark.parametrize("levels", [["basin"], ["run", "basin"]])
+def test_several_series_of_estimators_are_a_list(levels):
+    both = FLAT.assign(run=1).set_index([*levels, "date"])
+    X, y = both[["rain", "temp"]], both["q"]
+    message = refused(LSTMRegressor(**STEPS).fit, X, y)
+    parts = follow(message, r"series (\[.*?\)\]); y", X=X)["X"]
+    targets = follow(message, r"alike, (\[.*?\)\]), with", y=y)["X"]
+    expected = [FLAT["q"].to_numpy()[:30], FLAT["q"].to_numpy()[30:]]
+    expected = LSTMRegressor(**STEPS).fit(list(PARTS.values()), expected).result_
+    np.testing.assert_array_equal(LSTMRegressor(**STEPS).fit(parts, targets).result_.x, expected.x)
+
+
+def test_steps_are_no_targets_of_a_series():
+    """Of two series of 30 steps they were 30 targets each."""
+    both = FLAT.set_index(["basin", "date"])
+    parts = [part.droplevel(0) for _, part in both.groupby(level=0, sort=False)]
+    X, y = [part[["rain", "temp"]] for part in parts], [part["q"] for part in parts]
+    last = LSTMRegressor(**STEPS | {"output": "last"})
+    expected = last.fit(list(PARTS.values()), [part.iloc[-1] for part in y]).result_.x
+    for targets in (y, both["q"]):
+        message = refused(last.fit, X, targets)
+        assert 'pass output="sequence"' in message
+        one = follow(message, r", or (.*)$", y=targets)["X"]
+        np.testing.assert_array_equal(last.fit(X, one).result_.x, expected)
+    LSTMRegressor(**STEPS).fit(X, y)
+
+
+@pytest.mark.parametrize("form", ["frame", "array", "column"])
+@pytest.mark.parametrize("estimator", [LSTMRegressor, LSTMClassifier])
+def test_rows_that_were_meant_as_steps_are_a_list_of_one(estimator, form):
+    frame = FLAT[:30].set_index("date")
+    X, y = frame[["rain", "temp"]], frame["q"] > 0
+    expected = estimator(**STEPS).fit([X.to_numpy()], [y.to_numpy()]).result_
+    if form == "array":
+        X, y = X.to_numpy(), y.to_numpy()
+    message = refused(estimator(**STEPS).fit, X, y.to_frame() if form == "column" else y)
+    assert "the 30 rows of a two-dimensional X are that many samples, each of 2 steps" in message
+    assert "pass [X] and [y]" in message
+    np.testing.assert_array_equal(estimator(**STEPS).fit([X], [y]).result_.x, expected.x)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_texts_beside_samples_are_one_hot(library):
+    X = LIBRARIES[library](FLAT[["basin", "rain"]])
+    few = LSTMRegressor(**STEPS | {"output": "last"})
+    message = refused(few.fit, X, FLAT["q"].to_numpy())
+    assert "tells series apart" not in message
+    hot = follow(message, r"one-hot, (.*?\)), or", X=X)["X"]
+    assert few.fit(hot, FLAT["q"].to_numpy()).n_features_in_ == 3
