@@ -178,3 +178,80 @@ def test_texts_beside_samples_are_one_hot(library):
     assert "tells series apart" not in message
     hot = follow(message, r"one-hot, (.*?\)), or", X=X)["X"]
     assert few.fit(hot, FLAT["q"].to_numpy()).n_features_in_ == 3
+
+
+# --- rollouts -------------------------------------------------------------------------------------
+
+BOTH = RNG.standard_normal((40, 2))
+
+
+@pytest.fixture(scope="module")
+def forecasts():
+    """A model of q with the feature u beside it."""
+    y = np.append(BOTH[1:, 0], np.nan)
+    frame, y = pd.DataFrame(BOTH, columns=["q", "u"]), pd.Series(y, name="q")
+    return numlstm.fit(frame[:-1], y[:-1], bptt_steps=10, **FEW).model
+
+
+def floats(at):
+    return pd.DataFrame(BOTH, 1000 + 0.1 * np.arange(40) if at else 0.1 * np.arange(40), ["q", "u"])
+
+
+@pytest.mark.parametrize("form", ["frame", "levels", "array", "durations"])
+@pytest.mark.parametrize("at", [0, 1])
+def test_times_that_were_computed_go_on_but_for_rounding(forecasts, form, at):
+    frame = floats(at)
+    for warm in range(5, 35, 3):
+        X, u = frame[:warm], frame[["u"]][warm : warm + 5]
+        if form == "durations":
+            X, u = (part.set_axis(pd.to_timedelta(part.index / 3, unit="s")) for part in (X, u))
+        expected = forecasts.rollout(X.to_numpy(), 5, u.to_numpy())
+        if form == "levels":
+            X, u = (pd.concat({"a": part, "b": part}) for part in (X, u))
+            expected = np.concatenate([expected, expected])
+        if form == "array":
+            X, u = (part.rename_axis(index="time", columns="feature") for part in (X, u))
+            X, u = (part.stack().to_xarray() for part in (X, u))
+        np.testing.assert_array_equal(np.asarray(forecasts.rollout(X, 5, exogenous=u)), expected)
+
+
+@pytest.mark.parametrize("shift", [1e-3, -0.1, 0.1])
+def test_other_times_are_no_rounding(forecasts, shift):
+    frame = floats(0)
+    u = frame[["u"]][20:25]
+    message = refused(forecasts.rollout, frame[:20], 5, exogenous=u.set_axis(u.index + shift))
+    assert "the first of 5 forecasts is at 2, the last at 2.4, and exogenous begins at" in message
+
+
+def test_the_times_of_the_forecasts_are_said(forecasts):
+    frame = pd.DataFrame(BOTH, pd.date_range("2001-01-01", periods=40), ["q", "u"])
+    X, u = frame[:30], frame[["u"]]
+    start = "the first of 5 forecasts is at 2001-01-31, the last at 2001-02-04, and exogenous "
+    for wrong, words in (
+        (u[29:34], "begins at 2001-01-30"),
+        (u[30:34], "has 4 labels from 2001-01-31 to 2001-02-03"),
+        (u.iloc[[30, 31, 35, 36, 37]], "in row 2 the forecast is at 2001-02-02, exogenous 2001-02"),
+        (u[:0], "has no rows"),
+    ):
+        message = refused(forecasts.rollout, X, 5, exogenous=wrong)
+        assert start + words in message
+        assert "both have" not in message
+    found = re.findall(r"at (2001-\d\d-\d\d)", message)
+    expected = forecasts.rollout(BOTH[:30], 5, BOTH[30:35, 1:])
+    right = forecasts.rollout(X, 5, exogenous=u.loc[found[0] : found[1]])
+    np.testing.assert_array_equal(right, expected)
+
+
+def test_forgotten_and_needless_exogenous_features(forecasts):
+    message = refused(forecasts.rollout, BOTH[:30], 5)
+    assert "the last 1 of the features, continued from X_warm" in message
+    assert "shape (5, 1)" in message
+    forecasts.rollout(BOTH[:30], 5, np.zeros((5, 1)))
+    assert "shape (2, 5, 1)" in refused(forecasts.rollout, np.stack([BOTH, BOTH]), 5)
+    u = pd.DataFrame(BOTH[:5], columns=["u", "v"])
+    alone = numlstm.fit(pd.Series(BOTH[:, 0], name="q"), bptt_steps=10, **FEW).model
+    for needless in (u, u[["u"]], u["u"], u.to_numpy(), u["u"].to_numpy(), np.zeros((5, 1))):
+        message = refused(alone.rollout, BOTH[:30, 0], 5, exogenous=needless)
+        assert "no features but those that it forecasts" in message
+        assert "leave exogenous= out" in message
+    assert alone.rollout(BOTH[:30, 0], 5).shape == (5, 1)

@@ -1,13 +1,14 @@
 """Names of features, labels of steps and sequences, and the rules by which they agree."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.data.labels import times
+from numlstm.data.labels.times import ROUNDING
 from numlstm.utils.types import Array
 
 _DAY = np.timedelta64(1, "D")
@@ -74,6 +75,8 @@ class Axis:
         Times as clocks in that zone show them.
     plain : str
         Code that makes an array of {name}.
+    rounding : number, duration or None
+        Labels that differ by no more are equal, where these were computed.
     """
 
     labels: Array
@@ -83,6 +86,7 @@ class Axis:
     zone: str | None = None
     wall: Array | None = None
     plain: str = "{name}.to_numpy()"
+    rounding: Any = None
 
     @cached_property
     def ticks(self) -> Array | None:
@@ -106,7 +110,18 @@ class Axis:
 
     def equals(self, other: "Axis") -> bool:
         """Whether the labels are the same, in the same order; dates in any form."""
-        return self.is_comparable(other) and np.array_equal(*self.alike(other))
+        if not self.is_comparable(other):
+            return False
+        return np.array_equal(*self.alike(other)) or self._is_rounded(other)
+
+    def _is_rounded(self, other: "Axis") -> bool:
+        """Whether these labels were computed, and differ by no more than their rounding."""
+        mine, theirs = self.alike(other)
+        kinds = mine.dtype.kind + theirs.dtype.kind
+        alike = kinds in ("mm", "MM") or set(kinds) <= set("iuf")
+        if self.rounding is None or not alike or mine.shape != theirs.shape:
+            return False
+        return bool((np.abs(mine - theirs) <= self.rounding).all())
 
     def is_permutation(self, other: "Axis") -> bool:
         """Whether the labels are the same, in any order."""
@@ -219,9 +234,17 @@ class Axis:
         after = times.continued(labels, steps, count)
         return None if after is None else (after, local)
 
+    def after(self, labels: "Axis") -> "Axis":
+        """The labels of the next steps, as computed from these; the rounding is that of a step."""
+        found = self.steps()
+        usual = None if found is None or found[0].unit != "time" else found[0].usual
+        return replace(labels, rounding=None if usual is None else usual * ROUNDING)
+
     def at(self, row: int) -> str:
         """One label in words."""
         label = (self.labels if self.wall is None else self.wall)[row]
+        if self.labels.dtype.kind == "f" and self.rounding is not None:
+            return f"{label:.12g}"
         if self.labels.dtype.kind != "M" or np.isnat(label):
             return str(label)
         day = label.astype("datetime64[D]")
@@ -315,9 +338,27 @@ def require_same(x: Labelled, other: Labelled) -> None:
             f"{other.name} has the labels of {x.name} in another order: {_difference(x, other)}; "
             f"{fix}; {plain}"
         )
+    if x.is_future and a.is_comparable(b):
+        by_position = f"; {b.plain.format(name=other.name)} goes with the forecasts by position"
+        raise ValueError(_of_other_times(x, other) + by_position * (len(a) == len(b)))
     raise ValueError(
         f"{other.name} has other labels than {x.name}: {_difference(x, other)}; keep the rows that "
         f"both have, in the same order and with labels of the same type; {plain}"
+    )
+
+
+def _of_other_times(x: Labelled, other: Labelled) -> str:
+    """What stands beside forecasts has other times than these, in words."""
+    a, b = x.axes[0], other.axes[0]
+    received = f"begins at {b.at(0)}" if len(b) else "has no rows"
+    if len(a) != len(b):
+        received = f"has {b}"
+    elif len(b) and a.at(0) == b.at(0):
+        received = _difference(x, other).replace(f"{x.name} has", "the forecast is at", 1)
+    return (
+        f"{other.name} has other labels than {x.name} goes on with: the first of {len(a)} "
+        f"forecasts is at {a.at(0)}, the last at {a.at(-1)}, and {other.name} {received}. Pass the "
+        "rows of these times, with labels of the same type"
     )
 
 
@@ -352,6 +393,11 @@ def order(
     if lacks or more:
         words = [f"lacks {_listed(lacks)}"] * bool(lacks)
         words += [f"has {_listed(more)}, which is not known"] * bool(more)
+        if not wanted:
+            raise ValueError(
+                f"{name} {words[0]}: the model has no features but those that it forecasts, leave "
+                f"{name.partition('[')[0]}= out"
+            )
         raise ValueError(
             f"{name} {' and '.join(words)}: expected are {_listed(wanted)}, by name in any order, "
             "or an array without names in this one"

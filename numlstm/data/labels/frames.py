@@ -169,14 +169,16 @@ class Frame(Labelled):
     def continued(self, count: int) -> Labelled:
         """The next rows: their times where those of these rows are regular."""
         after = copy.copy(self)
-        after.is_future, after.axes = True, ()
+        after.is_future = True
+        found: tuple[Axis, ...] = ()
         if self.time is not None:
             after.time = _column_after(self.time, self.axes[0], count)
-            after.axes = () if after.time is None else (_axis_of_column(after.time),)
+            found = () if after.time is None else (self._axis_of_column(after.time),)
             after.index = None
         elif self.index is not None:
             after.index = _index_after(self.index, self.axes[0], count, self.library)
-            after.axes = () if after.index is None else (_axis_of_index(after.index),)
+            found = () if after.index is None else (_axis_of_index(after.index),)
+        after.axes = tuple(map(self.axes[0].after, found))
         return after
 
     def gaps(self, reset: Any) -> list[str]:

@@ -157,7 +157,10 @@ class Grid(Labelled):
         without = _without(self.array, dim)
         after.array = without.expand_dims({dim: count if found is None else found[0]})
         after.array = after.array.transpose(*self.array.dims)
-        after._along = self._along | {"T": after._axis(dim)}
+        axis = after._axis(dim)
+        if time is not None and axis is not None:
+            axis = time.after(axis)
+        after._along = self._along | {"T": axis}
         after.is_future = True
         after.axes = after._seen(next(iter(self.dims))).axes
         return after
