@@ -255,3 +255,45 @@ def test_forgotten_and_needless_exogenous_features(forecasts):
         assert "no features but those that it forecasts" in message
         assert "leave exogenous= out" in message
     assert alone.rollout(BOTH[:30, 0], 5).shape == (5, 1)
+
+
+# --- columns in several levels --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [("upper", "lower"), (7, 3)])
+@pytest.mark.parametrize("names", [("variable", "basin"), (None, "site"), ("feature", None)])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_level_of_the_columns_that_tells_series_apart_is_said(series, keys, names, order):
+    wide = FLAT.assign(basin=FLAT["basin"].map(dict(zip(PARTS, keys, strict=True))))
+    wide = wide.pivot(index="date", columns="basin", values=["rain", "temp", "q"])
+    wide = wide.rename_axis(names, axis=1).reorder_levels(order, axis=1)
+    level = order.index(1)
+    chosen = wide.columns.get_level_values(1 - level).isin(["rain", "temp"])
+    X, y = wide.loc[:, chosen], wide.loc[:, ~chosen]
+    message = refused(numlstm.fit, X, y, **FEW)
+    assert message.count(".stack(") == 1
+    X = follow(message, r"(X = X.stack\(.*?\))", X=X)["X"]
+    y = follow(refused(numlstm.fit, X, y, **FEW), r"(y = y.stack\(.*?\))", y=y)["y"]
+    result = numlstm.fit(X.loc[:, ["rain", "temp"]], y, **FEW)
+    assert result.model.feature_names_in_.tolist() == ["rain", "temp"]
+    index = [(day, key) for day in DAYS for key in keys]
+    predicted = result.model.predict(X).loc[index]
+    flat = FLAT.sort_values(["date", "basin"], ascending=[True, False], kind="stable")
+    np.testing.assert_array_equal(X.loc[index, "rain"], flat["rain"])
+    if X.index.get_level_values(1)[0] == keys[0]:
+        np.testing.assert_array_equal(result.x, series.x)
+    assert predicted.columns.tolist() == ["q"]
+
+
+def test_levels_of_columns_that_no_one_named_are_all_said():
+    wide = pd.DataFrame(
+        BOTH[:30], DAYS, pd.MultiIndex.from_tuples([("rain", 3), ("rain", 7)], names=None)
+    )
+    message = refused(numlstm.fit, wide, **FEW)
+    assert "X = X.stack(0) if 'rain' are series, X = X.stack(1) if 3, 7 are series" in message
+    X = follow(message, r"(X = X.stack\(1\))", X=wide)["X"]
+    assert numlstm.fit(X, **FEW).model.feature_names_in_.tolist() == ["rain"]
+    plain = wide.copy()
+    plain.columns = eval(re.search(r"X.columns = (.*)$", message).group(1), {"X": wide})
+    names = numlstm.fit(plain, **FEW).model.feature_names_in_
+    assert names.tolist() == ["rain_3", "rain_7"]

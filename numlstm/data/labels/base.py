@@ -16,6 +16,15 @@ _DAY = np.timedelta64(1, "D")
 TIMES = frozenset(
     {"date", "datetime", "day", "hour", "month", "step", "t", "time", "timestamp", "week", "year"}
 )
+# what dimensions and levels of features and sequences are called
+FEATURES = frozenset(
+    {"channel", "covariate", "feature", "input", "output", "predictor", "target", "var", "variable"}
+)
+SEQUENCES = frozenset(
+    {"basin", "batch", "batche", "case", "catchment", "gauge", "id", "individual", "instance"}
+    | {"location", "member", "patient", "realization", "row", "sample", "sequence", "series"}
+    | {"site", "station", "subject", "unit", "window"}
+)
 
 
 def called(name: Any, words: frozenset[str]) -> bool:

@@ -38,9 +38,8 @@ def read(
         return Frame(name, table, None, wanted)
     if getattr(getattr(native, "columns", None), "nlevels", 1) > 1:
         raise TypeError(
-            f"{name} has columns in {native.columns.nlevels} levels: give them plain names, e.g. "
-            f"{name}.columns = {name}.columns.map('_'.join), or turn the series of one level into "
-            f"rows by {name}.stack(0).swaplevel().sort_index()"
+            f"{name} has columns in {native.columns.nlevels} levels, "
+            f"{remedies.of_levels(name, native.columns)}"
         )
     if isinstance(like, Panel):
         native = like.with_levels(native)

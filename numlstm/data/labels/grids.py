@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order, require_same
+from numlstm.data.labels.base import (
+    FEATURES,
+    SEQUENCES,
+    TIMES,
+    Axis,
+    Labelled,
+    Names,
+    called,
+    order,
+    require_same,
+)  # fmt: skip
 from numlstm.data.labels.lists import Several
 
-# what dimensions are called, in lower case and singular
-FEATURES = frozenset(
-    {"channel", "covariate", "feature", "input", "output", "predictor", "target", "var", "variable"}
-)
-SEQUENCES = frozenset(
-    {"basin", "batch", "batche", "case", "catchment", "gauge", "id", "individual", "instance"}
-    | {"location", "member", "patient", "realization", "row", "sample", "sequence", "series"}
-    | {"site", "station", "subject", "unit", "window"}
-)
 _ROLES = {"B": "sequence", "T": "time", "I": "feature"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels import times
-from numlstm.data.labels.base import TIMES, called
+from numlstm.data.labels.base import FEATURES, SEQUENCES, TIMES, called
 from numlstm.utils.types import Array
 
 
@@ -56,13 +56,20 @@ def without_dates(frame: Any, column: Any) -> str:
 
 
 def of_levels(name: str, columns: Any) -> str:
-    """How to write columns in several levels."""
-    levels = [i if title is None else title for i, title in enumerate(columns.names)]
-    shown = " or ".join(f"{name}.stack({_quoted(level)})" for level in levels)
+    """Which levels of columns there are, and how to do without all but one."""
+    titles = [i if title is None else title for i, title in enumerate(columns.names)]
+    series = [i for i, title in enumerate(titles) if called(title, SEQUENCES)]
+    features = [i for i, title in enumerate(titles) if called(title, FEATURES)]
+    levels = series if len(series) == 1 else [i for i in range(len(titles)) if i not in features]
+    shown = [
+        f"{name} = {name}.stack({_quoted(titles[level])}) if "
+        f"{', '.join(repr(label) for label in columns.unique(level)[:3])} are series"
+        for level in levels or range(len(titles))
+    ]
     return (
-        f"name the level that tells series apart, which makes rows of them, {shown}; columns of "
-        f'one series get plain names, {name}.columns = ["_".join(map(str, names)) for names in '
-        f"{name}.columns]"
+        f"{', '.join(map(repr, titles))}: make rows of the one that tells series apart, "
+        f"{', '.join(shown)}; if all are features of one series give them plain names, "
+        f'{name}.columns = ["_".join(map(str, names)) for names in {name}.columns]'
     )
 
 
