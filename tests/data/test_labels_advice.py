@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from dateutil.tz import tzoffset
 
 import numlstm
 from numlstm import LSTMClassifier, LSTMRegressor
@@ -297,3 +298,75 @@ def test_levels_of_columns_that_no_one_named_are_all_said():
     plain.columns = eval(re.search(r"X.columns = (.*)$", message).group(1), {"X": wide})
     names = numlstm.fit(plain, **FEW).model.feature_names_in_
     assert names.tolist() == ["rain_3", "rain_7"]
+
+
+# --- texts that are dates -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize(
+    "form",
+    ["%Y-%m-%d", "%Y/%m/%d", "%Y-%m-%dT%H:%M", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%Y%m%d",
+     "%Y-%j"],
+)  # fmt: skip
+def test_a_column_of_texts_that_are_dates_is_made_one(library, form):
+    frame = FLAT[:30][["date", "rain"]]
+    expected = numlstm.fit(frame[["rain"]].to_numpy(), **FEW)
+    X = LIBRARIES[library](frame.assign(date=DAYS.strftime(form)))
+    message = refused(numlstm.fit, X, **FEW)
+    assert "one-hot" not in message
+    made = follow(message, r"write them so, (.*)$", X=X)["X"]
+    assert np.array_equal(np.asarray(made["date"]).astype("datetime64[D]"), DAYS)
+    np.testing.assert_array_equal(numlstm.fit(made, **FEW).x, expected.x)
+
+
+def test_dates_that_no_one_knows_need_a_format():
+    texts = [f"{day:02d}/02/2001" for day in range(1, 11)]
+    X = FLAT[:10][["rain"]].assign(date=texts)
+    message = refused(numlstm.fit, X, **FEW)
+    assert message.endswith("by pandas.to_datetime with the format that they have")
+
+
+@pytest.mark.parametrize("time", ["text", "date"])
+def test_texts_that_are_dates_are_the_time_of_series(series, time):
+    flat = FLAT[NAMES]
+    if time == "text":
+        flat = flat.assign(date=flat["date"].dt.strftime("%Y-%m-%d"))
+    message = refused(numlstm.fit, flat, FLAT["q"], **FEW)
+    known = follow(message, r"pass (X = .*?\)), and", X=flat)
+    assert known["X"].index.names == ["basin", "date"]
+    y = FLAT["q"].set_axis(known["X"].index)
+    np.testing.assert_array_equal(numlstm.fit(known["X"], y, **FEW).x, series.x)
+
+
+def test_a_text_for_every_row_tells_no_series_apart():
+    X = FLAT[:5][["rain"]].assign(name=list("abcde"))
+    assert "tells series apart" not in refused(numlstm.fit, X, **FEW)
+
+
+def test_a_zone_that_is_not_known_is_written_in_utc():
+    zone = tzoffset(None, 7200)  # of dateutil, whose zones no other library knows
+    X = FLAT[:30][["date", "rain"]].assign(date=DAYS.tz_localize(zone))
+    expected = numlstm.fit(X[["rain"]].to_numpy(), **FEW).x
+    X = follow(refused(numlstm.fit, X, **FEW), r"in UTC, (.*)$", X=X)["X"]
+    np.testing.assert_array_equal(numlstm.fit(X, **FEW).x, expected)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_durations_and_objects_are_made_numbers(library):
+    X = FLAT[:30][["rain"]].assign(since=DAYS - DAYS[0])
+    expected = numlstm.fit(np.stack([X["rain"], np.arange(30) * 86400.0], axis=1), **FEW).x
+    message = refused(numlstm.fit, LIBRARIES[library](X), **FEW)
+    since = follow(message, r"a number, (.*?), or", X=LIBRARIES[library](X))["X"]
+    np.testing.assert_array_equal(np.asarray(since), np.arange(30) * 86400.0)
+    if library == "pandas":
+        np.testing.assert_array_equal(numlstm.fit(X.assign(since=since), **FEW).x, expected)
+        X["rain"] = X["rain"].astype(object)
+        rain = follow(refused(numlstm.fit, X, **FEW), r"as numbers, (.*)$", X=X)["X"]
+        assert rain.dtype == float
+
+
+def test_durations_are_said_in_words():
+    X = pd.DataFrame({"x": BOTH[:3, 0]}, index=pd.to_timedelta([0, 60, 58], unit="h"))
+    message = refused(numlstm.fit, X, **FEW)
+    assert "2 days, 10:00:00 follows 2 days, 12:00:00" in message

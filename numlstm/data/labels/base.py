@@ -254,6 +254,8 @@ class Axis:
         label = (self.labels if self.wall is None else self.wall)[row]
         if self.labels.dtype.kind == "f" and self.rounding is not None:
             return f"{label:.12g}"
+        if self.labels.dtype.kind == "m" and not np.isnat(label):
+            return str(label.astype("timedelta64[us]").item())
         if self.labels.dtype.kind != "M" or np.isnat(label):
             return str(label)
         day = label.astype("datetime64[D]")

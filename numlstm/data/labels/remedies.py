@@ -10,6 +10,12 @@ from numlstm.data.labels import times
 from numlstm.data.labels.base import FEATURES, SEQUENCES, TIMES, called
 from numlstm.utils.types import Array
 
+_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
+_FORMS = [
+    *(day + clock for day in _DAYS for clock in ("", " %H:%M", " %H:%M:%S")),
+    *("%Y%m%d", "%Y-%j", "%Y%j", "%Y"),
+]
+
 
 def of_several_series(frame: Any) -> str:
     """How to tell series apart whose times are the same, by a column; "" where none does it."""
@@ -35,14 +41,14 @@ def of_column(frame: Any, column: Any) -> str:
             if column.dtype == nw.Object and column.to_numpy().astype(float).size:
                 return f"write it as numbers, {cell}.astype(float)"
         return "write it as numbers, or leave it out"
-    if times.likeness(words) == 3:
+    if _are_dates(column):
         return "leave it out" if frame.are_samples else _as_dates(frame, column, words)
     if frame.name.startswith("y"):
         return f"number the classes, names, y = numpy.unique({cell}, return_inverse=True)"
     remedy = f"write it one-hot, {_one_hot(frame, column)}, or leave it out"
-    if frame.are_samples or frame.is_column:
+    if frame.are_samples or frame.is_column or np.unique(words).size == words.size:
         return remedy
-    dates = [other for other in frame.columns if times.likeness(_words(other)) == 3]
+    dates = [other for other in frame.columns if _are_dates(other)]
     time = frame.time if frame.time is not None else next(iter(dates), None)
     return f"{remedy}. {_by_column(frame, column, time)}"
 
@@ -100,7 +106,7 @@ def _tells_apart(frame: Any, column: Any) -> bool:
     else:
         return False
     ticks = frame.axes[0].ticks
-    if len(keys) != len(ticks) or times.likeness(keys) == 3:
+    if len(keys) != len(ticks) or _are_dates(column):
         return False
     _, numbers, counts = np.unique(keys, return_inverse=True, return_counts=True)
     pairs = np.stack([numbers, np.unique(ticks, return_inverse=True)[1]], axis=1)
@@ -119,30 +125,47 @@ def _words(column: Any) -> Array:
     return words if all(isinstance(word, str) for word in words) else np.empty(0, object)
 
 
+def _are_dates(column: Any) -> bool:
+    """Whether texts are dates; those of digits alone if they are called so."""
+    found = times.likeness(_words(column)) if _words(column).size else 0
+    return found == 3 or (found == 1 and called(column.name, TIMES))
+
+
 def _as_dates(frame: Any, column: Any, words: Array) -> str:
-    """How to make dates of texts: without a format only where the library reads them alike."""
-    cell, known = _cell(frame, column), times.ticks(words)
+    """How to make dates of texts: in the way in which the library reads what they are."""
+    start, cell, known = "its texts are dates: write them so, ", _cell(frame, column), None
+    if not times.is_doubtful(words):
+        known = times.ticks(words)
+    if frame.library.value == "pyarrow":
+        return f"{start}as in {cell}, by pandas.to_datetime with a format"
+    form = next((form for form in (None, *_FORMS) if _reads(frame, words, form, known)), "")
+    if form == "":
+        return f"{start}by {_reader(frame)} with the format that they have"
+    said = "" if form is None else f'"{form}"'
     if frame.library.value == "polars":
-        name = frame.name if frame.is_column else f"{frame.whole}.with_columns"
-        code = f"{name}({cell}.str.to_datetime({{}}))"
-    elif frame.library.value == "pyarrow":
-        return "its texts are dates: write them so, as pyarrow.compute.strptime does"
-    else:
-        code = f"{cell} = pandas.to_datetime({cell}{{}})"
+        code = f"{cell}.str.to_datetime({said})"
+        return f"{start}{code if frame.is_column else f'{frame.whole}.with_columns({code})'}"
+    said = said and f", format={said}"
+    return f"{start}{cell} = pandas.to_datetime({cell}{said})"
+
+
+def _reader(frame: Any) -> str:
+    return "str.to_datetime" if frame.library.value == "polars" else "pandas.to_datetime"
+
+
+def _reads(frame: Any, words: Array, form: str | None, known: Array | None) -> bool:
+    """Whether the library reads texts in a format as these times."""
+    library = frame.library.to_native_namespace()
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("error")
-        if known is not None and np.array_equal(_read(frame, words), known):
-            return f"its texts are dates: write them so, {code.format('')}"
-    comma = "" if frame.library.value == "polars" else ", "
-    return f"its texts are dates: write them so, {code.format(f'{comma}format=...')}"
-
-
-def _read(frame: Any, words: Array) -> Array:
-    """Texts as the library makes dates of them."""
-    library = frame.library.to_native_namespace()
-    if frame.library.value == "polars":
-        return np.asarray(library.Series(list(words)).str.to_datetime().to_numpy())
-    return np.asarray(library.to_datetime(library.Series(words)).to_numpy())
+        if known is None:
+            return False
+        if frame.library.value == "polars":
+            found = library.Series(list(words)).str.to_datetime(form).to_numpy()
+        else:
+            found = library.to_datetime(library.Series(words), format=form).to_numpy()
+        return np.array_equal(found, known)
+    return False
 
 
 def _one_hot(frame: Any, column: Any) -> str:
@@ -159,7 +182,10 @@ def _one_hot(frame: Any, column: Any) -> str:
 
 def _cell(frame: Any, column: Any) -> str:
     """The column as code."""
-    return str(frame.name) if frame.is_column else f"{frame.whole}[{_quoted(column.name)}]"
+    method = ".to_pandas()" if frame.library.value == "pyarrow" else ""
+    if frame.is_column:
+        return f"{frame.name}{method}"
+    return f"{frame.whole}{method}[{_quoted(column.name)}]"
 
 
 def _quoted(label: Any) -> str:
