@@ -1,5 +1,6 @@
 """What an error says to write is run as it stands, and gives what was meant."""
 
+import decimal
 import re
 
 import numpy as np
@@ -370,3 +371,83 @@ def test_durations_are_said_in_words():
     X = pd.DataFrame({"x": BOTH[:3, 0]}, index=pd.to_timedelta([0, 60, 58], unit="h"))
     message = refused(numlstm.fit, X, **FEW)
     assert "2 days, 10:00:00 follows 2 days, 12:00:00" in message
+
+
+# --- names and objects in the place of numbers ----------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+@pytest.mark.parametrize("titles", ["w", ["w"], ["w", "temp"]])
+@pytest.mark.parametrize("form", [*LIBRARIES, "levels"])
+def test_names_of_columns_stand_for_no_values(name, titles, form):
+    frame = FLAT[["rain", "temp"]].assign(w=np.arange(1.0, 61.0))
+    X = LIBRARIES.get(form, lambda frame: frame.set_axis(FLAT.set_index(NAMES[:2]).index))(frame)
+    message = refused(numlstm.fit, X, **{name: titles}, **FEW)
+    code = message.partition(": pass ")[2]
+    passed = eval(f"dict({code})", {"X": X})
+    assert set(passed) == {"X", name}
+    taken = [titles] if isinstance(titles, str) else titles
+    kept = [title for title in frame if title not in taken]
+    np.testing.assert_array_equal(np.asarray(passed["X"]), frame[kept])
+    values = np.asarray(passed[name])
+    np.testing.assert_array_equal(values.reshape(60, -1), frame[taken])
+    if len(taken) == 1 or name == "y":
+        numlstm.fit(**passed, **FEW)
+    if name == "y" and form == "pandas":
+        assert code in refused(LSTMRegressor().fit, X, titles)
+
+
+def test_a_name_that_is_no_column_is_a_name():
+    X = FLAT[["rain", "temp"]]
+    for array in (X, X.to_numpy()):
+        for name in ("y", "sample_weight"):
+            message = refused(numlstm.fit, array, **{name: "flow"}, **FEW)
+            assert "'flow' is a name: pass the values that have it" in message
+
+
+def test_sequences_to_judge_by_are_said_by_their_shape():
+    X = BOTH[:, :1]
+    expected = numlstm.fit(X, validation={"X": X}, **FEW).x
+    for given in (X, pd.DataFrame(X)):
+        message = refused(numlstm.fit, X, validation=given, **FEW)
+        assert f"received {type(given).__name__} of shape (40, 1)" in message
+        assert len(message) < 300
+        own = eval(re.search(r"without y are (\{.*?\})", message).group(1), {"X": given})
+        np.testing.assert_array_equal(numlstm.fit(X, validation=own, **FEW).x, expected)
+
+
+def test_numbers_that_are_objects_are_made_floats():
+    X = BOTH.astype(object)
+    expected = numlstm.fit(BOTH, **FEW).x
+    made = follow(refused(numlstm.fit, X, **FEW), r"; pass (.*)$", X=X)["X"]
+    np.testing.assert_array_equal(numlstm.fit(made, **FEW).x, expected)
+    prices = [decimal.Decimal(str(value)) for value in BOTH[:, 0]]
+    made = follow(refused(numlstm.fit, BOTH, prices, **FEW), r"; pass (.*)$", y=prices, np=np)["X"]
+    np.testing.assert_array_equal(made, BOTH[:, 0])
+    holes = np.array([1.0, None, 2.0] * 5, object)
+    made = follow(refused(numlstm.fit, holes, **FEW), r"; pass (.*)$", X=holes)["X"]
+    assert np.isnan(made).sum() == 5
+
+
+def test_texts_among_numbers_are_named():
+    message = refused(numlstm.fit, FLAT[["rain", "basin"]].to_numpy(), **FEW)
+    assert message.endswith("; it has 'upper' among its numbers: leave out what holds such")
+    assert "Timestamp('2001-01-01" in refused(numlstm.fit, FLAT[["rain", "date"]].to_numpy(), **FEW)
+    words = np.array(["a", "b", "a"] * 5)
+    missing = np.array([*words[:-1], None], object)
+    for X in (words, words.astype(object), missing):
+        message = refused(numlstm.fit, X, words == "a", **FEW)
+        tokens = r"array, (names, tokens = .*?\)), and pass them one-hot, X=(.*)$"
+        names, code = re.search(tokens, message).groups()
+        known = {"np": np, "X": X}
+        exec(f"{names}\nX = {code}", known)
+        assert known["X"].shape == (15, 3 if X is missing else 2)
+
+
+@pytest.mark.parametrize("count", [2, 30])
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_classes_may_be_called_as_columns_are(library, count):
+    X = LIBRARIES[library](pd.DataFrame(BOTH[:count], columns=["up", "down"]))
+    y = ["up", "down"] * (count // 2)
+    few = {name: value for name, value in STEPS.items() if name != "output"}
+    assert LSTMClassifier(**few).fit(X, y).classes_.tolist() == ["down", "up"]

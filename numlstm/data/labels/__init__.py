@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels import frames, grids
+from numlstm.data.labels import frames, grids, remedies
 from numlstm.data.labels.base import UNNAMED, Labelled, Names
 from numlstm.data.labels.frames import Frame, Panel
 from numlstm.data.labels.grids import Grid
@@ -113,6 +113,7 @@ def weights(x: Labelled, sample_weight: Any) -> Any:
 
 
 def _beside_samples(x: Labelled, name: str, value: Any) -> Labelled:
+    _require_no_names(x, name, value)
     other = read(name, value, None, x)
     if isinstance(other, Frame):
         other.are_samples = True
@@ -149,7 +150,24 @@ def companion(
     x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None
 ) -> Labelled:
     """What stands beside the inputs x, such as targets; labels must agree where both have some."""
+    _require_no_names(x, name, value)
     return x.agreed(read(name, value, wanted, x))
+
+
+def _require_no_names(x: Labelled, name: str, value: Any) -> None:
+    """Refuse the names of columns of X in the place of values."""
+    titles = [value] if isinstance(value, str) else value
+    if not isinstance(titles, list) or not titles or not all(isinstance(t, str) for t in titles):
+        return
+    frame = x.items[0] if isinstance(x, Panel) else x
+    if not isinstance(frame, Frame) or len(set(titles)) < len(titles) or frame.is_column:
+        return
+    is_label = isinstance(value, list) and len(titles) == frame.rows  # of a class, called alike
+    if not is_label and set(titles) <= set(frame.features or ()):
+        raise TypeError(
+            f"{name} must hold values, received {value!r}, which {x.name} has as columns: "
+            f"{remedies.of_names(frame, name, value)}"
+        )
 
 
 def read(

@@ -115,6 +115,11 @@ class Frame(Labelled):
         dtype: Any = checks.kept_dtype(*arrays)
         return np.stack(arrays, axis=1, dtype=dtype, casting="unsafe")
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.columns[0] if self.columns else self.axes[0])
+
     def outputs(self, names: Names, width: int) -> list[str]:
         """Names of the outputs, none that of the column of dates."""
         return names.outputs(width, () if self.time is None else (str(self.time.name),))

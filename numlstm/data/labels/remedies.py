@@ -53,6 +53,19 @@ def of_column(frame: Any, column: Any) -> str:
     return f"{remedy}. {_by_column(frame, column, time)}"
 
 
+def of_names(frame: Any, name: str, titles: Any) -> str:
+    """What to pass where the names of columns stand for their values."""
+    label = repr(titles) if isinstance(titles, list) else _quoted(titles)
+    values, rest = {
+        "polars": (f"{{}}[{label}]", f"{{}}.drop({label})"),
+        "pyarrow": (
+            f"{{}}.select({label})" if isinstance(titles, list) else f"{{}}[{label}]",
+            f"{{}}.drop_columns({label})",
+        ),
+    }.get(frame.library.value, (f"{{}}[{label}]", f"{{}}.drop(columns={label})"))
+    return f"pass {name}={values.format(frame.whole)}, {frame.whole}={rest.format(frame.whole)}"
+
+
 def without_dates(frame: Any, column: Any) -> str:
     """A template of code that makes an array of the other columns."""
     return {
