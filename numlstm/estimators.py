@@ -244,6 +244,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         for name, value in (("X", X), ("y", y), ("sample_weight", sample_weight)):
             checks.require_unmasked(name, value, "0" if name == "sample_weight" else "np.nan")
         given = labels.samples(X, None if reset else self._names_of_features())
+        if self.output == "last":
+            labels.require_no_steps(given, y)
         beside = self._targets_of(given, y), labels.weights(given, sample_weight)
         if isinstance(given, labels.Frame):
             return X, *beside
@@ -298,7 +300,26 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if self.output == "sequence" and _is_nested(y):
             return [np.asarray(part) for part in y]
         form = {"ensure_2d": False, "allow_nd": True, "dtype": dtype}
-        return check_array(y, ensure_all_finite=False, input_name="y", **form)
+        y = check_array(y, ensure_all_finite=False, input_name="y", **form)
+        if self.output == "sequence":
+            self._require_steps(X, y)
+        return y
+
+    def _require_steps(self, X: Any, y: np.ndarray) -> None:
+        """Refuse one target per sequence; of samples that were meant as steps it is the sign."""
+        if y.ndim > 1 and (y.shape[1:] != (1,) or np.shape(X)[1:2] == (1,)):
+            return
+        message = (
+            "output='sequence' takes a target for every step, y of shape (B, T) or (B, T, O), "
+            f"received {y.shape}"
+        )
+        if np.ndim(X) == 3 and np.shape(X)[2] == 1:
+            rows, steps = np.shape(X)[:2]
+            message += (
+                f"; the {rows} rows of a two-dimensional X are that many samples, each of {steps} "
+                "steps of one feature: pass [X] and [y] if they are the steps of one series"
+            )
+        raise ValueError(message)
 
     def _scored(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, Any]:
         """Targets, predictions and weights, one behind the other."""

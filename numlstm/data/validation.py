@@ -106,7 +106,10 @@ def _fraction(given: Any) -> float:
     try:
         fraction = checks.real("validation", given)
     except TypeError:
-        raise TypeError(f"validation must be {_FORMS}; received {given!r}") from None
+        hint = '; sequences without y are {"X": X}' if np.ndim(given) else ""
+        raise TypeError(
+            f"validation must be {_FORMS}{hint}; received {checks.shown(given)}"
+        ) from None
     except ValueError:  # no number, infinite, or beyond all floats
         fraction = np.inf
     if not 0 < fraction < 1:

@@ -405,7 +405,8 @@ class LSTM(Derivatives, Rollout, Persistence):
             model's dtype, and predictions put in the units of the data after. A row's prediction
             does not depend on the rows that it comes with; what stands in the padding of Y means
             nothing. Of a frame or DataArray it is one too, with its index, and names for the
-            outputs.
+            outputs: of a model fitted with ``y=None`` the row of a time t is the forecast for
+            t + 1, and ``Y.shift(1)`` of pandas stands beside what came.
 
         Raises
         ------

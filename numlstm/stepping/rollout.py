@@ -201,12 +201,21 @@ def read_rollout_inputs(
 
 def _read_exogenous(exogenous: Any, shape: tuple[int, int, int], single: bool) -> np.ndarray:
     """The exogenous inputs as (B, S, I - O); one feature may lack the last axis, as X may."""
+    wanted = shape[1:] if single else shape
     if exogenous is None:
-        raise ValueError(f"exogenous= must give the last {shape[-1]} features of X_warm")
+        raise ValueError(
+            f"exogenous= must give the last {shape[-1]} of the features, continued from X_warm: "
+            f"a row for each of the {shape[1]} forecasts, shape {wanted}"
+        )
+    if shape[-1] == 0 and np.size(exogenous):
+        raise ValueError(
+            "this model has no features but those that it forecasts: leave exogenous= out, "
+            f"received shape {np.shape(exogenous)}"
+        )
     array = checks.array("exogenous", exogenous, None)
     if shape[-1] == 1 and array.ndim == 2 - single:
         array = array[..., None]
-    checks.shape("exogenous", array, shape[1:] if single else shape)
+    checks.shape("exogenous", array, wanted)
     return array.reshape(shape)
 
 

@@ -109,7 +109,8 @@ def fit(
     y : array_like or list of arrays, optional
         Targets, one per step, (B, T, O) or (B, T), or one per sequence, (B, O) or (B,); for one
         series (T,) or (T, O); for a list of series a list. Integers from 0 on for the loss
-        "cross_entropy". None: forecast the next value of X.
+        "cross_entropy". None: forecast the next value of X; row t of `predict` is then that of
+        t + 1, with the label of t.
     hidden_size, num_layers : int, optional
         Units per layer, and stacked layers, of a new model.
     bidirectional, residual, learned_state, proj_size : optional

@@ -150,7 +150,7 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name} cannot be made an array: {error}") from None
     if result.dtype.kind not in "fiub":
-        remedy = _REMEDY_OF_TEXT.get(name[0], "") if _is_text(result) else ""
+        remedy = _remedy(name, value, result)
         raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}{remedy}")
     with within_range(name, dtype or "float64", "scale them, or use float64"):
         kept = result.astype(dtype or kept_dtype(result))
@@ -207,8 +207,45 @@ def require_distinct(name: str, exact: np.ndarray, kept: np.ndarray) -> None:
     )
 
 
-def _is_text(value: np.ndarray) -> bool:
-    return value.dtype.kind in "SU" or any(isinstance(item, (str, bytes)) for item in value.flat)
+def _remedy(name: str, value: Any, array: np.ndarray) -> str:
+    """What to pass instead of an array that holds no numbers."""
+    there = [item for item in array.flat if item is not None]
+    if there and all(isinstance(item, (str, bytes)) for item in there):
+        if array.ndim == 0 and name[0] != "X":  # whose characters may be meant
+            return f"; {value!r} is a name: pass the values that have it"
+        remedy = _REMEDY_OF_TEXT.get(name[0], "")
+        if len(there) < array.size:  # None is in no order
+            remedy = remedy.replace(f"({name[0]},", f"(np.asarray({name[0]}, str),")
+        return remedy
+    if array.dtype != object:
+        return ""
+    others = [item for item in array.flat if not _is_number(item)]
+    if others:
+        return f"; it has {others[0]!r} among its numbers: leave out what holds such"
+    made = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
+    return f"; pass {made}.astype(float)" if array.size else ""
+
+
+def _is_number(item: Any) -> bool:
+    """Whether an object is a real number, as NumPy makes one of it; None becomes NaN."""
+    if item is None:
+        return True
+    if isinstance(item, (str, bytes)) or np.ndim(item):
+        return False
+    try:
+        float(item)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def shown(value: Any) -> str:
+    """A value in an error: of an array or a frame its type and shape."""
+    size = getattr(value, "shape", None)
+    if isinstance(size, tuple) and size:
+        return f"{type(value).__name__} of shape {size}"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def kept_dtype(*values: np.ndarray) -> str:

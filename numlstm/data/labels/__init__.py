@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels import frames, grids
+from numlstm.data.labels import frames, grids, remedies
 from numlstm.data.labels.base import UNNAMED, Labelled, Names
 from numlstm.data.labels.frames import Frame, Panel
 from numlstm.data.labels.grids import Grid
@@ -17,7 +17,8 @@ from numlstm.utils.notices import warn
 
 __all__ = [
     "UNNAMED", "Frame", "Grid", "Labelled", "Names", "Panel", "Several", "beside", "classes",
-    "companion", "inputs", "read", "require_plain", "samples", "targets", "weights", "with_rows",
+    "companion", "inputs", "read", "require_no_steps", "require_plain", "samples", "targets",
+    "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -62,15 +63,37 @@ def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
     if isinstance(given, Panel):
         raise ValueError(
             "X has an index of several levels: pass X.reset_index(drop=True) if every row is a "
-            f"sample of its own, or [part for _, part in X.groupby(level={given.level})] if it has "
-            "several series"
+            f"sample of its own, and for several series {_listed_by(given)}; y alike, "
+            f'{_listed_by(given, "y")}, with output="sequence", or as one target for each'
         )
     if isinstance(given, Frame):
+        given.are_samples = True
         _require_no_dates(given)
         _ = given.values  # scikit-learn, which reads it, would make numbers of other columns
     else:
         _say_gaps(given.gaps(None))
     return given
+
+
+def _listed_by(panel: Panel, name: str = "X") -> str:
+    """Code that makes a list of frames of one with several series."""
+    level = panel.level
+    return f"[part.droplevel({level}) for _, part in {name}.groupby(level={level}, sort=False)]"
+
+
+def require_no_steps(x: Labelled, y: Any) -> None:
+    """Refuse a target for every step of every series where there is to be one for each series."""
+    if not isinstance(x, Several):
+        return
+    other = read("y", y, None, x)
+    if isinstance(x.agreed(other), Several):
+        last = "[numpy.asarray(part)[-1] for part in y]"
+        if isinstance(other, Panel):
+            last = f"y.groupby(level={other.level}, sort=False).last()"
+        raise ValueError(
+            "y has the labels of X, a target for every step, and output='last' takes one for each "
+            f'series: pass output="sequence", or {last}'
+        )
 
 
 def targets(x: Labelled, y: Any) -> Any:
@@ -90,8 +113,10 @@ def weights(x: Labelled, sample_weight: Any) -> Any:
 
 
 def _beside_samples(x: Labelled, name: str, value: Any) -> Labelled:
+    _require_no_names(x, name, value)
     other = read(name, value, None, x)
     if isinstance(other, Frame):
+        other.are_samples = True
         _require_no_dates(other)
     return x.agreed(other)
 
@@ -125,7 +150,24 @@ def companion(
     x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None
 ) -> Labelled:
     """What stands beside the inputs x, such as targets; labels must agree where both have some."""
+    _require_no_names(x, name, value)
     return x.agreed(read(name, value, wanted, x))
+
+
+def _require_no_names(x: Labelled, name: str, value: Any) -> None:
+    """Refuse the names of columns of X in the place of values."""
+    titles = [value] if isinstance(value, str) else value
+    if not isinstance(titles, list) or not titles or not all(isinstance(t, str) for t in titles):
+        return
+    frame = x.items[0] if isinstance(x, Panel) else x
+    if not isinstance(frame, Frame) or len(set(titles)) < len(titles) or frame.is_column:
+        return
+    is_label = isinstance(value, list) and len(titles) == frame.rows  # of a class, called alike
+    if not is_label and set(titles) <= set(frame.features or ()):
+        raise TypeError(
+            f"{name} must hold values, received {value!r}, which {x.name} has as columns: "
+            f"{remedies.of_names(frame, name, value)}"
+        )
 
 
 def read(

@@ -1,18 +1,29 @@
 """Names of features, labels of steps and sequences, and the rules by which they agree."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.data.labels import times
+from numlstm.data.labels.times import ROUNDING
 from numlstm.utils.types import Array
 
 _DAY = np.timedelta64(1, "D")
 # what a time is called, in lower case and singular
 TIMES = frozenset(
     {"date", "datetime", "day", "hour", "month", "step", "t", "time", "timestamp", "week", "year"}
+)
+# what dimensions and levels of features and sequences are called
+FEATURES = frozenset(
+    {"channel", "covariate", "feature", "input", "output", "predictor", "target", "var", "variable"}
+)
+SEQUENCES = frozenset(
+    {"basin", "batch", "batche", "case", "catchment", "gauge", "id", "individual", "instance"}
+    | {"location", "member", "patient", "realization", "row", "sample", "sequence", "series"}
+    | {"site", "station", "subject", "unit", "window"}
 )
 
 
@@ -71,6 +82,10 @@ class Axis:
         Time zone.
     wall : ndarray, shape (N,), or None
         Times as clocks in that zone show them.
+    plain : str
+        Code that makes an array of {name}.
+    rounding : number, duration or None
+        Labels that differ by no more are equal, where these were computed.
     """
 
     labels: Array
@@ -79,6 +94,8 @@ class Axis:
     reorder: str = "{name}.loc[{x}.index]"
     zone: str | None = None
     wall: Array | None = None
+    plain: str = "{name}.to_numpy()"
+    rounding: Any = None
 
     @cached_property
     def ticks(self) -> Array | None:
@@ -102,7 +119,18 @@ class Axis:
 
     def equals(self, other: "Axis") -> bool:
         """Whether the labels are the same, in the same order; dates in any form."""
-        return self.is_comparable(other) and np.array_equal(*self.alike(other))
+        if not self.is_comparable(other):
+            return False
+        return np.array_equal(*self.alike(other)) or self._is_rounded(other)
+
+    def _is_rounded(self, other: "Axis") -> bool:
+        """Whether these labels were computed, and differ by no more than their rounding."""
+        mine, theirs = self.alike(other)
+        kinds = mine.dtype.kind + theirs.dtype.kind
+        alike = kinds in ("mm", "MM") or set(kinds) <= set("iuf")
+        if self.rounding is None or not alike or mine.shape != theirs.shape:
+            return False
+        return bool((np.abs(mine - theirs) <= self.rounding).all())
 
     def is_permutation(self, other: "Axis") -> bool:
         """Whether the labels are the same, in any order."""
@@ -129,8 +157,13 @@ class Axis:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
         return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))
 
-    def require_forward(self, name: str, joins: Array | None) -> None:
-        """Refuse steps that are not in the order of time."""
+    def require_forward(
+        self, name: str, joins: Array | None, split: Callable[[], str] | None = None
+    ) -> None:
+        """Refuse steps that are not in the order of time.
+
+        `split` says how rows of several series are told apart, "" where nothing does.
+        """
         if self.ticks is None:
             self._require_certain(name)
             return
@@ -143,11 +176,22 @@ class Axis:
         if wrong.size == 0:
             return
         t = int(wrong[0])
+        repeated = bool(np.unique(self.ticks).size < len(self))
+        advice = split() if repeated and split is not None else ""
         raise ValueError(
             f"the {self.name} of {name} does not go forward: {self.at(t)} follows {self.at(t - 1)} "
-            f"({wrong.size} such step(s)). Sort it, {self.sort.format(name=name)}, and keep each "
-            "time once; several series go into a list with one entry each, or have reset= where "
-            f"one begins; {name}.to_numpy() is read without its labels"
+            f"({wrong.size} such step(s)). {advice or self._in_order(name, repeated)}"
+        )
+
+    def _in_order(self, name: str, repeated: bool) -> str:
+        """How to put steps in the order of time, or to do without one."""
+        once = (
+            ", and keep each time once; several series go into a list with one entry each, or have "
+            "reset= where one begins"
+        )
+        return (
+            f"Sort it, {self.sort.format(name=name)}, and what stands beside it alike"
+            f"{once * repeated}; {self.plain.format(name=name)} is read without its labels"
         )
 
     def _require_certain(self, name: str) -> None:
@@ -156,7 +200,8 @@ class Axis:
             raise ValueError(
                 f"the {self.name} of {name} has dates as texts, such as {self.at(0)!r}, that can "
                 "be read in several ways or in none: write them as dates, by pandas.to_datetime "
-                f"with format=, or as year-month-day; {name}.to_numpy() is read without its labels"
+                f"with format=, or as year-month-day; {self.plain.format(name=name)} is read "
+                "without its labels"
             )
 
     def steps(self, joins: Array | None = None) -> tuple[times.Steps, bool] | None:
@@ -169,7 +214,7 @@ class Axis:
         ]
         return min(found, key=lambda pair: pair[0].unequal.size, default=None)
 
-    def gaps(self, name: str, reset: Any) -> list[str]:
+    def gaps(self, name: str, reset: Any, split: Callable[[], str] | None = None) -> list[str]:
         """Unequal steps of what is called so, in words; steps back in time are refused.
 
         Where `reset`, (T,) or (B, T), begins all sequences anew, anything may follow.
@@ -177,7 +222,7 @@ class Axis:
         joins: Any = None
         if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(self):
             joins = np.atleast_2d(np.asarray(reset, bool)).all(axis=0)
-        self.require_forward(name, joins)
+        self.require_forward(name, joins, split)
         found = self.steps(joins)
         if found is None or (unequal := found[0].unequal).size == 0:
             return []
@@ -198,9 +243,19 @@ class Axis:
         after = times.continued(labels, steps, count)
         return None if after is None else (after, local)
 
+    def after(self, labels: "Axis") -> "Axis":
+        """The labels of the next steps, as computed from these; the rounding is that of a step."""
+        found = self.steps()
+        usual = None if found is None or found[0].unit != "time" else found[0].usual
+        return replace(labels, rounding=None if usual is None else usual * ROUNDING)
+
     def at(self, row: int) -> str:
         """One label in words."""
         label = (self.labels if self.wall is None else self.wall)[row]
+        if self.labels.dtype.kind == "f" and self.rounding is not None:
+            return f"{label:.12g}"
+        if self.labels.dtype.kind == "m" and not np.isnat(label):
+            return str(label.astype("timedelta64[us]").item())
         if self.labels.dtype.kind != "M" or np.isnat(label):
             return str(label)
         day = label.astype("datetime64[D]")
@@ -285,7 +340,7 @@ def require_same(x: Labelled, other: Labelled) -> None:
     if any(a.equals(b) for a in mine for b in others):
         return
     a, b = mine[0], others[0]
-    plain = f"{other.name}.to_numpy() goes with {x.name} by position"
+    plain = f"{b.plain.format(name=other.name)} goes with {x.name} by position"
     if a.is_permutation(b):
         fix = f"pass {b.reorder.format(name=other.name, x=x.name)}"
         if x.is_future:  # whose labels are nowhere yet
@@ -294,9 +349,27 @@ def require_same(x: Labelled, other: Labelled) -> None:
             f"{other.name} has the labels of {x.name} in another order: {_difference(x, other)}; "
             f"{fix}; {plain}"
         )
+    if x.is_future and a.is_comparable(b):
+        by_position = f"; {b.plain.format(name=other.name)} goes with the forecasts by position"
+        raise ValueError(_of_other_times(x, other) + by_position * (len(a) == len(b)))
     raise ValueError(
         f"{other.name} has other labels than {x.name}: {_difference(x, other)}; keep the rows that "
         f"both have, in the same order and with labels of the same type; {plain}"
+    )
+
+
+def _of_other_times(x: Labelled, other: Labelled) -> str:
+    """What stands beside forecasts has other times than these, in words."""
+    a, b = x.axes[0], other.axes[0]
+    received = f"begins at {b.at(0)}" if len(b) else "has no rows"
+    if len(a) != len(b):
+        received = f"has {b}"
+    elif len(b) and a.at(0) == b.at(0):
+        received = _difference(x, other).replace(f"{x.name} has", "the forecast is at", 1)
+    return (
+        f"{other.name} has other labels than {x.name} goes on with: the first of {len(a)} "
+        f"forecasts is at {a.at(0)}, the last at {a.at(-1)}, and {other.name} {received}. Pass the "
+        "rows of these times, with labels of the same type"
     )
 
 
@@ -331,6 +404,11 @@ def order(
     if lacks or more:
         words = [f"lacks {_listed(lacks)}"] * bool(lacks)
         words += [f"has {_listed(more)}, which is not known"] * bool(more)
+        if not wanted:
+            raise ValueError(
+                f"{name} {words[0]}: the model has no features but those that it forecasts, leave "
+                f"{name.partition('[')[0]}= out"
+            )
         raise ValueError(
             f"{name} {' and '.join(words)}: expected are {_listed(wanted)}, by name in any order, "
             "or an array without names in this one"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels import times
+from numlstm.data.labels import remedies, times
 from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order
 from numlstm.data.labels.lists import Several
 from numlstm.utils import checks
@@ -38,9 +38,8 @@ def read(
         return Frame(name, table, None, wanted)
     if getattr(getattr(native, "columns", None), "nlevels", 1) > 1:
         raise TypeError(
-            f"{name} has columns in {native.columns.nlevels} levels: give them plain names, e.g. "
-            f"{name}.columns = {name}.columns.map('_'.join), or turn the series of one level into "
-            f"rows by {name}.stack(0).swaplevel().sort_index()"
+            f"{name} has columns in {native.columns.nlevels} levels, "
+            f"{remedies.of_levels(name, native.columns)}"
         )
     if isinstance(like, Panel):
         native = like.with_levels(native)
@@ -62,22 +61,27 @@ class Frame(Labelled):
         Where the library has one.
     time : narwhals.Series or None
         The column of dates.
+    whole : str
+        What the caller calls the frame that these rows are of.
+    are_samples : bool
+        A row is a sequence, not a step.
     """
 
     roles = "TI"
+    are_samples = False
 
     def __init__(self, name: str, table: Any, index: Any, wanted: tuple[str, ...] | None):
         import narwhals as nw
 
-        self.name, self.index = name, index
+        self.name, self.whole, self.index = name, name, index
         self.library = table.implementation
         self.is_column = isinstance(table, nw.Series)
         columns = [table] if self.is_column else list(table.iter_columns())
         pairs = [(not self.is_column and c.dtype in (nw.Datetime, nw.Date), c) for c in columns]
         dates = [column for is_date, column in pairs if is_date]
-        self._columns = [column for is_date, column in pairs if not is_date]
+        self.columns = [column for is_date, column in pairs if not is_date]
         self.time = dates[0] if dates else None
-        self.axes = tuple(map(_axis_of_column, dates))
+        self.axes = tuple(self._axis_of_column(column) for column in dates)
         if index is not None:
             self.axes += (_axis_of_index(index),)
         found = [axis.name for i, axis in enumerate(self.axes) if i < len(dates) or axis.is_time]
@@ -87,26 +91,34 @@ class Frame(Labelled):
         self._across = index is not None and _of_dates(getattr(table.to_native(), "columns", None))
         self._name_features(wanted)
 
+    def _axis_of_column(self, column: Any) -> Axis:
+        return replace(_axis_of_column(column), plain=remedies.without_dates(self, column))
+
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
         """Names of the columns, and the order in which they are read."""
-        have = tuple(str(column.name) for column in self._columns)
-        if self.is_column and self._columns[0].name in (None, ""):
+        have = tuple(str(column.name) for column in self.columns)
+        if self.is_column and self.columns[0].name in (None, ""):
             return
         positions, self.features = order(self.name, have, wanted)
         if positions is not None:
-            self._columns = [self._columns[position] for position in positions]
+            self.columns = [self.columns[position] for position in positions]
         self.titles = self.features
 
     @cached_property
     def values(self) -> Any:
         """The columns as an array (N, I), of a series (N,): float32 if all columns are."""
-        arrays = [_numbers(self.name, column) for column in self._columns]
+        arrays = [self._numbers(column) for column in self.columns]
         if self.is_column:
             return arrays[0]
         if not arrays:
             raise ValueError(f"{self.name} has no column of numbers")
         dtype: Any = checks.kept_dtype(*arrays)
         return np.stack(arrays, axis=1, dtype=dtype, casting="unsafe")
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.columns[0] if self.columns else self.axes[0])
 
     def outputs(self, names: Names, width: int) -> list[str]:
         """Names of the outputs, none that of the column of dates."""
@@ -128,36 +140,49 @@ class Frame(Labelled):
     @property
     def column(self) -> Array | None:
         """One value for each row, (N,), in its own type, where there is one column."""
-        return _numbers(self.name, self._columns[0]) if len(self._columns) == 1 else None
+        return self._numbers(self.columns[0]) if len(self.columns) == 1 else None
+
+    def _numbers(self, column: Any) -> Array:
+        """A column of numbers or flags as an array; others are refused."""
+        array = _numbers(self.name, column)
+        if array is not None:
+            return array
+        one = "it" if self.is_column else f"its column {str(column.name)!r}"
+        raise TypeError(
+            f"{self.name} must hold real numbers, but {one} has the type {column.dtype}: "
+            f"{remedies.of_column(self, column)}"
+        )
 
     @property
     def only(self) -> Any:
         """The name of the first column, as the caller has it, be it a number."""
-        return self._columns[0].name
+        return self.columns[0].name
 
     @property
     def integers(self) -> Any:
         """What the only column has, in its own type, missing integers left out; None of several."""
-        if len(self._columns) != 1:
+        if len(self.columns) != 1:
             return None
-        return self._columns[0].drop_nulls().to_numpy() if self.is_whole else self.column
+        return self.columns[0].drop_nulls().to_numpy() if self.is_whole else self.column
 
     @property
     def is_whole(self) -> bool:
         """Whether all columns are of integers."""
-        return all(column.dtype.is_integer() for column in self._columns)
+        return all(column.dtype.is_integer() for column in self.columns)
 
     def continued(self, count: int) -> Labelled:
         """The next rows: their times where those of these rows are regular."""
         after = copy.copy(self)
-        after.is_future, after.axes = True, ()
+        after.is_future = True
+        found: tuple[Axis, ...] = ()
         if self.time is not None:
             after.time = _column_after(self.time, self.axes[0], count)
-            after.axes = () if after.time is None else (_axis_of_column(after.time),)
+            found = () if after.time is None else (self._axis_of_column(after.time),)
             after.index = None
         elif self.index is not None:
             after.index = _index_after(self.index, self.axes[0], count, self.library)
-            after.axes = () if after.index is None else (_axis_of_index(after.index),)
+            found = () if after.index is None else (_axis_of_index(after.index),)
+        after.axes = tuple(map(self.axes[0].after, found))
         return after
 
     def gaps(self, reset: Any) -> list[str]:
@@ -167,7 +192,9 @@ class Frame(Labelled):
                 f"the columns of {self.name} are times, but its rows are read as the steps: pass "
                 f"{self.name}.T, or {self.name}.to_numpy() to read it as it is"
             )
-        return self.axes[0].gaps(self.name, reset) if self.axes else []
+        if not self.axes:
+            return []
+        return self.axes[0].gaps(self.name, reset, lambda: remedies.of_several_series(self))
 
 
 class Panel(Several):
@@ -189,8 +216,7 @@ class Panel(Several):
     @property
     def level(self) -> Any:
         """The levels of the index that tell series apart, by number."""
-        levels = [level for level in range(self.index.nlevels) if level != self._level]
-        return levels[0] if len(levels) == 1 else levels
+        return _others(self.index, self._level)
 
     def with_levels(self, native: Any) -> Any:
         """What stands beside this frame, the levels of its index in the order of these."""
@@ -279,12 +305,27 @@ def _panel(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
         raise ValueError(f"{name} has rows whose index does not say the series, or none at all")
     rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     time, items = index.get_level_values(level), []
+    apart = f"for _, part in {name}.groupby(level={_others(index, level)}, sort=False)"
     for key, positions in zip(keys, rows, strict=True):
         part = native.iloc[positions].set_axis(time[positions], axis=0)
         item = read(f"{name}[{key!r}]", part, wanted)
+        assert isinstance(item, Frame)
+        item.whole, item.axes = name, tuple(_of_whole(axis, name, apart) for axis in item.axes)
         wanted = wanted or item.features
         items.append(item)
     return Panel(name, items, index, rows, level)
+
+
+def _others(index: Any, level: int) -> Any:
+    """The levels of an index but one, by number."""
+    levels = [other for other in range(index.nlevels) if other != level]
+    return levels[0] if len(levels) == 1 else levels
+
+
+def _of_whole(axis: Axis, name: str, apart: str) -> Axis:
+    """The labels of one of several series: what to write is said for the frame of all."""
+    sort, plain = axis.sort.replace("{name}", name), axis.plain.format(name="part")
+    return replace(axis, sort=sort, plain=f"[{plain} {apart}]")
 
 
 def _time_level(name: str, index: Any) -> int:
@@ -317,8 +358,8 @@ def _is_counted(rows: Array) -> bool:
     return np.array_equal(rows, np.arange(rows.size))
 
 
-def _numbers(name: str, column: Any) -> Array:
-    """A column as an array of numbers or flags, missing values as NaN; others are refused."""
+def _numbers(name: str, column: Any) -> Array | None:
+    """A column as an array of numbers or flags, missing values as NaN; None for others."""
     import narwhals as nw
 
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
@@ -336,12 +377,7 @@ def _numbers(name: str, column: Any) -> Array:
         array = np.asarray(column.to_native())
         if array.dtype.kind in "fiub":
             return array
-    raise TypeError(
-        f"{name} must hold real numbers, but its column {str(column.name)!r} has the type "
-        f"{column.dtype}: write it as numbers, categories and tokens one-hot as by "
-        "get_dummies, or leave it out; where it tells series apart, make it a level of the index, "
-        "or pass a list with a frame for each series"
-    )
+    return None
 
 
 def _axis_of_index(index: Any) -> Axis:

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order, require_same
+from numlstm.data.labels.base import (
+    FEATURES,
+    SEQUENCES,
+    TIMES,
+    Axis,
+    Labelled,
+    Names,
+    called,
+    order,
+    require_same,
+)  # fmt: skip
 from numlstm.data.labels.lists import Several
 
-# what dimensions are called, in lower case and singular
-FEATURES = frozenset(
-    {"channel", "covariate", "feature", "input", "output", "predictor", "target", "var", "variable"}
-)
-SEQUENCES = frozenset(
-    {"basin", "batch", "batche", "case", "catchment", "gauge", "id", "individual", "instance"}
-    | {"location", "member", "patient", "realization", "row", "sample", "sequence", "series"}
-    | {"site", "station", "subject", "unit", "window"}
-)
 _ROLES = {"B": "sequence", "T": "time", "I": "feature"}
 
 
@@ -157,7 +158,10 @@ class Grid(Labelled):
         without = _without(self.array, dim)
         after.array = without.expand_dims({dim: count if found is None else found[0]})
         after.array = after.array.transpose(*self.array.dims)
-        after._along = self._along | {"T": after._axis(dim)}
+        axis = after._axis(dim)
+        if time is not None and axis is not None:
+            axis = time.after(axis)
+        after._along = self._along | {"T": axis}
         after.is_future = True
         after.axes = after._seen(next(iter(self.dims))).axes
         return after

@@ -10,6 +10,7 @@ import numpy as np
 from numlstm.data.labels import dates
 from numlstm.utils.types import Array
 
+ROUNDING = 1e-6  # of a step: by so much steps and times may differ and be equal
 _MONTH = np.timedelta64(1, "M")
 
 
@@ -165,5 +166,5 @@ def _unequal(unit: str, lengths: Array, within: Array) -> Steps:
     usual = np.sort(lengths[within])[int(within.sum()) // 2]
     exact = lengths == usual
     if unit == "time":  # rounding is no gap
-        exact = np.abs(lengths - usual) <= usual * 1e-6
+        exact = np.abs(lengths - usual) <= usual * ROUNDING
     return Steps(unit, usual, np.flatnonzero(~exact & within) + 1)

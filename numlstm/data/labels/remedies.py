@@ -1,0 +1,205 @@
+"""What to write instead of a frame that is refused, as code for its library."""
+
+import contextlib
+import warnings
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.labels import times
+from numlstm.data.labels.base import FEATURES, SEQUENCES, TIMES, called
+from numlstm.utils.types import Array
+
+_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
+_FORMS = [
+    *(day + clock for day in _DAYS for clock in ("", " %H:%M", " %H:%M:%S")),
+    *("%Y%m%d", "%Y-%j", "%Y%j", "%Y"),
+]
+
+
+def of_several_series(frame: Any) -> str:
+    """How to tell series apart whose times are the same, by a column; "" where none does it."""
+    keys = [column for column in frame.columns if _tells_apart(frame, column)]
+    if not keys:
+        return ""
+    key = next((column for column in keys if _words(column).size), keys[0])
+    return _by_column(frame, key, frame.time)
+
+
+def of_column(frame: Any, column: Any) -> str:
+    """How to write a column that holds no numbers."""
+    import narwhals as nw
+
+    cell = _cell(frame, column)
+    if getattr(getattr(column.to_native(), "dtype", None), "tz", None) is not None:
+        return f'write it in UTC, {cell} = {cell}.dt.tz_convert("UTC")'
+    if column.dtype == nw.Duration:
+        return f"write it as a number, {cell}.dt.total_seconds(), or leave it out"
+    words = _words(column)
+    if words.size == 0:
+        with contextlib.suppress(TypeError, ValueError):
+            if column.dtype == nw.Object and column.to_numpy().astype(float).size:
+                return f"write it as numbers, {cell}.astype(float)"
+        return "write it as numbers, or leave it out"
+    if _are_dates(column):
+        return "leave it out" if frame.are_samples else _as_dates(frame, column, words)
+    if frame.name.startswith("y"):
+        return f"number the classes, names, y = numpy.unique({cell}, return_inverse=True)"
+    remedy = f"write it one-hot, {_one_hot(frame, column)}, or leave it out"
+    if frame.are_samples or frame.is_column or np.unique(words).size == words.size:
+        return remedy
+    dates = [other for other in frame.columns if _are_dates(other)]
+    time = frame.time if frame.time is not None else next(iter(dates), None)
+    return f"{remedy}. {_by_column(frame, column, time)}"
+
+
+def of_names(frame: Any, name: str, titles: Any) -> str:
+    """What to pass where the names of columns stand for their values."""
+    label = repr(titles) if isinstance(titles, list) else _quoted(titles)
+    values, rest = {
+        "polars": (f"{{}}[{label}]", f"{{}}.drop({label})"),
+        "pyarrow": (
+            f"{{}}.select({label})" if isinstance(titles, list) else f"{{}}[{label}]",
+            f"{{}}.drop_columns({label})",
+        ),
+    }.get(frame.library.value, (f"{{}}[{label}]", f"{{}}.drop(columns={label})"))
+    return f"pass {name}={values.format(frame.whole)}, {frame.whole}={rest.format(frame.whole)}"
+
+
+def without_dates(frame: Any, column: Any) -> str:
+    """A template of code that makes an array of the other columns."""
+    return {
+        "polars": f"{{name}}.drop({_quoted(column.name)}).to_numpy()",
+        "pyarrow": f"{{name}}.drop_columns({_quoted(column.name)}).to_pandas().to_numpy()",
+    }.get(frame.library.value, f"{{name}}.drop(columns={_quoted(column.name)}).to_numpy()")
+
+
+def of_levels(name: str, columns: Any) -> str:
+    """Which levels of columns there are, and how to do without all but one."""
+    titles = [i if title is None else title for i, title in enumerate(columns.names)]
+    series = [i for i, title in enumerate(titles) if called(title, SEQUENCES)]
+    features = [i for i, title in enumerate(titles) if called(title, FEATURES)]
+    levels = series if len(series) == 1 else [i for i in range(len(titles)) if i not in features]
+    shown = [
+        f"{name} = {name}.stack({_quoted(titles[level])}) if "
+        f"{', '.join(repr(label) for label in columns.unique(level)[:3])} are series"
+        for level in levels or range(len(titles))
+    ]
+    return (
+        f"{', '.join(map(repr, titles))}: make rows of the one that tells series apart, "
+        f"{', '.join(shown)}; if all are features of one series give them plain names, "
+        f'{name}.columns = ["_".join(map(str, names)) for names in {name}.columns]'
+    )
+
+
+def _by_column(frame: Any, key: Any, time: Any) -> str:
+    """How to make a series of each value of a column."""
+    name, column = frame.whole, _quoted(key.name)
+    start = f"Where its column {str(key.name)!r} tells series apart, pass"
+    if frame.library.value == "polars":
+        return (
+            f"{start} {name}.partition_by({column}, include_key=False), and cut what stands beside "
+            "it alike"
+        )
+    level = f"{column}, append=True"
+    if time is not None and name == frame.name:
+        level = f"[{column}, {_quoted(time.name)}]"
+    if frame.library.value == "pyarrow":
+        return f"{start} {name}.to_pandas().set_index({level}), and what stands beside it as arrays"
+    return f"{start} {name} = {name}.set_index({level}), and beside it y = y.set_axis({name}.index)"
+
+
+def _tells_apart(frame: Any, column: Any) -> bool:
+    """Whether the rows of each value have times of their own, one and the same time in several."""
+    words = _words(column)
+    if words.size:
+        keys = words
+    elif column.dtype.is_integer() and not called(column.name, TIMES):
+        keys = column.to_numpy()
+    else:
+        return False
+    ticks = frame.axes[0].ticks
+    if len(keys) != len(ticks) or _are_dates(column):
+        return False
+    _, numbers, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    pairs = np.stack([numbers, np.unique(ticks, return_inverse=True)[1]], axis=1)
+    return bool(counts.min() > 1 and len(np.unique(pairs, axis=0)) == len(pairs))
+
+
+def _words(column: Any) -> Array:
+    """The texts of a column, where all that is in it are texts."""
+    import narwhals as nw
+
+    if column.dtype in (nw.Categorical, nw.Enum):
+        column = column.cast(nw.String)
+    if column.dtype not in (nw.String, nw.Object):
+        return np.empty(0, object)
+    words = np.array(column.drop_nulls().to_list(), object)
+    return words if all(isinstance(word, str) for word in words) else np.empty(0, object)
+
+
+def _are_dates(column: Any) -> bool:
+    """Whether texts are dates; those of digits alone if they are called so."""
+    found = times.likeness(_words(column)) if _words(column).size else 0
+    return found == 3 or (found == 1 and called(column.name, TIMES))
+
+
+def _as_dates(frame: Any, column: Any, words: Array) -> str:
+    """How to make dates of texts: in the way in which the library reads what they are."""
+    start, cell, known = "its texts are dates: write them so, ", _cell(frame, column), None
+    if not times.is_doubtful(words):
+        known = times.ticks(words)
+    if frame.library.value == "pyarrow":
+        return f"{start}as in {cell}, by pandas.to_datetime with a format"
+    form = next((form for form in (None, *_FORMS) if _reads(frame, words, form, known)), "")
+    if form == "":
+        return f"{start}by {_reader(frame)} with the format that they have"
+    said = "" if form is None else f'"{form}"'
+    if frame.library.value == "polars":
+        code = f"{cell}.str.to_datetime({said})"
+        return f"{start}{code if frame.is_column else f'{frame.whole}.with_columns({code})'}"
+    said = said and f", format={said}"
+    return f"{start}{cell} = pandas.to_datetime({cell}{said})"
+
+
+def _reader(frame: Any) -> str:
+    return "str.to_datetime" if frame.library.value == "polars" else "pandas.to_datetime"
+
+
+def _reads(frame: Any, words: Array, form: str | None, known: Array | None) -> bool:
+    """Whether the library reads texts in a format as these times."""
+    library = frame.library.to_native_namespace()
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if known is None:
+            return False
+        if frame.library.value == "polars":
+            found = library.Series(list(words)).str.to_datetime(form).to_numpy()
+        else:
+            found = library.to_datetime(library.Series(words), format=form).to_numpy()
+        return np.array_equal(found, known)
+    return False
+
+
+def _one_hot(frame: Any, column: Any) -> str:
+    label = _quoted(column.name)
+    if frame.library.value == "polars":
+        name = f"{frame.name}.to_frame()" if frame.is_column else frame.whole
+        return f"{name}.to_dummies({'' if frame.is_column else label})"
+    if frame.is_column:
+        return f"pandas.get_dummies({frame.name})"
+    if frame.library.value == "pyarrow":
+        return f"pandas.get_dummies({frame.whole}.to_pandas(), columns=[{label}])"
+    return f"pandas.get_dummies({frame.whole}, columns=[{label}])"
+
+
+def _cell(frame: Any, column: Any) -> str:
+    """The column as code."""
+    method = ".to_pandas()" if frame.library.value == "pyarrow" else ""
+    if frame.is_column:
+        return f"{frame.name}{method}"
+    return f"{frame.whole}{method}[{_quoted(column.name)}]"
+
+
+def _quoted(label: Any) -> str:
+    return f'"{label}"' if isinstance(label, str) and '"' not in label else repr(label)
