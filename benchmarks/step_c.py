@@ -1,6 +1,6 @@
 """Time of one step of exported C files, batch 1, one core, beside the machine's peak.
 
-    python benchmarks/step_c.py [results.json]
+python benchmarks/step_c.py [results.json]
 """
 
 import json
