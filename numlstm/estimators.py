@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     check_random_state,
+    column_or_1d,
     validate_data,
 )
 
@@ -662,9 +663,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         given = X
         X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
         X = self._learned_from(given, self._read(X, reset=True))
-        y = self._read_targets(X, y, None)
-        if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
-            y = _column(y)
+        y = self._read_labels(X, y)
         labels = _flat(y, self.output)
         there = _labelled(labels)
         if self.nan_policy != "omit" and not there.all():
@@ -682,7 +681,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
                 "-100 is a label like any other here, not PyTorch's ignore_index: where there is "
                 "no label write NaN, and pass nan_policy='omit'"
             )
-        numbers: Any = list(map(self._numbers, y)) if isinstance(y, list) else self._numbers(y)
+        numbers: Any = _each(self._numbers, y)
         if self.class_weight is not None:
             sample_weight = self._class_weights(labels, numbers, sample_weight)
         return self._train(X, numbers, sample_weight)
@@ -699,16 +698,20 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
 
     def _targets(self, X: Any, y: Any) -> Any:
         """The numbers of labels, all of which `fit` has seen."""
-        y = self._read_targets(X, y, None)
-        if self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1:
-            y = _column(y)
+        y = self._read_labels(X, y)
         found = _flat(y, self.output)
         found = _present(found, _labelled(found))
         if not (known := np.isin(found, self.classes_)).all():
             raise ValueError(
                 f"validation: y has the label {found[~known][0]!r}, which y of fit has not"
             )
-        return list(map(self._numbers, y)) if isinstance(y, list) else self._numbers(y)
+        return _each(self._numbers, y)
+
+    def _read_labels(self, X: Any, y: Any) -> Any:
+        """Labels beside X; a column of them, one per sequence, as a vector."""
+        y = self._read_targets(X, y, None)
+        is_column = self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1
+        return column_or_1d(y, warn=True) if is_column else y
 
     def _numbers(self, labels: np.ndarray) -> np.ndarray:
         """The place of every label in `classes_`, NaN where there is none."""
@@ -812,10 +815,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        probability = self.predict_proba(X)
-        if isinstance(probability, list):
-            return [self.classes_[part.argmax(axis=-1)] for part in probability]
-        return self.classes_[probability.argmax(axis=-1)]
+        return _each(lambda part: self.classes_[part.argmax(axis=-1)], self.predict_proba(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Share of right labels, over all steps where there is a label per step.
@@ -865,14 +865,6 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         return log
 
 
-def _column(y: np.ndarray) -> np.ndarray:
-    """A column of labels as a vector, with scikit-learn's warning."""
-    from sklearn.utils.validation import column_or_1d
-
-    column: np.ndarray = column_or_1d(y, warn=True)
-    return column
-
-
 def _is_table(X: Any) -> bool:
     """Whether the rows of X are the sequences, of one feature."""
     if isinstance(X, (list, tuple)):
@@ -887,9 +879,9 @@ def _flat(y: Any, output: str) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in y])
 
 
-def _each(function: Callable[[np.ndarray], np.ndarray], outputs: Any) -> Any:
-    """A function of the outputs; of a list, part by part."""
-    return list(map(function, outputs)) if isinstance(outputs, list) else function(outputs)
+def _each(function: Callable[[np.ndarray], np.ndarray], values: Any) -> Any:
+    """A function of an array; of a list, part by part."""
+    return list(map(function, values)) if isinstance(values, list) else function(values)
 
 
 def _is_nested(value: Any) -> bool:
