@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numlstm.data.sequences import Dataset, mask
+from numlstm.data.sequences import Dataset, with_axes
 from numlstm.data.targets import needed_outputs
 from numlstm.optim.losses import Loss
 
@@ -51,13 +51,11 @@ def _targets_in_words(data: Dataset, loss: Loss) -> str:
 def _exceptions(data: Dataset) -> list[str]:
     """What is not as in most data: missing targets, weights, resets."""
     words = []
-    valid = data.weight > 0
-    there = np.ones(valid.shape, bool)
-    if data.lengths is not None and not data.last:
-        there &= mask(data.lengths, data.X.shape[1]).reshape(
-            *valid.shape[:2], *(1,) * (valid.ndim - 2)
-        )
-    total, missing = int(there.sum()), int((there & ~valid).sum())
+    counts = data.weight > 0
+    there = np.ones(counts.shape, bool)
+    if not data.last:
+        there &= with_axes(data.valid, counts.ndim)
+    total, missing = int(there.sum()), int((there & ~counts).sum())
     if missing:
         kind = "missing" if data.sample_weight is None else "without weight"
         words.append(f"{missing} of {total} targets {kind}")

@@ -15,7 +15,7 @@ from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.misread import Given, warn_of_misreading
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
-from numlstm.data.sequences import Dataset, input_weight, mask, observed, streams, varies
+from numlstm.data.sequences import Dataset, input_weight, observed, streams, varies
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -275,9 +275,8 @@ def _followed(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """
     if data.last or data.y.ndim < 3 or data.y.shape[-1] > data.X.shape[2]:
         return data.y, np.empty(0)
-    there, following = data.weight[:, :-1] > 0, data.X[:, 1:, : data.y.shape[-1]]
-    if data.lengths is not None:
-        there = there & mask(data.lengths, data.X.shape[1])[:, 1:, None]
+    there = (data.weight[:, :-1] > 0) & data.valid[:, 1:, None]
+    following = data.X[:, 1:, : data.y.shape[-1]]
     if data.reset is not None:
         there = there & ~data.reset[:, 1:, None]
     return data.y[:, :-1][there], following[there]

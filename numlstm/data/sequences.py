@@ -48,6 +48,12 @@ class Dataset:
     names: Names = UNNAMED
     sample_weight: np.ndarray | None = None
 
+    @property
+    def valid(self) -> np.ndarray:
+        """True where a row has a step, (B, T)."""
+        rows, steps = self.X.shape[:2]
+        return np.ones((rows, steps), bool) if self.lengths is None else mask(self.lengths, steps)
+
     def steps(self, rows: Any = slice(None)) -> int:
         """Length of the longest of the rows."""
         if self.lengths is None:
@@ -177,12 +183,16 @@ def mask(lengths: np.ndarray, steps: int) -> np.ndarray:
     return np.arange(steps) < lengths[:, None]
 
 
+def with_axes(array: np.ndarray, ndim: int) -> np.ndarray:
+    """The array with axes of length 1 behind its own, `ndim` in all."""
+    return array.reshape(*array.shape, *(1,) * (ndim - array.ndim))
+
+
 def observed(data: Dataset) -> np.ndarray:
     """True where an input was observed, (B, T, I): not in the padding, and no NaN."""
-    valid: np.ndarray = ~np.isnan(data.X)
-    if data.lengths is not None:
-        valid &= mask(data.lengths, data.X.shape[1])[..., None]
-    return valid
+    there: np.ndarray = ~np.isnan(data.X)
+    there &= data.valid[..., None]
+    return there
 
 
 def input_weight(data: Dataset) -> np.ndarray | None:
@@ -194,7 +204,7 @@ def input_weight(data: Dataset) -> np.ndarray | None:
     given = data.sample_weight
     if given is None or given.ndim == 1:
         return None if given is None else given[:, None, None]
-    valid = _valid(data)
+    valid = data.valid
     begins = np.zeros(given.shape, bool) if data.reset is None else data.reset.copy()
     begins[:, 0] = True
     place = np.cumsum(begins).reshape(begins.shape) - 1
@@ -214,13 +224,7 @@ def varies(data: Dataset) -> bool:
     given = data.sample_weight
     if given is None or given.ndim == 1:
         return False
-    return bool(((given != given[:, :1]) & _valid(data)).any())
-
-
-def _valid(data: Dataset) -> np.ndarray:
-    """True where a row has a step, (B, T)."""
-    rows, steps = data.X.shape[:2]
-    return np.ones((rows, steps), bool) if data.lengths is None else mask(data.lengths, steps)
+    return bool(((given != given[:, :1]) & data.valid).any())
 
 
 def padded(parts: list[np.ndarray]) -> np.ndarray:
@@ -290,9 +294,8 @@ def streams(data: Dataset, count: int) -> Dataset:
 
     Every row is then a contiguous stream; the last ones may be shorter, no step is dropped.
     """
-    lengths = np.full(len(data.X), data.X.shape[1]) if data.lengths is None else data.lengths
-    valid = mask(lengths, data.X.shape[1])
-    total = int(lengths.sum())
+    valid = data.valid
+    total = int(valid.sum())
     steps = -(-total // count)
     cuts = range(0, total, steps) if steps else ()
 

@@ -10,7 +10,7 @@ from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.pieces import Following
 from numlstm.data.scaling import REMEDY, Scaling
-from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset
+from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, read_reset, with_axes
 from numlstm.data.tokens import require_no_tokens
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
@@ -79,7 +79,7 @@ def _read_arrays(
         return _forecast(array, lengths, weight, reset, reading)
     y, last = _read_targets(y, form, reading)
     y, present = _present(y, lengths, last, reading)
-    combined = _combined(present, weight, lengths, last)
+    combined = _combined(present, weight, last)
     return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight)
 
 
@@ -114,10 +114,12 @@ def _forecast(
         X, y = np.ascontiguousarray(X[:, :steps]), np.ascontiguousarray(X[:, 1:])
         reset = None if reset is None else reset[:, :steps]
     there = ~np.isnan(y)
+    if lengths is not None:
+        there &= mask(lengths, y.shape[1])[..., None]
     if begins is not None:
         there &= ~begins[..., None]
     y = np.where(there, y, y.dtype.type(0))
-    combined = _combined(there, weight, lengths, False)
+    combined = _combined(there, weight, False)
     if weight is not None and own is not None and begins is not None:
         weight = np.where(begins, own, weight)  # what the next sequence counts says nothing here
     return Dataset(X, y, combined, lengths, False, reset, sample_weight=weight)
@@ -214,7 +216,7 @@ def _present(y: Array, lengths: Array | None, last: bool, reading: Reading) -> t
     """Targets with zeros where there is none, and whether there is one."""
     present = np.ones(y.shape, bool)
     if lengths is not None and not last:
-        present &= mask(lengths, y.shape[1]).reshape(*y.shape[:2], *(1,) * (y.ndim - 2))
+        present &= with_axes(mask(lengths, y.shape[1]), y.ndim)
     if reading.nan_policy == "omit":
         present &= ~np.isnan(y)
     y = np.where(present, y, y.dtype.type(0))
@@ -266,16 +268,13 @@ def _read_weight(value: Any, form: Form, steps: int) -> Array:
     return weight
 
 
-def _combined(present: Array, weight: Array | None, lengths: Array | None, last: bool) -> Array:
+def _combined(present: Array, weight: Array | None, last: bool) -> Array:
     """Weight of every single target: sample weight where there is a target, else 0."""
-    if lengths is not None and not last:
-        valid = mask(lengths, present.shape[1])
-        present = present & valid.reshape(*valid.shape, *(1,) * (present.ndim - 2))
     combined = present.astype(np.float32)
     if weight is not None:
         if last and weight.ndim == 2:
             raise ValueError("with one target per sequence, sample_weight must have shape (B,)")
-        combined = present * weight.reshape(*weight.shape, *(1,) * (present.ndim - weight.ndim))
+        combined = present * with_axes(weight, present.ndim)
     if not (combined > 0).any():
         raise ValueError("there is nothing to learn: no target with a weight above zero is left")
     return combined

@@ -12,7 +12,7 @@ import numpy as np
 
 from numlstm.architecture.parameters import blocks
 from numlstm.architecture.spec import NetworkSpec, State
-from numlstm.data.sequences import Dataset
+from numlstm.data.sequences import Dataset, with_axes
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator, pieces, run_here
 
@@ -70,7 +70,7 @@ class MemberData:
 
 def _weighted(weight: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Weights (M, B, ...) of every member's targets, in float64."""
-    result: np.ndarray = weight * counts.reshape(*counts.shape, *(1,) * (weight.ndim - 1))
+    result: np.ndarray = weight * with_axes(counts, weight.ndim + 1)
     return result
 
 
@@ -97,7 +97,7 @@ class MemberEvaluator:
         and gradients of others are zero.
         """
         thetas, members = self._rows(theta), window.members
-        factor = scale[members].reshape(-1, *(1,) * (window.weight.ndim - 1))
+        factor = with_axes(scale[members], window.weight.ndim)
         weight = (window.weight * factor).astype(window.data.weight.dtype)
         part, way = thetas[members], self._way(window.data)
         values, gradients, state = way.step(part, window.data, weight, state)
