@@ -58,8 +58,8 @@ def read_dataset(
         lengths=labels.beside(given, "lengths", lengths),
         reset=labels.beside(given, "reset", reset),
     )
-    titles = None if reading.classes else (given if y is None else targets).titles
-    return replace(data, names=Names(given.features or reading.names.features, wanted or titles))
+    own = None if reading.classes else (given if y is None else targets).features
+    return replace(data, names=Names(given.features or reading.names.features, wanted or own))
 
 
 def _read_arrays(

@@ -282,15 +282,12 @@ class Labelled:
     values : array_like, or list of array_like
         Without labels, axes and features in the order in which they are read.
     features : tuple of str, or None
-        Names of the last axis.
-    titles : tuple of str, or None
-        The same, or the name of a single series: as what outputs are called after it.
+        Names of the last axis, or the name of a single series.
     axes : tuple of Axis
         Labels of the first axis; several where any may be meant.
     """
 
     features: tuple[str, ...] | None = None
-    titles: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
     is_future = False  # made by `continued`
     is_column = False  # one feature without an axis, whose name is that of the whole

@@ -81,18 +81,15 @@ class Frame(Labelled):
         dates = [column for is_date, column in pairs if is_date]
         self.columns = [column for is_date, column in pairs if not is_date]
         self.time = dates[0] if dates else None
-        self.axes = tuple(self._axis_of_column(column) for column in dates)
+        self.axes = tuple(_axis_of_column(self, column) for column in dates)
         if index is not None:
             self.axes += (_axis_of_index(index),)
         found = [axis.name for i, axis in enumerate(self.axes) if i < len(dates) or axis.is_time]
         if len(found) > 1:
-            times = " and the ".join(found)
-            raise ValueError(f"{name} has more than one time of its rows, the {times}: keep one")
+            listed = " and the ".join(found)
+            raise ValueError(f"{name} has more than one time of its rows, the {listed}: keep one")
         self._across = index is not None and _of_dates(getattr(table.to_native(), "columns", None))
         self._name_features(wanted)
-
-    def _axis_of_column(self, column: Any) -> Axis:
-        return replace(_axis_of_column(column), plain=remedies.without_dates(self, column))
 
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
         """Names of the columns, and the order in which they are read."""
@@ -102,7 +99,6 @@ class Frame(Labelled):
         positions, self.features = order(self.name, have, wanted)
         if positions is not None:
             self.columns = [self.columns[position] for position in positions]
-        self.titles = self.features
 
     @cached_property
     def values(self) -> Any:
@@ -177,7 +173,7 @@ class Frame(Labelled):
         found: tuple[Axis, ...] = ()
         if self.time is not None:
             after.time = _column_after(self.time, self.axes[0], count)
-            found = () if after.time is None else (self._axis_of_column(after.time),)
+            found = () if after.time is None else (_axis_of_column(self, after.time),)
             after.index = None
         elif self.index is not None:
             after.index = _index_after(self.index, self.axes[0], count, self.library)
@@ -399,19 +395,23 @@ def _with_zone(index: Any) -> Any:
     return index if getattr(held, "tz", None) is None else index.astype(held.dtype)
 
 
-def _axis_of_column(column: Any) -> Axis:
+def _axis_of_column(frame: Frame, column: Any) -> Axis:
     """The labels in a column of dates."""
-    name, zone = f"column {column.name!r}", getattr(column.dtype, "time_zone", None)
-    method = {"pandas": "sort_values", "pyarrow": "sort_by"}.get(
-        column.implementation.value, "sort"
+    zone, wall = getattr(column.dtype, "time_zone", None), None
+    method = {"pandas": "sort_values", "pyarrow": "sort_by"}.get(frame.library.value, "sort")
+    utc = column
+    if zone is not None:
+        utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        wall = column.dt.replace_time_zone(None).to_numpy()
+    return Axis(
+        utc.to_numpy(),
+        name=f"column {column.name!r}",
+        sort=f'{{name}}.{method}("{column.name}")',
+        reorder="the rows of {name} in the order of those of {x}",
+        zone=zone,
+        wall=wall,
+        plain=remedies.without_dates(frame, column),
     )
-    sort = f'{{name}}.{method}("{column.name}")'
-    reorder = "the rows of {name} in the order of those of {x}"
-    if zone is None:
-        return Axis(column.to_numpy(), name, sort, reorder)
-    utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    wall = column.dt.replace_time_zone(None)
-    return Axis(utc.to_numpy(), name, sort, reorder, zone, wall.to_numpy())
 
 
 def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:

@@ -64,13 +64,11 @@ class Grid(Labelled):
         if features is not None:
             have = tuple(str(label) for label in features.labels)
             positions, self.features = order(name, have, wanted)
-            self.titles = self.features
             if positions is not None:
                 values = values[..., positions]
         elif "I" not in self.dims and array.name is not None:
             self.is_column = True
             _, self.features = order(name, (str(array.name),), wanted)
-            self.titles = self.features
         self.values = values
         self.axes = self._seen(next(iter(self.dims))).axes  # for what is no DataArray
 

@@ -20,9 +20,9 @@ class Several(Labelled):
     def __init__(self, name: str, items: list[Labelled], keys: tuple[Axis, ...] = ()):
         self.name, self.items, self.axes = name, items, keys
         if items:
-            self.features, self.titles = items[0].features, items[0].titles
-            if any(item.is_column and item.titles != self.titles for item in items):
-                self.features = self.titles = None  # they are names of the series
+            self.features = items[0].features
+            if any(item.is_column and item.features != self.features for item in items):
+                self.features = None  # they are names of the series
 
     @cached_property
     def values(self) -> Any:
