@@ -63,22 +63,15 @@ def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
     if isinstance(given, Panel):
         raise ValueError(
             "X has an index of several levels: pass X.reset_index(drop=True) if every row is a "
-            f"sample of its own, and for several series {_listed_by(given)}; y alike, "
-            f'{_listed_by(given, "y")}, with output="sequence", or as one target for each'
+            f"sample of its own, and for several series {given.listed('X')}; y alike, "
+            f'{given.listed("y")}, with output="sequence", or as one target for each'
         )
     if isinstance(given, Frame):
-        given.are_samples = True
-        _require_no_dates(given)
+        _make_samples(given)
         _ = given.values  # scikit-learn, which reads it, would make numbers of other columns
     else:
         _say_gaps(given.gaps(None))
     return given
-
-
-def _listed_by(panel: Panel, name: str = "X") -> str:
-    """Code that makes a list of frames of one with several series."""
-    level = panel.level
-    return f"[part.droplevel({level}) for _, part in {name}.groupby(level={level}, sort=False)]"
 
 
 def require_no_steps(x: Labelled, y: Any) -> None:
@@ -89,7 +82,7 @@ def require_no_steps(x: Labelled, y: Any) -> None:
     if isinstance(x.agreed(other), Several):
         last = "[numpy.asarray(part)[-1] for part in y]"
         if isinstance(other, Panel):
-            last = f"y.groupby(level={other.level}, sort=False).last()"
+            last = f"{other.grouped('y')}.last()"
         raise ValueError(
             "y has the labels of X, a target for every step, and output='last' takes one for each "
             f'series: pass output="sequence", or {last}'
@@ -116,12 +109,13 @@ def _beside_samples(x: Labelled, name: str, value: Any) -> Labelled:
     _require_no_names(x, name, value)
     other = read(name, value, None, x)
     if isinstance(other, Frame):
-        other.are_samples = True
-        _require_no_dates(other)
+        _make_samples(other)
     return x.agreed(other)
 
 
-def _require_no_dates(frame: Frame) -> None:
+def _make_samples(frame: Frame) -> None:
+    """Let the rows of a frame be sequences; dates are no numbers of them."""
+    frame.are_samples = True
     if frame.time is not None:
         raise TypeError(
             f"{frame.name} has a column of dates, {str(frame.time.name)!r}, but of samples every "

@@ -35,7 +35,10 @@ _OFFSET = re.compile(r"[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$")
 
 def read(texts: list[str]) -> Array | None:
     """Texts of one form as times, in UTC; None where it is none of dates, or not certain."""
-    if texts[0][4:5] == "-" and (quick := times(map(_of_iso, texts))) is not None:
+    if (
+        texts[0][4:5] == "-"
+        and (quick := as_utc(map(datetime.datetime.fromisoformat, texts))) is not None
+    ):
         return quick
     for form in (_MARKED, _DIGITS, _DAY_OF_YEAR, _WEEK, _QUARTER):
         if form.fullmatch(texts[0]) and (found := _in_form(form, texts)) is not None:
@@ -46,7 +49,7 @@ def read(texts: list[str]) -> Array | None:
     return months if days is None or np.array_equal(days, months) else None
 
 
-def times(moments: Iterable[datetime.date]) -> Array | None:
+def as_utc(moments: Iterable[datetime.date]) -> Array | None:
     """Dates and times of Python in UTC; None where one of them is none."""
     try:
         return np.array([_in_utc(moment) for moment in moments], "datetime64[us]")
@@ -70,11 +73,7 @@ def are_dates(texts: list[str]) -> bool:
 
 
 def _in_form(form: re.Pattern[str], texts: list[str]) -> Array | None:
-    return times(_of_parts(form.fullmatch(text)) for text in texts)
-
-
-def _of_iso(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text)
+    return as_utc(_of_parts(form.fullmatch(text)) for text in texts)
 
 
 def _of_parts(match: re.Match[str] | None) -> datetime.datetime:

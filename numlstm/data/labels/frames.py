@@ -10,6 +10,7 @@ import numpy as np
 from numlstm.data.labels import remedies, times
 from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called, order
 from numlstm.data.labels.lists import Several
+from numlstm.data.labels.times import Likeness
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
@@ -209,10 +210,14 @@ class Panel(Several):
         self._keys = index.droplevel(level)[[int(row[0]) for row in rows]]
         super().__init__(name, items, (_axis_of_index(self._keys),))
 
-    @property
-    def level(self) -> Any:
-        """The levels of the index that tell series apart, by number."""
-        return _others(self.index, self._level)
+    def grouped(self, name: str) -> str:
+        """Code that groups the rows of a frame, so called, by series."""
+        return _grouped(name, self.index, self._level)
+
+    def listed(self, name: str) -> str:
+        """Code that makes a list of frames of one, so called."""
+        level = _others(self.index, self._level)
+        return f"[part.droplevel({level}) for _, part in {self.grouped(name)}]"
 
     def with_levels(self, native: Any) -> Any:
         """What stands beside this frame, the levels of its index in the order of these."""
@@ -301,7 +306,7 @@ def _panel(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
         raise ValueError(f"{name} has rows whose index does not say the series, or none at all")
     rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     time, items = index.get_level_values(level), []
-    apart = f"for _, part in {name}.groupby(level={_others(index, level)}, sort=False)"
+    apart = f"for _, part in {_grouped(name, index, level)}"
     for key, positions in zip(keys, rows, strict=True):
         part = native.iloc[positions].set_axis(time[positions], axis=0)
         item = read(f"{name}[{key!r}]", part, wanted)
@@ -310,6 +315,10 @@ def _panel(name: str, native: Any, wanted: tuple[str, ...] | None) -> Labelled:
         wanted = wanted or item.features
         items.append(item)
     return Panel(name, items, index, rows, level)
+
+
+def _grouped(name: str, index: Any, level: int) -> str:
+    return f"{name}.groupby(level={_others(index, level)}, sort=False)"
 
 
 def _others(index: Any, level: int) -> Any:
@@ -328,7 +337,10 @@ def _time_level(name: str, index: Any) -> int:
     """The level that is the time: the only one that can be, else the only one that is so called."""
     levels = [index.get_level_values(i).unique() for i in range(index.nlevels)]
     like = [times.likeness(level.to_numpy()) for level in levels]
-    known, numbers, maybe = ([i for i, own in enumerate(like) if own == n] for n in (3, 2, 1))
+    known, numbers, maybe = (
+        [i for i, own in enumerate(like) if own is kind]
+        for kind in (Likeness.CERTAIN, Likeness.NUMBERS, Likeness.PERHAPS)
+    )
     named = [i for i in numbers + maybe if called(index.names[i], TIMES)]
     found = known + named or numbers or maybe
     if len(found) == 1:

@@ -8,6 +8,7 @@ import numpy as np
 
 from numlstm.data.labels import times
 from numlstm.data.labels.base import FEATURES, SEQUENCES, TIMES, called
+from numlstm.data.labels.times import Likeness
 from numlstm.utils.types import Array
 
 _DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d")
@@ -140,8 +141,8 @@ def _words(column: Any) -> Array:
 
 def _are_dates(column: Any) -> bool:
     """Whether texts are dates; those of digits alone if they are called so."""
-    found = times.likeness(_words(column)) if _words(column).size else 0
-    return found == 3 or (found == 1 and called(column.name, TIMES))
+    found = times.likeness(_words(column))
+    return found is Likeness.CERTAIN or (found is Likeness.PERHAPS and called(column.name, TIMES))
 
 
 def _as_dates(frame: Any, column: Any, words: Array) -> str:

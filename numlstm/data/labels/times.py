@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ def _of_objects(labels: list[Any]) -> Array | None:
         with contextlib.suppress(AttributeError):
             return np.array([label.to_datetime64() for label in labels])
     if isinstance(first, datetime.date):
-        return dates.times(labels)
+        return dates.as_utc(labels)
     if hasattr(first, "year"):  # times of cftime
         with contextlib.suppress(TypeError, AttributeError):
             return np.array([(label - first).total_seconds() for label in labels])
@@ -72,22 +73,27 @@ def have_offset(labels: Array) -> bool:
     return getattr(first, "tzinfo", None) is not None
 
 
-def likeness(labels: Array) -> int:
-    """How much the labels are like times.
+class Likeness(Enum):
+    """How much labels are like times."""
 
-    3: they can be nothing else; 2: they are numbers; 1: texts of digits that may be dates, and
-    intervals of numbers; 0: not at all.
-    """
+    CERTAIN = "they can be nothing else"
+    NUMBERS = "they are numbers, as many labels are"
+    PERHAPS = "texts of digits that may be dates, and intervals of numbers"
+    NONE = "not at all"
+
+
+def likeness(labels: Array) -> Likeness:
+    """How much the labels are like times."""
     if labels.dtype.kind in "iuf":
-        return 2
+        return Likeness.NUMBERS
     if is_doubtful(labels):
-        return 3
+        return Likeness.CERTAIN
     found = ticks(labels)
     if found is None:
-        return 0
+        return Likeness.NONE
     texts = _texts(labels)
     between = are_intervals(labels) and found.dtype.kind in "if"
-    return 1 if between or (texts and dates.are_digits(texts)) else 3
+    return Likeness.PERHAPS if between or (texts and dates.are_digits(texts)) else Likeness.CERTAIN
 
 
 def is_doubtful(labels: Array) -> bool:
