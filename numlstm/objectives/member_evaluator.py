@@ -63,6 +63,10 @@ class MemberData:
         weight = _weighted(self.data.weight, self.counts[member : member + 1])[0]
         return replace(self.data, weight=weight.astype(self.data.weight.dtype))
 
+    def each(self, function: Callable[[Dataset], float]) -> np.ndarray:
+        """A function of the data as every member sees them, (M,)."""
+        return np.array([function(self.of(member)) for member in range(len(self.counts))])
+
     def without(self, members: np.ndarray) -> "MemberData":
         """The same, where some members, (M,) bool, have no share in anything."""
         return MemberData(self.data, np.where(members[:, None], 0, self.counts))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.progress import Progress
+from numlstm.training.progress import Progress, for_json, from_json
 from numlstm.training.settings import Settings
 from numlstm.utils import files
 from numlstm.utils.random_streams import new_seed
@@ -46,8 +46,7 @@ class Checkpoint:
             progress.restore(arrays, meta)
             for name in optimizer.state:
                 optimizer.state[name][...] = arrays[f"optimizer_{name}"]
-            steps = meta["steps"]
-            optimizer.steps = np.array(steps) if isinstance(steps, list) else steps
+            optimizer.steps = from_json(meta["steps"])
         return Record(self.path, self.seed, fingerprint, progress, optimizer)
 
     def _require_same(self, meta: dict[str, Any], fingerprint: dict[str, str]) -> None:
@@ -76,8 +75,8 @@ class Record:
         """Write where the run stands."""
         arrays, meta = self.progress.stored()
         arrays |= {f"optimizer_{name}": array for name, array in self.optimizer.state.items()}
-        steps = np.asarray(self.optimizer.steps).tolist()
-        meta |= {"steps": steps, "seed": self.seed, "fingerprint": self.fingerprint}
+        meta |= {"steps": for_json(self.optimizer.steps)}
+        meta |= {"seed": self.seed, "fingerprint": self.fingerprint}
         files.write_checkpoint(self.path, arrays, meta)
 
 

@@ -1,10 +1,15 @@
 """What a run ends with: the parameters that are returned, their loss, and whether it succeeded."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from numlstm.data.preparation import Data
+from numlstm.objectives.constant import worst_loss
+from numlstm.objectives.member_evaluator import MemberData
+from numlstm.optim.losses import Loss
 from numlstm.training.interrupt import Interrupted
 from numlstm.training.loop import LoopConfig, Problem
 from numlstm.training.outcome import CALLBACK, INTERRUPTED, Outcome
@@ -25,6 +30,14 @@ class Bars(NamedTuple):
 
     train: Callable[[], Numbers]
     validation: Callable[[], Numbers] | None
+
+    @classmethod
+    def of(cls, loss: Loss, data: Data, members: MemberData | None = None) -> "Bars":
+        """By the best constants for the data of a run, or for what each member learns from."""
+        worst = partial(worst_loss, loss, scaling=data.scaling)
+        train = partial(worst, data.train) if members is None else partial(members.each, worst)
+        judged_by = data.validation
+        return cls(train, None if judged_by is None else partial(worst, judged_by))
 
 
 def end(

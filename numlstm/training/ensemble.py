@@ -15,10 +15,8 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data import labels
 from numlstm.data.arrays import Arrays
 from numlstm.data.preparation import DataConfig, prepare
-from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
-from numlstm.objectives.constant import worst_loss
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
 from numlstm.optim.bounds import LimitsConfig
@@ -347,18 +345,8 @@ def _trained(
         train_data = MemberData(data.train, counts)
         problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate, data.words)
         outcome = train(problem, config, progress, settings, draws, record)
-        loss, judged_by = settings.data.criterion, data.validation
-        bars = Bars(
-            partial(_worst_losses, settings, train_data, data.scaling),
-            None if judged_by is None else partial(worst_loss, loss, judged_by, data.scaling),
-        )
+        bars = Bars.of(settings.data.criterion, data, train_data)
         ending = end(problem, config, progress, outcome, bars)
     for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
     return Ensemble(models, by_name(progress.history), *ending.outcome, data=data.words)
-
-
-def _worst_losses(settings: Settings, data: MemberData, scaling: Scaling | None) -> np.ndarray:
-    """The loss above which each member was no success, (M,)."""
-    loss, members = settings.data.criterion, range(len(data.counts))
-    return np.array([worst_loss(loss, data.of(member), scaling) for member in members])

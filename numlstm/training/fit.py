@@ -14,7 +14,6 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.arrays import Arrays
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
 from numlstm.model.lstm import LSTM
-from numlstm.objectives.constant import worst_loss
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
@@ -391,11 +390,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 resident=problem.train,
             )
             outcome = _minimize(objective, problem, config, progress, settings)
-        loss, judged_by = settings.data.criterion, data.validation
-        bars = Bars(
-            partial(worst_loss, loss, data.train, data.scaling),
-            None if judged_by is None else partial(worst_loss, loss, judged_by, data.scaling),
-        )
+        bars = Bars.of(settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, bars)
     read = {"forecast": arrays.y is None, "data": data.words}
     return _result(trained, progress, ending, settings, read)

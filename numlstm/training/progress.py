@@ -9,7 +9,6 @@ import numpy as np
 from numlstm.architecture.spec import State
 from numlstm.training.update import Numbers, UpdateContext, UpdateState
 
-_THETAS = ("theta", "previous", "best_theta")
 _COUNTS = ("epoch", "batch", "window", "windows", "updates", "since")
 
 
@@ -175,33 +174,36 @@ class Progress:
 
     def stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The arrays of a checkpoint, and its plain values."""
-        arrays = {"theta": self.theta, "previous": self.arrays.previous}
-        arrays["best_theta"] = self.best_theta
+        arrays = self._thetas()
         if (carried := self.arrays.carried) is not None:
             arrays |= {"state_h": carried.h, "state_c": carried.c}
         meta: dict[str, Any] = {name: getattr(self, name) for name in _COUNTS}
         meta |= {"best": self.best.tolist(), "best_epoch": self.best_epoch.tolist()}
-        meta["sums"] = {name: _for_json(value) for name, value in self.sums.items()}
+        meta["sums"] = {name: for_json(value) for name, value in self.sums.items()}
         meta["history"] = {
-            name: [_for_json(value) for value in values] for name, values in self.history.items()
+            name: [for_json(value) for value in values] for name, values in self.history.items()
         }
         return arrays, meta
 
+    def _thetas(self) -> dict[str, np.ndarray]:
+        return {
+            "theta": self.theta,
+            "previous": self.arrays.previous,
+            "best_theta": self.best_theta,
+        }
+
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         """Stand where the checkpoint stood."""
-        for target, name in zip(
-            (self.theta, self.arrays.previous, self.best_theta), _THETAS, strict=True
-        ):
-            target[...] = arrays[name]
+        for name, theta in self._thetas().items():
+            theta[...] = arrays[name]
         if "state_h" in arrays:
             self.arrays.carried = State(arrays["state_h"], arrays["state_c"])
         for name in _COUNTS:
             setattr(self, name, meta[name])
         self.best, self.best_epoch = np.array(meta["best"]), np.array(meta["best_epoch"])
-        self.sums = {name: _from_json(value) for name, value in meta["sums"].items()}
+        self.sums = {name: from_json(value) for name, value in meta["sums"].items()}
         self.history = {
-            name: [_from_json(value) for value in values]
-            for name, values in meta["history"].items()
+            name: [from_json(value) for value in values] for name, values in meta["history"].items()
         }
 
 
@@ -210,11 +212,13 @@ def _plain(values: np.ndarray) -> Numbers:
     return values if values.ndim else float(values)
 
 
-def _for_json(value: Numbers) -> Any:
+def for_json(value: Any) -> Any:
+    """A number, or those of members as a list."""
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _from_json(value: Any) -> Numbers:
+def from_json(value: Any) -> Any:
+    """What `for_json` was given."""
     return np.array(value) if isinstance(value, list) else value
 
 
