@@ -100,21 +100,16 @@ def prepare(
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     _require_channels(train, config, model)
     warned = warn_of_fill_values(train)
-    given, names, bptt_steps = train, train.names, config.bptt_steps
+    given, bptt_steps = train, config.bptt_steps
     if config.stateful:
         bptt_steps = bptt_steps or _window(train)
         train = streams(train, 1)
     forecast = arrays.y is None or are_next_inputs(train)
     if config.scheduled_sampling is not None:
-        require_forecasts(train)
-        require_one_unit(model.scaling)
-    output = "last" if train.last else "sequence"
-    size, ragged = train.X.shape[2], given.lengths is not None
-    reading = reading._replace(input_size=size, output=output, names=names, ragged=ragged)
-    pieces = len(given.X) if config.stateful else 1
-    words = describe(train, loss, forecast=arrays.y is None, pieces=pieces)
-    as_given = Given(arrays.X, arrays.y is None, not loss.regression, pieces > 1)
-    warn_of_misreading(given, as_given, words)
+        _require_forecasts(train)
+        _require_one_unit(model.scaling)
+    words = _in_words(given, train, arrays, config)
+    reading = reading.like(given)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     if split.judge is not None:
         words += f"; validation: {split.words}"
@@ -123,11 +118,7 @@ def prepare(
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
     asked = outputs if model.num_outputs is None else model.num_outputs
     output_size = _output_size(parts, config, asked)
-    if loss.regression and len(parts) == 2:
-        _warn_of_other_units(*parts)
-    if config.loss == "binary_cross_entropy":
-        for part in parts:
-            require_probabilities(part)
+    _check_targets(parts, config)
     scaling = _scaling(parts[0], forecast, config, model)
     filling = _filling(parts[0], model) if reading.missing else None
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
@@ -141,7 +132,7 @@ def prepare(
         output_size=output_size,
         bptt_steps=bptt_steps,
         words=words,
-        names=names,
+        names=given.names,
         forecasts=forecast and loss.regression and loss.outputs == 1,
     )
 
@@ -175,6 +166,15 @@ def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> N
         )
 
 
+def _in_words(given: Dataset, train: Dataset, arrays: Arrays, config: DataConfig) -> str:
+    """What was read, in words, with a warning where something else may have been meant."""
+    forecast, pieces = arrays.y is None, len(given.X) if config.stateful else 1
+    words = describe(train, config.criterion, forecast=forecast, pieces=pieces)
+    as_given = Given(arrays.X, forecast, not config.criterion.regression, pieces > 1)
+    warn_of_misreading(given, as_given, words)
+    return words
+
+
 def _window(data: Dataset) -> int:
     if data.last:
         raise ValueError("stateful=True needs one target per step, not one per sequence")
@@ -186,6 +186,15 @@ def _window(data: Dataset) -> int:
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     """One series as `most` streams, or fewer where they were shorter than a window."""
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
+
+
+def _check_targets(parts: list[Dataset], config: DataConfig) -> None:
+    """Refuse targets that the loss cannot have, and say where parts seem to differ in unit."""
+    if config.criterion.regression and len(parts) == 2:
+        _warn_of_other_units(*parts)
+    if config.loss == "binary_cross_entropy":
+        for part in parts:
+            require_probabilities(part)
 
 
 def _warn_of_other_units(train: Dataset, judge: Dataset) -> None:
@@ -219,10 +228,10 @@ def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) 
 
 
 def _scaling(
-    train: Dataset, forecast: bool, config: DataConfig, model: GivenModel | None
+    train: Dataset, forecast: bool, config: DataConfig, model: GivenModel
 ) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
-    kept = None if model is None else model.scaling
+    kept = model.scaling
     if kept is None:
         return None if config.standardize is False else _own_scaling(train, forecast, config)
     asked = config.standardize
@@ -300,7 +309,7 @@ def _precision(values: np.ndarray) -> str:
         return next(kept, "float64")  # with NaN
 
 
-def require_forecasts(data: Dataset) -> None:
+def _require_forecasts(data: Dataset) -> None:
     """Refuse targets that are not the next inputs, and sequences with a break."""
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
@@ -312,7 +321,7 @@ def require_forecasts(data: Dataset) -> None:
         )
 
 
-def require_one_unit(scaling: Scaling | None) -> None:
+def _require_one_unit(scaling: Scaling | None) -> None:
     """Refuse a given model whose outputs are in other units than its inputs."""
     if scaling is not None and scaling.y_mean is not None and not scaling.one_unit():
         raise ValueError(

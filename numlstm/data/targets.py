@@ -36,6 +36,15 @@ class Reading(NamedTuple):
         """Whether targets are class numbers."""
         return self.loss.classes
 
+    def like(self, data: Dataset) -> "Reading":
+        """For what stands beside data that were read: of the same form, size and names."""
+        return self._replace(
+            input_size=data.X.shape[2],
+            output="last" if data.last else "sequence",
+            names=data.names,
+            ragged=data.lengths is not None,
+        )
+
 
 def read_dataset(
     X: Any,

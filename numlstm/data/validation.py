@@ -40,7 +40,7 @@ def with_validation(
     if given is None:
         return Parts(train, None, "")
     if isinstance(given, (tuple, list, Mapping)):
-        own = own_data(given, arrays, reading)
+        own = _own_data(given, arrays, reading)
         judge = _read(own, arrays, reading)
         return Parts(train, judge, sequences_in_words(judge, forecast=own.y is None))
     fraction = _fraction(given)
@@ -56,7 +56,7 @@ def with_validation(
     return Parts(learned, judge, words)
 
 
-def own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
+def _own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
     """The arrays of a validation that is no fraction."""
     if isinstance(given, Mapping):
         require_known("validation", given, list(Arrays._fields[:-1]))
