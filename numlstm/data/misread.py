@@ -19,22 +19,6 @@ _FEATURES_FIRST = (
 )
 
 
-def _columns_of_tokens(X: Any) -> str:
-    """Rows (N, W) of integers that are alike in all columns: sequences of tokens, as Keras' are."""
-    rows = np.asarray(X)
-    if rows.ndim != 2 or rows.shape[1] < 3 or len(rows) < _FEWEST:
-        return ""
-    if not (found := kinds([rows])).size:
-        return ""
-    if rows.mean(axis=0).std() > 0.5 * rows.std():
-        return ""
-    onehot, numbers = ways_out(X, found)
-    return (
-        "its columns hold integers that are alike, as where every row is a sequence of tokens: if "
-        f"so, pass them one-hot, {onehot}; if they are numbers, {numbers}"
-    )
-
-
 class Given(NamedTuple):
     """The inputs as the caller has them, beside the dataset that was read from them."""
 
@@ -71,12 +55,8 @@ def warn_of_misreading(data: Dataset, given: Given, words: str) -> None:
         return  # its dimensions have names
     if given.pieces:
         doubt = _of_pieces(data)
-    elif given.is_flat:
-        doubt = _of_series(data, given)
     else:
-        doubt = (
-            _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)" if _time_last(data, given) else ""
-        )
+        doubt = _of_series(data, given) if given.is_flat else _of_batch(data, given)
     if doubt:
         notices.warn(f"{given.words} is read as {words}; but {doubt}")
 
@@ -89,6 +69,10 @@ def _of_pieces(data: Dataset) -> str:
         "its rows are shifted copies of each other, as overlapping windows are: if every row is a "
         "sequence of its own, leave stateful out, else pass the series itself"
     )
+
+
+def _of_batch(data: Dataset, given: Given) -> str:
+    return _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)" if _time_last(data, given) else ""
 
 
 def _of_series(data: Dataset, given: Given) -> str:
@@ -117,6 +101,21 @@ def _of_series(data: Dataset, given: Given) -> str:
     if not single and _time_last(data, given):
         return _FEATURES_FIRST + "[series.T for series in X]"
     return ""
+
+
+def _columns_of_tokens(X: Any) -> str:
+    """Rows (N, W) of integers that are alike in all columns: sequences of tokens, as Keras' are."""
+    rows = np.asarray(X)
+    if rows.ndim != 2 or rows.shape[1] < 3 or len(rows) < _FEWEST:
+        return ""
+    found = kinds([rows])
+    if not found.size or rows.mean(axis=0).std() > 0.5 * rows.std():
+        return ""
+    onehot, numbers = ways_out(X, found)
+    return (
+        "its columns hold integers that are alike, as where every row is a sequence of tokens: if "
+        f"so, pass them one-hot, {onehot}; if they are numbers, {numbers}"
+    )
 
 
 def _as_steps(data: Dataset, given: Given) -> str:
