@@ -56,23 +56,23 @@ def of_column(frame: Any, column: Any) -> str:
 
 def of_names(frame: Any, name: str, titles: Any) -> str:
     """What to pass where the names of columns stand for their values."""
-    label = repr(titles) if isinstance(titles, list) else _quoted(titles)
-    values, rest = {
-        "polars": (f"{{}}[{label}]", f"{{}}.drop({label})"),
-        "pyarrow": (
-            f"{{}}.select({label})" if isinstance(titles, list) else f"{{}}[{label}]",
-            f"{{}}.drop_columns({label})",
-        ),
-    }.get(frame.library.value, (f"{{}}[{label}]", f"{{}}.drop(columns={label})"))
-    return f"pass {name}={values.format(frame.whole)}, {frame.whole}={rest.format(frame.whole)}"
+    several = isinstance(titles, list)
+    label = repr(titles) if several else _quoted(titles)
+    values = f".select({label})" if several and frame.library.is_pyarrow() else f"[{label}]"
+    whole = frame.whole
+    return f"pass {name}={whole}{values}, {whole}={whole}{_without(frame, label)}"
 
 
 def without_dates(frame: Any, column: Any) -> str:
     """A template of code that makes an array of the other columns."""
-    return {
-        "polars": f"{{name}}.drop({_quoted(column.name)}).to_numpy()",
-        "pyarrow": f"{{name}}.drop_columns({_quoted(column.name)}).to_pandas().to_numpy()",
-    }.get(frame.library.value, f"{{name}}.drop(columns={_quoted(column.name)}).to_numpy()")
+    made = ".to_pandas().to_numpy()" if frame.library.is_pyarrow() else ".to_numpy()"
+    return "{name}" + _without(frame, _quoted(column.name)) + made
+
+
+def _without(frame: Any, label: str) -> str:
+    """What leaves columns out, behind the name of a frame."""
+    method = {"polars": "drop(", "pyarrow": "drop_columns("}
+    return f".{method.get(frame.library.value, 'drop(columns=')}{label})"
 
 
 def of_levels(name: str, columns: Any) -> str:
@@ -97,7 +97,7 @@ def _by_column(frame: Any, key: Any, time: Any) -> str:
     """How to make a series of each value of a column."""
     name, column = frame.whole, _quoted(key.name)
     start = f"Where its column {str(key.name)!r} tells series apart, pass"
-    if frame.library.value == "polars":
+    if frame.library.is_polars():
         return (
             f"{start} {name}.partition_by({column}, include_key=False), and cut what stands beside "
             "it alike"
@@ -105,7 +105,7 @@ def _by_column(frame: Any, key: Any, time: Any) -> str:
     level = f"{column}, append=True"
     if time is not None and name == frame.name:
         level = f"[{column}, {_quoted(time.name)}]"
-    if frame.library.value == "pyarrow":
+    if frame.library.is_pyarrow():
         return f"{start} {name}.to_pandas().set_index({level}), and what stands beside it as arrays"
     return f"{start} {name} = {name}.set_index({level}), and beside it y = y.set_axis({name}.index)"
 
@@ -147,34 +147,29 @@ def _are_dates(column: Any) -> bool:
 
 def _as_dates(frame: Any, column: Any, words: Array) -> str:
     """How to make dates of texts: in the way in which the library reads what they are."""
-    start, cell, known = "its texts are dates: write them so, ", _cell(frame, column), None
-    if not times.is_doubtful(words):
-        known = times.ticks(words)
-    if frame.library.value == "pyarrow":
+    start, cell = "its texts are dates: write them so, ", _cell(frame, column)
+    if frame.library.is_pyarrow():
         return f"{start}as in {cell}, by pandas.to_datetime with a format"
-    form = next((form for form in (None, *_FORMS) if _reads(frame, words, form, known)), "")
+    known = times.ticks(words)
+    forms = () if known is None else (None, *_FORMS)
+    form = next((form for form in forms if _reads(frame, words, form, known)), "")
     if form == "":
-        return f"{start}by {_reader(frame)} with the format that they have"
+        reader = "str.to_datetime" if frame.library.is_polars() else "pandas.to_datetime"
+        return f"{start}by {reader} with the format that they have"
     said = "" if form is None else f'"{form}"'
-    if frame.library.value == "polars":
+    if frame.library.is_polars():
         code = f"{cell}.str.to_datetime({said})"
         return f"{start}{code if frame.is_column else f'{frame.whole}.with_columns({code})'}"
     said = said and f", format={said}"
     return f"{start}{cell} = pandas.to_datetime({cell}{said})"
 
 
-def _reader(frame: Any) -> str:
-    return "str.to_datetime" if frame.library.value == "polars" else "pandas.to_datetime"
-
-
-def _reads(frame: Any, words: Array, form: str | None, known: Array | None) -> bool:
+def _reads(frame: Any, words: Array, form: str | None, known: Any) -> bool:
     """Whether the library reads texts in a format as these times."""
     library = frame.library.to_native_namespace()
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("error")
-        if known is None:
-            return False
-        if frame.library.value == "polars":
+        if frame.library.is_polars():
             found = library.Series(list(words)).str.to_datetime(form).to_numpy()
         else:
             found = library.to_datetime(library.Series(words), format=form).to_numpy()
@@ -184,19 +179,19 @@ def _reads(frame: Any, words: Array, form: str | None, known: Array | None) -> b
 
 def _one_hot(frame: Any, column: Any) -> str:
     label = _quoted(column.name)
-    if frame.library.value == "polars":
+    if frame.library.is_polars():
         name = f"{frame.name}.to_frame()" if frame.is_column else frame.whole
         return f"{name}.to_dummies({'' if frame.is_column else label})"
     if frame.is_column:
         return f"pandas.get_dummies({frame.name})"
-    if frame.library.value == "pyarrow":
+    if frame.library.is_pyarrow():
         return f"pandas.get_dummies({frame.whole}.to_pandas(), columns=[{label}])"
     return f"pandas.get_dummies({frame.whole}, columns=[{label}])"
 
 
 def _cell(frame: Any, column: Any) -> str:
     """The column as code."""
-    method = ".to_pandas()" if frame.library.value == "pyarrow" else ""
+    method = ".to_pandas()" if frame.library.is_pyarrow() else ""
     if frame.is_column:
         return f"{frame.name}{method}"
     return f"{frame.whole}{method}[{_quoted(column.name)}]"
