@@ -124,7 +124,6 @@ class Form(NamedTuple):
 def read_inputs(
     X: Any,
     input_size: int | None,
-    nan_policy: str = "raise",
     *,
     lengths: Any = None,
     missing: bool = False,
@@ -132,11 +131,9 @@ def read_inputs(
     """Inputs in any accepted form as (X (B, T, I), lengths or None, form).
 
     X is (B, T, I), or one series (T,) or (T, I), or a list of series of any lengths. It keeps its
-    precision. What lies behind `lengths` may hold anything; it comes back
-    as zeros. `nan_policy` speaks of targets: a NaN in the inputs is refused under every policy,
-    unless `missing` says that it is to be filled.
+    precision. What lies behind `lengths` may hold anything; it comes back as zeros. A NaN is
+    refused, unless `missing` says that it is to be filled.
     """
-    checks.choice("nan_policy", nan_policy, ("raise", "omit"))
     if is_list(X):
         if lengths is not None:
             raise ValueError("lengths= goes with an X of shape (B, T, I); a list has its own")

@@ -76,9 +76,7 @@ def _read_arrays(
 ) -> Dataset:
     """The same of plain arrays, or lists of them."""
     array, lengths, form = read_inputs(
-        *(X, reading.input_size, reading.nan_policy),
-        lengths=lengths,
-        missing=reading.missing,
+        X, reading.input_size, lengths=lengths, missing=reading.missing
     )
     if 0 in array.shape:
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")

@@ -433,9 +433,7 @@ class LSTM(Derivatives, Rollout, Persistence):
     def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
         """The predictions for arrays without labels."""
         X, lengths, form = sequences.read_inputs(
-            *(X, self.num_features),
-            lengths=lengths,
-            missing=self.filling is not None,
+            X, self.num_features, lengths=lengths, missing=self.filling is not None
         )
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])

@@ -174,7 +174,7 @@ class Covariance:
         """Of every prediction, in the form of X and the units of the data."""
         model, spec = self.model, self.model.spec
         X, lengths, form = sequences.read_inputs(
-            *(X, model.num_features), lengths=lengths, missing=model.filling is not None
+            X, model.num_features, lengths=lengths, missing=model.filling is not None
         )
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, model.filling, model.scaling, spec.dtype, reset)

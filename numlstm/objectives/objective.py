@@ -95,6 +95,7 @@ def objective(
     checks.choice("loss", loss, tuple(LOSSES))
     weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
     checks.held("weight_decay", weight_decay, model.spec.dtype)
+    checks.choice("nan_policy", nan_policy, ("raise", "omit"))
     if output is not None:
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None

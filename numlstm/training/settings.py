@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -233,16 +233,10 @@ def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
         )
     said = {k: value for k, value in said.items() if value is not None or k in _NONE_SAYS}
     if "init" in said:
-        init = nouns.read(Init, "init", said["init"])
-        names = said["init"] if isinstance(said["init"], Mapping) else init.changed()
-        shown = {name: getattr(init, name) for name in names}
-        raise ValueError(
-            f"init={shown} does not go with the model given, whose parameters are there: "
-            "leave init out, or start without model="
-        )
+        _refuse_init(said["init"])
     meaning = {f.name: f.metadata["check"] for f in (*fields(NetworkSpec), *fields(DataConfig))}
     meaning["backend"] = lambda _, name: backends.get(name).name  # what "auto" is here
-    for name, has in _of_the_network(model).items():
+    for name, has in _keywords_of(model).items():
         if name == "missing" and _may_mask(model):  # the data say whether they fit
             continue
         if name in said and meaning[name](name, said[name]) != has:
@@ -254,12 +248,25 @@ def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
             )
 
 
-def _of_the_network(model: LSTM) -> dict[str, Any]:
+def _refuse_init(value: Any) -> NoReturn:
+    init = nouns.read(Init, "init", value)
+    names = value if isinstance(value, Mapping) else init.changed()
+    shown = {name: getattr(init, name) for name in names}
+    raise ValueError(
+        f"init={shown} does not go with the model given, whose parameters are there: "
+        "leave init out, or start without model="
+    )
+
+
+def _keywords_of(model: LSTM) -> dict[str, Any]:
     """What a model has by the names of keywords, but for the rates of dropout: they may change."""
     has = {option.name: getattr(model.spec, option.name) for option in fields(NetworkSpec)}
     del has["dropout"]
-    missing = "raise" if model.filling is None else "mask"
-    return has | {"missing": missing, "backend": model.network.backend.name}
+    return has | {"missing": _missing(model), "backend": model.network.backend.name}
+
+
+def _missing(model: LSTM) -> str:
+    return "raise" if model.filling is None else "mask"
 
 
 def _in_short(value: Any) -> Any:
@@ -286,7 +293,7 @@ def _of_the_model(
 ) -> tuple[NetworkSpec, DataConfig]:
     """The network and the rule for missing inputs of a model given."""
     dropout = model.spec.dropout if start.keeps_dropout else network.dropout
-    missing = data.missing if _may_mask(model) else _of_the_network(model)["missing"]
+    missing = data.missing if _may_mask(model) else _missing(model)
     return replace(model.spec, dropout=dropout), replace(data, missing=missing)
 
 
