@@ -43,7 +43,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     """The base of both estimators; their parameters are those of `numlstm.fit`."""
 
     _losses: tuple[str, ...]  # that `loss` may be; None is the first
-    _targets_of: Callable[[labels.Labelled, Any], Any]  # y beside X, without labels
+    _plain_targets: Callable[[labels.Labelled, Any], Any]  # y beside X, without labels
 
     @suggesting(_NOUNS, SYNONYMS)
     def __init__(
@@ -146,15 +146,16 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         parts = (given.get(name) for name in ("X", "y", "sample_weight"))
         X, y, sample_weight = self._unlabelled(*parts)
         X = self._learned_from(given["X"], self._read(X, reset=False))
-        read = {**given, "X": X, "y": self._targets(X, y), "sample_weight": sample_weight}
+        y = self._validation_targets(X, y)
+        read = {**given, "X": X, "y": y, "sample_weight": sample_weight}
         return read if said else tuple(read.values())  # which says nothing of lengths
 
     def _learned_from(self, given: Any, X: Any) -> Any:
         """What was given, and is read as X, as it is learned from or judged by."""
         return X
 
-    def _targets(self, X: Any, y: Any) -> Any:
-        """The targets of data that training is judged by."""
+    def _validation_targets(self, X: Any, y: Any) -> Any:
+        """The targets of a validation."""
         return self._read_targets(X, y, "numeric")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -247,7 +248,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         given = labels.samples(X, None if reset else self._names_of_features())
         if self.output == "last":
             labels.require_no_steps(given, y)
-        beside = self._targets_of(given, y), labels.weights(given, sample_weight)
+        beside = self._plain_targets(given, y), labels.weights(given, sample_weight)
         if isinstance(given, labels.Frame):
             return X, *beside
         if reset and given.features is not None:
@@ -392,7 +393,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     """
 
     _losses = ("mse", "mae", "huber")
-    _targets_of = staticmethod(labels.targets)
+    _plain_targets = staticmethod(labels.targets)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
         """Train on sequences.
@@ -557,7 +558,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     """
 
     _losses = ("cross_entropy",)
-    _targets_of = staticmethod(labels.classes)
+    _plain_targets = staticmethod(labels.classes)
 
     @suggesting(_NOUNS, SYNONYMS)
     def __init__(
@@ -664,18 +665,18 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
         X = self._learned_from(given, self._read(X, reset=True))
         y = self._read_labels(X, y)
-        labels = _flat(y, self.output)
-        there = _labelled(labels)
+        found = _flat(y, self.output)
+        there = _labelled(found)
         if self.nan_policy != "omit" and not there.all():
             raise ValueError(
                 f"y has {np.sum(~there)} NaN or None: remove them, or pass nan_policy='omit', to "
                 "which they are no labels"
             )
-        labels = _present(labels, there)
-        if labels.dtype.kind == "f":
-            checks.require_finite("y", labels)
-        check_classification_targets(labels)
-        self.classes_ = np.unique(labels)
+        found = _present(found, there)
+        if found.dtype.kind == "f":
+            checks.require_finite("y", found)
+        check_classification_targets(found)
+        self.classes_ = np.unique(found)
         if self.classes_.dtype.kind in "if" and -100 in self.classes_:
             notices.warn(
                 "-100 is a label like any other here, not PyTorch's ignore_index: where there is "
@@ -683,7 +684,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             )
         numbers: Any = _each(self._numbers, y)
         if self.class_weight is not None:
-            sample_weight = self._class_weights(labels, numbers, sample_weight)
+            sample_weight = self._class_weights(found, numbers, sample_weight)
         return self._train(X, numbers, sample_weight)
 
     def _learned_from(self, given: Any, X: Any) -> Any:
@@ -696,7 +697,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             raise ValueError(doubt)
         return X.astype(np.float64) if doubt else X
 
-    def _targets(self, X: Any, y: Any) -> Any:
+    def _validation_targets(self, X: Any, y: Any) -> Any:
         """The numbers of labels, all of which `fit` has seen."""
         y = self._read_labels(X, y)
         found = _flat(y, self.output)
@@ -713,14 +714,14 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         is_column = self.output == "last" and np.ndim(y) == 2 and np.shape(y)[1] == 1
         return column_or_1d(y, warn=True) if is_column else y
 
-    def _numbers(self, labels: np.ndarray) -> np.ndarray:
+    def _numbers(self, found: np.ndarray) -> np.ndarray:
         """The place of every label in `classes_`, NaN where there is none."""
-        there = _labelled(labels)
-        numbers = np.full(labels.shape, np.nan)
-        numbers[there] = np.searchsorted(self.classes_, labels[there])
+        there = _labelled(found)
+        numbers = np.full(found.shape, np.nan)
+        numbers[there] = np.searchsorted(self.classes_, found[there])
         return numbers
 
-    def _class_weights(self, labels: np.ndarray, numbers: Any, sample_weight: Any) -> Any:
+    def _class_weights(self, found: np.ndarray, numbers: Any, sample_weight: Any) -> Any:
         """Weights of sequences or steps with those of their classes."""
         if isinstance(self.class_weight, Mapping):
             if unknown := [label for label in self.class_weight if label not in self.classes_]:
@@ -730,7 +731,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
                 )
             for label, value in self.class_weight.items():
                 checks.real(f"class_weight[{label!r}]", value, least=0.0)
-        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=labels)
+        of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=found)
 
         def weights(part: np.ndarray) -> np.ndarray:
             of_part: np.ndarray = of_class[np.where(np.isnan(part), 0, part).astype(np.intp)]
@@ -890,18 +891,18 @@ def _is_nested(value: Any) -> bool:
     return listed and any(np.ndim(part) > 0 for part in value)
 
 
-def _labelled(labels: np.ndarray) -> np.ndarray:
+def _labelled(found: np.ndarray) -> np.ndarray:
     """True where there is a label, False where there is NaN or None."""
-    if labels.dtype == object:
-        there = [label is not None and label == label for label in labels.ravel()]
-        return np.array(there, bool).reshape(labels.shape)
-    return ~np.isnan(labels) if labels.dtype.kind == "f" else np.ones(labels.shape, bool)
+    if found.dtype == object:
+        there = [label is not None and label == label for label in found.ravel()]
+        return np.array(there, bool).reshape(found.shape)
+    return ~np.isnan(found) if found.dtype.kind == "f" else np.ones(found.shape, bool)
 
 
-def _present(labels: np.ndarray, there: np.ndarray) -> np.ndarray:
+def _present(found: np.ndarray, there: np.ndarray) -> np.ndarray:
     """The labels that there are; of their own type, where an object stood for one that is not."""
-    labels = labels[there]
-    return labels if there.all() else np.array(labels.tolist())
+    found = found[there]
+    return found if there.all() else np.array(found.tolist())
 
 
 def _step_weights(sample_weight: Any, y: Any) -> list[np.ndarray]:
