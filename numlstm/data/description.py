@@ -45,7 +45,7 @@ def _targets_in_words(data: Dataset, loss: Loss) -> str:
     count = needed_outputs(data, loss)
     words += f" of {count} classes"
     unseen = np.setdiff1d(np.arange(count), data.y[data.weight > 0])
-    return words + f" ({', '.join(map(str, unseen[:5]))} in none)" * (0 < len(unseen) < count - 1)
+    return words + f" ({', '.join(map(str, unseen[:5]))} in none)" * (len(unseen) > 0)
 
 
 def _exceptions(data: Dataset) -> list[str]:
@@ -57,7 +57,8 @@ def _exceptions(data: Dataset) -> list[str]:
         there &= with_axes(data.valid, counts.ndim)
     total, missing = int(there.sum()), int((there & ~counts).sum())
     if missing:
-        kind = "missing" if data.sample_weight is None else "without weight"
+        given = data.sample_weight
+        kind = "missing" if given is None or (given > 0).all() else "without weight"
         words.append(f"{missing} of {total} targets {kind}")
     if data.sample_weight is not None:
         words.append("weighted")

@@ -102,7 +102,7 @@ def prepare(
     warned = warn_of_fill_values(train)
     given, bptt_steps = train, config.bptt_steps
     if config.stateful:
-        bptt_steps = bptt_steps or _window(train)
+        bptt_steps = _window(train, bptt_steps)
         train = streams(train, 1)
     forecast = arrays.y is None or are_next_inputs(train)
     if config.scheduled_sampling is not None:
@@ -175,9 +175,11 @@ def _in_words(given: Dataset, train: Dataset, arrays: Arrays, config: DataConfig
     return words
 
 
-def _window(data: Dataset) -> int:
+def _window(data: Dataset, asked: int | None) -> int:
     if data.last:
         raise ValueError("stateful=True needs one target per step, not one per sequence")
+    if asked is not None:
+        return asked
     if len(data.X) == 1:
         raise ValueError("stateful=True on one series needs bptt_steps=, the window to train on")
     return int(data.X.shape[1])

@@ -90,6 +90,9 @@ class Scaling(NamedTuple):
         return factor, offset
 
 
+_ENDS = (np.min, np.inf), (np.max, -np.inf)
+
+
 def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[Array, Array]:
     """Mean and standard deviation over the valid entries of `values` (..., N), each (N,).
 
@@ -130,4 +133,8 @@ def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[A
     # rounding leaves a constant feature a spread of some ulps of its value: of float64's, in which
     # all of this is computed
     constant = scale <= 4 * np.finfo(np.float64).eps * np.abs(mean)
+    if constant.any():  # whole numbers are not rounded
+        ends = (f(values, axis=axes, where=valid, initial=i) for f, i in _ENDS)
+        whole = np.all(np.rint(values) == values, axis=axes, where=valid)
+        constant &= ~(whole & np.less(*ends))
     return mean * size, np.where(constant, 1.0, scale * size)

@@ -1,5 +1,7 @@
 """Constant predictions: what a network must not be much worse than."""
 
+from typing import Any
+
 import numpy as np
 
 from numlstm.data.scaling import Scaling
@@ -13,7 +15,8 @@ def worst_loss(loss: Loss, data: Dataset, scaling: Scaling | None = None) -> flo
     """The mean loss above which a fit was no success.
 
     Twice that of the best constant prediction; of log-likelihoods that and 1. Where a constant is
-    exact, but for rounding, the loss of predicting zero, or 1 where that is exact too.
+    exact, but for rounding, the loss of predicting zero, or 1 where that is exact too; of a
+    density, which has no bound there, that of a standard normal one.
     """
     y, weight = data.y, data.weight.astype(np.float64)
     there = np.nonzero(weight if loss.classes else weight.any(axis=-1))
@@ -22,13 +25,25 @@ def worst_loss(loss: Loss, data: Dataset, scaling: Scaling | None = None) -> flo
         best = loss.constant(y, weight)
         least = _mean_loss(loss, best, y, weight)
         if loss.logarithmic:
-            return least + 1
+            best = np.where(_are_exact(best, y, weight, scaling, loss.outputs), 0.0, best)
+            return _mean_loss(loss, best, y, weight) + 1
         nearly = best + _ULPS * (np.abs(best) + _origin(scaling))
         rounding = _mean_loss(loss, nearly, np.broadcast_to(best, y.shape), weight)
         if least > rounding:
             return 2 * least
         zero = _mean_loss(loss, np.zeros_like(best), y, weight)
     return zero if zero > rounding else 1.0
+
+
+def _are_exact(
+    best: np.ndarray, y: np.ndarray, weight: np.ndarray, scaling: Scaling | None, outputs: int
+) -> Any:
+    """Which of the outputs (W,) of a density are of targets that are equal but for rounding."""
+    if outputs == 1:
+        return False
+    means = best[: y.shape[-1]]
+    near = np.abs(y - means) <= _ULPS * (np.abs(means) + _origin(scaling))
+    return np.tile((near | (weight == 0)).all(axis=0), outputs)
 
 
 def _origin(scaling: Scaling | None) -> np.ndarray:

@@ -25,25 +25,25 @@ class Ending(NamedTuple):
     outcome: Outcome
 
 
-class Bars(NamedTuple):
-    """The losses above which a run is no success; the second one where there is a validation."""
+def bars(loss: Loss, data: Data, members: MemberData | None = None) -> Numbers:
+    """The losses above which a run is no success: by the best constants for its data.
 
-    train: Callable[[], Numbers]
-    validation: Callable[[], Numbers] | None
-
-    @classmethod
-    def of(cls, loss: Loss, data: Data, members: MemberData | None = None) -> "Bars":
-        """By the best constants for the data of a run, or for what each member learns from."""
-        worst = partial(worst_loss, loss, scaling=data.scaling)
-        train = partial(worst, data.train) if members is None else partial(members.each, worst)
-        judged_by = data.validation
-        return cls(train, None if judged_by is None else partial(worst, judged_by))
+    A resample of few different targets has a constant that is hard to beat; so members have the bar
+    of all data where that is higher.
+    """
+    worst = partial(worst_loss, loss, scaling=data.scaling)
+    bar = worst(data.train)
+    return bar if members is None else np.asarray(np.maximum(bar, members.each(worst)))
 
 
 def end(
-    problem: Problem, config: LoopConfig, progress: Progress, outcome: Outcome, bars: Bars
+    problem: Problem,
+    config: LoopConfig,
+    progress: Progress,
+    outcome: Outcome,
+    worst: Callable[[], Numbers],
 ) -> Ending:
-    """End a run; a success has finite losses, none above its bar unless `tol` allows it.
+    """End a run; a success has finite losses, none above `worst()` unless `tol` allows it.
 
     Whatever ended it, an infinite loss is what there is to say, unless the user ended it.
     """
@@ -56,28 +56,29 @@ def end(
         if outcome.status != CALLBACK and not np.all(np.isfinite(fun)):
             x = progress.best_theta.reshape(x.shape).copy()
             known = "best epoch" if progress.best_epoch.any() else "start"
-            fun, outcome = problem.value(x, problem.train), Outcome.not_finite(known)
+            fun = problem.value(x, problem.train)
+            if progress.best_epoch.any() and not np.all(np.isfinite(fun)):
+                # an epoch's mean says nothing of its last update
+                lost = ~np.isfinite(fun)
+                x[lost] = progress.arrays.previous.reshape(x.shape)[lost]
+                fun = problem.value(x, problem.train)
+                known = "last step with a finite loss" if np.all(np.isfinite(fun)) else known
+            outcome = Outcome.not_finite(known)
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
     if outcome.success and not config.met(progress):
-        outcome = _without_goal(progress, outcome, fun, bars)
+        outcome = _without_goal(problem, progress, outcome, fun, worst())
     return Ending(x, fun, outcome)
 
 
-def _without_goal(progress: Progress, outcome: Outcome, fun: Numbers, bars: Bars) -> Outcome:
+def _without_goal(
+    problem: Problem, progress: Progress, outcome: Outcome, fun: Numbers, worst: Numbers
+) -> Outcome:
     """The outcome of a run that was to be as good as it could."""
-    validation = bars.validation
-    if validation and not np.all(np.isfinite(progress.best)):
+    if problem.validation is not None and not np.all(np.isfinite(progress.best)):
         return Outcome.never_finite()
-    train = bars.train()
-    if (above := _first_above(fun, train)) is not None:
-        return Outcome.worse_than_constant(*above)
-    if validation:
-        # data to judge by may be a quiet part, with a constant that is hard to beat
-        bar = np.maximum(train, validation())
-        if (above := _first_above(progress.best, bar)) is not None:
-            return Outcome.worse_on_validation(*above)
-    return outcome
+    above = _first_above(fun, worst)
+    return outcome if above is None else Outcome.worse_than_constant(*above)
 
 
 def _first_above(losses: Numbers, bars: Numbers) -> tuple[float, float] | None:

@@ -22,7 +22,7 @@ from numlstm.objectives.member_evaluator import MemberData, MemberEvaluator
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import open_checkpoint
-from numlstm.training.ending import Bars, end
+from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
 from numlstm.training.fit import loop_config, new_model, train
 from numlstm.training.interrupt import SigintGuard
@@ -345,8 +345,8 @@ def _trained(
         train_data = MemberData(data.train, counts)
         problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate, data.words)
         outcome = train(problem, config, progress, settings, draws, record)
-        bars = Bars.of(settings.data.criterion, data, train_data)
-        ending = end(problem, config, progress, outcome, bars)
+        worst = partial(bars, settings.data.criterion, data, train_data)
+        ending = end(problem, config, progress, outcome, worst)
     for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
     return Ensemble(models, by_name(progress.history), *ending.outcome, data=data.words)

@@ -19,7 +19,7 @@ from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
 from numlstm.training.checkpoints import Record, open_checkpoint
-from numlstm.training.ending import Bars, Ending, end
+from numlstm.training.ending import Ending, bars, end
 from numlstm.training.fingerprints import fingerprint
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.listeners import Bar, Listeners
@@ -390,8 +390,8 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 resident=problem.train,
             )
             outcome = _minimize(objective, problem, config, progress, settings)
-        bars = Bars.of(settings.data.criterion, data)
-        ending = end(problem, config, progress, outcome, bars)
+        worst = partial(bars, settings.data.criterion, data)
+        ending = end(problem, config, progress, outcome, worst)
     read = {"forecast": arrays.y is None, "data": data.words}
     return _result(trained, progress, ending, settings, read)
 

@@ -40,17 +40,6 @@ class Outcome(NamedTuple):
         return cls(False, DIVERGED, message)
 
     @classmethod
-    def worse_on_validation(cls, loss: float, worst: float) -> "Outcome":
-        """A network that says less of other data than one number would."""
-        message = (
-            f"The validation loss {loss:.3g} of the best epoch is far above those of the best "
-            "constant predictions of the training and of the validation data (more than "
-            f"{worst:.3g}): see whether they are of one kind and in the same units; if so, train "
-            "longer or on more data."
-        )
-        return cls(False, DIVERGED, message)
-
-    @classmethod
     def interrupted(cls) -> "Outcome":
         """Ctrl-C."""
         message = "Interrupted by Ctrl-C; the model is that of the last complete step."

@@ -32,11 +32,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         0: a goal was reached, or all epochs were run and no goal (`tol`, `patience`) was set.
         1: all epochs were run without reaching the goal. 96: the loss is more than twice that of
         the best constant prediction (of log-likelihoods: more than 1 above it), so that the fit
-        diverged or was too short; or the validation loss of the best epoch is that far above both
-        the best constant for the training data and the one for the validation data. 97: the loss
-        became NaN or infinite.
-        98: interrupted by Ctrl-C. 99: the callback raised StopIteration. A method of SciPy adds
-        its own codes.
+        diverged or was too short. 97: the loss became NaN or infinite. 98: interrupted by Ctrl-C.
+        99: the callback raised StopIteration. A method of SciPy adds its own codes.
     message : str
         Status in words.
     history : dict of str to ndarray

@@ -12,6 +12,7 @@ DTYPES = ("float32", "float64")
 # elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
 # take the time from those of the kernels
 FEW = 8192
+_LOST = 1e-3  # of how much a column varies, up to which it may lose digits
 _LARGEST_SIZE = 2**63 - 1  # what the largest of NumPy's and C's own integers count to
 _REMEDY_OF_TEXT = {  # by the first letter of what is called X or y
     "X": "; number its words or characters, each an entry of an array, "
@@ -183,19 +184,21 @@ def _has_masks(value: Any) -> bool:
 def require_distinct(name: str, exact: np.ndarray, kept: np.ndarray) -> None:
     """Refuse numbers that differ where they are `kept` as one float64: beyond 2**53 integers do.
 
-    So do longdoubles, if by more than their own rounding.
+    So do longdoubles; what is lost may be small beside how much its column varies.
     """
     if exact.dtype.itemsize < 8 or exact.dtype.newbyteorder("=") == kept.dtype:
         return
     with np.errstate(invalid="ignore"):  # of NaN, and of 2**63
-        if np.array_equal(kept.astype(exact.dtype), exact):
+        changed = kept.astype(exact.dtype) != exact
+        if not (changed & (exact == exact)).any():
             return
         order = np.argsort(exact, axis=None)
         ordered = exact.ravel()[order]
         values, first = np.unique(kept.ravel()[order], return_index=True)
         least, most = ordered[first], ordered[np.append(first[1:], exact.size) - 1]
         rounding = np.spacing(np.abs(values)) / 64 if exact.dtype.kind == "f" else 0
-        lost = np.flatnonzero(most - least > rounding)
+        small = np.maximum(rounding, _LOST * _least_spread(exact, changed))
+        lost = np.flatnonzero(most - least > small)
     if lost.size == 0:
         return
     difference = f"{name} - {name}[{'0, 0' if exact.ndim > 2 else '0'}]"
@@ -205,6 +208,14 @@ def require_distinct(name: str, exact: np.ndarray, kept: np.ndarray) -> None:
         f"{name} has {least[lost[0]]} and {most[lost[0]]}, which differ, but are one number in "
         f"float64: pass {difference}, and subtract the same number from all data of the model"
     )
+
+
+def _least_spread(exact: np.ndarray, changed: np.ndarray) -> Any:
+    """By how much the least varying column varies, of those in which a number was `changed`."""
+    width = exact.shape[-1] if exact.ndim > 1 else 1
+    columns, touched = exact.reshape(-1, width), changed.reshape(-1, width).any(axis=0)
+    columns = columns[:, touched]
+    return (np.nanmax(columns, axis=0) - np.nanmin(columns, axis=0)).min()
 
 
 def _remedy(name: str, value: Any, array: np.ndarray) -> str:

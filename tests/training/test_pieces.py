@@ -99,3 +99,11 @@ def test_a_validation_of_pieces_is_one_series_too():
         for X in (judge.reshape(5, 10, 1), judge)
     )
     same(one, other)
+
+
+@pytest.mark.parametrize("options", [{}, {"bptt_steps": 5}])
+def test_one_target_per_sequence_is_none_of_a_piece(options):
+    X = np.zeros((4, 10, 1))
+    for y in (np.zeros(4), np.zeros((4, 2))):
+        with pytest.raises(ValueError, match="stateful=True needs one target per step"):
+            numlstm.fit(X, y, stateful=True, **options)

@@ -9,6 +9,10 @@ OPTIONS = {"hidden_size": 16, "bptt_steps": 50, "epochs": 30, "rng": 0}
 WAVE = np.sin(np.arange(600) / 9)
 
 
+def small(X, **options):
+    return numlstm.fit(X, hidden_size=3, rng=0, **options)
+
+
 def errors(dtype, series):
     """Of forecasts of the last sixth, those of persistence, and the forecasts."""
     model = numlstm.fit(series[:500], dtype=dtype, **OPTIONS).model
@@ -73,7 +77,7 @@ LOST = {
     "a batch": NANOSECONDS.reshape(4, 100, 1),
     "a list": [np.arange(50), NANOSECONDS],
     "plain numbers": NANOSECONDS.tolist(),
-    "one pair": 2**60 + 1024 * np.arange(400) + (np.arange(400) == 7) * 1023,
+    "a fine wave": 2**60 + np.round(1e4 * WAVE[:400]).astype(np.int64),
 }
 if np.finfo(np.longdouble).eps < np.finfo(float).eps:
     LOST["longdouble"] = 1e9 + 1e-8 * np.sin(np.arange(400, dtype=np.longdouble) / 9)
@@ -96,7 +100,7 @@ def test_what_float64_cannot_tell_apart_is_refused(kind):
         model.predict(data)
 
 
-@pytest.mark.parametrize("kind", ["int64", "negative", "uint64", "one pair", "plain numbers"])
+@pytest.mark.parametrize("kind", ["int64", "negative", "uint64", "a fine wave", "plain numbers"])
 def test_targets_that_float64_cannot_tell_apart_are_refused(kind):
     usual, data = np.zeros(400), LOST[kind]
     with pytest.raises(ValueError, match=TOLD.format("y")):
@@ -259,3 +263,22 @@ def test_scheduled_sampling_sees_the_next_inputs_in_either_precision():
     numlstm.fit(X.astype("float32"), y, **options)
     with pytest.raises(ValueError, match="targets must be the next inputs"):
         numlstm.fit(X, y + 1e-5, **options)
+
+
+def test_digits_that_are_lost_may_be_small_beside_the_spread():
+    """Of longdoubles that come back to where they were, and of event times in nanoseconds."""
+    turn = np.longdouble(2) * np.arccos(np.longdouble(-1))
+    wave = np.sin(np.arange(300, dtype=np.longdouble) * turn / 12)
+    assert small(wave, epochs=1).fun == small(wave.astype(float), epochs=1).fun
+    events = 1_700_000_000_000_000_000 + np.cumsum(np.random.default_rng(0).integers(1, 9000, 500))
+    assert small(events, epochs=1).fun == small(events.astype(float), epochs=1).fun
+
+
+@pytest.mark.parametrize("levels", [
+    10**16 + 6 * (np.arange(300) // 9 % 2),
+    1_700_000_000_000_000_000 + 300 * np.round(6 * np.sin(np.arange(300) / 9)).astype(np.int64),
+])  # fmt: skip
+def test_whole_numbers_that_differ_are_no_constant(levels):
+    near = levels - levels[0]
+    far, near = (small(part, epochs=1).model.scaling.x_scale for part in (levels, near))
+    np.testing.assert_allclose(far, near, rtol=0.2)  # they are rounded to 256 there
