@@ -224,6 +224,9 @@ def _remedy(name: str, value: Any, array: np.ndarray) -> str:
     if there and all(isinstance(item, (str, bytes)) for item in there):
         if array.ndim == 0 and name[0] != "X":  # whose characters may be meant
             return f"; {value!r} is a name: pass the values that have it"
+        if len(there) == array.size and _are_numbers(array):
+            made = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
+            return f"; these texts are numbers: pass {made}.astype(float)"
         remedy = _REMEDY_OF_TEXT.get(name[0], "")
         if len(there) < array.size:  # None is in no order
             remedy = remedy.replace(f"({name[0]},", f"(np.asarray({name[0]}, str),")
@@ -235,6 +238,14 @@ def _remedy(name: str, value: Any, array: np.ndarray) -> str:
         return f"; it has {others[0]!r} among its numbers: leave out what holds such"
     made = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
     return f"; pass {made}.astype(float)" if array.size else ""
+
+
+def _are_numbers(texts: np.ndarray) -> bool:
+    """Whether every text is a number; one of digits in all alike may be a name."""
+    try:
+        return bool(np.isfinite(texts.astype(float)).all()) and "." in "".join(map(str, texts.flat))
+    except ValueError:
+        return False
 
 
 def _is_number(item: Any) -> bool:

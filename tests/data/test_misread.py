@@ -376,3 +376,12 @@ def test_classes_by_name_are_refused_with_the_way_out():
             fit(np.zeros((2, 3, 1)), y, loss="cross_entropy")
     with pytest.raises(TypeError, match="one-hot"):
         numlstm.LSTMClassifier().fit(["hello", "world"], [0, 1])
+
+
+def test_numbers_as_texts_are_said_to_be_numbers():
+    texts = np.array([f"{value:.3f}" for value in WALK[:40]])
+    for X in (texts, texts.astype(object), texts.tolist()):
+        code = "X" if isinstance(X, np.ndarray) else r"np\.asarray\(X\)"
+        with pytest.raises(TypeError, match=rf"these texts are numbers: pass {code}\.astype"):
+            fit(X)
+    assert fit(texts.astype(float)).data.startswith("one series of 40 steps, one feature")
