@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels import frames, grids, remedies
+from numlstm.data.labels import grids, remedies, tables
 from numlstm.data.labels.base import UNNAMED, Labelled, Names
-from numlstm.data.labels.frames import Frame, Panel
+from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
+from numlstm.data.labels.panels import Panel
 from numlstm.utils.notices import warn
 
 __all__ = [
@@ -173,7 +174,7 @@ def read(
         return _several(name, list(value), wanted, like)
     if kind == "grid":
         return grids.read(name, value, wanted, like)
-    return frames.read(name, value, wanted, like) if kind == "frame" else Labelled(name, value)
+    return tables.read(name, value, wanted, like) if kind == "frame" else Labelled(name, value)
 
 
 def _several(
