@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels import grids, remedies, tables
-from numlstm.data.labels.base import UNNAMED, Labelled, Names
+from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
+from numlstm.data.labels.names import UNNAMED, Names
 from numlstm.data.labels.panels import Panel
 from numlstm.utils.notices import warn
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels import remedies
-from numlstm.data.labels.base import Axis, Labelled, Names, order
+from numlstm.data.labels.axes import Axis
+from numlstm.data.labels.base import Labelled
+from numlstm.data.labels.names import Names, order
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 

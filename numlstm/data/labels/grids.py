@@ -6,18 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels.base import (
-    FEATURES,
-    SEQUENCES,
-    TIMES,
-    Axis,
-    Labelled,
-    Names,
-    called,
-    order,
-    require_same,
-)  # fmt: skip
+from numlstm.data.labels.axes import Axis
+from numlstm.data.labels.base import Labelled, require_same
 from numlstm.data.labels.lists import Several
+from numlstm.data.labels.names import FEATURES, SEQUENCES, TIMES, Names, called, order
 
 _ROLES = {"B": "sequence", "T": "time", "I": "feature"}
 

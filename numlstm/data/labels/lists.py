@@ -3,7 +3,9 @@
 from functools import cached_property
 from typing import Any
 
-from numlstm.data.labels.base import Axis, Labelled, Names, require_same
+from numlstm.data.labels.axes import Axis
+from numlstm.data.labels.base import Labelled, require_same
+from numlstm.data.labels.names import Names
 
 
 class Several(Labelled):

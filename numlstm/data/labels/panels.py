@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels import times
-from numlstm.data.labels.base import TIMES, Axis, Labelled, Names, called
+from numlstm.data.labels.axes import Axis
+from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.frames import Frame, axis_of_index, table_of
 from numlstm.data.labels.lists import Several
+from numlstm.data.labels.names import TIMES, Names, called
 from numlstm.data.labels.times import Likeness
 from numlstm.utils.types import Array
 

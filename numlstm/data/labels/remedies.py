@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels import times
-from numlstm.data.labels.base import FEATURES, SEQUENCES, TIMES, called
+from numlstm.data.labels.names import FEATURES, SEQUENCES, TIMES, called
 from numlstm.data.labels.times import Likeness
 from numlstm.utils.types import Array
 

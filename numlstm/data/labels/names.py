@@ -1,0 +1,87 @@
+"""Names of features, targets and axes."""
+
+from typing import Any, NamedTuple
+
+# what a time is called, in lower case and singular
+TIMES = frozenset(
+    {"date", "datetime", "day", "hour", "month", "step", "t", "time", "timestamp", "week", "year"}
+)
+# what dimensions and levels of features and sequences are called
+FEATURES = frozenset(
+    {"channel", "covariate", "feature", "input", "output", "predictor", "target", "var", "variable"}
+)
+SEQUENCES = frozenset(
+    {"basin", "batch", "batche", "case", "catchment", "gauge", "id", "individual", "instance"}
+    | {"location", "member", "patient", "realization", "row", "sample", "sequence", "series"}
+    | {"site", "station", "subject", "unit", "window"}
+)
+
+
+def called(name: Any, words: frozenset[str]) -> bool:
+    """Whether a dimension or level has one of these names, in the singular or plural."""
+    word = str(name).lower()
+    return word in words or word.removesuffix("s") in words
+
+
+class Names(NamedTuple):
+    """Names of the features and targets of a model, None where there were none."""
+
+    features: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+
+    def outputs(self, width: int, taken: tuple[str, ...] = ()) -> list[str]:
+        """A name for each output: the target's own, else y0, y1, ...; none twice or taken."""
+        return _distinct(self._titles(width), taken)
+
+    def _titles(self, width: int) -> list[str]:
+        targets = self.targets or ()
+        if len(targets) == width:
+            return list(targets)
+        if 2 * len(targets) == width:
+            return [*targets, *(f"{name}_log_variance" for name in targets)]
+        return [f"y{index}" for index in range(width)]
+
+
+def _distinct(titles: list[str], taken: tuple[str, ...]) -> list[str]:
+    """The same titles, longer where they are taken or there before."""
+    found: list[str] = []
+    for title in titles:
+        free = title
+        while free in (*taken, *found) or (free != title and free in titles):
+            free += "_predicted"
+        found.append(free)
+    return found
+
+
+UNNAMED = Names()
+
+
+def order(
+    name: str, have: tuple[str, ...], wanted: tuple[str, ...] | None
+) -> tuple[list[int] | None, tuple[str, ...]]:
+    """Positions of the wanted features, None where they stand so, and their names."""
+    if len(set(have)) < len(have):
+        twice = sorted({feature for feature in have if have.count(feature) > 1})
+        raise ValueError(f"{name} has several features named {', '.join(map(repr, twice))}")
+    if wanted is None or have == wanted:
+        return None, have
+    lacks = [feature for feature in wanted if feature not in have]
+    more = [feature for feature in have if feature not in wanted]
+    if lacks or more:
+        words = [f"lacks {_listed(lacks)}"] * bool(lacks)
+        words += [f"has {_listed(more)}, which is not known"] * bool(more)
+        if not wanted:
+            raise ValueError(
+                f"{name} {words[0]}: the model has no features but those that it forecasts, leave "
+                f"{name.partition('[')[0]}= out"
+            )
+        raise ValueError(
+            f"{name} {' and '.join(words)}: expected are {_listed(wanted)}, by name in any order, "
+            "or an array without names in this one"
+        )
+    return [have.index(feature) for feature in wanted], wanted
+
+
+def _listed(names: Any) -> str:
+    shown = [repr(name) for name in list(names)[:20]]
+    return ", ".join(shown + ["..."] * (len(names) > 20))
