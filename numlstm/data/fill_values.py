@@ -16,17 +16,18 @@ _DIGITS = 1e-4  # to which they are written in texts
 _LEAST = 1e19  # values below are not looked at
 _FAR = 1e-4  # of a known fill value, which no measurement beside it comes near to
 _GAP = 1e-10  # the same of one that is not known
+_OF_A_FIT = " and pass missing='mask'"  # the remedy where a model is to be fitted
 
 
-def warn_of_fill_values(
-    data: Dataset, where: str = "", filling: Imputer | bool | None = True
-) -> bool:
-    """Whether a number that files write for a missing value is among the data; it is said.
+def remedy_of(filling: Imputer | None) -> str:
+    """What to do with missing inputs of a model that is there already."""
+    return ", which this model fills" if filling else ", for a model fitted with missing='mask'"
 
-    `filling` is that of a model that is there already, or None; True where one is to be fitted.
-    """
+
+def warn_of_fill_values(data: Dataset, where: str = "", remedy: str = _OF_A_FIT) -> bool:
+    """Whether a number that files write for a missing value is among the data; it is said."""
     names = data.names
-    if _warn(f"{where}X", data.X, observed(data), names.features, _remedy(filling)):
+    if _warn(f"{where}X", data.X, observed(data), names.features, remedy):
         return True
     if data.y.dtype.kind != "f":  # they are classes
         return False
@@ -48,13 +49,7 @@ def warn_of_filled_inputs(
     valid = ~np.isnan(X)
     if lengths is not None:
         valid &= mask(lengths, X.shape[1])[..., None]
-    _warn(name, X, valid, features, _remedy(filling))
-
-
-def _remedy(filling: Imputer | bool | None) -> str:
-    if filling is True:
-        return " and pass missing='mask'"
-    return ", which this model fills" if filling else ", for a model fitted with missing='mask'"
+    _warn(name, X, valid, features, remedy_of(filling))
 
 
 def _warn(

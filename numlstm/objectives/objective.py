@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.fill_values import warn_of_fill_values
+from numlstm.data.fill_values import remedy_of, warn_of_fill_values
 from numlstm.data.sequences import Dataset
 from numlstm.data.targets import (
     Reading,
@@ -101,7 +101,7 @@ def objective(
     criterion, missing = LOSSES[loss], model.filling is not None
     reading = Reading(model.num_features, nan_policy, criterion, output, missing, model.names)
     data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
-    warn_of_fill_values(data, filling=model.filling)
+    warn_of_fill_values(data, remedy=remedy_of(model.filling))
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
         require_probabilities(data)

@@ -104,7 +104,7 @@ class Axis:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
         return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))
 
-    def require_forward(
+    def _require_forward(
         self, name: str, joins: Array | None, split: Callable[[], str] | None = None
     ) -> None:
         """Refuse steps that are not in the order of time.
@@ -169,7 +169,7 @@ class Axis:
         joins: Any = None
         if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(self):
             joins = np.atleast_2d(np.asarray(reset, bool)).all(axis=0)
-        self.require_forward(name, joins, split)
+        self._require_forward(name, joins, split)
         found = self.steps(joins)
         if found is None or (unequal := found[0].unequal).size == 0:
             return []
