@@ -38,10 +38,8 @@ def of_column(frame: Any, column: Any) -> str:
         return f"write it as a number, {cell}.dt.total_seconds(), or leave it out"
     words = _words(column)
     if words.size == 0:
-        with contextlib.suppress(TypeError, ValueError):
-            if column.dtype == nw.Object and column.to_numpy().astype(float).size:
-                return f"write it as numbers, {cell}.astype(float)"
-        return "write it as numbers, or leave it out"
+        code = f"{cell}.astype(float)" if _are_numbers(column) else "or leave it out"
+        return f"write it as numbers, {code}"
     if _are_dates(column):
         return "leave it out" if frame.are_samples else _as_dates(frame, column, words)
     if frame.name.startswith("y"):
@@ -137,6 +135,15 @@ def _words(column: Any) -> Array:
         return np.empty(0, object)
     words = np.array(column.drop_nulls().to_list(), object)
     return words if all(isinstance(word, str) for word in words) else np.empty(0, object)
+
+
+def _are_numbers(column: Any) -> bool:
+    """Whether objects are numbers, as NumPy makes them of such."""
+    import narwhals as nw
+
+    with contextlib.suppress(TypeError, ValueError):
+        return bool(column.dtype == nw.Object and column.to_numpy().astype(float).size)
+    return False
 
 
 def _are_dates(column: Any) -> bool:
