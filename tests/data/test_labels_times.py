@@ -254,3 +254,51 @@ def test_a_rollout_goes_on_with_times_of_arrow(plain, index):
     rolled = plain.model.rollout(series(index)[:28], 2)
     pd.testing.assert_index_equal(rolled.index, index[28:])
     np.testing.assert_array_equal(rolled, plain.model.rollout(X[:28], 2))
+
+
+# --- floats ---------------------------------------------------------------------------------------
+
+COUNTED = np.arange(60)
+FLOATS = {
+    "single": (COUNTED / 10).astype("f4"),
+    "epoch": 1.6e9 + COUNTED * 0.01,
+    "julian": 2451545 + COUNTED / 86400,
+    "sums": np.cumsum(np.full(60, 0.1)),
+    "negative": -1e6 + COUNTED * 1e-3,
+}
+
+
+@pytest.mark.parametrize("form", FLOATS)
+def test_floats_have_equal_steps_but_for_their_own_rounding(plain, form):
+    at = FLOATS[form]
+    rolled = plain.model.rollout(series(pd.Index(at[:30])), 30)
+    np.testing.assert_array_equal(rolled, plain.model.rollout(X, 30))
+    assert rolled.index.dtype == at.dtype
+    step = np.float64(at[29] - at[0]) / 29
+    np.testing.assert_allclose(rolled.index, at[30:], rtol=0, atol=0.01 * step)
+
+
+@pytest.mark.parametrize("form", FLOATS)
+@pytest.mark.parametrize("shift", [0.6, 1.0])
+def test_gaps_between_floats_are_no_rounding(plain, form, shift):
+    exact = FLOATS[form].astype(np.float64)
+    exact[15:] += shift * (exact[1] - exact[0])
+    at = exact.astype(FLOATS[form].dtype)[:30]
+    words = f"1 unequal step.s., the first from {at[14]!s} to {at[15]!s}"
+    with pytest.warns(UserWarning, match=words):
+        rolled = plain.model.rollout(series(pd.Index(at)), 2)
+    assert rolled.index.equals(pd.RangeIndex(2))
+
+
+def test_exogenous_times_of_floats_are_compared_but_for_their_rounding():
+    both = RNG.standard_normal((60, 2))
+    y = np.append(both[1:, 0], np.nan)
+    model = numlstm.fit(both[:-1], y[:-1], **FEW).model
+    expected = model.rollout(both[:20], 40, both[20:, 1:])
+    for at in (FLOATS["single"], FLOATS["epoch"], FLOATS["julian"]):
+        frame = pd.DataFrame(both, at, ["q", "u"])
+        u = frame[["u"]][20:]
+        np.testing.assert_array_equal(model.rollout(frame[:20], 40, u), expected)
+        for wrong in (u[::-1], u.set_axis(at[21] - at[20] + at[20:])):
+            with pytest.raises(ValueError, match="exogenous has "):
+                model.rollout(frame[:20], 40, wrong)

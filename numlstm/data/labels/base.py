@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data.labels import times
-from numlstm.data.labels.times import ROUNDING
 from numlstm.utils.types import Array
 
 _DAY = np.timedelta64(1, "D")
@@ -246,8 +245,9 @@ class Axis:
     def after(self, labels: "Axis") -> "Axis":
         """The labels of the next steps, as computed from these; the rounding is that of a step."""
         found = self.steps()
-        usual = None if found is None or found[0].unit != "time" else found[0].usual
-        return replace(labels, rounding=None if usual is None else usual * ROUNDING)
+        if found is None or found[0].unit != "time" or self.ticks is None:
+            return labels
+        return replace(labels, rounding=times.rounding(self.ticks, found[0].usual, len(labels)))
 
     def at(self, row: int) -> str:
         """One label in words."""
