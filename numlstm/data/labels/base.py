@@ -154,7 +154,10 @@ class Axis:
     @property
     def is_counted(self) -> bool:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
-        return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))
+        counts = self.labels.dtype.kind == "i" or (  # beside the dates of another series
+            self.labels.dtype.kind == "O" and all(isinstance(label, int) for label in self.labels)
+        )
+        return counts and np.array_equal(self.labels, np.arange(len(self)))
 
     def require_forward(
         self, name: str, joins: Array | None, split: Callable[[], str] | None = None
@@ -242,6 +245,23 @@ class Axis:
         after = times.continued(labels, steps, count)
         return None if after is None else (after, local)
 
+    def ends_before(self, other: "Axis") -> bool:
+        """Whether the last label comes before the first of the other, of the same type."""
+        if self.ticks is None or other.ticks is None or not self.is_comparable(other):
+            return False
+        kinds = self.ticks.dtype.kind + other.ticks.dtype.kind
+        if kinds not in ("mm", "MM") and not set(kinds) <= set("iuf"):
+            return False
+        mine, others = self.alike(other)
+        last, first = mine[-1], others[0]
+        if mine.dtype.kind in "Mmiuf" and others.dtype.kind in "Mmiuf":
+            return bool(last < first)
+        alike = type(last) is type(first)  # objects, whose ticks may count from the first of them
+        if not alike or getattr(last, "freqstr", None) != getattr(first, "freqstr", None):
+            return False
+        pair = times.ticks(np.array([last, first], dtype=object))
+        return pair is not None and bool(pair[0] < pair[1])
+
     def after(self, labels: "Axis") -> "Axis":
         """The labels of the next steps, as computed from these; the rounding is that of a step."""
         found = self.steps()
@@ -285,10 +305,13 @@ class Labelled:
         Names of the last axis, or the name of a single series.
     axes : tuple of Axis
         Labels of the first axis; several where any may be meant.
+    past : Axis or None
+        The times before these, where it is not known how they go on.
     """
 
     features: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
+    past: Axis | None = None
     is_future = False  # made by `continued`
     is_column = False  # one feature without an axis, whose name is that of the whole
 
@@ -330,7 +353,10 @@ class Labelled:
 def require_same(x: Labelled, other: Labelled) -> None:
     """Refuse labels that differ, in value or in order."""
     mine, others = x.axes, other.axes
-    if not mine or not others or (x.is_future and others[0].is_counted):
+    if not others or (x.is_future and others[0].is_counted):
+        return
+    if not mine:
+        _require_after(x, other)
         return
     if mine[0].is_time and others[0].is_time:
         mine, others = mine[:1], others[:1]
@@ -355,6 +381,29 @@ def require_same(x: Labelled, other: Labelled) -> None:
     )
 
 
+def _require_after(x: Labelled, other: Labelled) -> None:
+    """Refuse times that cannot be the next ones, where these are not known."""
+    past, given = x.past, other.axes[0]
+    if past is None or past.ticks is None or not len(past) or not len(given):
+        return
+    given.require_forward(other.name, None)
+    if past.ends_before(given):
+        return
+    zones = "" if past.is_comparable(given) else f" ({_of_zones(past, given)})"
+    raise ValueError(
+        f"{other.name} does not go on after {x.name}, which ends at {past.at(-1)}: it begins at "
+        f"{given.at(0)}{zones}. Pass the rows of the next times, with labels of the same type; "
+        f"{given.plain.format(name=other.name)} goes with the forecasts by position"
+    )
+
+
+def _of_zones(a: Axis, b: Axis) -> str:
+    """Which of two kinds of times only one has, in words."""
+    zone = a.zone or b.zone
+    one = "times with an offset from UTC" if zone is None else f"the time zone {zone}"
+    return f"one has {one}, the other has none"
+
+
 def _of_other_times(x: Labelled, other: Labelled) -> str:
     """What stands beside forecasts has other times than these, in words."""
     a, b = x.axes[0], other.axes[0]
@@ -374,9 +423,7 @@ def _difference(x: Labelled, other: Labelled) -> str:
     """Where labels differ, in words."""
     a, b = x.axes[0], other.axes[0]
     if not a.is_comparable(b):
-        zone = a.zone or b.zone
-        one = "times with an offset from UTC" if zone is None else f"the time zone {zone}"
-        return f"one has {one}, the other has none"
+        return _of_zones(a, b)
     if len(a) != len(b):
         return f"{x.name} has {a}, {other.name} has {b}"
     mine, theirs = a.alike(b)
