@@ -4,8 +4,10 @@ import datetime
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
+import xarray as xr
 
 import numlstm
 from numlstm.data.labels import times
@@ -254,3 +256,145 @@ def test_a_rollout_goes_on_with_times_of_arrow(plain, index):
     rolled = plain.model.rollout(series(index)[:28], 2)
     pd.testing.assert_index_equal(rolled.index, index[28:])
     np.testing.assert_array_equal(rolled, plain.model.rollout(X[:28], 2))
+
+
+# --- floats ---------------------------------------------------------------------------------------
+
+COUNTED = np.arange(60)
+FLOATS = {
+    "single": (COUNTED / 10).astype("f4"),
+    "epoch": 1.6e9 + COUNTED * 0.01,
+    "julian": 2451545 + COUNTED / 86400,
+    "sums": np.cumsum(np.full(60, 0.1)),
+    "negative": -1e6 + COUNTED * 1e-3,
+}
+
+
+@pytest.mark.parametrize("form", FLOATS)
+def test_floats_have_equal_steps_but_for_their_own_rounding(plain, form):
+    at = FLOATS[form]
+    rolled = plain.model.rollout(series(pd.Index(at[:30])), 30)
+    np.testing.assert_array_equal(rolled, plain.model.rollout(X, 30))
+    assert rolled.index.dtype == at.dtype
+    step = np.float64(at[29] - at[0]) / 29
+    np.testing.assert_allclose(rolled.index, at[30:], rtol=0, atol=0.01 * step)
+
+
+@pytest.mark.parametrize("form", FLOATS)
+@pytest.mark.parametrize("shift", [0.6, 1.0])
+def test_gaps_between_floats_are_no_rounding(plain, form, shift):
+    exact = FLOATS[form].astype(np.float64)
+    exact[15:] += shift * (exact[1] - exact[0])
+    at = exact.astype(FLOATS[form].dtype)[:30]
+    words = f"1 unequal step.s., the first from {at[14]!s} to {at[15]!s}"
+    with pytest.warns(UserWarning, match=words):
+        rolled = plain.model.rollout(series(pd.Index(at)), 2)
+    assert rolled.index.equals(pd.RangeIndex(2))
+
+
+def test_exogenous_times_of_floats_are_compared_but_for_their_rounding():
+    both = RNG.standard_normal((60, 2))
+    y = np.append(both[1:, 0], np.nan)
+    model = numlstm.fit(both[:-1], y[:-1], **FEW).model
+    expected = model.rollout(both[:20], 40, both[20:, 1:])
+    for at in (FLOATS["single"], FLOATS["epoch"], FLOATS["julian"]):
+        frame = pd.DataFrame(both, at, ["q", "u"])
+        u = frame[["u"]][20:]
+        np.testing.assert_array_equal(model.rollout(frame[:20], 40, u), expected)
+        for wrong in (u[::-1], u.set_axis(at[21] - at[20] + at[20:])):
+            with pytest.raises(ValueError, match="exogenous has "):
+                model.rollout(frame[:20], 40, wrong)
+
+
+# --- exogenous times where those of X do not go on ------------------------------------------------
+
+BOTH = RNG.standard_normal((40, 2))
+LATER = pd.date_range("2001-01-01", periods=40)
+WITHOUT = np.delete(np.arange(40), 15)  # a step is missing
+UNKNOWN = {
+    "gap": LATER,
+    "zone": LATER.tz_localize("Europe/Berlin"),
+    "dates": pd.Index(LATER.date),
+    "texts": LATER.strftime("%Y-%m-%d"),
+    "digits": LATER.strftime("%Y%m%d"),
+    "periods": LATER.to_period("D"),
+    "intervals": pd.IntervalIndex.from_breaks(pd.date_range("2001-01-01", periods=41)),
+    "integers": pd.RangeIndex(40),
+    "floats": pd.Index(np.arange(40) / 10),
+    "durations": pd.to_timedelta(np.arange(40), unit="h"),
+}
+
+
+@pytest.fixture(scope="module")
+def forecasts():
+    """A model of q with the feature u beside it."""
+    y = pd.Series(BOTH[1:, 0], name="q")
+    return numlstm.fit(pd.DataFrame(BOTH[:-1], columns=["q", "u"]), y, **FEW).model
+
+
+def forms_of(past, u):
+    """X and exogenous as frames, as one frame of two series, and as DataArrays."""
+    yield past, u
+    yield tuple(pd.concat({"a": part, "b": part}, names=["site", "date"]) for part in (past, u))
+    yield tuple(
+        xr.DataArray(part.to_numpy(), [("time", part.index), ("feature", list(part.columns))])
+        for part in (past, u)
+        if getattr(part.index, "tz", None) is None
+    )
+
+
+@pytest.mark.filterwarnings("ignore:X_warm.* unequal:UserWarning")
+@pytest.mark.parametrize("form", UNKNOWN)
+def test_exogenous_times_lie_after_those_that_do_not_go_on(forecasts, form):
+    frame = pd.DataFrame(BOTH, UNKNOWN[form], ["q", "u"]).iloc[WITHOUT]
+    past, u = frame[:-5], frame[["u"]][-5:]
+    expected = forecasts.rollout(past.to_numpy(), 5, u.to_numpy())
+    early = frame[["u"]][-6:-1]
+    for right, reverse, before in zip(
+        forms_of(past, u), forms_of(past, u[::-1]), forms_of(past, early), strict=True
+    ):
+        if not right:
+            continue
+        rolled = np.asarray(forecasts.rollout(right[0], 5, exogenous=right[1]))
+        np.testing.assert_array_equal(rolled[:5], expected)
+        with pytest.raises(ValueError, match=r"exogenous.* does not go forward"):
+            forecasts.rollout(reverse[0], 5, exogenous=reverse[1])
+        with pytest.raises(ValueError, match=r"exogenous.* does not go on after X_warm.*, which "):
+            forecasts.rollout(before[0], 5, exogenous=before[1])
+
+
+@pytest.mark.filterwarnings("ignore:X_warm.* unequal:UserWarning")
+def test_exogenous_times_of_columns_and_lists_lie_after_a_gap(forecasts):
+    frame = pl.DataFrame({"date": LATER, "q": BOTH[:, 0], "u": BOTH[:, 1]})[WITHOUT]
+    past, u = frame[:-5], frame.select("date", "u")
+    expected = forecasts.rollout(past.select("q", "u").to_numpy(), 5, BOTH[-5:, 1:])
+    np.testing.assert_array_equal(forecasts.rollout(past, 5, u[-5:])["q"], expected[:, 0])
+    for x, wrong in ((past, u[-6:-1]), ([past, past], [u[-5:], u[:5]])):
+        with pytest.raises(ValueError, match=r"does not go on after X_warm.*, which ends at"):
+            forecasts.rollout(x, 5, wrong)
+
+
+@pytest.mark.filterwarnings("ignore:X_warm.* unequal:UserWarning")
+def test_exogenous_times_after_a_gap_are_of_its_type_or_count_from_0(forecasts):
+    past = pd.DataFrame(BOTH, LATER, ["q", "u"]).iloc[WITHOUT][:-5]
+    u = pd.Series(BOTH[-5:, 1], LATER[-5:], name="u")
+    expected, after = forecasts.rollout(past.to_numpy(), 5, BOTH[-5:, 1:]), LATER[-5:]
+    for same in (range(5), after, after.date, after.strftime("%Y-%m-%d"), after.astype("M8[s]")):
+        rolled = forecasts.rollout(past, 5, u.set_axis(same))
+        np.testing.assert_array_equal(rolled, expected)
+        assert rolled.index.equals(pd.RangeIndex(5))
+    words = r"ends at 2001-02-04: it begins at .*with labels of the same type"
+    for other in (range(60, 65), list("abcde"), after.to_period("D")):
+        with pytest.raises(ValueError, match=words):
+            forecasts.rollout(past, 5, u.set_axis(other))
+    with pytest.raises(ValueError, match="one has the time zone UTC, the other has none"):
+        forecasts.rollout(past, 5, u.tz_localize("UTC"))
+
+
+@pytest.mark.filterwarnings("ignore:X_warm.* unequal:UserWarning")
+def test_forecasts_of_series_with_and_without_a_gap_are_pulled_back(forecasts):
+    frame = pd.DataFrame(BOTH, LATER, ["q", "u"])
+    X = pd.concat({"a": frame[:39], "b": frame.iloc[WITHOUT]}, names=["site", "date"])
+    rolled, pullback = forecasts.rollout_vjp(X, 3, np.zeros((2, 3, 1)))
+    plain, pull = forecasts.rollout_vjp([BOTH[:39], BOTH[WITHOUT]], 3, np.zeros((2, 3, 1)))
+    np.testing.assert_array_equal(pullback(rolled).theta, pull(plain).theta)

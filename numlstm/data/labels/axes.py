@@ -102,9 +102,12 @@ class Axis:
     @property
     def is_counted(self) -> bool:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
-        return self.labels.dtype.kind == "i" and np.array_equal(self.labels, np.arange(len(self)))
+        counts = self.labels.dtype.kind == "i" or (  # beside the dates of another series
+            self.labels.dtype.kind == "O" and all(isinstance(label, int) for label in self.labels)
+        )
+        return counts and np.array_equal(self.labels, np.arange(len(self)))
 
-    def _require_forward(
+    def require_forward(
         self, name: str, joins: Array | None, split: Callable[[], str] | None = None
     ) -> None:
         """Refuse steps that are not in the order of time.
@@ -169,7 +172,7 @@ class Axis:
         joins: Any = None
         if np.ndim(reset) in (1, 2) and np.shape(reset)[-1] == len(self):
             joins = np.atleast_2d(np.asarray(reset, bool)).all(axis=0)
-        self._require_forward(name, joins, split)
+        self.require_forward(name, joins, split)
         found = self.steps(joins)
         if found is None or (unequal := found[0].unequal).size == 0:
             return []
@@ -190,11 +193,29 @@ class Axis:
         after = times.continued(labels, steps, count)
         return None if after is None else (after, local)
 
+    def ends_before(self, other: "Axis") -> bool:
+        """Whether the last label comes before the first of the other, of the same type."""
+        if self.ticks is None or other.ticks is None or not self.is_comparable(other):
+            return False
+        kinds = self.ticks.dtype.kind + other.ticks.dtype.kind
+        if kinds not in ("mm", "MM") and not set(kinds) <= set("iuf"):
+            return False
+        mine, others = self.alike(other)
+        last, first = mine[-1], others[0]
+        if mine.dtype.kind in "Mmiuf" and others.dtype.kind in "Mmiuf":
+            return bool(last < first)
+        alike = type(last) is type(first)  # objects, whose ticks may count from the first of them
+        if not alike or getattr(last, "freqstr", None) != getattr(first, "freqstr", None):
+            return False
+        pair = times.ticks(np.array([last, first], dtype=object))
+        return pair is not None and bool(pair[0] < pair[1])
+
     def after(self, labels: "Axis") -> "Axis":
         """The labels of the next steps, as computed from these; the rounding is that of a step."""
         found = self.steps()
-        usual = None if found is None or found[0].unit != "time" else found[0].usual
-        return replace(labels, rounding=None if usual is None else usual * times.ROUNDING)
+        if found is None or found[0].unit != "time" or self.ticks is None:
+            return labels
+        return replace(labels, rounding=times.rounding(self.ticks, found[0].usual, len(labels)))
 
     def at(self, row: int) -> str:
         """One label in words."""

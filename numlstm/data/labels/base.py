@@ -23,10 +23,13 @@ class Labelled:
         Names of the last axis, or the name of a single series.
     axes : tuple of Axis
         Labels of the first axis; several where any may be meant.
+    past : Axis or None
+        The times before these, where it is not known how they go on.
     """
 
     features: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
+    past: Axis | None = None
     is_future = False  # made by `continued`
     is_column = False  # one feature without an axis, whose name is that of the whole
 
@@ -68,7 +71,10 @@ class Labelled:
 def require_same(x: Labelled, other: Labelled) -> None:
     """Refuse labels that differ, in value or in order."""
     mine, others = x.axes, other.axes
-    if not mine or not others or (x.is_future and others[0].is_counted):
+    if not others or (x.is_future and others[0].is_counted):
+        return
+    if not mine:
+        _require_after(x, other)
         return
     if mine[0].is_time and others[0].is_time:
         mine, others = mine[:1], others[:1]
@@ -93,6 +99,29 @@ def require_same(x: Labelled, other: Labelled) -> None:
     )
 
 
+def _require_after(x: Labelled, other: Labelled) -> None:
+    """Refuse times that cannot be the next ones, where these are not known."""
+    past, given = x.past, other.axes[0]
+    if past is None or past.ticks is None or not len(past) or not len(given):
+        return
+    given.require_forward(other.name, None)
+    if past.ends_before(given):
+        return
+    zones = "" if past.is_comparable(given) else f" ({_of_zones(past, given)})"
+    raise ValueError(
+        f"{other.name} does not go on after {x.name}, which ends at {past.at(-1)}: it begins at "
+        f"{given.at(0)}{zones}. Pass the rows of the next times, with labels of the same type; "
+        f"{given.plain.format(name=other.name)} goes with the forecasts by position"
+    )
+
+
+def _of_zones(a: Axis, b: Axis) -> str:
+    """Which of two kinds of times only one has, in words."""
+    zone = a.zone or b.zone
+    one = "times with an offset from UTC" if zone is None else f"the time zone {zone}"
+    return f"one has {one}, the other has none"
+
+
 def _of_other_times(x: Labelled, other: Labelled) -> str:
     """What stands beside forecasts has other times than these, in words."""
     a, b = x.axes[0], other.axes[0]
@@ -112,9 +141,7 @@ def _difference(x: Labelled, other: Labelled) -> str:
     """Where labels differ, in words."""
     a, b = x.axes[0], other.axes[0]
     if not a.is_comparable(b):
-        zone = a.zone or b.zone
-        one = "times with an offset from UTC" if zone is None else f"the time zone {zone}"
-        return f"one has {one}, the other has none"
+        return _of_zones(a, b)
     if len(a) != len(b):
         return f"{x.name} has {a}, {other.name} has {b}"
     mine, theirs = a.alike(b)

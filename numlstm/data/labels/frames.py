@@ -143,6 +143,7 @@ class Frame(Labelled):
             after.index = _index_after(self.index, self.axes[0], count, self.library)
             found = () if after.index is None else (axis_of_index(after.index),)
         after.axes = tuple(map(self.axes[0].after, found))
+        after.past = self.axes[0] if self.axes and not found else None
         return after
 
     def gaps(self, reset: Any) -> list[str]:

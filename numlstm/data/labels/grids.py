@@ -45,6 +45,8 @@ class Grid(Labelled):
         The dimensions of sequences "B", time "T" and features "I", in this order.
     """
 
+    _past: Axis | None = None  # as `past`, of the time, which need not be the first axis
+
     def __init__(
         self, name: str, array: Any, wanted: tuple[str, ...] | None, like: Labelled | None
     ):
@@ -122,6 +124,7 @@ class Grid(Labelled):
         """The labels of one axis alone; none where there is no such axis."""
         seen, axis = Labelled(self.name, None), self._along.get(role)
         seen.axes, seen.is_future = () if axis is None else (axis,), self.is_future
+        seen.past = self._past if role == "T" else None
         return seen
 
     def restore(self, Y: Any, names: Names) -> Any:
@@ -152,8 +155,10 @@ class Grid(Labelled):
         if time is not None and axis is not None:
             axis = time.after(axis)
         after._along = self._along | {"T": axis}
+        after._past = None if axis is not None else time
         after.is_future = True
-        after.axes = after._seen(next(iter(self.dims))).axes
+        first = after._seen(next(iter(self.dims)))
+        after.axes, after.past = first.axes, first.past
         return after
 
     def gaps(self, reset: Any) -> list[str]:

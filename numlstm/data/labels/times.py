@@ -121,7 +121,7 @@ def steps(times: Array, joins: Array | None = None) -> Steps | None:
     within = np.ones(max(times.size - 1, 0), bool) if joins is None else ~joins[1:]
     if not within.any():
         return None
-    found = [_unequal(unit, lengths, within) for unit, lengths in _lengths(times)]
+    found = [_unequal(times, unit, lengths, within) for unit, lengths in _lengths(times)]
     return min(found, key=lambda steps: steps.unequal.size)
 
 
@@ -136,12 +136,27 @@ def continued(times: Array, steps: Steps, count: int) -> Any:
         step = last - times[-2]
         return np.array([last + step * ahead for ahead in range(1, count + 1)], dtype=object)
     ahead = np.arange(1, count + 1) * steps.usual
+    if times.dtype.kind == "f":  # the mean step: what rounds it does not add up
+        ahead = np.arange(1, count + 1) * ((float(last) - float(times[0])) / (times.size - 1))
     if steps.unit == "months":
         return _months_later(times, ahead * _MONTH)
     if steps.unit == "business days":
         day = last.astype("datetime64[D]")
         return np.busday_offset(day, ahead).astype(times.dtype) + (last - day)
-    return last + ahead
+    return (last + ahead).astype(times.dtype)
+
+
+def rounding(times: Array, usual: Any, ahead: int = 0) -> Any:
+    """By how much steps, or the times so many steps ahead, may differ and be equal.
+
+    Floats are also rounded by themselves: every time, and so the step that is taken ahead.
+    """
+    share = usual * ROUNDING
+    if times.dtype.kind != "f":
+        return share
+    largest = float(np.abs(times).max()) + ahead * float(usual)
+    own = 4 * float(np.finfo(times.dtype).eps) * largest * (1 + ahead / times.size)
+    return min(float(share) + own, float(usual) / 2)  # less than a gap is
 
 
 def _months_later(times: Array, months: Any) -> Any:
@@ -168,9 +183,9 @@ def _lengths(times: Array) -> Iterator[tuple[str, Array]]:
         yield "business days", np.busday_count(days[:-1], days[1:])
 
 
-def _unequal(unit: str, lengths: Array, within: Array) -> Steps:
+def _unequal(times: Array, unit: str, lengths: Array, within: Array) -> Steps:
     usual = np.sort(lengths[within])[int(within.sum()) // 2]
     exact = lengths == usual
     if unit == "time":  # rounding is no gap
-        exact = np.abs(lengths - usual) <= usual * ROUNDING
+        exact = np.abs(lengths - usual) <= rounding(times, usual)
     return Steps(unit, usual, np.flatnonzero(~exact & within) + 1)
