@@ -167,3 +167,37 @@ def test_other_coordinates_stay_where_they_hold():
         assert answer.run == 7
     plain = numlstm.fit(X.to_numpy(), **FEW).model
     np.testing.assert_array_equal(rolled, plain.rollout(X.to_numpy(), 3))
+
+
+@pytest.mark.parametrize("dims", [("basin", "time"), ("time", "basin")])
+def test_a_stack_of_series_is_not_one_series(dims):
+    coords = {"basin": list("abcd"), "time": np.arange("2001-01-01", "2001-02-10", dtype="M8[D]")}
+    X = xr.DataArray(
+        RNG.standard_normal((4, 40, 2)), dims=("basin", "time", "feature"), coords=coords
+    )
+    y = X.sum("feature")
+    stacked, targets = X.stack(z=dims), y.stack(z=dims)
+    words = "'z' of X has several labels at each place, .*pass X.unstack\\('z'\\)"
+    for given in (stacked, stacked.T, stacked[0], targets):
+        with pytest.raises(ValueError, match=words):
+            numlstm.fit(given, **FEW)
+    with pytest.raises(ValueError, match=r"'z' of y has .*pass y.unstack"):
+        numlstm.fit(stacked.T.to_numpy(), targets, **FEW)
+    result = numlstm.fit(stacked.unstack("z"), targets.unstack("z"), **FEW)
+    np.testing.assert_array_equal(result.x, numlstm.fit(X, y, **FEW).x)
+
+
+def test_a_stack_of_places_has_a_series_at_each():
+    X = xr.DataArray(
+        RNG.standard_normal((2, 3, 20, 2)),
+        dims=("lat", "lon", "time", "feature"),
+        coords={"lat": [50.0, 51.0], "lon": [7.0, 8.0, 9.0]},
+    )
+    stacked = X.stack(place=("lat", "lon"))
+    result = numlstm.fit(stacked, **FEW)
+    plain = numlstm.fit(X.to_numpy().reshape(6, 20, 2), **FEW)
+    np.testing.assert_array_equal(result.x, plain.x)
+    expected = plain.model.predict(X.to_numpy().reshape(6, 20, 2))
+    predicted = result.model.predict(stacked).transpose("place", "time", "target")
+    np.testing.assert_array_equal(predicted, expected)
+    assert predicted.indexes["place"].equals(stacked.indexes["place"])

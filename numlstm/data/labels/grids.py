@@ -58,6 +58,7 @@ class Grid(Labelled):
     ):
         self.name, self.array = name, array
         self.dims = _dims(name, array, like)
+        _require_no_stack(name, array, self.dims.get("T"))
         values = array.transpose(*self.dims.values()).values
         self._along = {role: self._axis(dim) for role, dim in self.dims.items()}
         features = self._along.get("I")
@@ -168,6 +169,17 @@ class Grid(Labelled):
         """Unequal steps in words; steps back in time are refused."""
         axis = self._along.get("T")
         return [] if axis is None else axis.gaps(self.name, reset)
+
+
+def _require_no_stack(name: str, array: Any, time: Any) -> None:
+    """Refuse a time that several dimensions are stacked in: series would be joined to one."""
+    index = array.indexes.get(time)
+    if getattr(index, "nlevels", 1) > 1:
+        raise ValueError(
+            f"the dimension {time!r} of {name} has several labels at each place, "
+            f"{', '.join(map(repr, index.names))}, and would be read as the time of one series: "
+            f"pass {name}.unstack({time!r}), which has a dimension for each"
+        )
 
 
 def _without(array: Any, dim: Any) -> Any:
