@@ -201,3 +201,58 @@ def test_a_stack_of_places_has_a_series_at_each():
     predicted = result.model.predict(stacked).transpose("place", "time", "target")
     np.testing.assert_array_equal(predicted, expected)
     assert predicted.indexes["place"].equals(stacked.indexes["place"])
+
+
+# --- dimensions of which two may be the time ------------------------------------------------------
+
+D4 = np.arange("2001-01-01", "2001-01-05", dtype="M8[D]")
+D40 = np.arange("2001-01-01", "2001-02-10", dtype="M8[D]")
+HOURS = np.arange(40).astype("m8[h]")
+CLOCKS = [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("dims", "coords"),
+    [
+        (("year", "doy", "feature"), {}),
+        (("year", "doy"), {}),
+        (("year", "k", "feature"), {"year": range(4), "k": range(40)}),
+        (("k", "year", "feature"), {"k": range(4)}),
+        (("date", "slot", "feature"), {"date": D4, "slot": range(40)}),
+        (("issue", "lead", "feature"), {"issue": D4, "lead": HOURS}),
+        (("issue", "lead"), {"issue": D4, "lead": HOURS}),
+        (("issue", "step", "feature"), {"issue": D4}),
+        (("time", "clock", "feature"), {"time": D4, "clock": CLOCKS}),
+        (("issue", "valid", "feature"), {"issue": D4.astype(str), "valid": D40.astype(str)}),
+        (("trial", "sample", "channel"), {}),
+        (("sample", "k", "feature"), {"k": range(40)}),
+    ],
+)
+def test_where_two_dimensions_may_be_the_time_is_refused(dims, coords):
+    values = RNG.standard_normal((4, 40, 2))
+    values = values if len(dims) == 3 else values[..., 0]
+    X = xr.DataArray(values, dims=dims, coords=coords)
+    with pytest.raises(ValueError, match=rf"X has the dimensions \({', '.join(dims)}\), which do"):
+        numlstm.fit(X, **FEW)
+
+
+@pytest.mark.parametrize(
+    ("dims", "coords"),
+    [
+        (("node", "time", "feature"), {}),
+        (("node", "time", "feature"), {"node": range(4), "time": D40}),
+        (("gauge_id", "step", "feature"), {"gauge_id": range(4)}),
+        (("basin", "lead", "feature"), {"lead": HOURS}),
+        (("sample", "step", "feature"), {"sample": D4}),
+        (("sample", "k", "feature"), {"k": D40}),
+        (("k", "lead", "feature"), {"lead": HOURS}),
+        (("k", "day", "feature"), {"day": D40.astype(str), "k": range(4)}),
+        (("basin", "k", "feature"), {"basin": range(4)}),
+    ],
+)
+def test_where_one_dimension_may_be_the_time_it_is(dims, coords):
+    values = RNG.standard_normal((4, 40, 2))
+    X = xr.DataArray(values, dims=dims, coords=coords)
+    np.testing.assert_array_equal(numlstm.fit(X, **FEW).x, numlstm.fit(values, **FEW).x)
+    result = numlstm.fit(X.transpose(*dims[::-1]), **FEW)
+    np.testing.assert_array_equal(result.x, numlstm.fit(values, **FEW).x)

@@ -1,5 +1,6 @@
 """Names of features, labels of steps and sequences, and the rules by which they agree."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ _DAY = np.timedelta64(1, "D")
 # what a time is called, in lower case and singular
 TIMES = frozenset(
     {"date", "datetime", "day", "hour", "month", "step", "t", "time", "timestamp", "week", "year"}
+    | {"dayofyear", "day_of_year", "doy", "minute", "quarter", "season", "second", "slot"}
 )
 # what dimensions and levels of features and sequences are called
 FEATURES = frozenset(
@@ -31,6 +33,11 @@ def called(name: Any, words: frozenset[str]) -> bool:
     """Whether a dimension or level has one of these names, in the singular or plural."""
     word = str(name).lower()
     return word in words or word.removesuffix("s") in words
+
+
+def tells_apart(name: Any) -> bool:
+    """Whether a dimension or level is called as sequences are, alone or as in "gauge_id"."""
+    return any(called(word, SEQUENCES) for word in re.split(r"[\W_]+", str(name)))
 
 
 class Names(NamedTuple):
