@@ -1,5 +1,7 @@
 """Columns of frames: names of what comes back, and frames of one column where one value is read."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -105,3 +107,61 @@ def test_of_samples_too():
         np.testing.assert_array_equal(model.model_.theta, expected.model_.theta)
         score = expected.score(samples, target, WEIGHT)
         assert model.score(frame, target, weight) == score
+
+
+# --- tables with a column for each step -----------------------------------------------------------
+
+WIDE = RNG.standard_normal((5, 30))
+TITLES = {
+    "days": DAYS,
+    "zone": DAYS.tz_localize("Europe/Berlin"),
+    "texts": DAYS.astype(str),
+    "dates": pd.Index(list(DAYS.date), dtype=object),
+    "periods": DAYS.to_period("D"),
+    "durations": DAYS - DAYS[0],
+    "categories": pd.CategoricalIndex(DAYS.astype(str)),
+    "months first": DAYS[:12].strftime("%m/%d/%Y"),
+}
+
+
+@pytest.mark.parametrize("titles", TITLES)
+def test_columns_that_are_times_are_no_features(titles):
+    columns = TITLES[titles]
+    wide = pd.DataFrame(WIDE[:, : len(columns)], index=list("abcde"), columns=columns)
+    words = r"the columns of X are times, .*: pass X\.T, or X\.to_numpy\(\) to read it as it is"
+    for y in (None, np.arange(5.0)):
+        with pytest.raises(ValueError, match=words):
+            numlstm.fit(wide, y, **FEW)
+    if titles != "months first":  # which are refused as times of rows, too
+        expected = numlstm.fit(wide.to_numpy().T, **FEW).x
+        np.testing.assert_array_equal(numlstm.fit(wide.T, **FEW).x, expected)
+    numlstm.fit(wide.to_numpy(), np.arange(5.0), **FEW)
+
+
+@pytest.mark.parametrize(
+    ("library", "turned", "plain"),
+    [
+        ("polars", "X.transpose()", "X.to_numpy()"),
+        ("pyarrow", "X.to_pandas().T", "X.to_pandas().to_numpy()"),
+    ],
+)
+def test_texts_of_dates_are_columns_of_times_in_every_library(library, turned, plain):
+    X = LIBRARIES[library](pd.DataFrame(WIDE, columns=DAYS.astype(str)))
+    words = f"columns of X are times, but .*: pass {re.escape(turned)}, or {re.escape(plain)} to"
+    with pytest.raises(ValueError, match=words):
+        numlstm.fit(X, np.arange(5.0), **FEW)
+    expected = numlstm.fit(WIDE.T, **FEW).x
+    np.testing.assert_array_equal(numlstm.fit(eval(turned), **FEW).x, expected)
+    np.testing.assert_array_equal(numlstm.fit(eval(plain), **FEW).x, numlstm.fit(WIDE, **FEW).x)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [["2009", "2011"], [2009, 2011], pd.interval_range(0, 2), ["2001-01-01", "x"], [1.5, 2.5]],
+    ids=str,
+)
+def test_digits_numbers_and_depths_are_names_of_features(columns):
+    frame = pd.DataFrame(WIDE[:2].T, columns=columns)
+    result = numlstm.fit(frame, **FEW)
+    np.testing.assert_array_equal(result.x, numlstm.fit(WIDE[:2].T, **FEW).x)
+    assert list(result.model.feature_names_in_) == [str(column) for column in columns]

@@ -167,3 +167,92 @@ def test_other_coordinates_stay_where_they_hold():
         assert answer.run == 7
     plain = numlstm.fit(X.to_numpy(), **FEW).model
     np.testing.assert_array_equal(rolled, plain.rollout(X.to_numpy(), 3))
+
+
+@pytest.mark.parametrize("dims", [("basin", "time"), ("time", "basin")])
+def test_a_stack_of_series_is_not_one_series(dims):
+    coords = {"basin": list("abcd"), "time": np.arange("2001-01-01", "2001-02-10", dtype="M8[D]")}
+    X = xr.DataArray(
+        RNG.standard_normal((4, 40, 2)), dims=("basin", "time", "feature"), coords=coords
+    )
+    y = X.sum("feature")
+    stacked, targets = X.stack(z=dims), y.stack(z=dims)
+    words = "'z' of X has several labels at each place, .*pass X.unstack\\('z'\\)"
+    for given in (stacked, stacked.T, stacked[0], targets):
+        with pytest.raises(ValueError, match=words):
+            numlstm.fit(given, **FEW)
+    with pytest.raises(ValueError, match=r"'z' of y has .*pass y.unstack"):
+        numlstm.fit(stacked.T.to_numpy(), targets, **FEW)
+    result = numlstm.fit(stacked.unstack("z"), targets.unstack("z"), **FEW)
+    np.testing.assert_array_equal(result.x, numlstm.fit(X, y, **FEW).x)
+
+
+def test_a_stack_of_places_has_a_series_at_each():
+    X = xr.DataArray(
+        RNG.standard_normal((2, 3, 20, 2)),
+        dims=("lat", "lon", "time", "feature"),
+        coords={"lat": [50.0, 51.0], "lon": [7.0, 8.0, 9.0]},
+    )
+    stacked = X.stack(place=("lat", "lon"))
+    result = numlstm.fit(stacked, **FEW)
+    plain = numlstm.fit(X.to_numpy().reshape(6, 20, 2), **FEW)
+    np.testing.assert_array_equal(result.x, plain.x)
+    expected = plain.model.predict(X.to_numpy().reshape(6, 20, 2))
+    predicted = result.model.predict(stacked).transpose("place", "time", "target")
+    np.testing.assert_array_equal(predicted, expected)
+    assert predicted.indexes["place"].equals(stacked.indexes["place"])
+
+
+# --- dimensions of which two may be the time ------------------------------------------------------
+
+D4 = np.arange("2001-01-01", "2001-01-05", dtype="M8[D]")
+D40 = np.arange("2001-01-01", "2001-02-10", dtype="M8[D]")
+HOURS = np.arange(40).astype("m8[h]")
+CLOCKS = [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("dims", "coords"),
+    [
+        (("year", "doy", "feature"), {}),
+        (("year", "doy"), {}),
+        (("year", "k", "feature"), {"year": range(4), "k": range(40)}),
+        (("k", "year", "feature"), {"k": range(4)}),
+        (("date", "slot", "feature"), {"date": D4, "slot": range(40)}),
+        (("issue", "lead", "feature"), {"issue": D4, "lead": HOURS}),
+        (("issue", "lead"), {"issue": D4, "lead": HOURS}),
+        (("issue", "step", "feature"), {"issue": D4}),
+        (("time", "clock", "feature"), {"time": D4, "clock": CLOCKS}),
+        (("issue", "valid", "feature"), {"issue": D4.astype(str), "valid": D40.astype(str)}),
+        (("trial", "sample", "channel"), {}),
+        (("sample", "k", "feature"), {"k": range(40)}),
+    ],
+)
+def test_where_two_dimensions_may_be_the_time_is_refused(dims, coords):
+    values = RNG.standard_normal((4, 40, 2))
+    values = values if len(dims) == 3 else values[..., 0]
+    X = xr.DataArray(values, dims=dims, coords=coords)
+    with pytest.raises(ValueError, match=rf"X has the dimensions \({', '.join(dims)}\), which do"):
+        numlstm.fit(X, **FEW)
+
+
+@pytest.mark.parametrize(
+    ("dims", "coords"),
+    [
+        (("node", "time", "feature"), {}),
+        (("node", "time", "feature"), {"node": range(4), "time": D40}),
+        (("gauge_id", "step", "feature"), {"gauge_id": range(4)}),
+        (("basin", "lead", "feature"), {"lead": HOURS}),
+        (("sample", "step", "feature"), {"sample": D4}),
+        (("sample", "k", "feature"), {"k": D40}),
+        (("k", "lead", "feature"), {"lead": HOURS}),
+        (("k", "day", "feature"), {"day": D40.astype(str), "k": range(4)}),
+        (("basin", "k", "feature"), {"basin": range(4)}),
+    ],
+)
+def test_where_one_dimension_may_be_the_time_it_is(dims, coords):
+    values = RNG.standard_normal((4, 40, 2))
+    X = xr.DataArray(values, dims=dims, coords=coords)
+    np.testing.assert_array_equal(numlstm.fit(X, **FEW).x, numlstm.fit(values, **FEW).x)
+    result = numlstm.fit(X.transpose(*dims[::-1]), **FEW)
+    np.testing.assert_array_equal(result.x, numlstm.fit(values, **FEW).x)

@@ -59,7 +59,7 @@ def test_the_time_is_a_level_of_times_and_never_of_texts(plain, times, names):
     np.testing.assert_array_equal(predicted["q"], expected[..., 0].T.ravel())
 
 
-@pytest.mark.parametrize("names", [("t", "k"), ("Days", None), ("step", "gauge_id")])
+@pytest.mark.parametrize("names", [("t", "case"), ("Days", "Site no"), ("step", "gauge_id")])
 def test_of_several_numbers_the_time_is_the_one_so_called(plain, names):
     frame = panel(range(30), names)
     frame.index = frame.index.set_levels([7, 8], level=1)
@@ -80,6 +80,15 @@ def test_rows_that_are_gone_say_nothing(plain):
         ([range(30), [1, 2]], (None, None), "may have several times, its levels 0, 1: "),
         ([range(30), [1, 2]], ("k", "gauge_id"), "'k', 'gauge_id'"),
         ([DAYS, [2001, 2002]], ("date", "year"), "'date', 'year'"),
+        ([range(30), [7, 8]], ("t", "k"), "'t', 'k'"),
+        ([range(30), [7, 8]], ("Days", None), "'Days', 1"),
+        ([[1999, 2000], range(1, 366)], ("year", "doy"), "'year', 'doy'"),
+        ([[1999, 2000], range(1, 5)], ("year", "quarter"), "'year', 'quarter'"),
+        ([range(1, 5), [1999, 2000]], ("no", "year"), "'year', 'no'"),
+        ([DAYS, range(48)], ("date", "slot"), "'date', 'slot'"),
+        ([DAYS, ["00:00", "06:00"]], ("date", "time"), "'date', 'time'"),
+        ([DAYS, [datetime.time(0), datetime.time(6)]], ("k", "clock"), "'k', 'clock'"),
+        ([range(30), ["0:00:00", "6:00:00.5"]], ("day", None), "'day', 1"),
         ([DAYS, pd.to_timedelta([1, 2], "h")], ("issued", "lead"), "'issued', 'lead'"),
         ([DAYS, [datetime.date(2001, 1, 1)]], ("valid", "issued"), "'valid', 'issued'"),
         ([list("abc"), list("xy")], ("basin", "time"), "'basin', 'time', none of which is a time"),
@@ -89,6 +98,20 @@ def test_where_several_levels_or_none_may_be_the_time_is_refused(levels, names, 
     index = pd.MultiIndex.from_product(levels, names=names)
     with pytest.raises(ValueError, match=words):
         numlstm.fit(pd.DataFrame({"q": np.arange(len(index)) + 0.0}, index=index), **FEW)
+
+
+@pytest.mark.parametrize("labels", [[7, 8], ["00:00", "06:00"]])
+def test_what_is_called_a_series_is_no_part_of_a_time(plain, labels):
+    for times in (DAYS, range(30)):
+        frame = panel(times, ("day", "run_id"))
+        frame.index = frame.index.set_levels(labels, level=1)
+        np.testing.assert_array_equal(numlstm.fit(frame, **FEW).x, plain.x)
+
+
+def test_dates_are_the_time_beside_numbers(plain):
+    frame = panel(DAYS, ("date", "number"))
+    frame.index = frame.index.set_levels([7, 8], level=1)
+    np.testing.assert_array_equal(numlstm.fit(frame, **FEW).x, plain.x)
 
 
 # --- rollouts -------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _DATES = re.compile(r"(?:\d{4}([-/.])\d\d?\1\d\d?|\d\d?([-/.])\d\d?\2\d{4})(?!\d).*")
+_TIME_OF_DAY = re.compile(r"(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?")
 _OFFSET = re.compile(r"[T ]\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$")
 
 
@@ -70,6 +71,11 @@ def are_digits(texts: list[str]) -> bool:
 def are_dates(texts: list[str]) -> bool:
     """Whether all are no doubt dates, be they such as can be read or not."""
     return any(all(form.fullmatch(text) for text in texts) for form in (_DATES, _NAMED))
+
+
+def are_clocks(texts: list[str]) -> bool:
+    """Whether all are times of a day."""
+    return all(_TIME_OF_DAY.fullmatch(text) for text in texts)
 
 
 def _in_form(form: re.Pattern[str], texts: list[str]) -> Array | None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels import remedies
+from numlstm.data.labels import remedies, times
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.names import Names, order
+from numlstm.data.labels.times import Likeness
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
@@ -52,7 +53,8 @@ class Frame(Labelled):
         if len(found) > 1:
             listed = " and the ".join(found)
             raise ValueError(f"{name} has more than one time of its rows, the {listed}: keep one")
-        self._across = index is not None and _of_dates(getattr(table.to_native(), "columns", None))
+        kept = [not is_date for is_date, _ in pairs]
+        self._across = not self.is_column and _are_times(_titles(table, kept))
         self._name_features(wanted)
 
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
@@ -149,9 +151,10 @@ class Frame(Labelled):
     def gaps(self, reset: Any) -> list[str]:
         """Unequal steps of the rows in words; steps back in time are refused."""
         if self._across:
+            turned, plain = remedies.transposed(self)
             raise ValueError(
                 f"the columns of {self.name} are times, but its rows are read as the steps: pass "
-                f"{self.name}.T, or {self.name}.to_numpy() to read it as it is"
+                f"{turned}, or {plain} to read it as it is"
             )
         if not self.axes:
             return []
@@ -167,6 +170,18 @@ def table_of(library: Any, Y: Array, titles: list[str], index: Any) -> Any:
     if index is not None:
         frame.index = index
     return frame
+
+
+def _titles(table: Any, kept: list[bool]) -> Array:
+    """The names of these columns, as pandas has them in its index of columns or else as texts."""
+    if table.implementation.is_pandas_like():
+        return np.asarray(table.to_native().columns[kept].to_numpy())
+    return np.array(table.columns, object)[kept]
+
+
+def _are_times(titles: Array) -> bool:
+    """Whether columns are no doubt the steps of a table that is wide; digits may be anything."""
+    return titles.size > 0 and times.likeness(titles) is Likeness.CERTAIN
 
 
 def _of_dates(level: Any) -> bool:

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.labels import times
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.base import Labelled, require_same
 from numlstm.data.labels.lists import Several
-from numlstm.data.labels.names import FEATURES, SEQUENCES, TIMES, Names, called, order
+from numlstm.data.labels.names import FEATURES, SEQUENCES, TIMES, Names, called, order, tells_apart
+from numlstm.data.labels.times import Likeness
 
+_EITHER = frozenset({"sample"})  # a sequence to some, a step of one to others
 _ROLES = {"B": "sequence", "T": "time", "I": "feature"}
 
 
@@ -52,6 +55,7 @@ class Grid(Labelled):
     ):
         self.name, self.array = name, array
         self.dims = _dims(name, array, like)
+        _require_no_stack(name, array, self.dims.get("T"))
         values = array.transpose(*self.dims.values()).values
         self._along = {role: self._axis(dim) for role, dim in self.dims.items()}
         features = self._along.get("I")
@@ -167,6 +171,17 @@ class Grid(Labelled):
         return [] if axis is None else axis.gaps(self.name, reset)
 
 
+def _require_no_stack(name: str, array: Any, time: Any) -> None:
+    """Refuse a time that several dimensions are stacked in: series would be joined to one."""
+    index = array.indexes.get(time)
+    if getattr(index, "nlevels", 1) > 1:
+        raise ValueError(
+            f"the dimension {time!r} of {name} has several labels at each place, "
+            f"{', '.join(map(repr, index.names))}, and would be read as the time of one series: "
+            f"pass {name}.unstack({time!r}), which has a dimension for each"
+        )
+
+
 def _without(array: Any, dim: Any) -> Any:
     """The array at one place of a dimension, without the coordinates that depend on it."""
     depend = [name for name, coordinate in array.coords.items() if dim in coordinate.dims]
@@ -191,12 +206,16 @@ def _dims(name: str, array: Any, like: Labelled | None) -> dict[str, Any]:
     roles = [known.get(dim) or _role(dim) for dim in dims]
     if "T" not in roles:
         roles = [role or _role_of_times(array, dim) for role, dim in zip(roles, dims, strict=True)]
+    if "B" not in roles and not isinstance(like, Grid) and (like is None or "B" in like.roles):
+        roles = _with_parts_of_times(array, roles)
     allowed = _of_inputs(roles) if like is None else like.roles
     if like is not None and "B" not in allowed:  # of one series they are targets
         roles = [None if role == "B" else role for role in roles]
     missing = [role for role in allowed if role not in roles]
     if isinstance(like, Grid):  # whose first dimension has its name, as its time has
         missing = [role for role in missing if role == "I"]
+    if len(dims) == 3 and missing[:1] == ["T"] and any(called(dim, _EITHER) for dim in dims):
+        missing = []
     if roles.count(None) == 1 and missing:
         roles[roles.index(None)] = missing[0]
     there, needed = set(roles), set(allowed if like is None else allowed[0])
@@ -223,6 +242,31 @@ def _role_of_times(array: Any, dim: Any) -> str | None:
     labels = array.coords[dim].values if dim in array.coords else np.empty(0)
     dates = labels.dtype.kind == "M" or (labels.size > 0 and hasattr(labels.flat[0], "year"))
     return "T" if dates else None
+
+
+def _with_parts_of_times(array: Any, roles: list[str | None]) -> list[str | None]:
+    """The roles, where a dimension is a time, too, beside the one that has been found.
+
+    What has dates, durations or clocks is one, be there others or not. What has numbers may be a
+    part of a time that is not known by its dates, and would be the sequences of three dimensions.
+    """
+    dims = tuple(array.dims)
+    kinds = [_likeness(array, dim) for dim in dims]
+    dated = any(role == "T" and kinds[i] is Likeness.CERTAIN for i, role in enumerate(roles))
+    numbers = len(dims) == 3 and "T" in roles and not dated
+    parts = {Likeness.CERTAIN, *([Likeness.NUMBERS] if numbers else [])}
+    return [
+        role or ("T" if kind in parts and not tells_apart(dim) else None)
+        for dim, role, kind in zip(dims, roles, kinds, strict=True)
+    ]
+
+
+def _likeness(array: Any, dim: Any) -> Likeness:
+    """How much the coordinates of a dimension are like times, clocks among them."""
+    if dim not in array.coords:
+        return Likeness.NONE
+    labels = array.coords[dim].values
+    return Likeness.CERTAIN if times.are_clocks(labels) else times.likeness(labels)
 
 
 def _ambiguous(name: str, dims: tuple[Any, ...], roles: list[str | None], allowed: str) -> str:

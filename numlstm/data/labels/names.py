@@ -1,10 +1,12 @@
 """Names of features, targets and axes."""
 
+import re
 from typing import Any, NamedTuple
 
 # what a time is called, in lower case and singular
 TIMES = frozenset(
     {"date", "datetime", "day", "hour", "month", "step", "t", "time", "timestamp", "week", "year"}
+    | {"dayofyear", "day_of_year", "doy", "minute", "quarter", "season", "second", "slot"}
 )
 # what dimensions and levels of features and sequences are called
 FEATURES = frozenset(
@@ -21,6 +23,11 @@ def called(name: Any, words: frozenset[str]) -> bool:
     """Whether a dimension or level has one of these names, in the singular or plural."""
     word = str(name).lower()
     return word in words or word.removesuffix("s") in words
+
+
+def tells_apart(name: Any) -> bool:
+    """Whether a dimension or level is called as sequences are, alone or as in "gauge_id"."""
+    return any(called(word, SEQUENCES) for word in re.split(r"[\W_]+", str(name)))
 
 
 class Names(NamedTuple):

@@ -10,7 +10,7 @@ from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.frames import Frame, axis_of_index, table_of
 from numlstm.data.labels.lists import Several
-from numlstm.data.labels.names import TIMES, Names, called
+from numlstm.data.labels.names import TIMES, Names, called, tells_apart
 from numlstm.data.labels.times import Likeness
 from numlstm.utils.types import Array
 
@@ -146,7 +146,11 @@ def _of_whole(axis: Axis, name: str, apart: str) -> Axis:
 
 
 def _time_level(name: str, index: Any) -> int:
-    """The level that is the time: the only one that can be, else the only one that is so called."""
+    """The level that is the time: the only one that can be, dates and durations before numbers.
+
+    Of several of numbers it is the one that is so called, where the others are called as series
+    are; clocks are parts of a time.
+    """
     levels = [index.get_level_values(i).unique() for i in range(index.nlevels)]
     like = [times.likeness(level.to_numpy()) for level in levels]
     known, numbers, maybe = (
@@ -155,6 +159,11 @@ def _time_level(name: str, index: Any) -> int:
     )
     named = [i for i in numbers + maybe if called(index.names[i], TIMES)]
     found = known + named or numbers or maybe
+    if named and not known:  # else a part of the time would tell series apart
+        found = found + [i for i in numbers if i not in named and not tells_apart(index.names[i])]
+    if found:
+        clocks = [i for i, level in enumerate(levels) if times.are_clocks(level.to_numpy())]
+        found = found + [i for i in clocks if not tells_apart(index.names[i])]
     if len(found) == 1:
         return found[0]
     shown = [repr(index.names[i] or i) for i in found or range(index.nlevels)]

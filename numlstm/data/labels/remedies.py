@@ -67,6 +67,14 @@ def without_dates(frame: Any, column: Any) -> str:
     return "{name}" + _without(frame, _quoted(column.name)) + made
 
 
+def transposed(frame: Any) -> tuple[str, str]:
+    """Code that exchanges rows and columns, and code that makes an array of them as they are."""
+    if frame.library.is_polars():
+        return f"{frame.name}.transpose()", f"{frame.name}.to_numpy()"
+    pandas = f"{frame.name}.to_pandas()" if frame.library.is_pyarrow() else frame.name
+    return f"{pandas}.T", f"{pandas}.to_numpy()"
+
+
 def _without(frame: Any, label: str) -> str:
     """What leaves columns out, behind the name of a frame."""
     method = {"polars": "drop(", "pyarrow": "drop_columns("}

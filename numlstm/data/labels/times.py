@@ -102,6 +102,15 @@ def is_doubtful(labels: Array) -> bool:
     return bool(texts) and dates.are_dates(texts) and ticks(labels) is None
 
 
+def are_clocks(labels: Array) -> bool:
+    """Whether these are times of a day, which tell no time without a date."""
+    texts = _texts(labels)
+    if texts:
+        return dates.are_clocks(texts)
+    objects = labels.dtype.kind == "O" and labels.size > 0
+    return objects and all(isinstance(label, datetime.time) for label in labels)
+
+
 def _texts(labels: Array) -> list[str]:
     """The labels that there are, where all of them are texts."""
     if labels.dtype.kind in "Mmiufb":
