@@ -54,21 +54,29 @@ def end(
     try:
         fun = problem.value(x, problem.train)
         if outcome.status != CALLBACK and not np.all(np.isfinite(fun)):
-            x = progress.best_theta.reshape(x.shape).copy()
-            known = "best epoch" if progress.best_epoch.any() else "start"
-            fun = problem.value(x, problem.train)
-            if progress.best_epoch.any() and not np.all(np.isfinite(fun)):
-                # an epoch's mean says nothing of its last update
-                lost = ~np.isfinite(fun)
-                x[lost] = progress.arrays.previous.reshape(x.shape)[lost]
-                fun = problem.value(x, problem.train)
-                known = "last step with a finite loss" if np.all(np.isfinite(fun)) else known
+            x, fun, known = _finite(problem, progress)
             outcome = Outcome.not_finite(known)
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
     if outcome.success and not config.met(progress):
         outcome = _without_goal(problem, progress, outcome, fun, worst())
     return Ending(x, fun, outcome)
+
+
+def _finite(problem: Problem, progress: Progress) -> tuple[np.ndarray, Numbers, str]:
+    """Parameters whose loss is finite, that, and which they are.
+
+    The mean loss by which an epoch was the best one says nothing of its last update.
+    """
+    x = progress.best_theta.reshape(progress.x.shape).copy()
+    fun = problem.value(x, problem.train)
+    known = "best epoch" if progress.best_epoch.any() else "start"
+    others = {"last step with a finite loss": progress.arrays.previous, "start": progress.first}
+    for name, theta in others.items():
+        if (lost := ~np.isfinite(fun)).any():
+            x[lost], known = theta.reshape(x.shape)[lost], name
+            fun = problem.value(x, problem.train)
+    return x, fun, known
 
 
 def _without_goal(

@@ -38,6 +38,10 @@ class Progress:
     sums: dict[str, Numbers] = field(default_factory=_no_sums)  # over the epoch so far
     history: dict[str, list[Numbers]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Keep the parameters that the run begins with, or goes on with."""
+        self.first = self.theta.copy()
+
     @classmethod
     def start(cls, theta: np.ndarray, members: int | None = None) -> "Progress":
         """Nothing done yet, of one network or of the members of an ensemble."""

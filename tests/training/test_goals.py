@@ -275,6 +275,8 @@ def test_a_start_without_a_finite_loss_is_said_and_returned():
         {"method": "sgd", "learning_rate": 1e20},
         {"method": "adamw", "learning_rate": 1e22},
         {"method": "rmsprop", "learning_rate": 1e22},
+        {"method": "sgd", "learning_rate": 1e20, "epochs": 4},
+        {"method": "adam", "learning_rate": 1e25, "epochs": 30, "batch_size": 4},
     ],
 )
 def test_a_last_update_to_infinity_is_taken_back(options):
