@@ -185,7 +185,7 @@ def _is_periodic(pieces: Array) -> bool:
 
 def _smooth_rows(rows: Array) -> bool:
     """Whether rows (N, W) are smooth, and stand in no order."""
-    values = _standardised(rows[:, None])
+    values = _standardised(_some(rows[:, None]))
     if len(values) < 2 * _FEWEST or values.shape[2] < _FEWEST:
         return False
     return _roughness(values, 2) < 0.3 and _roughness(values, 0) > 0.5
@@ -198,23 +198,23 @@ def _time_last(data: Dataset, given: Given) -> bool:
         return False
     if not given.forecast and not given.classes and data.y.shape[-1] == features:
         return False  # the targets name the features
-    values = _standardised(data.X)
-    if len(values) < _FEWEST:
+    some = _some(data.X)
+    if len(some) < _FEWEST:
         return False
+    values = _standardised(some)
     smooth = _roughness(values, 2)
     if steps == 1:
         return not given.forecast and (smooth < 0.6 or features >= 100)
     if _roughness(values, 1) < 0.8:
         return False
-    if smooth < 0.9 and _differ_as_features(data.X):
+    if smooth < 0.9 and _differ_as_features(some):
         return True
     # features may be in an order too: a spectrum, the hours of a day
     return not given.forecast and smooth < 0.2 and features >= max(30, 10 * steps)
 
 
-def _standardised(X: Array) -> Array:
-    """Some of the rows of (B, T, I), without gaps, by what they have at the same place."""
-    values = _some(X)
+def _standardised(values: Array) -> Array:
+    """Rows (B, T, I) by what they have at the same place."""
     spread = values.std(axis=0)
     standardised: Array = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return standardised
@@ -239,9 +239,8 @@ def _roughness(values: Array, axis: int) -> float:
     return float(np.square(np.diff(values, axis=axis)).mean() / 2 / variance) if variance else 1.0
 
 
-def _differ_as_features(X: Array) -> bool:
+def _differ_as_features(values: Array) -> bool:
     """Whether level or spread differ between the steps of (B, T, I), and more than between I."""
-    values = _some(X)
     level, spread = values.mean(axis=0), values.std(axis=0)
     if not spread.any():
         return False
