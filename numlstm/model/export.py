@@ -141,7 +141,7 @@ class Export(Model):
         TypeError
             Where `standardize` is not a bool.
         OSError
-            Where a file cannot be written.
+            Where a file cannot be written; older ones are then as they were.
 
         See Also
         --------
