@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from numlstm.utils import temporaries
 
@@ -45,7 +45,7 @@ def replace(contents: Mapping[str, bytes]) -> None:
         for replacement in replacements:
             replacement.end()
     for folder in {os.path.dirname(replacement.target) for replacement in replacements}:
-        _sync_folder(folder)
+        _sync_folder(folder or os.curdir)
 
 
 def require_replaceable(path: str) -> None:
@@ -57,47 +57,65 @@ class _Replacement:
     """A path and the file on its way to it."""
 
     def __init__(self, path: str):
-        self.path, self.old = path, _status(path)
-        self.target = os.path.realpath(path)  # a link stays a link
+        self.path = path
+        self.target, self.old = _target(path)
         self.temporary: str | None = None
 
     def write(self, content: bytes) -> None:
         """Write the new file beside the old one, to the disk itself."""
-        with _naming(self.path):
-            temporaries.clear(self.target)  # first: a disk may be full of them
+        try:
             self.temporary = temporaries.begin(self.target)
             # nobody else may read it before it has its owner
-            descriptor = os.open(self.temporary, _NEW, 0o666 if self.old is None else 0o600)
-            with open(descriptor, "wb") as file:
+            mode = 0o666 if self.old is None else 0o600
+            descriptor = os.open(self.temporary, _NEW, mode)
+            try:
                 if self.old is not None and hasattr(os, "fchown"):
                     _keep_access(descriptor, self.old, self.target)
-                file.write(content)
-                file.flush()
-                _sync(descriptor)
+                _write(descriptor, content)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._named(error) from error
 
     def rename(self) -> None:
         """Let the new file take the place of the old one."""
         assert self.temporary is not None
-        with _naming(self.path):
+        try:
             os.replace(self.temporary, self.target)
+        except OSError as error:
+            raise self._named(error) from error
+        temporaries.forget(self.temporary)
+        self.temporary = None
 
     def end(self) -> None:
         """Leave nothing but the file."""
         if self.temporary is not None:
-            temporaries.end(self.temporary)
+            temporaries.remove(self.temporary)
+
+    def _named(self, error: OSError) -> OSError:
+        """An error that names the path, not the temporary file."""
+        reason = f"{error.strerror or error}, while a new file was written in its folder"
+        folder = os.path.dirname(self.target)
+        if error.errno == errno.ENOENT and not os.path.isdir(folder or os.curdir):
+            reason = f"there is no folder {folder!r}"
+        words = f"{reason}; a file that was there is as it was"
+        return OSError(error.errno or errno.EIO, words, self.path)
 
 
-def _status(path: str) -> os.stat_result | None:
-    """The file that is at a path, None for none; what no file can take the place of is refused."""
-    if os.path.basename(path) in ("", os.curdir, os.pardir):
-        raise IsADirectoryError(errno.EISDIR, "a folder cannot be replaced by a file", path)
+def _target(path: str) -> tuple[str, os.stat_result | None]:
+    """Where a new file goes, and the old one there; what none can replace is refused."""
+    target = path
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):  # a link stays a link
+            target, status = os.path.realpath(path), os.stat(path)
     except FileNotFoundError:
-        return None
+        if os.path.basename(path) in ("", os.curdir, os.pardir):
+            raise IsADirectoryError(errno.EISDIR, "this names a folder, not a file", path) from None
+        return os.path.realpath(path), None
     if not stat.S_ISREG(status.st_mode):
         raise _no_file(path, status.st_mode)
-    return status
+    return target, status
 
 
 def _no_file(path: str, mode: int) -> OSError:
@@ -106,38 +124,16 @@ def _no_file(path: str, mode: int) -> OSError:
     advice = "choose another name"
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         advice += ", or open it with mode 'wb' and pass the open file where one is taken"
-    return OSError(
-        number, f"this is {kind}, and only a regular file can be replaced: {advice}", path
-    )
-
-
-@contextlib.contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Let errors name the file that was to be written, not the temporary one."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        folder = os.path.dirname(os.path.realpath(path))
-        reason = f"{error.strerror}, while a new file was written in its folder"
-        if error.errno == errno.ENOENT and not os.path.isdir(folder):
-            reason = f"there is no folder {folder!r}"
-        words = f"{reason}; a file that was there is as it was"
-        raise OSError(error.errno, words, path) from error
+    words = f"this is {kind}, and only a regular file can be replaced: {advice}"
+    return OSError(number, words, path)
 
 
 def _keep_access(descriptor: int, old: os.stat_result, target: str) -> None:
     """Give a new file, empty as yet, the owner, mode and access list of the old one, or less."""
     mode = stat.S_IMODE(old.st_mode) & 0o777
-    for owner in (old.st_uid, -1):  # the group alone may be set by its members
-        with contextlib.suppress(OSError):
-            os.fchown(descriptor, owner, old.st_gid)
-            break
-    has_group = os.fstat(descriptor).st_gid == old.st_gid
-    if not (
-        _set_access_list(descriptor, _access_list(target) if has_group else None) and has_group
-    ):
+    has_group = _set_owner(descriptor, old)
+    wanted = _access_list(target) if has_group else None
+    if not _set_access_list(descriptor, wanted) or not has_group:
         # who was in the group may now be anyone, and the reverse: what both could do
         common = (mode >> 3) & mode & 0o7
         mode = mode & 0o700 | common << 3 | common
@@ -145,11 +141,24 @@ def _keep_access(descriptor: int, old: os.stat_result, target: str) -> None:
         os.fchmod(descriptor, mode)
 
 
-def _access_list(path: str) -> bytes | None:
+def _set_owner(descriptor: int, old: os.stat_result) -> bool:
+    """Give a file the owner and group of another, or the group; whether it has the group."""
+    new = os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) == (old.st_uid, old.st_gid):
+        return True
+    for owner in (old.st_uid, -1):  # the group alone may be set by its members
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, owner, old.st_gid)
+            break
+    return os.fstat(descriptor).st_gid == old.st_gid
+
+
+def _access_list(file: str | int) -> bytes | None:
     """The POSIX access list of a file, None where it has none beside its mode."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            return os.getxattr(path, _ACCESS_LIST)
+            if _ACCESS_LIST in os.listxattr(file):
+                return os.getxattr(file, _ACCESS_LIST)
     return None
 
 
@@ -160,13 +169,17 @@ def _set_access_list(descriptor: int, wanted: bytes | None) -> bool:
             with contextlib.suppress(OSError):
                 os.setxattr(descriptor, _ACCESS_LIST, wanted)
                 return True
-        with contextlib.suppress(OSError):
-            os.removexattr(descriptor, _ACCESS_LIST)
+        if _access_list(descriptor) is not None:
+            with contextlib.suppress(OSError):
+                os.removexattr(descriptor, _ACCESS_LIST)
     return wanted is None
 
 
-def _sync(descriptor: int) -> None:
-    """Write a file to the disk, on file systems that know how to."""
+def _write(descriptor: int, content: bytes) -> None:
+    """Write a file to its end, and to the disk where the file system knows how to."""
+    rest = memoryview(content)
+    while rest:  # a call takes 2 GB at most
+        rest = rest[os.write(descriptor, rest) :]
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -13,51 +13,60 @@ import re
 import secrets
 import stat
 
+_LONGEST = 143  # bytes of a name, on eCryptfs; most file systems take 255
 _ADDED = len(".." + 8 * "x" + "-4294967295-" + 16 * "x" + ".tmp")  # what a name has at most
-_WRITING: set[str] = set()  # by the threads of this process
+_END = re.compile(r"([1-9][0-9]{0,9})-[0-9a-f]{16}\.tmp")
+_WRITING: set[str] = set()  # names, by the threads of this process
 
 
 def begin(target: str) -> str:
-    """A path beside a target, for a new file that is to become it."""
-    folder = os.path.dirname(target)
-    name = f".{_stem(target)}.{_place(os.getpid())}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-    path = os.path.join(folder, name)
-    _WRITING.add(path)
-    return path
+    """A path beside a target, for a new file that is to become it.
+
+    Files on their way to this target whose processes, of this place, are dead are removed: first,
+    since a disk may be full of them.
+    """
+    folder, name = os.path.split(target)
+    process = os.getpid()
+    start = f".{_stem(name)}.{_place(process)}-"
+    if os.name == "posix":  # only there one can ask whether a process lives
+        _clear(folder, start)
+    name = f"{start}{process}-{secrets.token_hex(8)}.tmp"
+    _WRITING.add(name)
+    return os.path.join(folder, name)
 
 
-def end(path: str) -> None:
-    """Forget a path of `begin`, and remove what may still be there."""
+def forget(path: str) -> None:
+    """Forget a path of `begin`: its file has become the target."""
+    _WRITING.discard(os.path.basename(path))
+
+
+def remove(path: str) -> None:
+    """Forget a path of `begin`, and remove what may be there."""
     with contextlib.suppress(OSError):
         os.unlink(path)
-    _WRITING.discard(path)
+    forget(path)
 
 
-def clear(target: str) -> None:
-    """Remove the files on their way to this target whose processes, of this place, are dead."""
-    if os.name != "posix":
-        return  # only POSIX can ask whether there is a process
-    folder, start = os.path.dirname(target), f".{_stem(target)}.{_place(os.getpid())}-"
-    rest = re.compile(re.escape(start) + r"([1-9][0-9]{0,9})-[0-9a-f]{16}\.tmp")
+def _clear(folder: str, start: str) -> None:
+    """Remove the files of dead processes whose names begin like this."""
     with contextlib.suppress(OSError):  # a folder that may be written to but not listed
-        for name in os.listdir(folder):
-            if name.startswith(start) and (found := rest.fullmatch(name)):
-                _clear(os.path.join(folder, name), int(found[1]))
+        for name in os.listdir(folder or os.curdir):
+            if name.startswith(start) and (end := _END.fullmatch(name, len(start))):
+                with contextlib.suppress(OSError):
+                    path = os.path.join(folder, name)
+                    if _is_ours(path) and not _is_written(name, int(end[1])):
+                        os.unlink(path)
 
 
-def _clear(path: str, process: int) -> None:
-    """Remove a file of a process, if that is dead and the file ours."""
-    with contextlib.suppress(OSError):
-        status = os.lstat(path)
-        is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-        if is_ours and not _is_written(path, process):
-            os.unlink(path)
+def _is_ours(path: str) -> bool:
+    status = os.lstat(path)
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
-def _is_written(path: str, process: int) -> bool:
+def _is_written(name: str, process: int) -> bool:
     """Whether a file may still be written; a process may have the number of one that died."""
     if process == os.getpid():
-        return path in _WRITING
+        return name in _WRITING
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -67,21 +76,11 @@ def _is_written(path: str, process: int) -> bool:
     return True
 
 
-def _stem(target: str) -> str:
+def _stem(name: str) -> str:
     """The name of a target, or a digest of it where it leaves no room for more."""
-    folder, name = os.path.split(target)
     encoded = os.fsencode(name)
-    if len(encoded) + _ADDED <= _longest_name(folder):
-        return name
-    return hashlib.sha256(encoded).hexdigest()[:32]
-
-
-def _longest_name(folder: str) -> int:
-    """The bytes that a name in a folder may have."""
-    try:
-        return os.pathconf(folder, "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):
-        return 255
+    fits = len(encoded) + _ADDED <= _LONGEST
+    return name if fits else hashlib.sha256(encoded).hexdigest()[:32]
 
 
 @functools.lru_cache(maxsize=1)

@@ -179,7 +179,7 @@ def test_without_the_group_nobody_gets_more_rights(old, monkeypatch, bits, left)
     old.chmod(bits)
     status = list(os.stat(old))
     status[stat.ST_GID] += 1
-    monkeypatch.setattr(replacing, "_status", lambda path: os.stat_result(status))
+    monkeypatch.setattr(replacing, "_target", lambda path: (path, os.stat_result(status)))
 
     def refuse(*args):
         raise PermissionError(errno.EPERM, "Operation not permitted")
@@ -327,7 +327,7 @@ def test_what_another_thread_is_writing_is_not_cleared(old):
     Path(path).write_bytes(b"half")
     save(old)
     assert Path(path).exists()
-    temporaries.end(path)
+    temporaries.remove(path)
     assert os.listdir(old.parent) == [old.name]
 
 
@@ -336,7 +336,7 @@ def test_names_as_long_as_they_may_be(tmp_path, name):
     path = tmp_path / name
     save(path, OLD)
     temporary = Path(temporaries.begin(str(path)))
-    temporaries.end(str(temporary))
+    temporaries.remove(str(temporary))
     dead = temporary.with_name(temporary.name.replace(f"-{os.getpid()}-", f"-{DEAD}-"))
     dead.write_bytes(b"half")
     save(path)
@@ -493,7 +493,7 @@ def test_ctrl_c_leaves_nothing(old, monkeypatch, call):
 
 def test_without_what_posix_has(old, monkeypatch):
     """As on Windows: no owners, no signals to ask with, no limits of names."""
-    for name in ("fchown", "fchmod", "geteuid", "uname", "pathconf", "getxattr", "kill"):
+    for name in ("fchown", "fchmod", "geteuid", "uname", "listxattr", "kill"):
         monkeypatch.delattr(os, name)
     monkeypatch.setattr(os, "name", "nt")
     save(str(old))
