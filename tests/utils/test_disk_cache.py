@@ -14,7 +14,7 @@ from numba.core import config
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
-from helpers.house import MODULES, PACKAGE, SOURCES, imports
+from helpers.house import HELPERS, MODULES, PACKAGE, SOURCES, imports
 from helpers.processes import run_python, start_python
 from numlstm.backends.cpu.codegen import compile
 from numlstm.utils import disk_cache
@@ -169,6 +169,20 @@ def test_options_of_the_compiler_are_part_of_the_key(option, monkeypatch):
     assert cache._entry(sig, context) != before
 
 
+def test_options_of_the_compiler_are_part_of_the_key_for_gpus(monkeypatch):
+    pytest.importorskip("numba_cuda", reason="numba-cuda is only there on Linux")
+    gpus = importlib.import_module(COMPILERS[1])
+    device = types.SimpleNamespace(compute_capability=(9, 0))
+    monkeypatch.setattr(gpus.cuda, "get_current_device", lambda: device)
+    cache = gpus.DiskCache(edit)
+    found = {cache._entry(())}
+    assert found == {cache._entry(())}
+    for option in disk_cache.OPTIONS:
+        monkeypatch.setattr(config, option, "another", raising=False)
+        found.add(cache._entry(()))
+    assert len(found) == 1 + len(disk_cache.OPTIONS)
+
+
 def test_the_options_are_those_of_numba():
     """The names are Numba's; some exist only where numba-cuda does, or a part of Numba ran."""
     elsewhere = {"CUDA_DEBUG_POLY", "CUDA_DEBUG_POLY_USE_TYPED_CONST", "CUDA_ENABLE_NRT"}
@@ -184,37 +198,12 @@ def test_code_compiled_without_optimisation_is_not_found_later(tmp_path):
 
 # --- a second process -----------------------------------------------------------------------------
 
-# an entry, which calls a kernel, and a callback
-COUNT = """
-from numba.core import event
-from numba.core.ccallback import CFunc
-from numlstm.backends.cpu.codegen import parallel
-from numlstm.backends.cpu.codegen.compile import entry, kernel
-
-count, compile_one = 0, CFunc._compile_uncached
-
-def counted(self):
-    global count
-    count += 1
-    return compile_one(self)
-
-CFunc._compile_uncached = counted
-twice = kernel(lambda x: 2 * x)
-
-@entry
-def six_times(x):
-    return twice(x) * 3
-
-result = six_times(7)
-assert result == 42, result
-parallel.serial_driver()
-print(count + sum(six_times.stats.cache_misses.values()))
-"""
+KERNELS = HELPERS / "cached_kernels.py"
 
 
 def compiled(folder, **changed) -> int:
     """How many functions a process compiles that has its machine code in a folder."""
-    done = run_python("-W", "error", "-c", COUNT, NUMLSTM_CACHE_DIR=str(folder), **changed)
+    done = run_python("-W", "error", KERNELS, NUMLSTM_CACHE_DIR=str(folder), **changed)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return int(done.stdout)
@@ -240,7 +229,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
 
 
 def test_cold_processes_at_once_leave_whole_entries(tmp_path):
-    crowd = [start_python("-c", COUNT, NUMLSTM_CACHE_DIR=str(tmp_path)) for _ in range(4)]
+    crowd = [start_python(KERNELS, NUMLSTM_CACHE_DIR=str(tmp_path)) for _ in range(4)]
     for process in crowd:
         output, errors = process.communicate()
         assert process.returncode == 0, errors
@@ -250,7 +239,7 @@ def test_cold_processes_at_once_leave_whole_entries(tmp_path):
 
 
 HOMELESS = """
-import os, pwd
+import os, pwd, runpy, sys
 
 def nobody(uid):
     raise KeyError(uid)
@@ -258,12 +247,13 @@ def nobody(uid):
 pwd.getpwuid = nobody
 for name in "HOME", "XDG_CACHE_HOME", "NUMLSTM_CACHE_DIR":
     os.environ.pop(name, None)
+runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="users without a home are known to POSIX")
 def test_without_a_home_nothing_is_kept(tmp_path):
-    done = run_python("-W", "error", "-c", HOMELESS + COUNT, cwd=tmp_path)
+    done = run_python("-W", "error", "-c", HOMELESS, KERNELS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "2\n"
     assert not list(tmp_path.iterdir())  # no folder called ~
