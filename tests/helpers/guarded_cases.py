@@ -1,0 +1,303 @@
+"""Networks of every variant and odd sizes, and everything that kernels do with one.
+
+Run as ``python -m helpers.guarded_cases seed first [count]``, it takes cases of a covering set in
+guarded memory and says on standard output what it is about to do, so that the last line names what
+ended it. What each kernel did is the last line but for that.
+"""
+
+import faulthandler
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+import numlstm
+from helpers import guard
+from helpers.compilers import Exported
+from helpers.harness import require_bits, run_case
+from helpers.stepping import adjoint, simulate_and_keep
+from helpers.strategies import Case
+from numlstm.architecture.cell import ACTIVATIONS, FORGET_GATES, LAYER_NORMS, Cell
+from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.backends import cpu
+from numlstm.backends.cpu.layer import jacobians, members, shards, tangents  # noqa: F401
+from numlstm.data.scaling import Scaling
+from numlstm.network import derivatives
+from numlstm.network.network import Network, with_tangent
+from numlstm.objectives.member_evaluator import can_batch, member_blocks
+from numlstm.stepping import rollout
+from numlstm.stepping.stepper import stepper_of
+
+FACTORS: dict[str, tuple] = {
+    "dtype": ("float32", "float64"),
+    "hidden_size": (1, 3, 7, 8, 9, 16, 17, 31, 33, 65),
+    "input_size": (1, 2, 5),
+    "output_size": (None, 1, 3, 9),
+    "proj_size": (None, None, 1, 5),
+    "num_layers": (1, 2),
+    "bidirectional": (False, True),
+    "residual": (False, True),
+    "learned_state": (False, True),
+    "forget_gate": FORGET_GATES,
+    "peephole": (False, True),
+    "layer_norm": LAYER_NORMS,
+    "clips": (False, True),
+    "activations": (False, True),
+    "plain": (False, True, True),  # whatever the six before say
+    "by_units": (False, True),
+    "chunk": (1, 128),
+    "dropout": ("none", "zoneout", "all"),
+    "B": (1, 2, 3, 5, 17),
+    "T": (1, 2, 7),
+    "ragged": (False, True),
+    "resets": (False, True),
+    "last": (False, True),
+    "begins": (False, True),
+}
+CELL = ("forget_gate", "peephole", "layer_norm")
+MOST_OF_JACOBIANS = 10**6  # elements
+FIXED: dict[str, Any] = {name: levels[0] for name, levels in FACTORS.items()} | {"plain": True}
+LARGE: list[dict[str, Any]] = [  # several shards, several rounds of the lines of a tape, large weights
+    {"B": B, "T": T, "hidden_size": H, "dtype": dtype, "plain": plain, "output_size": output}
+    for dtype in FACTORS["dtype"]
+    for plain in (False, True)
+    for B, T, H, output in ((17, 70, 7, 3), (130, 2, 3, 1), (2, 70, 131, None), (40, 3, 9, 2))
+]
+NETWORK = (
+    *("input_size", "hidden_size", "output_size", "num_layers", "dtype"),
+    *("bidirectional", "residual", "learned_state"),
+)
+
+
+def covering(seed: int) -> Iterator[dict[str, Any]]:
+    """Choices of a level of every factor: every pair of levels of two factors is among them."""
+    rng, names = np.random.default_rng(seed), list(FACTORS)
+    open_pairs = {
+        ((a, i), (b, j))
+        for a, b in combinations(names, 2)
+        for i in range(len(FACTORS[a]))
+        for j in range(len(FACTORS[b]))
+    }
+    while open_pairs:
+        tried, ordered = [], sorted(open_pairs)
+        for _ in range(20):
+            first = dict(ordered[rng.integers(len(ordered))])
+            levels = {name: int(rng.integers(len(FACTORS[name]))) for name in names} | first
+            tried.append((levels, set(combinations(levels.items(), 2)) & open_pairs))
+        levels, covered = max(tried, key=lambda one: len(one[1]))
+        open_pairs -= covered
+        yield {name: FACTORS[name][level] for name, level in levels.items()}
+
+
+def case_of(chosen: dict[str, Any], seed: int) -> Case:
+    """The network and the data of a choice of levels."""
+    rng = np.random.default_rng(seed)
+    cell = Cell()
+    if not chosen["plain"]:
+        limits = {"activation_clip": 2.5, "cell_clip": 1.5} if chosen["clips"] else {}
+        own = {name: chosen[name] for name in CELL}
+        if chosen["activations"]:
+            own["activations"] = tuple(map(str, rng.choice(list(ACTIVATIONS), 3)))
+        cell = Cell(**own, **limits)
+    rates = {"zoneout_h": 0.2, "zoneout_c": 0.3} if chosen["dropout"] != "none" else {}
+    if chosen["dropout"] == "all":
+        rates |= dict.fromkeys(("inputs", "layers", "states", "recurrent", "weights"), 0.25)
+    P = chosen["proj_size"]
+    if P is not None:
+        P = None if chosen["plain"] or P >= chosen["hidden_size"] else P
+    sizes = {name: chosen[name] for name in NETWORK}
+    sizes["residual"] = sizes["residual"] and sizes["num_layers"] > 1
+    if chosen["plain"]:
+        rates = {}
+    spec = NetworkSpec(**sizes, proj_size=P, cell=cell, dropout=Dropout(**rates))
+    flags = {name: chosen[name] for name in ("B", "T", "ragged", "resets", "last", "begins")}
+    return Case(spec, **flags, seed=seed, noisy=bool(rates))
+
+
+# --- what kernels do with a network ---------------------------------------------------------------
+
+
+def passes(case: Case) -> None:
+    """Forward without and with a tape, and backward with and without the gradient of X."""
+    numbers, network = case.numbers, Network(case.spec, cpu)
+    weights = network.pack(numbers.theta)
+    network.forward(weights, numbers.X, numbers.state, numbers.lengths, last=case.last)
+    run_case(cpu, case, need_dX=True)
+    run_case(cpu, case, need_dX=False)
+
+
+def derivatives_along(case: Case) -> None:
+    """Hessian times vector and Jacobian times vector: kernels over dual numbers."""
+    theta, X, state, lengths, dY, dstate, reset, noise = case.numbers
+    network = Network(case.spec, cpu).tangents
+    weights = network.pack(with_tangent(theta, np.ones_like(theta)), noise)
+    options = {"reset": reset, "noise": noise, "last": case.last}
+    _, _, tape = network.forward(weights, X, state, lengths, tape=True, **options)
+    network.backward(weights, tape, dY, dstate, need_dX=True)
+    network.forward(network.pack(theta), with_tangent(X, np.ones_like(X)), state, lengths)
+
+
+def transitions(case: Case) -> None:
+    """The Jacobians of all steps."""
+    theta, X, state, lengths, _, _, reset, _ = case.numbers
+    network = Network(case.spec, cpu)
+    if derivatives.state_size(network) ** 2 * case.B * case.T < MOST_OF_JACOBIANS:
+        derivatives.transitions(network, derivatives.Run(theta, X, state, lengths, reset))
+
+
+def of_members(case: Case) -> None:
+    """The layers and the head of the members of an ensemble, together."""
+    numbers, kernels, rng = case.numbers, cpu.members(), np.random.default_rng(case.seed)
+    for members in (1, 3):
+        X, lengths = numbers.X[None], numbers.lengths
+        blocks = member_blocks(case.spec, np.stack([numbers.theta] * members))
+        for layer, thetas in zip(case.spec.layers, blocks, strict=False):
+            Y, tape = kernels.forward(layer, thetas, X, lengths)
+            kernels.final_state(layer, tape)
+            for need_dX in (True, False):
+                Y, tape = kernels.forward(layer, thetas, X, lengths)
+                dY = rng.standard_normal(Y.shape).astype(Y.dtype)
+                kernels.backward(layer, thetas, tape, dY, need_dX)
+            X = Y
+        if case.spec.head:
+            Y = kernels.head_forward(case.spec.head, blocks[-1], X)
+            kernels.head_backward(case.spec.head, blocks[-1], X, Y)
+
+
+def model_of(case: Case) -> numlstm.LSTM:
+    """The network as a model, often for data with units of their own."""
+    model = numlstm.LSTM.from_spec(case.spec, "cpu", case.numbers.theta)
+    if case.seed % 2:
+        rng, sizes = np.random.default_rng(case.seed), (case.spec.input_size, case.spec.width)
+        model.scaling = Scaling(*(rng.uniform(0.5, 2, size) for size in np.repeat(sizes, 2)))
+    return model
+
+
+def steps(case: Case) -> None:
+    """Single steps from Python, in loops of a user's own, and by the address of the C function."""
+    model = model_of(case)
+    state = model.step(case.numbers.X[:, 0])[1]
+    model.step(case.numbers.X[:, 0], state)
+    for batch in ((), (case.B,)):
+        results = [_loop(model, case, batch, side) for side in (*guard.SIDES, None)]
+        for one in results[1:]:
+            for have, want in zip(one, results[0], strict=True):
+                require_bits(have, want)
+
+
+def _loop(model: numlstm.LSTM, case: Case, batch: tuple, side: str | None) -> list[np.ndarray]:
+    """All that steps and their derivatives write, in guarded memory at a side, or anywhere."""
+    rng = np.random.default_rng(case.seed)
+
+    def place(array):
+        return array.copy() if side is None else guard.guarded(np.ascontiguousarray(array), side)
+
+    def drawn(*like):
+        return [place(rng.standard_normal(a.shape).astype(a.dtype)) for a in like]
+
+    with guard.guarded_nets(side) if side else nullcontext():
+        stepper, function = model.njit(derivatives=True), model.cfunc()
+    start, T, dtype = stepper.initial_state(*batch), case.T, model.spec.dtype
+    X = place(rng.standard_normal((T, *batch, model.spec.input_size)).astype(dtype))
+    h, c = drawn(*start)
+    H, C = (place(np.zeros((T, *part.shape), dtype)) for part in start)
+    Y = place(np.zeros((T, *batch, model.spec.width), dtype))
+    assert simulate_and_keep(stepper, X, h, c, Y, H, C) == 0
+    dX, dY, dh, dc, dtheta = drawn(X, Y, h, c, model.theta)
+    assert adjoint(stepper, X, H, C, dY, dh, dc, dX, dtheta) == 0
+    ahead = drawn(X[0], h, c, Y[0], X[0], h, c, Y[0])
+    assert one_jvp(stepper, *ahead) == 0
+    by_address = drawn(X[0], h, c, Y[0])
+    pointers = (array.ctypes.data for array in by_address)
+    assert function.ctypes(function.net, *pointers, *(batch or (1,))) == 0
+    return [h, c, Y, H, C, dh, dc, dX, dtheta, *ahead, *by_address]
+
+
+@numba.njit
+def one_jvp(stepper, x, h, c, y, dx, dh, dc, dy):
+    return stepper.step_jvp(x, h, c, y, dx, dh, dc, dy)
+
+
+def closed_loop(case: Case) -> None:
+    """A rollout and its gradients."""
+    theta, X, state, _, _, _, _, _ = case.numbers
+    stepper = stepper_of(case.spec, theta, None, derivatives=True)
+    fed = np.random.default_rng(case.seed).random(X.shape[:2]) < 0.5
+    fed[:, :1] = False
+    rollout.forward(stepper, case.spec, X, fed, state, False)
+    Y, _, tape = rollout.forward(stepper, case.spec, X, fed, state, True)
+    rollout.backward(stepper, case.spec, tape, Y)
+
+
+def in_c(case: Case) -> None:
+    """The exported C file."""
+    model = model_of(case)
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Exported(model, Path(folder))
+        for side in guard.SIDES:
+            state = guard.guarded(np.zeros_like(exported.new_state()), side)
+            assert exported.reset(state.ctypes.data) == 0
+            for x in case.numbers.X[0]:
+                x = guard.guarded(x, side)
+                y = guard.guarded(np.zeros(model.spec.width, x.dtype), side)
+                assert exported.step(*(array.ctypes.data for array in (state, x, y))) == 0
+
+
+def operations(case: Case, compiler: bool) -> Iterator[Callable[[Case], None]]:
+    """Those that this network has."""
+    spec = case.spec
+    yield from (passes, derivatives_along)
+    if can_batch(Network(spec, cpu)):
+        yield of_members
+    if not spec.bidirectional:
+        yield from (transitions, steps)
+        if spec.width <= spec.input_size:
+            yield closed_loop
+        if compiler:
+            yield in_c
+
+
+@contextmanager
+def layouts(by_units: bool, chunk: int) -> Iterator[None]:
+    """Layers in shards of units whatever their size, with so many lines of tape to a chunk."""
+    usual, lines = shards.is_by_units, shards.CHUNK_LINES
+    shards.CHUNK_LINES = chunk
+    if by_units:
+        shards.is_by_units = lambda spec, batch: True
+    shards.uniform.cache_clear()
+    try:
+        yield
+    finally:
+        shards.is_by_units, shards.CHUNK_LINES = usual, lines
+        shards.uniform.cache_clear()
+
+
+def main(seed: int, first: int, count: int | None = None) -> None:
+    faulthandler.enable()
+    guard.guard_allocations()
+    compiler = shutil.which("gcc") is not None
+    with guard.guarded_kernels() as kernels:
+        chosen = enumerate([*covering(seed), *map(FIXED.__or__, LARGE)])
+        for number, levels in list(chosen)[first:][:count]:
+            case = case_of(levels, 1000 * seed + number)
+            with layouts(levels["by_units"], levels["chunk"]):
+                for operation in operations(case, compiler):
+                    say = f"case {number}, {operation.__name__}: {levels}"
+                    print(say, flush=True)
+                    operation(case)
+    assert guard.allocations[1], "no kernel has allocated guarded memory"
+    missed = sorted(guard.entries() - {name for name, _ in kernels.seen})
+    seen = {" ".join(key): count for key, count in sorted(kernels.seen.items())}
+    print(json.dumps({"seen": seen, "missed": missed}))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
