@@ -16,16 +16,19 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import binding
+from llvmlite import binding, ir
 from numba import types
+from numba.core.ccallback import CFunc
 from numba.core.registry import cpu_target
 from numba.core.runtime import _nrt_python, rtsys
 
 from helpers.harness import require_bits
 from numlstm.backends.cpu.codegen import memory_pool, packing, parallel
 from numlstm.backends.cpu.codegen.compile import DiskCache
+from numlstm.backends.cpu.codegen.vectors import primitive
 from numlstm.stepping import memory as net_memory
 from numlstm.stepping import stepper
+from numlstm.stepping.kernels import step, step_derivatives
 
 PAGE = mmap.PAGESIZE
 SIDES = BEGIN, END = "begin", "end"  # which end of an array lies at a guard page
@@ -175,6 +178,45 @@ def guarded_nets(side: str):
         yield
     finally:
         net_memory._aligned = usual
+
+
+# --- scratch of a step -----------------------------------------------------------------------------
+
+_regions: list[np.ndarray] = []  # one for each place in compiled code that reserves scratch
+
+
+def guard_scratch() -> None:
+    """Steps take their scratch from guarded memory and not from the stack, from now on.
+
+    They are compiled for that, which takes a while, and are good for one thread.
+    """
+    for module in (step, step_derivatives):
+        module.reserve = reserve
+    net_memory.callback = _uncached_callback
+
+
+def _uncached_callback(function: Callable, signature: Any, *, parallel: bool) -> int:
+    compiled = CFunc(function, (signature.args, signature.return_type), {}, {"nopython": True})
+    compiled.compile()
+    _kept.append(compiled)
+    return compiled.address
+
+
+@primitive
+def reserve(typingctx, pointer, count):
+    """In place of the one that `numlstm.stepping.kernels.pointers` has."""
+
+    def codegen(context, builder, sig, args):
+        size = context.get_abi_sizeof(context.get_value_type(pointer.dtype))
+        region = guarded(np.zeros(2 * net_memory.STACK, np.uint8), END)  # whole pages: at both ends
+        _regions.append(region)
+        word = ir.IntType(64)
+        switch = builder.inttoptr(word(allocations.ctypes.data), word.as_pointer())
+        free = builder.sub(word(region.nbytes), builder.mul(args[1], word(size)))
+        start = builder.add(word(region.ctypes.data), builder.mul(builder.load(switch), free))
+        return builder.inttoptr(start, context.get_value_type(sig.return_type))
+
+    return pointer(pointer, types.intp), codegen
 
 
 # --- memory that kernels allocate -----------------------------------------------------------------

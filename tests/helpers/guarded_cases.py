@@ -1,10 +1,11 @@
 """Networks of every variant and odd sizes, and everything that kernels do with one.
 
-Run as ``python -m helpers.guarded_cases seed first [count]``, it takes cases of a covering set in
-guarded memory and says on standard output what it is about to do, so that the last line names what
-ended it. What each kernel did is the last line but for that.
+Run as ``python -m helpers.guarded_cases``, in a process of its own, it says on standard output what
+it is about to do, so that the last line names what ended it. Where nothing did, that line says what
+kernels ran, as JSON.
 """
 
+import argparse
 import faulthandler
 import json
 import shutil
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,10 @@ FACTORS: dict[str, tuple] = {
 CELL = ("forget_gate", "peephole", "layer_norm")
 MOST_OF_JACOBIANS = 10**6  # elements
 FIXED: dict[str, Any] = {name: levels[0] for name, levels in FACTORS.items()} | {"plain": True}
-LARGE: list[dict[str, Any]] = [  # several shards, several rounds of the lines of a tape, large weights
-    {"B": B, "T": T, "hidden_size": H, "dtype": dtype, "plain": plain, "output_size": output}
+LARGE: list[dict[str, Any]] = [  # several shards, rounds of the lines of a tape, large weights
+    {"B": B, "T": T, "hidden_size": H, "dtype": dtype, "output_size": output, **variant}
     for dtype in FACTORS["dtype"]
-    for plain in (False, True)
+    for variant in ({}, {"plain": False, "layer_norm": True, "dropout": "all", "proj_size": 1})
     for B, T, H, output in ((17, 70, 7, 3), (130, 2, 3, 1), (2, 70, 131, None), (40, 3, 9, 2))
 ]
 NETWORK = (
@@ -196,6 +197,7 @@ def steps(case: Case) -> None:
 def _loop(model: numlstm.LSTM, case: Case, batch: tuple, side: str | None) -> list[np.ndarray]:
     """All that steps and their derivatives write, in guarded memory at a side, or anywhere."""
     rng = np.random.default_rng(case.seed)
+    guard.allocations[0] = side == guard.END
 
     def place(array):
         return array.copy() if side is None else guard.guarded(np.ascontiguousarray(array), side)
@@ -280,18 +282,52 @@ def layouts(by_units: bool, chunk: int) -> Iterator[None]:
         shards.uniform.cache_clear()
 
 
-def main(seed: int, first: int, count: int | None = None) -> None:
-    faulthandler.enable()
-    guard.guard_allocations()
+Work = tuple[dict[str, Any], Case, list[Callable[[Case], None]]]
+
+
+def every_case(seed: int) -> Iterator[Work]:
+    """The covering set and the large ones: levels, case, and all operations."""
     compiler = shutil.which("gcc") is not None
+    for number, levels in enumerate([*covering(seed), *map(FIXED.__or__, LARGE)]):
+        case = case_of(levels, 1000 * seed + number)
+        yield levels, case, list(operations(case, compiler))
+
+
+def small_cases() -> Iterator[Work]:
+    """Every kernel once."""
+    plain = {"hidden_size": 9, "input_size": 2, "output_size": 3, "B": 5, "T": 7, "ragged": True}
+    double = FIXED | plain | {"dtype": "float64"}
+    single = FIXED | plain | {"dtype": "float32", "plain": False}
+    variant = {"plain": False, "output_size": 1, "peephole": True, "clips": True, "resets": True}
+    most = {"layer_norm": True, "proj_size": 5, "dropout": "all", "learned_state": True}
+    every = (passes, derivatives_along, transitions)
+    for levels, work in (
+        (double, (*every, of_members)),
+        (double | variant | {"num_layers": 2}, (*every, steps, closed_loop)),
+        (double | {"by_units": True, "hidden_size": 17, "chunk": 1}, (passes,)),
+        (single | most | {"output_size": 1, "num_layers": 2}, (passes, derivatives_along)),
+    ):
+        yield levels, case_of(levels, 1), list(work)
+
+
+def main() -> None:
+    faulthandler.enable()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, help="of a covering set; without it the small cases")
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--scratch", action="store_true", help="guard that of steps too")
+    options = parser.parse_args()
+    guard.guard_allocations()
+    if options.scratch:
+        guard.guard_scratch()
+    cases = small_cases() if options.seed is None else every_case(options.seed)
+    last = None if options.count is None else options.first + options.count
     with guard.guarded_kernels() as kernels:
-        chosen = enumerate([*covering(seed), *map(FIXED.__or__, LARGE)])
-        for number, levels in list(chosen)[first:][:count]:
-            case = case_of(levels, 1000 * seed + number)
+        for number, (levels, case, work) in islice(enumerate(cases), options.first, last):
             with layouts(levels["by_units"], levels["chunk"]):
-                for operation in operations(case, compiler):
-                    say = f"case {number}, {operation.__name__}: {levels}"
-                    print(say, flush=True)
+                for operation in work:
+                    print(f"case {number}, {operation.__name__}: {levels}", flush=True)
                     operation(case)
     assert guard.allocations[1], "no kernel has allocated guarded memory"
     missed = sorted(guard.entries() - {name for name, _ in kernels.seen})
@@ -300,4 +336,4 @@ def main(seed: int, first: int, count: int | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()
