@@ -1,17 +1,21 @@
 """Arrays between two pages that nobody may touch, and the CPU kernels at work in such arrays.
 
-Whatever an array is told to begin or to end at, one element beyond is a page without rights: reading
-it ends the process with SIGSEGV. Of a layer's arrays each one is guarded by itself: those that are
-parts of one block, as the pieces of a tape or of a net, are not guarded from each other.
+One element beyond the end, or before the beginning, is a page without rights: reading it ends the
+process with SIGSEGV. Every array that a kernel is given is copied to such a place, and what it
+allocates is there too, and gone from the process when it is freed. What are parts of one array, as
+the pieces of a tape or of a net, are not guarded from each other.
 """
 
 import ctypes
+import faulthandler
 import mmap
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cache, partial
+from signal import SIGBUS, SIGSEGV
 from typing import Any
 
 import numba
@@ -25,7 +29,8 @@ from numba.core.runtime import _nrt_python, rtsys
 from helpers.harness import require_bits
 from numlstm.backends.cpu.codegen import memory_pool, packing, parallel
 from numlstm.backends.cpu.codegen.compile import DiskCache
-from numlstm.backends.cpu.codegen.vectors import primitive
+from numlstm.backends.cpu.codegen.vectors import at, get, primitive
+from numlstm.backends.cpu.layer import head
 from numlstm.stepping import memory as net_memory
 from numlstm.stepping import stepper
 from numlstm.stepping.kernels import step, step_derivatives
@@ -102,13 +107,12 @@ class Kernels:
 
     def __init__(self) -> None:
         self.seen: Counter[tuple[str, str]] = Counter()  # (name of a kernel, dtype)
-        self.beyond: dict[int, int] = {}
 
     def run(self, kernel: Callable, function: Callable, arguments: tuple) -> Any:
         """function(*arguments), which calls the kernel: the same bits wherever its arrays are."""
         every = []
         for side in SIDES:
-            every.append(moved := Moved(side, self.beyond))
+            every.append(moved := Moved(side))
             allocations[0] = side == END
             function(*moved(arguments))
         result = function(*arguments)
@@ -124,6 +128,77 @@ class Kernels:
     def call(self, kernel: Callable, shards: int, work: float, *arguments: Any) -> Any:
         """In place of `parallel.call`."""
         return self.run(kernel, partial(parallel.call, kernel, shards, work), arguments)
+
+
+class Probe(Kernels):
+    """Kernels that have one array after the other an element short, in forks, and how they end.
+
+    With that element in the guard page, a kernel that touches it does not survive: a proof that the
+    guard is on duty for that very array.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fates: dict[tuple[str, int, str], bool] = {}  # (kernel, array, side) -> whether caught
+
+    def run(self, kernel: Callable, function: Callable, arguments: tuple) -> Any:
+        (whole := Moved(END))(arguments)
+        for number, (array, _) in enumerate(whole.pairs.values()):
+            for side in SIDES if array.size else ():
+                moved = Moved(side, {number: 1})
+                key = name_of(kernel), number, side
+                ends = is_fatal(lambda moved=moved: function(*moved(arguments)))
+                self.fates[key] = self.fates.get(key, False) or ends
+        return super().run(kernel, function, arguments)
+
+
+def is_fatal(function: Callable[[], Any]) -> bool:
+    """Whether calling the function touches a guard page: in a fork, whose end is seen."""
+    if child := os.fork():
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (0, -SIGSEGV, -SIGBUS), status
+        return status != 0
+    faulthandler.disable()
+    function()
+    os._exit(0)
+
+
+def self_test() -> dict[str, bool]:
+    """What must be fatal, and what must not, and whether it is."""
+    found = {}
+    array = np.arange(9.0)
+    for side in SIDES:
+        allocations[0], copy = side == END, guarded(array, side)
+        first, size = copy.ctypes.data, copy.itemsize
+        inside, outside = (
+            (first, first - size) if side == BEGIN else (first + 8 * size, first + 9 * size)
+        )
+        found[f"reading inside, {side}"] = not is_fatal(partial(ctypes.string_at, inside, size))
+        found[f"reading, {side}"] = is_fatal(partial(ctypes.string_at, outside, 1))
+        found[f"writing, {side}"] = is_fatal(partial(ctypes.memset, outside, 0, 1))
+        place, beyond = (0, -1) if side == BEGIN else (8, 9)
+        found[f"an allocation, inside, {side}"] = not is_fatal(
+            partial(_allocate_and_read, 9, place)
+        )
+        found[f"an allocation, {side}"] = is_fatal(partial(_allocate_and_read, 9, beyond))
+        H, theta, Y = np.ones((4, 3)), np.ones((1, 4)), np.ones((4, 1))
+        for name, moved in (
+            ("whole", Moved(side)),
+            ("H", Moved(side, {0: 1})),
+            ("Y", Moved(side, {2: 1})),
+        ):
+            H_, theta_, Y_ = moved((H, theta, Y))
+            given = parallel.serial_driver(), 1, (4, 3, 1, 4), theta_, H_, Y_
+            fatal = is_fatal(partial(head.forward_few, *given))
+            found[f"a kernel, {name}, {side}"] = fatal == (name != "whole")
+    return found
+
+
+@numba.njit
+def _allocate_and_read(size, index):
+    array = np.empty(size)
+    value = get(at(array, 0), index)
+    return value, array  # not gone before it is read: a kernel that did that would end here too
 
 
 def _tuples(value: Any):
@@ -147,9 +222,9 @@ def entries() -> set[str]:
 
 
 @contextmanager
-def guarded_kernels():
-    """Every kernel that Python calls runs by way of the `Kernels` that are yielded."""
-    kernels, changed = Kernels(), []
+def guarded_kernels(kernels: Kernels):
+    """Every kernel that Python calls runs by way of these."""
+    changed = []
 
     def change(module, name, value):
         changed.append((module, name, getattr(module, name)))
@@ -180,7 +255,7 @@ def guarded_nets(side: str):
         net_memory._aligned = usual
 
 
-# --- scratch of a step -----------------------------------------------------------------------------
+# --- scratch of a step ----------------------------------------------------------------------------
 
 _regions: list[np.ndarray] = []  # one for each place in compiled code that reserves scratch
 

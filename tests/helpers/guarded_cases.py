@@ -6,13 +6,14 @@ kernels ran, as JSON.
 """
 
 import argparse
+import ctypes
 import faulthandler
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from numlstm.network import derivatives
 from numlstm.network.network import Network, with_tangent
 from numlstm.objectives.member_evaluator import can_batch, member_blocks
 from numlstm.stepping import rollout
+from numlstm.stepping.kernels.step import JVP, VJP
 from numlstm.stepping.stepper import stepper_of
 
 FACTORS: dict[str, tuple] = {
@@ -111,9 +113,9 @@ def case_of(chosen: dict[str, Any], seed: int) -> Case:
     rates = {"zoneout_h": 0.2, "zoneout_c": 0.3} if chosen["dropout"] != "none" else {}
     if chosen["dropout"] == "all":
         rates |= dict.fromkeys(("inputs", "layers", "states", "recurrent", "weights"), 0.25)
-    P = chosen["proj_size"]
-    if P is not None:
-        P = None if chosen["plain"] or P >= chosen["hidden_size"] else P
+    P, H = chosen["proj_size"], chosen["hidden_size"]
+    if chosen["plain"] or (P is not None and P >= H):
+        P = None
     sizes = {name: chosen[name] for name in NETWORK}
     sizes["residual"] = sizes["residual"] and sizes["num_layers"] > 1
     if chosen["plain"]:
@@ -157,9 +159,9 @@ def transitions(case: Case) -> None:
 def of_members(case: Case) -> None:
     """The layers and the head of the members of an ensemble, together."""
     numbers, kernels, rng = case.numbers, cpu.members(), np.random.default_rng(case.seed)
-    for members in (1, 3):
+    for count in (1, 3):
         X, lengths = numbers.X[None], numbers.lengths
-        blocks = member_blocks(case.spec, np.stack([numbers.theta] * members))
+        blocks = member_blocks(case.spec, np.stack([numbers.theta] * count))
         for layer, thetas in zip(case.spec.layers, blocks, strict=False):
             Y, tape = kernels.forward(layer, thetas, X, lengths)
             kernels.final_state(layer, tape)
@@ -182,33 +184,70 @@ def model_of(case: Case) -> numlstm.LSTM:
     return model
 
 
-def steps(case: Case) -> None:
-    """Single steps from Python, in loops of a user's own, and by the address of the C function."""
+def single_steps(case: Case) -> None:
+    """Steps from Python, and what compiled code calls, by its address."""
     model = model_of(case)
     state = model.step(case.numbers.X[:, 0])[1]
     model.step(case.numbers.X[:, 0], state)
-    for batch in ((), (case.B,)):
-        results = [_loop(model, case, batch, side) for side in (*guard.SIDES, None)]
-        for one in results[1:]:
-            for have, want in zip(one, results[0], strict=True):
-                require_bits(have, want)
+    require_the_same_anywhere(partial(_by_address, model, case))
 
 
-def _loop(model: numlstm.LSTM, case: Case, batch: tuple, side: str | None) -> list[np.ndarray]:
-    """All that steps and their derivatives write, in guarded memory at a side, or anywhere."""
+def _by_address(model: numlstm.LSTM, case: Case, place: "Place") -> list[np.ndarray]:
+    """All that a step and its derivatives write."""
     rng = np.random.default_rng(case.seed)
-    guard.allocations[0] = side == guard.END
+    stepper, function = model.njit(derivatives=True), model.cfunc()
+    x = np.zeros((case.B, model.spec.input_size), model.spec.dtype)
+    y = np.zeros((case.B, model.spec.width), x.dtype)
+    h, c = stepper.initial_state(case.B)
+    ahead = x, h, c, y, x, h, c, y
+    results = []
+    for address, like in (
+        (function.address, (x, h, c, y)),
+        (stepper.memory[JVP], ahead),
+        (stepper.memory[VJP], (x, h, c, y, h, c, x, model.theta)),
+    ):
+        arrays = [place(rng.standard_normal(a.shape).astype(a.dtype)) for a in like]
+        pointers = [array.ctypes.data for array in arrays]
+        kind = ctypes.CFUNCTYPE(
+            ctypes.c_int64, *[ctypes.c_void_p] * (1 + len(like)), ctypes.c_int64
+        )
+        net = function.net if address == function.address else stepper.address
+        assert kind(int(address))(net, *pointers, case.B) == 0
+        results += arrays
+    return results
 
-    def place(array):
-        return array.copy() if side is None else guard.guarded(np.ascontiguousarray(array), side)
 
-    def drawn(*like):
+Place = Callable[[np.ndarray], np.ndarray]  # puts a copy of an array somewhere
+
+
+def require_the_same_anywhere(function: Callable[[Place], list[np.ndarray]]) -> None:
+    """Nets and arrays in guarded memory, both ways, and as usual: the same bits."""
+    results = []
+    for side in guard.SIDES:
+        guard.allocations[0] = side == guard.END
+        with guard.guarded_nets(side):
+            results.append(function(partial(guard.guarded, side=side)))
+    results.append(function(np.copy))
+    for one in results[1:]:
+        for have, want in zip(one, results[0], strict=True):
+            require_bits(have, want)
+
+
+def loops(case: Case) -> None:
+    """Steps and their derivatives in compiled loops of a user's own."""
+    for batch in ((), (case.B,)):
+        require_the_same_anywhere(partial(_loop, model_of(case), case, batch))
+
+
+def _loop(model: numlstm.LSTM, case: Case, batch: tuple, place: Place) -> list[np.ndarray]:
+    """All that the loops write."""
+    rng, stepper = np.random.default_rng(case.seed), model.njit(derivatives=True)
+
+    def drawn(*like: np.ndarray) -> list[np.ndarray]:
         return [place(rng.standard_normal(a.shape).astype(a.dtype)) for a in like]
 
-    with guard.guarded_nets(side) if side else nullcontext():
-        stepper, function = model.njit(derivatives=True), model.cfunc()
     start, T, dtype = stepper.initial_state(*batch), case.T, model.spec.dtype
-    X = place(rng.standard_normal((T, *batch, model.spec.input_size)).astype(dtype))
+    [X] = drawn(np.zeros((T, *batch, model.spec.input_size), dtype))
     h, c = drawn(*start)
     H, C = (place(np.zeros((T, *part.shape), dtype)) for part in start)
     Y = place(np.zeros((T, *batch, model.spec.width), dtype))
@@ -217,10 +256,7 @@ def _loop(model: numlstm.LSTM, case: Case, batch: tuple, side: str | None) -> li
     assert adjoint(stepper, X, H, C, dY, dh, dc, dX, dtheta) == 0
     ahead = drawn(X[0], h, c, Y[0], X[0], h, c, Y[0])
     assert one_jvp(stepper, *ahead) == 0
-    by_address = drawn(X[0], h, c, Y[0])
-    pointers = (array.ctypes.data for array in by_address)
-    assert function.ctypes(function.net, *pointers, *(batch or (1,))) == 0
-    return [h, c, Y, H, C, dh, dc, dX, dtheta, *ahead, *by_address]
+    return [h, c, Y, H, C, dh, dc, dX, dtheta, *ahead]
 
 
 @numba.njit
@@ -260,7 +296,7 @@ def operations(case: Case, compiler: bool) -> Iterator[Callable[[Case], None]]:
     if can_batch(Network(spec, cpu)):
         yield of_members
     if not spec.bidirectional:
-        yield from (transitions, steps)
+        yield from (transitions, single_steps, loops)
         if spec.width <= spec.input_size:
             yield closed_loop
         if compiler:
@@ -303,7 +339,7 @@ def small_cases() -> Iterator[Work]:
     every = (passes, derivatives_along, transitions)
     for levels, work in (
         (double, (*every, of_members)),
-        (double | variant | {"num_layers": 2}, (*every, steps, closed_loop)),
+        (double | variant | {"num_layers": 2}, (*every, single_steps, closed_loop)),
         (double | {"by_units": True, "hidden_size": 17, "chunk": 1}, (passes,)),
         (single | most | {"output_size": 1, "num_layers": 2}, (passes, derivatives_along)),
     ):
@@ -317,13 +353,15 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int)
     parser.add_argument("--scratch", action="store_true", help="guard that of steps too")
+    parser.add_argument("--probe", action="store_true", help="see `guard.Probe`; takes minutes")
     options = parser.parse_args()
     guard.guard_allocations()
+    failed = sorted(name for name, as_expected in guard.self_test().items() if not as_expected)
     if options.scratch:
         guard.guard_scratch()
     cases = small_cases() if options.seed is None else every_case(options.seed)
     last = None if options.count is None else options.first + options.count
-    with guard.guarded_kernels() as kernels:
+    with guard.guarded_kernels(guard.Probe() if options.probe else guard.Kernels()) as kernels:
         for number, (levels, case, work) in islice(enumerate(cases), options.first, last):
             with layouts(levels["by_units"], levels["chunk"]):
                 for operation in work:
@@ -332,7 +370,11 @@ def main() -> None:
     assert guard.allocations[1], "no kernel has allocated guarded memory"
     missed = sorted(guard.entries() - {name for name, _ in kernels.seen})
     seen = {" ".join(key): count for key, count in sorted(kernels.seen.items())}
-    print(json.dumps({"seen": seen, "missed": missed}))
+    report = {"failed": failed, "missed": missed, "seen": seen}
+    if isinstance(kernels, guard.Probe):
+        untouched = sorted(key for key, noticed in kernels.fates.items() if not noticed)
+        report |= {"probes": len(kernels.fates), "untouched": untouched}
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":
