@@ -14,7 +14,7 @@ and the scratch that steps have on the stack, for which steps are compiled anew 
 
 With --probe, instead, every array of every kernel in turn is an element short: which are noticed?
 
-Three rounds take about ten minutes on one processor, with kernels compiled and gcc installed.
+A round takes about two minutes of one processor, with kernels compiled and gcc installed.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def run_cases(*arguments: str) -> tuple[subprocess.CompletedProcess[str], list[s
 
 def run_round(seed: int, options: list[str], seen: Counter[str]) -> list[str]:
     """All cases of a covering set, in as many processes as it takes; what failed."""
-    first, faults = 0, []
+    first, faults = 0, list[str]()
     while True:
         done, lines = run_cases("--seed", str(seed), "--first", str(first), *options)
         if done.returncode == 0:
