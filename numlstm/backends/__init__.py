@@ -2,7 +2,9 @@
 
 A backend is a module (or package) with the names in `CONTRACT`. Every function works on a whole
 sequence, takes and returns arrays in the backend's own memory (`arrays.asarray` brings host arrays
-there, `arrays.to_numpy` brings them back), and never changes its arguments.
+there, `arrays.to_numpy` brings them back), and never changes its arguments. Shapes, dtypes and
+lengths are the caller's business: kernels do not check them, and leave the memory of arrays that
+are too small.
 
 =====================================================  ==========================================
 ``require()``                                          raise `BackendError` where it cannot run
