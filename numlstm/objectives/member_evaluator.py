@@ -44,10 +44,14 @@ class MemberData:
     def cut(self, start: int, stop: int, rows: Any = slice(None)) -> MemberWindow:
         """Some rows' steps from `start` to before `stop`; see `Dataset.cut`."""
         data, counts = self.data.cut(start, stop, rows), self.counts[:, rows]
-        shares = counts.any(axis=1)
+        shares = self.shares(rows)
         # of members without a share in these rows nothing is asked, in no window of them
         members: Any = slice(None) if shares.all() else np.flatnonzero(shares)
         return MemberWindow(data, members, _weighted(data.weight, counts[members]))
+
+    def shares(self, rows: Any) -> np.ndarray:
+        """Whether a member has a share in some rows, (M,)."""
+        return np.any(self.counts[:, rows], axis=1)  # type: ignore[no-any-return]
 
     def total_weight(
         self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
@@ -87,6 +91,11 @@ class MemberEvaluator:
 
     evaluator: Evaluator  # of one
     members: int
+
+    @property
+    def network(self) -> Network:
+        """The network of a member."""
+        return self.evaluator.network
 
     def resident(self, data: Dataset) -> Any:
         """Data that are the same for all, in the backend's memory."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.progress import Progress, for_json, from_json
+from numlstm.training.progress import ARRAYS, PLAIN, STATE, Progress, for_json
 from numlstm.training.settings import Settings
-from numlstm.utils import files, notices, replacing
+from numlstm.utils import files, notices, replacing, schema
 from numlstm.utils.random_streams import new_seed
 
 
@@ -35,6 +35,8 @@ class Checkpoint:
             )
         if exists:
             self._stored = files.read_checkpoint(self.path)
+            with files.refusing(self.path):
+                _require_words(self._stored[1])
         # without a seed of its own a resumed run goes on with the one it was begun with
         self.seed = self._stored[1]["seed"] if self._stored and rng is None else new_seed(rng)
 
@@ -45,10 +47,8 @@ class Checkpoint:
         if self._stored is not None:
             arrays, meta = self._stored
             self._require_same(meta, fingerprint)
-            progress.restore(arrays, meta)
-            for name in optimizer.state:
-                optimizer.state[name][...] = arrays[f"optimizer_{name}"]
-            optimizer.steps = from_json(meta["steps"])
+            with files.refusing(self.path):
+                _restore(progress, optimizer, arrays, meta)
         return Record(self.path, self.seed, fingerprint, progress, optimizer)
 
     def _require_same(self, meta: dict[str, Any], fingerprint: dict[str, str]) -> None:
@@ -61,6 +61,32 @@ class Checkpoint:
                 f"{', '.join(different)}; pass the arguments it was written with, "
                 "or another file name"
             )
+
+
+def _require_words(meta: dict[str, Any]) -> None:
+    """Refuse a meta that is not one of a run, and what says of which run it is."""
+    schema.mapping("meta", meta, (*PLAIN, "steps", "seed", "fingerprint"))
+    schema.whole("seed", meta["seed"])
+    if not isinstance(meta["fingerprint"], dict):
+        raise ValueError("fingerprint must be a dictionary")
+    for name, word in meta["fingerprint"].items():
+        schema.text(f"fingerprint.{name}", word)
+
+
+def _restore(
+    progress: Progress, optimizer: Optimizer, arrays: dict[str, np.ndarray], meta: dict[str, Any]
+) -> None:
+    """Put a run where the stored one stood; what is not finite in an optimiser may be so."""
+    named = {f"optimizer_{name}": state for name, state in optimizer.state.items()}
+    schema.mapping("the archive", arrays, (*ARRAYS, *named), STATE)
+    found = {k: schema.array(arrays, k, v.shape, v.dtype.name) for k, v in named.items()}
+    several = progress.best.size if isinstance(meta["steps"], list) else None
+    updates = schema.whole("updates", meta["updates"])
+    steps = schema.wholes("steps", meta["steps"], several, updates)
+    progress.restore(arrays, meta)
+    for name, state in named.items():
+        state[...] = found[name]
+    optimizer.steps = steps
 
 
 @dataclass
