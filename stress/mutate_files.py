@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hostile_files import Rng, mutated, taken_apart
 
 import numlstm
+from hostile_files import Rng, mutated, taken_apart
 from numlstm.training import loop
 from numlstm.utils import files
 

@@ -187,7 +187,7 @@ class NetworkSpec(Noun):
     def restored(cls, fields: Any) -> "NetworkSpec":
         """From `dataclasses.asdict`, after a way through JSON; what is missing is the default.
 
-        Whatever is not what `asdict` makes of the spec again, is a ValueError or a TypeError.
+        A ValueError for what no constructor would take, or is not what `asdict` makes of the spec.
         """
         fields = dict(schema.mapping("spec", fields, _FIRST_FIELDS, nouns.names(cls)))
         for name, kind in (("cell", Cell), ("dropout", Dropout)):
@@ -196,9 +196,12 @@ class NetworkSpec(Noun):
                 fields[name] = {CELL_OF_VERSION_1.get(k, k): v for k, v in own.items()}
                 if len(fields[name]) < len(own):
                     raise ValueError(f"spec.{name} has an entry by its old and its new name")
-        spec = cls(**fields)
+        try:
+            spec = cls(**fields)
+            spec.require_sense()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"spec: {error}") from error
         _require_equal("spec", fields, asdict(spec))
-        spec.require_sense()
         return spec
 
     def require_sense(self) -> None:

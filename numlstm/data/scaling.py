@@ -4,6 +4,7 @@ Data have the precision in which they were given until they are standardised: wh
 digits is then in the network's units, where float32 has room for it.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,7 +115,10 @@ def require_vector(
             f"{name} must have {' or '.join(map(str, sizes))} number(s), received shape "
             f"{value.shape}"
         )
-    if not (np.isfinite(value) & (value > above)).all():
+    # of a few numbers a sum is quicker than a look at each; one that overflows says nothing
+    if not (math.isfinite(np.vdot(value, value)) or np.isfinite(value).all()) or (
+        above > -np.inf and value.min() <= above
+    ):
         least = "" if above == -np.inf else f" above {above:g}"
         raise ValueError(f"{name} must have finite numbers{least}, received others")
 

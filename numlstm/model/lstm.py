@@ -465,8 +465,9 @@ def load(
     Parameters
     ----------
     path : str, bytes, path-like or binary file
-        The file; an open one is read from where it stands to its end, where its model must end
-        too: of several that were written into one file, give each as ``io.BytesIO(part)``.
+        The file, a regular one. One that is open, which may be a pipe, is read from where it stands
+        to its end, where its model must end too: of several that were written into one file, give
+        each as ``io.BytesIO(part)``.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
     precision : {"tf32", "bf16"}, optional
@@ -483,9 +484,12 @@ def load(
     ------
     StorageError
         For a file that is damaged, cut short, of another kind or of another version of the
-        format; the message names it and says which. Nothing in a file is ever unpickled.
+        format; for one whose parts do not fit each other, or with parameters that are not finite,
+        though its checksum holds, which anyone can compute; for one that the memory does not hold;
+        and for a path that is a pipe, a socket or a device. The message names it and says what is
+        wrong. Nothing in a file is ever unpickled or evaluated.
     OSError
-        For a file that is missing or cannot be read.
+        For a file that is missing or cannot be read, and for a folder.
     ValueError, BackendError
         For an unknown backend, or one that cannot run here or has no such precision; and for a
         parameter beyond the range of `dtype`.

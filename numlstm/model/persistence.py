@@ -98,13 +98,20 @@ class Content(NamedTuple):
     def meta(self) -> dict[str, Any]:
         """The plain values of a file, by name."""
         meta: dict[str, Any] = {
-            "spec": dataclasses.asdict(self.spec),
+            "spec": _plain(self.spec),
             "output": self.output,
             "drawn": self.drawn,
             "forecasts": self.forecasts,
         }
         named = self.names._asdict().items()
         return meta | {key: names for key, names in named if names is not None}
+
+
+def _plain(value: Any) -> Any:
+    """As `dataclasses.asdict`, which copies the numbers and texts, too."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _require_known(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
@@ -145,7 +152,8 @@ class Persistence(Model):
             Where the file cannot be written, or `path` is a folder, a device or a FIFO; an older
             file at `path` is then as it was.
         TypeError, ValueError
-            For a file of text, and for what is no path.
+            For a file of text, and for what is no path; for parameters that are not finite, and
+            for a scaling, filling or names that do not fit the network.
 
         See Also
         --------

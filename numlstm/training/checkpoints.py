@@ -16,8 +16,8 @@ from numlstm.utils.random_streams import new_seed
 class Checkpoint:
     """The file of a run. `seed` is that of the run it holds, or of a new one.
 
-    Raises ValueError where a file would be written over, `StorageError` where it is damaged,
-    OSError where there is something else than a file.
+    Raises ValueError where a file would be written over, `StorageError` where it is damaged or not
+    what a run has written, OSError where there is something else than a file.
     """
 
     def __init__(self, path: str | os.PathLike[str], resume: bool, rng: Any):

@@ -281,7 +281,7 @@ def fit(
         For arrays of a wrong shape or kind, NaN or infinite values, sizes or labels that do not
         match, unknown names, a `checkpoint` that is there already or is of another fit.
     StorageError
-        For a damaged checkpoint.
+        For a checkpoint that is damaged, or holds what a run on these data does not come to.
     OSError
         For a checkpoint that cannot be written.
     BackendError

@@ -168,10 +168,9 @@ def _array(member: Member) -> np.ndarray:
 def _data_start(member: Member) -> int:
     """Where the numbers of a member begin."""
     content = member.content
-    start = len(_NPY) + 2 + _size_of_size(member)
-    if bytes(content[: len(_NPY)]) != _NPY or len(content) < start:
+    if bytes(content[: len(_NPY)]) != _NPY:
         raise ValueError(f"{member.where()} is no array of NumPy's")
-    start += _header_size(member)
+    start = len(_NPY) + 2 + _size_of_size(member) + _header_size(member)
     if start > min(len(content), _LARGEST_HEADER):
         raise ValueError(f"{member.where()} has a header that does not end")
     return start

@@ -272,8 +272,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _seal(archive: bytes) -> bytes:
     """The archive with its SHA-256 as its comment, which zip announces by its length."""
-    body = archive[:-2] + struct.pack("<H", _DIGEST_SIZE)
-    return body + hashlib.sha256(body).digest()
+    body, size = memoryview(archive)[:-2], struct.pack("<H", _DIGEST_SIZE)
+    digest = hashlib.sha256(body)
+    digest.update(size)
+    return b"".join((body, size, digest.digest()))
 
 
 def _is_whole(data: bytes) -> bool:
