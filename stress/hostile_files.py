@@ -193,7 +193,7 @@ def text(file: File, rng: Rng) -> None:
     """JSON that is none, or too much."""
     own = json.dumps(file.header)
     count = int(rng.choice([10, 10**3, 10**5]))
-    choices = [
+    choices: list[Callable[[], str]] = [
         lambda: own.replace("{", '{"kind": "model", ', 1),
         lambda: own.replace('"meta": {', '"meta": {"spec": 1, ', 1),
         lambda: "[" * count + "]" * count,
@@ -245,7 +245,7 @@ def shape(file: File, rng: Rng) -> None:
     """Another shape, size or type of an array, of which the member says so."""
     member = _any(file, rng)
     array, flat = member.array, member.array.ravel()
-    choices = [
+    choices: list[Callable[[], np.ndarray]] = [
         lambda: array[None], lambda: array[..., None], lambda: flat[:-1], lambda: flat[:0],
         lambda: np.append(flat, flat[:1]), lambda: np.append(flat, flat), lambda: flat[:1],
         lambda: flat[:1].reshape(()), lambda: array.astype(">f8"), lambda: array.astype(">f4"),

@@ -61,7 +61,14 @@ FITS: dict[str, dict[str, Any]] = {
 
 def fitted(name: str, **options: Any) -> Any:
     """The end of a small fit, or of an ensemble's."""
-    chosen = {"hidden_size": 3, "rng": 0, "epochs": 3, **FITS.get(name, {}), **options}
+    chosen = {
+        "hidden_size": 3,
+        "rng": 0,
+        "epochs": 3,
+        "backend": "cpu",
+        **FITS.get(name, {}),
+        **options,
+    }
     function = numlstm.ensemble if "members" in chosen else numlstm.fit
     return function(chosen.pop("X", SERIES), SERIES[..., :1], **chosen)
 
@@ -80,7 +87,7 @@ def honest() -> dict[str, bytes]:
     models["scaled"] = fitted("scaled").model
     models["filled"] = fitted("filled", X=gappy, missing="mask").model
     models["variance"] = fitted("variance", loss="gaussian_nll", dtype="float64").model
-    models["forecast"] = numlstm.fit(SERIES, hidden_size=3, epochs=1, rng=0).model
+    models["forecast"] = numlstm.fit(SERIES, hidden_size=3, epochs=1, backend="cpu").model
     models["forecast"].names = numlstm.data.labels.Names(("a", "b"), ("a", "b"))
     result = {name: content(model) for name, model in models.items()}
     loop._BETWEEN_CHECKPOINTS = -1.0  # one after every window
@@ -232,7 +239,8 @@ def main() -> int:
     parser.add_argument("--work", type=int, nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.work:
-        work(*chosen.work, chosen.seed)
+        first, last = chosen.work
+        work(first, last, chosen.seed)
         return 0
     if chosen.only is not None:
         print(run(chosen.only, chosen.seed, honest()))
