@@ -208,7 +208,7 @@ def work(first: int, last: int, seed: int) -> None:
         os.write(1, json.dumps([case, run(case, seed, sources)]).encode() + b"\n")
 
 
-def survey(cases: int, seed: int, at_once: int = 10_000) -> dict[str, list[int]]:
+def survey(cases: int, seed: int, at_once: int = 5000) -> dict[str, list[int]]:
     """The cases by what came of them; a child that dies is begun again behind its last one."""
     found: dict[str, list[int]] = collections.defaultdict(list)
     case, threads = 0, {f"{name}_NUM_THREADS": "1" for name in ("NUMBA", "OMP", "OPENBLAS")}
@@ -226,7 +226,8 @@ def survey(cases: int, seed: int, at_once: int = 10_000) -> dict[str, list[int]]
         if child.returncode < 0:
             found[f"WRONG: ended by {signal.Signals(-child.returncode).name}"].append(case)
             case += 1
-        print(f"{case} cases", dict.fromkeys(found), file=sys.stderr, flush=True)
+        counts = {outcome: len(numbers) for outcome, numbers in found.items()}
+        print(f"{case} cases", counts, file=sys.stderr, flush=True)
     return found
 
 
