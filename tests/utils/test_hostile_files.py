@@ -394,11 +394,11 @@ def test_a_file_that_the_memory_does_not_hold(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such files")
-def test_pipes_sockets_devices_and_folders_are_refused_before_they_are_read(tmp_path):
+def test_pipes_sockets_devices_and_folders_are_refused_before_read(tmp_path, monkeypatch):
     pipe, place, device = tmp_path / "pipe", str(tmp_path / "socket"), "/dev/zero"
     os.mkfifo(pipe)
     with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(tmp_path)
+        monkeypatch.chdir(tmp_path)  # names of sockets are short
         listening.bind("socket")
         for path in (pipe, place, device):
             with pytest.raises(StorageError, match="is no regular file but a pipe, socket or dev"):
