@@ -158,8 +158,21 @@ class Trainer:
         return self.config.has_goal and self.problem.validation is None
 
     def _begin(self) -> None:
+        if self.listeners.record is not None:
+            with files.refusing(self.listeners.record.path):
+                self._require_history()
         if self._by_training_loss and self.progress.since is None:
             self.progress.judge_from_here(self._training_loss)
+
+    def _require_history(self) -> None:
+        """Refuse, as ValueError, a restored history without the losses that judge this run."""
+        progress = self.progress
+        there = {"validation_loss": self.problem.validation is not None}
+        if progress.since is not None:
+            there["training_loss"] = True
+        for name, expected in there.items():
+            if progress.epoch > 0 and (name in progress.history) != expected:
+                raise ValueError(f"history.{name} {'is missing' if expected else 'is of no run'}")
 
     def _training_loss(self) -> Numbers:
         loss: Numbers = self.problem.value(self.progress.theta, self.problem.train)

@@ -520,6 +520,21 @@ def test_a_history_of_other_epochs(name, values, stored, tmp_path):
         resumed(file.data(), tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({"validation": 0.3}, "validation_loss"), ({"patience": 2}, "training_loss")],
+)
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_history_without_the_losses_that_judge(options, name, epochs, tmp_path):
+    options = {**RUN, **options, "epochs": epochs, "checkpoint": tmp_path / "run"}
+    numlstm.fit(*batch(), **options)
+    file = taken_apart((tmp_path / "run").read_bytes())
+    del file.header["meta"]["history"][name]
+    (tmp_path / "run").write_bytes(file.data())
+    with pytest.raises(StorageError, match=f"history.{name} is missing"):
+        numlstm.fit(*batch(), **{**options, "epochs": 3}, resume=True)
+
+
 @pytest.mark.parametrize("name", ["state_h", "theta", "best_theta", "optimizer_v"])
 def test_arrays_of_the_members_of_an_ensemble(name, tmp_path, monkeypatch):
     options = {**RUN, "members": 3, "bootstrap": False}
