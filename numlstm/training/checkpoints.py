@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm._version import __version__
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.progress import ARRAYS, PLAIN, STATE, Progress, for_json
 from numlstm.training.settings import Settings
@@ -36,6 +37,7 @@ class Checkpoint:
         if exists:
             self._stored = files.read_checkpoint(self.path)
             with files.refusing(self.path):
+                self._require_version(self._stored[1].get("numlstm"))
                 _require_words(self._stored[1])
         # without a seed of its own a resumed run goes on with the one it was begun with
         self.seed = self._stored[1]["seed"] if self._stored and rng is None else new_seed(rng)
@@ -51,6 +53,15 @@ class Checkpoint:
                 _restore(progress, optimizer, arrays, meta)
         return Record(self.path, self.seed, fingerprint, progress, optimizer)
 
+    def _require_version(self, stored: Any) -> None:
+        """Refuse a run of another version, whose bits may be others."""
+        if stored != __version__:
+            raise files.StorageError(
+                f"checkpoint {self.path!r} was written by numlstm {schema.received(stored)}, and "
+                f"this is {__version__!r}: a run goes on to the same bits only with the version "
+                "that began it; use that one, or begin anew with another file name"
+            )
+
     def _require_same(self, meta: dict[str, Any], fingerprint: dict[str, str]) -> None:
         expected = {**fingerprint, "seed": str(self.seed)}
         stored = {**meta["fingerprint"], "seed": str(meta["seed"])}
@@ -65,7 +76,7 @@ class Checkpoint:
 
 def _require_words(meta: dict[str, Any]) -> None:
     """Refuse a meta that is not one of a run, and what says of which run it is."""
-    schema.mapping("meta", meta, (*PLAIN, "steps", "seed", "fingerprint"))
+    schema.mapping("meta", meta, (*PLAIN, "steps", "seed", "fingerprint", "numlstm"))
     schema.whole("seed", meta["seed"])
     if not isinstance(meta["fingerprint"], dict):
         raise ValueError("fingerprint must be a dictionary")
@@ -110,7 +121,7 @@ class Record:
         arrays, meta = self.progress.stored()
         arrays |= {f"optimizer_{name}": array for name, array in self.optimizer.state.items()}
         meta |= {"steps": for_json(self.optimizer.steps)}
-        meta |= {"seed": self.seed, "fingerprint": self.fingerprint}
+        meta |= {"seed": self.seed, "fingerprint": self.fingerprint, "numlstm": __version__}
         try:
             files.write_checkpoint(self.path, arrays, meta)
         except OSError as error:
