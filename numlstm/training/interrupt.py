@@ -77,6 +77,8 @@ class SigintGuard(Runner):
         try:
             while (question := self._next(questions)) is not None:
                 question.answer()
+            while not call.wait(PATIENCE):  # for its thread to say so itself
+                self.check()
         except BaseException:
             call.leave()
             raise
