@@ -97,7 +97,7 @@ def calls(name: str, **network: Any) -> Door:
     model = numlstm.LSTM(1, 64, 1, rng=0, **network)
     model.forecasts = True
     if name == "rollout":
-        long, short = (partial(model.rollout, sine(1, 10)[0], steps) for steps in (3_000_000, 10))
+        long, short = (partial(model.rollout, sine(1, 10)[0], steps) for steps in (15_000_000, 10))
         return Door(long, short, False, model)
     long, short = (partial(model.predict, np.tile(sine(1, 1000)[0], (n, 1))) for n in (8_000, 1))
     return Door(long, short, False, model)
