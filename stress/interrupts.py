@@ -47,6 +47,7 @@ SOLVERS = (  # and the units of their networks: with so many, their own algebra 
 
 
 def sine(rows: int, steps: int, features: int = 1) -> np.ndarray:
+    """Phase-shifted sines, (rows, steps, features)."""
     phase = np.arange(rows)[:, None, None] + np.arange(features)
     result: np.ndarray = np.sin(np.arange(steps)[None, :, None] / 9 + phase)
     return result
@@ -72,6 +73,7 @@ def stochastic(method: str, scale: int) -> Door:
 
 
 def scipys(method: str, units: int) -> Door:
+    """A method of SciPy's, on 4000 steps, of a network of so many units."""
     fit = partial(numlstm.fit, method=method, hidden_size=units, rng=0, progress=False)
     if method in ("SLSQP", "trust-constr"):
         fit = partial(fit, limits={"bounds": {"bias_l0": (-3, 3)}})
@@ -80,11 +82,13 @@ def scipys(method: str, units: int) -> Door:
 
 
 def ensemble() -> Door:
+    """Eight members, one update per epoch."""
     fit = partial(numlstm.ensemble, members=8, hidden_size=48, rng=0, progress=False)
     return Door(partial(fit, sine(8, 2000), epochs=10**6), partial(fit, sine(8, 9), epochs=1), True)
 
 
 def covariance() -> Door:
+    """All directions of 1169 parameters, for 12000 residuals."""
     fit = partial(numlstm.fit, hidden_size=16, dtype="float64", rng=0, progress=False)
     result = fit(sine(8, 50), epochs=1)
     long, short = (
@@ -118,10 +122,12 @@ DOORS: dict[str, Callable[[], Door]] = {
 
 
 def digest(theta: np.ndarray) -> str:
+    """The SHA-256 of some parameters."""
     return hashlib.sha256(theta.tobytes()).hexdigest()
 
 
 def theta_of(result: Any) -> np.ndarray:
+    """The parameters that a fit or an ensemble ended with."""
     models = getattr(result, "models", None)
     return result.x if models is None else np.stack([model.theta for model in models])
 
@@ -180,11 +186,13 @@ class Moment(NamedTuple):
 
 
 def start(kind: str, name: str) -> subprocess.Popen[str]:
+    """A child of this kind."""
     command = [sys.executable, __file__, "--child", kind, name]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def said(process: subprocess.Popen[str], word: str) -> list[str]:
+    """What a child says behind this word; it must say nothing else."""
     assert process.stdout is not None
     words = process.stdout.readline().split()
     assert words[:1] == [word], f"expected {word!r}, received {words}"
@@ -192,6 +200,7 @@ def said(process: subprocess.Popen[str], word: str) -> list[str]:
 
 
 def measure(name: str, delay: float) -> Moment:
+    """One moment: so many seconds into the call."""
     with start("call", name) as process:
         said(process, "begin")
         time.sleep(delay)
@@ -208,6 +217,7 @@ def measure(name: str, delay: float) -> Moment:
 
 
 def bare_end(name: str) -> float:
+    """Seconds that the end of a process takes without Ctrl-C."""
     with start("bare", name) as process:
         (end,) = said(process, "end")
         process.wait()
@@ -244,6 +254,7 @@ def run(name: str, moments: int, rng: np.random.Generator) -> list[Moment]:
 
 
 def main() -> int:
+    """The command line."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("doors", nargs="*", help=", ".join(DOORS))
