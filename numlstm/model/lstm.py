@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
-from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
@@ -11,12 +10,13 @@ from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import labels, sequences
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
-from numlstm.model.base import digest
+from numlstm.model.base import digest, drawn
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.rollout import Rollout
-from numlstm.network.network import network_on
+from numlstm.network import slices
+from numlstm.network.network import Network, network_on
 from numlstm.utils import checks, nouns
 from numlstm.utils.files import Target
 from numlstm.utils.nouns import suggesting
@@ -161,7 +161,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         first = nouns.read(Init, "init", init)
         first.require_sense(spec.cell, spec.dtype)
         network = network_on(spec, backend)
-        self._become(network, parameters.initialise(spec, generator(rng), first))
+        self._become(network, drawn(spec, generator(rng), first))
         self._drawn = digest(self._theta)
 
     def forward(
@@ -216,12 +216,17 @@ class LSTM(Derivatives, Rollout, Persistence):
         reader = InputReader(self.network, X)
         inputs = reader.inputs(X, state, lengths, reset)
         noise = self._noise(noise_rng, inputs.X)
-        Y, final, _ = self.network.forward(
-            *(self._weights(noise), inputs.X, inputs.state, inputs.lengths),
+        Y, final, _ = self._pass_for(inputs.X)(
+            *(self.network, self._weights(noise), inputs.X, inputs.state, inputs.lengths),
             reset=inputs.reset,
             noise=noise,
         )
         return reader.to_caller(Y), reader.to_caller(final)
+
+    def _pass_for(self, X: AnyArray) -> Callable[..., Any]:
+        """The forward pass for X: at once where that is known to be short, else in slices."""
+        short = X.shape[0] * X.shape[1] <= self.network.short
+        return Network.forward if short else slices.forward
 
     def vjp(
         self,
@@ -443,8 +448,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         X, lengths, reset = (
             None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
         )
-        Y, _, _ = self.network.forward(
-            *(self._weights(noise), X, None, lengths),
+        Y, _, _ = self._pass_for(X)(
+            *(self.network, self._weights(noise), X, None, lengths),
             last=self.output == "last",
             reset=reset,
             noise=noise,

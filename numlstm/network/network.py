@@ -1,5 +1,6 @@
 """Layers and head over any backend: the forward and backward pass of a whole network."""
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -54,6 +55,8 @@ class Network:
         self.spec = spec
         self.backend, self._arrays = backend, backend.arrays
         self._no_noise = no_noise(spec)
+        # rows times steps up to which a forward pass is known to be short; see `slices.py`
+        self.short: float = 0 if backend.name == "cpu" else math.inf
         ways, layers = spec.num_directions, range(len(spec.layers))
         # the places of every level's layers, forward and reverse, in all lists of layers
         self._levels = [layers[i : i + ways] for i in layers[::ways]]

@@ -193,7 +193,7 @@ class Trainer:
         progress = self.progress
         if np.any(finished := self.config.finished(progress)):  # members; a network ends the run
             self.update.leave_out(finished)
-        batches = [self._windows(rows) for rows in self._batches()]
+        batches = [self.problem.run(self._windows, rows) for rows in self._batches()]
         if self.listeners.record is not None:
             with files.refusing(self.listeners.record.path):
                 self._require_place(batches)
