@@ -68,7 +68,7 @@ def fit() -> str:
     X = data(48, 20, 3)
     result = numlstm.fit(
         X, X[..., :1] ** 2, hidden_size=24, num_layers=2, epochs=2, batch_size=24, dropout=0.1,
-        rng=0, progress=False,
+        rng=0, progress=False, backend="cpu",
     )  # fmt: skip
     return digest(result.x, result.model.predict(X))
 
@@ -77,7 +77,7 @@ def predict() -> str:
     """Predictions for a batch."""
     import numlstm
 
-    return digest(numlstm.LSTM(3, 33, 2, rng=0).predict(data(40, 17, 3)))
+    return digest(numlstm.LSTM(3, 33, 2, rng=0, backend="cpu").predict(data(40, 17, 3)))
 
 
 def step() -> str:
@@ -86,7 +86,7 @@ def step() -> str:
 
     results: list[Any] = []
     for units in (8, 300):
-        model = numlstm.LSTM(2, units, 1, rng=0)
+        model = numlstm.LSTM(2, units, 1, init={"weights": "uniform"}, rng=0, backend="cpu")
         state = None
         for x in data(5, 1, 2).astype("float32"):
             y, state = model.step(x, state)
@@ -94,7 +94,7 @@ def step() -> str:
         results += state or []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.c"
-        numlstm.LSTM(2, 8, 1, rng=0).export_c(path)
+        numlstm.LSTM(2, 8, 1, rng=0, backend="cpu").export_c(path)
         return digest(*results, path.read_text())
 
 
@@ -106,7 +106,7 @@ def prange() -> str:
     from prange_of_steps import run
 
     X = data(40, 17, 3).astype("float32")
-    stepper = numlstm.LSTM(3, 16, 2, rng=0).njit()
+    stepper = numlstm.LSTM(3, 16, 2, rng=0, backend="cpu").njit()
     h, c = (np.ascontiguousarray(np.swapaxes(a, 0, 1)) for a in stepper.initial_state(len(X)))
     Y = np.zeros((*X.shape[:2], 2), "float32")
     run(stepper, X, h, c, Y)

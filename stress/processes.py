@@ -4,7 +4,7 @@ A covering array: every value of every factor below meets every value of every o
 cell. A cell is a process that must print the digest which the plain process prints, end with code 0
 and write nothing to standard error.
 
-    python stress/processes.py                # once, about 3 minutes with compiled kernels
+    python stress/processes.py                # once, some minutes with compiled kernels
     python stress/processes.py --repeat 20    # the bar
     python stress/processes.py --list         # the cells; --cell N runs the N-th alone
 """
