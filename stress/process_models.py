@@ -1,8 +1,8 @@
 """One cell of `processes.py`: a task in a process model, in this process and its children.
 
-python stress/process_models.py MODEL TASK prints the SHA-256 of the bits of the result. Whatever
-else makes the cell comes from the environment, so that children of every kind find it too: OPENMP,
-what there is of OpenMP, and COMMA, whether numbers have a decimal comma here.
+python stress/process_models.py MODEL TASK prints the SHA-256 of the bits of the result. What else
+makes the cell comes from the environment, so that children of every kind find it too: OPENMP, what
+there is of OpenMP, COMMA, whether numbers have a decimal comma here, and CELL_FOLDER, for files.
 """
 
 import ctypes
@@ -92,10 +92,10 @@ def step() -> str:
             y, state = model.step(x, state)
             results.append(y)
         results += state or []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.c"
-        numlstm.LSTM(2, 8, 1, rng=0, backend="cpu").export_c(path)
-        return digest(*results, path.read_text())
+    # not a TemporaryDirectory: Python's end removes that under a daemon thread
+    path = Path(tempfile.mkdtemp(dir=os.environ["CELL_FOLDER"])) / "net.c"
+    numlstm.LSTM(2, 8, 1, rng=0, backend="cpu").export_c(path)
+    return digest(*results, path.read_text())
 
 
 def prange() -> str:

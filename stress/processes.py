@@ -54,7 +54,6 @@ SMALL: tuple[Cell, ...] = (
     ("step", "executor", "workqueue", "libgomp", "64", "comma"),
     ("fit", "daemon", "omp", "used", "64", "-X dev"),
     ("fit", "small_stack", "workqueue", "none", "64", "plain"),
-    ("predict", "daemon", "workqueue", "libgomp", "64", "plain"),
     ("predict", "small_stack", "omp", "libgomp", "64", "RLIMIT_AS"),
 )
 Outcome = tuple[int, str, str]  # exit code, standard output, standard error
@@ -113,6 +112,7 @@ def environment(cell: Cell, folder: Path) -> dict[str, str]:
         "NUMBA_CACHE_DIR": str(folder / "numba"),
         "NUMBA_THREADING_LAYER": layer,
         "NUMBA_NUM_THREADS": threads,
+        "CELL_FOLDER": str(folder),
         "OPENMP": openmp,
         "COMMA": "",
     }
