@@ -1,12 +1,12 @@
 """Ctrl-C at random moments: how soon does a call return, and how soon is its process gone?
 
-For every door a process of its own makes one long call, and gets SIGINT at a random moment of it.
-The time is taken until the call has returned, and until the process has ended, which without
+Of every kind of call a process makes a long one, and gets SIGINT at a random moment. The time is
+taken until the call has returned, and until the process has ended, which without
 Ctrl-C takes its time too ("bare": the interpreter takes Numba's objects apart). A fit must return
 the parameters of a whole step, which a run without Ctrl-C has gone through; other calls, and a fit
 that still reads its data, raise KeyboardInterrupt, and a model is what it was.
 
-    python stress/interrupts.py                             # 10 moments at each of 20 doors
+    python stress/interrupts.py                             # 10 moments of each of 20 calls
     python stress/interrupts.py least_squares --moments 200
     python stress/interrupts.py --limit 0.25                # fails where a 99th percentile is above
 
@@ -56,38 +56,39 @@ def sine(rows: int, steps: int, features: int = 1) -> np.ndarray:
 # --- what a child does ----------------------------------------------------------------------------
 
 
-class Door(NamedTuple):
+class LongCall(NamedTuple):
     """A long call: of a callback for a fit, of nothing for others; and the same, but short."""
 
-    call: Callable[..., Any]
+    make: Callable[..., Any]
     warm: Callable[..., Any]
     is_fit: bool
     model: numlstm.LSTM | None = None
 
 
-def stochastic(method: str, scale: int) -> Door:
+def stochastic(method: str, scale: int) -> LongCall:
     """One update per epoch, of `scale` times 500 steps of 8 rows."""
     fit = partial(numlstm.fit, method=method, hidden_size=96, rng=0, progress=False)
     call = partial(fit, sine(8, 500 * scale), epochs=10**6)
-    return Door(call, partial(fit, sine(8, 20), epochs=1), True)
+    return LongCall(call, partial(fit, sine(8, 20), epochs=1), True)
 
 
-def scipys(method: str, units: int) -> Door:
+def scipys(method: str, units: int) -> LongCall:
     """A method of SciPy's, on 4000 steps, of a network of so many units."""
     fit = partial(numlstm.fit, method=method, hidden_size=units, rng=0, progress=False)
     if method in ("SLSQP", "trust-constr"):
         fit = partial(fit, limits={"bounds": {"bias_l0": (-3, 3)}})
     call = partial(fit, sine(8, 500), epochs=10**6)
-    return Door(call, partial(fit, sine(2, 20), epochs=1), True)
+    return LongCall(call, partial(fit, sine(2, 20), epochs=1), True)
 
 
-def ensemble() -> Door:
+def ensemble() -> LongCall:
     """Eight members, one update per epoch."""
     fit = partial(numlstm.ensemble, members=8, hidden_size=48, rng=0, progress=False)
-    return Door(partial(fit, sine(8, 2000), epochs=10**6), partial(fit, sine(8, 9), epochs=1), True)
+    call = partial(fit, sine(8, 2000), epochs=10**6)
+    return LongCall(call, partial(fit, sine(8, 9), epochs=1), True)
 
 
-def covariance() -> Door:
+def covariance() -> LongCall:
     """All directions of 1169 parameters, for 12000 residuals."""
     fit = partial(numlstm.fit, hidden_size=16, dtype="float64", rng=0, progress=False)
     result = fit(sine(8, 50), epochs=1)
@@ -95,29 +96,29 @@ def covariance() -> Door:
         partial(result.covariance, sine(8, steps), weight_decay=0.1, rank=rank)
         for steps, rank in ((1500, None), (20, 2))
     )
-    return Door(long, short, False, result.model)
+    return LongCall(long, short, False, result.model)
 
 
-def calls(name: str, **network: Any) -> Door:
+def of_a_model(name: str, **network: Any) -> LongCall:
     """A method of a model that reads one long series."""
     model = numlstm.LSTM(1, 64, 1, rng=0, **network)
     model.forecasts = True
     if name == "rollout":
         long, short = (partial(model.rollout, sine(1, 10)[0], steps) for steps in (15_000_000, 10))
-        return Door(long, short, False, model)
+        return LongCall(long, short, False, model)
     long, short = (partial(model.predict, np.tile(sine(1, 1000)[0], (n, 1))) for n in (8_000, 1))
-    return Door(long, short, False, model)
+    return LongCall(long, short, False, model)
 
 
-DOORS: dict[str, Callable[[], Door]] = {
+CALLS: dict[str, Callable[[], LongCall]] = {
     **{method: partial(stochastic, method, 40) for method in ("adam", "adamw", "sgd", "rmsprop")},
     "adam, short steps": partial(stochastic, "adam", 1),
     **{method: partial(scipys, method, units) for method, units in SOLVERS},
     "ensemble": ensemble,
     "covariance": covariance,
-    "rollout": partial(calls, "rollout"),
-    "predict": partial(calls, "predict"),
-    "predict, two layers": partial(calls, "predict", num_layers=2, cell={"peephole": True}),
+    "rollout": partial(of_a_model, "rollout"),
+    "predict": partial(of_a_model, "predict"),
+    "predict, two layers": partial(of_a_model, "predict", num_layers=2, cell={"peephole": True}),
 }
 
 
@@ -134,20 +135,20 @@ def theta_of(result: Any) -> np.ndarray:
 
 def child(name: str) -> None:
     """Make the call; say when it began and returned, and with what."""
-    door = DOORS[name]()
-    door.warm()
-    before = door.model and digest(door.model.theta)
+    call = CALLS[name]()
+    call.warm()
+    before = call.model and digest(call.model.theta)
     print("begin", flush=True)
     try:
-        result = door.call()
+        result = call.make()
     except KeyboardInterrupt:
         print("returned", time.monotonic(), "raised", flush=True)
-        if door.model is not None:  # a fit raises where it still reads its data
-            assert before == digest(door.model.theta), "the model has changed"
-        door.warm()  # what was left behind does not disturb it
+        if call.model is not None:  # a fit raises where it still reads its data
+            assert before == digest(call.model.theta), "the model has changed"
+        call.warm()  # what was abandoned does not disturb it
     else:
         print("returned", time.monotonic(), "result", flush=True)
-        assert door.is_fit, "it was too short a call"
+        assert call.is_fit, "it was too short a call"
         assert result.status == 98, result.message
         print("theta", digest(theta_of(result)), flush=True)
     print("end", time.monotonic(), flush=True)
@@ -155,7 +156,7 @@ def child(name: str) -> None:
 
 def reference(name: str) -> None:
     """Say the digest of every step's parameters, from the first ones on."""
-    door, begin = DOORS[name](), Progress.start
+    call, begin = CALLS[name](), Progress.start
 
     def say(intermediate_result: Any) -> None:
         print(digest(intermediate_result.x), flush=True)
@@ -165,12 +166,12 @@ def reference(name: str) -> None:
         return begin(theta, *members)
 
     with mock.patch.object(Progress, "start", beginning):
-        door.call(callback=say)
+        call.make(callback=say)
 
 
 def bare(name: str) -> None:
     """The end of a process without Ctrl-C."""
-    DOORS[name]().warm()
+    CALLS[name]().warm()
     print("end", time.monotonic(), flush=True)
 
 
@@ -245,7 +246,7 @@ def in_words(moments: list[Moment]) -> str:
 
 
 def run(name: str, moments: int, rng: np.random.Generator) -> list[Moment]:
-    """Measure a door, and check that every fit ended with a whole step."""
+    """Measure a call, and check that every fit ended with a whole step."""
     found = [measure(name, rng.uniform(0, LATEST)) for _ in range(moments)]
     require_whole_steps(name, {moment.theta for moment in found if moment.theta is not None})
     bare = bare_end(name)
@@ -257,20 +258,20 @@ def main() -> int:
     """The command line."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("doors", nargs="*", help=", ".join(DOORS))
-    parser.add_argument("--moments", type=int, default=10, help="at each door")
+    parser.add_argument("calls", nargs="*", help=", ".join(CALLS))
+    parser.add_argument("--moments", type=int, default=10, help="of each call")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=np.inf, help="seconds until the return")
     parser.add_argument("--child", choices=("call", "reference", "bare"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         warnings.simplefilter("ignore")  # a short covariance leaves out directions, and says so
-        {"call": child, "reference": reference, "bare": bare}[args.child](*args.doors)
+        {"call": child, "reference": reference, "bare": bare}[args.child](*args.calls)
         return 0
     rng, every = np.random.default_rng(args.seed), []
     print("milliseconds from Ctrl-C       until the return        until the end       bare end")
     print(f"{'':24}{'median':>7}{'99 %':>7}{'most':>7}   {'median':>7}{'99 %':>7}{'most':>7}")
-    for name in args.doors or DOORS:
+    for name in args.calls or CALLS:
         every += run(name, args.moments, rng)
     print(f"{'all':24}{in_words(every)}")
     return int(np.quantile([moment.returned for moment in every], 0.99) > args.limit)

@@ -129,7 +129,7 @@ def flip(folder: Path, options: argparse.Namespace) -> list[str]:
     place = folder / "open"
     place.mkdir()
     place.chmod(0o777)  # where all may rename; a sticky bit would stop it
-    store, other = (Store(place / name, named=True) for name in ("1-2", "theirs"))
+    store, other = (Store(place / name, trusts_root=True) for name in ("1-2", "theirs"))
     for user, owned, payload in ((USER, store, OURS), (ATTACKER, other, THEIRS)):
         as_user(user, owned.write, "one", payload)
         # sealed as ours, so that only its owner tells it
@@ -204,7 +204,7 @@ def hostile(folder: Path, options: argparse.Namespace) -> list[str]:
         cache = folder / hashlib.sha256(name.encode()).hexdigest()[:8]
         cold = ended(start(cache, str(KERNELS)))
         [inner] = cache.iterdir()
-        store = Store(inner, named=True)
+        store = Store(inner, trusts_root=True)
         for path in files(cache):
             spoil(path, store._digest(path.name, bomb) + bomb)
         again, healed = (ended(start(cache, str(KERNELS)), limit=120) for _ in range(2))

@@ -14,7 +14,7 @@ from numlstm.data.scaling import Scaling
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, network_on
 from numlstm.utils import checks
-from numlstm.utils.aside import Runner
+from numlstm.utils.interruptible import Runner
 from numlstm.utils.random_streams import RandomStreams, new_seed
 from numlstm.utils.types import AnyArray, Array
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # else loaded on first use: it imports Numba
     from numlstm.stepping.stepper import Stepper
 
 
-_LARGE = 2**18  # parameters whose first values may take long: they come from LAPACK
+_runner = Runner()  # of the first values of parameters, which come from LAPACK
 
 
 class KeptStepper(NamedTuple):
@@ -137,10 +137,9 @@ class Model:
         return packed[1]
 
     def _pack(self, content: bytearray) -> Weights:
-        """theta as the backend reads it; the first time that compiles, and can be left."""
-        if self.network.short > 0:
-            return self.network.pack(self._theta)
-        packed: Weights = Runner().aside(self.network.pack, np.frombuffer(content, self.spec.dtype))
+        """theta as the backend reads it; the first time that compiles, and can be abandoned."""
+        network, theta = self.network, np.frombuffer(content, self.spec.dtype)
+        packed: Weights = network.runner.run(network.pack, theta)
         return packed
 
     def _require_step(self) -> None:
@@ -154,9 +153,7 @@ class Model:
 
 def drawn(spec: NetworkSpec, rng: np.random.Generator, init: Init) -> Array:
     """First values of the parameters; of a large network they are drawn where Ctrl-C is heard."""
-    if spec.num_parameters < _LARGE:
-        return initialise(spec, rng, init)
-    theta: Array = Runner().aside(initialise, spec, rng, init)
+    theta: Array = _runner.run(initialise, spec, rng, init, extent=spec.num_parameters)
     return theta
 
 

@@ -225,7 +225,7 @@ class LSTM(Derivatives, Rollout, Persistence):
 
     def _pass_for(self, X: AnyArray) -> Callable[..., Any]:
         """The forward pass for X: at once where that is known to be short, else in slices."""
-        short = X.shape[0] * X.shape[1] <= self.network.short
+        short = self.network.runner.is_short(Network.forward, X.shape[0] * X.shape[1])
         return Network.forward if short else slices.forward
 
     def vjp(

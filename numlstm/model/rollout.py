@@ -10,8 +10,9 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data import labels
 from numlstm.model.export import Export
-from numlstm.utils import checks
-from numlstm.utils.aside import Runner, slices
+from numlstm.network.slices import slices
+from numlstm.utils import checks, interruptible
+from numlstm.utils.interruptible import Runner
 from numlstm.utils.types import Array
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Rollout(Export):
         """
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
         stepper, spec, inputs = self._closed_loop(*arrays)
-        Y = _in_slices(stepper, spec, inputs.X, inputs.fed)
+        Y = _in_slices(self.network.runner, stepper, spec, inputs)
         return after.restore(inputs.forecasts(Y), self.names)
 
     @overload
@@ -135,10 +136,10 @@ class Rollout(Export):
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
         given = self._closed_loop(*arrays, derivatives=True)
-        Y, back = Runner().aside(rollout_vjp, *given)
+        Y, back = interruptible.call(rollout_vjp, *given)
 
         def pullback(dY: Any) -> "RolloutGradients":
-            gradients: RolloutGradients = Runner().aside(back, dY)
+            gradients: RolloutGradients = interruptible.call(back, dY)
             return gradients
 
         if type(after) is labels.Labelled:
@@ -195,7 +196,7 @@ class Rollout(Export):
 
 
 FIRST = 2.0**24  # multiply-adds of a first slice, of which nothing is known yet
-_compiled: set[tuple[Any, ...]] = set()  # kinds of steps, and of loops, that have run here
+_compiled: set[tuple[Any, ...]] = set()  # kinds of steps that have run here
 
 
 def _compile_step(spec: NetworkSpec, derivatives: bool) -> None:
@@ -206,29 +207,30 @@ def _compile_step(spec: NetworkSpec, derivatives: bool) -> None:
     kind = spec.dtype, plain, derivatives
     if kind not in _compiled:
         theta = np.zeros(spec.num_parameters, spec.dtype)
-        Runner().aside(partial(stepper_of, derivatives=derivatives), spec, theta, None)
+        interruptible.call(partial(stepper_of, derivatives=derivatives), spec, theta, None)
         _compiled.add(kind)
 
 
-def _in_slices(stepper: "Stepper", spec: NetworkSpec, X: Array, fed: Array) -> Array:
-    """The outputs of X (B, T, I), in slices of time between which Ctrl-C is heard.
+def _in_slices(
+    runner: Runner, stepper: "Stepper", spec: NetworkSpec, inputs: "RolloutInputs"
+) -> Array:
+    """The outputs at all steps, in slices of time between which Ctrl-C is heard.
 
     A slice begins with what the one before has forecast, as if it had been observed.
     """
     from numlstm.stepping.rollout import forward
 
-    (batch, steps, _), outputs = X.shape, spec.width
+    X, outputs = inputs.X, spec.width
+    batch, steps, _ = X.shape
     Y = np.empty((batch, steps, outputs), spec.dtype)
     state: State | None = None
-    run = forward if (kind := (spec.dtype,)) in _compiled else partial(Runner().aside, forward)
     for start, stop in slices(steps, int(FIRST / max(1, batch * spec.num_parameters))):
-        now, own = X[:, start:stop], fed[:, start:stop]
+        now, own = X[:, start:stop], inputs.fed[:, start:stop]
         if start > 0:
             now, own = now.copy(), own.copy()
             begin = own[:, 0]
             now[begin, 0, :outputs] = Y[begin, start - 1]
             own[:, 0] = False
-        Y[:, start:stop], state, _ = run(stepper, spec, now, own, state, False)
-        _compiled.add(kind)
-        run = forward
+        given, extent = (stepper, spec, now, own, state, False), batch * (stop - start)
+        Y[:, start:stop], state, _ = runner.run(forward, *given, extent=extent)
     return Y

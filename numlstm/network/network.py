@@ -1,6 +1,5 @@
 """Layers and head over any backend: the forward and backward pass of a whole network."""
 
-import math
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -13,6 +12,7 @@ from numlstm.architecture.parameters import blocks, split
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise, mean_noise, no_noise
+from numlstm.utils.interruptible import Runner
 from numlstm.utils.random_streams import RandomStreams
 from numlstm.utils.types import AnyArray, Array
 
@@ -55,8 +55,8 @@ class Network:
         self.spec = spec
         self.backend, self._arrays = backend, backend.arrays
         self._no_noise = no_noise(spec)
-        # rows times steps up to which a forward pass is known to be short; see `slices.py`
-        self.short: float = 0 if backend.name == "cpu" else math.inf
+        # on other backends Ctrl-C is heard anyway
+        self.runner = Runner(interruptible=backend.name == "cpu")
         ways, layers = spec.num_directions, range(len(spec.layers))
         # the places of every level's layers, forward and reverse, in all lists of layers
         self._levels = [layers[i : i + ways] for i in layers[::ways]]

@@ -1,10 +1,12 @@
 """Long forward passes in slices of their time, with the bits of the whole.
 
 Between two slices Ctrl-C is heard, and of the hidden sequence only a slice is ever in memory. A
-bidirectional network needs its sequences whole: it runs in a thread that can be left.
+bidirectional network needs its sequences whole: it runs in a thread that can be abandoned.
 """
 
 import time
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,28 @@ import numpy as np
 from numlstm.architecture.spec import State
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights
-from numlstm.utils.aside import PATIENCE, Runner, slices
+from numlstm.utils.interruptible import PATIENCE
 from numlstm.utils.types import AnyArray
 
 FIRST = 2.0**26  # multiply-adds of a first slice, of which nothing is known yet
+
+
+def slices(steps: int, first: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of parts of a series that take less than `PATIENCE` each, as time shows.
+
+    They have a power of two of steps, the first about so many, so that few sizes occur.
+    """
+    start, size = 0, 1 << max(0, first.bit_length() - 1)
+    while start < steps:
+        stop = min(start + size, steps)
+        begun = time.perf_counter()
+        yield start, stop
+        elapsed = time.perf_counter() - begun
+        if elapsed > PATIENCE:
+            size = max(1, size // 2)
+        elif elapsed < PATIENCE / 4:
+            size *= 2
+        start = stop
 
 
 def forward(
@@ -31,23 +51,25 @@ def forward(
 ) -> tuple[AnyArray, State, None]:
     """As `Network.forward` without a tape, on the backend "cpu"."""
     rows, steps, _ = X.shape
-    given: dict[str, Any] = {"last": last, "reset": reset, "noise": noise}
+    run = partial(network.runner.run, Network.forward, network, weights, last=last)
+    whole = partial(run, X, state, lengths, reset=reset, noise=noise, extent=rows * steps)
+    result: tuple[AnyArray, State, None]
     if network.spec.bidirectional or steps < 2:
-        return _timed(network, weights, X, state, lengths, **given)
+        result = whole()
+        return result
     Y: Any = None
     first = FIRST / max(1, rows * network.spec.num_parameters)
     for start, stop in slices(steps, int(first)):
         if (start, stop) == (0, steps):
-            return _timed(network, weights, X, state, lengths, **given)
-        part, state, _ = _timed(
-            network,
-            weights,
+            result = whole()
+            return result
+        part, state, _ = run(
             np.ascontiguousarray(X[:, start:stop]),
             state,
             None if lengths is None else np.clip(lengths - start, 0, stop - start),
-            last=last,
             reset=None if reset is None else np.ascontiguousarray(reset[:, start:stop]),
             noise=noise and _cut(noise, start, stop),
+            extent=rows * (stop - start),
         )
         if last:
             Y = part
@@ -57,22 +79,6 @@ def forward(
         Y[:, start:stop] = part
     assert state is not None
     return Y, state, None
-
-
-def _timed(
-    network: Network, weights: Weights, X: AnyArray, *given: Any, **named: Any
-) -> tuple[AnyArray, State, None]:
-    """A pass that is whole; aside, unless one of its size is known to be short."""
-    extent = X.shape[0] * X.shape[1]
-    result: tuple[AnyArray, State, None]
-    start = time.perf_counter()
-    if extent <= network.short:
-        result = network.forward(weights, X, *given, **named)
-    else:
-        result = Runner().aside(lambda: network.forward(weights, X, *given, **named))
-    if time.perf_counter() - start < PATIENCE:
-        network.short = max(network.short, extent)
-    return result
 
 
 def _cut(noise: NetworkNoise, start: int, stop: int) -> NetworkNoise:

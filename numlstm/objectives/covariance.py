@@ -20,8 +20,8 @@ from numlstm.objectives.directions import Directions, Jacobian
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective, objective
 from numlstm.optim.losses import LOSSES
-from numlstm.utils import checks, notices
-from numlstm.utils.aside import Runner
+from numlstm.utils import checks, interruptible, notices
+from numlstm.utils.interruptible import Runner
 
 _NEGLIGIBLE = 1e-8  # share of trace(J'J) that may count as certain without a word
 _ROWS = 64  # sequences whose Jacobian is held at once
@@ -100,7 +100,7 @@ class Covariance:
     @cached_property
     def matrix(self) -> np.ndarray:
         """The covariance, (n, n)."""
-        matrix: np.ndarray = Runner().aside(self._formed)
+        matrix: np.ndarray = interruptible.call(self._formed)
         return matrix
 
     def _formed(self) -> np.ndarray:
@@ -188,7 +188,7 @@ class Covariance:
         if lengths is not None and not last:
             weight *= mask(lengths, X.shape[1])[..., None]
         data = Dataset(X, np.zeros(weight.shape), weight, lengths, last, reset)
-        variance = Runner().aside(self._variance, data, noise)
+        variance = interruptible.call(self._variance, data, noise)
         return form.restore((np.sqrt(variance) * _target_scale(model)).astype(dtype))
 
     def _variance(self, data: Dataset, noise: float) -> np.ndarray:
@@ -222,8 +222,7 @@ def covariance(
     weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
     model = model.astype("float64")  # the rounding of float32 hides small directions
     model.theta = theta
-    runner = Runner()
-    fun = replace(objective(model, X, y, output=model.output, **rows), run=runner.run)
+    fun = replace(objective(model, X, y, output=model.output, **rows), run=Runner().run)
     free = np.ones(model.spec.num_parameters, bool)
     for name in fixed:
         split(model.spec.shapes, free)[name][...] = False
@@ -231,7 +230,7 @@ def covariance(
     prior = 0.5 * weight_decay * fun.data.total_weight() * float(np.mean(np.square(units)))
     with _bar(progress) as bar:
         J = Jacobian(fun, model.theta, free, units, bar)
-        found = runner.aside(J.directions, rank, prior)
+        found = interruptible.call(J.directions, rank, prior)
     count, computed = int(free.sum()), found.values.size
     _warn_of_rest(found, count, prior)
     precision = np.square(found.values) + prior

@@ -23,7 +23,7 @@ _HELD = 2**20
 _TAPED = 2**22
 
 
-Runner = Callable[..., Any]  # calls a function, and may raise an exception instead
+Run = Callable[..., Any]  # calls a function as `run_here`, or raises an exception instead
 
 
 def windows(steps: int, k: int | None) -> list[tuple[int, int]]:
@@ -43,8 +43,8 @@ def pieces(spec: NetworkSpec, data: Any) -> Iterator[tuple[slice, list[tuple[int
         yield rows, windows(data.steps(rows), k)
 
 
-def run_here(function: Callable[..., Any], *args: Any) -> Any:
-    """Call the function; the place of a runner that can be interrupted."""
+def run_here(function: Callable[..., Any], *args: Any, extent: float = 0) -> Any:
+    """Call the function; the place of `Runner.run`, which can be interrupted."""
     return function(*args)
 
 
@@ -83,19 +83,20 @@ class Evaluator:
         """The state after a window in which there is nothing to learn."""
         return self._value(self.network.pack(theta, noise), window, state, noise)[1]
 
-    def value(self, theta: Any, data: Any, run: Runner = run_here) -> float:
+    def value(self, theta: Any, data: Any, run: Run = run_here) -> float:
         """Mean loss over a dataset, without a tape, in pieces of bounded size."""
         weights, total = run(self.network.pack, theta), 0.0
         number = self.network.backend.arrays.number
         for rows, cuts in pieces(self.network.spec, data):
             state = None
             for start, stop in cuts:
-                value, state = run(self._value, weights, data.cut(start, stop, rows), state)
+                window, extent = data.cut(start, stop, rows), _extent(start, stop, rows)
+                value, state = run(self._value, weights, window, state, extent=extent)
                 total += number(value)
         return total / float(data.total_weight())
 
     def gradient(
-        self, theta: Any, data: Any, k: int | None = None, run: Runner = run_here
+        self, theta: Any, data: Any, k: int | None = None, run: Run = run_here
     ) -> tuple[float, np.ndarray]:
         """Mean loss over a dataset and its gradient, truncated to windows of k steps."""
         weights, arrays = run(self.network.pack, theta), self.network.backend.arrays
@@ -106,17 +107,18 @@ class Evaluator:
         for rows in _blocks(data.X.shape[0], max(1, _TAPED // max(1, taped))):
             state = None
             for start, stop in windows(data.steps(rows), k):
-                window = data.cut(start, stop, rows)
+                window, extent = data.cut(start, stop, rows), _extent(start, stop, rows)
                 if data.total_weight(start, stop, rows) == 0:
-                    _, state = run(self._value, weights, window, state)
+                    _, state = run(self._value, weights, window, state, extent=extent)
                     continue
-                value, part, state = run(self._gradient, weights, window, state, scale)
+                given = weights, window, state, scale
+                value, part, state = run(self._gradient, *given, extent=extent)
                 total += arrays.number(value)
                 gradient += arrays.to_numpy(part)
         return total, gradient
 
     def hessp(
-        self, theta: np.ndarray, v: np.ndarray, data: Dataset, run: Runner = run_here
+        self, theta: np.ndarray, v: np.ndarray, data: Dataset, run: Run = run_here
     ) -> np.ndarray:
         """The Hessian of the mean loss over a dataset times a vector, float64 (n,): exact.
 
@@ -130,7 +132,7 @@ class Evaluator:
         for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
             window = data.cut(0, data.steps(rows), rows)
             if window.total_weight() > 0:
-                total += run(self._hvp, weights, window, scale)
+                total += run(self._hvp, weights, window, scale, extent=window.extent)
         return total
 
     def _hvp(self, weights: Weights, window: Dataset, scale: float) -> np.ndarray:
@@ -196,6 +198,11 @@ class Evaluator:
             )
             value, _ = loss(self.loss, Y, window.y, window.weight, 1.0)
         return value, state
+
+
+def _extent(start: int, stop: int, rows: slice) -> int:
+    """Number of steps in all of a window."""
+    return (stop - start) * int(rows.stop - rows.start)
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:

@@ -15,7 +15,7 @@ from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import Dataset, with_axes
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator, pieces, run_here
-from numlstm.utils import aside
+from numlstm.utils import interruptible
 
 
 class MemberWindow(NamedTuple):
@@ -24,11 +24,6 @@ class MemberWindow(NamedTuple):
     data: Dataset  # its own weights are those of no member
     members: Any  # a slice, or indices, of those with a share in these rows
     weight: np.ndarray  # theirs, (members, ...) as the targets, float64
-
-    @property
-    def extent(self) -> int:
-        """Number of steps of all members."""
-        return self.data.extent * len(self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +155,7 @@ class InTurn:
         values, gradients, states = np.empty(len(thetas)), np.empty_like(thetas), []
         evaluator, arrays = self.evaluator, self.evaluator.network.backend.arrays
         for member, theta in enumerate(thetas):
-            aside.check()
+            interruptible.check()
             part = evaluator.resident(replace(window, weight=weight[member]))
             before = self._of_member(state, member)
             value, gradient, after = evaluator.step(theta, part, before, 1.0)
@@ -214,7 +209,7 @@ class Batched:
         values, gradients, states = np.empty(len(thetas)), np.empty_like(thetas), []
         with np.errstate(all="ignore"):  # what is not finite is reported by the caller
             for part in self._parts(thetas, window):
-                aside.check()
+                interruptible.check()
                 of_part = thetas[part], window, weight[part], _of(state, part)
                 values[part], after = self._step(*of_part, gradients[part])
                 states.append(after)
@@ -253,7 +248,7 @@ class Batched:
             state = None
             for start, stop in cuts:
                 window = data.cut(start, stop, rows)
-                values, state = run(self._values, thetas, window, state)
+                values, state = run(self._values, thetas, window, state, extent=window.extent)
                 totals += values
         mean: np.ndarray = totals / data.total_weight()
         return mean
@@ -265,7 +260,7 @@ class Batched:
         values, states = np.empty(len(thetas)), []
         with np.errstate(all="ignore"):
             for part in self._parts(thetas, window):
-                aside.check()
+                interruptible.check()
                 Y, after = self._outputs(thetas[part], window, _of(state, part))
                 values[part] = [self.evaluator.loss(each, window.y, window.weight)[0] for each in Y]
                 states.append(after)

@@ -30,8 +30,7 @@ from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
 from numlstm.training.update import MemberUpdate
-from numlstm.utils import checks, nouns
-from numlstm.utils.aside import Runner
+from numlstm.utils import checks, interruptible, nouns
 from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import MEMBERS, RandomStreams, new_seed
 
@@ -332,7 +331,7 @@ def _trained(
         counts = _resamples(data.train, stream, members)
     record = None
     if checkpoint is not None:
-        prints = Runner().aside(fingerprint_of_members, data, settings, models, counts)
+        prints = interruptible.call(fingerprint_of_members, data, settings, models, counts)
         record = partial(checkpoint.record, prints)
     progress = Progress.start(np.concatenate([model.theta for model in models]), members)
     config = loop_config(settings, data, models[0].spec)
@@ -344,7 +343,7 @@ def _trained(
         )
         judge = data.validation and evaluator.resident(data.validation)
         train_data = MemberData(data.train, counts)
-        problem = Problem(evaluator, train_data, judge, guard.run, MemberUpdate, data.words)
+        problem = Problem(evaluator, train_data, judge, guard, MemberUpdate, data.words)
         outcome = train(problem, config, progress, settings, draws, record)
         worst = partial(bars, settings.data.criterion, data, train_data)
         ending = end(problem, config, progress, outcome, worst)

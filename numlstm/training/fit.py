@@ -38,8 +38,7 @@ from numlstm.training.settings import (
     settle,
 )
 from numlstm.training.update import Update
-from numlstm.utils import nouns
-from numlstm.utils.aside import Runner
+from numlstm.utils import interruptible, nouns
 from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
@@ -376,18 +375,18 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     )
     trained = new_model(data, settings, draws)
     if settings.sampling is not None:
-        Runner().aside(require_step, trained.network, trained.theta)  # it compiles
+        interruptible.call(require_step, trained.network, trained.theta)  # it compiles
     progress, config = Progress.start(trained.theta), loop_config(settings, data, trained.spec)
     record: Any = None
     if checkpoint is not None:
-        prints = Runner().aside(fingerprint, data, settings, trained)
+        prints = interruptible.call(fingerprint, data, settings, trained)
         record = partial(checkpoint.record, prints)
     with SigintGuard() as guard:
         evaluator = Evaluator(trained.network, settings.data.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
         update = trained.network.backend.update() or Update
         train_data = evaluator.resident(data.train)
-        problem = Problem(evaluator, train_data, judge, guard.run, update, data.words)
+        problem = Problem(evaluator, train_data, judge, guard, update, data.words)
         if settings.training.stochastic:
             outcome = train(problem, config, progress, settings, draws, record)
         else:
@@ -397,7 +396,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 run=guard.run,
                 resident=problem.train,
             )
-            outcome = _minimize(objective, problem, config, progress, settings, guard)
+            outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
     read = {"forecast": arrays.y is None, "data": data.words}
@@ -466,13 +465,12 @@ def _minimize(
     config: LoopConfig,
     progress: Progress,
     settings: Settings,
-    guard: SigintGuard,
 ) -> Outcome:
     """Run a method of SciPy's."""
     training = settings.training
     solver = Solver(training.method, training.constants, training.limits.constraints)
     with _listeners(progress, settings, problem.words) as listeners:
-        return Minimizer(problem, objective, config, progress, solver, listeners).run(guard)
+        return Minimizer(problem, objective, config, progress, solver, listeners).run()
 
 
 def _listeners(

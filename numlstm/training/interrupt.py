@@ -7,10 +7,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
-from numlstm.utils import aside
-from numlstm.utils.aside import PATIENCE, Call, Runner
+from numlstm.utils import interruptible
+from numlstm.utils.interruptible import PATIENCE, Call, Runner
 
-Answer: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+CallBack: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Interrupted(Exception):
@@ -25,21 +25,20 @@ class SigintGuard(Runner):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(interruptible=False)
         self.pressed = False
-        self._watching = False
 
     def __enter__(self) -> "SigintGuard":
         """Take over Ctrl-C, where that is ours to do."""
         if threading.current_thread() is threading.main_thread():
-            self._watching = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if self._watching:
+            self._interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._interruptible:
             signal.signal(signal.SIGINT, self._press)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give Ctrl-C back."""
-        if self._watching:
+        if self._interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def check(self) -> None:
@@ -47,48 +46,41 @@ class SigintGuard(Runner):
         if self.pressed:
             raise Interrupted
 
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """function(*args), or `Interrupted`; a long call runs in a thread that can be left."""
-        if self._watching:
-            return super().run(function, *args)
-        self.check()
-        return function(*args)
+    def run_solver(self, solve: Callable[[CallBack], Any], *, apart: bool) -> Any:
+        """solve(call_back), where call_back(f) is f, but called here.
 
-    def converse(self, solve: Callable[[Answer], Any]) -> Any:
-        """solve(answer) in a thread that can be left; answer(f) is f, but called in this one.
-
-        For solvers that compute by themselves for long, and call back.
+        `apart`, a solver that computes for long by itself has a thread that can be abandoned.
         """
-        if not self._watching:
+        if not (apart and self._interruptible):
             return solve(lambda function: function)
-        questions: SimpleQueue[Question | None] = SimpleQueue()
+        requests: SimpleQueue[Request | None] = SimpleQueue()
         caller = threading.get_ident()
 
-        def answer(function: Callable[..., Any]) -> Callable[..., Any]:
-            return lambda *args: _ask(questions, caller, partial(function, *args))
+        def call_back(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *args: _request(requests, caller, partial(function, *args))
 
         def solved() -> Any:
             try:
-                return solve(answer)
+                return solve(call_back)
             finally:
-                questions.put(None)
+                requests.put(None)
 
         call = Call(solved)
         try:
-            while (question := self._next(questions)) is not None:
-                question.answer()
+            while (request := self._next(requests)) is not None:
+                request.serve()
             while not call.wait(PATIENCE):  # for its thread to say so itself
                 self.check()
         except BaseException:
-            call.leave()
+            call.abandon()
             raise
         return call.result()
 
-    def _next(self, questions: "SimpleQueue[Question | None]") -> "Question | None":
-        """The next question of a solver; None once it is over."""
+    def _next(self, requests: "SimpleQueue[Request | None]") -> "Request | None":
+        """The next request of a solver; None once it is over."""
         while True:
             try:
-                return questions.get(timeout=PATIENCE)
+                return requests.get(timeout=PATIENCE)
             except Empty:
                 self.check()
 
@@ -98,7 +90,7 @@ class SigintGuard(Runner):
         self.pressed = True
 
 
-class Question:
+class Request:
     """A call that one thread asks another one to make."""
 
     def __init__(self, function: Callable[[], Any]):
@@ -107,7 +99,7 @@ class Question:
         self._result: Any = None
         self._error: Exception | None = None
 
-    def answer(self) -> None:
+    def serve(self) -> None:
         """Make the call; an error is for who asked, and what is more than that for both."""
         try:
             self._result = self._function()
@@ -116,19 +108,19 @@ class Question:
         self._over.set()
 
     def result(self) -> Any:
-        """What came of it; not that, if the thread that asked was left."""
+        """What came of it; not that, if the thread that asked was abandoned."""
         while not self._over.wait(PATIENCE):
-            aside.check()
+            interruptible.check()
         if self._error is not None:
             raise self._error
         return self._result
 
 
-def _ask(questions: Any, caller: int, function: Callable[[], Any]) -> Any:
+def _request(requests: Any, caller: int, function: Callable[[], Any]) -> Any:
     """function(), as the thread `caller` computes it."""
     if threading.get_ident() == caller:  # there was no other thread to be had
         return function()
-    aside.check()
-    question = Question(function)
-    questions.put(question)
-    return question.result()
+    interruptible.check()
+    request = Request(function)
+    requests.put(request)
+    return request.result()

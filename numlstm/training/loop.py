@@ -12,7 +12,7 @@ from numlstm.objectives.member_evaluator import MemberEvaluator
 from numlstm.optim import schedules
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.interrupt import Interrupted
+from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.training.listeners import Listeners
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
@@ -99,9 +99,13 @@ class Problem:
     evaluator: Evaluator | MemberEvaluator
     train: Any
     validation: Any
-    run: Callable[..., Any]  # calls a function, and may raise `Interrupted` instead
+    guard: SigintGuard
     update: Callable[..., Any] = Update  # the class of its updates
     words: str = ""  # what was read as its data
+
+    def run(self, function: Callable[..., Any], *args: Any, extent: float = 0) -> Any:
+        """Call a function, or raise `Interrupted`."""
+        return self.guard.run(function, *args, extent=extent)
 
     def judge(self, progress: Progress, **values: Numbers) -> None:
         """Close an epoch, with the validation loss where there are data for it."""
@@ -242,9 +246,10 @@ class Trainer:
         place = progress.epoch, progress.windows
         context = UpdateContext(window, mean_weight, *place, self.config.rate(progress.epoch))
         if not np.any(window.weight):
-            update.carry(run(update.advance, context))
+            update.carry(run(update.advance, context, extent=context.extent))
             return
-        value, norm = update.apply(run(update.evaluate, context), context)
+        evaluated = run(update.evaluate, context, extent=context.extent)
+        value, norm = update.apply(evaluated, context)
         if not np.all(np.isfinite(value + norm)):
             raise NotFinite
         progress.count(value, norm, context)

@@ -10,7 +10,7 @@ import numpy as np
 from numlstm.objectives.objective import Objective, by_free
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits, on_free
-from numlstm.training.interrupt import Answer, Interrupted, SigintGuard
+from numlstm.training.interrupt import CallBack, Interrupted
 from numlstm.training.listeners import Listeners
 from numlstm.training.loop import LoopConfig, NotFinite, Problem
 from numlstm.training.methods import DENSE, HESSIAN, LEAST_SQUARES
@@ -38,11 +38,6 @@ class Solver:
     constraints: tuple[Any, ...] = ()
 
 
-def _here(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The `Answer` of a solver that runs in this thread."""
-    return function
-
-
 class Minimizer:
     """Runs a method of scipy.optimize on a problem; `progress` is kept as it goes.
 
@@ -66,16 +61,14 @@ class Minimizer:
         self._jac_at: np.ndarray | None = None  # where the last Jacobian was asked for
         self._reason: Exception | None = None
 
-    def run(self, guard: SigintGuard) -> Outcome:
+    def run(self) -> Outcome:
         """Minimise until something ends it."""
         self.progress.project(self.limits)
         x = self.progress.theta[self.limits.free].astype(np.float64)
         solve = self._least_squares if self.solver.method == LEAST_SQUARES else self._minimize
         try:
-            if self._is_dense(x.size):
-                result = guard.converse(partial(solve, x))
-            else:
-                result = solve(x, _here)
+            guard, apart = self.problem.guard, self._is_dense(x.size)
+            result = guard.run_solver(partial(solve, x), apart=apart)
         except Exception as error:
             return self._outcome(self._reason or error)
         end, message = self._whole(result.x), str(result.message)
@@ -104,13 +97,13 @@ class Minimizer:
             return self.objective.num_residuals * size**2 >= _DENSE
         return self.solver.method in DENSE and size**3 * _SLOW >= _DENSE
 
-    def _minimize(self, x: np.ndarray, answer: Answer) -> Any:
+    def _minimize(self, x: np.ndarray, call_back: CallBack) -> Any:
         from scipy.optimize import Bounds, minimize
 
         method, free = self.solver.method, self.limits.free
         given: dict[str, Any] = {}
         if method in (*HESSIAN, "trust-constr") and self.config.bptt_steps is None:
-            given["hessp"] = answer(self.hessp)
+            given["hessp"] = call_back(self.hessp)
         if self.limits.bounded:
             given["bounds"] = Bounds(self.limits.lower[free], self.limits.upper[free])
         if self.solver.constraints:
@@ -119,9 +112,9 @@ class Minimizer:
         most = 2**31 - 1  # SLSQP's is an int of C's
         asked = min(self.config.training.epochs, most)
         limit = {"maxfun": most} if method == "TNC" else {"maxiter": asked}
-        close = answer(self._close_iteration)
+        close = call_back(self._close_iteration)
         return minimize(
-            answer(self.fun),
+            call_back(self.fun),
             x,
             jac=True,
             method=method,
@@ -130,15 +123,15 @@ class Minimizer:
             **given,
         )
 
-    def _least_squares(self, x: np.ndarray, answer: Answer) -> Any:
+    def _least_squares(self, x: np.ndarray, call_back: CallBack) -> Any:
         from scipy.optimize import least_squares
 
         options, free = dict(self.solver.options), self.limits.free
         if self.limits.bounded:
             options["bounds"] = self.limits.lower[free], self.limits.upper[free]
-        result = least_squares(answer(self.residuals), x, answer(self.jacobian), **options)
+        result = least_squares(call_back(self.residuals), x, call_back(self.jacobian), **options)
         if self._jac_at is not None and not np.array_equal(result.x, self._jac_at):
-            answer(self._close_iteration)(result.x)
+            call_back(self._close_iteration)(result.x)
         return result
 
     def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:

@@ -70,8 +70,8 @@ class UpdateState:
 class Update:
     """Updates in NumPy's memory.
 
-    `advance` and `evaluate` change nothing, so they may be left in the middle; their results are
-    for `carry` and `apply`.
+    `advance` and `evaluate` change nothing, so they may be abandoned in the middle; their results
+    are for `carry` and `apply`.
     """
 
     evaluator: Any  # Evaluator, or MemberEvaluator

@@ -58,15 +58,15 @@ def sources(parts: Iterable[str]) -> list[Path]:
 
 
 class Store(NamedTuple):
-    """A folder of entries, and whether the user named it: then root's are trusted, too."""
+    """A folder of entries, and whether root's are trusted too, as where the user named it."""
 
     folder: Path
-    named: bool
+    trusts_root: bool
 
     def read(self, name: str) -> bytes | None:
         """The payload of an entry, or None; what others could have written is not read."""
-        with suppress(OSError), self._opened() as folder:
-            with _opened(self._at(name), os.O_RDONLY, folder) as entry:
+        with suppress(OSError), self._folder() as folder:
+            with _descriptor(self._at(name), os.O_RDONLY, folder) as entry:
                 status = os.fstat(entry)
                 if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
                     return None
@@ -80,13 +80,13 @@ class Store(NamedTuple):
     def write(self, name: str, payload: bytes) -> None:
         """Write an entry beside its place and move it there, so that it is never half."""
         _make_private(self.folder)
-        with self._opened() as folder:
+        with self._folder() as folder:
             self._remove_abandoned(folder)
             temporary = self._at(f"{name}.{secrets.token_hex(8)}{_TEMPORARY}")
             try:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
                 with (
-                    _opened(temporary, flags, folder) as entry,
+                    _descriptor(temporary, flags, folder) as entry,
                     open(entry, "wb", closefd=False) as file,
                 ):
                     file.write(self._digest(name, payload) + payload)
@@ -97,12 +97,12 @@ class Store(NamedTuple):
                 raise
 
     @contextmanager
-    def _opened(self) -> Iterator[int | None]:
+    def _folder(self) -> Iterator[int | None]:
         """The folder, by descriptor: it stays the one that was checked, whatever its path is."""
         if not _BY_DESCRIPTOR:
             yield None
             return
-        with _opened(self.folder, os.O_RDONLY | os.O_DIRECTORY) as folder:
+        with _descriptor(self.folder, os.O_RDONLY | os.O_DIRECTORY) as folder:
             self._require_trusted(os.fstat(folder))
             yield folder
 
@@ -114,7 +114,7 @@ class Store(NamedTuple):
         """Refuse what is not ours, nor root's where root is trusted, or what others may write."""
         if not _BY_DESCRIPTOR:
             return
-        owners = (os.geteuid(), 0) if self.named else (os.geteuid(),)
+        owners = (os.geteuid(), 0) if self.trusts_root else (os.geteuid(),)
         if status.st_uid not in owners or status.st_mode & 0o022:
             raise PermissionError(f"others could have written to {self.folder}")
 
@@ -154,7 +154,7 @@ def store(usual: str, versions: Iterable[str], parts: Iterable[str]) -> Store:
 
 
 @contextmanager
-def _opened(path: str | Path, flags: int, folder: int | None = None) -> Iterator[int]:
+def _descriptor(path: str | Path, flags: int, folder: int | None = None) -> Iterator[int]:
     """A descriptor of a file or folder: no link is followed, no FIFO waited for."""
     descriptor = os.open(path, flags | _SAFELY, 0o600, dir_fd=folder)
     try:

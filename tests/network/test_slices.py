@@ -1,6 +1,5 @@
 """Long passes in slices: the bits of the whole, whatever the slices and the network."""
 
-import math
 import os
 import signal
 from itertools import cycle
@@ -12,6 +11,7 @@ import numlstm
 from helpers.variants import KEYWORDS
 from numlstm.model import rollout
 from numlstm.network import slices
+from numlstm.utils.interruptible import Runner
 
 B, T = 20, 41
 NETWORKS = {"plain": {}, "by units": {"hidden_size": 300}, **KEYWORDS}
@@ -41,8 +41,8 @@ def model_of(name, dtype="float32"):
 def both(model, function):
     """A result in one piece, and in slices, as bytes."""
     results = []
-    for short in (math.inf, 0):
-        model.network.short = short
+    for sliced in (False, True):
+        model.network.runner = Runner(interruptible=sliced)
         found = function()
         parts = found if isinstance(found, (list, tuple)) else [found]
         results.append([np.asarray(part).tobytes() for part in parts])
@@ -101,7 +101,7 @@ def test_ctrl_c_between_two_slices(name, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    model.network.short = 0
+    model.network.runner = Runner()
     try:
         with monkeypatch.context() as patch:
             patch.setattr(slices, "slices", pressing)
@@ -112,3 +112,10 @@ def test_ctrl_c_between_two_slices(name, monkeypatch):
         signal.signal(signal.SIGINT, before)
     assert model.theta.tobytes() == theta.tobytes()
     assert call().tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 1000])
+@pytest.mark.parametrize("first", [0, 1, 5, 10**9])
+def test_slices_are_the_series(steps, first):
+    parts = list(slices.slices(steps, first))
+    assert [t for start, stop in parts for t in range(start, stop)] == list(range(steps))

@@ -69,26 +69,21 @@ def test_a_long_step_is_left_while_it_runs():
     assert finished.wait(60)
 
 
-class Sized:
-    def __init__(self, extent):
-        self.extent = extent
-
-
 def test_what_was_short_may_be_long_where_there_is_more_to_do():
     over, threads = threading.Event(), []
 
     def step(size):
         threads.append(threading.current_thread())
-        if size.extent > 1:
+        if size > 1:
             threading.Timer(0.05, press_ctrl_c).start()
             assert over.wait(60)
 
     with SigintGuard() as watch:
         for _ in range(20):
-            watch.run(step, Sized(1))
+            watch.run(step, 1, extent=1)
         assert threads[-1] is threading.main_thread()
         with pytest.raises(Interrupted):
-            watch.run(step, Sized(2))
+            watch.run(step, 2, extent=2)
     over.set()
 
 

@@ -265,7 +265,7 @@ def test_without_a_home_nothing_is_kept(tmp_path):
 @pytest.fixture
 def store(tmp_path):
     """A folder with two entries."""
-    store = disk_cache.Store(tmp_path / "cache" / "1-2", named=False)
+    store = disk_cache.Store(tmp_path / "cache" / "1-2", trusts_root=False)
     for name in ("one", "two"):
         store.write(name, name.encode())
     assert contents(store) == [b"one", b"two"]
@@ -284,7 +284,7 @@ def test_an_entry_is_good_under_its_own_name_in_its_own_folder(store):
     assert contents(store) == [None, None]
     store.write("one", b"again")
     assert contents(store) == [b"again", None]
-    moved = disk_cache.Store(store.folder.with_name("1-3"), named=False)
+    moved = disk_cache.Store(store.folder.with_name("1-3"), trusts_root=False)
     store.folder.rename(moved.folder)
     assert contents(moved) == [None, None]
 
@@ -342,7 +342,7 @@ def test_what_others_may_write_is_not_read(store, mode):
 @posix
 @pytest.mark.parametrize("kind", [stat.S_ISDIR, stat.S_ISREG])
 def test_what_another_user_owns_is_not_read(store, kind, monkeypatch):
-    named = store._replace(named=True)
+    named = store._replace(trusts_root=True)
     own(monkeypatch, kind, os.geteuid() + 1)
     assert contents(store) == contents(named) == [None, None]
     own(monkeypatch, kind, os.geteuid())
@@ -353,10 +353,10 @@ def test_what_another_user_owns_is_not_read(store, kind, monkeypatch):
 def test_what_root_owns_is_read_where_the_user_named_it(store, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     own(monkeypatch, lambda mode: True, 0)
-    assert contents(store._replace(named=True)) == [b"one", b"two"]
+    assert contents(store._replace(trusts_root=True)) == [b"one", b"two"]
     assert contents(store) == [None, None]
     store.folder.chmod(0o775)
-    assert contents(store._replace(named=True)) == [None, None]
+    assert contents(store._replace(trusts_root=True)) == [None, None]
 
 
 def own(monkeypatch, kind, owner):
@@ -396,7 +396,7 @@ def test_a_folder_exchanged_after_it_was_checked_is_not_read(store, monkeypatch)
 def test_parents_are_private_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
-        disk_cache.Store(tmp_path / "a" / "b" / "c", named=True).write("one", b"one")
+        disk_cache.Store(tmp_path / "a" / "b" / "c", trusts_root=True).write("one", b"one")
     finally:
         os.umask(before)
     for path in tmp_path.rglob("*"):
@@ -410,7 +410,7 @@ import os, pathlib, resource, sys
 from numlstm.utils import disk_cache
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-store = disk_cache.Store(pathlib.Path(sys.argv[1]), named=True)
+store = disk_cache.Store(pathlib.Path(sys.argv[1]), trusts_root=True)
 try:
     store.write("one", bytes(100_000))
 except OSError:
@@ -447,7 +447,7 @@ def test_where_folders_have_no_descriptors(store, monkeypatch):
 
 
 def test_no_cache_at_all(tmp_path):
-    store = disk_cache.Store(tmp_path / "nowhere", named=True)
+    store = disk_cache.Store(tmp_path / "nowhere", trusts_root=True)
     assert store.read("one") is None
     assert not store.folder.exists()
     store.folder.write_text("no folder")

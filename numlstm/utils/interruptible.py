@@ -1,15 +1,16 @@
-"""Calls that may take long, in threads that Ctrl-C can leave.
+"""Calls that may take long, in threads that Ctrl-C can abandon.
 
 While the main thread is inside a kernel or LAPACK, Python cannot act on Ctrl-C. So what may take
-long runs in a thread of its own, and the main thread waits where it can be interrupted. A thread
-that was left goes on to the end of what it is in: it is a daemon, for which no exit waits, and
-writes to nothing that anybody else reads.
+long runs in a thread of its own, and the main thread waits where it can be interrupted. A call that
+was abandoned goes on to the end of what it is in: its thread is a daemon, for which no exit waits,
+and writes to nothing that anybody else reads.
 """
 
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 PATIENCE = 0.05  # seconds; how long Ctrl-C may have to wait
@@ -19,22 +20,22 @@ NAME = "numlstm"  # of the threads
 _here = threading.local()
 
 
-class Left(BaseException):
+class Abandoned(BaseException):
     """Raised in a thread whose result nobody waits for."""
 
 
 def check() -> None:
-    """End the call that this thread was started for, if it was left."""
+    """End the call that this thread was started for, if it was abandoned."""
     call = getattr(_here, "call", None)
-    if call is not None and call.left:
-        raise Left
+    if call is not None and call.abandoned:
+        raise Abandoned
 
 
 class Call:
     """A call in a daemon thread of its own; in this one where no other may be started."""
 
     def __init__(self, function: Callable[..., Any], *args: Any):
-        self.left = False
+        self.abandoned = False
         self._over = threading.Event()
         self._result: Any = None
         self._error: BaseException | None = None
@@ -59,9 +60,9 @@ class Call:
         """Whether it is over, within so much time."""
         return self._over.wait(seconds)
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Wait no more; its `check` ends it."""
-        self.left = True
+        self.abandoned = True
 
     def result(self) -> Any:
         """What the function returned or raised, once it is over."""
@@ -87,65 +88,59 @@ def _start(target: Callable[..., Any], *args: Any) -> None:
         threading.stack_size(asked)
 
 
-class Runner:
-    """Calls functions; those that may take long aside, where Ctrl-C can leave them.
+def call(
+    function: Callable[..., Any], *args: Any, check: Callable[[], None] = check, **named: Any
+) -> Any:
+    """function(*args, **named), in a thread of its own, unless it is abandoned.
 
-    A call is short if one of the same function was, of at least its `extent`, a number that
-    arguments may have. Outside the main thread, which alone gets signals, nothing is aside.
+    `check` raises what it is to be abandoned with; the usual handler of Ctrl-C raises by itself.
+    Outside the main thread, which alone gets signals, it is made there.
+    """
+    function = partial(function, *args, **named)
+    if threading.current_thread() is not threading.main_thread():
+        return function()
+    made = Call(function)
+    try:
+        while not made.wait(PATIENCE):
+            check()
+    except BaseException:
+        made.abandon()
+        raise
+    return made.result()
+
+
+class Runner:
+    """Makes calls here that are known to be short, and others so that Ctrl-C can abandon them.
+
+    A call is short if one of the same function was, of at least its extent, which says how much
+    there is to do, in any unit. Where not `interruptible`, all are made here.
     """
 
-    def __init__(self) -> None:
-        self._short: dict[Any, int] = {}  # by function: the extent up to which calls are short
+    def __init__(self, *, interruptible: bool = True) -> None:
+        self._interruptible = interruptible
+        self._short: dict[Any, float] = {}  # by function: the extent up to which calls are short
 
     def check(self) -> None:
-        """Raise what a call is to be left with; the usual handler of Ctrl-C raises by itself."""
+        """Raise what a call is to be abandoned with."""
         check()
 
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """function(*args), unless it is left."""
+    def is_short(self, function: Callable[..., Any], extent: float) -> bool:
+        """Whether a call may be made here."""
+        return not self._interruptible or extent <= self._short.get(function, -1)
+
+    def run(self, function: Callable[..., Any], *args: Any, extent: float = 0, **named: Any) -> Any:
+        """function(*args, **named), unless it is abandoned."""
         self.check()
+        if not self._interruptible:
+            return function(*args, **named)
         known = self._short.get(function, -1)  # the first call may compile, so it counts as long
-        extent = extent_of(args)
         start = time.perf_counter()
-        result = function(*args) if extent <= known else self.aside(function, *args)
+        if extent <= known:
+            result = function(*args, **named)
+        else:
+            result = call(function, *args, check=self.check, **named)
         if time.perf_counter() - start >= PATIENCE:
             self._short[function] = min(known, extent - 1)
         elif extent > known:
             self._short[function] = extent
         return result
-
-    def aside(self, function: Callable[..., Any], *args: Any) -> Any:
-        """function(*args), which may take long, unless it is left."""
-        if threading.current_thread() is not threading.main_thread():
-            return function(*args)
-        call = Call(function, *args)
-        try:
-            while not call.wait(PATIENCE):
-                self.check()
-        except BaseException:
-            call.leave()
-            raise
-        return call.result()
-
-
-def extent_of(args: tuple[Any, ...]) -> int:
-    """How much there is to do, as far as the arguments say."""
-    return max([getattr(arg, "extent", 0) for arg in args], default=0)
-
-
-def slices(steps: int, first: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of parts of a series that take less than `PATIENCE` each, as time shows.
-
-    They have a power of two of steps, the first about so many, so that few sizes occur.
-    """
-    start, size = 0, 1 << max(0, first.bit_length() - 1)
-    while start < steps:
-        stop = min(start + size, steps)
-        begun = time.perf_counter()
-        yield start, stop
-        elapsed = time.perf_counter() - begun
-        if elapsed > PATIENCE:
-            size = max(1, size // 2)
-        elif elapsed < PATIENCE / 4:
-            size *= 2
-        start = stop

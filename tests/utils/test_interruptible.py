@@ -1,4 +1,4 @@
-"""Calls in threads of their own: what comes back, and what happens to one that is left."""
+"""Calls in threads of their own: what comes back, and what happens to one that is abandoned."""
 
 import os
 import signal
@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from numlstm.utils import aside
-from numlstm.utils.aside import STACK, Call, Left, Runner, slices
+from numlstm.utils import interruptible
+from numlstm.utils.interruptible import STACK, Abandoned, Call, Runner
 
 
 def press_soon():
@@ -23,30 +23,30 @@ def usual_handler():
 
 
 def test_results_and_errors_come_back():
-    assert Runner().aside(divmod, 7, 2) == (3, 1)
+    assert interruptible.call(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        Runner().aside(divmod, 7, 0)
+        interruptible.call(divmod, 7, 0)
 
 
 def test_what_the_caller_has_set_holds():
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
-        Runner().aside(np.divide, np.ones(1), np.zeros(1))
+        interruptible.call(np.divide, np.ones(1), np.zeros(1))
 
 
-def test_a_call_that_is_left_ends_at_its_next_check(usual_handler):
+def test_an_abandoned_call_ends_at_its_next_check(usual_handler):
     over, ended = threading.Event(), threading.Event()
 
     def work():
         press_soon()
         over.wait(60)
         try:
-            aside.check()
-        except Left:
+            interruptible.check()
+        except Abandoned:
             ended.set()
             raise
 
     with pytest.raises(KeyboardInterrupt):
-        Runner().aside(work)
+        interruptible.call(work)
     over.set()
     assert ended.wait(60)
 
@@ -54,7 +54,7 @@ def test_a_call_that_is_left_ends_at_its_next_check(usual_handler):
 def test_the_threads_are_daemons_with_a_stack_of_their_own():
     before = threading.stack_size(2**18)
     try:
-        thread = Runner().aside(threading.current_thread)
+        thread = interruptible.call(threading.current_thread)
         assert threading.stack_size() == 2**18
     finally:
         threading.stack_size(before)
@@ -73,9 +73,10 @@ def test_without_another_thread_the_call_is_made_here(monkeypatch):
     assert call.result() is threading.current_thread()
 
 
-def test_outside_the_main_thread_nothing_is_aside():
+def test_outside_the_main_thread_calls_are_made_there():
     found = []
-    thread = threading.Thread(target=lambda: found.append(Runner().aside(threading.current_thread)))
+    ask = threading.current_thread
+    thread = threading.Thread(target=lambda: found.append(interruptible.call(ask)))
     thread.start()
     thread.join()
     assert found == [thread]
@@ -88,8 +89,20 @@ def test_short_calls_are_made_here_once_they_are_known():
     assert threads[-1] is threading.main_thread()
 
 
-@pytest.mark.parametrize("steps", [0, 1, 7, 1000])
-@pytest.mark.parametrize("first", [0, 1, 5, 10**9])
-def test_slices_are_the_series(steps, first):
-    parts = list(slices(steps, first))
-    assert [t for start, stop in parts for t in range(start, stop)] == list(range(steps))
+def test_what_was_short_may_be_long_where_there_is_more_to_do():
+    runner = Runner()
+
+    def main():
+        return threading.current_thread() is threading.main_thread()
+
+    assert not runner.run(main, extent=5)
+    assert runner.run(main, extent=5)
+    assert runner.is_short(main, 4)
+    assert not runner.is_short(main, 6)
+    assert not runner.run(main, extent=6)
+
+
+def test_where_nothing_is_to_be_abandoned_all_calls_are_made_here():
+    runner = Runner(interruptible=False)
+    assert runner.is_short(divmod, 10**9)
+    assert runner.run(threading.current_thread, extent=10**9) is threading.main_thread()
