@@ -105,7 +105,7 @@ def get(name: str) -> ModuleType:
     return backend
 
 
-_missing: dict[str, BackendError] = {}  # by module
+_missing: dict[str, tuple[type[BackendError], str]] = {}  # by module
 
 
 def _imported(name: str, module: str) -> ModuleType:
@@ -114,17 +114,18 @@ def _imported(name: str, module: str) -> ModuleType:
         try:
             return importlib.import_module(module)
         except BackendError as error:
-            _missing[module] = type(error)(str(error))  # without the frames of the import
+            _missing[module] = type(error), str(error)
         except ImportError as error:
-            _missing[module] = BackendError(
+            _missing[module] = (
+                BackendError,
                 f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
-                'or pass backend="reference".'
+                'or pass backend="reference".',
             )
-    reason = _missing[module]
-    raise type(reason)(str(reason))
+    kind, reason = _missing[module]
+    raise kind(reason)
 
 
-_warned: set[str] = set()  # what is switched off is said once, not at every model
+_warned: set[str] = set()  # what is said once, not at every model
 
 
 def _first_that_runs() -> ModuleType:
@@ -144,8 +145,6 @@ def _first_that_runs() -> ModuleType:
 def _warn_of(error: BackendError) -> None:
     """Say that a backend is passed over which the user has reason to expect."""
     message = str(error)
-    if not isinstance(error, DeviceError | DisabledError) or message in _warned:
-        return
-    notices.warn(f"{message}; the next best backend takes its place")
-    if isinstance(error, DisabledError):
+    if isinstance(error, DeviceError | DisabledError) and message not in _warned:
+        notices.warn(f"{message}; the next best backend takes its place")
         _warned.add(message)

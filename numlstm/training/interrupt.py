@@ -3,12 +3,13 @@
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
 from numlstm.utils import interruptible
-from numlstm.utils.interruptible import PATIENCE, Call, Runner
+from numlstm.utils.interruptible import PATIENCE, Call, Runner, Worker
 
 CallBack: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -25,7 +26,8 @@ class SigintGuard(Runner):
     """
 
     def __init__(self) -> None:
-        super().__init__(interruptible=False)
+        self._thread = Worker()
+        super().__init__(interruptible=False, worker=self._thread)
         self.pressed = False
 
     def __enter__(self) -> "SigintGuard":
@@ -38,6 +40,7 @@ class SigintGuard(Runner):
 
     def __exit__(self, *_: object) -> None:
         """Give Ctrl-C back."""
+        self._thread.close()
         if self._interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -65,16 +68,17 @@ class SigintGuard(Runner):
             finally:
                 requests.put(None)
 
-        call = Call(solved)
-        try:
-            while (request := self._next(requests)) is not None:
-                request.serve()
-            while not call.wait(PATIENCE):  # for its thread to say so itself
-                self.check()
-        except BaseException:
-            call.abandon()
-            raise
-        return call.result()
+        with closing(Worker()) as worker:
+            call = Call(worker, solved)
+            try:
+                while (request := self._next(requests)) is not None:
+                    request.serve()
+                while not call.wait(PATIENCE):  # for its thread to say so itself
+                    self.check()
+            except BaseException:
+                call.abandon()
+                raise
+            return call.result()
 
     def _next(self, requests: "SimpleQueue[Request | None]") -> "Request | None":
         """The next request of a solver; None once it is over."""

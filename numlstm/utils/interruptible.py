@@ -10,8 +10,12 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
+
+from numlstm.utils import notices
 
 PATIENCE = 0.05  # seconds; how long Ctrl-C may have to wait
 STACK = 2**23  # bytes, at least: the call may compile
@@ -32,17 +36,18 @@ def check() -> None:
 
 
 class Call:
-    """A call in a daemon thread of its own; in this one where no other may be started."""
+    """A call in a thread of a worker's; in this one where no other may be started."""
 
-    def __init__(self, function: Callable[..., Any], *args: Any):
+    def __init__(self, worker: "Worker", function: Callable[..., Any], *args: Any):
         self.abandoned = False
         self._over = threading.Event()
         self._result: Any = None
         self._error: BaseException | None = None
         # what the caller has set, as by np.errstate, holds there too
-        run = contextvars.copy_context().run
+        context = contextvars.copy_context()
+        context.run(notices.remember_caller)
         try:
-            _start(run, self._run, function, args)
+            worker.make(partial(context.run, self._run, function, args))
         except RuntimeError:  # the interpreter is about to end, or a limit is reached
             self._run(function, args)
 
@@ -74,32 +79,67 @@ class Call:
             self._error = None  # its traceback holds this frame
 
 
-def _start(target: Callable[..., Any], *args: Any) -> None:
+class Worker:
+    """A daemon thread that makes calls, one after the other, until it is closed.
+
+    Each thread that calls the kernels has threads of OpenMP's beside it, which are not started for
+    every call anew.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def make(self, function: Callable[[], Any]) -> None:
+        """Call a function there, after those before; RuntimeError where no thread is to be had."""
+        if self._thread is None or not self._thread.is_alive():  # it does not survive a fork
+            self._calls = SimpleQueue()
+            self._thread = _start(_make_calls, self._calls)
+        self._calls.put(function)
+
+    def close(self) -> None:
+        """Let the thread end once it has made its calls."""
+        self._calls.put(None)
+
+
+def _make_calls(calls: "SimpleQueue[Callable[[], Any] | None]") -> None:
+    while (function := calls.get()) is not None:
+        function()
+        del function  # and what it holds, while there is no other
+
+
+def _start(target: Callable[..., Any], *args: Any) -> threading.Thread:
     """Start a daemon thread; its stack is large enough whatever others asked for theirs."""
     thread = threading.Thread(target=target, args=args, name=NAME, daemon=True)
     asked = threading.stack_size()
     if not 0 < asked < STACK:
         thread.start()
-        return
+        return thread
     threading.stack_size(STACK)
     try:
         thread.start()
     finally:
         threading.stack_size(asked)
+    return thread
 
 
 def call(
-    function: Callable[..., Any], *args: Any, check: Callable[[], None] = check, **named: Any
+    function: Callable[..., Any],
+    *args: Any,
+    worker: Worker | None = None,
+    check: Callable[[], None] = check,
 ) -> Any:
-    """function(*args, **named), in a thread of its own, unless it is abandoned.
+    """function(*args), in a thread of its own or of a worker's, unless it is abandoned.
 
     `check` raises what it is to be abandoned with; the usual handler of Ctrl-C raises by itself.
     Outside the main thread, which alone gets signals, it is made there.
     """
-    function = partial(function, *args, **named)
     if threading.current_thread() is not threading.main_thread():
-        return function()
-    made = Call(function)
+        return function(*args)
+    if worker is None:
+        with closing(Worker()) as worker:
+            return call(function, *args, worker=worker, check=check)
+    made = Call(worker, function, *args)
     try:
         while not made.wait(PATIENCE):
             check()
@@ -113,11 +153,12 @@ class Runner:
     """Makes calls here that are known to be short, and others so that Ctrl-C can abandon them.
 
     A call is short if one of the same function was, of at least its extent, which says how much
-    there is to do, in any unit. Where not `interruptible`, all are made here.
+    there is to do, in any unit. Where not `interruptible`, all are made here. Others are made by a
+    worker, or each in a thread of its own.
     """
 
-    def __init__(self, *, interruptible: bool = True) -> None:
-        self._interruptible = interruptible
+    def __init__(self, *, interruptible: bool = True, worker: Worker | None = None) -> None:
+        self._interruptible, self._worker = interruptible, worker
         self._short: dict[Any, float] = {}  # by function: the extent up to which calls are short
 
     def check(self) -> None:
@@ -138,7 +179,8 @@ class Runner:
         if extent <= known:
             result = function(*args, **named)
         else:
-            result = call(function, *args, check=self.check, **named)
+            given = partial(function, *args, **named)
+            result = call(given, worker=self._worker, check=self.check)
         if time.perf_counter() - start >= PATIENCE:
             self._short[function] = min(known, extent - 1)
         elif extent > known:

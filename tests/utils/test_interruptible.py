@@ -3,12 +3,13 @@
 import os
 import signal
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from numlstm.utils import interruptible
-from numlstm.utils.interruptible import STACK, Abandoned, Call, Runner
+from numlstm.utils import interruptible, notices
+from numlstm.utils.interruptible import STACK, Abandoned, Call, Runner, Worker
 
 
 def press_soon():
@@ -68,7 +69,7 @@ def test_without_another_thread_the_call_is_made_here(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    call = Call(threading.current_thread)
+    call = Call(Worker(), threading.current_thread)
     assert call.wait(0)
     assert call.result() is threading.current_thread()
 
@@ -106,3 +107,37 @@ def test_where_nothing_is_to_be_abandoned_all_calls_are_made_here():
     runner = Runner(interruptible=False)
     assert runner.is_short(divmod, 10**9)
     assert runner.run(threading.current_thread, extent=10**9) is threading.main_thread()
+
+
+def test_a_worker_makes_all_calls_in_one_thread_that_ends():
+    worker, threads = Worker(), []
+    for _ in range(3):
+        threads.append(interruptible.call(threading.current_thread, worker=worker))
+    worker.close()
+    assert len(set(threads)) == 1
+    threads[0].join(60)
+    assert not threads[0].is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_worker_starts_anew_in_the_child_of_a_fork():
+    with closing(Worker()) as worker:
+        assert interruptible.call(divmod, 7, 2, worker=worker) == (3, 1)
+        if (child := os.fork()) == 0:
+            try:
+                os._exit(int(interruptible.call(divmod, 7, 2, worker=worker) != (3, 1)))
+            finally:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_warning_is_at_the_line_of_who_called():
+    with pytest.warns(UserWarning, match="where") as seen:
+        exec(CALLER, {"call": interruptible.call, "warn": notices.warn})
+    assert [(warning.filename, warning.lineno) for warning in seen] == [("<string>", 2)]
+
+
+CALLER = """
+call(warn, "where")  # from the first line
+"""

@@ -62,7 +62,7 @@ def test_without_a_gpu_the_error_says_what_to_install():
         assert part in message
 
 
-def test_auto_warns_where_there_is_a_device_that_cannot_be_used(monkeypatch):
+def test_auto_warns_once_where_there_is_a_device_that_cannot_be_used(monkeypatch):
     broken = types.ModuleType("broken")
 
     def require():
@@ -71,5 +71,7 @@ def test_auto_warns_where_there_is_a_device_that_cannot_be_used(monkeypatch):
     broken.require = require
     monkeypatch.setitem(sys.modules, "numlstm.backends.broken", broken)
     monkeypatch.setitem(backends.REGISTRY, "cuda", "numlstm.backends.broken")
+    monkeypatch.setattr(backends, "_warned", set())
     with pytest.warns(UserWarning, match="too old; the next best backend"):
         assert backends.get("auto").name == "cpu"
+    assert backends.get("auto").name == "cpu"  # and says nothing: warnings are errors
