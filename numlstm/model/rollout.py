@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from numlstm.architecture.cell import Cell
-from numlstm.architecture.spec import NetworkSpec, State
+from numlstm.architecture.spec import NetworkSpec
 from numlstm.data import labels
 from numlstm.model.export import Export
-from numlstm.network.slices import slices
 from numlstm.utils import checks, interruptible
-from numlstm.utils.interruptible import Runner
 from numlstm.utils.types import Array
 
 if TYPE_CHECKING:
@@ -71,9 +69,11 @@ class Rollout(Export):
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
+        from numlstm.stepping.rollout import in_slices
+
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
         stepper, spec, inputs = self._closed_loop(*arrays)
-        Y = _in_slices(self.network.runner, stepper, spec, inputs)
+        Y = in_slices(self.network.on_host.runner, stepper, spec, inputs)
         return after.restore(inputs.forecasts(Y), self.names)
 
     @overload
@@ -195,7 +195,6 @@ class Rollout(Export):
             raise ValueError("this model does not forecast values that could be inputs")
 
 
-FIRST = 2.0**24  # multiply-adds of a first slice, of which nothing is known yet
 _compiled: set[tuple[Any, ...]] = set()  # kinds of steps that have run here
 
 
@@ -209,28 +208,3 @@ def _compile_step(spec: NetworkSpec, derivatives: bool) -> None:
         theta = np.zeros(spec.num_parameters, spec.dtype)
         interruptible.call(partial(stepper_of, derivatives=derivatives), spec, theta, None)
         _compiled.add(kind)
-
-
-def _in_slices(
-    runner: Runner, stepper: "Stepper", spec: NetworkSpec, inputs: "RolloutInputs"
-) -> Array:
-    """The outputs at all steps, in slices of time between which Ctrl-C is heard.
-
-    A slice begins with what the one before has forecast, as if it had been observed.
-    """
-    from numlstm.stepping.rollout import forward
-
-    X, outputs = inputs.X, spec.width
-    batch, steps, _ = X.shape
-    Y = np.empty((batch, steps, outputs), spec.dtype)
-    state: State | None = None
-    for start, stop in slices(steps, int(FIRST / max(1, batch * spec.num_parameters))):
-        now, own = X[:, start:stop], inputs.fed[:, start:stop]
-        if start > 0:
-            now, own = now.copy(), own.copy()
-            begin = own[:, 0]
-            now[begin, 0, :outputs] = Y[begin, start - 1]
-            own[:, 0] = False
-        given, extent = (stepper, spec, now, own, state, False), batch * (stop - start)
-        Y[:, start:stop], state, _ = runner.run(forward, *given, extent=extent)
-    return Y

@@ -15,9 +15,11 @@ from numlstm.data import sequences
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.data.scaling import Scaling
+from numlstm.network.slices import slices
 from numlstm.stepping.kernels import closed_loop as kernels
 from numlstm.stepping.stepper import Stepper
 from numlstm.utils import checks
+from numlstm.utils.interruptible import Runner
 from numlstm.utils.types import Array
 
 
@@ -155,6 +157,32 @@ class RolloutInputs(NamedTuple):
         with checks.within_range("the result", self.dtype.name, "pass X_warm as float64"):
             array = np.ascontiguousarray(array, self.dtype)
         return array[0] if self.single else array
+
+
+FIRST = 2.0**24  # multiply-adds of a first slice, of which nothing is known yet
+
+
+def in_slices(
+    runner: Runner, stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs
+) -> np.ndarray:
+    """The outputs at all steps, in slices of time between which Ctrl-C is heard.
+
+    A slice begins with what the one before has forecast, as if it had been observed.
+    """
+    X, outputs = inputs.X, spec.width
+    batch, steps, _ = X.shape
+    Y = np.empty((batch, steps, outputs), spec.dtype)
+    state: State | None = None
+    for start, stop in slices(steps, int(FIRST / max(1, batch * spec.num_parameters))):
+        now, fed = X[:, start:stop], inputs.fed[:, start:stop]
+        if start > 0:
+            now, fed = now.copy(), fed.copy()
+            begin = fed[:, 0]
+            now[begin, 0, :outputs] = Y[begin, start - 1]
+            fed[:, 0] = False
+        given, extent = (stepper, spec, now, fed, state, False), batch * (stop - start)
+        Y[:, start:stop], state, _ = runner.run(forward, *given, extent=extent)
+    return Y
 
 
 def feedback(scaling: Scaling, outputs: int) -> Scaling | None:

@@ -9,8 +9,8 @@ import pytest
 
 import numlstm
 from helpers.variants import KEYWORDS
-from numlstm.model import rollout
 from numlstm.network import slices
+from numlstm.stepping import rollout
 from numlstm.utils.interruptible import Runner
 
 B, T = 20, 41

@@ -139,5 +139,6 @@ def _parallel_driver() -> int:
     return _address(_parallel, True)
 
 
+@cache  # every thread finds out for itself
 def _warn(reason: str) -> None:
     notices.warn(f"the kernels run in one thread, slower but to the same numbers: {reason}.")
