@@ -5,6 +5,7 @@ of the residuals, so that the parameters' covariance is s^2 (J'J)^-1 (Seber & Wi
 regression", ch. 2). A prediction's variance follows by the delta method: j' C j, j its gradient.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -247,10 +248,12 @@ def covariance(
 
 
 def _bar(shown: bool | None) -> Any:
-    """A tqdm bar over products with the Jacobian."""
+    """A tqdm bar over products with the Jacobian; None where it is not shown."""
+    if not notices.shown(shown):  # not made to be disabled: its lock is a semaphore of the system
+        return nullcontext()
     from tqdm import tqdm
 
-    return tqdm(desc="covariance", disable=not notices.shown(shown), unit="product", leave=False)
+    return tqdm(desc="covariance", unit="product", leave=False)
 
 
 def _target_scale(model: LSTM) -> np.ndarray:

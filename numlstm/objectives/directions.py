@@ -50,7 +50,7 @@ class Jacobian:
     theta: Array
     free: Array  # (n,) of bool
     units: Array  # (m,)
-    bar: Any  # tqdm's, over products with a vector
+    bar: Any = None  # tqdm's, over products with a vector
 
     @cached_property
     def shape(self) -> tuple[int, int]:
@@ -65,14 +65,18 @@ class Jacobian:
         whole = by_free(self.fun.linear_operator(self.theta), self.free)
 
         def matvec(v: Array) -> Any:
-            self.bar.update()
+            self._count()
             return whole.matvec(np.ravel(v)) * self.units
 
         def rmatvec(u: Array) -> Any:
-            self.bar.update()
+            self._count()
             return whole.rmatvec(np.ravel(u) * self.units)
 
         return LinearOperator(self.shape, matvec=matvec, rmatvec=rmatvec, dtype=np.float64)
+
+    def _count(self) -> None:
+        if self.bar is not None:
+            self.bar.update()
 
     def directions(self, rank: int | None, prior: float) -> Directions:
         """So many, or all, or of more than 1000 as many as are `enough`.
@@ -94,7 +98,8 @@ class Jacobian:
 
     def _dense(self) -> Array:
         rows, columns = self.shape
-        self.bar.reset(min(self.shape))
+        if self.bar is not None:
+            self.bar.reset(min(self.shape))
         return formed(self.operator, by_columns=columns <= rows)
 
     def _all(self, prior: float) -> Directions:

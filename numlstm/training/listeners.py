@@ -86,21 +86,22 @@ class Bar:
     """
 
     def __init__(self, shown: bool | None, epochs: int, progress: Progress, words: str):
-        from tqdm import tqdm
+        self._progress, self._bar = progress, None
+        if notices.shown(shown):  # not made to be disabled: its lock is a semaphore of the system
+            from tqdm import tqdm
 
-        self._progress = progress
-        shown = notices.shown(shown)
-        if shown:
             tqdm.write(words, file=sys.stderr)
-        start = progress.epoch
-        self._bar = tqdm(total=epochs, initial=start, disable=not shown, unit="epoch", leave=True)
+            self._bar = tqdm(total=epochs, initial=progress.epoch, unit="epoch", leave=True)
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def advance(self) -> None:
         """One more epoch."""
+        if self._bar is None:
+            return
         history = self._progress.history
         shown = {"loss": "loss", "validation_loss": "validation"}
         latest = {

@@ -148,6 +148,8 @@ class Trainer:
         except Interrupted:
             outcome = Outcome.interrupted()
             self.update.fetch()
+            if self.listeners.record is not None:  # it stands after a whole step
+                self._save()
         except NotFinite:
             outcome = Outcome.not_finite()
             self.update.fetch()
@@ -210,9 +212,10 @@ class Trainer:
     def _require_place(self, batches: list[list[Window]]) -> None:
         """Refuse, as ValueError, a restored place that a run on these data does not come to."""
         progress, spec = self.progress, self.problem.evaluator.network.spec
-        batch = batches[schema.whole("batch", progress.batch, most=len(batches) - 1)]
+        done = schema.whole("batch", progress.batch, most=len(batches))
+        batch = [*batches, []][done]  # none where Ctrl-C came while the epoch was judged
         schema.whole("window", progress.window, most=len(batch))
-        rows = batch[0].rows
+        rows = batches[min(done, len(batches) - 1)][0].rows
         count = self.problem.train.X.shape[0] if isinstance(rows, slice) else len(rows)
         axes: tuple[int, ...] = len(spec.layers), count
         if progress.best.ndim:  # of members those that learn from the rows

@@ -13,6 +13,8 @@ from helpers import fits
 from helpers.fits import SINE, PowerCut, batch, cut_the_power, quick, same, stop_after
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training import checkpoints
+from numlstm.training.interrupt import Interrupted, SigintGuard
+from numlstm.utils import files
 
 CASES = {
     "batches": {"batch_size": 5, "num_layers": 2, "dropout": 0.2},
@@ -53,6 +55,24 @@ def test_the_power_goes_off_within_an_epoch(options, writes, tmp_path, monkeypat
     file = tmp_path / "run"
     with pytest.raises(PowerCut):
         quick(*batch(), checkpoint=file, **options)
+    same(quick(*batch(), checkpoint=file, resume=True, **options), expected)
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3, 5, 8, 9, 10, 14, 20, 29])
+def test_ctrl_c_stores_the_last_whole_step(moment, tmp_path, monkeypatch):
+    """Before the first one, within an epoch, and while its end is judged (9 and 10)."""
+    options = {"epochs": 3, "validation": 0.25, **CASES["windows"]}
+    expected, file, checks = quick(*batch(), **options), tmp_path / "run", itertools.count(1)
+
+    def press_at_the_moment(guard):
+        if next(checks) >= moment:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SigintGuard, "check", press_at_the_moment)
+        ended = quick(*batch(), checkpoint=file, **options)
+    assert ended.status == 98
+    assert files.read_checkpoint(file)[0]["theta"].tobytes() == ended.x.tobytes()
     same(quick(*batch(), checkpoint=file, resume=True, **options), expected)
 
 
