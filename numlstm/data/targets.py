@@ -14,6 +14,7 @@ from numlstm.data.sequences import Dataset, Form, mask, padded, read_inputs, rea
 from numlstm.data.tokens import require_no_tokens
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
+from numlstm.utils.interruptible import own
 from numlstm.utils.types import Array
 
 _OMIT = "nan_policy='omit'"
@@ -345,7 +346,7 @@ def _require_kept(name: str, values: Array, dtype: str) -> None:
 def for_network(
     data: Dataset, filling: Imputer | None, scaling: Scaling | None, dtype: str
 ) -> Dataset:
-    """The dataset in the network's units and dtype, with its mask channels."""
+    """The dataset in the network's units and dtype, with its mask channels, in its own memory."""
     X, y = network_inputs(data.X, filling, scaling, dtype, data.reset), data.y
     if scaling is None:
         _require_kept("X", data.X, dtype)
@@ -356,5 +357,8 @@ def for_network(
             y = y.astype(dtype, copy=False) if scaling is None else scaling.targets(y, dtype)
         if scaling is None or scaling.y_mean is None:
             _require_kept("y", data.y, dtype)
-    weight = data.weight.astype(dtype, copy=False)
-    return replace(data, X=X, y=y, weight=weight, sample_weight=None)
+    X, y = own(X, data.X), own(y, data.y)
+    weight = own(data.weight.astype(dtype, copy=False), data.weight)
+    lengths, reset = (None if part is None else part.copy() for part in (data.lengths, data.reset))
+    parts = {"X": X, "y": y, "weight": weight, "lengths": lengths, "reset": reset}
+    return replace(data, **parts, sample_weight=None)

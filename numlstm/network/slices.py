@@ -5,8 +5,7 @@ bidirectional network needs its sequences whole: it runs in a thread that can be
 """
 
 import time
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -49,29 +48,28 @@ def forward(
     reset: AnyArray | None = None,
     noise: NetworkNoise | None = None,
 ) -> tuple[AnyArray, State, None]:
-    """As `Network.forward` without a tape, on the backend "cpu"."""
+    """As `Network.forward` without a tape, on the backend "cpu".
+
+    What a slice reads is copied: one that is abandoned must not read the memory of the caller.
+    """
     rows, steps, _ = X.shape
-    run = partial(network.runner.run, Network.forward, network, weights, last=last)
-    whole = partial(run, X, state, lengths, reset=reset, noise=noise, extent=rows * steps)
-    result: tuple[AnyArray, State, None]
-    if network.spec.bidirectional or steps < 2:
-        result = whole()
-        return result
+    cuts: Iterable[tuple[int, int]] = [(0, steps)]
+    if not network.spec.bidirectional and steps > 1:
+        cuts = slices(steps, int(FIRST / max(1, rows * network.spec.num_parameters)))
+    state = state and State(*(part.copy() for part in state))
     Y: Any = None
-    first = FIRST / max(1, rows * network.spec.num_parameters)
-    for start, stop in slices(steps, int(first)):
-        if (start, stop) == (0, steps):
-            result = whole()
-            return result
-        part, state, _ = run(
-            np.ascontiguousarray(X[:, start:stop]),
+    for start, stop in cuts:
+        part, state, _ = network.runner.run(
+            *(Network.forward, network, weights),
+            X[:, start:stop].copy(),
             state,
             None if lengths is None else np.clip(lengths - start, 0, stop - start),
-            reset=None if reset is None else np.ascontiguousarray(reset[:, start:stop]),
+            last=last,
+            reset=None if reset is None else reset[:, start:stop].copy(),
             noise=noise and _cut(noise, start, stop),
             extent=rows * (stop - start),
         )
-        if last:
+        if last or stop - start == steps:
             Y = part
             continue
         if Y is None:

@@ -22,7 +22,7 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective, objective
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks, interruptible, notices
-from numlstm.utils.interruptible import Runner
+from numlstm.utils.interruptible import Runner, own
 
 _NEGLIGIBLE = 1e-8  # share of trace(J'J) that may count as certain without a word
 _ROWS = 64  # sequences whose Jacobian is held at once
@@ -183,7 +183,7 @@ class Covariance:
             X, model.num_features, lengths=lengths, missing=model.filling is not None
         )
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
-        X = network_inputs(X, model.filling, model.scaling, spec.dtype, reset)
+        X = own(network_inputs(X, model.filling, model.scaling, spec.dtype, reset), X)
         last = model.output == "last"
         weight = np.ones((len(X), spec.width) if last else (*X.shape[:2], spec.width))
         if lengths is not None and not last:

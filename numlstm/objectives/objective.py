@@ -1,7 +1,7 @@
 """numlstm.objective: a model and data as one function of the flat vector, with its derivatives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -107,7 +107,6 @@ def objective(
         require_probabilities(data)
     require_weights(data.weight, model.spec.dtype)
     data = for_network(data, model.filling, model.scaling, model.spec.dtype)
-    data = replace(data, X=data.X.copy())  # what the caller writes to X later is not in it
     evaluator = Evaluator(model.network, criterion.function)
     return Objective(evaluator, data, loss, weight_decay)
 

@@ -3,13 +3,12 @@
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
 from numlstm.utils import interruptible
-from numlstm.utils.interruptible import PATIENCE, Call, Runner, Worker
+from numlstm.utils.interruptible import PATIENCE, Call, Runner
 
 CallBack: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -26,8 +25,7 @@ class SigintGuard(Runner):
     """
 
     def __init__(self) -> None:
-        self._thread = Worker()
-        super().__init__(interruptible=False, worker=self._thread)
+        super().__init__(interruptible=False)
         self.pressed = False
 
     def __enter__(self) -> "SigintGuard":
@@ -40,7 +38,6 @@ class SigintGuard(Runner):
 
     def __exit__(self, *_: object) -> None:
         """Give Ctrl-C back."""
-        self._thread.close()
         if self._interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -68,17 +65,16 @@ class SigintGuard(Runner):
             finally:
                 requests.put(None)
 
-        with closing(Worker()) as worker:
-            call = Call(worker, solved)
-            try:
-                while (request := self._next(requests)) is not None:
-                    request.serve()
-                while not call.wait(PATIENCE):  # for its thread to say so itself
-                    self.check()
-            except BaseException:
-                call.abandon()
-                raise
-            return call.result()
+        call = Call(solved)
+        try:
+            while (request := self._next(requests)) is not None:
+                request.serve()
+            while not call.wait(PATIENCE):  # for its thread to say so itself
+                self.check()
+        except BaseException:
+            call.abandon()
+            raise
+        return call.result()
 
     def _next(self, requests: "SimpleQueue[Request | None]") -> "Request | None":
         """The next request of a solver; None once it is over."""

@@ -54,7 +54,7 @@ class LoopConfig:
     @property
     def update(self) -> UpdateConfig:
         """Those of an update."""
-        return UpdateConfig(self.training.clip, self.limits, self.sampling)
+        return UpdateConfig(self.training.clip, self.limits)
 
     @property
     def has_goal(self) -> bool:
@@ -247,7 +247,10 @@ class Trainer:
     def _run_window(self, window: Window, mean_weight: Numbers) -> None:
         progress, update, run = self.progress, self.update, self.problem.run
         place = progress.epoch, progress.windows
-        context = UpdateContext(window, mean_weight, *place, self.config.rate(progress.epoch))
+        # what is the user's is asked here, in the thread that called
+        rate, sampling = self.config.rate(progress.epoch), self.config.sampling
+        sampling = sampling and sampling.at(progress.epoch)
+        context = UpdateContext(window, mean_weight, *place, rate, sampling)
         if not np.any(window.weight):
             update.carry(run(update.advance, context, extent=context.extent))
             return

@@ -42,6 +42,10 @@ class Sampling:
             return checks.probability(f"scheduled_sampling({epoch})", self.asked(epoch))
         return self.asked if self.epochs == 1 else self.asked * epoch / (self.epochs - 1)
 
+    def at(self, epoch: int) -> "Sampling":
+        """That of an epoch alone, which asks nobody."""
+        return Sampling(self.probability(epoch), 1)
+
     def draw(
         self, draws: RandomStreams, epoch: int, update: int, window: Dataset
     ) -> np.ndarray | None:

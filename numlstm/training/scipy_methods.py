@@ -1,6 +1,7 @@
 """The bridge to scipy.optimize: minimize and least_squares on the loss of all data, in float64."""
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -107,7 +108,10 @@ class Minimizer:
         if self.limits.bounded:
             given["bounds"] = Bounds(self.limits.lower[free], self.limits.upper[free])
         if self.solver.constraints:
-            given["constraints"] = [on_free(c, self._start, free) for c in self.solver.constraints]
+            given["constraints"] = [
+                _called_back(on_free(constraint, self._start, free), call_back)
+                for constraint in self.solver.constraints
+            ]
         # TNC knows a limit on calls only; that on iterations is kept by _close_iteration
         most = 2**31 - 1  # SLSQP's is an int of C's
         asked = min(self.config.training.epochs, most)
@@ -119,20 +123,25 @@ class Minimizer:
             jac=True,
             method=method,
             callback=lambda x, *_: close(x),
-            options={**limit, **self.solver.options},
+            options={**limit, **self._options(call_back)},
             **given,
         )
 
     def _least_squares(self, x: np.ndarray, call_back: CallBack) -> Any:
         from scipy.optimize import least_squares
 
-        options, free = dict(self.solver.options), self.limits.free
+        options, free = self._options(call_back), self.limits.free
         if self.limits.bounded:
             options["bounds"] = self.limits.lower[free], self.limits.upper[free]
         result = least_squares(call_back(self.residuals), x, call_back(self.jacobian), **options)
         if self._jac_at is not None and not np.array_equal(result.x, self._jac_at):
             call_back(self._close_iteration)(result.x)
         return result
+
+    def _options(self, call_back: CallBack) -> dict[str, Any]:
+        """Those of the solver, its functions, such as a loss, called in the thread of the fit."""
+        options = self.solver.options.items()
+        return {name: call_back(value) if callable(value) else value for name, value in options}
 
     def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss with its penalty, weight_decay / 2 * sum(theta^2), and the gradient."""
@@ -235,3 +244,12 @@ class Minimizer:
         limited = self.solver.method in ("TNC", LEAST_SQUARES)
         if limited and progress.epoch >= self.config.training.epochs:
             raise _Ended(Outcome(False, 1, "Maximum number of iterations has been exceeded."))
+
+
+def _called_back(constraint: Any, call_back: CallBack) -> Any:
+    """A constraint of SciPy's, its functions called in the thread of the fit."""
+    result = copy(constraint)
+    for name in ("fun", "jac", "hess"):
+        if callable(function := getattr(constraint, name, None)):
+            setattr(result, name, call_back(function))
+    return result

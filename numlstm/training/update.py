@@ -42,6 +42,7 @@ class UpdateContext(NamedTuple):
     epoch: int
     number: int  # of the window in the run, with or without a target: random draws go by it
     rate: float  # learning rate
+    sampling: Sampling | None = None  # that of the epoch
 
     @property
     def extent(self) -> int:
@@ -55,7 +56,6 @@ class UpdateConfig(NamedTuple):
 
     clip: float | None
     limits: Limits | None
-    sampling: Sampling | None
 
 
 @dataclass(kw_only=True)
@@ -115,7 +115,7 @@ class Update:
         They and the numbers do not depend on whether the window has a target: the next one begins
         in the state that it leaves.
         """
-        sampling, evaluator, number = self.config.sampling, self.evaluator, context.number
+        sampling, evaluator, number = context.sampling, self.evaluator, context.number
         fed = sampling and sampling.draw(self.draws, context.epoch, number, window)
         if fed is not None:
             return (partial(sampled_step, evaluator), partial(sampled_advance, evaluator)), fed

@@ -1,25 +1,36 @@
 """Calls that may take long, in threads that Ctrl-C can abandon.
 
 While the main thread is inside a kernel or LAPACK, Python cannot act on Ctrl-C. So what may take
-long runs in a thread of its own, and the main thread waits where it can be interrupted. A call that
-was abandoned goes on to the end of what it is in: its thread is a daemon, for which no exit waits,
-and writes to nothing that anybody else reads.
+long runs in a thread of its own, and the main thread waits where it can be interrupted.
+
+A call that is abandoned does no harm. It has a moment to end by itself, as most do, else it ends at
+its next kernel. It writes to nothing that anybody else reads, and reads no memory of the arrays of
+the user. Its thread is a daemon, for which no exit waits; only a fork does, because a child would
+inherit what it has half done.
 """
 
 import contextvars
+import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+import numpy as np
+
 from numlstm.utils import notices
 
 PATIENCE = 0.05  # seconds; how long Ctrl-C may have to wait
+GRACE = 0.15  # seconds, in which an abandoned call may end by itself
 STACK = 2**23  # bytes, at least: the call may compile
 NAME = "numlstm"  # of the threads
+
+# what backends add: functions whose results are called in the thread before its call ...
+inherited: list[Callable[[], Callable[[], object]]] = []
+# ... and what is called when a call goes on after it was abandoned
+on_abandoned: list[Callable[[], object]] = []
 
 _here = threading.local()
 
@@ -29,16 +40,21 @@ class Abandoned(BaseException):
 
 
 def check() -> None:
-    """End the call that this thread was started for, if it was abandoned."""
-    call = getattr(_here, "call", None)
-    if call is not None and call.abandoned:
+    """End the call that this thread makes, if it was abandoned."""
+    made = getattr(_here, "call", None)
+    if made is not None and made.abandoned:
         raise Abandoned
 
 
-class Call:
-    """A call in a thread of a worker's; in this one where no other may be started."""
+def own(array: Any, source: Any) -> Any:
+    """The array in memory of its own, of which its source, the user's, has no part."""
+    return array.copy() if np.may_share_memory(array, source) else array
 
-    def __init__(self, worker: "Worker", function: Callable[..., Any], *args: Any):
+
+class Call:
+    """A call in another thread; in this one where no other may be started."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any):
         self.abandoned = False
         self._over = threading.Event()
         self._result: Any = None
@@ -46,14 +62,23 @@ class Call:
         # what the caller has set, as by np.errstate, holds there too
         context = contextvars.copy_context()
         context.run(notices.remember_caller)
+        settings = [setting() for setting in inherited]
+        run: Callable[..., Any] = context.run
+        made = partial(run, self._run, settings, function, args)
         try:
-            worker.make(partial(context.run, self._run, function, args))
+            worker = _worker()
         except RuntimeError:  # the interpreter is about to end, or a limit is reached
-            self._run(function, args)
+            made()
+        else:
+            worker.make(self, made)
 
-    def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def _run(
+        self, settings: list[Callable[[], object]], function: Callable[..., Any], args: Any
+    ) -> None:
         _here.call = self
         try:
+            for setting in settings:
+                setting()
             self._result = function(*args)
         except BaseException as error:
             self._error = error
@@ -61,13 +86,22 @@ class Call:
             _here.call = None
             self._over.set()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float | None = None) -> bool:
         """Whether it is over, within so much time."""
         return self._over.wait(seconds)
 
     def abandon(self) -> None:
-        """Wait no more; its `check` ends it."""
+        """Wait no more, but for a moment in which it may end."""
         self.abandoned = True
+        try:
+            over = self.wait(GRACE)
+        except BaseException:  # Ctrl-C, again
+            over = False
+            raise
+        finally:
+            if not over:
+                for function in on_abandoned:
+                    function()
 
     def result(self) -> Any:
         """What the function returned or raised, once it is over."""
@@ -80,36 +114,57 @@ class Call:
 
 
 class Worker:
-    """A daemon thread that makes calls, one after the other, until it is closed.
+    """A daemon thread that makes one call after the other.
 
-    Each thread that calls the kernels has threads of OpenMP's beside it, which are not started for
-    every call anew.
+    It lives on, because each thread that calls the kernels has threads of OpenMP's beside it.
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._call: Call | None = None  # the last
+        self._thread = _started(_make_calls, self._calls)
 
-    def make(self, function: Callable[[], Any]) -> None:
-        """Call a function there, after those before; RuntimeError where no thread is to be had."""
-        if self._thread is None or not self._thread.is_alive():  # it does not survive a fork
-            self._calls = SimpleQueue()
-            self._thread = _start(_make_calls, self._calls)
+    @property
+    def is_free(self) -> bool:
+        """Whether it has nothing to do."""
+        return self._call is None or self._call.wait(0)
+
+    def make(self, call: Call, function: Callable[[], object]) -> None:
+        """Call the function, which makes a call."""
+        self._call = call
         self._calls.put(function)
 
-    def close(self) -> None:
-        """Let the thread end once it has made its calls."""
+    def end_before_fork(self) -> bool:
+        """End the thread, once an abandoned call is over; False where it has another one."""
+        if self._call is not None and self._call.abandoned:
+            self._call.wait()
+        if not self.is_free or self._thread is threading.current_thread():
+            return False
         self._calls.put(None)
+        self._thread.join()
+        return True
 
 
-def _make_calls(calls: "SimpleQueue[Callable[[], Any] | None]") -> None:
+_workers: list[Worker] = []
+
+
+def _worker() -> Worker:
+    """A worker that is free; RuntimeError where there can be none."""
+    for worker in _workers:
+        if worker.is_free:
+            return worker
+    _workers.append(Worker())
+    return _workers[-1]
+
+
+def _make_calls(calls: "SimpleQueue[Callable[[], object] | None]") -> None:
     while (function := calls.get()) is not None:
         function()
         del function  # and what it holds, while there is no other
 
 
-def _start(target: Callable[..., Any], *args: Any) -> threading.Thread:
-    """Start a daemon thread; its stack is large enough whatever others asked for theirs."""
+def _started(target: Callable[..., Any], *args: Any) -> threading.Thread:
+    """A daemon thread; its stack is large enough whatever others asked for theirs."""
     thread = threading.Thread(target=target, args=args, name=NAME, daemon=True)
     asked = threading.stack_size()
     if not 0 < asked < STACK:
@@ -123,23 +178,23 @@ def _start(target: Callable[..., Any], *args: Any) -> threading.Thread:
     return thread
 
 
-def call(
-    function: Callable[..., Any],
-    *args: Any,
-    worker: Worker | None = None,
-    check: Callable[[], None] = check,
-) -> Any:
-    """function(*args), in a thread of its own or of a worker's, unless it is abandoned.
+def _before_fork() -> None:
+    _workers[:] = [worker for worker in _workers if not worker.end_before_fork()]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=lambda: _workers.clear())
+
+
+def call(function: Callable[..., Any], *args: Any, check: Callable[[], None] = check) -> Any:
+    """function(*args), in another thread, unless it is abandoned.
 
     `check` raises what it is to be abandoned with; the usual handler of Ctrl-C raises by itself.
     Outside the main thread, which alone gets signals, it is made there.
     """
     if threading.current_thread() is not threading.main_thread():
         return function(*args)
-    if worker is None:
-        with closing(Worker()) as worker:
-            return call(function, *args, worker=worker, check=check)
-    made = Call(worker, function, *args)
+    made = Call(function, *args)
     try:
         while not made.wait(PATIENCE):
             check()
@@ -153,12 +208,11 @@ class Runner:
     """Makes calls here that are known to be short, and others so that Ctrl-C can abandon them.
 
     A call is short if one of the same function was, of at least its extent, which says how much
-    there is to do, in any unit. Where not `interruptible`, all are made here. Others are made by a
-    worker, or each in a thread of its own.
+    there is to do, in any unit. Where not `interruptible`, all are made here.
     """
 
-    def __init__(self, *, interruptible: bool = True, worker: Worker | None = None) -> None:
-        self._interruptible, self._worker = interruptible, worker
+    def __init__(self, *, interruptible: bool = True) -> None:
+        self._interruptible = interruptible
         self._short: dict[Any, float] = {}  # by function: the extent up to which calls are short
 
     def check(self) -> None:
@@ -179,8 +233,7 @@ class Runner:
         if extent <= known:
             result = function(*args, **named)
         else:
-            given = partial(function, *args, **named)
-            result = call(given, worker=self._worker, check=self.check)
+            result = call(partial(function, *args, **named), check=self.check)
         if time.perf_counter() - start >= PATIENCE:
             self._short[function] = min(known, extent - 1)
         elif extent > known:

@@ -3,13 +3,13 @@
 import os
 import signal
 import threading
-from contextlib import closing
+import time
 
 import numpy as np
 import pytest
 
 from numlstm.utils import interruptible, notices
-from numlstm.utils.interruptible import STACK, Abandoned, Call, Runner, Worker
+from numlstm.utils.interruptible import STACK, Abandoned, Call, Runner
 
 
 def press_soon():
@@ -52,7 +52,8 @@ def test_an_abandoned_call_ends_at_its_next_check(usual_handler):
     assert ended.wait(60)
 
 
-def test_the_threads_are_daemons_with_a_stack_of_their_own():
+def test_the_threads_are_daemons_with_a_stack_of_their_own(monkeypatch):
+    monkeypatch.setattr(interruptible, "_workers", [])
     before = threading.stack_size(2**18)
     try:
         thread = interruptible.call(threading.current_thread)
@@ -68,8 +69,9 @@ def test_without_another_thread_the_call_is_made_here(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
+    monkeypatch.setattr(interruptible, "_workers", [])
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    call = Call(Worker(), threading.current_thread)
+    call = Call(threading.current_thread)
     assert call.wait(0)
     assert call.result() is threading.current_thread()
 
@@ -109,27 +111,57 @@ def test_where_nothing_is_to_be_abandoned_all_calls_are_made_here():
     assert runner.run(threading.current_thread, extent=10**9) is threading.main_thread()
 
 
-def test_a_worker_makes_all_calls_in_one_thread_that_ends():
-    worker, threads = Worker(), []
-    for _ in range(3):
-        threads.append(interruptible.call(threading.current_thread, worker=worker))
-    worker.close()
-    assert len(set(threads)) == 1
-    threads[0].join(60)
-    assert not threads[0].is_alive()
+def test_one_thread_makes_all_calls():
+    threads = {interruptible.call(threading.current_thread) for _ in range(3)}
+    assert len(threads) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_worker_starts_anew_in_the_child_of_a_fork():
-    with closing(Worker()) as worker:
-        assert interruptible.call(divmod, 7, 2, worker=worker) == (3, 1)
-        if (child := os.fork()) == 0:
-            try:
-                os._exit(int(interruptible.call(divmod, 7, 2, worker=worker) != (3, 1)))
-            finally:
-                os._exit(2)
-        assert os.waitpid(child, 0)[1] == 0
+def test_a_fork_leaves_no_thread_behind_and_the_child_has_its_own():
+    """Python warns of a fork beside threads."""
+    thread = interruptible.call(threading.current_thread)
+    if (child := os.fork()) == 0:
+        try:
+            os._exit(int(interruptible.call(divmod, 7, 2) != (3, 1)))
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not thread.is_alive()
+    assert interruptible.call(divmod, 7, 2) == (3, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_waits_for_an_abandoned_call(usual_handler):
+    over, ended = threading.Event(), []
+
+    def work():
+        press_soon()
+        over.wait(60)
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible.call(work)
+    assert not ended
+    threading.Timer(0.1, over.set).start()
+    if (child := os.fork()) == 0:
+        os._exit(int(not ended))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_abandoned_call_may_end_by_itself(usual_handler, monkeypatch):
+    over, told = threading.Event(), []
+
+    def work():
+        press_soon()
+        time.sleep(0.15)
+        over.set()
+
+    monkeypatch.setattr(interruptible, "GRACE", 60)
+    monkeypatch.setattr(interruptible, "on_abandoned", [lambda: told.append(True)])
+    with pytest.raises(KeyboardInterrupt):
+        interruptible.call(work)
+    assert over.is_set()
+    assert not told
 
 
 def test_a_warning_is_at_the_line_of_who_called():

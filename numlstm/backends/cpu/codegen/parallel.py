@@ -11,7 +11,7 @@ that the parent had running, ours or another library's, did not survive the fork
 
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numba
 from llvmlite import ir
@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numba.np.ufunc import parallel as threading_layer
 
 from numlstm.backends.cpu.codegen.compile import callback
-from numlstm.utils import forks, notices, threads
+from numlstm.utils import forks, interruptible, notices, threads
 
 SMALL = 3e5  # multiply-adds below which waking the threads costs more than they save
 
@@ -101,16 +101,36 @@ _here = threading.local()  # .driver: OpenMP has other threads for every thread 
 
 def call(kernel: Callable, shards: int, work: float, *arguments):
     """kernel(driver, *arguments) with the driver to use now; `work` counts multiply-adds."""
+    interruptible.check()
     if shards == 1 or work < SMALL or numba.config.NUMBA_NUM_THREADS == 1 or forks.in_child:
         return kernel(serial_driver(), *arguments)
     if not _region.acquire(blocking=False):
         return kernel(serial_driver(), *arguments)
     try:
+        interruptible.check()  # whoever waited for the region finds none of it after that
         if not hasattr(_here, "driver"):
             _here.driver = _driver_here()
         return kernel(_here.driver, *arguments)
     finally:
         _region.release()
+
+
+def _mask() -> Callable[[], object]:
+    """numba.set_num_threads as it was called here, for another thread."""
+    if not threading_layer._is_initialized:
+        return lambda: None
+    return partial(threading_layer.set_num_threads, threading_layer.get_num_threads())
+
+
+def _wait_for_the_region() -> None:
+    """Numba's work queue ends the process where two threads use it at once."""
+    if threading_layer._is_initialized and numba.threading_layer() == "workqueue":
+        with _region:
+            pass
+
+
+interruptible.inherited.append(_mask)
+interruptible.on_abandoned.append(_wait_for_the_region)
 
 
 def _driver_here() -> int:
