@@ -233,8 +233,9 @@ def fit(
     progress : bool, optional
         Show a progress bar. Default: where standard error is a terminal.
     checkpoint : path-like, optional
-        File for everything needed to go on, written after each epoch, and every few seconds in
-        long ones, in such a way that a crash leaves the last whole one. That it cannot be written
+        File for everything needed to go on, written after each epoch, every few seconds in long
+        ones, and where Ctrl-C ends the training, in such a way that a crash leaves the last whole
+        one. That it cannot be written
         the first time is an error; later, as on a full disk, a warning, and the fit goes on and
         tries again. Not for SciPy's methods.
     resume : bool, optional
@@ -273,7 +274,8 @@ def fit(
         With the trained `model`, its parameters `x`, the training loss `fun`, `success`,
         `status`, `message`, `nit`, `nfev`, `history`, `output`, and in `data` what was read, in
         words. Not converging is
-        ``success=False``, never an exception. Ctrl-C ends a fit the same way.
+        ``success=False``, never an exception. Ctrl-C ends the training the same way, after the last
+        whole step; while the data are still read, and pressed once more, it is a KeyboardInterrupt.
 
     Raises
     ------

@@ -149,7 +149,7 @@ def store(usual: str, versions: Iterable[str], parts: Iterable[str]) -> Store:
     for path in paths:
         stamp.update(path.relative_to(_PACKAGE).as_posix().encode())
         stamp.update(path.read_bytes())
-    root = Path(named or usual).absolute()
+    root = Path(named or usual).expanduser().absolute()
     return Store(root / f"{__version__}-{stamp.hexdigest()[:16]}", bool(named))
 
 

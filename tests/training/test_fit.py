@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -393,8 +394,12 @@ def test_dropout_is_between_layers_scaled_and_for_training_only():
     np.testing.assert_array_equal(*predictions)
 
 
-def test_a_bar_on_request_only(capsys):
-    quick(*batch())
+def test_a_bar_on_request_only(capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tqdm", None)  # its lock is a semaphore of the system
+        for method in ("adam", "BFGS"):
+            result = quick(*batch(), method=method)
+        result.covariance(*batch(), weight_decay=0.1)
     assert capsys.readouterr().err == ""
     quick(*batch(), progress=True, validation=0.25)
     shown = capsys.readouterr().err

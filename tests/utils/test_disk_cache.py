@@ -350,6 +350,13 @@ def test_what_another_user_owns_is_not_read(store, kind, monkeypatch):
 
 
 @posix
+def test_the_folder_named_may_be_in_the_home_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NUMLSTM_CACHE_DIR", "~/kept")
+    assert disk_cache.store("/usual", (), ["utils"]).folder.parent == tmp_path / "kept"
+
+
+@posix
 def test_what_root_owns_is_read_where_the_user_named_it(store, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     own(monkeypatch, lambda mode: True, 0)
