@@ -89,6 +89,27 @@ def test_a_rollout(rows, outputs, monkeypatch):
     assert model.rollout(X, T, exogenous).tobytes() == whole.tobytes()
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_slice_has_memory_of_its_own(bidirectional, monkeypatch):
+    """One that is abandoned goes on reading, when the caller may have closed a shared memory."""
+    model, seen = numlstm.LSTM(3, 4, rng=0, bidirectional=bidirectional), []
+    X = np.ones((1, T, 3), np.float32)
+    _, state = model.forward(X)
+    given = X, *state, np.array([T]), np.zeros((1, T), bool)
+
+    class Looking(Runner):
+        def run(self, function, *args, **named):
+            seen.extend([*args[2:], named.get("reset")])
+            return super().run(function, *args, **named)
+
+    model.network.runner = Looking()
+    model.forward(X, state, lengths=given[3], reset=given[4])
+    parts = [part for each in seen for part in (each if isinstance(each, tuple) else [each])]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    assert len(arrays) >= 5
+    assert not any(np.may_share_memory(one, other) for one in arrays for other in given)
+
+
 @pytest.mark.parametrize("name", ["predict", "rollout"])
 def test_ctrl_c_between_two_slices(name, monkeypatch):
     model, X = numlstm.LSTM(1, 4, 1, rng=0), np.ones(T)

@@ -14,6 +14,7 @@ from helpers.fits import batch, quick, same
 from helpers.processes import environment
 from numlstm.training import scipy_methods
 from numlstm.training.interrupt import Interrupted, SigintGuard
+from numlstm.training.update import Update
 
 
 def press_ctrl_c():
@@ -125,6 +126,52 @@ def test_a_solver_in_a_thread_of_its_own_finds_the_same(method, monkeypatch):
 
     with pytest.raises(KeyError, match="mine"):
         quick(*batch(), method=method, callback=fail)
+
+
+@pytest.mark.parametrize("method", ["SLSQP", "trust-constr", "least_squares", "adam"])
+def test_functions_of_the_user_are_called_in_the_thread_of_the_fit(method, monkeypatch):
+    monkeypatch.setattr(scipy_methods, "_DENSE", 0)
+    threads = []
+
+    def here(result):
+        threads.append(threading.current_thread())
+        return result
+
+    options = {}
+    if method == "adam":
+        options["scheduled_sampling"] = lambda epoch: here(1.0)
+    elif method == "least_squares":
+        options["options"] = {"loss": lambda z: here(np.stack([z, np.ones(z.size), 0 * z]))}
+    else:
+        norm = scipy.optimize.NonlinearConstraint(
+            lambda x: here(np.sum(x * x)), 0, 9, jac=lambda x: here(2 * x[None])
+        )
+        options["limits"] = {"constraints": norm}
+    quick(batch()[0], method=method, **options)
+    assert set(threads) == {threading.main_thread()}
+
+
+def test_a_fit_has_memory_of_its_own(monkeypatch):
+    """A step that is abandoned goes on reading, when the user may have closed a shared memory."""
+    X, y = (part.astype(np.float32) for part in batch())
+    reset, lengths, seen = np.zeros(X.shape[:2], bool), np.full(len(X), X.shape[1]), []
+    original = Update.__init__
+
+    def look(update, evaluator, train, *arguments):
+        seen.append(train)
+        original(update, evaluator, train, *arguments)
+
+    monkeypatch.setattr(Update, "__init__", look)
+    quick(
+        X,
+        y,
+        reset=reset,
+        lengths=lengths,
+        standardize=False,
+        epochs=1,
+    )
+    for name, given in {"X": X, "y": y, "reset": reset, "lengths": lengths}.items():
+        assert not np.may_share_memory(getattr(seen[0], name), given), name
 
 
 @pytest.mark.parametrize("method", ["BFGS", "SLSQP", "trust-constr", "least_squares"])

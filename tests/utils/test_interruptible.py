@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+import numlstm
 from numlstm.utils import interruptible, notices
 from numlstm.utils.interruptible import STACK, Abandoned, Call, Runner
 
@@ -146,6 +147,25 @@ def test_a_fork_waits_for_an_abandoned_call(usual_handler):
     if (child := os.fork()) == 0:
         os._exit(int(not ended))
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_abandoned_call_ends_at_its_next_kernel(usual_handler, monkeypatch):
+    over, ended, model = threading.Event(), threading.Event(), numlstm.LSTM(1, 4, 1, rng=0)
+    model.vjp(np.ones((2, 3, 1)))
+
+    def work():
+        press_soon()
+        over.wait(60)
+        try:
+            model.vjp(np.ones((2, 3, 1)))
+        except Abandoned:
+            ended.set()
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible.call(work)
+    over.set()
+    assert ended.wait(60)
 
 
 def test_an_abandoned_call_may_end_by_itself(usual_handler, monkeypatch):

@@ -86,6 +86,49 @@ def test_without_the_threading_layer_asked_for_one_thread_does_the_work(expected
     assert "NUMBA_THREADING_LAYER=omp" in said
 
 
+MASK = """
+import numba
+from numlstm.backends.cpu.codegen import parallel
+from numlstm.utils import interruptible
+for count in (1, 2, 1):
+    numba.set_num_threads(count)
+    assert interruptible.call(numba.get_num_threads) == count
+"""
+
+
+def test_a_thread_beside_has_the_number_of_threads_of_its_caller():
+    done = run_python("-c", MASK, NUMBA_NUM_THREADS="2")
+    assert done.returncode == 0, done.stderr
+
+
+WORK_QUEUE = """
+import os, signal, threading, time
+import numba
+from numlstm.backends.cpu.codegen import parallel
+from numlstm.utils import interruptible
+numba.get_num_threads()
+interruptible.GRACE, over = 0, []
+
+def kernel():
+    with parallel._region:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+        over.append(True)
+
+try:
+    interruptible.call(kernel)
+except KeyboardInterrupt:
+    print(over)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_under_the_work_queue_ctrl_c_waits_for_the_kernel():
+    """Code of the user's that runs in parallel beside it would end the process."""
+    done = run_python("-c", WORK_QUEUE, NUMBA_THREADING_LAYER="workqueue", NUMBA_NUM_THREADS="2")
+    assert done.stdout == "[True]\n", done.stderr
+
+
 def test_every_kind_of_process():
     """Some cells of the array of stress/processes.py."""
     done = run_python(ROOT / "stress" / "processes.py", "--small", "--timeout", "400")
