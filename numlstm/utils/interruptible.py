@@ -9,6 +9,7 @@ the user. Its thread is a daemon, for which no exit waits; only a fork does, bec
 inherit what it has half done.
 """
 
+import atexit
 import contextvars
 import os
 import threading
@@ -134,10 +135,13 @@ class Worker:
         self._call = call
         self._calls.put(function)
 
-    def end_before_fork(self) -> bool:
-        """End the thread, once an abandoned call is over; False where it has another one."""
+    def wait_if_abandoned(self) -> None:
+        """Wait until a call that was abandoned is over."""
         if self._call is not None and self._call.abandoned:
             self._call.wait()
+
+    def end(self) -> bool:
+        """End the thread, unless it has something to do."""
         if not self.is_free or self._thread is threading.current_thread():
             return False
         self._calls.put(None)
@@ -178,8 +182,18 @@ def _started(target: Callable[..., Any], *args: Any) -> threading.Thread:
     return thread
 
 
+def _end_workers() -> None:
+    _workers[:] = [worker for worker in _workers if not worker.end()]
+
+
 def _before_fork() -> None:
-    _workers[:] = [worker for worker in _workers if not worker.end_before_fork()]
+    for worker in _workers:
+        worker.wait_if_abandoned()
+    _end_workers()
+
+
+# what extensions keep for a thread, as SuperLU does, is to be freed while there is an interpreter
+atexit.register(_end_workers)
 
 
 if hasattr(os, "register_at_fork"):
