@@ -11,6 +11,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
+from numlstm.model.ranges import Range
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, network_on
 from numlstm.utils import checks
@@ -54,6 +55,7 @@ class Model:
         self.spec, self.network, self._theta = network.spec, network, theta
         self._bytes = bytearray()  # theta as it was at the last look
         self._packed: tuple[bytearray, Weights] | None = None
+        self._peak: tuple[bytearray, float] | None = None
         self._steppers: dict[tuple[bool, bool], KeptStepper] = {}  # by whether scaled, derived
         # set by training, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
@@ -63,7 +65,9 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the derived forms: compiled steps hold addresses of this process."""
-        return vars(self) | {"_bytes": bytearray(), "_packed": None, "_steppers": {}}
+        return vars(self) | {
+            "_bytes": bytearray(), "_packed": None, "_peak": None, "_steppers": {}
+        }  # fmt: skip
 
     @property
     def cell(self) -> Cell:
@@ -122,6 +126,14 @@ class Model:
         if self._bytes != self._theta:
             self._bytes = bytearray(self._theta.data)
         return self._bytes
+
+    @property
+    def _range(self) -> Range:
+        """What may go in and come out; looked for again only where theta has changed since."""
+        content, peak = self._content(), self._peak
+        if peak is None or peak[0] is not content:
+            self._peak = peak = (content, checks.largest(self._theta))
+        return Range(self.spec, self._theta, peak[1])
 
     def _weights(self, noise: NetworkNoise | None = None) -> Weights:
         """theta as the backend reads it; packed again only where theta has changed since."""

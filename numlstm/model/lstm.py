@@ -215,12 +215,16 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         reader = InputReader(self.network, X)
         inputs = reader.inputs(X, state, lengths, reset)
-        noise = self._noise(noise_rng, inputs.X)
+        limits = self._range
+        limits.require_products(inputs.X, inputs.state, inputs.lengths)
+        noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
         Y, final, _ = self.network.forward(
             *(self._weights(noise), inputs.X, inputs.state, inputs.lengths),
             reset=inputs.reset,
             noise=noise,
+            seen=seen,
         )
+        limits.require_outputs((Y, final), seen)
         return reader.to_caller(Y), reader.to_caller(final)
 
     def vjp(
@@ -273,18 +277,27 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         reader, copy = InputReader(self.network, X), self.network.backend.arrays.copy
         inputs = reader.inputs(X, state, lengths, reset)
+        limits = self._range
+        limits.require_products(inputs.X, inputs.state, inputs.lengths)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
         own = copy(inputs.X), inputs.state and State(*map(copy, inputs.state))
-        noise = self._noise(noise_rng, inputs.X)
+        noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
         weights = self._weights(noise)
-        Y, _, tape = self.network.forward(
-            weights, *own, inputs.lengths, tape=True, reset=inputs.reset, noise=noise
+        Y, final, tape = self.network.forward(
+            *(weights, *own, inputs.lengths),
+            tape=True,
+            reset=inputs.reset,
+            noise=noise,
+            seen=seen,
         )
+        limits.require_outputs((Y, final), seen)
 
         def pullback(dY: Any, dstate: Any = None) -> Gradients:
             dY = reader.array("dY", dY, Y.shape)
             dstate = reader.state("dstate", dstate, Y.shape[0])
-            return reader.to_caller(self.network.backward(weights, tape, dY, dstate, need_dX=True))
+            gradients = self.network.backward(weights, tape, dY, dstate, need_dX=True)
+            limits.require_results("the gradient", gradients, dY, dstate)
+            return reader.to_caller(gradients)
 
         return reader.to_caller(Y), pullback
 
@@ -438,7 +451,9 @@ class LSTM(Derivatives, Rollout, Persistence):
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
-        noise = self._noise(noise_rng, X)
+        limits = self._range
+        limits.require_products(X, None, lengths)
+        noise, seen = self._noise(noise_rng, X), limits.watch()
         arrays = self.network.backend.arrays
         X, lengths, reset = (
             None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
@@ -448,7 +463,9 @@ class LSTM(Derivatives, Rollout, Persistence):
             last=self.output == "last",
             reset=reset,
             noise=noise,
+            seen=seen,
         )
+        limits.require_outputs(Y, seen)
         Y = arrays.to_numpy(Y)
         said = "the prediction", dtype, "pass X as float64"
         if self.scaling is not None:

@@ -327,6 +327,25 @@ def _total(value: np.ndarray) -> float:
         return float(value.sum())
 
 
+def all_finite(value: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite."""
+    return math.isfinite(_total(value)) or bool(np.isfinite(value).all())
+
+
+def largest(value: np.ndarray) -> float:
+    """The largest magnitude, 0 of an empty array; NaN where there is one."""
+    return float(max(value.max(initial=0), -value.min(initial=0)))
+
+
+def at_most(value: np.ndarray, bound: float) -> bool:
+    """Whether all magnitudes are up to a bound; of few numbers by the sum of their squares."""
+    if value.size <= FEW:
+        squares = float(np.vdot(value, value))
+        if squares <= bound * bound and math.isfinite(squares):
+            return True
+    return largest(value) <= bound
+
+
 def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None:
     """Require a shape; letters in `expected` stand for any size, e.g. ("B", "T", 3)."""
     if value.shape == expected:

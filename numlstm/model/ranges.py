@@ -1,0 +1,129 @@
+"""What leaves the range of a dtype is refused: a sum that has overflowed has lost its sign.
+
+A product beyond the largest number becomes an infinity, and what is added to that later counts for
+nothing: gates would open that are shut. So inputs whose products with the weights may overflow are
+refused before a pass, and results that are not finite after it.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import NetworkSpec, State
+from numlstm.data.sequences import mask
+from numlstm.utils import checks
+from numlstm.utils.types import Array
+
+# their values lie between -1 and 1, and so do hidden states that they are in
+_BOUNDED = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
+
+
+class Range(NamedTuple):
+    """A network's dtype and parameters, as they limit what goes in and comes out."""
+
+    spec: NetworkSpec
+    theta: Array  # (n,)
+    largest: float  # magnitude in theta
+
+    def require_products(self, X: Array, state: State | None, lengths: Array | None = None) -> None:
+        """Refuse inputs and states in NumPy's memory whose products with weights may overflow."""
+        if type(X) is not np.ndarray:
+            return
+        terms = self.spec.input_size + self._hidden_terms()
+        room = self._limit() / terms / max(self.largest, 1.0)
+        if all(checks.at_most(array, room) for array in (X, *(state or ()))):
+            return
+        if lengths is not None:
+            X = np.where(mask(lengths, X.shape[1])[..., None], X, X.dtype.type(0))
+        sums = self._sums(X, state)
+        total = sum(sums.values(), self.largest * np.longdouble(self._hidden_terms()))
+        if total >= self._limit():
+            most = max(sums, key=lambda name: sums[name])
+            raise ValueError(
+                f"products of {most} and the weights may add up to {total:.3g}, beyond the range "
+                f"of {self.spec.dtype}: scale {most} or the weights down{self._wider()}"
+            )
+
+    def require_results(self, what: str, results: Any, *given: Any) -> None:
+        """Refuse results that are not finite, unless theta or something `given` was not either."""
+        if all(checks.all_finite(part) for part in _arrays(results)):
+            return
+        if all(checks.all_finite(part) for part in (self.theta, *_arrays(given))):
+            raise ValueError(
+                f"{what} has values beyond the range of {self.spec.dtype}: scale the inputs, the "
+                f"states or the weights down{self._wider()}"
+            )
+
+    def watch(self) -> list[Array] | None:
+        """A list for `Network.forward` to put hidden states in, where they may have any size."""
+        names = [activation.name for activation in self.spec.cell.activations]
+        bounded = all(name in _BOUNDED for name in names) and self.spec.proj_size is None
+        tame = self.largest * self._hidden_terms() < self._limit()
+        return None if bounded and tame else []
+
+    def require_outputs(self, outputs: Any, seen: list[Array] | None) -> None:
+        """Refuse outputs that are not finite, and hidden states whose products may overflow."""
+        if seen is None:
+            return
+        self.require_results("the output", outputs)
+        named, widest = split(self.spec.shapes, self.theta), max(map(_peak, seen), default=0.0)
+        readers = (
+            part for name, part in named.items() if part.ndim == 2 and "weight_ih_l0" not in name
+        )
+        bound = widest * max((_peak(part) * part.shape[-1] for part in readers), default=0.0)
+        if bound >= self._limit():
+            raise ValueError(
+                f"products of hidden states and weights may add up to {bound:.3g}, beyond the "
+                f"range of {self.spec.dtype}: scale the inputs or the weights down{self._wider()}"
+            )
+
+    def _limit(self) -> float:
+        return float(np.finfo(self.spec.dtype).max)
+
+    def _hidden_terms(self) -> int:
+        """Terms of a sum that are no inputs: hidden states, of residual layers sums of them, c."""
+        return self.spec.hidden_width * self.spec.num_layers + 3
+
+    def _wider(self) -> str:
+        return ", or use dtype='float64'" if self.spec.dtype == "float32" else ""
+
+    def _sums(self, X: Array, state: State | None) -> dict[str, np.longdouble]:
+        """Bounds of the sums of products that inputs and states are factors of."""
+        spec, named = self.spec, split(self.spec.shapes, self.theta)
+        sums = {"X": np.longdouble(0)}
+        if state is not None:
+            sums |= {"state.h": np.longdouble(0), "state.c": np.longdouble(0)}
+        ways = ("", "_reverse")[: spec.num_directions]
+        layers = [f"l{index}{way}" for index in range(spec.num_layers) for way in ways]
+        for index, layer in enumerate(layers):
+            if index < len(ways):
+                sums["X"] = max(sums["X"], _reach(named[f"weight_ih_{layer}"], X))
+            if state is not None:
+                h, c = state.h[index], state.c[index]
+                sums["state.h"] = max(sums["state.h"], _reach(named[f"weight_hh_{layer}"], h))
+            if state is not None and spec.cell.peephole:
+                looks = named[f"peephole_{layer}"].reshape(-1, c.shape[-1])
+                sums["state.c"] = max(sums["state.c"], (_peaks(looks) * _peaks(c)).max())
+        return sums
+
+
+def _reach(weight: Array, values: Array) -> np.longdouble:
+    """A bound of the sums of products of a matrix (N, K) and values (..., K)."""
+    return np.longdouble((_peaks(weight) * _peaks(values)).sum())
+
+
+def _peak(array: Array) -> float:
+    return checks.largest(array) if type(array) is np.ndarray else 0.0
+
+
+def _peaks(values: Array) -> Array:
+    """The largest magnitude of every column, in a type in which their products are finite."""
+    peaks: Array = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0, initial=0)
+    return peaks.astype(np.longdouble)
+
+
+def _arrays(value: Any) -> list[Array]:
+    if isinstance(value, tuple):
+        return [array for part in value for array in _arrays(part)]
+    return [value] if type(value) is np.ndarray else []
