@@ -39,6 +39,7 @@ class InputReader:
     def inputs(self, X: Any, state: Any, lengths: Any, reset: Any) -> ModelInputs:
         """The arguments of `LSTM.forward`."""
         X = self._checked("X", X, ("B", "T", self.spec.input_size))
+        self.require_room("X", X.shape[:2], X.shape)
         lengths = checks.lengths(lengths, *X.shape[:2])
         if type(X) is np.ndarray:
             require_right_padding(X, lengths)
@@ -68,6 +69,12 @@ class InputReader:
             self.require_finite(f"{name}.h", h)
             self.require_finite(f"{name}.c", c)
         return State(self.to_backend(h), self.to_backend(c))
+
+    def require_room(self, name: str, rows: tuple[int, ...], given: tuple[int, ...]) -> None:
+        """Refuse inputs of rows (B, T) or (B,) whose hidden states no memory holds."""
+        layers = self.spec.layers
+        states = rows[0], len(layers), layers[0].output_size + layers[0].hidden_size
+        checks.require_room(name, given, given, (*rows, self.spec.hidden_width), states)
 
     def to_caller(self, result: T) -> T:
         """A result, or a tuple of them, in the memory of the caller's arrays."""

@@ -344,6 +344,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         single = x.ndim == 1
         checks.shape("x", x, (size,) if single else ("B", size))
         rows = x.reshape((1, size)) if single else x
+        if not single:
+            reader.require_room("x", x.shape[:1], x.shape)
         state = reader.state("state", state, rows.shape[0], finite=False)
         taken = self._step_at_once(rows, state) if reset is None else None
         if taken is None:

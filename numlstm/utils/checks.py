@@ -12,6 +12,7 @@ DTYPES = ("float32", "float64")
 # elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
 # take the time from those of the kernels
 FEW = 8192
+_FITS = 2**28  # bytes for which nobody need ask
 _LOST = 1e-3  # of how much a column varies, up to which it may lose digits
 _LARGEST_SIZE = 2**63 - 1  # what the largest of NumPy's and C's own integers count to
 _REMEDY_OF_TEXT = {  # by the first letter of what is called X or y
@@ -325,6 +326,23 @@ def _total(value: np.ndarray) -> float:
         return float(np.vdot(value, value))
     with np.errstate(over="ignore", invalid="ignore"):
         return float(value.sum())
+
+
+def require_room(name: str, given: tuple[int, ...], *needed: tuple[int, ...]) -> None:
+    """Refuse an array of a shape if no memory holds what has to be made of it, before it is read.
+
+    `needed` are shapes, of numbers of 4 bytes at least. A view may have more elements than memory.
+    """
+    size = 4 * sum(map(math.prod, needed))
+    if size < _FITS:
+        return
+    with contextlib.suppress(MemoryError, ValueError, OverflowError):
+        np.empty(size, np.uint8)
+        return
+    raise MemoryError(
+        f"{name} of shape {given} needs at least {size / 2**30:.3g} GiB, more memory than there "
+        "is: pass fewer rows or steps at a time"
+    )
 
 
 def all_finite(value: np.ndarray) -> bool:
