@@ -22,10 +22,12 @@ import argparse
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from helpers import extremes
-from helpers.extremes import FACTORS, PLACES, VARIANTS, Numbers, compared, drawn, extreme
-
 import numlstm
+from helpers import extremes
+from helpers.compilers import Exported
+from helpers.extremes import FACTORS, PLACES, VARIANTS, Numbers, compared, drawn, extreme
 from numlstm import LSTM, State
 from numlstm.optim.losses import LOSSES
 from numlstm.training.methods import METHODS
@@ -82,8 +84,11 @@ SIZES: dict[str, tuple[int, int, dict[str, Any]]] = {  # batch, steps, keywords
 def sizes(dtype: str) -> Iterator[Case]:
     """Networks and batches of extreme sizes."""
     for name, (batch, steps, keywords) in SIZES.items():
-        yield name, lambda batch=batch, steps=steps, keywords=keywords: of_size(
-            dtype, batch, steps, keywords
+        yield (
+            name,
+            lambda batch=batch, steps=steps, keywords=keywords: of_size(
+                dtype, batch, steps, keywords
+            ),
         )
     yield "lengths 0 and 1", lambda: of_lengths(dtype)
     yield "5000 units", lambda: many_units(dtype)
@@ -222,16 +227,24 @@ def doors(dtype: str) -> Iterator[Case]:
     """Fits and derived answers at extreme data: finite numbers, or what is documented."""
     for method in METHODS:
         for unit in (1e30, 1e-30):
-            yield f"fit by {method}, data times {unit:g}", lambda method=method, unit=unit: fitted(
-                method, unit, dtype
+            yield (
+                f"fit by {method}, data times {unit:g}",
+                lambda method=method, unit=unit: fitted(method, unit, dtype),
             )
-    yield "step and njit at 1e30", lambda: steps_at(1e30, dtype)
-    yield "step and njit at 1e-41", lambda: steps_at(1e-41, dtype)
+    steppable = {k: v for k, v in VARIANTS.items() if k != "bidirectional" and " gates" not in k}
+    for name, keywords in steppable.items():
+        for places in ("X", "c", "weights"):
+            for size in (1e30, 1e-41):
+                yield (
+                    f"steps, {name}, {places} at {size:g}",
+                    partial(steps_at, keywords, places, size, dtype),
+                )
     yield "jacobian and transitions at 1e30", lambda: jacobians(1e30, dtype)
     yield "all inputs missing", lambda: all_missing(dtype)
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
+    """Twelve sequences, and the sums of their first features."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((12, 6, 2))
     return X, np.cumsum(X[..., :1], axis=1)
@@ -251,19 +264,28 @@ def fitted(method: str, unit: float, dtype: str) -> Outcome:
     return float(np.linalg.norm(one - other) / np.linalg.norm(one)) / 0.02, "predictions"
 
 
-def steps_at(size: float, dtype: str) -> Outcome:
-    """`step` and the compiled step are `forward`."""
-    model = LSTM(2, 4, 1, dtype=dtype, rng=0, backend="cpu")
-    given = extreme(model, drawn(model, 1, 20), "X c", size)
-    Y, _ = model.forward(given.X, given.state)
-    compiled, state, worst = model.njit(standardize=False), given.state, 0.0
-    h, c = given.state.h.copy(), given.state.c.copy()
+def steps_at(keywords: dict[str, Any], places: str, size: float, dtype: str) -> Outcome:
+    """`step`, the compiled step and the exported C are the definition, step by step."""
+    model = LSTM(2, 4, 1, dtype=dtype, rng=0, backend="cpu", **keywords)
+    given = extreme(model, drawn(model, 1, 20), places, size)
+    model.theta = given.theta
+    Y, _ = extremes.of(replace(model.spec, dtype="float64"), "reference", model.theta).forward(
+        given.X, given.state
+    )
+    function, state, ours = model.cfunc(standardize=False), given.state, []
+    h, c = (part.copy() for part in given.state)
     for t in range(20):
         y, state = model.step(given.X[:, t], state)
-        other = np.empty_like(y)
-        compiled.py_step(given.X[:, t], h, c, other) if hasattr(compiled, "py_step") else None
-        worst = max(worst, float(np.abs(y - Y[:, t]).max()))
-    return worst / extremes.BAR, "step"
+        other, x = np.empty_like(y), np.ascontiguousarray(given.X[:, t])
+        function.ctypes(function.net, *(a.ctypes.data for a in (x, h, c, other)), 1)
+        ours.append([y[0], other[0]])
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Exported(model, Path(folder), standardize=False)
+        flat = np.concatenate([part.ravel() for part in given.state])
+        ours_in_c, _ = exported.run(given.X[0], flat)
+    found = np.concatenate([np.array(ours), ours_in_c[:, None]], axis=1)
+    error = np.linalg.norm(found - Y[0][:, None]) / np.linalg.norm(Y)
+    return float(error) / extremes.BAR, "outputs"
 
 
 def jacobians(size: float, dtype: str) -> Outcome:
@@ -367,19 +389,19 @@ def run(title: str, cases: Iterator[Case], verbose: bool) -> int:
         count += 1
         try:
             outcome = case()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a miss
+        except Exception as error:
             outcome = (np.inf, f"{type(error).__name__}: {error}")
         if isinstance(outcome, str):
-            refused += 1
-            line = f"refused: {outcome}"
+            refused, is_miss, text = refused + 1, False, f"refused: {outcome}"
         else:
-            line = f"{1e-3 * outcome[0]:.1e} ({outcome[1]})"
-            missed += not outcome[0] <= 1
+            is_miss, text = not outcome[0] <= 1, f"{extremes.BAR * outcome[0]:.1e} ({outcome[1]})"
             worst = max(worst, (outcome[0], name))
-        if verbose or line.startswith("refused") is False and not outcome[0] <= 1:
-            print(f"    {name}: {line}", flush=True)
-    print(f"{title}: {count} cases, {refused} refused, {missed} missed, worst "
-          f"{extremes.BAR * worst[0]:.1e} ({worst[1]}), {time.time() - start:.0f} s", flush=True)  # fmt: skip
+        missed += is_miss
+        if verbose or is_miss:
+            print(f"    {name}: {text}", flush=True)
+    error = f"worst {extremes.BAR * worst[0]:.1e} ({worst[1]})"
+    counts = f"{count} cases, {refused} refused, {missed} missed"
+    print(f"{title}: {counts}, {error}, {time.time() - start:.0f} s", flush=True)
     return missed
 
 

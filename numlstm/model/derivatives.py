@@ -51,7 +51,8 @@ class Derivatives(Model):
         Raises
         ------
         ValueError, TypeError
-            As `forward`; and for a direction that has not the shape of what it changes.
+            As `forward`; for a direction that has not the shape of what it changes; and for
+            derivatives beyond the range of the dtype.
 
         References
         ----------

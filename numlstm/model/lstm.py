@@ -203,7 +203,11 @@ class LSTM(Derivatives, Rollout, Persistence):
         Raises
         ------
         ValueError, TypeError
-            For a wrong shape, a NaN or infinite value, or data that is not real numbers.
+            For a wrong shape, a NaN or infinite value, or data that is not real numbers; and for
+            numbers so large that a sum may leave the range of the dtype. Large inputs alone, up to
+            1e30 and more, saturate the gates, which is exact.
+        MemoryError
+            For more rows and steps than memory holds.
 
         Examples
         --------
@@ -259,7 +263,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         Raises
         ------
         ValueError, TypeError
-            As `forward`; and `pullback` for a dY that has not the shape of Y.
+            As `forward`; and `pullback` for a dY that has not the shape of Y, and where finite
+            numbers have a gradient beyond the range of the dtype.
 
         References
         ----------

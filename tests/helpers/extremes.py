@@ -3,14 +3,16 @@
 The measure is the norm: of every quantity by itself (outputs, final state, loss, gradients of
 theta, X and state, tangents) the L2 norm of the error may be 1e-3 of the L2 norm of the truth, the
 NumPy definition in float64 on the same numbers. Single elements are not held to it: one that is
-nearly cancelled has no digits in any arithmetic. Two things may add to the bar:
+nearly cancelled has no digits in any arithmetic. Three things may add to the bar:
 
 - what is lost below the smallest normal number, `tiny`, where kernels flush: for every element 100
   times `tiny` times the largest factor around (weight, input, state or gradient, at least 1). So a
   gradient that vanishes over 200 layers need not have digits that its dtype does not have;
+- slopes are computed from values: 1 - o of a gate that is nearly open has few digits, and the error
+  of o, eps. So derivatives have 4 eps times the largest factor around times the norm of what they
+  are multiplied by; nothing beyond factors of 1e11, where gates are open or shut;
 - four times the error of the definition itself in the network's dtype, on numbers moved by one unit
-  in the last place: slopes are computed from values, and 1 - o of a gate that is nearly open has
-  few digits. An error of the definition that is not finite excuses nothing.
+  in the last place. An error of the definition that is not finite excuses nothing.
 
 A case passes where every quantity is within the bar, or where a ValueError says what is too large.
 """
@@ -150,6 +152,8 @@ def compared(spec: Any, numbers: Numbers, found: Any = None) -> tuple[float, str
         for name, expected in truth.items():
             error = _norm(np.asarray(found[name], wide) - expected)
             bar = BAR * _norm(expected) + _flushed(spec, numbers, expected)
+            if name not in ("Y", "h", "c", "loss"):
+                bar += _rounded(spec, numbers)
             if not error <= bar:
                 moved = moved or [_definition(spec, _moved(numbers, n), spec.dtype) for n in (0, 1)]
                 own = max(_norm(np.asarray(m[name], wide) - expected) for m in moved if m)
@@ -195,10 +199,20 @@ def _moved(numbers: Numbers, seed: int) -> Numbers:
     return Numbers(*map(moved, numbers))
 
 
+def _largest(*arrays: np.ndarray) -> float:
+    return max(1.0, *(float(np.abs(array).max(initial=0)) for array in arrays))
+
+
 def _flushed(spec: Any, numbers: Numbers, expected: np.ndarray) -> float:
     arrays = [*numbers[:2], *numbers.state, numbers.dY, *numbers.dstate]
-    largest = max(1.0, *(float(np.abs(a).max(initial=0)) for a in arrays))
-    return 100 * float(np.finfo(spec.dtype).tiny) * largest * np.sqrt(np.size(expected))
+    tiny = float(np.finfo(spec.dtype).tiny)
+    return 100 * tiny * _largest(*arrays) * float(np.sqrt(np.size(expected)))
+
+
+def _rounded(spec: Any, numbers: Numbers) -> float:
+    largest = _largest(*numbers[:2], *numbers.state)
+    along = sum(_norm(array) for array in (numbers.dY, *numbers.dstate, numbers.dX))
+    return 4 * float(np.finfo(spec.dtype).eps) * largest * along if largest < 1e11 else 0.0
 
 
 def _norm(value: Any) -> float:
