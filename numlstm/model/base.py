@@ -55,7 +55,7 @@ class Model:
         self.spec, self.network, self._theta = network.spec, network, theta
         self._bytes = bytearray()  # theta as it was at the last look
         self._packed: tuple[bytearray, Weights] | None = None
-        self._peak: tuple[bytearray, float] | None = None
+        self._kept_range: tuple[bytearray, Range] | None = None
         self._steppers: dict[tuple[bool, bool], KeptStepper] = {}  # by whether scaled, derived
         # set by training, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
@@ -65,9 +65,8 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the derived forms: compiled steps hold addresses of this process."""
-        return vars(self) | {
-            "_bytes": bytearray(), "_packed": None, "_peak": None, "_steppers": {}
-        }  # fmt: skip
+        derived = {"_bytes": bytearray(), "_packed": None, "_kept_range": None, "_steppers": {}}
+        return vars(self) | derived
 
     @property
     def cell(self) -> Cell:
@@ -129,11 +128,12 @@ class Model:
 
     @property
     def _range(self) -> Range:
-        """What may go in and come out; looked for again only where theta has changed since."""
-        content, peak = self._content(), self._peak
-        if peak is None or peak[0] is not content:
-            self._peak = peak = (content, checks.largest(self._theta))
-        return Range(self.spec, self._theta, peak[1])
+        """What may go in and come out; looked at again only where theta has changed since."""
+        content, kept = self._content(), self._kept_range
+        if kept is None or kept[0] is not content:
+            limits = Range(self.spec, self._theta, checks.largest(self._theta))
+            self._kept_range = kept = (content, limits)
+        return kept[1]
 
     def _weights(self, noise: NetworkNoise | None = None) -> Weights:
         """theta as the backend reads it; packed again only where theta has changed since."""

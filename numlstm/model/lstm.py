@@ -23,6 +23,7 @@ from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import generator
 from numlstm.utils.types import AnyArray, Array
 
+LARGE_WEIGHT = 1e18  # from which a step looks at what may overflow
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
@@ -363,22 +364,31 @@ class LSTM(Derivatives, Rollout, Persistence):
     def _step_by_forward(
         self, reader: InputReader, rows: AnyArray, state: State | None, reset: AnyArray | None
     ) -> tuple[AnyArray, State]:
-        """(y, state) from a forward pass of one step; here what is not finite is refused."""
+        """(y, state) from a forward pass of one step; here what is not finite is refused.
+
+        And what may overflow.
+        """
         reader.require_finite("x", rows)
         for name, part in zip("hc", state or (), strict=False):
             reader.require_finite(f"state.{name}", part)
-        X = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1])))
+        X, limits = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1]))), self._range
+        limits.require_products(X, state)
+        seen = limits.watch()
         Y, state, _ = self.network.forward(
-            self._weights(), X, state, reset=reader.to_backend(reset)
+            self._weights(), X, state, reset=reader.to_backend(reset), seen=seen
         )
+        limits.require_outputs((Y, state), seen)
         return Y.reshape((Y.shape[0], Y.shape[2])), state
 
     def _step_at_once(self, rows: AnyArray, state: State | None) -> tuple[AnyArray, State] | None:
         """(y, state) from one call of compiled code for all layers; None where there is none.
 
-        Nor where something is not finite, or where so much is to be done that threads are worth it.
+        Nor where something is not finite or very large, or where so much is to be done that threads
+        are worth it.
         """
         if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
+            return None
+        if not self._range.largest < LARGE_WEIGHT:
             return None
         stepper = self._stepper(None)
         return None if stepper is None else stepper.advanced(rows, state)

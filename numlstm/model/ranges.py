@@ -15,6 +15,8 @@ from numlstm.data.sequences import mask
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
+_LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in checks.DTYPES}
+
 # their values lie between -1 and 1, and so do hidden states that they are in
 _BOUNDED = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
@@ -57,10 +59,8 @@ class Range(NamedTuple):
 
     def watch(self) -> list[Array] | None:
         """A list for `Network.forward` to put hidden states in, where they may have any size."""
-        names = [activation.name for activation in self.spec.cell.activations]
-        bounded = all(name in _BOUNDED for name in names) and self.spec.proj_size is None
         tame = self.largest * self._hidden_terms() < self._limit()
-        return None if bounded and tame else []
+        return None if tame and _is_bounded(self.spec) else []
 
     def require_outputs(self, outputs: Any, seen: list[Array] | None) -> None:
         """Refuse outputs that are not finite, and hidden states whose products may overflow."""
@@ -79,7 +79,7 @@ class Range(NamedTuple):
             )
 
     def _limit(self) -> float:
-        return float(np.finfo(self.spec.dtype).max)
+        return _LARGEST[self.spec.dtype]
 
     def _hidden_terms(self) -> int:
         """Terms of a sum that are no inputs: hidden states, of residual layers sums of them, c."""
@@ -106,6 +106,12 @@ class Range(NamedTuple):
                 looks = named[f"peephole_{layer}"].reshape(-1, c.shape[-1])
                 sums["state.c"] = max(sums["state.c"], (_peaks(looks) * _peaks(c)).max())
         return sums
+
+
+def _is_bounded(spec: NetworkSpec) -> bool:
+    """Whether hidden states lie between -1 and 1."""
+    names = (activation.name for activation in spec.cell.activations)
+    return spec.proj_size is None and all(name in _BOUNDED for name in names)
 
 
 def _reach(weight: Array, values: Array) -> np.longdouble:
