@@ -65,7 +65,12 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the derived forms: compiled steps hold addresses of this process."""
-        derived = {"_bytes": bytearray(), "_packed": None, "_kept_range": None, "_steppers": {}}
+        derived: dict[str, Any] = {
+            "_bytes": bytearray(),
+            "_packed": None,
+            "_kept_range": None,
+            "_steppers": {},
+        }
         return vars(self) | derived
 
     @property

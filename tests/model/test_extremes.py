@@ -146,7 +146,7 @@ class TestHuge:
             assert np.isnan(pullback(np.nan * dY).theta).any()
 
 
-BIG = [(10**9, 10**6, 1), (2**31, 2**31, 1), (1, 10**16, 1)]
+BIG = [(10**9, 10**6, 1), (2**30, 2**30, 1), (1, 10**16, 1)]
 
 
 @pytest.mark.parametrize("shape", BIG)
@@ -155,7 +155,7 @@ def test_sizes_that_no_memory_holds_are_refused_unread(shape):
     model = LSTM(1, 4, 1, rng=0, backend="cpu")
     doors = [model.forward, model.vjp, model.jvp, model.jacobian, model.transitions, model.predict]
     for door in doors:
-        with pytest.raises((MemoryError, ValueError), match=r"of shape \(|too big"):
+        with pytest.raises(MemoryError, match=r"X of shape .* needs at least|Unable to allocate"):
             door(X)
 
 
