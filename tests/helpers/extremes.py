@@ -9,8 +9,9 @@ nearly cancelled has no digits in any arithmetic. Three things may add to the ba
   times `tiny` times the largest factor around (weight, input, state or gradient, at least 1). So a
   gradient that vanishes over 200 layers need not have digits that its dtype does not have;
 - slopes are computed from values: 1 - o of a gate that is nearly open has few digits, and the error
-  of o, eps. So derivatives have 4 eps times the largest factor around times the norm of what they
-  are multiplied by; nothing beyond factors of 1e11, where gates are open or shut;
+  of o, eps. So derivatives have 4 eps times the largest factor around, with a projection its cube,
+  times the norm of what they are multiplied by; nothing beyond factors of 1e11, where gates are open
+  or shut;
 - four times the error of the definition itself in the network's dtype, on numbers moved by one unit
   in the last place. An error of the definition that is not finite excuses nothing.
 
@@ -212,7 +213,8 @@ def _flushed(spec: Any, numbers: Numbers, expected: np.ndarray) -> float:
 def _rounded(spec: Any, numbers: Numbers) -> float:
     largest = _largest(*numbers[:2], *numbers.state)
     along = sum(_norm(array) for array in (numbers.dY, *numbers.dstate, numbers.dX))
-    return 4 * float(np.finfo(spec.dtype).eps) * largest * along if largest < 1e11 else 0.0
+    gain = largest**3 if spec.proj_size else largest
+    return 4 * float(np.finfo(spec.dtype).eps) * gain * along if largest < 1e11 else 0.0
 
 
 def _norm(value: Any) -> float:
