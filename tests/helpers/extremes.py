@@ -10,8 +10,8 @@ nearly cancelled has no digits in any arithmetic. Three things may add to the ba
   gradient that vanishes over 200 layers need not have digits that its dtype does not have;
 - slopes are computed from values: 1 - o of a gate that is nearly open has few digits, and the error
   of o, eps. So derivatives have 4 eps times the largest factor around, with a projection its cube,
-  times the norm of what they are multiplied by; nothing beyond factors of 1e11, where gates are open
-  or shut;
+  times the norm of what they are multiplied by; nothing beyond factors of 1e11, where gates are
+  open or shut;
 - four times the error of the definition itself in the network's dtype, on numbers moved by one unit
   in the last place. An error of the definition that is not finite excuses nothing.
 
@@ -132,7 +132,7 @@ def results(model: LSTM, numbers: Numbers) -> dict[str, np.ndarray]:
     gradients = pullback(numbers.dY, numbers.dstate)
     _, (tangent, dfinal) = model.jvp(numbers.X, numbers.dX, state=numbers.state)
     return {
-        "Y": Y, "h": final.h, "c": final.c, "loss": (0.5 * np.square(Y, dtype=float)).sum(),
+        "Y": Y, "h": final.h, "c": final.c, "loss": np.abs(Y.astype(float)).sum(),
         "dtheta": gradients.theta, "dX": gradients.X,
         "dh": gradients.state.h, "dc": gradients.state.c,
         "tangent of Y": tangent, "tangent of h": dfinal.h, "tangent of c": dfinal.c,
@@ -159,7 +159,7 @@ def compared(spec: Any, numbers: Numbers, found: Any = None) -> tuple[float, str
                 moved = moved or [_definition(spec, _moved(numbers, n), spec.dtype) for n in (0, 1)]
                 own = max(_norm(np.asarray(m[name], wide) - expected) for m in moved if m)
                 bar += 4 * own if np.isfinite(own) else 0
-            ratio = error / bar if np.isfinite(error) else np.inf
+            ratio = error / max(bar, np.nextafter(0, 1)) if np.isfinite(error) else np.inf
             worst, where = max((worst, where), (float(ratio), name))
     return worst, where
 
@@ -180,7 +180,7 @@ def _definition(spec: Any, numbers: Numbers, dtype: Any) -> Any:
     along = derivatives.Direction(X=dX)
     _, (tangent, dfinal) = derivatives.jvp(network, run, along)
     return {
-        "Y": Y, "h": final.h, "c": final.c, "loss": (0.5 * np.square(Y, dtype=float)).sum(),
+        "Y": Y, "h": final.h, "c": final.c, "loss": np.abs(Y.astype(float)).sum(),
         "dtheta": gradients.theta, "dX": gradients.X,
         "dh": gradients.state.h, "dc": gradients.state.c,
         "tangent of Y": tangent, "tangent of h": dfinal.h, "tangent of c": dfinal.c,
@@ -213,8 +213,9 @@ def _flushed(spec: Any, numbers: Numbers, expected: np.ndarray) -> float:
 def _rounded(spec: Any, numbers: Numbers) -> float:
     largest = _largest(*numbers[:2], *numbers.state)
     along = sum(_norm(array) for array in (numbers.dY, *numbers.dstate, numbers.dX))
-    gain = largest**3 if spec.proj_size else largest
-    return 4 * float(np.finfo(spec.dtype).eps) * gain * along if largest < 1e11 else 0.0
+    if largest > 1e11:
+        return 0.0
+    return 4 * float(np.finfo(spec.dtype).eps) * largest ** (3 if spec.proj_size else 1) * along
 
 
 def _norm(value: Any) -> float:

@@ -108,7 +108,7 @@ class TestHuge:
         model = self.model(dtype, backend)
         model.params["bias_l0"] = np.repeat([-1e4, -1e4, 0, 1e4], 5)
         c = np.full((1, 1, 5), size, dtype)
-        Y, pullback = model.vjp(np.full((1, 1, 1), size**0.1, dtype), State(0 * c, c))
+        Y, pullback = model.vjp(np.ones((1, 1, 1), dtype), State(0 * c, c))
         np.testing.assert_array_equal(Y, 0)
         np.testing.assert_array_equal(pullback(np.ones_like(Y)).theta, 0)
 
