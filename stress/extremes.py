@@ -1,8 +1,7 @@
 """Numbers and sizes at the extremes, held to float64: errors beyond the bar are listed, exit 1.
 
 What is compared, and by which measure, is in `tests/helpers/extremes.py`: 1e-3 of the norm of every
-quantity, against the NumPy definition in float64, or a ValueError or MemoryError that says what is
-too large. The groups:
+quantity, against the NumPy definition in float64, or a ValueError that says what is too large.
 
     numbers   every variant of the cell and of the network, with inputs, weights, biases, states,
               other parameters and gradients times 1e30, 1e10, 1e4, 1e-20 and 1e-41 (float64: 1e300
@@ -10,23 +9,13 @@ too large. The groups:
     sizes     lengths 0 and 1, batch 0, no steps, H = 1 and 5000, I = 1 and 5000, 1000 outputs,
               10^5 rows, 200 layers, 10^6 steps forward and backward, and by `step`
     losses    every loss at predictions up to 1e30 against the same in long double
-    doors     what else takes numbers: fit by every method, predict, rollout, jacobian, transitions,
-              njit, ensemble, objective: finite, or the documented end
-    memory    arrays of 10^15 elements that are views of one: an error, in a child of 4 GB
 
-Command: python stress/extremes.py [--only numbers sizes losses doors memory] [--dtype float32]
-It takes about 8 minutes on two cores, and up to 8 GB.
+Command: python stress/extremes.py [--only numbers sizes losses] [--dtype float32] [--verbose]
+It takes a few minutes once the kernels are compiled, and up to 8 GB.
 """
 
-import argparse
-import resource
-import subprocess
 import sys
-import tempfile
-import time
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,17 +24,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-import numlstm
 from helpers import extremes
-from helpers.compilers import Exported
-from helpers.extremes import FACTORS, PLACES, VARIANTS, Numbers, compared, drawn, extreme
+from helpers.extremes import FACTORS, PLACES, VARIANTS, Case, Numbers, Outcome, compared, drawn
 from numlstm import LSTM, State
 from numlstm.optim.losses import LOSSES
-from numlstm.training.methods import METHODS
-
-Outcome = tuple[float, str] | str  # (error in units of the bar, quantity), or a refusal
-Case = tuple[str, Callable[[], Outcome]]
-
 
 # --- numbers --------------------------------------------------------------------------------------
 
@@ -57,9 +39,9 @@ def numbers(dtype: str) -> Iterator[Case]:
         ordinary = drawn(model, batch=3, steps=3)
         for place in PLACES:
             for factor in FACTORS[dtype]:
-                changed = extreme(model, ordinary, place, factor)
+                changed = extremes.extreme(model, ordinary, place, factor)
                 case = f"{name}; {place} times {factor:g}"
-                yield case, lambda model=model, changed=changed: compared(model.spec, changed)
+                yield case, partial(compared, model.spec, changed)
 
 
 # --- sizes ----------------------------------------------------------------------------------------
@@ -90,9 +72,9 @@ def sizes(dtype: str) -> Iterator[Case]:
                 dtype, batch, steps, keywords
             ),
         )
-    yield "lengths 0 and 1", lambda: of_lengths(dtype)
-    yield "5000 units", lambda: many_units(dtype)
-    yield "10^6 steps", lambda: many_steps(dtype)
+    yield "lengths 0 and 1", partial(of_lengths, dtype)
+    yield "5000 units", many_units
+    yield "10^6 steps", partial(many_steps, dtype)
 
 
 def of_size(dtype: str, batch: int, steps: int, keywords: dict[str, Any]) -> Outcome:
@@ -120,7 +102,7 @@ def of_lengths(dtype: str) -> Outcome:
     return worst / extremes.BAR, "rows alone"
 
 
-def many_units(dtype: str) -> Outcome:
+def many_units() -> Outcome:
     """5000 units: outputs, final state and the gradient of X, by a loop in float64."""
     model = LSTM(2, 5000, 1, dtype="float32", rng=0, backend="cpu")
     given = drawn(model, 1, 2)
@@ -152,7 +134,7 @@ def loop(model: LSTM, given: Numbers) -> dict[str, np.ndarray]:
     X, dY, T = given.X[0].astype(float), given.dY[0].astype(float), given.X.shape[1]
     (h,), (c,) = given.state.h[0].astype(float), given.state.c[0].astype(float)
     H, by_input = len(h), X @ w["weight_ih_l0"].T + w["bias_l0"]
-    hs, cs, gates, Y = np.empty((T + 1, H)), np.empty((T + 1, H)), np.empty((T, 4, H)), []
+    hs, cs, gates = np.empty((T + 1, H)), np.empty((T + 1, H)), np.empty((T, 4, H))
     hs[0], cs[0] = h, c
     for t in range(T):
         z = (by_input[t] + w["weight_hh_l0"] @ hs[t]).reshape(4, H)
@@ -193,7 +175,7 @@ def losses(dtype: str) -> Iterator[Case]:
     """Every loss at predictions of every size."""
     for name in LOSSES:
         for size in (1e30, 1e15, 1e4, 100.0, 1e-20, 1e-41):
-            yield f"{name} at {size:g}", lambda name=name, size=size: loss_at(name, size, dtype)
+            yield f"{name} at {size:g}", partial(loss_at, name, size, dtype)
 
 
 def loss_at(name: str, size: float, dtype: str) -> Outcome:
@@ -204,206 +186,22 @@ def loss_at(name: str, size: float, dtype: str) -> Outcome:
     target = rng.integers(0, 4, 50) if name == "cross_entropy" else target
     weight = np.full(target.shape, 0.02, dtype)
     function, wide = LOSSES[name].function, np.longdouble
+    errors: dict[str, float] = {}
     with np.errstate(all="ignore"):
         value, gradient = function(prediction, target, weight)
         exact = target if target.dtype.kind == "i" else target.astype(wide)
         truth, slope = function(prediction.astype(wide), exact, weight.astype(wide))
         largest = float(np.finfo(dtype).max)
         held = np.abs(slope) < largest
-        errors = {"gradient": extremes._norm(np.where(held, gradient - slope, 0))}
-        errors["gradient"] /= extremes._norm(np.where(held, slope, 0)) or 1
+        size_of = extremes.norm(np.where(held, slope, 0)) or 1.0
+        errors["gradient"] = extremes.norm(np.where(held, gradient - slope, 0)) / size_of
     if np.isfinite(value):
         errors["value"] = float(abs(value - truth) / max(abs(truth), np.finfo(dtype).tiny))
     elif not (value == np.inf and truth > 1e-3 * largest):
         errors["value"] = np.inf
     worst = max(errors, key=lambda key: errors[key])
-    return errors[worst] / extremes.BAR, worst
-
-
-# --- doors ----------------------------------------------------------------------------------------
-
-
-def doors(dtype: str) -> Iterator[Case]:
-    """Fits and derived answers at extreme data: finite numbers, or what is documented."""
-    for method in METHODS:
-        for unit in (1e30, 1e-30):
-            yield (
-                f"fit by {method}, data times {unit:g}",
-                lambda method=method, unit=unit: fitted(method, unit, dtype),
-            )
-    steppable = {k: v for k, v in VARIANTS.items() if k != "bidirectional" and " gates" not in k}
-    for name, keywords in steppable.items():
-        for places in ("X", "c", "weights"):
-            for size in (1e30, 1e-41):
-                yield (
-                    f"steps, {name}, {places} at {size:g}",
-                    partial(steps_at, keywords, places, size, dtype),
-                )
-    yield "jacobian and transitions at 1e30", lambda: jacobians(1e30, dtype)
-    yield "all inputs missing", lambda: all_missing(dtype)
-
-
-def data() -> tuple[np.ndarray, np.ndarray]:
-    """Twelve sequences, and the sums of their first features."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((12, 6, 2))
-    return X, np.cumsum(X[..., :1], axis=1)
-
-
-def fitted(method: str, unit: float, dtype: str) -> Outcome:
-    """A fit of data in another unit predicts as one in the usual unit does, in that unit."""
-    X, y = data()
-    chosen = {"method": method, "dtype": dtype, "hidden_size": 3, "epochs": 3, "rng": 0}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # 1e30 is a fill value of some files
-        one, other = (
-            numlstm.fit(u * X, u * y, progress=False, **chosen).model.predict(u * X) / u
-            for u in (1.0, unit)
-        )
-    # rounding differs, and SciPy's methods make more of it
-    return float(np.linalg.norm(one - other) / np.linalg.norm(one)) / 0.02, "predictions"
-
-
-def steps_at(keywords: dict[str, Any], places: str, size: float, dtype: str) -> Outcome:
-    """`step`, the compiled step and the exported C are the definition, step by step."""
-    model = LSTM(2, 4, 1, dtype=dtype, rng=0, backend="cpu", **keywords)
-    given = extreme(model, drawn(model, 1, 20), places, size)
-    model.theta = given.theta
-    Y, _ = extremes.of(replace(model.spec, dtype="float64"), "reference", model.theta).forward(
-        given.X, given.state
-    )
-    function, state, ours = model.cfunc(standardize=False), given.state, []
-    h, c = (part.copy() for part in given.state)
-    for t in range(20):
-        y, state = model.step(given.X[:, t], state)
-        other, x = np.empty_like(y), np.ascontiguousarray(given.X[:, t])
-        function.ctypes(function.net, *(a.ctypes.data for a in (x, h, c, other)), 1)
-        ours.append([y[0], other[0]])
-    with tempfile.TemporaryDirectory() as folder:
-        exported = Exported(model, Path(folder), standardize=False)
-        flat = np.concatenate([part.ravel() for part in given.state])
-        ours_in_c, _ = exported.run(given.X[0], flat)
-    found = np.concatenate([np.array(ours), ours_in_c[:, None]], axis=1)
-    error = np.linalg.norm(found - Y[0][:, None]) / np.linalg.norm(Y)
-    return float(error) / extremes.BAR, "outputs"
-
-
-def jacobians(size: float, dtype: str) -> Outcome:
-    """The product of the transitions is the Jacobian of the final state."""
-    model = LSTM(2, 4, 1, dtype=dtype, rng=0, backend="cpu")
-    given = extreme(model, drawn(model, 2, 4), "X", size)
-    whole = model.jacobian(given.X, "state", "state", state=given.state).astype(float)
-    product = np.eye(whole.shape[-1])
-    for J in np.moveaxis(model.transitions(given.X, given.state).astype(float), 1, 0):
-        product = J @ product
-    error = np.linalg.norm(whole - product) / max(np.linalg.norm(whole), 1e-30)
-    return float(error) / extremes.BAR, "Jacobian"
-
-
-def all_missing(dtype: str) -> Outcome:
-    """A row without any input is filled, and gives finite predictions."""
-    X, y = data()
-    X[3] = np.nan
-    result = numlstm.fit(X, y, missing="mask", hidden_size=3, epochs=2, rng=0, dtype=dtype,
-                         progress=False)  # fmt: skip
-    return (0.0 if np.isfinite(result.model.predict(X)).all() else np.inf), "predictions"
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-HUGE = {
-    "forward": "model.forward(big(10**9, 10**6, 1))",
-    "forward, 2**60 numbers": "model.forward(big(2**30, 2**30, 1))",
-    "forward, one long row": "model.forward(big(1, 10**13, 1))",
-    "vjp": "model.vjp(big(10**9, 10**6, 1))",
-    "jvp": "model.jvp(big(10**9, 10**6, 1))",
-    "jacobian": "model.jacobian(big(10**4, 10**4, 1))",
-    "transitions": "model.transitions(big(10**9, 10**6, 1))",
-    "step": "model.step(big(10**13, 1))",
-    "predict": "model.predict(big(10**9, 10**6, 1))",
-    "predict, one series": "model.predict(big(10**13))",
-    "rollout": "model.rollout(np.zeros(3), 10**15)",
-    "fit": "numlstm.fit(big(10**6, 10**7, 1), epochs=1)",
-    "objective": "numlstm.objective(model, big(10**7, 10**6, 1), big(10**7, 10**6, 1))",
-    "hidden_size": "numlstm.LSTM(1, 10**6)",
-    "num_layers": "numlstm.LSTM(1, 4, num_layers=10**9)",
-    "members": "numlstm.ensemble(np.ones((9, 5, 1)), np.arange(9.0), members=10**12, epochs=1)",
-}
-
-CHILD = """
-import resource
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30,) * 2)
-import numpy as np, numlstm
-big = lambda *shape: np.broadcast_to(np.float32(0.5), shape)
-model = numlstm.LSTM(1, 4, 1, rng=0)
-try:
-    {statement}
-except (MemoryError, ValueError) as error:
-    assert str(error), "no text"
-    print(type(error).__name__, error)
-else:
-    raise SystemExit("nothing was refused")
-"""
-
-
-def memory(dtype: str) -> Iterator[Case]:
-    """Sizes that no memory holds."""
-    for name, statement in HUGE.items():
-        yield name, lambda statement=statement: in_child(statement)
-
-
-def in_child(statement: str) -> Outcome:
-    """The error that a statement ends with; a crash is a miss."""
-    command = [sys.executable, "-c", CHILD.format(statement=statement)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    if done.returncode == 0:
-        return done.stdout.strip()
-    last = (done.stderr.strip() or "killed").splitlines()[-1]
-    return np.inf, f"exit {done.returncode}: {last}"
-
-
-GROUPS = {"numbers": numbers, "sizes": sizes, "losses": losses, "doors": doors, "memory": memory}
-
-
-def main() -> int:
-    """Run the groups; how many cases missed the bar."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
-    parser.add_argument("--dtype", nargs="+", choices=list(FACTORS), default=list(FACTORS))
-    parser.add_argument("--verbose", action="store_true", help="print every case")
-    chosen = parser.parse_args()
-    warnings.simplefilter("error")
-    missed = 0
-    for group in chosen.only:
-        for dtype in chosen.dtype[: 1 if group == "memory" else 2]:
-            missed += run(f"{group}, {dtype}", GROUPS[group](dtype), chosen.verbose)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{missed} missed; at most {peak:.1f} GB")
-    return int(missed > 0)
-
-
-def run(title: str, cases: Iterator[Case], verbose: bool) -> int:
-    """Run a group, and print its misses, its worst error and its refusals."""
-    start, worst, refused, missed, count = time.time(), (0.0, ""), 0, 0, 0
-    for name, case in cases:
-        count += 1
-        try:
-            outcome = case()
-        except Exception as error:
-            outcome = (np.inf, f"{type(error).__name__}: {error}")
-        if isinstance(outcome, str):
-            refused, is_miss, text = refused + 1, False, f"refused: {outcome}"
-        else:
-            is_miss, text = not outcome[0] <= 1, f"{extremes.BAR * outcome[0]:.1e} ({outcome[1]})"
-            worst = max(worst, (outcome[0], name))
-        missed += is_miss
-        if verbose or is_miss:
-            print(f"    {name}: {text}", flush=True)
-    error = f"worst {extremes.BAR * worst[0]:.1e} ({worst[1]})"
-    counts = f"{count} cases, {refused} refused, {missed} missed"
-    print(f"{title}: {counts}, {error}, {time.time() - start:.0f} s", flush=True)
-    return missed
+    return float(errors[worst]) / extremes.BAR, worst
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(extremes.main(__doc__, {"numbers": numbers, "sizes": sizes, "losses": losses}))

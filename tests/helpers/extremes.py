@@ -18,6 +18,10 @@ nearly cancelled has no digits in any arithmetic. Three things may add to the ba
 A case passes where every quantity is within the bar, or where a ValueError says what is too large.
 """
 
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -28,6 +32,9 @@ from numlstm.network import derivatives
 from numlstm.network.network import network_on
 
 BAR = 1e-3
+
+Outcome = tuple[float, str] | str  # (error in units of the bar, quantity), or a refusal
+Case = tuple[str, Callable[[], Outcome]]
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -139,7 +146,7 @@ def results(model: LSTM, numbers: Numbers) -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
-def compared(spec: Any, numbers: Numbers, found: Any = None) -> tuple[float, str] | str:
+def compared(spec: Any, numbers: Numbers, found: Any = None) -> Outcome:
     """(error in units of the bar, quantity), or the text of a refusal; see the top of the file."""
     wide = np.float64
     with np.errstate(all="ignore"):
@@ -151,13 +158,13 @@ def compared(spec: Any, numbers: Numbers, found: Any = None) -> tuple[float, str
         worst, where = 0.0, ""
         moved: list[Any] = []
         for name, expected in truth.items():
-            error = _norm(np.asarray(found[name], wide) - expected)
-            bar = BAR * _norm(expected) + _flushed(spec, numbers, expected)
+            error = norm(np.asarray(found[name], wide) - expected)
+            bar = BAR * norm(expected) + _flushed(spec, numbers, expected)
             if name not in ("Y", "h", "c", "loss"):
                 bar += _rounded(spec, numbers)
             if not error <= bar:
                 moved = moved or [_definition(spec, _moved(numbers, n), spec.dtype) for n in (0, 1)]
-                own = max(_norm(np.asarray(m[name], wide) - expected) for m in moved if m)
+                own = max(norm(np.asarray(m[name], wide) - expected) for m in moved if m)
                 bar += 4 * own if np.isfinite(own) else 0
             ratio = error / max(bar, np.nextafter(0, 1)) if np.isfinite(error) else np.inf
             worst, where = max((worst, where), (float(ratio), name))
@@ -212,15 +219,55 @@ def _flushed(spec: Any, numbers: Numbers, expected: np.ndarray) -> float:
 
 def _rounded(spec: Any, numbers: Numbers) -> float:
     largest = _largest(*numbers[:2], *numbers.state)
-    along = sum(_norm(array) for array in (numbers.dY, *numbers.dstate, numbers.dX))
+    along = sum(norm(array) for array in (numbers.dY, *numbers.dstate, numbers.dX))
     if largest > 1e11:
         return 0.0
     return 4 * float(np.finfo(spec.dtype).eps) * largest ** (3 if spec.proj_size else 1) * along
 
 
-def _norm(value: Any) -> float:
+def norm(value: Any) -> float:
     """The L2 norm, whose squares do not overflow."""
     largest = float(np.abs(value).max(initial=0))
     if not np.isfinite(largest) or largest == 0:
         return largest
     return float(np.linalg.norm(np.ravel(value) / largest)) * largest
+
+
+# --- for the scripts in stress/ -------------------------------------------------------------------
+
+
+def main(description: str, groups: dict[str, Callable[[str], Iterable[Case]]]) -> int:
+    """Run groups of cases by the arguments of the command line; 1 where one missed the bar."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=groups, default=list(groups))
+    parser.add_argument("--dtype", nargs="+", choices=list(FACTORS), default=list(FACTORS))
+    parser.add_argument("--verbose", action="store_true", help="print every case")
+    chosen, missed = parser.parse_args(), 0
+    warnings.simplefilter("error")
+    for group in chosen.only:
+        for dtype in chosen.dtype:
+            missed += run(f"{group}, {dtype}", groups[group](dtype), chosen.verbose)
+    return int(missed > 0)
+
+
+def run(title: str, cases: Iterable[Case], verbose: bool) -> int:
+    """Run a group, and print its misses, its worst error and its refusals."""
+    start, worst, refused, missed, count = time.time(), (0.0, ""), 0, 0, 0
+    for name, case in cases:
+        count += 1
+        try:
+            outcome = case()
+        except Exception as error:
+            outcome = (np.inf, f"{type(error).__name__}: {error}")
+        if isinstance(outcome, str):
+            refused, is_miss, text = refused + 1, False, f"refused: {outcome}"
+        else:
+            is_miss, text = not outcome[0] <= 1, f"{BAR * outcome[0]:.1e} ({outcome[1]})"
+            worst = max(worst, (outcome[0], name))
+        missed += is_miss
+        if verbose or is_miss:
+            print(f"    {name}: {text}", flush=True)
+    summary = f"worst {BAR * worst[0]:.1e} ({worst[1]})"
+    counts = f"{count} cases, {refused} refused, {missed} missed"
+    print(f"{title}: {counts}, {summary}, {time.time() - start:.0f} s", flush=True)
+    return missed
