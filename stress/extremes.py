@@ -66,12 +66,7 @@ SIZES: dict[str, tuple[int, int, dict[str, Any]]] = {  # batch, steps, keywords
 def sizes(dtype: str) -> Iterator[Case]:
     """Networks and batches of extreme sizes."""
     for name, (batch, steps, keywords) in SIZES.items():
-        yield (
-            name,
-            lambda batch=batch, steps=steps, keywords=keywords: of_size(
-                dtype, batch, steps, keywords
-            ),
-        )
+        yield name, partial(of_size, dtype, batch, steps, keywords)
     yield "lengths 0 and 1", partial(of_lengths, dtype)
     yield "5000 units", many_units
     yield "10^6 steps", partial(many_steps, dtype)
@@ -196,7 +191,8 @@ def loss_at(name: str, size: float, dtype: str) -> Outcome:
         size_of = extremes.norm(np.where(held, slope, 0)) or 1.0
         errors["gradient"] = extremes.norm(np.where(held, gradient - slope, 0)) / size_of
     if np.isfinite(value):
-        errors["value"] = float(abs(value - truth) / max(abs(truth), np.finfo(dtype).tiny))
+        smallest = float(np.finfo(dtype).tiny)
+        errors["value"] = float(abs(value - truth)) / max(float(abs(truth)), smallest)
     elif not (value == np.inf and truth > 1e-3 * largest):
         errors["value"] = np.inf
     worst = max(errors, key=lambda key: errors[key])
