@@ -259,6 +259,8 @@ def run(title: str, cases: Iterable[Case], verbose: bool) -> int:
             outcome = case()
         except Exception as error:
             outcome = (np.inf, f"{type(error).__name__}: {error}")
+            if isinstance(error, ValueError) and "beyond the range of" in str(error):
+                outcome = str(error)
         if isinstance(outcome, str):
             refused, is_miss, text = refused + 1, False, f"refused: {outcome}"
         else:
