@@ -1,6 +1,7 @@
 """``python -m numlstm``: the sunspot run, its table and its figure."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.demo import sunspots
+from numlstm.utils import replacing
 
 ENSEMBLE = "LSTM ensemble"
 FREE_RUN = (1980, 2030)
@@ -49,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"received {options.output}"
         )
     try:
+        replacing.require_replaceable(str(options.output))
+    except OSError as error:
+        parser.error(f"--output: {error}")
+    try:
         run = compute(options.members)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -59,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         print('No figure: matplotlib is missing; pip install "numlstm[plot]" brings it.')
         return 0
-    drawing.savefig(options.output, dpi=150)
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format=options.output.suffix[1:], dpi=150)
+    replacing.replace({str(options.output): buffer.getvalue()})
     print(f"Figure: {options.output}")
     return 0
 

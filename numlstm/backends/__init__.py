@@ -2,7 +2,9 @@
 
 A backend is a module (or package) with the names in `CONTRACT`. Every function works on a whole
 sequence, takes and returns arrays in the backend's own memory (`arrays.asarray` brings host arrays
-there, `arrays.to_numpy` brings them back), and never changes its arguments.
+there, `arrays.to_numpy` brings them back), and never changes its arguments. Shapes, dtypes and
+lengths are the caller's business: kernels do not check them, and leave the memory of arrays that
+are too small.
 
 =====================================================  ==========================================
 ``require()``                                          raise `BackendError` where it cannot run
@@ -88,6 +90,10 @@ class DeviceError(BackendError):
     """A device that a backend was installed for is there, but cannot be used."""
 
 
+class DisabledError(BackendError):
+    """A backend that could run here was switched off by the environment."""
+
+
 def get(name: str) -> ModuleType:
     """The backend called `name`, ready to run; "auto" is the best one that can."""
     if name == "auto":
@@ -99,7 +105,7 @@ def get(name: str) -> ModuleType:
     return backend
 
 
-_missing: dict[str, str] = {}  # by module
+_missing: dict[str, BackendError] = {}  # by module
 
 
 def _imported(name: str, module: str) -> ModuleType:
@@ -108,13 +114,17 @@ def _imported(name: str, module: str) -> ModuleType:
         try:
             return importlib.import_module(module)
         except BackendError as error:
-            _missing[module] = str(error)
+            _missing[module] = type(error)(str(error))  # without the frames of the import
         except ImportError as error:
-            _missing[module] = (
+            _missing[module] = BackendError(
                 f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
                 'or pass backend="reference".'
             )
-    raise BackendError(_missing[module])
+    reason = _missing[module]
+    raise type(reason)(str(reason))
+
+
+_warned: set[str] = set()  # what is switched off is said once, not at every model
 
 
 def _first_that_runs() -> ModuleType:
@@ -123,10 +133,19 @@ def _first_that_runs() -> ModuleType:
         try:
             backend = get(name)
         except BackendError as error:
-            if isinstance(error, DeviceError):
-                notices.warn(f"{error}; the next best backend takes its place")
+            _warn_of(error)
             reasons.append(str(error))
             continue
         if getattr(backend, "automatic", True):
             return backend
     raise BackendError("no backend can run here: " + "; ".join(reasons))
+
+
+def _warn_of(error: BackendError) -> None:
+    """Say that a backend is passed over which the user has reason to expect."""
+    message = str(error)
+    if not isinstance(error, DeviceError | DisabledError) or message in _warned:
+        return
+    notices.warn(f"{message}; the next best backend takes its place")
+    if isinstance(error, DisabledError):
+        _warned.add(message)

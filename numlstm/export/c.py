@@ -17,6 +17,7 @@ from numlstm.cell.encoding import encode
 from numlstm.cell.equations import OF_GATES_AND_CELL, OFF, sees_cell_early
 from numlstm.data.scaling import Scaling
 from numlstm.export.cell import CellWriter, literal
+from numlstm.utils import replacing
 from numlstm.utils.files import path_of
 
 NUMBERS = {"float32": "float", "float64": "double"}
@@ -70,16 +71,16 @@ class Source(NamedTuple):
 
 def export_c(source: Source, path: str | bytes | os.PathLike[str]) -> None:
     """Write the C file and, beside it, its header."""
-    write_c(source, checked_path(path, ".c"))
+    replacing.replace(c_files(source, checked_path(path, ".c")))
 
 
-def write_c(source: Source, path: Path) -> None:
-    """The C file and its header, beside a file of that name."""
+def c_files(source: Source, path: Path) -> dict[str, bytes]:
+    """The C file and its header, beside a file of that name: contents by path."""
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
     fields |= CellWriter(source.spec).fields()
     fields["parameters"] = members(source.spec)
-    for suffix in (".c", ".h"):
-        fill(f"lstm{suffix}.in", fields, path.with_suffix(suffix))
+    names = {f"lstm{suffix}.in": str(path.with_suffix(suffix)) for suffix in (".c", ".h")}
+    return {name: filled(template, fields) for template, name in names.items()}
 
 
 def checked_path(path: str | bytes | os.PathLike[str], suffix: str) -> Path:
@@ -117,10 +118,10 @@ def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:
     }
 
 
-def fill(template: str, fields: dict[str, Any], path: Path) -> None:
-    """Write a template with its fields filled in."""
+def filled(template: str, fields: dict[str, Any]) -> bytes:
+    """A template with its fields filled in."""
     text = files("numlstm.export").joinpath(template).read_text(encoding="ascii")
-    path.write_text(Template(text).substitute(fields), encoding="ascii", newline="\n")
+    return Template(text).substitute(fields).encode("ascii")
 
 
 def network_part(source: Source) -> str:

@@ -2,7 +2,8 @@
 
 import os
 
-from numlstm.export.c import Source, checked_path, fill, layout, write_c
+from numlstm.export.c import Source, c_files, checked_path, filled, layout
+from numlstm.utils import replacing
 
 # modules that programs use beside this one, and names that it has from them
 _TAKEN = """
@@ -21,5 +22,5 @@ def export_fortran(source: Source, path: str | bytes | os.PathLike[str]) -> None
             f"{path.stem} is a module of Fortran itself, or a name from one: choose another name, "
             f"such as {path.stem}_net.f90"
         )
-    write_c(source, path)
-    fill("lstm.f90.in", layout(source, path.stem, "\n! "), path)
+    module = filled("lstm.f90.in", layout(source, path.stem, "\n! "))
+    replacing.replace(c_files(source, path) | {str(path): module})

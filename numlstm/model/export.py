@@ -78,8 +78,10 @@ class Export(Model):
             T *c, T *y, int64_t batch)``, T float or double, and ``function.net`` its first
             argument; ``function.ctypes`` calls it from Python. x (batch, I) is read, h (layers,
             batch, P) and c (layers, batch, H) go one step on in place, y (batch, O) is written.
-            It returns 0; 1 for a null pointer; 2 for a negative batch. Both addresses are good
-            as long as `function` lives. It is reentrant, allocates nothing and takes no lock.
+            It returns 0; 1 for a null pointer; 2 for a negative batch. Addresses have no sizes,
+            so that it cannot refuse arrays that are too small: it reads and writes beyond them.
+            Both addresses are good as long as `function` lives. It is reentrant, allocates nothing
+            and takes no lock.
 
         Raises
         ------
@@ -141,7 +143,7 @@ class Export(Model):
         TypeError
             Where `standardize` is not a bool.
         OSError
-            Where a file cannot be written.
+            Where a file cannot be written; older ones are then as they were.
 
         See Also
         --------

@@ -28,13 +28,15 @@ class Persistence(Model):
         Parameters
         ----------
         path : str, bytes, path-like or binary file
-            Where to write; a file that is there is replaced once the new one is complete. Into an
-            open file, which need not be seekable, the bytes go from where it stands on.
+            Where to write; a file that is there is replaced once the new one is complete, and its
+            mode is kept. Into an open file, which need not be seekable, the bytes go from where it
+            stands on.
 
         Raises
         ------
         OSError
-            Where the file cannot be written; an older file at `path` is then still whole.
+            Where the file cannot be written, or `path` is a folder, a device or a FIFO; an older
+            file at `path` is then as it was.
         TypeError, ValueError
             For a file of text, and for what is no path.
 

@@ -409,7 +409,7 @@ def _one(x):
 
 @register_jitable
 def _first_axis(x):
-    return x.shape[0]
+    return x.shape[0] if x.size else min(x.shape[0], 1)  # the sizes of (2**60, 0) would overflow
 
 
 @register_jitable

@@ -9,14 +9,15 @@ import numpy as np
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.progress import Progress, for_json, from_json
 from numlstm.training.settings import Settings
-from numlstm.utils import files
+from numlstm.utils import files, notices, replacing
 from numlstm.utils.random_streams import new_seed
 
 
 class Checkpoint:
     """The file of a run. `seed` is that of the run it holds, or of a new one.
 
-    Raises ValueError where a file would be written over, `StorageError` where it is damaged.
+    Raises ValueError where a file would be written over, `StorageError` where it is damaged,
+    OSError where there is something else than a file.
     """
 
     def __init__(self, path: str | os.PathLike[str], resume: bool, rng: Any):
@@ -26,6 +27,7 @@ class Checkpoint:
         folder = os.path.dirname(os.path.realpath(self.path))
         if not os.path.isdir(folder):  # said now, not after the first epoch
             raise ValueError(f"checkpoint {self.path!r}: there is no folder {folder!r}")
+        replacing.require_replaceable(self.path)
         if exists and not resume:
             raise ValueError(
                 f"checkpoint {self.path!r} exists: pass resume=True to go on from it, "
@@ -61,15 +63,21 @@ class Checkpoint:
             )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Record:
-    """A run and the file that it is written to."""
+    """A run and the file that it is written to.
+
+    That it cannot be written at all is an error: nothing is lost yet. Later on a run is worth more
+    than its file. So a full disk is a warning, and every later checkpoint tries again.
+    """
 
     path: str
     seed: int
     fingerprint: dict[str, str]
     progress: Progress
     optimizer: Optimizer
+    written_at: int | None = None  # the epoch of the newest checkpoint of this process
+    fault: OSError | None = None  # why there is no newer one
 
     def write(self) -> None:
         """Write where the run stands."""
@@ -77,7 +85,28 @@ class Record:
         arrays |= {f"optimizer_{name}": array for name, array in self.optimizer.state.items()}
         meta |= {"steps": for_json(self.optimizer.steps)}
         meta |= {"seed": self.seed, "fingerprint": self.fingerprint}
-        files.write_checkpoint(self.path, arrays, meta)
+        try:
+            files.write_checkpoint(self.path, arrays, meta)
+        except OSError as error:
+            if self.written_at is None:
+                raise
+            if self.fault is None:
+                self._warn("the run goes on without and tries again", error)
+            self.fault = error
+        else:
+            self.written_at, self.fault = self.progress.epoch, None
+
+    def close(self) -> None:
+        """Say at the end of a run what its file lacks."""
+        if self.fault is not None:
+            self._warn("the run has ended, and its end is not stored", self.fault)
+
+    def _warn(self, consequence: str, fault: OSError) -> None:
+        notices.warn(
+            f"checkpoint {self.path!r} cannot be written: {consequence}; the file has the run "
+            f"after {self.written_at} epochs ({fault})",
+            RuntimeWarning,
+        )
 
 
 def open_checkpoint(settings: Settings, rng: Any) -> Checkpoint | None:

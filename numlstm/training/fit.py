@@ -234,7 +234,9 @@ def fit(
         Show a progress bar. Default: where standard error is a terminal.
     checkpoint : path-like, optional
         File for everything needed to go on, written after each epoch, and every few seconds in
-        long ones, in such a way that a crash leaves the last whole one. Not for SciPy's methods.
+        long ones, in such a way that a crash leaves the last whole one. That it cannot be written
+        the first time is an error; later, as on a full disk, a warning, and the fit goes on and
+        tries again. Not for SciPy's methods.
     resume : bool, optional
         Go on from `checkpoint`, or begin where there is none. The result has the same bits as
         that of a run that was never stopped. A `patience` or `tol` that is set only on resuming
@@ -280,6 +282,8 @@ def fit(
         match, unknown names, a `checkpoint` that is there already or is of another fit.
     StorageError
         For a damaged checkpoint.
+    OSError
+        For a checkpoint that cannot be written.
     BackendError
         For a backend that cannot run here.
 
@@ -287,6 +291,8 @@ def fit(
     -----
     scipy.optimize.OptimizeWarning
         For an argument or option that the method does not use.
+    RuntimeWarning
+        For a checkpoint that can no longer be written.
     UserWarning
         For targets of validation that are in other units than those of training, by all signs;
         For steps of unequal length in the index of X; for numbers that files write for what is

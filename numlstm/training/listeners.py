@@ -32,8 +32,10 @@ class Listeners:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the bar as it is."""
+        """Leave the bar as it is; the record says what it lacks."""
         self._bar.close()
+        if self.record is not None:
+            self.record.close()
 
     def on_epoch(self) -> None:
         """One more epoch; whatever the callback raises goes through."""

@@ -7,19 +7,19 @@ dictionary of plain values. Nothing is ever pickled or unpickled. The archive's 
 to a file must be seen.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import os
 import re
-import secrets
 import struct
 import zipfile
 from collections.abc import Mapping
 from typing import IO, Any, TypeAlias
 
 import numpy as np
+
+from numlstm.utils import replacing
 
 FORMAT, VERSION = "numlstm", 2
 WRITERS = {1: "0.1"}  # older versions of the format, and the numlstm that wrote them
@@ -73,7 +73,7 @@ def write(
     if _is_open(target, "write"):
         _write_to(target, data)
     else:
-        _replace(path_of(target), data)
+        replacing.replace({path_of(target): data})
 
 
 def read(target: Target, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -201,34 +201,3 @@ def _damage(name: str, data: bytes) -> str:
     else:
         reason = "is damaged or cut short, or not written by numlstm: its checksum does not hold"
     return f"{name} {reason} ({len(data)} bytes)"
-
-
-def _replace(path: str, data: bytes) -> None:
-    """Put `data` at `path`, so that a reader or a crash sees the old file or the new one.
-
-    Only a kill between the two leaves a trace: a file .numlstm-*.tmp beside the old one.
-    """
-    target = os.path.realpath(path)  # a link stays a link
-    folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".numlstm-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the new name itself survive a power cut; only POSIX can open a folder."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -23,6 +23,7 @@ from helpers.harness import (
     run_case,
     run_head,
 )
+from helpers.processes import run_python
 from helpers.strategies import Case, Numbers, cases, extreme_cases, heads, layers, seeds
 from numlstm import backends
 from numlstm.architecture.spec import HeadSpec, LayerSpec, State
@@ -84,6 +85,43 @@ def test_auto_falls_back_to_the_reference(monkeypatch):
     monkeypatch.setitem(backends.REGISTRY, "reference", "numlstm.backends.no_such_backend")
     with pytest.raises(backends.BackendError, match="no backend can run here"):
         backends.get("auto")
+
+
+WITHOUT_A_COMPILER = """
+import warnings
+import numpy as np
+import numlstm
+from numlstm import BackendError, backends
+
+def refusal(function, *arguments, **options):
+    try:
+        function(*arguments, **options)
+    except BackendError as error:
+        return str(error)
+
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    X = np.ones((4, 3, 1))
+    model = numlstm.fit(X, X, hidden_size=2, epochs=1, progress=False).model
+    numlstm.LSTM(1, 2)
+[warning] = caught
+assert warning.filename == "<string>", warning.filename
+message = refusal(numlstm.LSTM, 1, 2, backend="cpu")
+assert str(warning.message) == message + "; the next best backend takes its place"
+assert "reference backend" in repr(model)
+model.predict(X), model.vjp(X), model.step(X[:, 0].astype("float32")), model.transitions(X)
+for compiled in (model.njit, model.cfunc, lambda: model.rollout(X, 2)):
+    assert refusal(compiled) == message
+print(message)
+"""
+
+
+def test_without_a_compiler_auto_is_the_reference():
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "NUMBA_ENABLE_CUDASIM": "0"}
+    done = run_python("-W", "error", "-c", WITHOUT_A_COMPILER, NUMBA_DISABLE_JIT="1", **hidden)
+    assert done.returncode == 0, done.stderr
+    for part in ('"cpu" cannot run', "NUMBA_DISABLE_JIT", "Unset it", 'backend="reference"'):
+        assert part in done.stdout
 
 
 def test_memory_goes_there_and_back(backend):

@@ -88,6 +88,15 @@ def test_sizes_that_fill_vectors_and_those_that_do_not(sizes, dtype, tmp_path):
     require_agreement(model, Exported(model, tmp_path, "-O3", "-march=native"), steps=500)
 
 
+@pytest.mark.parametrize(
+    "variant", [{"sizes": (2, 1)}, {"sizes": (2, 65), "proj_size": 1}], ids=str
+)
+def test_layers_that_read_fewer_than_four_numbers_make_no_compiler_warn(variant, tmp_path):
+    """Of a loop over four at a time, which never runs, but whose layers know how much they read."""
+    model = model_of(num_layers=2, residual=True, output_size=None, **variant)
+    require_agreement(model, Exported(model, tmp_path), steps=100)
+
+
 @pytest.mark.parametrize("flags", ["-O0", "-O3", "-O3 -march=native -ffp-contract=off"])
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_every_compiler_and_option_gives_the_same_network(compiler, flags, tmp_path):

@@ -26,3 +26,15 @@ def run_python(*arguments, cwd=ROOT, timeout=None, **changed: str) -> subprocess
         check=False,
         timeout=timeout,
     )
+
+
+def start_python(*arguments, cwd=ROOT, **changed: str) -> subprocess.Popen:
+    """Start Python; whoever calls waits for its end."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        env=environment(**changed),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -177,6 +177,14 @@ def test_wrong_sizes_are_a_status_and_nothing_is_written():
         assert all((part == 1).all() for part in changed.values())
 
 
+def test_an_empty_input_with_an_axis_whose_size_overflows_is_a_wrong_size():
+    """2**60 rows of 16 are 0 modulo 2**64, as many elements as such an array has."""
+    stepper = numlstm.LSTM(16, 16, 16, rng=0).njit()
+    call = numba.njit(lambda stepper, x, h, c, y: stepper.step(x, h, c, y))
+    rows, state = np.empty((2**60, 0), "float32"), np.empty((1, 2**59, 0), "float32")
+    assert call(stepper, rows, state, state, rows) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

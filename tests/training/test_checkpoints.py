@@ -1,9 +1,15 @@
 """A fit that was stopped and resumed has the bits of the one that was not."""
 
+import errno
+import itertools
+import os
+import stat
+
 import numpy as np
 import pytest
 
 import numlstm
+from helpers import fits
 from helpers.fits import SINE, PowerCut, batch, cut_the_power, quick, same, stop_after
 from numlstm.optim.optimizers import OPTIMIZERS
 
@@ -109,6 +115,51 @@ def test_a_checkpoint_of_another_fit_is_refused(change, words, tmp_path):
 def test_a_folder_that_is_missing_is_said_before_the_training(tmp_path):
     with pytest.raises(ValueError, match="there is no folder"):
         quick(*batch(), checkpoint=tmp_path / "nowhere" / "run")
+
+
+def fill_the_disk(monkeypatch, epochs):
+    """Fail to write the checkpoints of some epochs, by number."""
+    fsync = os.fsync
+    count = itertools.count()
+
+    def full(descriptor):
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and next(count) in epochs:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
+def test_a_disk_that_is_full_from_the_start_is_an_error(tmp_path, monkeypatch):
+    fill_the_disk(monkeypatch, [0])
+    with pytest.raises(OSError, match=r"No space left on device.*run'"):
+        quick(*batch(), checkpoint=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_survives_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch):
+    """Two epochs are not stored; what is there afterwards is as good as ever."""
+    file = tmp_path / "run"
+    expected, halves = quick(*batch(), epochs=6), quick(*batch(), epochs=5)
+    # the first update is stored, too, and then every epoch
+    fill_the_disk(monkeypatch, [3, 4])
+    with pytest.warns(RuntimeWarning, match="goes on without and tries again; .* after 2 epochs"):
+        same(quick(*batch(), epochs=5, checkpoint=file), halves)
+    same(quick(*batch(), epochs=6, checkpoint=file, resume=True), expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_says_that_its_end_is_not_stored(tmp_path, monkeypatch):
+    file, expected = tmp_path / "run", quick(*batch(), epochs=5)
+    fill_the_disk(monkeypatch, range(3, 99))
+    with pytest.warns(RuntimeWarning) as warned:
+        same(quick(*batch(), epochs=5, checkpoint=file), expected)
+    first, last = (str(warning.message) for warning in warned)
+    assert "'" + str(file) + "' cannot be written: the run goes on without" in first
+    assert "its end is not stored; the file has the run after 2 epochs" in last
+    assert all(str(warning.filename) == fits.__file__ for warning in warned)
+    monkeypatch.undo()
+    same(quick(*batch(), epochs=5, checkpoint=file, resume=True), expected)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):

@@ -1,10 +1,15 @@
-"""A killed fit resumes to the same bits (fifty kills: helpers/kill_resume.py)."""
+"""Killed fits and ensembles resume to the same bits (two hundred kills: stress/kill_fits.py)."""
+
+import os
 
 import pytest
 
-from helpers.kill_resume import survive
+from helpers.house import ROOT
+from helpers.processes import run_python
 
 
-@pytest.mark.parametrize("kind", ["fit", "ensemble"])
-def test_a_killed_run_resumes_to_the_same_bits(kind, tmp_path):
-    survive(3, tmp_path, kind=kind)
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL and forkserver are of POSIX")
+def test_ten_killed_runs_resume_to_the_same_bits():
+    survived = run_python(ROOT / "stress" / "kill_fits.py", "--kills", 10)
+    assert survived.returncode == 0, survived.stderr
+    assert survived.stdout.splitlines()[-1].startswith("10 kills, ")

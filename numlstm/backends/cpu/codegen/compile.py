@@ -8,12 +8,11 @@ defines a function.
 import pickle
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import llvmlite
 import numba
-from numba.core import serialize
+from numba.core import config, serialize
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
@@ -21,7 +20,15 @@ from numba.core.runtime import rtsys
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import user_cache_dir
 
+from numlstm.backends import DisabledError
 from numlstm.utils import disk_cache
+
+if config.DISABLE_JIT:
+    raise DisabledError(
+        'backend "cpu" cannot run: NUMBA_DISABLE_JIT switches Numba\'s compiler off: there are no '
+        "compiled kernels, no steps for compiled code, no rollout, no scheduled sampling. Unset "
+        'it, or do without these and pass backend="reference", which is plain NumPy and slow'
+    )
 
 SOURCES = "architecture", "cell", "backends/cpu", "stepping"  # what kernels are made of
 
@@ -72,7 +79,10 @@ _kept: list[Any] = []
 
 
 class DiskCache(NullCache):
-    """Machine code by function, argument types, processor and source; any fault means recompile."""
+    """Machine code by function, argument types, processor, options and source.
+
+    Any fault means that it is compiled again.
+    """
 
     def __init__(self, name: str):
         self.name = name
@@ -81,7 +91,7 @@ class DiskCache(NullCache):
         """The compiled function for a signature, or None if it is not to be had."""
         rtsys.initialize(target_context)  # what machine code calls when it allocates
         try:
-            payload = disk_cache.read(self._path(sig, target_context))
+            payload = _store().read(self._entry(sig, target_context))
             return payload and CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:  # whatever is wrong with a cache, compiling again cures it
             return None
@@ -89,17 +99,19 @@ class DiskCache(NullCache):
     def save_overload(self, sig, data):
         """Keep a compiled function."""
         try:
-            disk_cache.write(self._path(sig, data.target_context), serialize.dumps(data._reduce()))
+            entry = self._entry(sig, data.target_context)
+            _store().write(entry, serialize.dumps(data._reduce()))
         except Exception:  # a cache that cannot be written costs time, nothing else
             return
 
-    def _path(self, sig, target_context) -> Path:
-        return _folder() / disk_cache.name(self.name, (sig, target_context.codegen().magic_tuple()))
+    def _entry(self, sig, target_context) -> str:
+        processor = target_context.codegen().magic_tuple()
+        return disk_cache.name(self.name, (sig, processor, disk_cache.options(config)))
 
 
 @cache
-def _folder() -> Path:
-    """The cache folder for this version of the source and of the compiler."""
+def _store() -> disk_cache.Store:
+    """The store for this version of the source and of the compiler."""
     usual = user_cache_dir("numlstm", appauthor=False)
     versions = numba.__version__, llvmlite.__version__
-    return disk_cache.folder(usual, versions, SOURCES)
+    return disk_cache.store(usual, versions, SOURCES)

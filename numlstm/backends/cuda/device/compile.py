@@ -7,10 +7,9 @@ file that defines a kernel.
 import pickle
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 
 import numba
-from numba.core import serialize
+from numba.core import config, serialize
 from numba.core.caching import NullCache
 from numba.misc.appdirs import user_cache_dir
 
@@ -53,7 +52,7 @@ def _compiling(compile_for):
 
 
 class DiskCache(NullCache):
-    """Machine code by function, what it closes over, argument types, GPU and source."""
+    """Machine code by function, what it closes over, argument types, GPU, options and source."""
 
     def __init__(self, function):
         self._function = function
@@ -61,7 +60,7 @@ class DiskCache(NullCache):
     def load_overload(self, sig, target_context):
         """The compiled kernel for a signature, or None if it is not to be had."""
         try:
-            payload = disk_cache.read(self._path(sig))
+            payload = _store().read(self._entry(sig))
             if payload is None:
                 return None
             return cuda.dispatcher._Kernel._rebuild(**pickle.loads(payload))
@@ -71,16 +70,17 @@ class DiskCache(NullCache):
     def save_overload(self, sig, data):
         """Keep a compiled kernel."""
         try:
-            disk_cache.write(self._path(sig), serialize.dumps(data._reduce_states()))
+            _store().write(self._entry(sig), serialize.dumps(data._reduce_states()))
         except Exception:  # a cache that cannot be written costs time, nothing else
             return
 
-    def _path(self, sig) -> Path:
+    def _entry(self, sig) -> str:
         function = self._function
         closed = [_in_words(cell.cell_contents) for cell in function.__closure__ or ()]
         capability = cuda.get_current_device().compute_capability
         name = f"{function.__module__}.{function.__qualname__.replace('<locals>.', '')}"
-        return _folder() / disk_cache.name(name, (sig, closed, capability))
+        key = sig, closed, capability, disk_cache.options(config)
+        return disk_cache.name(name, key)
 
 
 def _in_words(value) -> str:
@@ -89,8 +89,8 @@ def _in_words(value) -> str:
 
 
 @cache
-def _folder() -> Path:
-    """The cache folder for this version of the source and of the compiler."""
+def _store() -> disk_cache.Store:
+    """The store for this version of the source and of the compiler."""
     versions = (numba.__version__, version("numba-cuda"), version("cuda-core"))
     usual = user_cache_dir("numlstm", appauthor=False)
-    return disk_cache.folder(usual, versions, SOURCES)
+    return disk_cache.store(usual, versions, SOURCES)
