@@ -11,7 +11,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
-from numlstm.model.ranges import Range
+from numlstm.model.ranges import Range, range_of
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, network_on
 from numlstm.utils import checks
@@ -136,8 +136,7 @@ class Model:
         """What may go in and come out; looked at again only where theta has changed since."""
         content, kept = self._content(), self._kept_range
         if kept is None or kept[0] is not content:
-            limits = Range(self.spec, self._theta, checks.largest(self._theta))
-            self._kept_range = kept = (content, limits)
+            self._kept_range = kept = (content, range_of(self.spec, self._theta))
         return kept[1]
 
     def _weights(self, noise: NetworkNoise | None = None) -> Weights:

@@ -190,7 +190,7 @@ class Derivatives(Model):
         reader = InputReader(self.network.on_host, X)
         inputs = reader.inputs(X, state, lengths, reset)
         limits, network = self._range, self.network.on_host
-        limits.require_products(inputs.X, inputs.state, inputs.lengths)
+        limits.require_products(inputs)
         if (seen := limits.watch()) is not None:
             Y, final, _ = network.forward(
                 *(network.pack(self._theta), inputs.X, inputs.state, inputs.lengths),
@@ -198,4 +198,4 @@ class Derivatives(Model):
                 seen=seen,
             )
             limits.require_outputs((Y, final), seen)
-        return derivatives.Run(self._theta, *inputs), reader
+        return derivatives.Run(self._theta, *inputs[:4]), reader

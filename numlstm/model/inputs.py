@@ -23,6 +23,7 @@ class ModelInputs(NamedTuple):
     state: State | None  # None: the initial one
     lengths: AnyArray | None  # (B,)
     reset: AnyArray | None  # (B, T)
+    bound: float  # no magnitude in X and state is above; 0 of arrays in a GPU's memory
 
 
 class InputReader:
@@ -35,6 +36,7 @@ class InputReader:
         self.spec, self._arrays = network.spec, network.backend.arrays
         self._on_host = self._arrays is numpy_arrays  # nothing has to be moved
         self._lends = not self._on_host and checks.on_gpu(X)
+        self.bound = 0.0  # no magnitude that was looked at is above
 
     def inputs(self, X: Any, state: Any, lengths: Any, reset: Any) -> ModelInputs:
         """The arguments of `LSTM.forward`."""
@@ -48,7 +50,7 @@ class InputReader:
             reset = checks.flags("reset", reset, X.shape[:2])
         state = self.state("state", state, X.shape[0])
         move = self.to_backend
-        return ModelInputs(move(X), state, move(lengths), move(reset))
+        return ModelInputs(move(X), state, move(lengths), move(reset), self.bound)
 
     def array(self, name: str, value: Any, shape: tuple[int | str, ...]) -> AnyArray:
         """An array that may hold anything, in the backend's memory."""
@@ -110,8 +112,8 @@ class InputReader:
         if type(array) is not np.ndarray:
             if not self._arrays.all_finite(array, self.to_backend(lengths)):
                 raise ValueError(f"{name} has NaN or infinite values; remove or fill them first")
-        elif lengths is None:
-            checks.require_finite(name, array)
-        else:
+            return
+        if lengths is not None:
             valid = mask(lengths, array.shape[1])[..., None]
-            checks.require_finite(name, np.where(valid, array, array.dtype.type(0)))
+            array = np.where(valid, array, array.dtype.type(0))
+        self.bound = max(self.bound, checks.require_finite(name, array))

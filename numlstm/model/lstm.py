@@ -13,7 +13,7 @@ from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest
 from numlstm.model.derivatives import Derivatives
-from numlstm.model.inputs import InputReader
+from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.rollout import Rollout
 from numlstm.network.network import network_on
@@ -23,7 +23,6 @@ from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import generator
 from numlstm.utils.types import AnyArray, Array
 
-LARGE_WEIGHT = 1e18  # from which a step looks at what may overflow
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
@@ -221,7 +220,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         reader = InputReader(self.network, X)
         inputs = reader.inputs(X, state, lengths, reset)
         limits = self._range
-        limits.require_products(inputs.X, inputs.state, inputs.lengths)
+        limits.require_products(inputs)
         noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
         Y, final, _ = self.network.forward(
             *(self._weights(noise), inputs.X, inputs.state, inputs.lengths),
@@ -284,7 +283,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         reader, copy = InputReader(self.network, X), self.network.backend.arrays.copy
         inputs = reader.inputs(X, state, lengths, reset)
         limits = self._range
-        limits.require_products(inputs.X, inputs.state, inputs.lengths)
+        limits.require_products(inputs)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
         own = copy(inputs.X), inputs.state and State(*map(copy, inputs.state))
         noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
@@ -372,7 +371,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         for name, part in zip("hc", state or (), strict=False):
             reader.require_finite(f"state.{name}", part)
         X, limits = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1]))), self._range
-        limits.require_products(X, state)
+        limits.require_products(ModelInputs(X, state, None, None, reader.bound))
         seen = limits.watch()
         Y, state, _ = self.network.forward(
             self._weights(), X, state, reset=reader.to_backend(reset), seen=seen
@@ -388,10 +387,10 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
             return None
-        if not self._range.largest < LARGE_WEIGHT:
-            return None
-        stepper = self._stepper(None)
-        return None if stepper is None else stepper.advanced(rows, state)
+        limits = self._range
+        stepper = self._stepper(None) if limits.steps else None
+        taken = None if stepper is None else stepper.advanced(rows, state)
+        return taken if taken is None or limits.tame or limits.are_moderate(taken) else None
 
     @overload
     def predict(
@@ -469,7 +468,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
         limits = self._range
-        limits.require_products(X, None, lengths)
+        limits.require_products(ModelInputs(X, None, lengths, None, checks.bound(X)))
         noise, seen = self._noise(noise_rng, X), limits.watch()
         arrays = self.network.backend.arrays
         X, lengths, reset = (

@@ -12,35 +12,40 @@ import numpy as np
 from numlstm.architecture.parameters import split
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import mask
+from numlstm.model.inputs import ModelInputs
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 _LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in checks.DTYPES}
+
+# a compiled step takes inputs and states below `MODERATE`, its own constant: with weights below
+# `_STEPPING`, a sum of as many products as it has at most, 3e5, is finite in float32
+MODERATE, _STEPPING = 1e18, 1e15
 
 # their values lie between -1 and 1, and so do hidden states that they are in
 _BOUNDED = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
 
 class Range(NamedTuple):
-    """A network's dtype and parameters, as they limit what goes in and comes out."""
+    """What a network with these parameters takes; made once for every theta, by `range_of`."""
 
     spec: NetworkSpec
     theta: Array  # (n,)
     largest: float  # magnitude in theta
+    room: float  # inputs and states up to it have products that cannot overflow
+    tame: bool  # hidden states have a bound whose products with weights cannot overflow
+    steps: bool  # nor can products of weights and what a compiled step takes
 
-    def require_products(self, X: Array, state: State | None, lengths: Array | None = None) -> None:
+    def require_products(self, inputs: ModelInputs) -> None:
         """Refuse inputs and states in NumPy's memory whose products with weights may overflow."""
-        if type(X) is not np.ndarray:
-            return
-        terms = self.spec.input_size + self._hidden_terms()
-        room = self._limit() / terms / max(self.largest, 1.0)
-        if all(checks.at_most(array, room) for array in (X, *(state or ()))):
+        X, state, lengths = inputs[:3]
+        if inputs.bound <= self.room or type(X) is not np.ndarray:
             return
         if lengths is not None:
             X = np.where(mask(lengths, X.shape[1])[..., None], X, X.dtype.type(0))
         sums = self._sums(X, state)
-        total = sum(sums.values(), self.largest * np.longdouble(self._hidden_terms()))
-        if total >= self._limit():
+        total = sum(sums.values(), self.largest * np.longdouble(_hidden_terms(self.spec)))
+        if total >= _LARGEST[self.spec.dtype]:
             most = max(sums, key=lambda name: sums[name])
             raise ValueError(
                 f"products of {most} and the weights may add up to {total:.3g}, beyond the range "
@@ -59,8 +64,14 @@ class Range(NamedTuple):
 
     def watch(self) -> list[Array] | None:
         """A list for `Network.forward` to put hidden states in, where they may have any size."""
-        tame = self.largest * self._hidden_terms() < self._limit()
-        return None if tame and _is_bounded(self.spec) else []
+        return None if self.tame else []
+
+    def are_moderate(self, results: Any) -> bool:
+        """Whether what a compiled step gave, hidden states among it, has products that are finite.
+
+        A sum that overflowed on the way is an infinity or a NaN in some of it.
+        """
+        return all(checks.bound(part) < MODERATE for part in _arrays(results))
 
     def require_outputs(self, outputs: Any, seen: list[Array] | None) -> None:
         """Refuse outputs that are not finite, and hidden states whose products may overflow."""
@@ -72,18 +83,11 @@ class Range(NamedTuple):
             part for name, part in named.items() if part.ndim == 2 and "weight_ih_l0" not in name
         )
         bound = widest * max((_peak(part) * part.shape[-1] for part in readers), default=0.0)
-        if bound >= self._limit():
+        if bound >= _LARGEST[self.spec.dtype]:
             raise ValueError(
                 f"products of hidden states and weights may add up to {bound:.3g}, beyond the "
                 f"range of {self.spec.dtype}: scale the inputs or the weights down{self._wider()}"
             )
-
-    def _limit(self) -> float:
-        return _LARGEST[self.spec.dtype]
-
-    def _hidden_terms(self) -> int:
-        """Terms of a sum that are no inputs: hidden states, of residual layers sums of them, c."""
-        return self.spec.hidden_width * self.spec.num_layers + 3
 
     def _wider(self) -> str:
         return ", or use dtype='float64'" if self.spec.dtype == "float32" else ""
@@ -108,10 +112,24 @@ class Range(NamedTuple):
         return sums
 
 
+def range_of(spec: NetworkSpec, theta: Array) -> Range:
+    """What a network with these parameters takes."""
+    limit, terms, largest = _LARGEST[spec.dtype], _hidden_terms(spec), checks.largest(theta)
+    # a projection adds up numbers between -1 and 1
+    widest = max(1.0, largest * spec.hidden_size) if spec.proj_size else 1.0
+    tame = _is_bounded(spec) and largest * terms * widest < limit
+    room = limit / (spec.input_size + terms) / max(largest, 1.0)
+    return Range(spec, theta, largest, room, tame, largest < _STEPPING)
+
+
+def _hidden_terms(spec: NetworkSpec) -> int:
+    """Terms of a sum that are no inputs: hidden states, of residual layers sums of them, c."""
+    return spec.hidden_width * spec.num_layers + 3
+
+
 def _is_bounded(spec: NetworkSpec) -> bool:
-    """Whether hidden states lie between -1 and 1."""
-    names = (activation.name for activation in spec.cell.activations)
-    return spec.proj_size is None and all(name in _BOUNDED for name in names)
+    """Whether o f(c) lies between -1 and 1, and c grows by up to 1 a step."""
+    return all(activation.name in _BOUNDED for activation in spec.cell.activations)
 
 
 def _reach(weight: Array, values: Array) -> np.longdouble:

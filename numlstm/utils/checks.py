@@ -12,6 +12,7 @@ DTYPES = ("float32", "float64")
 # elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
 # take the time from those of the kernels
 FEW = 8192
+_ROUNDED = 1.01  # by how much more than a sum of so many squares has lost
 _FITS = 2**28  # bytes for which nobody need ask
 _LOST = 1e-3  # of how much a column varies, up to which it may lose digits
 _LARGEST_SIZE = 2**63 - 1  # what the largest of NumPy's and C's own integers count to
@@ -305,10 +306,13 @@ def on_gpu(value: Any) -> bool:
     return device is not None and device()[0] in _CUDA
 
 
-def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it first") -> None:
-    """Refuse NaN and infinities, saying where the first one is, and what to do about a NaN."""
-    if math.isfinite(_total(value)):
-        return
+def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it first") -> float:
+    """Refuse NaN and infinities, saying where the first one is, and what to do about a NaN.
+
+    Returns a number that no magnitude is above.
+    """
+    if math.isfinite(most := bound(value)):
+        return most
     bad = ~np.isfinite(value)
     if bad.any():
         where = tuple(int(index) for index in np.argwhere(bad)[0])
@@ -318,14 +322,17 @@ def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it f
             f"{name} has {int(bad.sum())} NaN or infinite value(s), the first at index {where}; "
             + "; ".join(ways)
         )
+    return largest(value)
 
 
-def _total(value: np.ndarray) -> float:
-    """A sum that is finite unless a term is not, or it overflows: one cheap pass."""
+def bound(value: np.ndarray) -> float:
+    """A number that no magnitude is above, by one cheap call where there are few numbers.
+
+    NaN where there is one; infinite where there is an infinity, or where squares overflow.
+    """
     if value.size <= FEW:
-        return float(np.vdot(value, value))
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(value.sum())
+        return math.sqrt(float(np.vdot(value, value))) * _ROUNDED
+    return largest(value)
 
 
 def require_room(name: str, given: tuple[int, ...], *needed: tuple[int, ...]) -> None:
@@ -347,21 +354,12 @@ def require_room(name: str, given: tuple[int, ...], *needed: tuple[int, ...]) ->
 
 def all_finite(value: np.ndarray) -> bool:
     """Whether no element is NaN or infinite."""
-    return math.isfinite(_total(value)) or bool(np.isfinite(value).all())
+    return math.isfinite(bound(value)) or bool(np.isfinite(value).all())
 
 
 def largest(value: np.ndarray) -> float:
     """The largest magnitude, 0 of an empty array; NaN where there is one."""
-    return float(max(value.max(initial=0), -value.min(initial=0)))
-
-
-def at_most(value: np.ndarray, bound: float) -> bool:
-    """Whether all magnitudes are up to a bound; of few numbers by the sum of their squares."""
-    if value.size <= FEW:
-        squares = float(np.vdot(value, value))
-        if squares <= bound * bound and math.isfinite(squares):
-            return True
-    return largest(value) <= bound
+    return max(float(value.max(initial=0)), -float(value.min(initial=0)))
 
 
 def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None:
