@@ -1,3 +1,3 @@
 """The version, for whoever needs it below the package's `__init__`."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

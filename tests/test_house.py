@@ -262,7 +262,8 @@ def texts() -> list[Path]:
     """The text files of the project, wherever they stand."""
     kinds = {".c", ".cfg", ".csv", ".f90", ".in", ".json", ".md", ".py", ".toml", ".yaml", ".yml"}
     folders = [
-        ROOT / name for name in ("numlstm", "tests", "benchmarks", "docs", "examples", ".ci")
+        ROOT / name
+        for name in ("numlstm", "tests", "stress", "benchmarks", "docs", "examples", ".ci")
     ]
     found = [path for folder in folders for path in folder.rglob("*")]
     found += [path for path in ROOT.iterdir() if path.suffix in kinds]

@@ -82,7 +82,8 @@ def _activation(value: Any) -> Activation:
     if isinstance(value, Activation):
         value = vars(value)
     if isinstance(value, Mapping) and value.keys() == {"name", "alpha", "beta"}:  # of a model file
-        count = 1 + len(ACTIVATIONS.get(value["name"], ()))
+        name = checks.choice("an activation", value["name"], tuple(ACTIVATIONS))
+        count = 1 + len(ACTIVATIONS[name])
         value = (value["name"], value["alpha"], value["beta"])[:count]
     if isinstance(value, str):
         value = (value,)

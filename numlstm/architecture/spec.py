@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from numlstm.architecture.cell import Cell, require_held
-from numlstm.utils import checks, nouns
+from numlstm.utils import checks, nouns, schema
 from numlstm.utils.nouns import Noun, option, required
 
 # what version 0.1.0 called fields of a cell, in model files and in checkpoints
@@ -141,7 +141,29 @@ class HeadSpec:
 
 _size = partial(checks.optional, checks.size)
 _MOST_PARAMETERS = 10**11
+_MOST_LAYERS = 10**4
 _precision = partial(checks.optional, checks.choice, options=PRECISIONS)
+
+
+# what the first files of models said of them
+_FIRST_FIELDS = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
+
+
+def _of_any_version(kind: type) -> list[str]:
+    """The names of a noun's fields, with those that version 0.1.0 wrote."""
+    return [*nouns.names(kind), *(CELL_OF_VERSION_1 if kind is Cell else ())]
+
+
+def _require_equal(name: str, given: Any, made: Any) -> None:
+    """Refuse a value that a check made another one of, or of another type; what is left out may."""
+    if isinstance(given, dict) and isinstance(made, dict):
+        for key, value in given.items():
+            _require_equal(f"{name}.{key}", value, made.get(key))
+    elif isinstance(given, list) and isinstance(made, tuple) and len(given) == len(made):
+        for index, pair in enumerate(zip(given, made, strict=True)):
+            _require_equal(f"{name}[{index}]", *pair)
+    elif given != made or isinstance(given, bool) != isinstance(made, bool):
+        raise ValueError(f"{name} must be {made!r}, received {schema.received(given)}")
 
 
 @dataclass(frozen=True)
@@ -162,15 +184,29 @@ class NetworkSpec(Noun):
     precision: str | None = option(None, _precision)  # of products on a GPU
 
     @classmethod
-    def restored(cls, fields: Mapping[str, Any]) -> "NetworkSpec":
-        """From `dataclasses.asdict`, after a way through JSON; what is missing is the default."""
-        fields = dict(fields)
-        if "cell" in fields:
-            fields["cell"] = {CELL_OF_VERSION_1.get(k, k): v for k, v in fields["cell"].items()}
-        return cls(**fields)
+    def restored(cls, fields: Any) -> "NetworkSpec":
+        """From `dataclasses.asdict`, after a way through JSON; what is missing is the default.
+
+        A ValueError for what no constructor would take, or is not what `asdict` makes of the spec.
+        """
+        fields = dict(schema.mapping("spec", fields, _FIRST_FIELDS, nouns.names(cls)))
+        for name, kind in (("cell", Cell), ("dropout", Dropout)):
+            if name in fields:
+                own = schema.mapping(f"spec.{name}", fields[name], (), _of_any_version(kind))
+                fields[name] = {CELL_OF_VERSION_1.get(k, k): v for k, v in own.items()}
+                if len(fields[name]) < len(own):
+                    raise ValueError(f"spec.{name} has an entry by its old and its new name")
+        try:
+            spec = cls(**fields)
+            spec.require_sense()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"spec: {error}") from error
+        _require_equal("spec", fields, asdict(spec))
+        return spec
 
     def require_sense(self) -> None:
         """Refuse what could be built but would not be what its name says."""
+        self._require_a_size()
         self.cell.require_effect()
         require_held(self.cell, self.dtype)
         if self.proj_size is not None and self.proj_size >= self.hidden_size:
@@ -178,7 +214,6 @@ class NetworkSpec(Noun):
                 f"proj_size must be below hidden_size = {self.hidden_size}, received "
                 f"{self.proj_size}: a projection makes the hidden state smaller than the cell"
             )
-        self._require_a_size()
         if self.residual and self.num_layers == 1:
             raise ValueError(
                 "residual=True needs num_layers >= 2: the second and every further layer adds its "
@@ -195,7 +230,12 @@ class NetworkSpec(Noun):
             )
 
     def _require_a_size(self) -> None:
-        """Refuse more parameters than any memory holds, before they are counted one by one."""
+        """Refuse more than any memory holds, before layers or parameters are counted one by one."""
+        if self.num_layers > _MOST_LAYERS:
+            raise ValueError(
+                f"num_layers must be at most {_MOST_LAYERS}, received {self.num_layers}: choose "
+                "fewer layers"
+            )
         recurrent = self.num_layers * self.hidden_size * (self.proj_size or self.hidden_size)
         ends = self.hidden_width * (self.output_size or 0) + self.hidden_size * self.input_size
         if recurrent + ends > _MOST_PARAMETERS:

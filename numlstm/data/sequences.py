@@ -54,6 +54,12 @@ class Dataset:
         rows, steps = self.X.shape[:2]
         return np.ones((rows, steps), bool) if self.lengths is None else mask(self.lengths, steps)
 
+    @property
+    def extent(self) -> int:
+        """Number of steps in all, with those of the padding."""
+        rows, steps = self.X.shape[:2]
+        return int(rows * steps)
+
     def steps(self, rows: Any = slice(None)) -> int:
         """Length of the longest of the rows."""
         if self.lengths is None:

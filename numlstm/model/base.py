@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from numlstm.architecture.cell import Cell
-from numlstm.architecture.parameters import Parameters
+from numlstm.architecture.parameters import Init, Parameters, initialise
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
@@ -15,11 +15,15 @@ from numlstm.model.ranges import Range, range_of
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, network_on
 from numlstm.utils import checks
+from numlstm.utils.aside import Runner
 from numlstm.utils.random_streams import RandomStreams, new_seed
 from numlstm.utils.types import AnyArray, Array
 
 if TYPE_CHECKING:  # else loaded on first use: it imports Numba
     from numlstm.stepping.stepper import Stepper
+
+
+_LARGE = 2**18  # parameters whose first values may take long: they come from LAPACK
 
 
 class KeptStepper(NamedTuple):
@@ -145,8 +149,15 @@ class Model:
             return self.network.pack(self._theta, noise)
         content, packed = self._content(), self._packed
         if packed is None or packed[0] is not content:
-            self._packed = packed = (content, self.network.pack(self._theta))
+            self._packed = packed = (content, self._pack(content))
         return packed[1]
+
+    def _pack(self, content: bytearray) -> Weights:
+        """theta as the backend reads it; the first time that compiles, and can be left."""
+        if self.network.short > 0:
+            return self.network.pack(self._theta)
+        packed: Weights = Runner().aside(self.network.pack, np.frombuffer(content, self.spec.dtype))
+        return packed
 
     def _require_step(self) -> None:
         """Refuse networks that have none."""
@@ -155,6 +166,14 @@ class Model:
                 "a bidirectional network has no step: its output at a time depends on what comes "
                 "later; use forward on the whole sequence"
             )
+
+
+def drawn(spec: NetworkSpec, rng: np.random.Generator, init: Init) -> Array:
+    """First values of the parameters; of a large network they are drawn where Ctrl-C is heard."""
+    if spec.num_parameters < _LARGE:
+        return initialise(spec, rng, init)
+    theta: Array = Runner().aside(initialise, spec, rng, init)
+    return theta
 
 
 def digest(theta: Array) -> str:

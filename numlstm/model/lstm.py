@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
-from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
@@ -11,12 +10,13 @@ from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import labels, sequences
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
-from numlstm.model.base import digest
+from numlstm.model.base import digest, drawn
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.rollout import Rollout
-from numlstm.network.network import network_on
+from numlstm.network import slices
+from numlstm.network.network import Network, network_on
 from numlstm.utils import checks, nouns
 from numlstm.utils.files import Target
 from numlstm.utils.nouns import suggesting
@@ -161,7 +161,7 @@ class LSTM(Derivatives, Rollout, Persistence):
         first = nouns.read(Init, "init", init)
         first.require_sense(spec.cell, spec.dtype)
         network = network_on(spec, backend)
-        self._become(network, parameters.initialise(spec, generator(rng), first))
+        self._become(network, drawn(spec, generator(rng), first))
         self._drawn = digest(self._theta)
 
     def forward(
@@ -222,14 +222,19 @@ class LSTM(Derivatives, Rollout, Persistence):
         limits = self._range
         limits.require_products(inputs)
         noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
-        Y, final, _ = self.network.forward(
-            *(self._weights(noise), inputs.X, inputs.state, inputs.lengths),
+        Y, final, _ = self._pass_for(inputs.X)(
+            *(self.network, self._weights(noise), inputs.X, inputs.state, inputs.lengths),
             reset=inputs.reset,
             noise=noise,
             seen=seen,
         )
         limits.require_outputs((Y, final), seen)
         return reader.to_caller(Y), reader.to_caller(final)
+
+    def _pass_for(self, X: AnyArray) -> Callable[..., Any]:
+        """The forward pass for X: at once where that is known to be short, else in slices."""
+        short = X.shape[0] * X.shape[1] <= self.network.short
+        return Network.forward if short else slices.forward
 
     def vjp(
         self,
@@ -474,8 +479,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         X, lengths, reset = (
             None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
         )
-        Y, _, _ = self.network.forward(
-            *(self._weights(noise), X, None, lengths),
+        Y, _, _ = self._pass_for(X)(
+            *(self.network, self._weights(noise), X, None, lengths),
             last=self.output == "last",
             reset=reset,
             noise=noise,
@@ -498,8 +503,9 @@ def load(
     Parameters
     ----------
     path : str, bytes, path-like or binary file
-        The file; an open one is read from where it stands to its end, where its model must end
-        too: of several that were written into one file, give each as ``io.BytesIO(part)``.
+        The file, a regular one. One that is open, which may be a pipe, is read from where it stands
+        to its end, where its model must end too: of several that were written into one file, give
+        each as ``io.BytesIO(part)``.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic of the loaded model runs; the file does not say.
     precision : {"tf32", "bf16"}, optional
@@ -516,9 +522,12 @@ def load(
     ------
     StorageError
         For a file that is damaged, cut short, of another kind or of another version of the
-        format; the message names it and says which. Nothing in a file is ever unpickled.
+        format; for one whose parts do not fit each other, or with parameters that are not finite,
+        though its checksum holds, which anyone can compute; for one that the memory does not hold;
+        and for a path that is a pipe, a socket or a device. The message names it and says what is
+        wrong. Nothing in a file is ever unpickled or evaluated.
     OSError
-        For a file that is missing or cannot be read.
+        For a file that is missing or cannot be read, and for a folder.
     ValueError, BackendError
         For an unknown backend, or one that cannot run here or has no such precision; and for a
         parameter beyond the range of `dtype`.

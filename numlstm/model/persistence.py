@@ -2,19 +2,133 @@
 
 import copy
 import dataclasses
+import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
 from numlstm.architecture.spec import NetworkSpec
-from numlstm.data.labels import Names
+from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
 from numlstm.model.base import Model, digest
-from numlstm.utils import checks, files
+from numlstm.utils import checks, files, schema
 from numlstm.utils.files import Target
+from numlstm.utils.types import Array
 
 M = TypeVar("M", bound="Persistence")
 # of a model: what follows from its spec and theta
 _DERIVED = {"spec", "network", "_theta", "_bytes", "_packed", "_steppers"}
+
+_PARTS: dict[str, type[Scaling] | type[Imputer]] = {"scaling": Scaling, "filling": Imputer}
+_REMEDY = "the model computes nothing with it: save parameters that are finite, as a fit ends with"
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+class Content(NamedTuple):
+    """What the file of a model holds."""
+
+    spec: NetworkSpec
+    theta: Array
+    scaling: Scaling | None = None
+    filling: Imputer | None = None
+    names: Names = UNNAMED
+    output: str = "sequence"
+    forecasts: bool | None = None
+    drawn: str | None = None  # the digest of theta as it was drawn
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """The content of a model; where it runs, and how precisely, is none of it."""
+        return cls(
+            spec=dataclasses.replace(model.spec, precision=None),
+            theta=model.theta,
+            scaling=model.scaling,
+            filling=model.filling,
+            names=model.names,
+            output=model.output,
+            forecasts=model.forecasts,
+            drawn=model._drawn,
+        )
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Self:
+        """From what a file holds, which must agree with itself."""
+        _require_known(arrays, meta)
+        spec = NetworkSpec.restored(meta["spec"])
+        scaling = _part(Scaling, "scaling", arrays)
+        # an older file does not say: targets were the next inputs where they shared their units
+        guessed = None if scaling is None or "forecasts" in meta else scaling.one_unit()
+        content = cls(
+            spec=spec,
+            theta=schema.array(arrays, "theta", (spec.num_parameters,), spec.dtype),
+            scaling=scaling,
+            filling=_part(Imputer, "filling", arrays),
+            names=Names.restored(meta),
+            output=meta["output"],
+            forecasts=meta.get("forecasts", guessed),
+            drawn=meta.get("drawn"),
+        )
+        content.require_sense()
+        return content
+
+    def require_sense(self) -> None:
+        """Refuse, as ValueError, parts that do not fit each other; `predict` relies on them."""
+        checks.require_finite("theta", self.theta, nan=_REMEDY)
+        features = self.spec.input_size
+        if self.filling is not None:
+            self.filling.require_fit(self.spec.input_size)
+            features = self.filling.mean.size
+        if self.scaling is not None:
+            self.scaling.require_fit(features, self.spec.width)
+        self.names.require_fit(features, self.spec.width)
+        schema.one_of("output", self.output, ("sequence", "last"))
+        schema.one_of("forecasts", self.forecasts, (None, False, True))
+        if self.drawn is not None and not _DIGEST.fullmatch(schema.text("drawn", self.drawn)):
+            raise ValueError(f"drawn must be a SHA-256, received {schema.received(self.drawn)}")
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays of a file, by name."""
+        arrays = {"theta": self.theta}
+        for name in _PARTS:
+            parts = getattr(self, name)
+            named = parts._asdict().items() if parts is not None else ()
+            arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
+        return arrays
+
+    def meta(self) -> dict[str, Any]:
+        """The plain values of a file, by name."""
+        meta: dict[str, Any] = {
+            "spec": _plain(self.spec),
+            "output": self.output,
+            "drawn": self.drawn,
+            "forecasts": self.forecasts,
+        }
+        named = self.names._asdict().items()
+        return meta | {key: names for key, names in named if names is not None}
+
+
+def _plain(value: Any) -> Any:
+    """As `dataclasses.asdict`, which copies the numbers and texts, too."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _require_known(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    """Refuse members and entries that are not those of a model."""
+    schema.mapping("meta", meta, ("spec", "output"), ("drawn", "forecasts", *Names._fields))
+    known = {f"{name}/{key}" for name, kind in _PARTS.items() for key in kind._fields}
+    if unknown := sorted(arrays.keys() - known - {"theta"}):
+        raise ValueError(f"a model has no array {unknown[0]!r}")
+
+
+def _part(kind: Any, name: str, arrays: Mapping[str, Array]) -> Any:
+    """The arrays of a noun, by their names behind its own; None where there are none."""
+    there = [key for key in kind._fields if f"{name}/{key}" in arrays]
+    if not there:
+        return None
+    needed = [key for key in kind._fields if key not in kind._field_defaults]
+    return kind(**{key: schema.native(arrays, f"{name}/{key}") for key in {*there, *needed}})
 
 
 class Persistence(Model):
@@ -38,7 +152,8 @@ class Persistence(Model):
             Where the file cannot be written, or `path` is a folder, a device or a FIFO; an older
             file at `path` is then as it was.
         TypeError, ValueError
-            For a file of text, and for what is no path.
+            For a file of text, and for what is no path; for parameters that are not finite, and
+            for a scaling, filling or names that do not fit the network.
 
         See Also
         --------
@@ -54,19 +169,9 @@ class Persistence(Model):
         >>> bool((copy.theta == model.theta).all())
         True
         """
-        arrays = {"theta": self._theta}
-        for name, parts in (("scaling", self.scaling), ("filling", self.filling)):
-            named = parts._asdict().items() if parts is not None else ()
-            arrays |= {f"{name}/{key}": part for key, part in named if part is not None}
-        spec = dataclasses.replace(self.spec, precision=None)  # where it runs, as the backend
-        meta: dict[str, Any] = {
-            "spec": dataclasses.asdict(spec),
-            "output": self.output,
-            "drawn": self._drawn,
-            "forecasts": self.forecasts,
-        }
-        meta |= {key: names for key, names in self.names._asdict().items() if names is not None}
-        files.write(path, "model", arrays, meta)
+        content = Content.of(self)
+        content.require_sense()
+        files.write(path, "model", content.arrays(), content.meta())
 
     def astype(self, dtype: Any) -> Self:
         """A new model with parameters and arithmetic of another type.
@@ -124,24 +229,14 @@ def read_model(kind: type[M], path: Target, arithmetic: Arithmetic) -> M:
     if dtype is not None:
         dtype = checks.dtype("dtype", dtype)
     arrays, meta = files.read(path, "model")
-    spec = NetworkSpec.restored(meta["spec"])
-    spec = dataclasses.replace(spec, precision=precision, dtype=dtype or spec.dtype)
+    with files.refusing(path):
+        content = Content.restored(arrays, meta)
+    spec = dataclasses.replace(content.spec, precision=precision, dtype=dtype or content.spec.dtype)
     spec.require_sense()
-    theta = checks.array("theta", arrays["theta"], spec.dtype, finite=False)
+    theta = checks.array("theta", content.theta, spec.dtype, finite=False)
     model = kind.from_spec(spec, backend, theta)
-    model.output = meta["output"]
-    if meta.get("drawn") == digest(arrays["theta"]):  # also of another dtype
+    if content.drawn == digest(content.theta):  # also of another dtype
         model._drawn = digest(theta)
-    given = {key: tuple(meta[key]) for key in Names._fields if key in meta}
-    model.names = Names(**given)
-    for name, cls in (("scaling", Scaling), ("filling", Imputer)):
-        start = f"{name}/"
-        parts = {k.removeprefix(start): arrays[k] for k in arrays if k.startswith(start)}
-        setattr(model, name, cls(**parts) if parts else None)
-    model.forecasts = meta["forecasts"] if "forecasts" in meta else _guessed(model.scaling)
+    model.output, model.forecasts, model.names = content.output, content.forecasts, content.names
+    model.scaling, model.filling = content.scaling, content.filling
     return model
-
-
-def _guessed(scaling: Scaling | None) -> bool | None:
-    """Whether a model of an older file forecasts its next inputs: then they shared their units."""
-    return None if scaling is None else scaling.one_unit()

@@ -62,9 +62,9 @@ class Range(NamedTuple):
                 f"states or the weights down{self._wider()}"
             )
 
-    def watch(self) -> list[Array] | None:
-        """A list for `Network.forward` to put hidden states in, where they may have any size."""
-        return None if self.tame else []
+    def watch(self) -> "Peak | None":
+        """What `Network.forward` shows hidden states to, where they may have any size."""
+        return None if self.tame else Peak()
 
     def are_moderate(self, results: Any) -> bool:
         """Whether what a compiled step gave, hidden states among it, has products that are finite.
@@ -73,16 +73,16 @@ class Range(NamedTuple):
         """
         return all(checks.bound(part) < MODERATE for part in _arrays(results))
 
-    def require_outputs(self, outputs: Any, seen: list[Array] | None) -> None:
+    def require_outputs(self, outputs: Any, seen: "Peak | None") -> None:
         """Refuse outputs that are not finite, and hidden states whose products may overflow."""
         if seen is None:
             return
         self.require_results("the output", outputs)
-        named, widest = split(self.spec.shapes, self.theta), max(map(_peak, seen), default=0.0)
+        named = split(self.spec.shapes, self.theta)
         readers = (
             part for name, part in named.items() if part.ndim == 2 and "weight_ih_l0" not in name
         )
-        bound = widest * max((_peak(part) * part.shape[-1] for part in readers), default=0.0)
+        bound = seen.most * max((_peak(part) * part.shape[-1] for part in readers), default=0.0)
         if bound >= _LARGEST[self.spec.dtype]:
             raise ValueError(
                 f"products of hidden states and weights may add up to {bound:.3g}, beyond the "
@@ -110,6 +110,16 @@ class Range(NamedTuple):
                 looks = named[f"peephole_{layer}"].reshape(-1, c.shape[-1])
                 sums["state.c"] = max(sums["state.c"], (_peaks(looks) * _peaks(c)).max())
         return sums
+
+
+class Peak:
+    """The largest magnitude among arrays in NumPy's memory that it is called with."""
+
+    def __init__(self) -> None:
+        self.most = 0.0
+
+    def __call__(self, array: Any) -> None:
+        self.most = max(self.most, _peak(array))
 
 
 def range_of(spec: NetworkSpec, theta: Array) -> Range:

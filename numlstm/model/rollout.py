@@ -1,12 +1,17 @@
 """Free-running forecasts of a model, and their gradients."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
-from numlstm.architecture.spec import NetworkSpec
+import numpy as np
+
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data import labels
 from numlstm.model.export import Export
 from numlstm.utils import checks
+from numlstm.utils.aside import Runner, slices
 from numlstm.utils.types import Array
 
 if TYPE_CHECKING:
@@ -65,10 +70,10 @@ class Rollout(Export):
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
-        from numlstm.stepping.rollout import rollout
-
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
-        return after.restore(rollout(*self._closed_loop(*arrays)), self.names)
+        stepper, spec, inputs = self._closed_loop(*arrays)
+        Y = _in_slices(stepper, spec, inputs.X, inputs.fed)
+        return after.restore(inputs.forecasts(Y), self.names)
 
     @overload
     def rollout_vjp(
@@ -129,7 +134,13 @@ class Rollout(Export):
         from numlstm.stepping.rollout import rollout_vjp
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
-        Y, pullback = rollout_vjp(*self._closed_loop(*arrays, derivatives=True))
+        given = self._closed_loop(*arrays, derivatives=True)
+        Y, back = Runner().aside(rollout_vjp, *given)
+
+        def pullback(dY: Any) -> "RolloutGradients":
+            gradients: RolloutGradients = Runner().aside(back, dY)
+            return gradients
+
         if type(after) is labels.Labelled:
             return Y, pullback
         width = self.spec.width
@@ -158,6 +169,7 @@ class Rollout(Export):
         scaling = self._step_scaling(True)
         inputs = read_rollout_inputs(self.spec, scaling, X_warm, steps, exogenous)
         units = None if scaling is None else feedback(scaling, self.spec.width)
+        _compile_step(self.spec, derivatives)
         return self._required_stepper(units, derivatives), self.spec, inputs
 
     def _require_forecasts(self) -> None:
@@ -180,3 +192,43 @@ class Rollout(Export):
             )
         if scaling is not None and (scaling.y_mean is None or scaling.y_mean.size != spec.width):
             raise ValueError("this model does not forecast values that could be inputs")
+
+
+FIRST = 2.0**24  # multiply-adds of a first slice, of which nothing is known yet
+_compiled: set[tuple[Any, ...]] = set()  # kinds of steps, and of loops, that have run here
+
+
+def _compile_step(spec: NetworkSpec, derivatives: bool) -> None:
+    """Compile the step of such networks where Ctrl-C is heard, the first time."""
+    from numlstm.stepping.stepper import stepper_of
+
+    plain = spec.cell == Cell() and not spec.proj_size
+    kind = spec.dtype, plain, derivatives
+    if kind not in _compiled:
+        theta = np.zeros(spec.num_parameters, spec.dtype)
+        Runner().aside(partial(stepper_of, derivatives=derivatives), spec, theta, None)
+        _compiled.add(kind)
+
+
+def _in_slices(stepper: "Stepper", spec: NetworkSpec, X: Array, fed: Array) -> Array:
+    """The outputs of X (B, T, I), in slices of time between which Ctrl-C is heard.
+
+    A slice begins with what the one before has forecast, as if it had been observed.
+    """
+    from numlstm.stepping.rollout import forward
+
+    (batch, steps, _), outputs = X.shape, spec.width
+    Y = np.empty((batch, steps, outputs), spec.dtype)
+    state: State | None = None
+    run = forward if (kind := (spec.dtype,)) in _compiled else partial(Runner().aside, forward)
+    for start, stop in slices(steps, int(FIRST / max(1, batch * spec.num_parameters))):
+        now, own = X[:, start:stop], fed[:, start:stop]
+        if start > 0:
+            now, own = now.copy(), own.copy()
+            begin = own[:, 0]
+            now[begin, 0, :outputs] = Y[begin, start - 1]
+            own[:, 0] = False
+        Y[:, start:stop], state, _ = run(stepper, spec, now, own, state, False)
+        _compiled.add(kind)
+        run = forward
+    return Y

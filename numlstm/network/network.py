@@ -1,5 +1,7 @@
 """Layers and head over any backend: the forward and backward pass of a whole network."""
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -54,6 +56,8 @@ class Network:
         self.spec = spec
         self.backend, self._arrays = backend, backend.arrays
         self._no_noise = no_noise(spec)
+        # rows times steps up to which a forward pass is known to be short; see `slices.py`
+        self.short: float = 0 if backend.name == "cpu" else math.inf
         ways, layers = spec.num_directions, range(len(spec.layers))
         # the places of every level's layers, forward and reverse, in all lists of layers
         self._levels = [layers[i : i + ways] for i in layers[::ways]]
@@ -130,15 +134,15 @@ class Network:
         last: bool = False,
         reset: AnyArray | None = None,
         noise: NetworkNoise | None = None,
-        seen: list[AnyArray] | None = None,
+        seen: Callable[[AnyArray], None] | None = None,
     ) -> tuple[AnyArray, State, Any]:
         """Run X (B, T, I) through the layers and the head.
 
         Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
         last=True (B, O): the head applied to each row's final hidden state. No `state`: the
         initial one. `reset` (B, T) is True where a row begins anew from the initial state;
-        `noise` is what `numlstm.network.dropout` drew, by default its mean. To the list `seen` goes
-        what every level gives to the next, (B, T, W).
+        `noise` is what `numlstm.network.dropout` drew, by default its mean. `seen` is called
+        with what every level gives to the next, (B, T, W).
         """
         learned = state is None and self.spec.learned_state
         arrays, rows = self._arrays, X.shape[0]
@@ -157,7 +161,7 @@ class Network:
             residual = self.spec.residual and level[0]
             hidden = arrays.total([hidden, output]) if residual else output
             if seen is not None:
-                seen.append(hidden)
+                seen(hidden)
         if last:
             hidden = self._last_hidden(finals)
         Y = self._head_forward(weights, hidden, None if last else lengths)

@@ -5,7 +5,7 @@ of the residuals, so that the parameters' covariance is s^2 (J'J)^-1 (Seber & Wi
 regression", ch. 2). A prediction's variance follows by the delta method: j' C j, j its gradient.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective, objective
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks, notices
+from numlstm.utils.aside import Runner
 
 _NEGLIGIBLE = 1e-8  # share of trace(J'J) that may count as certain without a word
 _ROWS = 64  # sequences whose Jacobian is held at once
@@ -99,6 +100,10 @@ class Covariance:
     @cached_property
     def matrix(self) -> np.ndarray:
         """The covariance, (n, n)."""
+        matrix: np.ndarray = Runner().aside(self._formed)
+        return matrix
+
+    def _formed(self) -> np.ndarray:
         matrix: np.ndarray = self.factor @ self.factor.T
         if self.rest.any():
             scaled = self.rest[:, None] * self._axes
@@ -183,13 +188,18 @@ class Covariance:
         if lengths is not None and not last:
             weight *= mask(lengths, X.shape[1])[..., None]
         data = Dataset(X, np.zeros(weight.shape), weight, lengths, last, reset)
-        variance = np.zeros(weight.shape)
-        for start in range(0, len(X), _ROWS):
-            rows = slice(start, start + _ROWS)
-            part = data.cut(0, X.shape[1], rows)
-            spread = self._spread(_outputs(model, part).jacobian(model.theta))
-            variance[rows][part.weight > 0] = spread + noise**2
+        variance = Runner().aside(self._variance, data, noise)
         return form.restore((np.sqrt(variance) * _target_scale(model)).astype(dtype))
+
+    def _variance(self, data: Dataset, noise: float) -> np.ndarray:
+        """Of every output that has a weight, in the network's units."""
+        variance = np.zeros(data.weight.shape)
+        for start in range(0, len(data.X), _ROWS):
+            rows = slice(start, start + _ROWS)
+            part = data.cut(0, data.X.shape[1], rows)
+            spread = self._spread(_outputs(self.model, part).jacobian(self.model.theta))
+            variance[rows][part.weight > 0] = spread + noise**2
+        return variance
 
 
 def covariance(
@@ -212,14 +222,16 @@ def covariance(
     weight_decay = checks.real("weight_decay", weight_decay, least=0.0)
     model = model.astype("float64")  # the rounding of float32 hides small directions
     model.theta = theta
-    fun = objective(model, X, y, output=model.output, **rows)
+    runner = Runner()
+    fun = replace(objective(model, X, y, output=model.output, **rows), run=runner.run)
     free = np.ones(model.spec.num_parameters, bool)
     for name in fixed:
         split(model.spec.shapes, free)[name][...] = False
     units = _units(model, fun, absolute_sigma)
     prior = 0.5 * weight_decay * fun.data.total_weight() * float(np.mean(np.square(units)))
     with _bar(progress) as bar:
-        found = Jacobian(fun, model.theta, free, units, bar).directions(rank, prior)
+        J = Jacobian(fun, model.theta, free, units, bar)
+        found = runner.aside(J.directions, rank, prior)
     count, computed = int(free.sum()), found.values.size
     _warn_of_rest(found, count, prior)
     precision = np.square(found.values) + prior
@@ -288,4 +300,5 @@ def _warn_of_rest(found: Directions, count: int, prior: float) -> None:
 
 def _outputs(model: LSTM, data: Dataset) -> Objective:
     """An objective whose residuals are the network's outputs."""
-    return Objective(Evaluator(model.network, LOSSES["mse"].function), data, "mse", 0.0)
+    evaluator = Evaluator(model.network, LOSSES["mse"].function)
+    return Objective(evaluator, data, "mse", 0.0, run=Runner().run)

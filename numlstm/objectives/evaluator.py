@@ -85,7 +85,7 @@ class Evaluator:
 
     def value(self, theta: Any, data: Any, run: Runner = run_here) -> float:
         """Mean loss over a dataset, without a tape, in pieces of bounded size."""
-        weights, total = self.network.pack(theta), 0.0
+        weights, total = run(self.network.pack, theta), 0.0
         number = self.network.backend.arrays.number
         for rows, cuts in pieces(self.network.spec, data):
             state = None
@@ -98,7 +98,7 @@ class Evaluator:
         self, theta: Any, data: Any, k: int | None = None, run: Runner = run_here
     ) -> tuple[float, np.ndarray]:
         """Mean loss over a dataset and its gradient, truncated to windows of k steps."""
-        weights, arrays = self.network.pack(theta), self.network.backend.arrays
+        weights, arrays = run(self.network.pack, theta), self.network.backend.arrays
         scale = 1.0 / data.total_weight()
         total, gradient = 0.0, np.zeros(theta.size)
         spec = self.network.spec
@@ -124,7 +124,7 @@ class Evaluator:
         by the Hessian", Neural Computation 6(1), by forward over reverse differentiation.
         """
         spec = self.network.spec
-        weights = self.network.tangents.pack(with_tangent(theta, v))
+        weights = run(self.network.tangents.pack, with_tangent(theta, v))
         scale, total = 1.0 / data.total_weight(), np.zeros(theta.size)
         taped = 2 * spec.hidden_width * spec.num_layers * data.steps()
         for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):

@@ -15,6 +15,7 @@ from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import Dataset, with_axes
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator, pieces, run_here
+from numlstm.utils import aside
 
 
 class MemberWindow(NamedTuple):
@@ -23,6 +24,11 @@ class MemberWindow(NamedTuple):
     data: Dataset  # its own weights are those of no member
     members: Any  # a slice, or indices, of those with a share in these rows
     weight: np.ndarray  # theirs, (members, ...) as the targets, float64
+
+    @property
+    def extent(self) -> int:
+        """Number of steps of all members."""
+        return self.data.extent * len(self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +50,14 @@ class MemberData:
     def cut(self, start: int, stop: int, rows: Any = slice(None)) -> MemberWindow:
         """Some rows' steps from `start` to before `stop`; see `Dataset.cut`."""
         data, counts = self.data.cut(start, stop, rows), self.counts[:, rows]
-        shares = counts.any(axis=1)
+        shares = self.shares(rows)
         # of members without a share in these rows nothing is asked, in no window of them
         members: Any = slice(None) if shares.all() else np.flatnonzero(shares)
         return MemberWindow(data, members, _weighted(data.weight, counts[members]))
+
+    def shares(self, rows: Any) -> np.ndarray:
+        """Whether a member has a share in some rows, (M,)."""
+        return np.any(self.counts[:, rows], axis=1)  # type: ignore[no-any-return]
 
     def total_weight(
         self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
@@ -87,6 +97,11 @@ class MemberEvaluator:
 
     evaluator: Evaluator  # of one
     members: int
+
+    @property
+    def network(self) -> Network:
+        """The network of a member."""
+        return self.evaluator.network
 
     def resident(self, data: Dataset) -> Any:
         """Data that are the same for all, in the backend's memory."""
@@ -145,6 +160,7 @@ class InTurn:
         values, gradients, states = np.empty(len(thetas)), np.empty_like(thetas), []
         evaluator, arrays = self.evaluator, self.evaluator.network.backend.arrays
         for member, theta in enumerate(thetas):
+            aside.check()
             part = evaluator.resident(replace(window, weight=weight[member]))
             before = self._of_member(state, member)
             value, gradient, after = evaluator.step(theta, part, before, 1.0)
@@ -198,6 +214,7 @@ class Batched:
         values, gradients, states = np.empty(len(thetas)), np.empty_like(thetas), []
         with np.errstate(all="ignore"):  # what is not finite is reported by the caller
             for part in self._parts(thetas, window):
+                aside.check()
                 of_part = thetas[part], window, weight[part], _of(state, part)
                 values[part], after = self._step(*of_part, gradients[part])
                 states.append(after)
@@ -248,6 +265,7 @@ class Batched:
         values, states = np.empty(len(thetas)), []
         with np.errstate(all="ignore"):
             for part in self._parts(thetas, window):
+                aside.check()
                 Y, after = self._outputs(thetas[part], window, _of(state, part))
                 values[part] = [self.evaluator.loss(each, window.y, window.weight)[0] for each in Y]
                 states.append(after)

@@ -219,15 +219,13 @@ def _read_exogenous(exogenous: Any, shape: tuple[int, int, int], single: bool) -
     return array.reshape(shape)
 
 
-def rollout(stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs) -> np.ndarray:
-    """The forecasts; the stepper is one in the network's units, with its `feedback`."""
-    return inputs.forecasts(forward(stepper, spec, inputs.X, inputs.fed, None, False)[0])
-
-
 def rollout_vjp(
     stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs
 ) -> tuple[np.ndarray, Callable[[Any], RolloutGradients]]:
-    """The forecasts, and the function that pulls gradients back through them."""
+    """The forecasts, and the function that pulls gradients back through them.
+
+    The stepper is one in the network's units, with its `feedback`.
+    """
     every, _, tape = forward(stepper, spec, inputs.X, inputs.fed, None, True)
     Y = inputs.forecasts(every)
 

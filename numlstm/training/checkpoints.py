@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from numlstm._version import __version__
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.progress import Progress, for_json, from_json
+from numlstm.training.progress import ARRAYS, PLAIN, STATE, Progress, for_json
 from numlstm.training.settings import Settings
-from numlstm.utils import files, notices, replacing
+from numlstm.utils import files, notices, replacing, schema
 from numlstm.utils.random_streams import new_seed
 
 
 class Checkpoint:
     """The file of a run. `seed` is that of the run it holds, or of a new one.
 
-    Raises ValueError where a file would be written over, `StorageError` where it is damaged,
-    OSError where there is something else than a file.
+    Raises ValueError where a file would be written over, `StorageError` where it is damaged or not
+    what a run has written, OSError where there is something else than a file.
     """
 
     def __init__(self, path: str | os.PathLike[str], resume: bool, rng: Any):
@@ -35,6 +36,9 @@ class Checkpoint:
             )
         if exists:
             self._stored = files.read_checkpoint(self.path)
+            with files.refusing(self.path):
+                self._require_version(self._stored[1].get("numlstm"))
+                _require_words(self._stored[1])
         # without a seed of its own a resumed run goes on with the one it was begun with
         self.seed = self._stored[1]["seed"] if self._stored and rng is None else new_seed(rng)
 
@@ -45,11 +49,18 @@ class Checkpoint:
         if self._stored is not None:
             arrays, meta = self._stored
             self._require_same(meta, fingerprint)
-            progress.restore(arrays, meta)
-            for name in optimizer.state:
-                optimizer.state[name][...] = arrays[f"optimizer_{name}"]
-            optimizer.steps = from_json(meta["steps"])
+            with files.refusing(self.path):
+                _restore(progress, optimizer, arrays, meta)
         return Record(self.path, self.seed, fingerprint, progress, optimizer)
+
+    def _require_version(self, stored: Any) -> None:
+        """Refuse a run of another version, whose bits may be others."""
+        if stored != __version__:
+            raise files.StorageError(
+                f"checkpoint {self.path!r} was written by numlstm {schema.received(stored)}, and "
+                f"this is {__version__!r}: a run goes on to the same bits only with the version "
+                "that began it; use that one, or begin anew with another file name"
+            )
 
     def _require_same(self, meta: dict[str, Any], fingerprint: dict[str, str]) -> None:
         expected = {**fingerprint, "seed": str(self.seed)}
@@ -61,6 +72,32 @@ class Checkpoint:
                 f"{', '.join(different)}; pass the arguments it was written with, "
                 "or another file name"
             )
+
+
+def _require_words(meta: dict[str, Any]) -> None:
+    """Refuse a meta that is not one of a run, and what says of which run it is."""
+    schema.mapping("meta", meta, (*PLAIN, "steps", "seed", "fingerprint", "numlstm"))
+    schema.whole("seed", meta["seed"])
+    if not isinstance(meta["fingerprint"], dict):
+        raise ValueError("fingerprint must be a dictionary")
+    for name, word in meta["fingerprint"].items():
+        schema.text(f"fingerprint.{name}", word)
+
+
+def _restore(
+    progress: Progress, optimizer: Optimizer, arrays: dict[str, np.ndarray], meta: dict[str, Any]
+) -> None:
+    """Put a run where the stored one stood; what is not finite in an optimiser may be so."""
+    named = {f"optimizer_{name}": state for name, state in optimizer.state.items()}
+    schema.mapping("the archive", arrays, (*ARRAYS, *named), STATE)
+    found = {k: schema.array(arrays, k, v.shape, v.dtype.name) for k, v in named.items()}
+    several = progress.best.size if isinstance(meta["steps"], list) else None
+    updates = schema.whole("updates", meta["updates"])
+    steps = schema.wholes("steps", meta["steps"], several, updates)
+    progress.restore(arrays, meta)
+    for name, state in named.items():
+        state[...] = found[name]
+    optimizer.steps = steps
 
 
 @dataclass
@@ -84,7 +121,7 @@ class Record:
         arrays, meta = self.progress.stored()
         arrays |= {f"optimizer_{name}": array for name, array in self.optimizer.state.items()}
         meta |= {"steps": for_json(self.optimizer.steps)}
-        meta |= {"seed": self.seed, "fingerprint": self.fingerprint}
+        meta |= {"seed": self.seed, "fingerprint": self.fingerprint, "numlstm": __version__}
         try:
             files.write_checkpoint(self.path, arrays, meta)
         except OSError as error:

@@ -56,10 +56,10 @@ def end(
         if outcome.status != CALLBACK and not np.all(np.isfinite(fun)):
             x, fun, known = _finite(problem, progress)
             outcome = Outcome.not_finite(known)
+        if outcome.success and not config.met(progress):
+            outcome = _without_goal(problem, progress, outcome, fun, problem.run(worst))
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
-    if outcome.success and not config.met(progress):
-        outcome = _without_goal(problem, progress, outcome, fun, worst())
     return Ending(x, fun, outcome)
 
 

@@ -31,6 +31,7 @@ from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
 from numlstm.training.update import MemberUpdate
 from numlstm.utils import checks, nouns
+from numlstm.utils.aside import Runner
 from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import MEMBERS, RandomStreams, new_seed
 
@@ -331,7 +332,7 @@ def _trained(
         counts = _resamples(data.train, stream, members)
     record = None
     if checkpoint is not None:
-        prints = fingerprint_of_members(data, settings, models, counts)
+        prints = Runner().aside(fingerprint_of_members, data, settings, models, counts)
         record = partial(checkpoint.record, prints)
     progress = Progress.start(np.concatenate([model.theta for model in models]), members)
     config = loop_config(settings, data, models[0].spec)

@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from numlstm.architecture import parameters
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.arrays import Arrays
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
+from numlstm.model.base import drawn
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
@@ -39,6 +39,7 @@ from numlstm.training.settings import (
 )
 from numlstm.training.update import Update
 from numlstm.utils import nouns
+from numlstm.utils.aside import Runner
 from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
@@ -281,7 +282,7 @@ def fit(
         For arrays of a wrong shape or kind, NaN or infinite values, sizes or labels that do not
         match, unknown names, a `checkpoint` that is there already or is of another fit.
     StorageError
-        For a damaged checkpoint.
+        For a checkpoint that is damaged, or holds what a run on these data does not come to.
     OSError
         For a checkpoint that cannot be written.
     BackendError
@@ -375,8 +376,12 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     )
     trained = new_model(data, settings, draws)
     if settings.sampling is not None:
-        require_step(trained.network, trained.theta)
+        Runner().aside(require_step, trained.network, trained.theta)  # it compiles
     progress, config = Progress.start(trained.theta), loop_config(settings, data, trained.spec)
+    record: Any = None
+    if checkpoint is not None:
+        prints = Runner().aside(fingerprint, data, settings, trained)
+        record = partial(checkpoint.record, prints)
     with SigintGuard() as guard:
         evaluator = Evaluator(trained.network, settings.data.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
@@ -384,9 +389,6 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
         train_data = evaluator.resident(data.train)
         problem = Problem(evaluator, train_data, judge, guard.run, update, data.words)
         if settings.training.stochastic:
-            record = None
-            if checkpoint is not None:
-                record = partial(checkpoint.record, fingerprint(data, settings, trained))
             outcome = train(problem, config, progress, settings, draws, record)
         else:
             objective = Objective(
@@ -395,7 +397,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
                 run=guard.run,
                 resident=problem.train,
             )
-            outcome = _minimize(objective, problem, config, progress, settings)
+            outcome = _minimize(objective, problem, config, progress, settings, guard)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
     read = {"forecast": arrays.y is None, "data": data.words}
@@ -419,10 +421,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
         input_size=data.train.X.shape[2],
         output_size=data.output_size if has_head else None,
     )
-    if given is None:
-        theta = parameters.initialise(spec, draws.stream(INITIAL), start.init)
-    else:
-        theta = given.theta.copy()
+    theta = drawn(spec, draws.stream(INITIAL), start.init) if given is None else given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)
     model.scaling, model.filling, model.names = data.scaling, data.filling, data.names
     model.output = "last" if data.train.last else "sequence"
@@ -467,12 +466,13 @@ def _minimize(
     config: LoopConfig,
     progress: Progress,
     settings: Settings,
+    guard: SigintGuard,
 ) -> Outcome:
     """Run a method of SciPy's."""
     training = settings.training
     solver = Solver(training.method, training.constants, training.limits.constraints)
     with _listeners(progress, settings, problem.words) as listeners:
-        return Minimizer(problem, objective, config, progress, solver, listeners).run()
+        return Minimizer(problem, objective, config, progress, solver, listeners).run(guard)
 
 
 def _listeners(

@@ -19,6 +19,7 @@ from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
 from numlstm.training.settings import TrainingConfig
 from numlstm.training.update import Numbers, Update, UpdateConfig, UpdateContext, Window
+from numlstm.utils import files, schema
 from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
@@ -157,8 +158,21 @@ class Trainer:
         return self.config.has_goal and self.problem.validation is None
 
     def _begin(self) -> None:
+        if self.listeners.record is not None:
+            with files.refusing(self.listeners.record.path):
+                self._require_history()
         if self._by_training_loss and self.progress.since is None:
             self.progress.judge_from_here(self._training_loss)
+
+    def _require_history(self) -> None:
+        """Refuse, as ValueError, a restored history without the losses that judge this run."""
+        progress = self.progress
+        there = {"validation_loss": self.problem.validation is not None}
+        if progress.since is not None:
+            there["training_loss"] = True
+        for name, expected in there.items():
+            if progress.epoch > 0 and (name in progress.history) != expected:
+                raise ValueError(f"history.{name} {'is missing' if expected else 'is of no run'}")
 
     def _training_loss(self) -> Numbers:
         loss: Numbers = self.problem.value(self.progress.theta, self.problem.train)
@@ -179,12 +193,27 @@ class Trainer:
         progress = self.progress
         if np.any(finished := self.config.finished(progress)):  # members; a network ends the run
             self.update.leave_out(finished)
-        batches = [self._windows(rows) for rows in self._batches()]
+        batches = [self.problem.run(self._windows, rows) for rows in self._batches()]
+        if self.listeners.record is not None:
+            with files.refusing(self.listeners.record.path):
+                self._require_place(batches)
         mean_weight = _mean_weight(batches)
         while progress.batch < len(batches):
             self._run_batch(batches[progress.batch], mean_weight)
             self.update.carry(None)
             progress.next_batch()
+
+    def _require_place(self, batches: list[list[Window]]) -> None:
+        """Refuse, as ValueError, a restored place that a run on these data does not come to."""
+        progress, spec = self.progress, self.problem.evaluator.network.spec
+        batch = batches[schema.whole("batch", progress.batch, most=len(batches) - 1)]
+        schema.whole("window", progress.window, most=len(batch))
+        rows = batch[0].rows
+        count = self.problem.train.X.shape[0] if isinstance(rows, slice) else len(rows)
+        axes: tuple[int, ...] = len(spec.layers), count
+        if progress.best.ndim:  # of members those that learn from the rows
+            axes = (int(np.count_nonzero(self.update.train.shares(rows))), *axes)
+        progress.require_state(axes, (spec.layers[0].output_size, spec.hidden_size))
 
     def _batches(self) -> list[Any]:
         """Rows of every batch of this epoch, in an order that only the seed and epoch decide."""

@@ -8,8 +8,15 @@ import numpy as np
 
 from numlstm.architecture.spec import State
 from numlstm.training.update import Numbers, UpdateContext, UpdateState
+from numlstm.utils import schema
 
 _COUNTS = ("epoch", "batch", "window", "windows", "updates", "since")
+# what a checkpoint holds of a run: plain values, arrays, and those that are not always there
+PLAIN = (*_COUNTS, "best", "best_epoch", "sums", "history")
+ARRAYS = ("theta", "previous", "best_theta")
+STATE = ("state_h", "state_c")
+# of every epoch; and those of runs that have a goal, or data to judge by
+_HISTORY, _JUDGED = ("loss", "gradient_norm", "learning_rate"), ("training_loss", "validation_loss")
 
 
 def _no_sums() -> dict[str, Numbers]:
@@ -180,7 +187,7 @@ class Progress:
         """The arrays of a checkpoint, and its plain values."""
         arrays = self._thetas()
         if (carried := self.arrays.carried) is not None:
-            arrays |= {"state_h": carried.h, "state_c": carried.c}
+            arrays |= dict(zip(STATE, carried, strict=True))
         meta: dict[str, Any] = {name: getattr(self, name) for name in _COUNTS}
         meta |= {"best": self.best.tolist(), "best_epoch": self.best_epoch.tolist()}
         meta["sums"] = {name: for_json(value) for name, value in self.sums.items()}
@@ -190,25 +197,75 @@ class Progress:
         return arrays, meta
 
     def _thetas(self) -> dict[str, np.ndarray]:
-        return {
-            "theta": self.theta,
-            "previous": self.arrays.previous,
-            "best_theta": self.best_theta,
-        }
+        thetas = self.theta, self.arrays.previous, self.best_theta
+        return dict(zip(ARRAYS, thetas, strict=True))
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-        """Stand where the checkpoint stood."""
+        """Stand where the checkpoint stood; a ValueError, for what is no such place, leaves all."""
+        members = self.best.size if self.best.ndim else None
+        place = _place(meta)
+        thetas = {name: self._vector(arrays, name) for name in self._thetas()}
+        best, best_epoch = _best(meta, members)
+        sums, history = _sums(meta, members), _history(meta, members)
         for name, theta in self._thetas().items():
-            theta[...] = arrays[name]
-        if "state_h" in arrays:
-            self.arrays.carried = State(arrays["state_h"], arrays["state_c"])
-        for name in _COUNTS:
-            setattr(self, name, meta[name])
-        self.best, self.best_epoch = np.array(meta["best"]), np.array(meta["best_epoch"])
-        self.sums = {name: from_json(value) for name, value in meta["sums"].items()}
-        self.history = {
-            name: [from_json(value) for value in values] for name, values in meta["history"].items()
-        }
+            theta[...] = thetas[name]
+        if any(name in arrays for name in STATE):
+            self.arrays.carried = State(*(schema.native(arrays, name) for name in STATE))
+        for name, count in place.items():
+            setattr(self, name, count)
+        self.best, self.best_epoch, self.sums, self.history = best, best_epoch, sums, history
+
+    def _vector(self, arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+        """Parameters of a checkpoint; a run that met others has not written them."""
+        found = schema.array(arrays, name, self.theta.shape, self.theta.dtype.name)
+        return schema.finite(name, found)
+
+    def require_state(self, axes: tuple[int, ...], sizes: tuple[int, int]) -> None:
+        """Refuse, as ValueError, a restored state that is not that after a window of its batch."""
+        carried = self.arrays.carried
+        if (carried is not None) != (self.window > 0):
+            raise ValueError("a state is carried within a batch, and there always")
+        for name, part, size in zip(STATE, carried or (), sizes, strict=False):
+            schema.array({name: part}, name, (*axes, size), self.theta.dtype.name)
+
+
+def _place(meta: Mapping[str, Any]) -> dict[str, int | None]:
+    """The counts of a checkpoint."""
+    place: dict[str, int | None] = {name: schema.whole(name, meta[name]) for name in _COUNTS[:-1]}
+    schema.whole("updates", place["updates"], most=place["windows"] or 0)
+    since = meta["since"]
+    place["since"] = since if since is None else schema.whole("since", since, most=meta["epoch"])
+    return place
+
+
+def _best(meta: Mapping[str, Any], members: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The least losses, and the epochs that had them."""
+    best = np.asarray(schema.numbers("best", meta["best"], members))
+    if np.isnan(best).any():
+        raise ValueError("best must be a number, received NaN")
+    return best, np.asarray(schema.wholes("best_epoch", meta["best_epoch"], members, meta["epoch"]))
+
+
+def _sums(meta: Mapping[str, Any], members: int | None) -> dict[str, Numbers]:
+    """The sums of an epoch; none of members is an array before its first update."""
+    sums = schema.mapping("sums", meta["sums"], tuple(_no_sums()))
+    return {
+        name: schema.numbers(f"sums.{name}", value, members if isinstance(value, list) else None)
+        for name, value in sums.items()
+    }
+
+
+def _history(meta: Mapping[str, Any], members: int | None) -> dict[str, list[Numbers]]:
+    """The history, a value of every name for every epoch."""
+    epochs = meta["epoch"]
+    known, more = (_HISTORY, _JUDGED) if epochs else ((), ())
+    history = schema.mapping("history", meta["history"], known, more)
+    found: dict[str, list[Numbers]] = {}
+    for name, values in history.items():
+        count = None if name == "learning_rate" else members
+        listed = schema.items(f"history.{name}", values, epochs)
+        found[name] = [schema.numbers(f"history.{name}", value, count) for value in listed]
+    return found
 
 
 def _plain(values: np.ndarray) -> Numbers:
@@ -219,11 +276,6 @@ def _plain(values: np.ndarray) -> Numbers:
 def for_json(value: Any) -> Any:
     """A number, or those of members as a list."""
     return value.tolist() if isinstance(value, np.ndarray) else value
-
-
-def from_json(value: Any) -> Any:
-    """What `for_json` was given."""
-    return np.array(value) if isinstance(value, list) else value
 
 
 # what every run records; one that ended in its first epoch has them with no values

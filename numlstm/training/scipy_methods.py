@@ -10,12 +10,15 @@ import numpy as np
 from numlstm.objectives.objective import Objective, by_free
 from numlstm.optim import optimizers
 from numlstm.optim.bounds import Limits, on_free
-from numlstm.training.interrupt import Interrupted
+from numlstm.training.interrupt import Answer, Interrupted, SigintGuard
 from numlstm.training.listeners import Listeners
 from numlstm.training.loop import LoopConfig, NotFinite, Problem
-from numlstm.training.methods import HESSIAN, LEAST_SQUARES
+from numlstm.training.methods import DENSE, HESSIAN, LEAST_SQUARES
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
+
+_DENSE = 1e7  # multiply-adds in a step of SciPy's from which it has a thread of its own
+_SLOW = 10  # in the same units, times n^3: what SLSQP and the like do
 
 
 class _Ended(Exception):
@@ -33,6 +36,11 @@ class Solver:
     method: str
     options: Mapping[str, Any]
     constraints: tuple[Any, ...] = ()
+
+
+def _here(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The `Answer` of a solver that runs in this thread."""
+    return function
 
 
 class Minimizer:
@@ -58,13 +66,16 @@ class Minimizer:
         self._jac_at: np.ndarray | None = None  # where the last Jacobian was asked for
         self._reason: Exception | None = None
 
-    def run(self) -> Outcome:
+    def run(self, guard: SigintGuard) -> Outcome:
         """Minimise until something ends it."""
         self.progress.project(self.limits)
         x = self.progress.theta[self.limits.free].astype(np.float64)
-        least_squares = self.solver.method == LEAST_SQUARES
+        solve = self._least_squares if self.solver.method == LEAST_SQUARES else self._minimize
         try:
-            result = self._least_squares(x) if least_squares else self._minimize(x)
+            if self._is_dense(x.size):
+                result = guard.converse(partial(solve, x))
+            else:
+                result = solve(x, _here)
         except Exception as error:
             return self._outcome(self._reason or error)
         end, message = self._whole(result.x), str(result.message)
@@ -87,13 +98,19 @@ class Minimizer:
             return error.outcome
         raise error
 
-    def _minimize(self, x: np.ndarray) -> Any:
+    def _is_dense(self, size: int) -> bool:
+        """Whether SciPy's own algebra may take long; else its thread would cost more than it."""
+        if self.solver.method == LEAST_SQUARES:
+            return self.objective.num_residuals * size**2 >= _DENSE
+        return self.solver.method in DENSE and size**3 * _SLOW >= _DENSE
+
+    def _minimize(self, x: np.ndarray, answer: Answer) -> Any:
         from scipy.optimize import Bounds, minimize
 
         method, free = self.solver.method, self.limits.free
         given: dict[str, Any] = {}
         if method in (*HESSIAN, "trust-constr") and self.config.bptt_steps is None:
-            given["hessp"] = self.hessp
+            given["hessp"] = answer(self.hessp)
         if self.limits.bounded:
             given["bounds"] = Bounds(self.limits.lower[free], self.limits.upper[free])
         if self.solver.constraints:
@@ -102,25 +119,26 @@ class Minimizer:
         most = 2**31 - 1  # SLSQP's is an int of C's
         asked = min(self.config.training.epochs, most)
         limit = {"maxfun": most} if method == "TNC" else {"maxiter": asked}
+        close = answer(self._close_iteration)
         return minimize(
-            self.fun,
+            answer(self.fun),
             x,
             jac=True,
             method=method,
-            callback=lambda x, *_: self._close_iteration(x),
+            callback=lambda x, *_: close(x),
             options={**limit, **self.solver.options},
             **given,
         )
 
-    def _least_squares(self, x: np.ndarray) -> Any:
+    def _least_squares(self, x: np.ndarray, answer: Answer) -> Any:
         from scipy.optimize import least_squares
 
         options, free = dict(self.solver.options), self.limits.free
         if self.limits.bounded:
             options["bounds"] = self.limits.lower[free], self.limits.upper[free]
-        result = least_squares(self.residuals, x, self.jacobian, **options)
+        result = least_squares(answer(self.residuals), x, answer(self.jacobian), **options)
         if self._jac_at is not None and not np.array_equal(result.x, self._jac_at):
-            self._close_iteration(result.x)
+            answer(self._close_iteration)(result.x)
         return result
 
     def fun(self, x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -157,7 +175,8 @@ class Minimizer:
         self._jac_at = x.copy()
         if self.solver.options.get("tr_solver") == "lsmr":
             return self._operator(self._whole(x))
-        return self._stopping(self.objective.jacobian, self._whole(x))[:, self.limits.free]
+        J: np.ndarray = self._stopping(self.objective.jacobian, self._whole(x))
+        return J if self.limits.free.all() else J[:, self.limits.free]
 
     def _operator(self, whole: np.ndarray) -> Any:
         """The Jacobian by the free entries of theta, never formed; its products are finite."""

@@ -43,6 +43,12 @@ class UpdateContext(NamedTuple):
     number: int  # of the window in the run, with or without a target: random draws go by it
     rate: float  # learning rate
 
+    @property
+    def extent(self) -> int:
+        """Number of steps; of batches that are all of the data, of a row."""
+        start, stop, rows, _ = self.window
+        return (stop - start) * (1 if isinstance(rows, slice) else len(rows))
+
 
 class UpdateConfig(NamedTuple):
     """Constants of the updates of a run."""

@@ -4,22 +4,26 @@ A file is an ordinary .npz archive, so ``np.load(path)`` opens it: one member pe
 ``header``, JSON as UTF-8 bytes, with the format's name and version, the kind of file and a
 dictionary of plain values. Nothing is ever pickled or unpickled. The archive's comment, its last
 32 bytes, is the SHA-256 of all that lies before it: zip checks its members only, and any damage
-to a file must be seen.
+to a file must be seen. It says nothing of who wrote the file: `archives` and `schema` check what
+is read, and whatever is wrong is a `StorageError`.
 """
 
+import contextlib
+import errno
 import hashlib
 import io
 import json
 import os
 import re
+import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from numlstm.utils import replacing
+from numlstm.utils import archives, replacing, schema
 
 FORMAT, VERSION = "numlstm", 2
 WRITERS = {1: "0.1"}  # older versions of the format, and the numlstm that wrote them
@@ -33,6 +37,10 @@ _MAGIC = b"PK\3\4"  # how a zip archive begins
 _DIGEST_SIZE = hashlib.sha256().digest_size
 # how it ends but for its comment: places and counts, and the size of the comment
 _END = re.compile(b"PK\5\6.{16}" + re.escape(struct.pack("<H", _DIGEST_SIZE)), re.DOTALL)
+_LARGEST_HEADER = 2**28  # bytes of JSON: the history of a million epochs
+_LONGEST = 600  # characters of what was wrong, in an error
+_DEEPEST = 16  # lists and dictionaries within one another; none of ours has half as many
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # of JSON, and texts, in which they are none
 
 
 class StorageError(ValueError):
@@ -78,11 +86,70 @@ def write(
 
 def read(target: Target, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the meta of a file of some `kind`; `StorageError` for anything else."""
+    name = _name(target)
     if _is_open(target, "read"):
-        return _content(f"the file {getattr(target, 'name', target)!r}", _read_from(target), kind)
-    path = path_of(target)
-    with open(path, "rb") as file:
-        return _content(repr(path), file.read(), kind)
+        return _content(name, _read_from(target), kind)
+    with _regular(path_of(target)) as file:
+        try:
+            data = file.read()
+        except MemoryError as error:
+            raise _too_large(name) from error
+    return _content(name, data, kind)
+
+
+def refusing(target: Target) -> contextlib.AbstractContextManager[None]:
+    """Let whatever is wrong with the content of a file be a `StorageError` that names the file."""
+    return _refusing(_name(target))
+
+
+@contextlib.contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        raise
+    except MemoryError as error:
+        raise _too_large(name) from error
+    except Exception as error:  # of checks that were written for arguments, too
+        words = str(error)[:_LONGEST] or type(error).__name__
+        raise StorageError(f"{name} was not written by numlstm: {words}") from error
+
+
+def _too_large(name: str) -> StorageError:
+    return StorageError(f"{name} needs more memory than there is: it is as large as it says")
+
+
+def _name(target: Target) -> str:
+    """A file in errors."""
+    if _is_open(target, "read"):
+        return f"the file {getattr(target, 'name', target)!r}"
+    return repr(path_of(target))
+
+
+def _regular(path: str) -> IO[bytes]:
+    """A regular file, opened to be read; of others the opening or reading may never end."""
+    _require_regular(path, os.stat(path))
+    # between the two calls there may be another one
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+    try:
+        _require_regular(path, os.fstat(descriptor))
+        if os.name == "posix":
+            os.set_blocking(descriptor, True)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _require_regular(path: str, found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(found.st_mode):
+        raise StorageError(
+            f"{path!r} is no regular file but a pipe, socket or device: open it yourself, and "
+            "pass the open file"
+        )
 
 
 def _is_open(target: Any, method: str) -> bool:
@@ -125,10 +192,15 @@ def _content(name: str, data: bytes, kind: str) -> tuple[dict[str, np.ndarray], 
     """The arrays and the meta in the bytes of a file."""
     if not _is_whole(data):
         raise StorageError(_damage(name, data))
-    try:
-        arrays, header = _unpack(data)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise StorageError(f"{name} was not written by numlstm: {error}") from error
+    with _refusing(name):
+        arrays = archives.unpack(memoryview(data)[:-_DIGEST_SIZE], _DIGEST_SIZE)
+        header = _header(arrays)
+    _require_readable(name, header, kind)
+    return arrays, header["meta"]
+
+
+def _require_readable(name: str, header: dict[str, Any], kind: str) -> None:
+    """Refuse versions that are not known, and other kinds of files."""
     version = header["version"]
     if version not in (VERSION, *WRITERS):
         raise StorageError(
@@ -136,13 +208,12 @@ def _content(name: str, data: bytes, kind: str) -> tuple[dict[str, np.ndarray], 
             f"reads version {VERSION}; use the numlstm that wrote it, or a newer one"
         )
     if header["kind"] != kind:
-        raise StorageError(f"{name} is a {header['kind']} file, not a {kind} file")
+        raise StorageError(f"{name} is a {header['kind'][:99]} file, not a {kind} file")
     if version not in READABLE.get(kind, (VERSION,)):
         raise StorageError(
             f"{name} was written by numlstm {WRITERS[version]}, and a {kind} goes on "
             "with the version that wrote it: use that one, or begin anew with another file name"
         )
-    return arrays, header["meta"]
 
 
 def _pack(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -158,30 +229,69 @@ def _pack(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the header of an archive."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        arrays = dict(archive)
-    return arrays, json.loads(arrays.pop("header").tobytes())
+def _header(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the member "header" says, which is taken from the arrays."""
+    found = arrays.pop("header", None)
+    if found is None or found.dtype != np.uint8 or found.ndim != 1:
+        raise ValueError("there is no member 'header.npy' of bytes")
+    if found.size > _LARGEST_HEADER:
+        raise ValueError(f"its header has {found.size} bytes, more than {_LARGEST_HEADER}")
+    text = found.tobytes().decode()
+    _require_shallow(text)
+    header = schema.mapping(
+        "the header",
+        json.loads(text, object_pairs_hook=_once),
+        ("format", "version", "kind", "meta"),
+    )
+    schema.one_of("the header's format", header["format"], (FORMAT,))
+    schema.whole("the header's version", header["version"])
+    schema.text("the header's kind", header["kind"])
+    if not isinstance(header["meta"], dict):
+        raise ValueError("the header's meta must be a dictionary")
+    return header
+
+
+def _require_shallow(text: str) -> None:
+    """Refuse JSON that is nested deeper than a parser, on a small stack, can follow."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if depth > _DEEPEST:
+            raise ValueError(f"its header has more than {_DEEPEST} lists within one another")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dictionary of JSON, which may have every entry once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("its header has an entry twice")
+    return found
 
 
 def _seal(archive: bytes) -> bytes:
     """The archive with its SHA-256 as its comment, which zip announces by its length."""
-    body = archive[:-2] + struct.pack("<H", _DIGEST_SIZE)
-    return body + hashlib.sha256(body).digest()
+    body, size = memoryview(archive)[:-2], struct.pack("<H", _DIGEST_SIZE)
+    digest = hashlib.sha256(body)
+    digest.update(size)
+    return b"".join((body, size, digest.digest()))
 
 
 def _is_whole(data: bytes) -> bool:
     """Whether the last bytes are the SHA-256 of all others."""
-    body, digest = data[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
+    body, digest = memoryview(data)[:-_DIGEST_SIZE], data[-_DIGEST_SIZE:]
     return hashlib.sha256(body).digest() == digest
 
 
 def _end_of_first(data: bytes) -> int | None:
     """The size of a whole file that others follow."""
-    for end_record in _END.finditer(data):
-        size = end_record.end() + _DIGEST_SIZE
-        if size < len(data) and _is_whole(data[:size]):
+    view, digest, hashed = memoryview(data), hashlib.sha256(), 0
+    for end_record in _END.finditer(data):  # of which there may be many: no byte is hashed twice
+        body, size = end_record.end(), end_record.end() + _DIGEST_SIZE
+        digest.update(view[hashed:body])
+        hashed = body
+        if size < len(data) and digest.digest() == data[body:size]:
             return size
     return None
 

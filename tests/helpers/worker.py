@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -254,6 +255,26 @@ def pooled() -> dict[str, str]:
         return merged([expected, again, *(result.get(timeout=120) for result in pending)])
 
 
+def without_omp() -> dict[str, str]:
+    """Where Numba's layer over OpenMP cannot be imported, as without libgomp."""
+    sys.modules["numba.np.ufunc.omppool"] = None  # type: ignore[assignment]
+    return single()
+
+
+def cramped() -> dict[str, str]:
+    """Where memory is limited to what this process has, and a little more than one job needs."""
+    import resource
+
+    from numlstm.backends.cpu.codegen import parallel
+
+    with parallel._region:  # in one thread, so that machine code is there
+        single()
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 2**28
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return single()
+
+
 def in_child(task: Callable[[], dict[str, str]]) -> dict[str, str]:
     """Run `task` in a fork; a pipe brings its output back."""
     reading, writing = os.pipe()
@@ -278,6 +299,7 @@ def in_child(task: Callable[[], dict[str, str]]) -> dict[str, str]:
 _tasks = (
     *(plain, others, single, varied),
     *(crowd, forked, forked_while_busy, forked_after_others, pooled),
+    *(without_omp, cramped),
 )
 TASKS = {task.__name__: task for task in _tasks}
 

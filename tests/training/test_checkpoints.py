@@ -12,6 +12,7 @@ import numlstm
 from helpers import fits
 from helpers.fits import SINE, PowerCut, batch, cut_the_power, quick, same, stop_after
 from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.training import checkpoints
 
 CASES = {
     "batches": {"batch_size": 5, "num_layers": 2, "dropout": 0.2},
@@ -63,6 +64,16 @@ def test_without_a_seed_a_run_goes_on_with_its_own(tmp_path):
     resumed = quick(X, y, resume=True, **options)
     assert resumed.history["loss"][0] == stopped.history["loss"][0]
     assert resumed.nit == 3
+
+
+@pytest.mark.parametrize("written_by", ["0.1.9", "99.0"])
+def test_a_run_of_another_version_is_refused_with_that_reason(written_by, tmp_path, monkeypatch):
+    options = {"epochs": 2, "checkpoint": tmp_path / "run"}
+    monkeypatch.setattr(checkpoints, "__version__", written_by)
+    quick(*batch(), **options)
+    monkeypatch.undo()
+    with pytest.raises(numlstm.StorageError, match=f"was written by numlstm '{written_by}', and"):
+        quick(*batch(), **options, resume=True)
 
 
 def test_nothing_to_resume_is_a_beginning(tmp_path):

@@ -8,9 +8,11 @@ import threading
 
 import numpy as np
 import pytest
+import scipy.optimize
 
-from helpers.fits import batch, quick
+from helpers.fits import batch, quick, same
 from helpers.processes import environment
+from numlstm.training import scipy_methods
 from numlstm.training.interrupt import Interrupted, SigintGuard
 
 
@@ -67,6 +69,96 @@ def test_a_long_step_is_left_while_it_runs():
     assert finished.wait(60)
 
 
+class Sized:
+    def __init__(self, extent):
+        self.extent = extent
+
+
+def test_what_was_short_may_be_long_where_there_is_more_to_do():
+    over, threads = threading.Event(), []
+
+    def step(size):
+        threads.append(threading.current_thread())
+        if size.extent > 1:
+            threading.Timer(0.05, press_ctrl_c).start()
+            assert over.wait(60)
+
+    with SigintGuard() as watch:
+        for _ in range(20):
+            watch.run(step, Sized(1))
+        assert threads[-1] is threading.main_thread()
+        with pytest.raises(Interrupted):
+            watch.run(step, Sized(2))
+    over.set()
+
+
+def never_ends(*_, **__):
+    """The place of a long computation in C; Ctrl-C comes while it runs."""
+    threading.Timer(0.05, press_ctrl_c).start()
+    threading.Event().wait()
+
+
+def test_a_solver_is_left_in_its_own_algebra(monkeypatch):
+    seen = []
+
+    def solve(fun, x, jac, **_):
+        seen.extend([x.copy(), fun(x), jac(x), threading.current_thread()])
+        never_ends()
+
+    monkeypatch.setattr(scipy.optimize, "least_squares", solve)
+    monkeypatch.setattr(scipy_methods, "_DENSE", 0)
+    result = quick(*batch(), method="least_squares", callback=lambda _: None)
+    assert (result.status, result.nit) == (98, 0)
+    assert seen[-1].daemon
+    np.testing.assert_array_equal(result.x, seen[0])
+
+
+@pytest.mark.parametrize("method", ["BFGS", "SLSQP", "trust-constr", "least_squares"])
+def test_a_solver_in_a_thread_of_its_own_finds_the_same(method, monkeypatch):
+    """And all that is the fit's happens in the main thread, at which errors arrive too."""
+    here = quick(*batch(), method=method)
+    monkeypatch.setattr(scipy_methods, "_DENSE", 0)
+    threads = set()
+    there = quick(
+        *batch(), method=method, callback=lambda _: threads.add(threading.current_thread())
+    )
+    same(here, there)
+    assert threads == {threading.main_thread()}
+
+    def fail(intermediate_result):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        quick(*batch(), method=method, callback=fail)
+
+
+@pytest.mark.parametrize("method", ["BFGS", "SLSQP", "trust-constr", "least_squares"])
+def test_such_a_fit_ends_with_a_whole_step(method, monkeypatch):
+    monkeypatch.setattr(scipy_methods, "_DENSE", 0)
+    seen = []
+
+    def press_at_two(intermediate_result):
+        seen.append(intermediate_result.x)
+        if intermediate_result.nit == 2:
+            press_ctrl_c()
+
+    result = quick(*batch(), method=method, epochs=50, callback=press_at_two)
+    assert (result.status, result.nit) == (98, 2)
+    np.testing.assert_array_equal(result.x, seen[-1])
+
+
+def test_a_covariance_is_left_in_its_algebra(monkeypatch):
+    X, y = batch()
+    result = quick(X, y, hidden_size=2, dtype="float64")
+    theta = result.model.theta.copy()
+    with monkeypatch.context() as patch:
+        patch.setattr(np.linalg, "svd", never_ends)
+        with pytest.raises(KeyboardInterrupt):
+            result.covariance(X, y)
+    assert result.model.theta.tobytes() == theta.tobytes()
+    assert np.isfinite(result.covariance(X, y).matrix).all()
+
+
 def test_results_and_errors_come_back_from_the_other_thread():
     def fail():
         raise KeyError("mine")
@@ -104,31 +196,25 @@ def test_other_threads_fit_without_signals():
 
 
 FIT = """
-import os
 import threading
 import numpy as np
 import numlstm
 from numlstm.objectives.evaluator import Evaluator
 
-model = numlstm.LSTM(8, 1024, 8, num_layers=2, init={"weights": "uniform"}, rng=0)
-numlstm.fit(np.zeros((2, 4, 8)), model=model, epochs=1)  # compiles
-step = Evaluator.step
-
-def announced(*arguments):
+def endless(*arguments):
     print("running", flush=True)
-    return step(*arguments)
+    while True:
+        numlstm.LSTM(8, 64, 8, rng=0).vjp(np.ones((4, 500, 8)))
 
-Evaluator.step = announced
-X = np.random.default_rng(0).standard_normal((4, 1500, 8))
-result = numlstm.fit(X, model=model, epochs=1000)
+Evaluator.step = endless
+result = numlstm.fit(np.ones((4, 10, 8)), hidden_size=4, rng=0)
 busy = any(thread.name.startswith("numlstm") for thread in threading.enumerate())
 print(result.status, result.nit, np.isfinite(result.x).all(), busy, flush=True)
-os._exit(0)  # without waiting for the step
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
-def test_a_process_in_the_middle_of_a_step_of_many_seconds():
+def test_a_process_ends_in_the_middle_of_a_step_that_has_no_end():
     command = [sys.executable, "-c", FIT]
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

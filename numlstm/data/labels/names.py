@@ -1,7 +1,10 @@
 """Names of features, targets and axes."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from numlstm.utils import schema
 
 # what a time is called, in lower case and singular
 TIMES = frozenset(
@@ -30,11 +33,34 @@ def tells_apart(name: Any) -> bool:
     return any(called(word, SEQUENCES) for word in re.split(r"[\W_]+", str(name)))
 
 
+_MOST = 10**6  # names in a file
+
+
 class Names(NamedTuple):
     """Names of the features and targets of a model, None where there were none."""
 
     features: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
+
+    @classmethod
+    def restored(cls, fields: Mapping[str, Any]) -> "Names":
+        """From the lists in a file, as far as they are there."""
+        return cls(**{
+            name: schema.texts(name, fields[name], most=_MOST)
+            for name in cls._fields
+            if name in fields
+        })  # fmt: skip
+
+    def require_fit(self, features: int, outputs: int) -> None:
+        """Refuse names of another number of features, or of more targets than outputs."""
+        if self.features is not None and len(self.features) != features:
+            raise ValueError(
+                f"there are names of {len(self.features)} features, and {features} of them"
+            )
+        if self.targets is not None and len(self.targets) > outputs:
+            raise ValueError(
+                f"there are names of {len(self.targets)} targets, and {outputs} output(s)"
+            )
 
     def outputs(self, width: int, taken: tuple[str, ...] = ()) -> list[str]:
         """A name for each output: the target's own, else y0, y1, ...; none twice or taken."""

@@ -5,10 +5,11 @@ Everything runs in new processes (worker.py), since Numba fixes its threads when
 
 import json
 import os
+import sys
 
 import pytest
 
-from helpers.house import HELPERS
+from helpers.house import HELPERS, ROOT
 from helpers.processes import run_python
 
 LAYERS = ["omp", "workqueue"]
@@ -17,9 +18,14 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no f
 
 def run_worker(task, **environment):
     """The output of a worker; on failure, what it wrote to stderr."""
+    return run_and_listen(task, **environment)[0]
+
+
+def run_and_listen(task, **environment):
+    """The output of a worker, and what it wrote to stderr."""
     done = run_python(HELPERS / "worker.py", task, timeout=400, **environment)
     assert done.returncode == 0, (done.returncode, done.stderr[-3000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,30 @@ def test_many_python_threads_at_once(expected, layer):
 def test_children_of_a_fork(expected, task, layer):
     """They run the serial driver, so this compares its bits as well."""
     assert run_worker(task, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="4") == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has no such limit")
+@pytest.mark.parametrize("layer", LAYERS)
+def test_where_threads_cannot_be_started_one_does_the_work(expected, layer):
+    """GNU's OpenMP ended the process, the work queue waited for ever."""
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "512"}
+    found, said = run_and_listen("cramped", OPENBLAS_NUM_THREADS="1", **environment)
+    require_part(found, expected)
+    assert said.count("UserWarning: the kernels run in one thread") == 1
+    assert "does not start 512 threads" in said
+
+
+def test_without_the_threading_layer_asked_for_one_thread_does_the_work(expected):
+    found, said = run_and_listen("without_omp", NUMBA_THREADING_LAYER="omp")
+    require_part(found, expected)
+    assert said.count("UserWarning: the kernels run in one thread") == 1
+    assert "NUMBA_THREADING_LAYER=omp" in said
+
+
+def test_every_kind_of_process():
+    """Some cells of the array of stress/processes.py."""
+    done = run_python(ROOT / "stress" / "processes.py", "--small", "--timeout", "400")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(expected, tmp_path):

@@ -17,9 +17,10 @@ import numba
 from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
+from numba.np.ufunc import parallel as threading_layer
 
 from numlstm.backends.cpu.codegen.compile import callback
-from numlstm.utils import forks
+from numlstm.utils import forks, notices, threads
 
 SMALL = 3e5  # multiply-adds below which waking the threads costs more than they save
 
@@ -95,6 +96,7 @@ def serial_driver() -> int:
 
 
 _region = threading.Lock()
+_here = threading.local()  # .driver: OpenMP has other threads for every thread that calls it
 
 
 def call(kernel: Callable, shards: int, work: float, *arguments):
@@ -104,6 +106,38 @@ def call(kernel: Callable, shards: int, work: float, *arguments):
     if not _region.acquire(blocking=False):
         return kernel(serial_driver(), *arguments)
     try:
-        return kernel(_address(_parallel, True), *arguments)
+        if not hasattr(_here, "driver"):
+            _here.driver = _driver_here()
+        return kernel(_here.driver, *arguments)
     finally:
         _region.release()
+
+
+def _driver_here() -> int:
+    """The parallel driver, or the loop where this thread cannot have others beside it."""
+    count = numba.config.NUMBA_NUM_THREADS
+    if threads.can_start(count):
+        return _parallel_driver()
+    _warn(
+        f"the system does not start {count} threads, for a limit of memory or of processes. Raise "
+        "it, or set NUMBA_NUM_THREADS to what there is room for"
+    )
+    return serial_driver()
+
+
+@cache
+def _parallel_driver() -> int:
+    try:
+        threading_layer._launch_threads()
+    except ValueError as error:  # what is asked for is unknown or not installed
+        reason = str(error).split("\n")[0].rstrip(".")
+        _warn(
+            f"Numba finds no threads with NUMBA_THREADING_LAYER={numba.config.THREADING_LAYER} "
+            f"({reason}). Install what it needs, or leave the variable unset"
+        )
+        return serial_driver()
+    return _address(_parallel, True)
+
+
+def _warn(reason: str) -> None:
+    notices.warn(f"the kernels run in one thread, slower but to the same numbers: {reason}.")
