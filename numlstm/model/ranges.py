@@ -119,6 +119,7 @@ class Peak:
         self.most = 0.0
 
     def __call__(self, array: Any) -> None:
+        """Look at one more."""
         self.most = max(self.most, _peak(array))
 
 
