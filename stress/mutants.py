@@ -8,13 +8,14 @@ and `__repr__` stay as they are.
     python -m pip install coverage
     python stress/mutants.py trace --work /tmp/mutants      # which tests run which line, 10 minutes
     python stress/mutants.py run --work /tmp/mutants --count 300      # about 5 s a mutant
+    python stress/mutants.py run --work /tmp/mutants --again
     python stress/mutants.py report --work /tmp/mutants
 
 `trace` and `run` work on copies of the tracked files. A mutant is killed by a test that fails or
-takes far longer than it should. The cheapest tests go first; one that outlives them meets all tests
-of its room, and only then it is a survivor. `run --seed` draws others, `--files` takes those of a
-part, `--again` repeats only the survivors, after tests were added. Unix only: a mutant runs in a
-fork of a process that has loaded all but the package.
+takes far longer than it should. The cheapest tests go first. What outlives them meets all tests of
+its room in `run --again`, which takes a minute or two each; only then it is a survivor. `--seed`
+draws others, `--files` takes those of a part, and `--unchanged` changes nothing: then nothing may
+be killed. Unix only: a mutant runs in a fork of a process that has loaded all but the package.
 """
 
 import argparse
@@ -143,28 +144,30 @@ def is_killed(tree: Path, mutation: Mutation, tests: list[str], limit: float) ->
     return ends[0][:160] if ends else f"exit {process.exitcode}"
 
 
-def judged(tree: Path, trace: Trace, mutant: Mutant) -> dict[str, Any]:
+def judged(tree: Path, trace: Trace, mutant: Mutant, thorough: bool) -> dict[str, Any]:
     """What becomes of a mutant."""
-    room = f"tests/{mutant.file.split('/')[0]}"
-    began, skipped = time.monotonic(), [f"--deselect={test}" for test in trace.failed]
+    stages = list(trace.tests(mutant))
+    if thorough:
+        room = f"tests/{mutant.file.split('/')[0]}"
+        stages.append([room, *(f"--deselect={test}" for test in trace.failed)])
+    began, by = time.monotonic(), ""
     with Mutation(tree, mutant) as mutation:
-        tests, by = trace.tests(mutant), ""
-        if tests:
-            by = is_killed(tree, mutation, tests, trace.limit(tests))
-        if not by:
-            by = is_killed(tree, mutation, [room, *skipped], trace.limit([room]))
+        for tests in filter(None, stages):
+            by = by or is_killed(tree, mutation, tests, trace.limit(tests))
     taken = round(time.monotonic() - began, 1)
-    return {"mutant": mutant, "killed": by, "tests": len(tests), "seconds": taken}
+    return {"mutant": mutant, "killed": by, "thorough": thorough, "seconds": taken}
 
 
-def work_through(work: Path, worker: int, todo: list[Mutant], results: Path) -> None:
+def work_through(
+    work: Path, worker: int, todo: list[Mutant], results: Path, thorough: bool
+) -> None:
     """Judge mutants, one after the other, and append what becomes of them."""
     tree, trace = copied(work / f"tree{worker}"), Trace.load(work)
     os.environ |= surroundings(tree)
     for name in PRELOADED:
         importlib.import_module(name)
     for mutant in todo:
-        result = judged(tree, trace, mutant)
+        result = judged(tree, trace, mutant, thorough)
         with results.open("a") as out:
             out.write(json.dumps(result) + "\n")
         print(result["killed"][:70] or "SURVIVES", mutant.file, mutant.line, mutant.shown[:90])
@@ -183,10 +186,11 @@ def run(options: argparse.Namespace) -> None:
         chosen = sampled(options.files or list(FILES), options.count, options.seed)
         todo = [mutant for mutant in chosen if mutant not in known]
     random.Random(options.seed).shuffle(todo)
+    thorough = options.again or options.unchanged
     processes = [
         multiprocessing.Process(
             target=work_through,
-            args=(options.work, worker, todo[worker :: options.workers], results),
+            args=(*(options.work, worker, todo[worker :: options.workers]), results, thorough),
         )
         for worker in range(options.workers)
     ]

@@ -179,7 +179,9 @@ def _changes_of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
 def _are_alike(first: ast.expr, second: ast.expr) -> bool:
     """Whether two arguments differ, and may be mistaken for each other."""
     kinds = (ast.Starred, ast.Constant, ast.Tuple, ast.Lambda)
-    return not isinstance(first, kinds) and not isinstance(second, kinds)
+    if isinstance(first, kinds) or isinstance(second, kinds):
+        return False
+    return ast.dump(first) != ast.dump(second)
 
 
 def _changes_of_statement(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
