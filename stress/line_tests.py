@@ -154,9 +154,16 @@ class Trace(NamedTuple):
         return self._cheapest(about, CHEAP / 2), self._cheapest(tests - about, CHEAP)
 
     def _cheapest(self, tests: set[str], budget: float) -> list[str]:
-        chosen, total = [], 0.0
+        """Tests that take so many seconds; of every function one before the next parameters."""
+        turn: Counter[str] = Counter()
+        order = []
         for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
-            total += self.seconds[test]
+            function = test.partition("[")[0]
+            order.append((turn[function], self.seconds[test], test))
+            turn[function] += 1
+        chosen, total = [], 0.0
+        for _, seconds, test in sorted(order):
+            total += seconds
             if total > budget:
                 break
             chosen.append(test)
