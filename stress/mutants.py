@@ -43,7 +43,7 @@ FILES = (
     *("data/arrays.py", "data/padding.py", "data/missing.py", "data/scaling.py"),
     *("training/*.py", "optim/*.py", "objectives/*.py"),
 )
-PRELOADED = ("numba", "scipy.optimize", "scipy.special", "pytest", "narwhals")
+PRELOADED = ("numba", "scipy.optimize", "scipy.special", "pytest", "hypothesis", "narwhals")
 
 
 def sampled(patterns: list[str], count: int, seed: int) -> list[Mutant]:
@@ -83,8 +83,7 @@ class Mutation:
 
     def __enter__(self) -> "Mutation":
         """Write it."""
-        # bytecode is told by size and whole seconds: there must be none
-        Path(cache_from_source(str(self.path))).unlink(missing_ok=True)
+        self._drop_bytecode()
         if not self.in_memory:
             self.path.write_text(self.changed)
         return self
@@ -92,6 +91,11 @@ class Mutation:
     def __exit__(self, *_: object) -> None:
         """Restore the original."""
         self.path.write_text(self.original)
+        self._drop_bytecode()
+
+    def _drop_bytecode(self) -> None:
+        """It is told by size and whole seconds, which two mutants may share."""
+        Path(cache_from_source(str(self.path))).unlink(missing_ok=True)
 
     def install(self) -> None:
         """Let this process import the changed text, if it is not on the disk."""
@@ -111,14 +115,15 @@ def run_tests(tree: Path, mutation: Mutation, tests: list[str], log: Path) -> No
     with log.open("w") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
-    os.environ |= surroundings(tree) | {"PYTHONDONTWRITEBYTECODE": "1"}
-    sys.dont_write_bytecode = True
+    os.environ |= surroundings(tree)
     os.chdir(tree)
     sys.path[:0] = [str(tree)]
     mutation.install()
     import pytest
 
-    code = pytest.main([*tests, "-x", "-q", "-n0", "-p", "no:cacheprovider", "--tb=line"])
+    loaded = "ignore::pytest.PytestAssertRewriteWarning"  # what is loaded before
+    quiet = ["-q", "-n0", "-p", "no:cacheprovider", "--tb=line", "-W", loaded]
+    code = pytest.main([*tests, "-x", *quiet])
     sys.stdout.flush()
     os._exit(code)
 
