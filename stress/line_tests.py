@@ -15,7 +15,7 @@ from mutations import Mutant
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("utils", "architecture", "optim", "data", "model", "objectives", "training")
 MODULES = ("test_estimators.py", "test_features.py", "test_version_1.py")
-CHEAP = 20.0  # seconds: as many tests of a line are run before those of its room
+CHEAP = 8.0  # seconds: as many tests of a line are run before those of its room
 OWN = 3  # modules, those that are most about a line, whose tests go first
 PATIENCE = 60.0  # seconds beyond three times what the tests take; then a mutant hangs
 

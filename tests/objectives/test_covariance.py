@@ -216,6 +216,14 @@ def test_low_rank_takes_the_prior_for_the_others(monkeypatch, decay):
     assert (wide.predict(X).std / wide.sigma >= 0.999 * whole.predict(X).std / whole.sigma).all()
 
 
+def test_what_directions_that_are_left_out_fit_is_no_noise():
+    X, y = data(30, 10)
+    result = fitted(X, y, hidden_size=4, weight_decay=3e-3, epochs=30)
+    whole = result.covariance(X, y, weight_decay=3e-3)
+    few = result.covariance(X, y, weight_decay=3e-3, rank=20)
+    assert few.dof == pytest.approx(whole.dof, abs=0.2)  # 0.6 of a parameter is in the others
+
+
 def test_directions_that_count_as_certain_are_said(monkeypatch):
     """Where the Jacobian is too large to be formed, and nothing was known before."""
     X, y = data(30, 10)
