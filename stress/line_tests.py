@@ -15,7 +15,7 @@ from mutations import Mutant
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("utils", "architecture", "optim", "data", "model", "objectives", "training")
 MODULES = ("test_estimators.py", "test_features.py", "test_version_1.py")
-CHEAP = 8.0  # seconds: as many tests of a line are run before those of its room
+CHEAP = 5.0  # seconds: as many tests of a line are run before those of its room
 OWN = 3  # modules, those that are most about a line, whose tests go first
 PATIENCE = 60.0  # seconds beyond three times what the tests take; then a mutant hangs
 
@@ -142,16 +142,20 @@ class Trace(NamedTuple):
     def tests(self, mutant: Mutant) -> tuple[list[str], list[str]]:
         """Those that run a changed line, or at module level its file; what is about it, and others.
 
-        A module is about a line if most of its tests run it. The cheapest tests go first.
+        A module is about a line if it has the file's name, or if most of its tests run the line.
         """
         found, (first, last) = self.lines[f"numlstm/{mutant.file}"], mutant.lines
         touched = found if last == 0 else range(first, last + 1)
         tests = {test for line in touched for test in found.get(line, ())} & set(self.seconds)
         of_module = Counter(map(_module, self.seconds))
         share = {k: n / of_module[k] for k, n in Counter(map(_module, tests)).items()}
-        own = sorted(share, key=lambda module: (-share[module], module))[:OWN]
-        about = {test for test in tests if _module(test) in own}
-        return self._cheapest(about, CHEAP / 2), self._cheapest(tests - about, CHEAP)
+        own = f"test_{Path(mutant.file).name}"
+        ranked = sorted(share, key=lambda module: (Path(module).name != own, -share[module]))
+        about: list[str] = []
+        for module in ranked[:OWN]:
+            of_it = {test for test in tests if _module(test) == module}
+            about += self._cheapest(of_it, CHEAP / OWN)
+        return about, self._cheapest(tests - set(about), CHEAP)
 
     def _cheapest(self, tests: set[str], budget: float) -> list[str]:
         """Tests that take so many seconds; of every function one before the next parameters."""
