@@ -260,6 +260,19 @@ def test_the_trace_that_is_left_out_is_estimated():
         assert jacobian.directions(None, 0.0).share == 0
 
 
+def test_products_in_units_are_those_of_the_matrix():
+    X, y = data(4, 5)
+    model = numlstm.LSTM(1, 2, 1, dtype="float64", rng=0)
+    fun, rng = numlstm.objective(model, X, y), np.random.default_rng(1)
+    free, units = np.arange(35) % 3 > 0, rng.uniform(0.5, 20, 20)
+    J = units[:, None] * fun.jacobian(model.theta)[:, free]
+    with tqdm(disable=True) as bar:
+        operator = directions.Jacobian(fun, model.theta, free, units, bar).operator
+        for product, matrix in ((operator.matvec, J), (operator.rmatvec, J.T)):
+            vector = rng.standard_normal(matrix.shape[1])
+            np.testing.assert_allclose(product(vector), matrix @ vector, rtol=1e-9)
+
+
 def test_a_bar_counts_products_with_the_jacobian(capsys):
     X, y = data()
     result = fitted(X, y, epochs=5)

@@ -131,6 +131,14 @@ def test_least_squares_of_every_kind(how):
     assert result.fun < 0.9 * seen[0]
 
 
+@pytest.mark.parametrize("how", ["trf", "dogbox", "lm"])
+def test_the_last_iterate_of_least_squares_is_in_the_history(how):
+    result = quick(method="least_squares", options={"method": how, "ftol": 0.5}, epochs=30)
+    assert result.success
+    fun = numlstm.objective(result.model, *data())
+    assert fun.value(result.x) == pytest.approx(result.history["loss"][-1], rel=1e-9)
+
+
 def test_least_squares_without_a_matrix_is_the_same():
     dense = quick(method="least_squares", epochs=3, options={"tr_solver": "exact"})
     free = quick(
