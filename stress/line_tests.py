@@ -17,7 +17,7 @@ TESTS = ("utils", "architecture", "optim", "data", "model", "objectives", "train
 MODULES = ("test_estimators.py", "test_features.py", "test_version_1.py")
 CHEAP = 5.0  # seconds: as many tests of a line are run before those of its room
 OWN = 3  # modules, those that are most about a line, whose tests go first
-PATIENCE = 60.0  # seconds beyond three times what the tests take; then a mutant hangs
+PATIENCE = 60  # seconds beyond three times what the tests take; then a mutant hangs
 
 
 def copied(to: Path) -> Path:
@@ -173,8 +173,8 @@ class Trace(NamedTuple):
             chosen.append(test)
         return chosen
 
-    def limit(self, tests: list[str]) -> float:
-        """Seconds after which tests, or those of folders, hang."""
+    def limit(self, tests: list[str]) -> int:
+        """Seconds of the processor after which tests, or those of folders, hang."""
         whole = tuple(test for test in tests if "::" not in test)
         named = set(tests)
         total = sum(
@@ -182,7 +182,7 @@ class Trace(NamedTuple):
             for test, taken in self.seconds.items()
             if test in named or (whole and test.startswith(whole))
         )
-        return PATIENCE + 3 * total
+        return PATIENCE + round(3 * total)
 
 
 def _module(test: str) -> str:

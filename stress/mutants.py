@@ -25,6 +25,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -44,6 +45,7 @@ FILES = (
     *("training/*.py", "optim/*.py", "objectives/*.py"),
 )
 PRELOADED = ("numba", "scipy.optimize", "scipy.special", "pytest", "hypothesis", "narwhals")
+WAITING = 10  # times the processor's time that tests have may pass while they wait
 
 
 def sampled(patterns: list[str], count: int, seed: int) -> list[Mutant]:
@@ -109,13 +111,14 @@ class Mutation:
             setattr(SourceFileLoader, "get_data", get_data)  # noqa: B010  # for type checkers
 
 
-def run_tests(tree: Path, mutation: Mutation, tests: list[str], log: Path) -> None:
+def run_tests(tree: Path, mutation: Mutation, tests: list[str], log: Path, limit: int) -> None:
     """Run tests until one fails, in this process, which is a fork; its exit code says how."""
     os.setsid()
     with log.open("w") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
     os.environ |= surroundings(tree)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     os.chdir(tree)
     sys.path[:0] = [str(tree)]
     mutation.install()
@@ -128,15 +131,15 @@ def run_tests(tree: Path, mutation: Mutation, tests: list[str], log: Path) -> No
     os._exit(code)
 
 
-def is_killed(tree: Path, mutation: Mutation, tests: list[str], limit: float) -> str:
+def is_killed(tree: Path, mutation: Mutation, tests: list[str], limit: int) -> str:
     """How tests end in a fork: "" where all pass, "time" where it hangs, or what failed."""
     log = tree.parent / f"{tree.name}.log"
     process = multiprocessing.get_context("fork").Process(
-        target=run_tests, args=(tree, mutation, tests, log)
+        target=run_tests, args=(tree, mutation, tests, log, limit)
     )
     process.start()
-    process.join(limit)
-    hangs = process.is_alive()
+    process.join(WAITING * limit)
+    hangs = process.is_alive() or process.exitcode == -signal.SIGXCPU
     assert process.pid is not None
     with contextlib.suppress(ProcessLookupError):  # nothing is left of it
         os.killpg(process.pid, signal.SIGKILL)
