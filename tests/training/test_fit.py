@@ -205,6 +205,9 @@ def test_callbacks_of_any_signature():
     quick(*batch(), callback=by_keyword)
     quick(*batch(), callback=lambda anything: seen.append(anything.nit))
     assert seen == [1, 2, 3, 1, 2, 3]
+    latest = {}
+    quick(*batch(), callback=latest.update)  # whose signature Python may not know
+    assert latest["nit"] == 3
     with pytest.raises(TypeError, match="callback must be callable"):
         quick(*batch(), callback=3)
 
