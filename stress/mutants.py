@@ -45,6 +45,7 @@ FILES = (
     *("training/*.py", "optim/*.py", "objectives/*.py"),
 )
 PRELOADED = ("numba", "scipy.optimize", "scipy.special", "pytest", "hypothesis", "narwhals")
+RESULTS = "results.jsonl"  # in the folder of the work
 WAITING = 10  # times the processor's time that tests have may pass while they wait
 
 
@@ -152,39 +153,36 @@ def is_killed(tree: Path, mutation: Mutation, tests: list[str], limit: int) -> s
     return ends[0][:160] if ends else f"exit {process.exitcode}"
 
 
-def judged(tree: Path, trace: Trace, mutant: Mutant, thorough: bool) -> dict[str, Any]:
+def judged(tree: Path, trace: Trace, mutant: Mutant, options: argparse.Namespace) -> dict[str, Any]:
     """What becomes of a mutant."""
-    stages = list(trace.tests(mutant))
-    if thorough:
-        room = f"tests/{mutant.file.split('/')[0]}"
-        stages.append([room, *(f"--deselect={test}" for test in trace.failed)])
+    stages = [] if options.again else list(trace.tests(mutant))
+    if options.again or options.unchanged:
+        skipped = [f"--deselect={test}" for test in trace.failed]
+        stages += [options.first, [f"tests/{mutant.file.split('/')[0]}", *skipped]]
     began, by = time.monotonic(), ""
     with Mutation(tree, mutant) as mutation:
         for tests in filter(None, stages):
             by = by or is_killed(tree, mutation, tests, trace.limit(tests))
     taken = round(time.monotonic() - began, 1)
-    return {"mutant": mutant, "killed": by, "thorough": thorough, "seconds": taken}
+    return {"mutant": mutant, "killed": by, "thorough": options.again, "seconds": taken}
 
 
-def work_through(
-    work: Path, worker: int, todo: list[Mutant], results: Path, thorough: bool
-) -> None:
+def work_through(worker: int, todo: list[Mutant], options: argparse.Namespace) -> None:
     """Judge mutants, one after the other, and append what becomes of them."""
-    tree, trace = copied(work / f"tree{worker}"), Trace.load(work)
+    tree, trace = copied(options.work / f"tree{worker}"), Trace.load(options.work)
     os.environ |= surroundings(tree)
     for name in PRELOADED:
         importlib.import_module(name)
     for mutant in todo:
-        result = judged(tree, trace, mutant, thorough)
-        with results.open("a") as out:
+        result = judged(tree, trace, mutant, options)
+        with (options.work / RESULTS).open("a") as out:
             out.write(json.dumps(result) + "\n")
         print(result["killed"][:70] or "SURVIVES", mutant.file, mutant.line, mutant.shown[:90])
 
 
 def run(options: argparse.Namespace) -> None:
     """Judge a sample, or again what survived."""
-    results = options.work / "results.jsonl"
-    known = load_results(results)
+    known = load_results(options.work)
     if options.unchanged:
         files = {mutant.file.split("/")[0]: mutant.file for mutant in sampled(list(FILES), 300, 0)}
         todo = [Mutant(file, 0, (0, 0), "none", 0, 0, "", "") for file in files.values()]
@@ -194,11 +192,9 @@ def run(options: argparse.Namespace) -> None:
         chosen = sampled(options.files or list(FILES), options.count, options.seed)
         todo = [mutant for mutant in chosen if mutant not in known]
     random.Random(options.seed).shuffle(todo)
-    thorough = options.again or options.unchanged
     processes = [
         multiprocessing.Process(
-            target=work_through,
-            args=(*(options.work, worker, todo[worker :: options.workers]), results, thorough),
+            target=work_through, args=(worker, todo[worker :: options.workers], options)
         )
         for worker in range(options.workers)
     ]
@@ -208,8 +204,9 @@ def run(options: argparse.Namespace) -> None:
         process.join()
 
 
-def load_results(path: Path) -> dict[Mutant, dict[str, Any]]:
+def load_results(work: Path) -> dict[Mutant, dict[str, Any]]:
     """The last result of every mutant."""
+    path = work / RESULTS
     found: dict[Mutant, dict[str, Any]] = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         result = json.loads(line)
@@ -220,7 +217,7 @@ def load_results(path: Path) -> dict[Mutant, dict[str, Any]]:
 
 def report(work: Path) -> None:
     """Print the shares and the survivors, as a document."""
-    results = load_results(work / "results.jsonl")
+    results = load_results(work)
     count = Counter(mutant.file for mutant in results)
     killed = Counter(mutant.file for mutant, result in results.items() if result["killed"])
     print("| File | Mutants | Killed |\n|---|---|---|")
@@ -245,6 +242,7 @@ def main() -> None:
     parser.add_argument("--files", nargs="*", help="patterns below numlstm/, of all by default")
     parser.add_argument("--unchanged", action="store_true", help="no mutants: none may be killed")
     parser.add_argument("--again", action="store_true", help="only what survived so far")
+    parser.add_argument("--first", nargs="*", default=[], help="with --again: tests to begin with")
     options = parser.parse_args()
     if options.step == "trace":
         trace(options.work, options.workers)
