@@ -57,21 +57,25 @@ class Recorder:
         self.coverage.switch_context("")
 
 
-def trace_part(part: int, parts: int, result: Path) -> None:
+def test_modules(tree: Path, wanted: list[str]) -> list[str]:
+    """The test modules of folders, and modules themselves, below tests/."""
+    paths = [tree / "tests" / name for name in wanted or (*TESTS, *MODULES)]
+    found = [sorted(path.rglob("test_*.py")) if path.is_dir() else [path] for path in paths]
+    return [str(path) for paths in found for path in paths]
+
+
+def trace_part(part: int, parts: int, result: Path, wanted: list[str]) -> None:
     """Run a part of the test modules in this process, and store what they run."""
     import coverage
     import pytest
 
     tree = Path.cwd()
-    modules = [
-        path for room in TESTS for path in sorted((tree / "tests" / room).rglob("test_*.py"))
-    ]
-    modules += [tree / "tests" / name for name in MODULES]
+    modules = test_modules(tree, wanted)
     package = str(tree / "numlstm")
     measured = coverage.Coverage(data_file=None, config_file=False, source=[package])
     recorder = Recorder(measured)
     measured.start()
-    pytest.main([*map(str, modules[part::parts]), "-q", "-n0"], plugins=[recorder])
+    pytest.main([*modules[part::parts], "-q", "-n0"], plugins=[recorder])
     measured.stop()
     data = measured.get_data()
     number = {test: i for i, test in enumerate(recorder.seconds)}
@@ -88,23 +92,16 @@ def trace_part(part: int, parts: int, result: Path) -> None:
     result.write_text(json.dumps(outcome))
 
 
-def trace(work: Path, workers: int) -> None:
-    """Run the tests of the rooms, and store which line is run by which."""
-    tree = copied(work / "traced")
+def trace(work: Path, workers: int, wanted: list[str]) -> None:
+    """Run the tests of the rooms, or others, and store which line is run by which."""
+    tree, script = copied(work / "traced"), Path(__file__).with_name("mutants.py")
     results = [work / f"trace{part}.json" for part in range(workers)]
-    command = [
-        sys.executable,
-        str(ROOT / "stress" / "mutants.py"),
-        "trace-part",
-        "--workers",
-        str(workers),
-    ]
-    running = [
-        subprocess.Popen(
-            [*command, "--part", str(part), "--work", str(result)], cwd=tree, env=surroundings(tree)
-        )
-        for part, result in enumerate(results)
-    ]
+    shared = ["--workers", str(workers), "--tests", *wanted]
+    running = []
+    for part, result in enumerate(results):
+        own = ["trace-part", "--part", str(part), "--work", str(result)]
+        command = [sys.executable, str(script), *own, *shared]
+        running.append(subprocess.Popen(command, cwd=tree, env=surroundings(tree)))
     for process in running:
         process.wait()
     print(*(json.loads(result.read_text())["failed"] for result in results))

@@ -156,7 +156,7 @@ def is_killed(tree: Path, mutation: Mutation, tests: list[str], limit: int) -> s
 def judged(tree: Path, trace: Trace, mutant: Mutant, options: argparse.Namespace) -> dict[str, Any]:
     """What becomes of a mutant."""
     stages = [] if options.again else list(trace.tests(mutant))
-    if options.again or options.unchanged:
+    if options.again or options.unchanged or not any(stages):
         skipped = [f"--deselect={test}" for test in trace.failed]
         stages += [options.first, [f"tests/{mutant.file.split('/')[0]}", *skipped]]
     began, by = time.monotonic(), ""
@@ -237,6 +237,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="a folder for copies and results")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--part", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--tests", nargs="*", default=[], help="below tests/, of `trace`")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--files", nargs="*", help="patterns below numlstm/, of all by default")
@@ -245,9 +246,9 @@ def main() -> None:
     parser.add_argument("--first", nargs="*", default=[], help="with --again: tests to begin with")
     options = parser.parse_args()
     if options.step == "trace":
-        trace(options.work, options.workers)
+        trace(options.work, options.workers, options.tests)
     elif options.step == "trace-part":
-        trace_part(options.part, options.workers, options.work)
+        trace_part(options.part, options.workers, options.work, options.tests)
     elif options.step == "run":
         run(options)
     else:
