@@ -39,7 +39,8 @@ from line_tests import ROOT, Trace, copied, surroundings, trace, trace_part
 from mutations import Mutant, mutants
 
 FILES = (
-    *("utils/files.py", "utils/replacing.py", "utils/temporaries.py", "model/persistence.py"),
+    *("utils/files.py", "utils/archives.py", "utils/schema.py", "utils/replacing.py"),
+    *("utils/temporaries.py", "model/persistence.py"),
     *("training/checkpoints.py", "utils/checks.py", "utils/nouns.py"),
     *("architecture/spec.py", "data/validation.py", "data/targets.py", "data/sequences.py"),
     *("data/arrays.py", "data/padding.py", "data/missing.py", "data/scaling.py"),
