@@ -48,6 +48,7 @@ FILES = (
 )
 PRELOADED = ("numba", "scipy.optimize", "scipy.special", "pytest", "hypothesis", "narwhals")
 RESULTS = "results.jsonl"  # in the folder of the work
+BAR = 0.85  # of the mutants are to be killed
 WAITING = 10  # times the processor's time that tests have may pass while they wait
 
 
@@ -218,18 +219,19 @@ def load_results(work: Path) -> dict[Mutant, dict[str, Any]]:
 
 
 def report(work: Path) -> None:
-    """Print the shares and the survivors, as a document."""
+    """Print the shares and the survivors, as a document; exit with 1 where too many survive."""
     results = load_results(work)
     count = Counter(mutant.file for mutant in results)
     killed = Counter(mutant.file for mutant, result in results.items() if result["killed"])
     print("| File | Mutants | Killed |\n|---|---|---|")
     for file in sorted(count):
         print(f"| {file} | {count[file]} | {killed[file]} |")
-    share = killed.total() / count.total()
+    share = killed.total() / max(1, count.total())
     print(f"| together | {count.total()} | {killed.total()} ({share:.0%}) |\n")
     for mutant, result in sorted(results.items()):
         if not result["killed"]:
             print(f"| {mutant.file}:{mutant.line} | `{mutant.shown}` | {mutant.kind} |")
+    sys.exit(share < BAR)
 
 
 def main() -> None:
