@@ -63,6 +63,16 @@ def test_what_was_taken_apart_is_put_together():
         assert copy.names == model.names
 
 
+def test_an_archive_that_ends_early_is_refused_wherever_that_is():
+    buffer = io.BytesIO()
+    np.savez(buffer, theta=np.arange(3.0), b=np.ones((2, 1), "float32"))
+    data = buffer.getvalue()
+    assert archives.unpack(memoryview(data))["theta"].tolist() == [0, 1, 2]
+    for end in range(len(data)):
+        with pytest.raises(ValueError, match=r"byte|member|directory"):
+            archives.unpack(memoryview(data)[:end])
+
+
 # --- the spec and the parameters ------------------------------------------------------------------
 
 
