@@ -301,6 +301,15 @@ def lying(**fields):
     return lambda file, one: one.entry.update(fields)
 
 
+def test_a_header_has_a_largest_size(monkeypatch):
+    file = apart(a_model())
+    size = len(json.dumps(file.header).encode())
+    monkeypatch.setattr(files, "_LARGEST_HEADER", size)
+    numlstm.load(io.BytesIO(file.data()))
+    monkeypatch.setattr(files, "_LARGEST_HEADER", size - 1)
+    assert f"its header has {size} bytes, more than {size - 1}" in refusal(file)
+
+
 def header(**fields):
     return lambda file, one: one.npy.update(fields)
 
