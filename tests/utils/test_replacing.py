@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import socket
 import stat
@@ -329,6 +330,13 @@ def test_what_another_thread_is_writing_is_not_cleared(old):
     assert Path(path).exists()
     temporaries.remove(path)
     assert os.listdir(old.parent) == [old.name]
+
+
+def test_a_machine_may_have_an_id_that_is_no_text(tmp_path, monkeypatch):
+    path = tmp_path / "id"
+    path.write_bytes(b"\xff\n")
+    monkeypatch.setattr(temporaries, "open", lambda _, **how: path.open(**how), raising=False)
+    assert re.fullmatch("[0-9a-f]{8}", temporaries._place.__wrapped__(os.getpid()))
 
 
 @pytest.mark.parametrize("end", [temporaries.forget, temporaries.remove])
