@@ -63,6 +63,15 @@ def test_what_was_taken_apart_is_put_together():
         assert copy.names == model.names
 
 
+@pytest.mark.parametrize("rank", [0, 31, 32])
+def test_arrays_of_any_rank_that_numpy_always_had(rank):
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.full((1,) * rank, 3.0))
+    found = archives.unpack(memoryview(buffer.getvalue()))["a"]
+    assert found.shape == (1,) * rank
+    assert found.item() == 3
+
+
 def test_an_archive_that_ends_early_is_refused_wherever_that_is():
     buffer = io.BytesIO()
     np.savez(buffer, theta=np.arange(3.0), b=np.ones((2, 1), "float32"))
