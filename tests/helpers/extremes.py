@@ -7,13 +7,21 @@ nearly cancelled has no digits in any arithmetic. Three things may add to the ba
 
 - what is lost below the smallest normal number, `tiny`, where kernels flush: for every element 100
   times `tiny` times the largest factor around (weight, input, state or gradient, at least 1). So a
-  gradient that vanishes over 200 layers need not have digits that its dtype does not have;
+  gradient that vanishes over 200 layers need not have digits that its dtype does not have. Each
+  term of a sum may lose `tiny` times one factor; 100 stands for the terms, and is no bound: it lies
+  far below every number that matters, 1e-36 in float32 where no factor is above 1;
 - slopes are computed from values: 1 - o of a gate that is nearly open has few digits, and the error
-  of o, eps. So derivatives have 4 eps times the largest factor around, with a projection its cube,
-  times the norm of what they are multiplied by; nothing beyond factors of 1e11, where gates are
-  open or shut;
+  of o, eps. So derivatives have 4 eps times the largest factor around, with a projection its cube
+  (up, down and the state), times the norm of what they are multiplied by. Beyond factors of 1e5
+  gates are open or shut, and only softsign has slopes at all, (1 - |y|)^2, whose error is eps^2:
+  in float32 they are 0 from 1e8 on, where the truth is 1e-16 and less. From 1e11 on nothing is
+  added. Below 1e5 it is a wide bar where the truth is far smaller than what it is multiplied by: for
+  factors of 1e4 a gradient that has vanished is held to 1e-2 of that in float32, and behind a
+  projection to nothing;
 - four times the error of the definition itself in the network's dtype, on numbers moved by one unit
-  in the last place. An error of the definition that is not finite excuses nothing.
+  in the last place: what the dtype cannot tell apart is not asked of a kernel either. An error of
+  the definition that is not finite excuses nothing. So these cases hold a kernel to the definition,
+  not to float64; where both are wrong in one way, this measure is blind.
 
 A case passes where every quantity is within the bar, or where a ValueError says what is too large.
 """
@@ -220,9 +228,10 @@ def _flushed(spec: Any, numbers: Numbers, expected: np.ndarray) -> float:
 def _rounded(spec: Any, numbers: Numbers) -> float:
     largest = _largest(*numbers[:2], *numbers.state)
     along = sum(norm(array) for array in (numbers.dY, *numbers.dstate, numbers.dX))
+    eps, power = float(np.finfo(spec.dtype).eps), 3 if spec.proj_size else 1
     if largest > 1e11:
         return 0.0
-    return 4 * float(np.finfo(spec.dtype).eps) * largest ** (3 if spec.proj_size else 1) * along
+    return 4 * (eps * largest**power if largest < 1e5 else eps**2 * largest) * along
 
 
 def norm(value: Any) -> float:
