@@ -15,8 +15,8 @@ nearly cancelled has no digits in any arithmetic. Three things may add to the ba
   (up, down and the state), times the norm of what they are multiplied by. Beyond factors of 1e5
   gates are open or shut, and only softsign has slopes at all, (1 - |y|)^2, whose error is eps^2:
   in float32 they are 0 from 1e8 on, where the truth is 1e-16 and less. From 1e11 on nothing is
-  added. Below 1e5 it is a wide bar where the truth is far smaller than what it is multiplied by: for
-  factors of 1e4 a gradient that has vanished is held to 1e-2 of that in float32, and behind a
+  added. Below 1e5 it is a wide bar where the truth is far smaller than what it is multiplied by:
+  for factors of 1e4 a gradient that has vanished is held to 1e-2 of that in float32, and behind a
   projection to nothing;
 - four times the error of the definition itself in the network's dtype, on numbers moved by one unit
   in the last place: what the dtype cannot tell apart is not asked of a kernel either. An error of
