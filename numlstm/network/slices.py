@@ -5,7 +5,7 @@ bidirectional network needs its sequences whole: it runs in a thread that can be
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ def forward(
     last: bool = False,
     reset: AnyArray | None = None,
     noise: NetworkNoise | None = None,
+    seen: Callable[[AnyArray], None] | None = None,
 ) -> tuple[AnyArray, State, None]:
     """As `Network.forward` without a tape, on the backend "cpu".
 
@@ -67,6 +68,7 @@ def forward(
             last=last,
             reset=None if reset is None else reset[:, start:stop].copy(),
             noise=noise and _cut(noise, start, stop),
+            seen=seen,
             extent=rows * (stop - start),
         )
         if last or stop - start == steps:
