@@ -154,8 +154,11 @@ class Model:
 
     def _pack(self, content: bytearray) -> Weights:
         """theta as the backend reads it; the first time that compiles, and can be abandoned."""
-        network, theta = self.network, np.frombuffer(content, self.spec.dtype)
-        packed: Weights = network.runner.run(network.pack, theta)
+        network, pack = self.network, Network.pack
+        if network.runner.is_short(pack, 0):
+            return network.pack(self._theta)
+        theta = np.frombuffer(content, self.spec.dtype)
+        packed: Weights = network.runner.run(pack, network, theta)
         return packed
 
     def _require_step(self) -> None:

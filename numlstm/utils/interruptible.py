@@ -33,7 +33,14 @@ inherited: list[Callable[[], Callable[[], object]]] = []
 # ... and what is called when a call goes on after it was abandoned
 on_abandoned: list[Callable[[], object]] = []
 
-_here = threading.local()
+
+class _Here(threading.local):
+    """What a thread does."""
+
+    call: "Call | None" = None
+
+
+_here = _Here()
 
 
 class Abandoned(BaseException):
@@ -42,7 +49,7 @@ class Abandoned(BaseException):
 
 def check() -> None:
     """End the call that this thread makes, if it was abandoned."""
-    made = getattr(_here, "call", None)
+    made = _here.call
     if made is not None and made.abandoned:
         raise Abandoned
 
