@@ -193,7 +193,7 @@ def _content(name: str, data: bytes, kind: str) -> tuple[dict[str, np.ndarray], 
     if not _is_whole(data):
         raise StorageError(_damage(name, data))
     with _refusing(name):
-        arrays = archives.unpack(memoryview(data)[:-_DIGEST_SIZE], _DIGEST_SIZE)
+        arrays = archives.unpack(data)
         header = _header(arrays)
     _require_readable(name, header, kind)
     return arrays, header["meta"]

@@ -3,10 +3,11 @@
 import io
 import json
 import os
+import re
 import socket
-import subprocess
 import sys
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ import pytest
 import numlstm
 from helpers.fits import PowerCut, batch, cut_the_power
 from helpers.house import ROOT
-from hostile_files import File, sealed, taken_apart
+from helpers.processes import run_python
 from numlstm import StorageError
 from numlstm.data.labels import Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
 from numlstm.utils import archives, files
+from sealed_files import END, ENTRY, MEMBER, File, overwritten, sealed, taken_apart
 
 INPUTS = np.random.default_rng(0).standard_normal((2, 5, 2))
 
@@ -283,44 +285,53 @@ def test_a_bracket_in_a_text_is_none():
 # --- the archive ----------------------------------------------------------------------------------
 
 
-def changed(**fields):
-    return lambda file, one: one.local.update(fields)
-
-
-def lying(**fields):
-    return lambda file, one: one.entry.update(fields)
-
-
 def header(**fields):
     return lambda file, one: one.npy.update(fields)
 
 
+def lying(*records, **fields):
+    """Other numbers in these records of a member, or in the end of the archive."""
+
+    def change(file, one):
+        index = file.members.index(one)
+        for record in records:
+            file.damage.append(partial(overwritten, record=record, index=index, **fields))
+
+    return change
+
+
+def compressed(file, one):
+    one.method = zipfile.ZIP_DEFLATED
+
+
+BOTH = MEMBER, ENTRY
 ARCHIVES = {
-    "compressed": (changed(method=8), "is compressed or encrypted"),
-    "called compressed": (lying(method=8), "another entry in the directory"),
-    "encrypted": (changed(flags=1), "is compressed or encrypted"),
-    "with its sizes behind it": (changed(flags=8), "is compressed or encrypted"),
-    "larger than the file": (changed(size=2**40, packed=2**40), "the 1099511627776 bytes"),
-    "larger than it was": (changed(size=2**63), "the 9223372036854775808 bytes"),
-    "smaller than it is": (changed(size=10, packed=10), "begins at byte"),
-    "of another size by the directory": (lying(size=10), "another entry"),
-    "elsewhere by the directory": (lying(place=0), "another entry"),
-    "of another name by the directory": (lying(name=b"other.npy"), "another entry"),
-    "of another checksum": (changed(crc=1), "has another checksum"),
-    "with more in its header": (changed(extra=b"\1\0\0\0"), "extra field"),
-    "of another name": (changed(name=b"th\xff"), "a name that is no text"),
-    "no array": (header(magic=b"\x80\4"), "is no array of NumPy's"),
-    "of an unknown version": (header(version=b"\4\0"), "an unknown version"),
-    "of a header without end": (header(size=2**15), "a header that does not end"),
-    "of a nested header": (header(header=b"(" * 9000), "that NumPy does not write"),
-    "evaluated": (header(descr="__import__('os').abort()"), "has the type __import__"),
-    "of objects": (header(descr="'|O'"), "Object arrays are never read"),
-    "structured": (header(descr="[('a', '<f8')]"), "which is none of numbers"),
-    "of texts": (header(descr="'<U2'"), "which is none of numbers"),
-    "of an impossible type": (header(descr="'<f7'"), "which is none of numbers"),
+    "compressed": (compressed, "is compressed or encrypted"),
+    "called compressed": (lying(*BOTH, method=8), "is compressed or encrypted"),
+    "of an unknown method": (lying(*BOTH, method=99), "is compressed or encrypted"),
+    "encrypted": (lying(*BOTH, flags=1), "is compressed or encrypted"),
+    "with its sizes behind it": (lying(*BOTH, flags=8), "is compressed or encrypted"),
+    "larger when unpacked": (lying(*BOTH, size=2**30), "is compressed or encrypted"),
+    "larger than the file": (lying(*BOTH, size=2**30, packed=2**30), "more than the"),
+    "larger than it was": (lying(*BOTH, size=1300, packed=1300), "CRC|Overlapped|ends outside"),
+    "smaller than it is": (lying(*BOTH, size=10, packed=10), "CRC|no array"),
+    "elsewhere by the directory": (lying(ENTRY, place=0), "differ"),
+    "nowhere by the directory": (lying(ENTRY, place=2**31), "[Tt]runcated|offset|magic"),
+    "of another name than by the directory": (lying(MEMBER, name=4), "differ"),
+    "of another checksum": (lying(*BOTH, crc=1), "Bad CRC-32 for file 'theta.npy'"),
+    "no array": (header(magic=b"\x80\4"), "is no array of numbers"),
+    "of another version of NumPy's": (header(version=b"\4\0"), "is no array of numbers"),
+    "of a header without end": (header(size=2**15), "is no array of numbers"),
+    "of a header that ends early": (header(size=20), "is no array of numbers"),
+    "of a nested header": (header(header=b"(" * 9000), "is no array of numbers"),
+    "evaluated": (header(descr="__import__('os').abort()"), "is no array of numbers"),
+    "of objects": (header(descr="'|O'"), "is no array of numbers"),
+    "structured": (header(descr="[('a', '<f8')]"), "is no array of numbers"),
+    "of texts": (header(descr="'<U2'"), "is no array of numbers"),
+    "of an impossible type": (header(descr="'<f7'"), "has the type '<f7', which is none"),
     "huge": (header(shape="(99999999999999,)"), "make others"),
     "huge and empty": (header(shape="(0, 4611686018427387904)"), "which is none"),
-    "of a negative size": (header(shape="(-1,)"), "that NumPy does not write"),
+    "of a negative size": (header(shape="(-1,)"), "is no array of numbers"),
     "of a size that overflows": (header(shape="(4294967296, 4294967296)"), "make others"),
     "of many axes": (header(shape=repr((1,) * 40)), "which is none"),
     "of one byte less": (header(payload=b"\0" * 1143), "make others"),
@@ -333,31 +344,29 @@ def test_a_member_that_is(name):
     change, words = ARCHIVES[name]
     file = apart(a_model())
     change(file, member(file, "theta"))
-    assert words in refusal(file)
+    assert re.search(words, refusal(file))
 
 
-def test_members_twice_between_and_within_one_another():
+def test_members_twice_and_ends_of_other_archives():
     file = apart(a_model())
     file.members.append(member(file, "theta"))
     assert "is there twice" in refusal(file)
     file = apart(a_model())
-    file.members[1].before = b"\0"
-    assert "begins at byte" in refusal(file)
-    file = apart(a_model())
-    file.entries = [0, 0]
-    assert "another entry in the directory" in refusal(file)
-    for entries in ([0], [], [1, 0], [0, 1, 1]):
-        file.entries = entries
-        refusal(file)
-    file = apart(a_model())
     file.members[1].name = "theta"
     assert "is no array" in refusal(file)
-    for name in ("count", "here", "size", "place", "disk"):
+    for name, value in (("size", 7), ("size", 2**31), ("place", 2**31)):
         file = apart(a_model())
-        file.end[name] = 7
-        assert "not followed by an end that is of it" in refusal(file)
-    assert "was not written by numlstm" in refusal(sealed(b"PK\3\4" + bytes(30)))
-    assert "was not written by numlstm" in refusal(sealed(b"PK\5\6" + bytes(18)))
+        lying(END, **{name: value})(file, file.members[0])
+        refusal(file)
+    refusal(sealed(b"PK\3\4" + bytes(30)))
+    refusal(sealed(b"PK\5\6" + bytes(18)))
+
+
+def test_a_directory_is_not_larger_than_that_of_a_model():
+    """Millions of entries of 46 bytes, each of which becomes an object, are not read."""
+    file = apart(a_model())
+    file.members += [type(file.members[0])(f"{n}.npy", np.zeros(1)) for n in range(2000)]
+    assert "the directory of its members has" in refusal(file)
 
 
 def test_a_bomb_is_refused_by_what_it_declares():
@@ -556,11 +565,7 @@ def test_arrays_of_the_members_of_an_ensemble(name, tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="limits on memory and time are set as on Linux")
 def test_some_of_a_hundred_thousand_mutations():
     """All of them: stress/mutate_files.py."""
-    script = ROOT / "stress" / "mutate_files.py"
-    done = subprocess.run(
-        [sys.executable, script, "--cases", "300", "--seed", "1"],
-        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = run_python(ROOT / "stress" / "mutate_files.py", "--cases", 300, "--seed", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "refused" in done.stdout
     assert "used" in done.stdout
