@@ -20,7 +20,7 @@ M = TypeVar("M", bound="Persistence")
 _DERIVED = {"spec", "network", "_theta", "_bytes", "_packed", "_steppers"}
 
 _PARTS: dict[str, type[Scaling] | type[Imputer]] = {"scaling": Scaling, "filling": Imputer}
-_REMEDY = "the model computes nothing with it: save parameters that are finite, as a fit ends with"
+_REMEDY = "the model computes nothing with it, and no fit ends with it"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -152,7 +152,7 @@ class Persistence(Model):
             Where the file cannot be written, or `path` is a folder, a device or a FIFO; an older
             file at `path` is then as it was.
         TypeError, ValueError
-            For a file of text, and for what is no path; for parameters that are not finite, and
+            For a file of text, and for what is not a path; for parameters that are not finite, and
             for a scaling, filling or names that do not fit the network.
 
         See Also
