@@ -66,6 +66,25 @@ def test_what_was_taken_apart_is_put_together():
         assert copy.names == model.names
 
 
+@pytest.mark.parametrize("rank", [0, 31, 32])
+def test_arrays_of_any_rank_that_numpy_always_had(rank):
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.full((1,) * rank, 3.0))
+    found = archives.unpack(memoryview(buffer.getvalue()))["a"]
+    assert found.shape == (1,) * rank
+    assert found.item() == 3
+
+
+def test_an_archive_that_ends_early_is_refused_wherever_that_is():
+    buffer = io.BytesIO()
+    np.savez(buffer, theta=np.arange(3.0), b=np.ones((2, 1), "float32"))
+    data = buffer.getvalue()
+    assert archives.unpack(memoryview(data))["theta"].tolist() == [0, 1, 2]
+    for end in range(len(data)):
+        with pytest.raises(ValueError, match=r"byte|member|directory"):
+            archives.unpack(memoryview(data)[:end])
+
+
 # --- the spec and the parameters ------------------------------------------------------------------
 
 
@@ -308,6 +327,15 @@ def test_a_model_has_a_small_header_and_a_run_may_have_a_large_one(tmp_path):
 
 
 # --- the archive ----------------------------------------------------------------------------------
+
+
+def test_a_header_has_a_largest_size(monkeypatch):
+    file = apart(a_model())
+    size = len(json.dumps(file.header).encode())
+    monkeypatch.setitem(files._LARGEST_HEADER, "model", size)
+    numlstm.load(io.BytesIO(file.data()))
+    monkeypatch.setitem(files._LARGEST_HEADER, "model", size - 1)
+    assert f"its header has {size} bytes, more than the {size - 1} of" in refusal(file)
 
 
 def header(**fields):
