@@ -39,8 +39,9 @@ class Content(NamedTuple):
     @classmethod
     def of(cls, model: Model) -> Self:
         """The content of a model; where it runs, and how precisely, is none of it."""
+        precise = model.spec.precision is None
         return cls(
-            spec=dataclasses.replace(model.spec, precision=None),
+            spec=model.spec if precise else dataclasses.replace(model.spec, precision=None),
             theta=model.theta,
             scaling=model.scaling,
             filling=model.filling,
@@ -231,8 +232,10 @@ def read_model(kind: type[M], path: Target, arithmetic: Arithmetic) -> M:
     arrays, meta = files.read(path, "model")
     with files.refusing(path):
         content = Content.restored(arrays, meta)
-    spec = dataclasses.replace(content.spec, precision=precision, dtype=dtype or content.spec.dtype)
-    spec.require_sense()
+    spec, chosen = content.spec, (precision, dtype or content.spec.dtype)
+    if chosen != (spec.precision, spec.dtype):
+        spec = dataclasses.replace(spec, precision=precision, dtype=chosen[1])
+        spec.require_sense()
     theta = checks.array("theta", content.theta, spec.dtype, finite=False)
     model = kind.from_spec(spec, backend, theta)
     if content.drawn == digest(content.theta):  # also of another dtype
