@@ -53,12 +53,12 @@ class _Archive(io.BytesIO):
 
 
 def _require_plain(members: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse members that may be larger than they are in the file, and what is no array's."""
+    """Refuse members that may be larger than they are in the file, and those that are not arrays."""
     names: set[str] = set()
     for member in members:
         name = member.filename
         if name in names or not name.endswith(_EXTENSION):
-            raise ValueError(f"the member {name[:99]!r} is there twice, or is no array")
+            raise ValueError(f"the member {name[:99]!r} is there twice, or is not an array")
         names.add(name)
         stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & ~_UTF_8
         if not stored or member.file_size != member.compress_size:
@@ -82,7 +82,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     name, content = member.filename, _content(archive, member)
     header = _HEADER.match(content)
     if header is None or header.end() != _SIZE.stop + int.from_bytes(content[_SIZE], "little"):
-        raise ValueError(f"the member {name!r} is no array of numbers as NumPy writes it")
+        raise ValueError(f"the member {name!r} is not an array of numbers as NumPy writes it")
     start, size = header.end(), len(content) - header.end()
     dtype, shape = _dtype(name, header[1].decode()), _shape(name, header[3].decode())
     if math.prod(shape) * dtype.itemsize != size:
@@ -98,11 +98,11 @@ def _dtype(name: str, text: str) -> np.dtype[Any]:
     try:
         return np.dtype(text)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"the member {name!r} has the type {text!r}, which is none") from None
+        raise ValueError(f"the member {name!r} has the invalid type {text!r}") from None
 
 
 def _shape(name: str, text: str) -> tuple[int, ...]:
     shape = tuple(map(int, re.findall("[0-9]+", text)))
     if len(shape) > _LARGEST_RANK or repr(shape) != text or max(shape, default=0) >= 2**62:
-        raise ValueError(f"the member {name!r} has the shape {text[:99]}, which is none")
+        raise ValueError(f"the member {name!r} has the invalid shape {text[:99]}")
     return shape

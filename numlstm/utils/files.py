@@ -40,7 +40,7 @@ _END = re.compile(b"PK\5\6.{16}" + re.escape(struct.pack("<H", _DIGEST_SIZE)), r
 _LARGEST_HEADER = {"model": 2**24}  # bytes of JSON; a history may have any number of epochs
 _LONGEST = 600  # characters of what was wrong, in an error
 _DEEPEST = 16  # lists and dictionaries within one another; none of ours has half as many
-# of JSON: what a bracket adds to the depth, and all that is none
+# of JSON: what a bracket adds to the depth, and what is not a bracket
 _DEPTHS = bytes({"[": 1, "{": 1, "]": 255, "}": 255}.get(chr(code), 0) for code in range(256))
 _NO_BRACKETS = bytes(code for code in range(256) if not _DEPTHS[code])
 

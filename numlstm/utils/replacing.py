@@ -44,8 +44,9 @@ def replace(contents: Mapping[str, bytes]) -> None:
         for replacement in replacements:
             replacement.rename()
     except BaseException:
-        for replacement in replacements:
-            replacement.undo()
+        if not replacements[-1].is_renamed:  # else all are
+            for replacement in replacements:
+                replacement.undo()
         raise
     finally:
         for replacement in replacements:

@@ -37,7 +37,7 @@ def mapping(
 
 
 def whole(name: str, value: Any, least: int = 0, most: int = _LARGEST) -> int:
-    """An integer in the range; True is none."""
+    """An integer in the range; True is not one."""
     if type(value) is not int or not least <= value <= most:
         raise ValueError(
             f"{name} must be an integer from {least} to {most}, received {received(value)}"

@@ -210,7 +210,7 @@ def test_nothing_is_unpickled(tmp_path):
         np.lib.format.write_array(member, np.array([{}], object), allow_pickle=True)
     path = tmp_path / "evil"
     path.write_bytes(files._seal(buffer.getvalue()))  # even under a checksum that holds
-    with pytest.raises(StorageError, match=r"evil.*header\.npy. is no array of numbers"):
+    with pytest.raises(StorageError, match=r"evil.*header\.npy. is not an array of numbers"):
         files.read_checkpoint(path)
 
 

@@ -373,21 +373,21 @@ ARCHIVES = {
     "nowhere by the directory": (lying(ENTRY, place=2**31), "[Tt]runcated|offset|magic"),
     "of another name than by the directory": (lying(MEMBER, name=4), "differ"),
     "of another checksum": (lying(*BOTH, crc=1), "Bad CRC-32 for file 'theta.npy'"),
-    "no array": (header(magic=b"\x80\4"), "is no array of numbers"),
-    "of another version of NumPy's": (header(version=b"\4\0"), "is no array of numbers"),
-    "of a header without end": (header(size=2**15), "is no array of numbers"),
-    "of a header that ends early": (header(size=20), "is no array of numbers"),
-    "of a nested header": (header(header=b"(" * 9000), "is no array of numbers"),
-    "evaluated": (header(descr="__import__('os').abort()"), "is no array of numbers"),
-    "of objects": (header(descr="'|O'"), "is no array of numbers"),
-    "structured": (header(descr="[('a', '<f8')]"), "is no array of numbers"),
-    "of texts": (header(descr="'<U2'"), "is no array of numbers"),
-    "of an impossible type": (header(descr="'<f7'"), "has the type '<f7', which is none"),
+    "no array": (header(magic=b"\x80\4"), "is not an array of numbers"),
+    "of another version of NumPy's": (header(version=b"\4\0"), "is not an array of numbers"),
+    "of a header without end": (header(size=2**15), "is not an array of numbers"),
+    "of a header that ends early": (header(size=20), "is not an array of numbers"),
+    "of a nested header": (header(header=b"(" * 9000), "is not an array of numbers"),
+    "evaluated": (header(descr="__import__('os').abort()"), "is not an array of numbers"),
+    "of objects": (header(descr="'|O'"), "is not an array of numbers"),
+    "structured": (header(descr="[('a', '<f8')]"), "is not an array of numbers"),
+    "of texts": (header(descr="'<U2'"), "is not an array of numbers"),
+    "of an impossible type": (header(descr="'<f7'"), "has the invalid type '<f7'"),
     "huge": (header(shape="(99999999999999,)"), "make others"),
-    "huge and empty": (header(shape="(0, 4611686018427387904)"), "which is none"),
-    "of a negative size": (header(shape="(-1,)"), "is no array of numbers"),
+    "huge and empty": (header(shape="(0, 4611686018427387904)"), "has the invalid shape"),
+    "of a negative size": (header(shape="(-1,)"), "is not an array of numbers"),
     "of a size that overflows": (header(shape="(4294967296, 4294967296)"), "make others"),
-    "of many axes": (header(shape=repr((1,) * 40)), "which is none"),
+    "of many axes": (header(shape=repr((1,) * 40)), "has the invalid shape"),
     "of one byte less": (header(payload=b"\0" * 1143), "make others"),
     "of one byte more": (header(payload=b"\0" * 1145), "make others"),
 }
@@ -407,7 +407,7 @@ def test_members_twice_and_ends_of_other_archives():
     assert "is there twice" in refusal(file)
     file = apart(a_model())
     file.members[1].name = "theta"
-    assert "is no array" in refusal(file)
+    assert "is not an array" in refusal(file)
     for name, value in (("size", 7), ("size", 2**31), ("place", 2**31)):
         file = apart(a_model())
         lying(END, **{name: value})(file, file.members[0])
