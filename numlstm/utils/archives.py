@@ -53,7 +53,7 @@ class _Archive(io.BytesIO):
 
 
 def _require_plain(members: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse members that may be larger than they are in the file, and those that are not arrays."""
+    """Refuse members that may be larger than they are in the file, and others than arrays."""
     names: set[str] = set()
     for member in members:
         name = member.filename
