@@ -231,11 +231,6 @@ class NetworkSpec(Noun):
 
     def _require_a_size(self) -> None:
         """Refuse more than any memory holds, before layers or parameters are counted one by one."""
-        if self.num_layers > _MOST_LAYERS:
-            raise ValueError(
-                f"num_layers must be at most {_MOST_LAYERS}, received {self.num_layers}: choose "
-                "fewer layers"
-            )
         recurrent = self.num_layers * self.hidden_size * (self.proj_size or self.hidden_size)
         ends = self.hidden_width * (self.output_size or 0) + self.hidden_size * self.input_size
         if recurrent + ends > _MOST_PARAMETERS:
@@ -243,6 +238,11 @@ class NetworkSpec(Noun):
                 f"hidden_size={self.hidden_size}, num_layers={self.num_layers}, "
                 f"input_size={self.input_size}, output_size={self.output_size} make a network of "
                 f"more than {_MOST_PARAMETERS:.0e} parameters, which no memory holds: choose less"
+            )
+        if self.num_layers > _MOST_LAYERS:
+            raise ValueError(
+                f"num_layers must be at most {_MOST_LAYERS}, received {self.num_layers}: choose "
+                "fewer layers"
             )
 
     @property

@@ -66,8 +66,9 @@ from numlstm.backends import numpy_arrays as arrays  # noqa: F401
 name = "reference"
 precisions: tuple[str, ...] = ()
 
-# some BLAS libraries raise the flag of invalid operations in lanes whose results they do not use
-_blas_flags_ignored = np.errstate(invalid="ignore")
+# some BLAS libraries raise the flag of invalid operations in lanes whose results they do not use;
+# what overflows is infinite, and is refused where it is asked for
+_blas_flags_ignored = np.errstate(invalid="ignore", over="ignore")
 
 
 class Tape(NamedTuple):
@@ -232,9 +233,28 @@ class Normalised(NamedTuple):
 
 def normalise(a, epsilon) -> Normalised:
     """(a - mean a) / sqrt(var a + epsilon) over the last axis."""
-    centred = a - a.mean(axis=-1, keepdims=True)
-    scale = 1 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + epsilon)
-    return Normalised(centred * scale, scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred = a - a.mean(axis=-1, keepdims=True)
+        variance = (centred * centred).mean(axis=-1, keepdims=True)
+        scale = 1 / np.sqrt(variance + epsilon)
+        value = centred * scale
+    huge = ~np.isfinite(variance[..., 0])
+    if huge.any():
+        value[huge], scale[huge] = normalise_huge(a[huge], epsilon)
+    return Normalised(value, scale)
+
+
+def normalise_huge(a, epsilon) -> Normalised:
+    """`normalise` where squares overflow: a / unit, and less the first, so that equals are 0."""
+    unit = np.abs(a.real).max(axis=-1, keepdims=True)
+    centred = a / unit - a[..., :1] / unit
+    centred = centred - centred.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    equal = variance.real == 0
+    scale = 1 / np.sqrt(np.where(equal, epsilon, variance + epsilon / unit / unit))
+    # of equal numbers the value is 0, and only a derivative needs their unit
+    scale = np.where(equal, scale * unit, scale)
+    return Normalised(centred * scale, scale / unit)
 
 
 # --- one step -------------------------------------------------------------------------------------

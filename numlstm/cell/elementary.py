@@ -6,9 +6,9 @@ everything else is built on them, so it stands here once. The coefficients are m
 ``benchmarks/minimax.py``.
 
 Errors, measured by ``tests/cell/test_elementary.py`` over all float32 and 10^7 float64 arguments:
-at most 1.1 units in the last place for exp, 2.6 for tanh, 2.5 for sigmoid. exp and sigmoid take an
-argument beyond +-87 (float32) or +-708 (float64) for that limit, so that every result is finite;
-a NaN stays a NaN.
+at most 1.1 units in the last place for exp, 2.6 for tanh, 2.5 for sigmoid. exp takes an argument
+beyond +-87 (float32) or +-708 (float64) for that limit, so that every result is finite, and sigmoid
+is 0 below the lower one; a NaN stays a NaN.
 """
 
 from collections.abc import Callable
@@ -69,6 +69,11 @@ def noinline():
 def smallest_normal(x):
     """The smallest normal number of the type of x."""
     return np.finfo(type(x)).smallest_normal
+
+
+def reduction(x):
+    """A power of two by which numbers of any size have squares that can be added."""
+    return 2.0**-73 if type(x) is np.float32 else 2.0**-521
 
 
 def exponent_limit(x):
@@ -165,9 +170,10 @@ def log1p(x):
 
 @differentiable
 def sigmoid(x):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)), or 0 where that is no normal number: a shut gate lets nothing through."""
     one = like(x, 1.0)
-    return one / (one + exp(-x))
+    y = one / (one + exp(-x))
+    return where(x < like(x, -exponent_limit(x)), like(x, 0.0), y)
 
 
 @differentiable

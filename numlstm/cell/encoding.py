@@ -7,12 +7,17 @@ from dataclasses import Field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
+import numpy as np
+
+from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Activation, Cell
 from numlstm.architecture.spec import LayerSpec
 from numlstm.cell.activations import Limited, function_of, limited
 from numlstm.cell.elementary import compilable, noinline
 
-UNLIMITED = {"float32": 1e30, "float64": 1e300}  # finite, so that no activation makes a NaN of it
+LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in ("float32", "float64")}
+
+# how many of the constants of an activation z is multiplied by
+FACTORS = {"affine": 1, "leaky_relu": 1, "hard_sigmoid": 1, "scaled_tanh": 2}
 
 # --- the cell -------------------------------------------------------------------------------------
 
@@ -31,8 +36,8 @@ if TYPE_CHECKING:
     class Variant(tuple[Any, ...]):
         """The fields of `Cell` by name, and `projected`: whether the layer has a projection.
 
-        What is one of a few options is its place among them; a limit that is not there is a
-        number that nothing reaches.
+        What is one of a few options is its place among them; a limit that is not there is
+        infinite, or the largest number where an activation would make a NaN of infinity.
         """
 
         _fields: tuple[str, ...]
@@ -50,20 +55,29 @@ AFTER_ACTIVATIONS = ACTIVATIONS_AT + 1
 @lru_cache(maxsize=64)
 def encode(spec: LayerSpec) -> Variant:
     """The cell of a layer in numbers; `with_ends` completes its activations."""
-    cell, unlimited = spec.cell, UNLIMITED[spec.dtype]
-    values = {field.name: _number(field, getattr(cell, field.name), unlimited)
+    cell, largest = spec.cell, LARGEST[spec.dtype]
+    values = {field.name: _number(field, getattr(cell, field.name))
               for field in fields(Cell) if field.name != "activations"}  # fmt: skip
     clip = values["activation_clip"]
-    activations = tuple(Limited(function_of(f), clip, 0.0, 0.0) for f in cell.activations)
+    activations = tuple(
+        Limited(function_of(f), clip if takes_infinity(f) else min(clip, largest), 0.0, 0.0)
+        for f in cell.activations
+    )
     return Variant(**values, activations=activations, projected=int(spec.proj_size is not None))
 
 
-def _number(field: Field, value: Any, unlimited: float) -> int | float:
+def takes_infinity(activation: Activation) -> bool:
+    """Whether its value at infinity is its limit there: not for inf / inf, nor for 0 times inf."""
+    constants = (activation.alpha, activation.beta)[: FACTORS.get(activation.name, 0)]
+    return activation.name != "softsign" and 0.0 not in constants
+
+
+def _number(field: Field, value: Any) -> int | float:
     if field.metadata["options"]:
         return field.metadata["options"].index(value)
     if _KINDS[field.name] is int:
         return int(value)
-    return unlimited if value is None else float(value)
+    return float("inf") if value is None else float(value)
 
 
 @compilable()

@@ -243,6 +243,7 @@ def padded(parts: list[np.ndarray]) -> np.ndarray:
 def _batched(X: Any) -> tuple[np.ndarray, Form]:
     array = checks.array("X", X, None, finite=False)
     if array.ndim == 3:
+        checks.require_room("X", array.shape, array.shape)
         return array, Form("batch", (array.shape[1],) * array.shape[0])
     if array.ndim not in (1, 2):
         raise ValueError(

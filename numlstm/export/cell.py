@@ -121,11 +121,11 @@ class CellWriter:
 
     def _primitives(self) -> dict[Function, Function]:
         """Functions of expressions by the functions of numbers that they replace."""
-        unlimited = encoding.UNLIMITED[self.layer.dtype]
+        largest = encoding.LARGEST[self.layer.dtype]
         exponent_limit: Function = elementary.exponent_limit
         return {
             elementary.where: where,
-            elementary.clip: lambda x, limit: limited(x, limit) if limit < unlimited else x,
+            elementary.clip: lambda x, limit: limited(x, limit) if limit < largest else x,
             elementary.exponent_limit: lambda x: exponent_limit(self.number(0)),
             elementary.exp_parts: exp_parts,
             **{function: partial(self.call, function) for function in FUNCTIONS},

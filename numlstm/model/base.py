@@ -11,6 +11,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
+from numlstm.model.ranges import Range, range_of
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, network_on
 from numlstm.utils import checks
@@ -58,6 +59,7 @@ class Model:
         self.spec, self.network, self._theta = network.spec, network, theta
         self._bytes = bytearray()  # theta as it was at the last look
         self._packed: tuple[bytearray, Weights] | None = None
+        self._kept_range: tuple[bytearray, Range] | None = None
         self._steppers: dict[tuple[bool, bool], KeptStepper] = {}  # by whether scaled, derived
         # set by training, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
@@ -67,7 +69,13 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the derived forms: compiled steps hold addresses of this process."""
-        return vars(self) | {"_bytes": bytearray(), "_packed": None, "_steppers": {}}
+        derived: dict[str, Any] = {
+            "_bytes": bytearray(),
+            "_packed": None,
+            "_kept_range": None,
+            "_steppers": {},
+        }
+        return vars(self) | derived
 
     @property
     def cell(self) -> Cell:
@@ -126,6 +134,14 @@ class Model:
         if self._bytes != self._theta:
             self._bytes = bytearray(self._theta.data)
         return self._bytes
+
+    @property
+    def _range(self) -> Range:
+        """What may go in and come out; looked at again only where theta has changed since."""
+        content, kept = self._content(), self._kept_range
+        if kept is None or kept[0] is not content:
+            self._kept_range = kept = (content, range_of(self.spec, self._theta))
+        return kept[1]
 
     def _weights(self, noise: NetworkNoise | None = None) -> Weights:
         """theta as the backend reads it; packed again only where theta has changed since."""

@@ -51,7 +51,8 @@ class Derivatives(Model):
         Raises
         ------
         ValueError, TypeError
-            As `forward`; and for a direction that has not the shape of what it changes.
+            As `forward`; for a direction that has not the shape of what it changes; and for
+            derivatives beyond the range of the dtype.
 
         References
         ----------
@@ -78,7 +79,9 @@ class Derivatives(Model):
             for name, value, _ in directions
         )
         along = derivatives.Direction(dtheta, dX, reader.state("dstate", dstate, len(run.X)))
-        return derivatives.jvp(self.network.on_host, run, along)
+        values, tangents = derivatives.jvp(self.network.on_host, run, along)
+        self._range.require_results("the derivative", tangents, dX, along.state, dtheta)
+        return values, tangents
 
     def jacobian(
         self,
@@ -131,7 +134,9 @@ class Derivatives(Model):
         checks.choice("of", of, ("y", "state"))
         checks.choice("wrt", wrt, ("X", "state", "theta"))
         run, _ = self._run(X, state, lengths, reset)
-        return derivatives.jacobian(self.network.on_host, run, of, wrt)
+        J = derivatives.jacobian(self.network.on_host, run, of, wrt)
+        self._range.require_results("the Jacobian", J)
+        return J
 
     def transitions(
         self, X: Any, state: Any = None, *, lengths: Any = None, reset: Any = None
@@ -174,11 +179,23 @@ class Derivatives(Model):
                 "a bidirectional network has no transitions: its directions run towards each other"
             )
         run, _ = self._run(X, state, lengths, reset)
-        return derivatives.transitions(self.network.on_host, run)
+        J = derivatives.transitions(self.network.on_host, run)
+        self._range.require_results("the Jacobian", J)
+        return J
 
     def _run(
         self, X: Any, state: Any, lengths: Any, reset: Any
     ) -> tuple[derivatives.Run, InputReader]:
         """The point at which derivatives are taken, in NumPy's memory."""
         reader = InputReader(self.network.on_host, X)
-        return derivatives.Run(self._theta, *reader.inputs(X, state, lengths, reset)), reader
+        inputs = reader.inputs(X, state, lengths, reset)
+        limits, network = self._range, self.network.on_host
+        limits.require_products(inputs)
+        if (seen := limits.watch()) is not None:
+            Y, final, _ = network.forward(
+                *(network.pack(self._theta), inputs.X, inputs.state, inputs.lengths),
+                reset=inputs.reset,
+                seen=seen,
+            )
+            limits.require_outputs((Y, final), seen)
+        return derivatives.Run(self._theta, *inputs[:4]), reader

@@ -23,6 +23,7 @@ class ModelInputs(NamedTuple):
     state: State | None  # None: the initial one
     lengths: AnyArray | None  # (B,)
     reset: AnyArray | None  # (B, T)
+    bound: float  # no magnitude in X and state is above; 0 of arrays in a GPU's memory
 
 
 class InputReader:
@@ -35,10 +36,12 @@ class InputReader:
         self.spec, self._arrays = network.spec, network.backend.arrays
         self._on_host = self._arrays is numpy_arrays  # nothing has to be moved
         self._lends = not self._on_host and checks.on_gpu(X)
+        self.bound = 0.0  # no magnitude that was looked at is above
 
     def inputs(self, X: Any, state: Any, lengths: Any, reset: Any) -> ModelInputs:
         """The arguments of `LSTM.forward`."""
         X = self._checked("X", X, ("B", "T", self.spec.input_size))
+        self.require_room("X", X.shape[:2], X.shape)
         lengths = checks.lengths(lengths, *X.shape[:2])
         if type(X) is np.ndarray:
             require_right_padding(X, lengths)
@@ -47,7 +50,7 @@ class InputReader:
             reset = checks.flags("reset", reset, X.shape[:2])
         state = self.state("state", state, X.shape[0])
         move = self.to_backend
-        return ModelInputs(move(X), state, move(lengths), move(reset))
+        return ModelInputs(move(X), state, move(lengths), move(reset), self.bound)
 
     def array(self, name: str, value: Any, shape: tuple[int | str, ...]) -> AnyArray:
         """An array that may hold anything, in the backend's memory."""
@@ -68,6 +71,12 @@ class InputReader:
             self.require_finite(f"{name}.h", h)
             self.require_finite(f"{name}.c", c)
         return State(self.to_backend(h), self.to_backend(c))
+
+    def require_room(self, name: str, rows: tuple[int, ...], given: tuple[int, ...]) -> None:
+        """Refuse inputs of rows (B, T) or (B,) whose hidden states no memory holds."""
+        layers = self.spec.layers
+        states = rows[0], len(layers), layers[0].output_size + layers[0].hidden_size
+        checks.require_room(name, given, given, (*rows, self.spec.hidden_width), states)
 
     def to_caller(self, result: T) -> T:
         """A result, or a tuple of them, in the memory of the caller's arrays."""
@@ -103,8 +112,8 @@ class InputReader:
         if type(array) is not np.ndarray:
             if not self._arrays.all_finite(array, self.to_backend(lengths)):
                 raise ValueError(f"{name} has NaN or infinite values; remove or fill them first")
-        elif lengths is None:
-            checks.require_finite(name, array)
-        else:
+            return
+        if lengths is not None:
             valid = mask(lengths, array.shape[1])[..., None]
-            checks.require_finite(name, np.where(valid, array, array.dtype.type(0)))
+            array = np.where(valid, array, array.dtype.type(0))
+        self.bound = max(self.bound, checks.require_finite(name, array))

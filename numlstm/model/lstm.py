@@ -12,7 +12,7 @@ from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest, drawn
 from numlstm.model.derivatives import Derivatives
-from numlstm.model.inputs import InputReader
+from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.rollout import Rollout
 from numlstm.network import slices
@@ -203,7 +203,11 @@ class LSTM(Derivatives, Rollout, Persistence):
         Raises
         ------
         ValueError, TypeError
-            For a wrong shape, a NaN or infinite value, or data that is not real numbers.
+            For a wrong shape, a NaN or infinite value, or data that is not real numbers; and for
+            numbers so large that a sum may leave the range of the dtype. Large inputs alone, up to
+            1e30 and more, saturate the gates, which is exact.
+        MemoryError
+            For more rows and steps than memory holds.
 
         Examples
         --------
@@ -215,12 +219,16 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         reader = InputReader(self.network, X)
         inputs = reader.inputs(X, state, lengths, reset)
-        noise = self._noise(noise_rng, inputs.X)
+        limits = self._range
+        limits.require_products(inputs)
+        noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
         Y, final, _ = self._pass_for(inputs.X)(
             *(self.network, self._weights(noise), inputs.X, inputs.state, inputs.lengths),
             reset=inputs.reset,
             noise=noise,
+            seen=seen,
         )
+        limits.require_outputs((Y, final), seen)
         return reader.to_caller(Y), reader.to_caller(final)
 
     def _pass_for(self, X: AnyArray) -> Callable[..., Any]:
@@ -260,7 +268,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         Raises
         ------
         ValueError, TypeError
-            As `forward`; and `pullback` for a dY that has not the shape of Y.
+            As `forward`; and `pullback` for a dY that has not the shape of Y, and where finite
+            numbers have a gradient beyond the range of the dtype.
 
         References
         ----------
@@ -278,18 +287,27 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         reader, copy = InputReader(self.network, X), self.network.backend.arrays.copy
         inputs = reader.inputs(X, state, lengths, reset)
+        limits = self._range
+        limits.require_products(inputs)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
         own = copy(inputs.X), inputs.state and State(*map(copy, inputs.state))
-        noise = self._noise(noise_rng, inputs.X)
+        noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
         weights = self._weights(noise)
-        Y, _, tape = self.network.forward(
-            weights, *own, inputs.lengths, tape=True, reset=inputs.reset, noise=noise
+        Y, final, tape = self.network.forward(
+            *(weights, *own, inputs.lengths),
+            tape=True,
+            reset=inputs.reset,
+            noise=noise,
+            seen=seen,
         )
+        limits.require_outputs((Y, final), seen)
 
         def pullback(dY: Any, dstate: Any = None) -> Gradients:
             dY = reader.array("dY", dY, Y.shape)
             dstate = reader.state("dstate", dstate, Y.shape[0])
-            return reader.to_caller(self.network.backward(weights, tape, dY, dstate, need_dX=True))
+            gradients = self.network.backward(weights, tape, dY, dstate, need_dX=True)
+            limits.require_results("the gradient", gradients, dY, dstate)
+            return reader.to_caller(gradients)
 
         return reader.to_caller(Y), pullback
 
@@ -336,6 +354,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         single = x.ndim == 1
         checks.shape("x", x, (size,) if single else ("B", size))
         rows = x.reshape((1, size)) if single else x
+        if not single:
+            reader.require_room("x", x.shape[:1], x.shape)
         state = reader.state("state", state, rows.shape[0], finite=False)
         taken = self._step_at_once(rows, state) if reset is None else None
         if taken is None:
@@ -348,25 +368,34 @@ class LSTM(Derivatives, Rollout, Persistence):
     def _step_by_forward(
         self, reader: InputReader, rows: AnyArray, state: State | None, reset: AnyArray | None
     ) -> tuple[AnyArray, State]:
-        """(y, state) from a forward pass of one step; here what is not finite is refused."""
+        """(y, state) from a forward pass of one step; here what is not finite is refused.
+
+        And what may overflow.
+        """
         reader.require_finite("x", rows)
         for name, part in zip("hc", state or (), strict=False):
             reader.require_finite(f"state.{name}", part)
-        X = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1])))
+        X, limits = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1]))), self._range
+        limits.require_products(ModelInputs(X, state, None, None, reader.bound))
+        seen = limits.watch()
         Y, state, _ = self.network.forward(
-            self._weights(), X, state, reset=reader.to_backend(reset)
+            self._weights(), X, state, reset=reader.to_backend(reset), seen=seen
         )
+        limits.require_outputs((Y, state), seen)
         return Y.reshape((Y.shape[0], Y.shape[2])), state
 
     def _step_at_once(self, rows: AnyArray, state: State | None) -> tuple[AnyArray, State] | None:
         """(y, state) from one call of compiled code for all layers; None where there is none.
 
-        Nor where something is not finite, or where so much is to be done that threads are worth it.
+        Nor where something is not finite or very large, or where so much is to be done that threads
+        are worth it.
         """
         if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
             return None
-        stepper = self._stepper(None)
-        return None if stepper is None else stepper.advanced(rows, state)
+        limits = self._range
+        stepper = self._stepper(None) if limits.steps else None
+        taken = None if stepper is None else stepper.advanced(rows, state)
+        return taken if taken is None or limits.tame or limits.are_moderate(taken) else None
 
     @overload
     def predict(
@@ -443,7 +472,9 @@ class LSTM(Derivatives, Rollout, Persistence):
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
-        noise = self._noise(noise_rng, X)
+        limits = self._range
+        limits.require_products(ModelInputs(X, None, lengths, None, checks.bound(X)))
+        noise, seen = self._noise(noise_rng, X), limits.watch()
         arrays = self.network.backend.arrays
         X, lengths, reset = (
             None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
@@ -453,7 +484,9 @@ class LSTM(Derivatives, Rollout, Persistence):
             last=self.output == "last",
             reset=reset,
             noise=noise,
+            seen=seen,
         )
+        limits.require_outputs(Y, seen)
         Y = arrays.to_numpy(Y)
         said = "the prediction", dtype, "pass X as float64"
         if self.scaling is not None:

@@ -1,6 +1,7 @@
 """Layers and head over any backend: the forward and backward pass of a whole network."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from types import ModuleType
@@ -133,13 +134,15 @@ class Network:
         last: bool = False,
         reset: AnyArray | None = None,
         noise: NetworkNoise | None = None,
+        seen: Callable[[AnyArray], None] | None = None,
     ) -> tuple[AnyArray, State, Any]:
         """Run X (B, T, I) through the layers and the head.
 
         Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
         last=True (B, O): the head applied to each row's final hidden state. No `state`: the
         initial one. `reset` (B, T) is True where a row begins anew from the initial state;
-        `noise` is what `numlstm.network.dropout` drew, by default its mean.
+        `noise` is what `numlstm.network.dropout` drew, by default its mean. `seen` is called
+        with what every level gives to the next, (B, T, W).
         """
         learned = state is None and self.spec.learned_state
         arrays, rows = self._arrays, X.shape[0]
@@ -157,6 +160,8 @@ class Network:
             output = arrays.joined(outputs)
             residual = self.spec.residual and level[0]
             hidden = arrays.total([hidden, output]) if residual else output
+            if seen is not None:
+                seen(hidden)
         if last:
             hidden = self._last_hidden(finals)
         Y = self._head_forward(weights, hidden, None if last else lengths)

@@ -5,6 +5,7 @@ bidirectional network needs its sequences whole: it runs in a thread that can be
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,11 @@ def forward(
     last: bool = False,
     reset: AnyArray | None = None,
     noise: NetworkNoise | None = None,
+    seen: Callable[[AnyArray], None] | None = None,
 ) -> tuple[AnyArray, State, None]:
     """As `Network.forward` without a tape, on the backend "cpu"."""
     rows, steps, _ = X.shape
-    given: dict[str, Any] = {"last": last, "reset": reset, "noise": noise}
+    given: dict[str, Any] = {"last": last, "reset": reset, "noise": noise, "seen": seen}
     if network.spec.bidirectional or steps < 2:
         return _timed(network, weights, X, state, lengths, **given)
     Y: Any = None
@@ -48,6 +50,7 @@ def forward(
             last=last,
             reset=None if reset is None else np.ascontiguousarray(reset[:, start:stop]),
             noise=noise and _cut(noise, start, stop),
+            seen=seen,
         )
         if last:
             Y = part

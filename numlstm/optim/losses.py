@@ -111,6 +111,10 @@ def gaussian_nll(prediction: Array, target: Array, weight: Array) -> Value:
     value = 0.5 * (np.log(variance) + error * ratio)
     d_variance = 0.5 * (1 / variance - ratio * ratio)
     d_log_variance = np.where(log_variance > 80, 0, d_variance * exp)
+    huge = ~np.isfinite(d_log_variance)  # where the square of a ratio overflows, and exp may be 0
+    if huge.any():
+        share = exp / variance
+        d_log_variance = np.where(huge, 0.5 * (share - share * ratio * error), d_log_variance)
     gradient = np.concatenate([weight * ratio, weight * d_log_variance], axis=-1)
     return _total(weight, value), gradient
 

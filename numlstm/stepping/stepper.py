@@ -175,7 +175,7 @@ class Stepper:
         return State(*(np.repeat(part, batch, axis=1) for part in self._initial))
 
     def advanced(self, x: np.ndarray, state: State | None) -> tuple[np.ndarray, State] | None:
-        """(y, state after it) of a step from Python; None where something is not finite.
+        """(y, state after it) of a step from Python; None where a number is `MODERATE` or larger.
 
         Parameters
         ----------

@@ -326,8 +326,8 @@ def _trained(
     if bootstrap and count == 1:
         raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
     stream = draws.stream(MEMBERS)
+    counts = np.ones((members, count), np.int64)  # first: no memory holds members without limit
     models = [new_model(data, settings, RandomStreams(new_seed(stream))) for _ in range(members)]
-    counts = np.ones((members, count), np.int64)
     if bootstrap:
         counts = _resamples(data.train, stream, members)
     record = None

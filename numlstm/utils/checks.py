@@ -12,6 +12,8 @@ DTYPES = ("float32", "float64")
 # elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
 # take the time from those of the kernels
 FEW = 8192
+_ROUNDED = 1.01  # by how much more than a sum of so many squares has lost
+_FITS = 2**28  # bytes for which nobody need ask
 _LOST = 1e-3  # of how much a column varies, up to which it may lose digits
 _LARGEST_SIZE = 2**63 - 1  # what the largest of NumPy's and C's own integers count to
 _REMEDY_OF_TEXT = {  # by the first letter of what is called X or y
@@ -304,10 +306,13 @@ def on_gpu(value: Any) -> bool:
     return device is not None and device()[0] in _CUDA
 
 
-def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it first") -> None:
-    """Refuse NaN and infinities, saying where the first one is, and what to do about a NaN."""
-    if math.isfinite(_total(value)):
-        return
+def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it first") -> float:
+    """Refuse NaN and infinities, saying where the first one is, and what to do about a NaN.
+
+    Returns a number that no magnitude is above.
+    """
+    if math.isfinite(most := bound(value)):
+        return most
     bad = ~np.isfinite(value)
     if bad.any():
         where = tuple(int(index) for index in np.argwhere(bad)[0])
@@ -317,14 +322,44 @@ def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it f
             f"{name} has {int(bad.sum())} NaN or infinite value(s), the first at index {where}; "
             + "; ".join(ways)
         )
+    return largest(value)
 
 
-def _total(value: np.ndarray) -> float:
-    """A sum that is finite unless a term is not, or it overflows: one cheap pass."""
+def bound(value: np.ndarray) -> float:
+    """A number that no magnitude is above, by one cheap call where there are few numbers.
+
+    NaN where there is one; infinite where there is an infinity, or where squares overflow.
+    """
     if value.size <= FEW:
-        return float(np.vdot(value, value))
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(value.sum())
+        return math.sqrt(float(np.vdot(value, value))) * _ROUNDED
+    return largest(value)
+
+
+def require_room(name: str, given: tuple[int, ...], *needed: tuple[int, ...]) -> None:
+    """Refuse an array of a shape if no memory holds what has to be made of it, before it is read.
+
+    `needed` are shapes, of numbers of 4 bytes at least. A view may have more elements than memory.
+    """
+    size = 4 * sum(map(math.prod, needed))
+    if size < _FITS:
+        return
+    with contextlib.suppress(MemoryError, ValueError, OverflowError):
+        np.empty(size, np.uint8)
+        return
+    raise MemoryError(
+        f"{name} of shape {given} needs at least {size / 2**30:.3g} GiB, more memory than there "
+        "is: pass fewer rows or steps at a time"
+    )
+
+
+def all_finite(value: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite."""
+    return math.isfinite(bound(value)) or bool(np.isfinite(value).all())
+
+
+def largest(value: np.ndarray) -> float:
+    """The largest magnitude, 0 of an empty array; NaN where there is one."""
+    return max(float(value.max(initial=0)), -float(value.min(initial=0)))
 
 
 def shape(name: str, value: np.ndarray, expected: tuple[int | str, ...]) -> None:

@@ -55,7 +55,7 @@ def truth(name, x):
     if name == "exp":
         return np.exp(np.clip(x, -limit, limit))
     if name == "sigmoid":
-        return 1 / (1 + np.exp(-np.clip(x, -limit, limit)))
+        return np.where(x < -limit, 0, 1 / (1 + np.exp(-np.clip(x, -limit, limit))))
     return np.tanh(x)
 
 
@@ -122,14 +122,16 @@ class TestEdges:
         limit = np.array([EXP_LIMIT[dtype], -EXP_LIMIT[dtype]], dtype)
         np.testing.assert_array_equal(run("exp", ends), [1, 1, *run("exp", limit)])
         np.testing.assert_array_equal(run("tanh", ends), [0, 0, 1, -1])
-        np.testing.assert_array_equal(
-            run("sigmoid", ends), [0.5, 0.5, 1, *run("sigmoid", limit)[1:]]
-        )
+        np.testing.assert_array_equal(run("sigmoid", ends), [0.5, 0.5, 1, 0])
+        below = np.nextafter(-limit[:1], -np.inf, dtype=dtype)
+        assert run("sigmoid", limit)[1] >= np.finfo(dtype).smallest_normal
+        np.testing.assert_array_equal(run("sigmoid", below), 0)
 
     def test_never_outside_the_range(self, dtype):
         x = np.concatenate([self.edges(dtype), np.linspace(-50, 50, 10001, dtype=dtype)])
         assert (np.abs(run("tanh", x)) <= 1).all()
-        assert (run("sigmoid", x) > 0).all()
+        assert (run("sigmoid", x) >= 0).all()
+        assert (run("sigmoid", x[x >= -EXP_LIMIT[dtype]]) > 0).all()
         assert (run("sigmoid", x) <= 1).all()
         assert (run("exp", x) >= np.finfo(dtype).smallest_normal).all()
 

@@ -63,6 +63,15 @@ def test_two_levels_are_a_spread_in_the_numbers_that_float32_has(value, dtype):
     assert moments(np.full_like(values, low), np.ones(values.shape, bool))[1] == 1
 
 
+def test_two_levels_are_a_spread_beside_columns_of_every_other_kind():
+    values = np.ones((4000, 4))
+    values[:, 0] = 2.0**53 + 4 * (np.arange(4000) % 2)  # whole numbers, which nothing rounds
+    values[:, 1] = np.arange(4000) % 3
+    values[:, 2] = np.where(np.arange(4000) % 2, 0.1, np.nextafter(0.1, 1))
+    _, scale = moments(values, np.ones(values.shape, bool))
+    np.testing.assert_allclose(scale, [2, np.std(values[:, 1]), 1, 1], rtol=1e-12)
+
+
 def test_a_constant_stays_one_in_a_long_series():
     """A plain sum of so many values is off by thousands of ulps."""
     values = np.full((300_000, 3), [0.1, 47.37, 1e-300])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from numlstm.data.sequences import input_weight
 from numlstm.data.targets import Reading, read_dataset
 from numlstm.optim.losses import LOSSES
 
@@ -158,6 +159,15 @@ def test_sample_weights(X, y, weight, expected):
 def test_sample_weights_that_are_refused(X, y, weight, words):
     with pytest.raises(ValueError, match=words):
         read_dataset(X, y, REAL, sample_weight=weight)
+
+
+def test_weights_of_forecast_steps_end_where_a_sequence_does():
+    """The value after a reset is no target; its weight is that of the next sequence's inputs."""
+    weight, reset = np.array([[1, 2, 3, 70, 80, 90]]), np.arange(6) == 3
+    data = read_dataset(np.arange(6.0), None, REAL, sample_weight=weight, reset=reset)
+    assert data.weight[0, :, 0].tolist() == [2, 3, 0, 80, 90]
+    assert data.sample_weight.tolist() == [[2, 3, 3, 80, 90]]
+    assert input_weight(data)[0, :, 0].tolist() == [8 / 3] * 3 + [85] * 2
 
 
 def test_any_layout_of_memory_is_read_and_left_alone():

@@ -15,6 +15,7 @@ SLOW = {
     "test_cuda": "minutes",
     "test_documents": "seconds",
     "test_examples": "seconds",
+    "test_extremes": "seconds",
     "test_interrupt": "seconds",
     "test_killed_fit": "seconds",
     "test_step_derivatives": "seconds",

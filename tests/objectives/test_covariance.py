@@ -216,6 +216,15 @@ def test_low_rank_takes_the_prior_for_the_others(monkeypatch, decay):
     assert (wide.predict(X).std / wide.sigma >= 0.999 * whole.predict(X).std / whole.sigma).all()
 
 
+def test_what_directions_that_are_left_out_fit_is_no_noise():
+    X, y = data(30, 10)
+    result = fitted(X, y, hidden_size=4, weight_decay=3e-3, epochs=30)
+    whole = result.covariance(X, y, weight_decay=3e-3)
+    with pytest.warns(OptimizeWarning, match="have the variance of the weight_decay alone"):
+        few = result.covariance(X, y, weight_decay=3e-3, rank=20)
+    assert few.dof == pytest.approx(whole.dof, abs=0.2)  # 0.6 of a parameter is in the others
+
+
 def test_directions_that_count_as_certain_are_said(monkeypatch):
     """Where the Jacobian is too large to be formed, and nothing was known before."""
     X, y = data(30, 10)
@@ -249,6 +258,19 @@ def test_the_trace_that_is_left_out_is_estimated():
             assert found.left == pytest.approx(left, rel=0.7)
             assert found.share == pytest.approx(left / np.square(J).sum(), rel=0.7)
         assert jacobian.directions(None, 0.0).share == 0
+
+
+def test_products_in_units_are_those_of_the_matrix():
+    X, y = data(4, 5)
+    model = numlstm.LSTM(1, 2, 1, dtype="float64", rng=0)
+    fun, rng = numlstm.objective(model, X, y), np.random.default_rng(1)
+    free, units = np.arange(35) % 3 > 0, rng.uniform(0.5, 20, 20)
+    J = units[:, None] * fun.jacobian(model.theta)[:, free]
+    with tqdm(disable=True) as bar:
+        operator = directions.Jacobian(fun, model.theta, free, units, bar).operator
+        for product, matrix in ((operator.matvec, J), (operator.rmatvec, J.T)):
+            vector = rng.standard_normal(matrix.shape[1])
+            np.testing.assert_allclose(product(vector), matrix @ vector, rtol=1e-9)
 
 
 def test_a_bar_counts_products_with_the_jacobian(capsys):

@@ -168,6 +168,19 @@ def test_sizes_are_refused_by_name():
         fun.vjp(theta, np.zeros(m + 1))
     with pytest.raises(TypeError, match="theta must hold real numbers"):
         fun(theta + 1j)
+    with pytest.raises(TypeError, match="v must hold real numbers"):
+        fun.jvp(theta, theta + 1j)
+    with pytest.raises(TypeError, match="u must hold real numbers"):
+        fun.vjp(theta, np.full(m, 1j))
+
+
+def test_lists_are_vectors_too():
+    fun, theta, _ = case()
+    v, u = theta[::-1].tolist(), np.linspace(-1, 1, fun.num_residuals).tolist()
+    for name, others in (("hessp", [v]), ("jvp", [v]), ("vjp", [u]), ("residuals", [])):
+        method = getattr(fun, name)
+        expected = method(theta, *map(np.array, others))
+        np.testing.assert_array_equal(method(theta.tolist(), *others), expected)
 
 
 @pytest.mark.parametrize(

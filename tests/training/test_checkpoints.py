@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import stat
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import numlstm
 from helpers import fits
 from helpers.fits import SINE, PowerCut, batch, cut_the_power, quick, same, stop_after
 from numlstm.optim.optimizers import OPTIMIZERS
-from numlstm.training import checkpoints
+from numlstm.training import checkpoints, loop
+from numlstm.utils import files
 
 CASES = {
     "batches": {"batch_size": 5, "num_layers": 2, "dropout": 0.2},
@@ -54,6 +56,17 @@ def test_the_power_goes_off_within_an_epoch(options, writes, tmp_path, monkeypat
     with pytest.raises(PowerCut):
         quick(*batch(), checkpoint=file, **options)
     same(quick(*batch(), checkpoint=file, resume=True, **options), expected)
+
+
+def test_within_an_epoch_checkpoints_are_five_seconds_apart(tmp_path, monkeypatch):
+    """By a clock that shows two seconds more whenever it is read."""
+    clock, stored = itertools.count(100, 2), []
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(
+        files, "write_checkpoint", lambda path, arrays, meta: stored.append(meta["windows"])
+    )
+    quick(*batch(), batch_size=1, epochs=1, checkpoint=tmp_path / "run")
+    assert stored == [1, 4, 7, 10, 12]
 
 
 def test_without_a_seed_a_run_goes_on_with_its_own(tmp_path):

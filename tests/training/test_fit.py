@@ -196,6 +196,15 @@ def test_a_callback_sees_every_epoch_and_may_end_the_fit(method):
     np.testing.assert_array_equal(result.x, seen[-1].x)
 
 
+def test_one_batch_of_all_sequences_keeps_their_order():
+    X, y = batch(B=30)
+    model = numlstm.LSTM(2, 4, 1, rng=0)
+    whole = [quick(X, y, model=model, rng=seed, batch_size=30) for seed in (1, 2)]
+    assert whole[0].x.tobytes() == whole[1].x.tobytes()
+    parts = [quick(X, y, model=model, rng=seed, batch_size=29) for seed in (1, 2)]
+    assert parts[0].x.tobytes() != parts[1].x.tobytes()
+
+
 def test_callbacks_of_any_signature():
     seen = []
 
@@ -205,6 +214,9 @@ def test_callbacks_of_any_signature():
     quick(*batch(), callback=by_keyword)
     quick(*batch(), callback=lambda anything: seen.append(anything.nit))
     assert seen == [1, 2, 3, 1, 2, 3]
+    latest = {}
+    quick(*batch(), callback=latest.update)  # whose signature Python may not know
+    assert latest["nit"] == 3
     with pytest.raises(TypeError, match="callback must be callable"):
         quick(*batch(), callback=3)
 

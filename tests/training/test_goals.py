@@ -384,6 +384,15 @@ def test_where_a_constant_is_exact_the_bar_is_the_loss_of_zero():
         assert worst_loss(LOSSES["mse"], Dataset(X, y, np.ones_like(y))) == bar
 
 
+def test_where_a_density_has_an_exact_constant_the_bar_is_that_of_a_standard_normal_one():
+    y = np.full((2, 3, 1), 3.0)
+    standard = np.zeros((2, 3, 2))  # mean, logarithm of the variance
+    loss = LOSSES["gaussian_nll"]
+    expected = loss.function(standard, y, np.ones_like(y))[0] / y.size + 1
+    found = worst_loss(loss, Dataset(np.zeros((2, 3, 1)), y, np.ones_like(y)))
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
 # of one unit on a large mean; the loss of the best constant is that of the wave alone
 OFFSETS = [
     (loss, offset) for loss in ("mse", "mae", "huber", "gaussian_nll") for offset in (1013, 1e6)

@@ -68,6 +68,14 @@ def test_bounds_reach_scipy_as_bounds():
     assert bounded.fun < 0.6 * bounded.history["loss"][0]
 
 
+@pytest.mark.parametrize("method", [m for m in BOUNDED if m != "trust-constr"])
+def test_no_method_is_only_brought_back_to_its_bounds(method):
+    """The loss that it reports is that of the model, which lies within them."""
+    result = quick(method=method, limits={"bounds": {"weight_ih_l0": (-0.1, 0.1)}}, epochs=3)
+    fun = numlstm.objective(result.model, *data())
+    assert fun.value(result.x) == pytest.approx(result.history["loss"][-1], rel=1e-9)
+
+
 def test_a_method_that_ends_outside_is_brought_back_and_says_so():
     bounds = {"weight_ih_l0": (-0.1, 0.1)}
     result = quick(method="trust-constr", limits={"bounds": bounds}, epochs=3)
@@ -121,6 +129,14 @@ def test_least_squares_of_every_kind(how):
     assert result.nit == len(seen) <= 6
     assert result.nfev >= result.nit
     assert result.fun < 0.9 * seen[0]
+
+
+@pytest.mark.parametrize("how", ["trf", "dogbox", "lm"])
+def test_the_last_iterate_of_least_squares_is_in_the_history(how):
+    result = quick(method="least_squares", options={"method": how, "ftol": 0.5}, epochs=30)
+    assert result.success
+    fun = numlstm.objective(result.model, *data())
+    assert fun.value(result.x) == pytest.approx(result.history["loss"][-1], rel=1e-9)
 
 
 def test_least_squares_without_a_matrix_is_the_same():

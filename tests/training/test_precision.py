@@ -74,6 +74,9 @@ LOST = {
     "uint64": NANOSECONDS.astype(np.uint64) + np.uint64(2**63),
     "beside int64's end": 2**63 - 1 - NANOSECONDS % 1000,
     "two features": np.stack([np.arange(400), NANOSECONDS], axis=1),
+    "two features, one of which loses little": np.stack(
+        [2**60 + 1 + 10**12 * np.arange(400), NANOSECONDS], axis=1
+    ),
     "a batch": NANOSECONDS.reshape(4, 100, 1),
     "a list": [np.arange(50), NANOSECONDS],
     "plain numbers": NANOSECONDS.tolist(),
@@ -94,7 +97,7 @@ def test_what_float64_cannot_tell_apart_is_refused(kind):
         numlstm.fit(data, hidden_size=3, epochs=1)
     with pytest.raises(ValueError, match=TOLD.format("X")):
         numlstm.ensemble(data, bootstrap=False, members=2, hidden_size=3, epochs=1)
-    features = 2 if kind == "two features" else 1
+    features = 2 if kind.startswith("two features") else 1
     model = numlstm.fit(np.sin(np.ones((40, features))), hidden_size=3, epochs=1).model
     with pytest.raises(ValueError, match=TOLD.format("X")):
         model.predict(data)

@@ -144,8 +144,10 @@ def test_a_tuple_that_cannot_say_it_is_refused():
         ((batch()[0], None), ValueError, "needs targets as the fit has them"),
         ({"X": batch()[0], "y": np.ones(3)}, ValueError, "validation: y must have one entry per"),
         ({"X": batch()[0], "y": batch()[1], "lengths": [3]}, ValueError, "validation: lengths"),
-        (batch()[0], TypeError, "must be a fraction, a tuple"),
-        (np.ones(1), TypeError, "must be a fraction, a tuple"),
+        (batch()[0], TypeError, r"must be a fraction, a tuple.*; sequences without y are \{"),
+        (np.ones(1), TypeError, r"must be a fraction, a tuple.*; sequences without y are \{"),
+        ("a fifth", TypeError, r'"lengths", "reset"; received \'a fifth\'$'),
+        (2, ValueError, "must lie between 0 and 1, received 2"),
     ],
 )
 def test_what_is_refused(given, error, words):

@@ -38,6 +38,9 @@ WAYS = {
     "copy": lambda model, _: copy.deepcopy(model),
     "pickle": lambda model, _: pickle.loads(pickle.dumps(model)),
     "file": through_a_file,
+    "another type": lambda model, _: model.astype(
+        "float32" if model.spec.dtype == "float64" else "float64"
+    ),
 }
 
 

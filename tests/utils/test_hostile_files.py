@@ -63,6 +63,25 @@ def test_what_was_taken_apart_is_put_together():
         assert copy.names == model.names
 
 
+@pytest.mark.parametrize("rank", [0, 31, 32])
+def test_arrays_of_any_rank_that_numpy_always_had(rank):
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.full((1,) * rank, 3.0))
+    found = archives.unpack(memoryview(buffer.getvalue()))["a"]
+    assert found.shape == (1,) * rank
+    assert found.item() == 3
+
+
+def test_an_archive_that_ends_early_is_refused_wherever_that_is():
+    buffer = io.BytesIO()
+    np.savez(buffer, theta=np.arange(3.0), b=np.ones((2, 1), "float32"))
+    data = buffer.getvalue()
+    assert archives.unpack(memoryview(data))["theta"].tolist() == [0, 1, 2]
+    for end in range(len(data)):
+        with pytest.raises(ValueError, match=r"byte|member|directory"):
+            archives.unpack(memoryview(data)[:end])
+
+
 # --- the spec and the parameters ------------------------------------------------------------------
 
 
@@ -289,6 +308,15 @@ def changed(**fields):
 
 def lying(**fields):
     return lambda file, one: one.entry.update(fields)
+
+
+def test_a_header_has_a_largest_size(monkeypatch):
+    file = apart(a_model())
+    size = len(json.dumps(file.header).encode())
+    monkeypatch.setattr(files, "_LARGEST_HEADER", size)
+    numlstm.load(io.BytesIO(file.data()))
+    monkeypatch.setattr(files, "_LARGEST_HEADER", size - 1)
+    assert f"its header has {size} bytes, more than {size - 1}" in refusal(file)
 
 
 def header(**fields):

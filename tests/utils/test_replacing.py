@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import socket
 import stat
@@ -328,6 +329,23 @@ def test_what_another_thread_is_writing_is_not_cleared(old):
     save(old)
     assert Path(path).exists()
     temporaries.remove(path)
+    assert os.listdir(old.parent) == [old.name]
+
+
+def test_a_machine_may_have_an_id_that_is_no_text(tmp_path, monkeypatch):
+    path = tmp_path / "id"
+    path.write_bytes(b"\xff\n")
+    monkeypatch.setattr(temporaries, "open", lambda _, **how: path.open(**how), raising=False)
+    assert re.fullmatch("[0-9a-f]{8}", temporaries._place.__wrapped__(os.getpid()))
+
+
+@pytest.mark.parametrize("end", [temporaries.forget, temporaries.remove])
+def test_what_is_written_no_more_is_cleared_by_the_same_process(old, end):
+    """As a file is that could not be removed when its save failed."""
+    path = temporaries.begin(str(old))
+    end(path)
+    Path(path).write_bytes(b"half")
+    save(old)
     assert os.listdir(old.parent) == [old.name]
 
 

@@ -41,6 +41,7 @@ from numlstm.stepping.kernels.pointers import (
 )
 
 DONE, NULL_POINTER, WRONG_SIZE = 0, 1, 2  # what a step returns
+MODERATE = 1e18  # products of two numbers up to it are finite in float32, and sums of them
 
 # where in a net's memory the addresses of its step and of the step's derivatives stand, 0 where
 # they are not wanted, and where its sizes begin
@@ -490,10 +491,10 @@ def step_variant(memory, x, h, c, y, batch):
 
 @entry
 def step_once(memory, x, h, c, y, h_new, c_new):
-    """A step that leaves h and c as they are; whether x, h and c were finite."""
+    """A step that leaves h and c as they are; whether x, h and c were moderate."""
     for array, target in ((h, h_new), (c, c_new)):
         copy(at(target, 0), at(array, 0), array.size)
-    good = finite(x) and finite(h) and finite(c)
+    good = moderate(x) and moderate(h) and moderate(c)
     net = at(memory, 0)
     if good:
         arguments = net, at(x, 0), at(h_new, 0), at(c_new, 0), at(y, 0), x.shape[0]
@@ -502,10 +503,10 @@ def step_once(memory, x, h, c, y, h_new, c_new):
 
 
 @kernel
-def finite(array):
-    """Whether no element is NaN or infinite."""
-    start, bad = at(array, 0), 0
+def moderate(array):
+    """Whether all magnitudes are below `MODERATE`; that of a NaN is not."""
+    start, good = at(array, 0), 0
     for i in range(array.size):
         value = get(start, i)
-        bad += value - value != 0
-    return bad == 0
+        good += (value < MODERATE) & (value > -MODERATE)
+    return good == array.size

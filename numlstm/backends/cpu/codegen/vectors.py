@@ -265,13 +265,15 @@ def _overload_power_of_two(shifted):
 def _overload_by_type(function: Callable, value32, value64) -> None:
     @overload(function)
     def _overload(x):
-        value = value32 if scalar_of(x).bitwidth == 32 else value64
+        number = scalar_of(getattr(x, "part", x))  # that of a dual number is its value's
+        value = value32 if number.bitwidth == 32 else value64
         return lambda x: value
 
 
 _overload_by_type(elementary.shift, 1.5 * 2.0**23, 1.5 * 2.0**52)
 _overload_by_type(elementary.smallest_normal, 2.0**-126, 2.0**-1022)
 _overload_by_type(elementary.exponent_limit, 87.0, 708.0)
+_overload_by_type(elementary.reduction, 2.0**-73, 2.0**-521)
 
 
 @overload(elementary.expm1_series)

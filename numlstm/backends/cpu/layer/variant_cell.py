@@ -7,6 +7,8 @@ not depend on the width of the vectors. The letters in the shape comments: see `
 from math import sqrt
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numlstm.backends.cpu.codegen.compile import kernel
 from numlstm.backends.cpu.codegen.vectors import (
     get,
@@ -18,7 +20,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     store_pair,
 )
 from numlstm.cell.activations import activate_limited, slope_limited
-from numlstm.cell.elementary import fma, like
+from numlstm.cell.elementary import fma, like, reduction
 from numlstm.cell.encoding import (
     BIAS,
     CELL_BIAS,
@@ -303,12 +305,44 @@ def normalise(layout, epsilon, x, x_step, hat):
             hat, u * layout.slots * lanes, v * layout.slots * lanes, value - like(value, mean)
         )
     squares = sum_of_products(layout, hat, layout.slots, hat, layout.slots)
+    if not squares < like(mean, np.inf):
+        return normalise_huge(layout, epsilon, x, x_step, hat)
     scale = like(mean, 1.0) / sqrt(squares / count + like(mean, epsilon))
     for u in range(0, layout.vectors, 2):
         tu, tv = layout.slots * lanes * u, layout.slots * lanes * min(u + 1, layout.vectors - 1)
         value = load_pair(hat, tu, tv)
         store_pair(hat, tu, tv, value * like(value, scale))
     return scale
+
+
+@kernel
+def normalise_huge(layout, epsilon, x, x_step, hat):
+    """`normalise` of numbers whose squares overflow: of their small parts, less the first.
+
+    Those of equal numbers are then exactly 0.
+    """
+    noinline()
+    count = like(get(x, 0), layout.units)
+    unit = like(count, reduction(count))
+    first = get(x, 0) * unit
+    for u in range(layout.units):
+        put(hat, place(hat, layout.slots, u), get(x, place(x, x_step, u)) * unit - first)
+    for u in range(layout.units, layout.vectors * lanes_of(x)):  # the rest of the last vector
+        put(hat, place(hat, layout.slots, u), 0)
+    mean = sum_of(layout, hat, layout.slots) / count
+    for u in range(layout.units):
+        at_unit = place(hat, layout.slots, u)
+        put(hat, at_unit, get(hat, at_unit) - mean)
+    variance = sum_of_products(layout, hat, layout.slots, hat, layout.slots) / count
+    epsilon = like(mean, epsilon)
+    root = sqrt(epsilon) * unit
+    if variance > like(mean, 0.0):
+        root = sqrt(variance + epsilon * unit * unit)
+    factor = like(mean, 1.0) / root
+    for u in range(layout.units):
+        at_unit = place(hat, layout.slots, u)
+        put(hat, at_unit, get(hat, at_unit) * factor)
+    return factor * unit
 
 
 @kernel

@@ -137,6 +137,11 @@ if not SIMULATED:  # there the Python of `numlstm.cell.elementary` itself runs
         value = 87.0 if x.bitwidth == 32 else 708.0
         return lambda x: value
 
+    @overload(elementary.reduction, strict=False)
+    def _reduction(x):
+        value = 2.0**-73 if x.bitwidth == 32 else 2.0**-521
+        return lambda x: value
+
     @overload(elementary.expm1_series, strict=False)
     def _expm1_series(r):
         return elementary.series32 if r.bitwidth == 32 else elementary.series64

@@ -14,6 +14,8 @@ from functools import lru_cache
 from math import sqrt
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from numlstm.backends.cuda.device.compile import kernel_of
 from numlstm.backends.cuda.device.target import cuda, number_type
 from numlstm.backends.cuda.gemm.tensor_cores import rounded
@@ -66,7 +68,7 @@ from numlstm.backends.cuda.layer.tiles import (
     whole_rows,
 )
 from numlstm.cell.activations import activate_limited
-from numlstm.cell.elementary import compilable, fma, like
+from numlstm.cell.elementary import compilable, fma, like, noinline, reduction
 from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, GAIN, Variant, with_ends
 from numlstm.cell.equations import OF_GATES_AND_CELL, sees_cell_early
 
@@ -217,10 +219,38 @@ def normalise(variant, part, masks, t, which, x, hat, scale, sums):
         if is_active(masks, row, t):
             variance = total(sums, rows * gates + line) / count
             factor = like(zero, 1.0) / sqrt(variance + like(zero, variant.layer_norm_epsilon))
-            hat[row, t, gate, unit] *= factor
+            if variance < like(zero, np.inf):
+                hat[row, t, gate, unit] *= factor
+            else:
+                line_of_x, epsilon = x[row, t, gate], like(zero, variant.layer_norm_epsilon)
+                hat[row, t, gate, unit], factor = normalised_huge(line_of_x, unit, epsilon)
             if unit == 0:
                 scale[row, t, which.scale + line % gates] = factor
     cuda.syncthreads()
+
+
+@compilable()
+def normalised_huge(x, unit, epsilon):
+    """A number normalised among x (H,), whose squares overflow, and the scale.
+
+    Of their small parts, less the first: those of equal numbers are then exactly 0.
+    """
+    noinline()
+    zero = like(epsilon, 0.0)
+    count, small = like(zero, x.size), like(zero, reduction(zero))
+    first, mean, variance = x[0] * small, zero, zero
+    for other in range(x.size):
+        mean += x[other] * small - first
+    mean /= count
+    for other in range(x.size):
+        value = x[other] * small - first - mean
+        variance = fma(value, value, variance)
+    variance /= count
+    root = like(zero, sqrt(epsilon)) * small
+    if variance > zero:
+        root = like(zero, sqrt(variance + epsilon * small * small))
+    factor = like(zero, 1.0) / root
+    return (x[unit] * small - first - mean) * factor, factor * small
 
 
 @compilable()

@@ -82,7 +82,9 @@ def gaussian_nll(mean, log_variance, y):
     error, variance = mean - y, exp + like(mean, VARIANCE_FLOOR)
     ratio = error / variance
     value = half * (like(mean, math.log(variance)) + error * ratio)
-    slope = half * (one / variance - ratio * ratio) * exp
+    slope, share = half * (one / variance - ratio * ratio) * exp, exp / variance
+    if slope - slope != zero:  # the square of a ratio overflows, and exp may be 0
+        slope = half * (share - share * ratio * error)
     return value, ratio, where(log_variance > top, zero, slope)
 
 
