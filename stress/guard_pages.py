@@ -19,26 +19,19 @@ A round takes about two minutes of one processor, with kernels compiled and gcc 
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from helpers.processes import run_python
 
 
 def run_cases(*arguments: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """A process that takes cases, and the lines that it wrote."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, "-m", "helpers.guarded_cases", *arguments],
-        env=os.environ | {"PYTHONPATH": path, "NUMBA_NUM_THREADS": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python("-m", "helpers.guarded_cases", *arguments, NUMBA_NUM_THREADS="1")
     return done, done.stdout.splitlines()
 
 

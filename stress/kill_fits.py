@@ -14,27 +14,28 @@ What is checked:
 """
 
 import argparse
-import hashlib
 import multiprocessing
 import os
 import random
 import signal
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
 from tqdm import tqdm
 
 import numlstm
+from helpers.digests import digest
 from numlstm.utils import files, replacing
 
 KINDS: dict[str, dict[str, Any]] = {"fit": {"dropout": 0.1}, "ensemble": {"members": 3}}
@@ -44,42 +45,43 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PRELOAD = ["__main__", "numlstm.training.ensemble", "numlstm.backends.cpu"]
 
 
-def train(job: tuple[str, str, str], talk: Connection) -> None:
+class Job(NamedTuple):
+    """What is trained, by which backend, to which checkpoint."""
+
+    kind: str
+    backend: str
+    checkpoint: str
+
+
+def train(job: Job, talk: Connection) -> None:
     """A fit or an ensemble in a process of its own; tells when it begins, its epochs, the end."""
     tqdm.set_lock(threading.RLock())  # not its semaphores, which outlive who is killed
-    kind, backend, checkpoint = job
     series = np.sin(np.arange(360) / 7).reshape(3, 120)[..., None]
     settings: dict[str, Any] = {
         **{"hidden_size": 12, "num_layers": 2, "bptt_steps": 25, "batch_size": 2},
-        **{"validation": 0.4, "patience": 35, "rng": 3, "backend": backend, "progress": False},
-        **KINDS[kind],
+        **{"validation": 0.4, "patience": 35, "rng": 3, "backend": job.backend, "progress": False},
+        **KINDS[job.kind],
     }
-    run = getattr(numlstm, kind)
+    run = getattr(numlstm, job.kind)
     run(series, epochs=1, **settings)  # loads the kernels, so that kills fall into the training
     talk.send("ready")
     result = run(
         series,
         epochs=EPOCHS,
         callback=lambda intermediate_result: talk.send(intermediate_result.nit),
-        checkpoint=checkpoint,
+        checkpoint=job.checkpoint,
         resume=True,
         **settings,
     )
-    talk.send(digest(result.models if kind == "ensemble" else [result.model], result))
-
-
-def digest(models: Sequence[Any], result: Any) -> str:
-    """The SHA-256 of what a run found."""
-    found = hashlib.sha256(result.message.encode())
-    for array in (*(model.theta for model in models), *map(result.history.get, result.history)):
-        found.update(array.tobytes())
-    return found.hexdigest()
+    models = result.models if job.kind == "ensemble" else [result.model]
+    thetas = (model.theta for model in models)
+    talk.send(digest(result.message, *thetas, *map(result.history.get, result.history)))
 
 
 class Attempt:
     """A process that trains from wherever its checkpoint stands."""
 
-    def __init__(self, job: tuple[str, str, str]):
+    def __init__(self, job: Job):
         self.ear, mouth = PROCESSES.Pipe(duplex=False)
         self.process = PROCESSES.Process(target=train, args=(job, mouth), daemon=True)
         self.process.start()
@@ -110,7 +112,7 @@ class Attempt:
 class Run:
     """A training that many processes take on, one after another or two at a time."""
 
-    job: tuple[str, str, str]
+    job: Job
     writers: int
     expected: str
     epochs: list[int] = field(default_factory=list)  # as reported
@@ -120,7 +122,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """That of the checkpoint, which has nothing else."""
-        return Path(self.job[2]).parent
+        return Path(self.job.checkpoint).parent
 
     def attempt(self, moments: list[float]) -> bool:
         """Start or resume, and kill at these moments of the training; whether one reached the end.
@@ -140,25 +142,25 @@ class Run:
             assert found in (None, self.expected), "not the bits of the run that was left alone"
             assert self.writers > 1 or epochs == sorted(set(epochs) - set(self.epochs))
             self.epochs += epochs
-        if os.path.exists(self.job[2]):
-            files.read_checkpoint(self.job[2])
+        if os.path.exists(self.job.checkpoint):
+            files.read_checkpoint(self.job.checkpoint)
         self.kills += [found for _, found in ends].count(None)
         self.leavings += len(self._temporaries() - before)
         return any(found for _, found in ends)
 
     def finish(self) -> None:
         """Save once more, as whoever comes next; nothing else may be left."""
-        replacing.replace({self.job[2]: Path(self.job[2]).read_bytes()})
+        replacing.replace({self.job.checkpoint: Path(self.job.checkpoint).read_bytes()})
         assert not self._temporaries(), f"left behind: {self._temporaries()}"
 
     def _temporaries(self) -> set[Path]:
-        return set(self.folder.iterdir()) - {Path(self.job[2])}
+        return set(self.folder.iterdir()) - {Path(self.job.checkpoint)}
 
 
 def left_alone(kind: str, backend: str) -> tuple[str, float]:
     """What a run that nobody kills finds, and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        alone = Attempt((kind, backend, os.path.join(folder, "run")))
+        alone = Attempt(Job(kind, backend, os.path.join(folder, "run")))
         alone.begin()
         start = time.monotonic()
         _, found = alone.end()
@@ -174,7 +176,7 @@ def survive(kills: int, seed: int, backend: str) -> None:
         kind, writers = list(KINDS)[number % 2], 2 - number // 2 % 2
         expected, seconds = alone[kind]
         with tempfile.TemporaryDirectory() as folder:
-            run = Run((kind, backend, os.path.join(folder, "run")), writers, expected)
+            run = Run(Job(kind, backend, os.path.join(folder, "run")), writers, expected)
             latest, finished = writers * seconds / 3, False  # some attempts to the end
             while not finished:
                 rest = min(writers, max(0, kills - killed - run.kills))

@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 
 import numlstm
-from hostile_files import Rng, mutated, taken_apart
+from hostile_files import Rng, mutated
 from numlstm.training import loop
 from numlstm.utils import files
+from sealed_files import taken_apart
 
 MEMORY = 3 * 2**30  # bytes of address space
 COMPUTING, WAITING = 5, 60  # seconds of processor time, and by the clock

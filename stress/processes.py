@@ -10,7 +10,6 @@ and write nothing to standard error.
 """
 
 import argparse
-import os
 import resource
 import shutil
 import subprocess
@@ -19,10 +18,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
-HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from helpers.covering import covering, pairs
+from helpers.processes import run_python
 
 FACTORS = {
     "task": ("fit", "predict", "step", "prange"),
@@ -44,95 +47,87 @@ TIMEOUT = 60  # seconds
 # 3.12 wherever there is a fork beside threads
 IGNORED = "the kernels run in one thread:UserWarning", "This process:DeprecationWarning"
 
-Cell = tuple[str, ...]
 
-# for the test suite: what else is in it about processes has fork_after, fork_before and threads
-SMALL: tuple[Cell, ...] = (
-    ("predict", "spawn", "workqueue", "none", "64", "-W error"),
-    ("step", "forkserver", "omp", "libgomp", "64", "-O"),
-    ("prange", "loky", "omp", "used", "64", "plain"),
-    ("step", "executor", "workqueue", "libgomp", "64", "comma"),
-    ("fit", "daemon", "omp", "used", "64", "-X dev"),
-    ("fit", "small_stack", "workqueue", "none", "64", "plain"),
-    ("predict", "small_stack", "omp", "libgomp", "64", "RLIMIT_AS"),
+class Cell(NamedTuple):
+    """A level of every factor."""
+
+    task: str
+    model: str
+    layer: str
+    openmp: str
+    threads: str
+    mode: str
+
+
+# for the test suite: what else is in it about processes has forks, pools and threads
+SMALL = (
+    Cell("predict", "spawn", "workqueue", "none", "64", "-W error"),
+    Cell("step", "forkserver", "omp", "libgomp", "64", "-O"),
+    Cell("prange", "loky", "omp", "used", "64", "plain"),
+    Cell("step", "alone", "workqueue", "libgomp", "64", "comma"),
+    Cell("fit", "daemon", "omp", "used", "64", "-X dev"),
+    Cell("fit", "small_stack", "workqueue", "none", "64", "plain"),
+    Cell("predict", "small_stack", "omp", "libgomp", "64", "RLIMIT_AS"),
 )
 Outcome = tuple[int, str, str]  # exit code, standard output, standard error
 
 
 def impossible(cell: Cell) -> bool:
     """Whether Numba's own `prange` in the user's code cannot run so, whatever this package does."""
-    task, model, layer, openmp, _, _ = cell
-    if task != "prange":
+    if cell.task != "prange":
         return False
-    if layer == "workqueue":
-        return model == "threads"  # two at once end the process: Numba's documentation says so
-    # no OpenMP is an error; in children of a fork GNU's ends the process, or waits for ever
-    return openmp == "none" or (model in FORKS and (openmp == "used" or model != "fork_before"))
-
-
-def pairs(cell: Cell) -> set[tuple[int, str, int, str]]:
-    """What meets in a cell."""
-    return {(i, a, j, b) for (i, a), (j, b) in combinations(enumerate(cell), 2)}
+    if cell.layer == "workqueue":
+        return cell.model == "threads"  # two at once end the process, say Numba's documents
+    if cell.openmp == "none":
+        return True  # an error
+    # GNU's ends children of a fork, or lets them wait for ever
+    return cell.model in FORKS and (cell.openmp == "used" or cell.model != "fork_before")
 
 
 def covering_array() -> list[Cell]:
-    """Cells in which all pairs occur: always the one with most pairs that did not occur yet."""
-    left = {cell: pairs(cell) for cell in product(*FACTORS.values()) if not impossible(cell)}
-    cells = []
-    while left:
-        best = max(left, key=lambda cell: len(left[cell]))
-        cells.append(best)
-        seen = left[best]
-        left = {cell: rest - seen for cell, rest in left.items() if rest - seen}
-    return cells
+    """Cells in which all pairs occur that can."""
+    cells = [cell for cell in map(Cell._make, product(*FACTORS.values())) if not impossible(cell)]
+    choices = [cell._asdict() for cell in cells]
+    wanted = [pair for choice in choices for pair in pairs(choice)]
+    return [Cell(**choice) for choice in covering(wanted, lambda missing: choices)]
 
 
-def limits(model: str, mode: str) -> None:
+def limits(cell: Cell) -> None:
     """The limits of a cell, set in its process before Python starts."""
-    if mode == "RLIMIT_AS":
+    if cell.mode == "RLIMIT_AS":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    if model == "small_stack":
+    if cell.model == "small_stack":
         resource.setrlimit(resource.RLIMIT_STACK, (STACK, STACK))
 
 
 def command(cell: Cell) -> list[str]:
     """The command line of a cell."""
-    task, model, *_, mode = cell
-    flags = mode.split() if mode.startswith("-") else []
+    flags = cell.mode.split() if cell.mode.startswith("-") else []
     flags += [f"-Wignore:{warning}" for warning in IGNORED]
-    return [sys.executable, *flags, str(HERE / "process_models.py"), model, task]
+    return [*flags, "-m", "helpers.process_models", cell.model, cell.task]
 
 
-def environment(cell: Cell, folder: Path) -> dict[str, str]:
+def environment(cell: Cell, folder: Path, seed: int) -> dict[str, str]:
     """The variables of a cell; `folder` has locales, and machine code of Numba's own cache."""
-    *_, layer, openmp, threads, mode = cell
-    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     changed = {
-        "PYTHONPATH": path,
         "NUMBA_CACHE_DIR": str(folder / "numba"),
-        "NUMBA_THREADING_LAYER": layer,
-        "NUMBA_NUM_THREADS": threads,
+        "NUMBA_THREADING_LAYER": cell.layer,
+        "NUMBA_NUM_THREADS": cell.threads,
         "CELL_FOLDER": str(folder),
-        "OPENMP": openmp,
+        "CELL_SEED": str(seed),
+        "OPENMP": cell.openmp,
         "COMMA": "",
     }
-    if mode == "comma":
+    if cell.mode == "comma":
         changed |= {"COMMA": "1", "LOCPATH": str(folder), "LC_ALL": "de_DE.UTF-8"}
-    return os.environ | changed
+    return changed
 
 
-def run(cell: Cell, folder: Path, timeout: float = TIMEOUT) -> Outcome:
+def run(cell: Cell, folder: Path, seed: int = 0, timeout: float = TIMEOUT) -> Outcome:
     """Run a cell to its end, if it comes in time."""
+    own = {"timeout": timeout, "preexec_fn": lambda: limits(cell)}
     try:
-        done = subprocess.run(
-            command(cell),
-            env=environment(cell, folder),
-            preexec_fn=lambda: limits(cell[1], cell[-1]),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+        done = run_python(*command(cell), **own, **environment(cell, folder, seed))
     except subprocess.TimeoutExpired as error:
         return -1, "", f"no end within {timeout} s; {error.stderr!r}"
     return done.returncode, done.stdout.strip(), done.stderr
@@ -155,7 +150,7 @@ def expected(tasks: Iterable[str], folder: Path) -> dict[str, str]:
     """The digest of every task in a plain process, which also compiles what is not yet compiled."""
     found = {}
     for task in tasks:
-        cell = (task, "alone", "workqueue", "libgomp", "2", "plain")
+        cell = Cell(task, "alone", "workqueue", "libgomp", "2", "plain")
         code, found[task], errors = run(cell, folder, timeout=3600)
         if code or errors:
             raise SystemExit(f"{task} in a plain process ended with {code}: {errors}")
@@ -170,8 +165,8 @@ def fault(outcome: Outcome, digest: str) -> str:
     return f"code {code}, digest {found == digest}, standard error: {errors[-2000:]}"
 
 
-def repeated(cells: dict[int, Cell], repeat: int, timeout: float) -> Counter[int]:
-    """Run numbered cells again and again; how often each failed."""
+def repeated(cells: dict[int, Cell], turns: range, timeout: float) -> Counter[int]:
+    """Run numbered cells once with every seed; how often each failed."""
     failures = Counter[int]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -179,17 +174,17 @@ def repeated(cells: dict[int, Cell], repeat: int, timeout: float) -> Counter[int
         if missing:
             print(f"no cell with a decimal comma runs: {missing}")
         digests = expected(FACTORS["task"], folder)
-        for turn in range(repeat):
+        for seed in turns:
             start = time.perf_counter()
             for number, cell in cells.items():
-                if missing and cell[-1] == "comma":
+                if missing and cell.mode == "comma":
                     continue
-                wrong = fault(run(cell, folder, timeout), digests[cell[0]])
+                wrong = fault(run(cell, folder, seed, timeout), digests[cell.task])
                 failures[number] += bool(wrong)
-                if wrong or turn == 0:
+                if wrong or seed == turns[0]:
                     print(f"{number:3}", "  ".join(cell), wrong or "ok", flush=True)
             seconds = time.perf_counter() - start
-            print(f"turn {turn + 1}: {seconds:.0f} s, {failures.total()} failures", flush=True)
+            print(f"seed {seed}: {seconds:.0f} s, {failures.total()} failures", flush=True)
     return +failures
 
 
@@ -197,6 +192,7 @@ def main() -> None:
     """Run the cells, and say which ones failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="of the first turn")
     parser.add_argument("--cell", type=int, nargs="+", help="only these, by number")
     parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds for a cell")
     parser.add_argument("--small", action="store_true", help="the cells of the test suite")
@@ -208,7 +204,8 @@ def main() -> None:
     if given.list:
         print("\n".join(f"{number:3} {'  '.join(cell)}" for number, cell in cells.items()))
         return
-    failures = repeated(cells, given.repeat, given.timeout)
+    turns = range(given.seed, given.seed + given.repeat)
+    failures = repeated(cells, turns, given.timeout)
     print(f"{len(cells)} cells, {given.repeat} times each; failures by cell: {dict(failures)}")
     sys.exit(bool(failures))
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.data.scaling import REMEDY, Scaling, require_vector
-from numlstm.utils import checks
+from numlstm.data.scaling import REMEDY, Scaling
+from numlstm.utils import checks, schema
 
 
 class Imputer(NamedTuple):
@@ -20,12 +20,12 @@ class Imputer(NamedTuple):
     mean: np.ndarray
 
     def require_fit(self, inputs: int) -> None:
-        """Refuse means that are none, or of other than half of a network's inputs."""
+        """Refuse invalid means, and those of other than half of a network's inputs."""
         if inputs % 2:
             raise ValueError(
                 f"filling needs a channel for every feature, and the network has {inputs} input(s)"
             )
-        require_vector("filling.mean", self.mean, (inputs // 2,))
+        schema.vector("filling.mean", self.mean, (inputs // 2,))
 
     def fill(self, X: np.ndarray, reset: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """X (B, T, I) without NaN, and whether a value was observed.

@@ -4,13 +4,12 @@ Data have the precision in which they were given until they are standardised: wh
 digits is then in the network's units, where float32 has room for it.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.utils import checks
+from numlstm.utils import checks, schema
 from numlstm.utils.types import Array
 
 # what to do about numbers that are too large for the network's dtype
@@ -34,16 +33,16 @@ class Scaling(NamedTuple):
     y_scale: Array | None = None
 
     def require_fit(self, features: int, outputs: int) -> None:
-        """Refuse units that are none, or of other numbers of features and of targets."""
-        require_vector("scaling.x_mean", self.x_mean, (features,))
-        require_vector("scaling.x_scale", self.x_scale, (features,), above=0.0)
+        """Refuse invalid units, and those of other numbers of features and of targets."""
+        schema.vector("scaling.x_mean", self.x_mean, (features,))
+        schema.vector("scaling.x_scale", self.x_scale, (features,), above=0.0)
         if self.y_mean is None and self.y_scale is None:
             return
         # the outputs of a loss with a variance are the means, then the log-variances
         targets = (outputs,) if outputs % 2 else (outputs, outputs // 2)
-        require_vector("scaling.y_mean", self.y_mean, targets)
+        schema.vector("scaling.y_mean", self.y_mean, targets)
         assert self.y_mean is not None
-        require_vector("scaling.y_scale", self.y_scale, (self.y_mean.size,), above=0.0)
+        schema.vector("scaling.y_scale", self.y_scale, (self.y_mean.size,), above=0.0)
 
     def inputs(self, X: Any, dtype: str | None = None) -> Array:
         """X (..., I) in the network's units; computed in float64, in `dtype` or that of X."""
@@ -101,26 +100,6 @@ class Scaling(NamedTuple):
             if width > targets:
                 offset[targets:] = 2.0 * np.log(self.y_scale)
         return factor, offset
-
-
-def require_vector(
-    name: str, value: Any, sizes: tuple[int, ...], *, above: float = -np.inf
-) -> None:
-    """Refuse what is no vector of finite float64 numbers, of one of the sizes and above a limit."""
-    kind = getattr(value, "dtype", type(value).__name__)
-    if not isinstance(value, np.ndarray) or value.dtype != np.float64:
-        raise ValueError(f"{name} must be an array of float64, received {kind}")
-    if value.shape not in [(size,) for size in sizes]:
-        raise ValueError(
-            f"{name} must have {' or '.join(map(str, sizes))} number(s), received shape "
-            f"{value.shape}"
-        )
-    # of a few numbers a sum is quicker than a look at each; one that overflows says nothing
-    if not (math.isfinite(np.vdot(value, value)) or np.isfinite(value).all()) or (
-        above > -np.inf and value.min() <= above
-    ):
-        least = "" if above == -np.inf else f" above {above:g}"
-        raise ValueError(f"{name} must have finite numbers{least}, received others")
 
 
 _ENDS = (np.min, np.inf), (np.max, -np.inf)

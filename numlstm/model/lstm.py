@@ -532,7 +532,7 @@ def load(
         For an unknown backend, or one that cannot run here or has no such precision; and for a
         parameter beyond the range of `dtype`.
     TypeError
-        For a file of text, and for what is no path.
+        For a file of text, and for what is not a path.
 
     Examples
     --------

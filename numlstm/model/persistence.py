@@ -20,7 +20,7 @@ M = TypeVar("M", bound="Persistence")
 _DERIVED = {"spec", "network", "_theta", "_bytes", "_packed", "_steppers"}
 
 _PARTS: dict[str, type[Scaling] | type[Imputer]] = {"scaling": Scaling, "filling": Imputer}
-_REMEDY = "the model computes nothing with it: save parameters that are finite, as a fit ends with"
+_REMEDY = "the model computes nothing with it, and no fit ends with it"
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -39,8 +39,9 @@ class Content(NamedTuple):
     @classmethod
     def of(cls, model: Model) -> Self:
         """The content of a model; where it runs, and how precisely, is none of it."""
+        precise = model.spec.precision is None
         return cls(
-            spec=dataclasses.replace(model.spec, precision=None),
+            spec=model.spec if precise else dataclasses.replace(model.spec, precision=None),
             theta=model.theta,
             scaling=model.scaling,
             filling=model.filling,
@@ -152,7 +153,7 @@ class Persistence(Model):
             Where the file cannot be written, or `path` is a folder, a device or a FIFO; an older
             file at `path` is then as it was.
         TypeError, ValueError
-            For a file of text, and for what is no path; for parameters that are not finite, and
+            For a file of text, and for what is not a path; for parameters that are not finite, and
             for a scaling, filling or names that do not fit the network.
 
         See Also
@@ -231,8 +232,10 @@ def read_model(kind: type[M], path: Target, arithmetic: Arithmetic) -> M:
     arrays, meta = files.read(path, "model")
     with files.refusing(path):
         content = Content.restored(arrays, meta)
-    spec = dataclasses.replace(content.spec, precision=precision, dtype=dtype or content.spec.dtype)
-    spec.require_sense()
+    spec, chosen = content.spec, (precision, dtype or content.spec.dtype)
+    if chosen != (spec.precision, spec.dtype):
+        spec = dataclasses.replace(spec, precision=precision, dtype=chosen[1])
+        spec.require_sense()
     theta = checks.array("theta", content.theta, spec.dtype, finite=False)
     model = kind.from_spec(spec, backend, theta)
     if content.drawn == digest(content.theta):  # also of another dtype

@@ -1,5 +1,7 @@
 """A run on disk: everything that is needed to go on as if it had never stopped."""
 
+import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,7 @@ class Checkpoint:
     """The file of a run. `seed` is that of the run it holds, or of a new one.
 
     Raises ValueError where a file would be written over, `StorageError` where it is damaged or not
-    what a run has written, OSError where there is something else than a file.
+    what a run has written, OSError where there is something else than a file, or no folder for it.
     """
 
     def __init__(self, path: str | os.PathLike[str], resume: bool, rng: Any):
@@ -27,7 +29,7 @@ class Checkpoint:
         exists = os.path.exists(self.path)
         folder = os.path.dirname(os.path.realpath(self.path))
         if not os.path.isdir(folder):  # said now, not after the first epoch
-            raise ValueError(f"checkpoint {self.path!r}: there is no folder {folder!r}")
+            raise FileNotFoundError(errno.ENOENT, f"there is no folder {folder!r}", self.path)
         replacing.require_replaceable(self.path)
         if exists and not resume:
             raise ValueError(
@@ -51,13 +53,15 @@ class Checkpoint:
             self._require_same(meta, fingerprint)
             with files.refusing(self.path):
                 _restore(progress, optimizer, arrays, meta)
-        return Record(self.path, self.seed, fingerprint, progress, optimizer)
+        found = self._stored is not None
+        return Record(self.path, self.seed, fingerprint, progress, optimizer, found)
 
     def _require_version(self, stored: Any) -> None:
         """Refuse a run of another version, whose bits may be others."""
         if stored != __version__:
+            writer = "an older numlstm" if stored is None else f"numlstm {schema.received(stored)}"
             raise files.StorageError(
-                f"checkpoint {self.path!r} was written by numlstm {schema.received(stored)}, and "
+                f"checkpoint {self.path!r} was written by {writer}, and "
                 f"this is {__version__!r}: a run goes on to the same bits only with the version "
                 "that began it; use that one, or begin anew with another file name"
             )
@@ -113,6 +117,7 @@ class Record:
     fingerprint: dict[str, str]
     progress: Progress
     optimizer: Optimizer
+    is_restored: bool = False  # it goes on from the file
     written_at: int | None = None  # the epoch of the newest checkpoint of this process
     fault: OSError | None = None  # why there is no newer one
 
@@ -132,6 +137,10 @@ class Record:
             self.fault = error
         else:
             self.written_at, self.fault = self.progress.epoch, None
+
+    def refusing(self) -> contextlib.AbstractContextManager[None]:
+        """Let what is wrong with a restored run be a `StorageError` that names the file."""
+        return files.refusing(self.path)
 
     def close(self) -> None:
         """Say at the end of a run what its file lacks."""

@@ -19,7 +19,7 @@ from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
 from numlstm.training.settings import TrainingConfig
 from numlstm.training.update import Numbers, Update, UpdateConfig, UpdateContext, Window
-from numlstm.utils import files, schema
+from numlstm.utils import schema
 from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
@@ -137,6 +137,8 @@ class Trainer:
             *(optimizer, config.update, draws),
         )
         self._next_save = np.inf if listeners.record is None else 0.0
+        record = listeners.record
+        self._restored = record if record is not None and record.is_restored else None
 
     def run(self) -> Outcome:
         """Train until something ends it."""
@@ -164,8 +166,8 @@ class Trainer:
         return self.config.has_goal and self.problem.validation is None
 
     def _begin(self) -> None:
-        if self.listeners.record is not None:
-            with files.refusing(self.listeners.record.path):
+        if self._restored is not None:
+            with self._restored.refusing():
                 self._require_history()
         if self._by_training_loss and self.progress.since is None:
             self.progress.judge_from_here(self._training_loss)
@@ -200,9 +202,10 @@ class Trainer:
         if np.any(finished := self.config.finished(progress)):  # members; a network ends the run
             self.update.leave_out(finished)
         batches = [self.problem.run(self._windows, rows) for rows in self._batches()]
-        if self.listeners.record is not None:
-            with files.refusing(self.listeners.record.path):
+        if self._restored is not None:
+            with self._restored.refusing():
                 self._require_place(batches)
+            self._restored = None
         mean_weight = _mean_weight(batches)
         while progress.batch < len(batches):
             self._run_batch(batches[progress.batch], mean_weight)

@@ -8,7 +8,7 @@ import numpy as np
 
 from numlstm.architecture.spec import State
 from numlstm.training.update import Numbers, UpdateContext, UpdateState
-from numlstm.utils import schema
+from numlstm.utils import checks, schema
 
 _COUNTS = ("epoch", "batch", "window", "windows", "updates", "since")
 # what a checkpoint holds of a run: plain values, arrays, and those that are not always there
@@ -218,13 +218,15 @@ class Progress:
     def _vector(self, arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         """Parameters of a checkpoint; a run that met others has not written them."""
         found = schema.array(arrays, name, self.theta.shape, self.theta.dtype.name)
-        return schema.finite(name, found)
+        checks.require_finite(f"the array {name!r}", found, nan="it is of no run")
+        return found
 
     def require_state(self, axes: tuple[int, ...], sizes: tuple[int, int]) -> None:
         """Refuse, as ValueError, a restored state that is not that after a window of its batch."""
         carried = self.arrays.carried
-        if (carried is not None) != (self.window > 0):
-            raise ValueError("a state is carried within a batch, and there always")
+        # within a batch there is one, unless no member learns from it
+        if (carried is not None) != (self.window > 0 and 0 not in axes):
+            raise ValueError("a state is carried within a batch to learn from, and only there")
         for name, part, size in zip(STATE, carried or (), sizes, strict=False):
             schema.array({name: part}, name, (*axes, size), self.theta.dtype.name)
 

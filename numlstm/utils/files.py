@@ -37,10 +37,12 @@ _MAGIC = b"PK\3\4"  # how a zip archive begins
 _DIGEST_SIZE = hashlib.sha256().digest_size
 # how it ends but for its comment: places and counts, and the size of the comment
 _END = re.compile(b"PK\5\6.{16}" + re.escape(struct.pack("<H", _DIGEST_SIZE)), re.DOTALL)
-_LARGEST_HEADER = 2**28  # bytes of JSON: the history of a million epochs
+_LARGEST_HEADER = {"model": 2**24}  # bytes of JSON; a history may have any number of epochs
 _LONGEST = 600  # characters of what was wrong, in an error
 _DEEPEST = 16  # lists and dictionaries within one another; none of ours has half as many
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')  # of JSON, and texts, in which they are none
+# of JSON: what a bracket adds to the depth, and what is not a bracket
+_DEPTHS = bytes({"[": 1, "{": 1, "]": 255, "}": 255}.get(chr(code), 0) for code in range(256))
+_NO_BRACKETS = bytes(code for code in range(256) if not _DEPTHS[code])
 
 
 class StorageError(ValueError):
@@ -60,7 +62,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
 
 
 def path_of(value: Any, name: str = "path") -> str:
-    """A path as text; what is none is refused."""
+    """A path as text; what is not a path is refused."""
     if isinstance(value, bytes) and value.startswith(_MAGIC):
         raise TypeError(f"{name} holds the content of a file: pass io.BytesIO(...) of it")
     try:
@@ -91,7 +93,7 @@ def read(target: Target, kind: str) -> tuple[dict[str, np.ndarray], dict[str, An
         return _content(name, _read_from(target), kind)
     with _regular(path_of(target)) as file:
         try:
-            data = file.read()
+            data = file.read(os.fstat(file.fileno()).st_size)  # of some in /proc there is no end
         except MemoryError as error:
             raise _too_large(name) from error
     return _content(name, data, kind)
@@ -112,7 +114,7 @@ def _refusing(name: str) -> Iterator[None]:
         raise _too_large(name) from error
     except Exception as error:  # of checks that were written for arguments, too
         words = str(error)[:_LONGEST] or type(error).__name__
-        raise StorageError(f"{name} was not written by numlstm: {words}") from error
+        raise StorageError(f"{name} is refused: {words}") from error
 
 
 def _too_large(name: str) -> StorageError:
@@ -145,9 +147,9 @@ def _regular(path: str) -> IO[bytes]:
 def _require_regular(path: str, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(found.st_mode):
+    if (kind := replacing.kind_of(found.st_mode)) is not None:
         raise StorageError(
-            f"{path!r} is no regular file but a pipe, socket or device: open it yourself, and "
+            f"{path!r} is {kind}, and a path must be that of a regular file: open it yourself, and "
             "pass the open file"
         )
 
@@ -163,19 +165,24 @@ def _write_to(file: Any, data: bytes) -> None:
         file.write(b"")
     except TypeError:
         raise _text(file) from None
-    if not isinstance(file, io.RawIOBase):
-        file.write(data)
-        return
     rest = memoryview(data)
     while rest:  # without a buffer, a call may take a part
-        if not (count := file.write(rest)):
+        count = file.write(rest)
+        if count is None and not isinstance(file, io.RawIOBase):
+            return  # of a class that does not say
+        if not count:
             raise BlockingIOError(f"{file!r} takes no bytes now: open it as a blocking file")
         rest = rest[count:]
 
 
 def _read_from(file: Any) -> bytes:
     """An open file from where it stands to its end."""
-    data = file.read()
+    try:
+        data = file.read()
+    except UnicodeError:
+        raise _text(file) from None
+    if data is None:
+        raise BlockingIOError(f"{file!r} has no bytes now: open it as a blocking file")
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise _text(file)
     return bytes(data)
@@ -193,23 +200,25 @@ def _content(name: str, data: bytes, kind: str) -> tuple[dict[str, np.ndarray], 
     if not _is_whole(data):
         raise StorageError(_damage(name, data))
     with _refusing(name):
-        arrays = archives.unpack(memoryview(data)[:-_DIGEST_SIZE], _DIGEST_SIZE)
-        header = _header(arrays)
+        arrays = archives.unpack(data)
+        header = _header(arrays, kind)
     _require_readable(name, header, kind)
     return arrays, header["meta"]
 
 
 def _require_readable(name: str, header: dict[str, Any], kind: str) -> None:
     """Refuse versions that are not known, and other kinds of files."""
-    version = header["version"]
+    version, readable = header["version"], READABLE.get(kind, (VERSION,))
     if version not in (VERSION, *WRITERS):
+        several = "s" * (len(readable) > 1)
         raise StorageError(
-            f"{name} has version {version} of the file format, this numlstm "
-            f"reads version {VERSION}; use the numlstm that wrote it, or a newer one"
+            f"{name} has version {version} of the file format, and this numlstm reads "
+            f"version{several} {' and '.join(map(str, readable))} of a {kind}; use the numlstm "
+            "that wrote it, or a newer one"
         )
     if header["kind"] != kind:
         raise StorageError(f"{name} is a {header['kind'][:99]} file, not a {kind} file")
-    if version not in READABLE.get(kind, (VERSION,)):
+    if version not in readable:
         raise StorageError(
             f"{name} was written by numlstm {WRITERS[version]}, and a {kind} goes on "
             "with the version that wrote it: use that one, or begin anew with another file name"
@@ -220,27 +229,30 @@ def _pack(header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """An .npz archive as bytes; np.savez would pickle objects and mistake an array named file."""
     if "header" in arrays:
         raise ValueError("no array can be named 'header'; choose another name")
-    members = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
+    text = json.dumps(header).encode()
+    _require_small(header["kind"], len(text))
+    members = {"header": np.frombuffer(text, np.uint8), **arrays}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in members.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asarray(array), allow_pickle=False)
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+                member.write(content.getbuffer())
     return buffer.getvalue()
 
 
-def _header(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _header(arrays: dict[str, np.ndarray], kind: str) -> dict[str, Any]:
     """What the member "header" says, which is taken from the arrays."""
     found = arrays.pop("header", None)
     if found is None or found.dtype != np.uint8 or found.ndim != 1:
         raise ValueError("there is no member 'header.npy' of bytes")
-    if found.size > _LARGEST_HEADER:
-        raise ValueError(f"its header has {found.size} bytes, more than {_LARGEST_HEADER}")
-    text = found.tobytes().decode()
+    _require_small(kind, found.size)
+    text = found.tobytes()
     _require_shallow(text)
     header = schema.mapping(
         "the header",
-        json.loads(text, object_pairs_hook=_once),
+        json.loads(text.decode(), object_pairs_hook=_once),
         ("format", "version", "kind", "meta"),
     )
     schema.one_of("the header's format", header["format"], (FORMAT,))
@@ -251,15 +263,20 @@ def _header(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return header
 
 
-def _require_shallow(text: str) -> None:
+def _require_small(kind: str, size: int) -> None:
+    if size > (largest := _LARGEST_HEADER.get(kind, size)):
+        raise ValueError(f"its header has {size} bytes, more than the {largest} of a {kind}")
+
+
+def _require_shallow(text: bytes) -> None:
     """Refuse JSON that is nested deeper than a parser, on a small stack, can follow."""
-    if text.count("[") + text.count("{") <= _DEEPEST:
+    if text.count(b"[") + text.count(b"{") <= _DEEPEST:
         return
-    depth = 0
-    for match in _BRACKETS.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
-        if depth > _DEEPEST:
-            raise ValueError(f"its header has more than {_DEEPEST} lists within one another")
+    # between every second pair of quotes, but for escaped ones, is a text
+    parts = text.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')
+    steps = b"".join(parts[::2]).translate(_DEPTHS, _NO_BRACKETS)
+    if np.frombuffer(steps, np.int8).cumsum(dtype=np.int64).max(initial=0) > _DEEPEST:
+        raise ValueError(f"its header has more than {_DEEPEST} lists within one another")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -31,16 +31,23 @@ _NO_FSYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # by 
 def replace(contents: Mapping[str, bytes]) -> None:
     """Put contents at their paths; all are on the disk before the first gets its name.
 
-    After an error or a crash each path has its old content or the new one. A crash may leave a
-    temporary file, which the next call for that path removes. Errors are `OSError`, and name the
-    path.
+    After an error all paths have their old contents, where the file system has hard links; after a
+    crash each has its old content or the new one. A crash may leave temporary files, which the next
+    call for that path removes. Errors are `OSError`, and name the path.
     """
     replacements = [_Replacement(path) for path in contents]  # refused before any is written
     try:
         for replacement, content in zip(replacements, contents.values(), strict=True):
             replacement.write(content)
+        for replacement in replacements[:-1]:
+            replacement.keep()
         for replacement in replacements:
             replacement.rename()
+    except BaseException:
+        if not replacements[-1].is_renamed:  # else all are
+            for replacement in replacements:
+                replacement.undo()
+        raise
     finally:
         for replacement in replacements:
             replacement.end()
@@ -60,6 +67,8 @@ class _Replacement:
         self.path = path
         self.target, self.old = _target(path)
         self.temporary: str | None = None
+        self.kept: str | None = None  # another name of the old file
+        self.is_renamed = False
 
     def write(self, content: bytes) -> None:
         """Write the new file beside the old one, to the disk itself."""
@@ -77,6 +86,16 @@ class _Replacement:
         except OSError as error:
             raise self._named(error) from error
 
+    def keep(self) -> None:
+        """Keep the old file until all others are renamed, where there can be links."""
+        if self.old is not None:
+            self.kept = temporaries.begin(self.target)
+            try:
+                os.link(self.target, self.kept)
+            except OSError:
+                temporaries.forget(self.kept)
+                self.kept = None
+
     def rename(self) -> None:
         """Let the new file take the place of the old one."""
         assert self.temporary is not None
@@ -85,20 +104,30 @@ class _Replacement:
         except OSError as error:
             raise self._named(error) from error
         temporaries.forget(self.temporary)
-        self.temporary = None
+        self.temporary, self.is_renamed = None, True
+
+    def undo(self) -> None:
+        """Let a path be as it was."""
+        if self.is_renamed:
+            with contextlib.suppress(OSError):
+                if self.kept is not None:
+                    os.replace(self.kept, self.target)
+                elif self.old is None:
+                    os.unlink(self.target)
 
     def end(self) -> None:
         """Leave nothing but the file."""
-        if self.temporary is not None:
-            temporaries.remove(self.temporary)
+        for path in (self.temporary, self.kept):
+            if path is not None:
+                temporaries.remove(path)
 
     def _named(self, error: OSError) -> OSError:
         """An error that names the path, not the temporary file."""
-        reason = f"{error.strerror or error}, while a new file was written in its folder"
+        words = f"{error.strerror or error}, while a new file was written in its folder"
+        words += "; a file that was there is as it was"
         folder = os.path.dirname(self.target)
         if error.errno == errno.ENOENT and not os.path.isdir(folder or os.curdir):
-            reason = f"there is no folder {folder!r}"
-        words = f"{reason}; a file that was there is as it was"
+            words = f"there is no folder {folder!r}"
         return OSError(error.errno or errno.EIO, words, self.path)
 
 
@@ -113,13 +142,34 @@ def _target(path: str) -> tuple[str, os.stat_result | None]:
         if os.path.basename(path) in ("", os.curdir, os.pardir):
             raise IsADirectoryError(errno.EISDIR, "this names a folder, not a file", path) from None
         return os.path.realpath(path), None
-    if not stat.S_ISREG(status.st_mode):
-        raise _no_file(path, status.st_mode)
+    if (kind := kind_of(status.st_mode)) is not None:
+        raise _no_file(path, kind, status.st_mode)
+    if target != path and _is_open_file(path):
+        raise OSError(
+            errno.EINVAL,
+            "this names an open file, which would keep its content: pass the open file itself, as "
+            "os.fdopen(number, 'wb')",
+            path,
+        )
     return target, status
 
 
-def _no_file(path: str, mode: int) -> OSError:
-    kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+def kind_of(mode: int) -> str | None:
+    """What something is that is no regular file."""
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
+def _is_open_file(path: str) -> bool:
+    """Whether a link leads through those of open files, as /dev/fd/3 and /dev/stdout do."""
+    while os.path.islink(path):  # no loop: it leads to a file
+        folder = os.path.realpath(os.path.dirname(path) or os.curdir)
+        if folder.startswith("/proc/") and folder.endswith("/fd"):
+            return True
+        path = os.path.join(folder, os.readlink(path))
+    return False
+
+
+def _no_file(path: str, kind: str, mode: int) -> OSError:
     number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
     advice = "choose another name"
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):

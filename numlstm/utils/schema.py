@@ -4,6 +4,7 @@ What a value is called says where it stands, as in "sums.loss". Whatever is wron
 `files.refusing` makes it the `StorageError` of a file.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -36,18 +37,11 @@ def mapping(
 
 
 def whole(name: str, value: Any, least: int = 0, most: int = _LARGEST) -> int:
-    """An integer in the range; True is none."""
+    """An integer in the range; True is not one."""
     if type(value) is not int or not least <= value <= most:
         raise ValueError(
             f"{name} must be an integer from {least} to {most}, received {received(value)}"
         )
-    return value
-
-
-def flag(name: str, value: Any) -> bool:
-    """A truth value."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} must be True or False, received {received(value)}")
     return value
 
 
@@ -132,8 +126,19 @@ def native(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return found.astype(found.dtype.newbyteorder("="), order="C", copy=False)
 
 
-def finite(name: str, value: np.ndarray) -> np.ndarray:
-    """An array without NaN and infinities."""
-    if not np.isfinite(value).all():
-        raise ValueError(f"the array {name!r} has numbers that are NaN or infinite")
-    return value
+def vector(name: str, value: Any, sizes: tuple[int, ...], *, above: float = -np.inf) -> None:
+    """Refuse what is no vector of finite float64 numbers, of one of the sizes and above a limit."""
+    kind = getattr(value, "dtype", type(value).__name__)
+    if not isinstance(value, np.ndarray) or value.dtype != np.float64:
+        raise ValueError(f"{name} must be an array of float64, received {kind}")
+    if value.shape not in [(size,) for size in sizes]:
+        raise ValueError(
+            f"{name} must have {' or '.join(map(str, sizes))} number(s), received shape "
+            f"{value.shape}"
+        )
+    # of a few numbers a sum is quicker than a look at each; one that overflows says nothing
+    if not (math.isfinite(np.vdot(value, value)) or np.isfinite(value).all()) or (
+        above > -np.inf and value.min() <= above
+    ):
+        least = "" if above == -np.inf else f" above {above:g}"
+        raise ValueError(f"{name} must have finite numbers{least}, received others")

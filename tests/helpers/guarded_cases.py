@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import combinations, islice
+from itertools import combinations, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 import numlstm
 from helpers import guard
 from helpers.compilers import Exported
+from helpers.covering import Choice, Pair, covering
 from helpers.harness import require_bits, run_case
 from helpers.stepping import adjoint, simulate_and_keep
 from helpers.strategies import Case
@@ -80,24 +81,23 @@ NETWORK = (
 )
 
 
-def covering(seed: int) -> Iterator[dict[str, Any]]:
-    """Choices of a level of every factor: every pair of levels of two factors is among them."""
-    rng, names = np.random.default_rng(seed), list(FACTORS)
-    open_pairs = {
-        ((a, i), (b, j))
-        for a, b in combinations(names, 2)
-        for i in range(len(FACTORS[a]))
-        for j in range(len(FACTORS[b]))
-    }
-    while open_pairs:
-        tried, ordered = [], sorted(open_pairs)
+def choices(seed: int) -> Iterator[Choice]:
+    """Choices in which every pair of levels of two factors is, and drawn levels beside it."""
+    rng = np.random.default_rng(seed)
+
+    def draw(missing: list[Pair]) -> Iterator[Choice]:
         for _ in range(20):
-            first = dict(ordered[rng.integers(len(ordered))])
-            levels = {name: int(rng.integers(len(FACTORS[name]))) for name in names} | first
-            tried.append((levels, set(combinations(levels.items(), 2)) & open_pairs))
-        levels, covered = max(tried, key=lambda one: len(one[1]))
-        open_pairs -= covered
-        yield {name: FACTORS[name][level] for name, level in levels.items()}
+            first = dict(missing[rng.integers(len(missing))])
+            yield {
+                name: levels[rng.integers(len(levels))] for name, levels in FACTORS.items()
+            } | first
+
+    wanted = [
+        ((a, one), (b, other))
+        for a, b in combinations(FACTORS, 2)
+        for one, other in product(FACTORS[a], FACTORS[b])
+    ]
+    return covering(wanted, draw)
 
 
 def case_of(chosen: dict[str, Any], seed: int) -> Case:
@@ -324,7 +324,7 @@ Work = tuple[dict[str, Any], Case, list[Callable[[Case], None]]]
 def every_case(seed: int) -> Iterator[Work]:
     """The covering set and the large ones: levels, case, and all operations."""
     compiler = shutil.which("gcc") is not None
-    for number, levels in enumerate([*covering(seed), *map(FIXED.__or__, LARGE)]):
+    for number, levels in enumerate([*choices(seed), *map(FIXED.__or__, LARGE)]):
         case = case_of(levels, 1000 * seed + number)
         yield levels, case, list(operations(case, compiler))
 
@@ -351,7 +351,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, help="of a covering set; without it the small cases")
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--count", type=int)
     parser.add_argument("--scratch", action="store_true", help="guard that of steps too")
     parser.add_argument("--probe", action="store_true", help="see `guard.Probe`; takes minutes")
     options = parser.parse_args()
@@ -360,9 +359,8 @@ def main() -> None:
     if options.scratch:
         guard.guard_scratch()
     cases = small_cases() if options.seed is None else every_case(options.seed)
-    last = None if options.count is None else options.first + options.count
     with guard.guarded_kernels(guard.Probe() if options.probe else guard.Kernels()) as kernels:
-        for number, (levels, case, work) in islice(enumerate(cases), options.first, last):
+        for number, (levels, case, work) in islice(enumerate(cases), options.first, None):
             with layouts(levels["by_units"], levels["chunk"]):
                 for operation in work:
                     print(f"case {number}, {operation.__name__}: {levels}", flush=True)

@@ -15,7 +15,9 @@ def environment(**changed: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "NUMBA_NUM_THREADS": "2"} | changed
 
 
-def run_python(*arguments, cwd=ROOT, timeout=None, **changed: str) -> subprocess.CompletedProcess:
+def run_python(
+    *arguments, cwd=ROOT, timeout=None, preexec_fn=None, **changed: str
+) -> subprocess.CompletedProcess[str]:
     """Run Python to its end; whoever calls looks at how it ended."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
@@ -25,6 +27,7 @@ def run_python(*arguments, cwd=ROOT, timeout=None, **changed: str) -> subprocess
         text=True,
         check=False,
         timeout=timeout,
+        preexec_fn=preexec_fn,
     )
 
 

@@ -108,6 +108,31 @@ def test_a_run_of_another_version_is_refused_with_that_reason(written_by, tmp_pa
         quick(*batch(), **options, resume=True)
 
 
+@pytest.mark.parametrize("writes", range(1, 26, 3))
+def test_members_without_a_share_in_a_batch_carry_no_state(writes, tmp_path, monkeypatch):
+    """A bootstrap leaves sequences out, and a batch of one that no member drew is passed over."""
+    options = {"members": 2, "hidden_size": 3, "epochs": 2, "batch_size": 1, "bptt_steps": 5}
+    options |= {"rng": 1, "checkpoint": tmp_path / "run"}
+    cut_the_power(monkeypatch, writes)
+    with pytest.raises(PowerCut):
+        numlstm.ensemble(*batch(), **options)
+    monkeypatch.undo()
+    resumed = numlstm.ensemble(*batch(), **options, resume=True)
+    expected = numlstm.ensemble(*batch(), **options | {"checkpoint": tmp_path / "other"})
+    for one, other in zip(resumed.models, expected.models, strict=True):
+        assert one.theta.tobytes() == other.theta.tobytes()
+
+
+def test_a_run_that_does_not_say_its_version_is_an_older_one(tmp_path):
+    options = {"epochs": 2, "checkpoint": tmp_path / "run"}
+    quick(*batch(), **options)
+    arrays, meta = files.read_checkpoint(tmp_path / "run")
+    del meta["numlstm"]
+    files.write_checkpoint(tmp_path / "run", arrays, meta)
+    with pytest.raises(numlstm.StorageError, match="was written by an older numlstm, and this is"):
+        quick(*batch(), **options, resume=True)
+
+
 def test_nothing_to_resume_is_a_beginning(tmp_path):
     expected = quick(*batch())
     same(quick(*batch(), checkpoint=tmp_path / "run", resume=True), expected)
@@ -156,7 +181,7 @@ def test_a_checkpoint_of_another_fit_is_refused(change, words, tmp_path):
 
 
 def test_a_folder_that_is_missing_is_said_before_the_training(tmp_path):
-    with pytest.raises(ValueError, match="there is no folder"):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
         quick(*batch(), checkpoint=tmp_path / "nowhere" / "run")
 
 

@@ -16,6 +16,8 @@ from numlstm.training import scipy_methods
 from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.training.update import Update
 
+OVER = threading.Event()  # set after each test, so that no thread is left at the end
+
 
 def press_ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
@@ -24,7 +26,9 @@ def press_ctrl_c():
 @pytest.fixture(autouse=True)
 def usual_handler():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    OVER.clear()
     yield
+    OVER.set()
     signal.signal(signal.SIGINT, before)
 
 
@@ -91,7 +95,7 @@ def test_what_was_short_may_be_long_where_there_is_more_to_do():
 def never_ends(*_, **__):
     """The place of a long computation in C; Ctrl-C comes while it runs."""
     threading.Timer(0.05, press_ctrl_c).start()
-    threading.Event().wait()
+    OVER.wait()
 
 
 def test_a_solver_is_left_in_its_own_algebra(monkeypatch):

@@ -144,7 +144,7 @@ def test_newer_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "VERSION", 3)
     files.write_checkpoint(tmp_path / "new", {}, {})
     monkeypatch.undo()
-    with pytest.raises(StorageError, match=r"version 3 .* reads version 2"):
+    with pytest.raises(StorageError, match=r"version 3 .* reads version 2 of a checkpoint"):
         files.read_checkpoint(tmp_path / "new")
 
 
@@ -210,7 +210,7 @@ def test_nothing_is_unpickled(tmp_path):
         np.lib.format.write_array(member, np.array([{}], object), allow_pickle=True)
     path = tmp_path / "evil"
     path.write_bytes(files._seal(buffer.getvalue()))  # even under a checksum that holds
-    with pytest.raises(StorageError, match=r"evil.*not written by numlstm: Object arrays"):
+    with pytest.raises(StorageError, match=r"evil.*header\.npy. is not an array of numbers"):
         files.read_checkpoint(path)
 
 
@@ -449,6 +449,45 @@ def test_files_of_text_are_refused(tmp_path):
         for file in (io.StringIO(), wrapped, coded):
             with pytest.raises(TypeError, match=r"a file of text, .* with mode 'wb' or 'rb'"):
                 model.save(file)
+
+
+def test_files_of_another_encoding_are_files_of_text(tmp_path):
+    a_model().save(tmp_path / "model")
+    words = r"a file of text, .* with mode 'wb' or 'rb'"
+    with (
+        open(tmp_path / "model", encoding="utf-8") as reading,
+        pytest.raises(TypeError, match=words),
+    ):
+        numlstm.load(reading)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such files")
+def test_a_pipe_without_bytes_is_not_a_file_of_text():
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with (
+        open(writing, "wb"),
+        open(reading, "rb", buffering=0) as source,
+        pytest.raises(BlockingIOError, match="has no bytes now"),
+    ):
+        numlstm.load(source)
+
+
+class Wrapper:
+    """A file in another, as `tempfile` makes it."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def write(self, data):
+        return self.file.write(data)
+
+
+def test_a_wrapper_may_take_a_part():
+    wrapped, buffer = Wrapper(Raw()), io.BytesIO()
+    a_model().save(wrapped)
+    a_model().save(buffer)
+    assert bytes(wrapped.file.taken) == buffer.getvalue()
 
 
 class Place:

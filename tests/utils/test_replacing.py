@@ -44,6 +44,37 @@ def require_old(path):
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_a_folder_that_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '[^']*nowhere': "):
+        save(tmp_path / "nowhere" / "model")
+
+
+# --- several files --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_several_files_are_all_replaced_or_none(failing, tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("a.c", "a.h", "a.f90")]
+    for path in paths[:2]:  # the third is new
+        path.write_bytes(OLD)
+    rename = os.replace
+
+    def refuse(source, target):
+        if Path(target) == paths[failing] and Path(source).read_bytes() == NEW:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError, match=re.escape(paths[failing].name)):
+        replacing.replace({str(path): NEW for path in reversed(paths)})
+    assert sorted(os.listdir(tmp_path)) == ["a.c", "a.h"]
+    assert {path.read_bytes() for path in paths[:2]} == {OLD}
+    monkeypatch.undo()
+    replacing.replace({str(path): NEW for path in paths})
+    assert sorted(os.listdir(tmp_path)) == sorted(path.name for path in paths)
+    assert {path.read_bytes() for path in paths} == {NEW}
+
+
 # --- what is there --------------------------------------------------------------------------------
 
 
@@ -53,6 +84,20 @@ def folder(path):
 
 def fifo(path):
     os.mkfifo(path)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are no links here")
+def test_an_open_file_is_not_a_path(old, tmp_path):
+    """Another file would get its name, or none, and what is written there be lost."""
+    with open(old, "ab") as named, tempfile.TemporaryFile(dir=tmp_path) as nameless:
+        for file in (named, nameless):
+            link = tmp_path / "link"
+            link.symlink_to(f"/dev/fd/{file.fileno()}")
+            for path in (f"/dev/fd/{file.fileno()}", f"/proc/self/fd/{file.fileno()}", link):
+                with pytest.raises(OSError, match="pass the open file itself"):
+                    save(path)
+            link.unlink()
+    require_old(old)
 
 
 def listening(path):

@@ -52,7 +52,13 @@ class Names(NamedTuple):
         })  # fmt: skip
 
     def require_fit(self, features: int, outputs: int) -> None:
-        """Refuse names of another number of features, or of more targets than outputs."""
+        """Refuse names of another number of features, or of more targets than outputs.
+
+        Also, since a file is written of them, what are no different texts.
+        """
+        for name, value in self._asdict().items():
+            if value is not None:
+                schema.texts(name, value, most=_MOST)
         if self.features is not None and len(self.features) != features:
             raise ValueError(
                 f"there are names of {len(self.features)} features, and {features} of them"

@@ -1,6 +1,7 @@
 """The same bits on any number of threads, in any process, whatever the state of the cache.
 
-Everything runs in new processes (worker.py), since Numba fixes its threads when it is first used.
+Everything runs in new processes (helpers/process_models.py), since Numba fixes its threads when it
+is first used.
 """
 
 import json
@@ -9,63 +10,68 @@ import sys
 
 import pytest
 
-from helpers.house import HELPERS, ROOT
+from helpers.house import ROOT
 from helpers.processes import run_python
 
 LAYERS = ["omp", "workqueue"]
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
-def run_worker(task, **environment):
-    """The output of a worker; on failure, what it wrote to stderr."""
-    return run_and_listen(task, **environment)[0]
+def run_model(model, task, **environment):
+    """The digests of a task in a process model; on failure, what it wrote to stderr."""
+    return run_and_listen(model, task, **environment)[0]
 
 
-def run_and_listen(task, **environment):
-    """The output of a worker, and what it wrote to stderr."""
-    done = run_python(HELPERS / "worker.py", task, timeout=400, **environment)
+def run_and_listen(model, task, **environment):
+    """The digests of a task in a process model, and what it wrote to stderr."""
+    done = run_python("-m", "helpers.process_models", model, task, timeout=400, **environment)
     assert done.returncode == 0, (done.returncode, done.stderr[-3000:])
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
 @pytest.fixture(scope="module")
 def expected():
-    return run_worker("plain", NUMBA_NUM_THREADS="2")
+    return run_model("alone", "all", NUMBA_NUM_THREADS="2")
 
 
 @pytest.mark.parametrize("threads", ["1", "3", "8"])
 def test_the_number_of_threads_does_not_change_a_bit(expected, threads):
-    assert run_worker("plain", NUMBA_NUM_THREADS=threads) == expected
+    """Nor does machine code that another process has compiled."""
+    assert run_model("alone", "all", NUMBA_NUM_THREADS=threads) == expected
 
 
 def test_what_else_is_shared_among_threads_keeps_its_bits():
-    found = [run_worker("others", NUMBA_NUM_THREADS=threads) for threads in ("1", "2", "8")]
+    found = [run_model("alone", "others", NUMBA_NUM_THREADS=threads) for threads in ("1", "2", "8")]
     assert found[0]
     assert found[1] == found[0]
     assert found[2] == found[0]
 
 
-def test_a_second_run_does_not_change_a_bit(expected):
-    assert run_worker("plain", NUMBA_NUM_THREADS="2") == expected
-
-
 def test_the_processor_does_not_change_a_bit(expected):
     """The least that Numba compiles for: narrow vectors, and on x86 no multiply-add instruction."""
-    require_part(run_worker("varied", NUMBA_CPU_NAME="generic"), expected)
+    require_part(run_model("alone", "varied", NUMBA_CPU_NAME="generic"), expected)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_many_python_threads_at_once(expected, layer):
     environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
-    assert run_worker("crowd", **environment) == expected
+    assert run_model("threads", "all", **environment) == expected
 
 
 @forks
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("task", ["forked", "forked_while_busy", "forked_after_others", "pooled"])
-def test_children_of_a_fork(expected, task, layer):
+@pytest.mark.parametrize("model", ["fork_after", "fork_after_others", "executor"])
+def test_children_of_a_fork(expected, model, layer):
     """They run the serial driver, so this compares its bits as well."""
-    assert run_worker(task, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="4") == expected
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
+    assert run_model(model, "all", **environment) == expected
+
+
+@forks
+@pytest.mark.parametrize("layer", LAYERS)
+def test_children_of_a_fork_amid_kernels(expected, layer):
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
+    require_part(run_model("fork_while_busy", "predict", **environment), expected)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has no such limit")
@@ -73,14 +79,14 @@ def test_children_of_a_fork(expected, task, layer):
 def test_where_threads_cannot_be_started_one_does_the_work(expected, layer):
     """GNU's OpenMP ended the process, the work queue waited for ever."""
     environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "512"}
-    found, said = run_and_listen("cramped", OPENBLAS_NUM_THREADS="1", **environment)
+    found, said = run_and_listen("cramped", "predict", OPENBLAS_NUM_THREADS="1", **environment)
     require_part(found, expected)
     assert said.count("UserWarning: the kernels run in one thread") == 1
     assert "does not start 512 threads" in said
 
 
 def test_without_the_threading_layer_asked_for_one_thread_does_the_work(expected):
-    found, said = run_and_listen("without_omp", NUMBA_THREADING_LAYER="omp")
+    found, said = run_and_listen("alone", "predict", OPENMP="none", NUMBA_THREADING_LAYER="omp")
     require_part(found, expected)
     assert said.count("UserWarning: the kernels run in one thread") == 1
     assert "NUMBA_THREADING_LAYER=omp" in said
@@ -139,12 +145,12 @@ def test_a_cache_that_cannot_be_written_only_costs_time(expected, tmp_path):
     """A folder below a regular file: it stops root too, whom permission bits do not."""
     (tmp_path / "file").write_text("no folder")
     blocked = tmp_path / "file" / "cache"
-    require_part(run_worker("single", NUMLSTM_CACHE_DIR=str(blocked)), expected)
+    require_part(run_model("alone", "predict", NUMLSTM_CACHE_DIR=str(blocked)), expected)
     assert (tmp_path / "file").read_text() == "no folder"
 
 
 def test_a_corrupt_cache_only_costs_time(expected, tmp_path):
-    require_part(run_worker("single", NUMLSTM_CACHE_DIR=str(tmp_path)), expected)
+    require_part(run_model("alone", "predict", NUMLSTM_CACHE_DIR=str(tmp_path)), expected)
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert files, "nothing was cached"
     whole = [path.read_bytes() for path in files]
@@ -152,7 +158,7 @@ def test_a_corrupt_cache_only_costs_time(expected, tmp_path):
         middle = len(data) // 2
         flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
         path.write_bytes([data[:middle], b"", b"garbage", flipped][index % 4])
-    require_part(run_worker("single", NUMLSTM_CACHE_DIR=str(tmp_path)), expected)
+    require_part(run_model("alone", "predict", NUMLSTM_CACHE_DIR=str(tmp_path)), expected)
 
 
 def require_part(found, expected):
