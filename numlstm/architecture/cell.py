@@ -6,12 +6,13 @@ follow from the fields of `Cell`; the parameters that a variant adds, from `UNIT
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.utils import checks
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.nouns import Noun, option, with_hints
 
 GATES = ("i", "f", "g", "o")  # input gate, forget gate, candidate, output gate: always this order

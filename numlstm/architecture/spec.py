@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 from numlstm.architecture.cell import Cell, require_held
 from numlstm.utils import checks, nouns, schema
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.nouns import Noun, option, required
 
 # what version 0.1.0 called fields of a cell, in model files and in checkpoints

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,6 +13,7 @@ from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise, mean_noise, no_noise
 from numlstm.utils.interruptible import Runner
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.random_streams import RandomStreams
 from numlstm.utils.types import AnyArray, Array
 

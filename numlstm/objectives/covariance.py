@@ -7,7 +7,6 @@ regression", ch. 2). A prediction's variance follows by the delta method: j' C j
 
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from numlstm.objectives.objective import Objective, objective
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks, interruptible, notices
 from numlstm.utils.interruptible import Runner, own
+from numlstm.utils.lazy import cached_property
 
 _NEGLIGIBLE = 1e-8  # share of trace(J'J) that may count as certain without a word
 _ROWS = 64  # sequences whose Jacobian is held at once

@@ -7,12 +7,12 @@ Musco, Musco & Woodruff 2021, "Hutch++: optimal stochastic trace estimation", SO
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.objectives.objective import Objective, by_free, formed
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.types import Array
 
 _FULL = 1000  # parameters up to which all directions are computed

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from numlstm.network.network import Weights, with_tangent
 from numlstm.objectives.evaluator import Evaluator, run_here
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
+from numlstm.utils.lazy import cached_property
 
 _LARGE = 2.0**60  # what is pulled back and exceeds it has a unit of its own, and fits in float32
 

@@ -32,6 +32,8 @@ NAME = "numlstm"  # of the threads
 inherited: list[Callable[[], Callable[[], object]]] = []
 # ... and what is called when a call goes on after it was abandoned
 on_abandoned: list[Callable[[], object]] = []
+# ... and locks that no other thread may hold in a fork: its child would wait for them for ever
+held_in_forks: list[Any] = []
 
 
 class _Here(threading.local):
@@ -197,6 +199,18 @@ def _before_fork() -> None:
     for worker in _workers:
         worker.wait_if_abandoned()
     _end_workers()
+    for lock in held_in_forks:
+        lock.acquire()
+
+
+def _after_fork() -> None:
+    for lock in held_in_forks:
+        lock.release()
+
+
+def _after_fork_in_child() -> None:
+    _after_fork()
+    _workers.clear()
 
 
 # what extensions keep for a thread, as SuperLU does, is to be freed while there is an interpreter
@@ -204,7 +218,9 @@ atexit.register(_end_workers)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=lambda: _workers.clear())
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
+    )
 
 
 def call(function: Callable[..., Any], *args: Any, check: Callable[[], None] = check) -> Any:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from numlstm.data.labels import times
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.types import Array
 
 _DAY = np.timedelta64(1, "D")

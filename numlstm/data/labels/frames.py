@@ -1,7 +1,6 @@
 """Frames and series of pandas, polars, pyarrow and their like, through narwhals."""
 
 import copy
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.names import Names, order
 from numlstm.data.labels.times import Likeness
 from numlstm.utils import checks
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.types import Array
 
 

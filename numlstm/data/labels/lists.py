@@ -1,11 +1,11 @@
 """Lists of series, each with labels of its own."""
 
-from functools import cached_property
 from typing import Any
 
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.base import Labelled, require_same
 from numlstm.data.labels.names import Names
+from numlstm.utils.lazy import cached_property
 
 
 class Several(Labelled):

@@ -16,12 +16,13 @@ from numba.core import config, serialize
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.runtime import rtsys
 from numba.core.types.misc import unliteral
 from numba.misc.appdirs import user_cache_dir
 
 from numlstm.backends import DisabledError
-from numlstm.utils import disk_cache
+from numlstm.utils import disk_cache, interruptible
 
 if config.DISABLE_JIT:
     raise DisabledError(
@@ -29,6 +30,8 @@ if config.DISABLE_JIT:
         "compiled kernels, no steps for compiled code, no rollout, no scheduled sampling. Unset "
         'it, or do without these and pass backend="reference", which is plain NumPy and slow'
     )
+
+interruptible.held_in_forks.append(global_compiler_lock)
 
 SOURCES = "architecture", "cell", "backends/cpu", "stepping"  # what kernels are made of
 
