@@ -146,8 +146,7 @@ _MOST_LAYERS = 10**4
 _precision = partial(checks.optional, checks.choice, options=PRECISIONS)
 
 
-# what the first files of models said of them
-_FIRST_FIELDS = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
+_SIZES = ("input_size", "hidden_size")  # which have no default
 
 
 def _of_any_version(kind: type) -> list[str]:
@@ -190,7 +189,7 @@ class NetworkSpec(Noun):
 
         A ValueError for what no constructor would take, or is not what `asdict` makes of the spec.
         """
-        fields = dict(schema.mapping("spec", fields, _FIRST_FIELDS, nouns.names(cls)))
+        fields = dict(schema.mapping("spec", fields, _SIZES, nouns.names(cls)))
         for name, kind in (("cell", Cell), ("dropout", Dropout)):
             if name in fields:
                 own = schema.mapping(f"spec.{name}", fields[name], (), _of_any_version(kind))

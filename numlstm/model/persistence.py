@@ -11,7 +11,7 @@ from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
 from numlstm.model.base import Model, digest
-from numlstm.utils import checks, files, schema
+from numlstm.utils import checks, files, nouns, schema
 from numlstm.utils.files import Target
 from numlstm.utils.types import Array
 
@@ -19,6 +19,8 @@ M = TypeVar("M", bound="Persistence")
 # of a model: what follows from its spec and theta
 _DERIVED = {"spec", "network", "_theta", "_bytes", "_packed", "_steppers"}
 
+# what every file has said of its network
+_ALWAYS = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
 _PARTS: dict[str, type[Scaling] | type[Imputer]] = {"scaling": Scaling, "filling": Imputer}
 _REMEDY = "the model computes nothing with it, and no fit ends with it"
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -55,6 +57,7 @@ class Content(NamedTuple):
     def restored(cls, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> Self:
         """From what a file holds, which must agree with itself."""
         _require_known(arrays, meta)
+        schema.mapping("spec", meta["spec"], _ALWAYS, nouns.names(NetworkSpec))
         spec = NetworkSpec.restored(meta["spec"])
         scaling = _part(Scaling, "scaling", arrays)
         # an older file does not say: targets were the next inputs where they shared their units

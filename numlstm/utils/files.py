@@ -128,20 +128,21 @@ def _name(target: Target) -> str:
     return repr(path_of(target))
 
 
-def _regular(path: str) -> IO[bytes]:
+@contextlib.contextmanager
+def _regular(path: str) -> Iterator[IO[bytes]]:
     """A regular file, opened to be read; of others the opening or reading may never end."""
     _require_regular(path, os.stat(path))
     # between the two calls there may be another one
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-    try:
-        _require_regular(path, os.fstat(descriptor))
+    with open(path, "rb", opener=_open_at_once) as file:
+        _require_regular(path, os.fstat(file.fileno()))
         if os.name == "posix":
-            os.set_blocking(descriptor, True)
-        return open(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
+            os.set_blocking(file.fileno(), True)
+        yield file
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """The descriptor of whatever there is, without waiting for somebody at its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
 def _require_regular(path: str, found: os.stat_result) -> None:

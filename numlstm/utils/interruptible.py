@@ -75,12 +75,8 @@ class Call:
         settings = [setting() for setting in inherited]
         run: Callable[..., Any] = context.run
         made = partial(run, self._run, settings, function, args)
-        try:
-            worker = _worker()
-        except RuntimeError:  # the interpreter is about to end, or a limit is reached
+        if not _hand_over(self, made):
             made()
-        else:
-            worker.make(self, made)
 
     def _run(
         self, settings: list[Callable[[], object]], function: Callable[..., Any], args: Any
@@ -89,7 +85,8 @@ class Call:
         try:
             for setting in settings:
                 setting()
-            self._result = function(*args)
+            result = function(*args)
+            self._result = None if self.abandoned else result
         except BaseException as error:
             self._error = error
         finally:
@@ -109,6 +106,7 @@ class Call:
             over = False
             raise
         finally:
+            self._result = None
             if not over:
                 for function in on_abandoned:
                     function()
@@ -116,7 +114,8 @@ class Call:
     def result(self) -> Any:
         """What the function returned or raised, once it is over."""
         if self._error is None:
-            return self._result
+            result, self._result = self._result, None  # its worker keeps the call
+            return result
         try:
             raise self._error
         finally:
@@ -159,6 +158,17 @@ class Worker:
 
 
 _workers: list[Worker] = []
+_claim = threading.RLock()  # for who looks for a free worker or ends one, signal handlers too
+
+
+def _hand_over(call: Call, function: Callable[[], object]) -> bool:
+    """Let a worker make a call, where there can be one."""
+    with _claim:
+        try:
+            _worker().make(call, function)
+        except RuntimeError:  # the interpreter is about to end, or a limit is reached
+            return False
+    return True
 
 
 def _worker() -> Worker:
@@ -192,10 +202,12 @@ def _started(target: Callable[..., Any], *args: Any) -> threading.Thread:
 
 
 def _end_workers() -> None:
-    _workers[:] = [worker for worker in _workers if not worker.end()]
+    with _claim:
+        _workers[:] = [worker for worker in _workers if not worker.end()]
 
 
 def _before_fork() -> None:
+    _claim.acquire()
     for worker in _workers:
         worker.wait_if_abandoned()
     _end_workers()
@@ -206,11 +218,12 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     for lock in held_in_forks:
         lock.release()
+    _claim.release()
 
 
 def _after_fork_in_child() -> None:
-    _after_fork()
     _workers.clear()
+    _after_fork()
 
 
 # what extensions keep for a thread, as SuperLU does, is to be freed while there is an interpreter

@@ -4,11 +4,13 @@ import os
 import signal
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 
 import numlstm
+from helpers.processes import run_python
 from numlstm.utils import interruptible, notices
 from numlstm.utils.interruptible import STACK, Abandoned, Call, Runner
 
@@ -193,3 +195,35 @@ def test_a_warning_is_at_the_line_of_who_called():
 CALLER = """
 call(warn, "where")  # from the first line
 """
+
+
+def test_the_result_of_a_long_call_is_not_kept():
+    made = Call(np.zeros, 3)
+    made.wait()
+    result = made.result()
+    gone = weakref.ref(result)
+    del result
+    assert gone() is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_calls_are_made_beside_threads_that_fork():
+    """A fork ended the worker between the look whether it is free and the call."""
+    program = """
+import os, threading
+from numlstm.utils import interruptible
+over = threading.Event()
+def fork():
+    while not over.is_set():
+        if (child := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+thread = threading.Thread(target=fork)
+thread.start()
+for number in range(20_000):
+    assert interruptible.call(abs, -number) == number
+over.set()
+thread.join()
+"""
+    done = run_python("-W", "ignore", "-c", program, timeout=120)
+    assert done.returncode == 0, done.stderr
