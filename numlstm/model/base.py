@@ -16,6 +16,7 @@ from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, network_on
 from numlstm.utils import checks
 from numlstm.utils.interruptible import Runner
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.random_streams import RandomStreams, new_seed
 from numlstm.utils.types import AnyArray, Array
 
@@ -29,9 +30,39 @@ _runner = Runner()  # of the first values of parameters, which come from LAPACK
 class KeptStepper(NamedTuple):
     """A compiled step, and what it was made of."""
 
-    theta: bytearray  # see `Model._content`
     units: tuple[bytes | None, ...]  # of the arrays of the scaling
     stepper: "Stepper | None"  # None where a step needs too much of the stack
+
+
+class Derived:
+    """What follows from parameters as they were at a look; each form is made on first use.
+
+    `content` has their bytes; it holds all forms together, so that a call looks at them once.
+    """
+
+    def __init__(self, network: Network, content: bytearray):
+        self.network, self.content = network, content
+        self.steppers: dict[tuple[bool, bool], KeptStepper] = {}  # by whether scaled, derived
+
+    @property
+    def theta(self) -> Array:
+        """The parameters (n,)."""
+        return np.frombuffer(self.content, self.network.spec.dtype)
+
+    @cached_property
+    def range(self) -> Range:
+        """What may go in and come out."""
+        return range_of(self.network.spec, self.theta)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The parameters as the backend reads them; the first time that compiles."""
+        packed: Weights = self.network.runner.run(Network.pack, self.network, self.theta)
+        return packed
+
+    def weights_with(self, noise: NetworkNoise | None) -> Weights:
+        """The same, under masks."""
+        return self.weights if noise is None else self.network.pack(self.theta, noise)
 
 
 class Model:
@@ -57,10 +88,7 @@ class Model:
 
     def _become(self, network: Network, theta: Array) -> None:
         self.spec, self.network, self._theta = network.spec, network, theta
-        self._bytes = bytearray()  # theta as it was at the last look
-        self._packed: tuple[bytearray, Weights] | None = None
-        self._kept_range: tuple[bytearray, Range] | None = None
-        self._steppers: dict[tuple[bool, bool], KeptStepper] = {}  # by whether scaled, derived
+        self._kept: Derived | None = None  # see `_derived`
         # set by training, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.forecasts: bool | None = None
@@ -69,13 +97,7 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the derived forms: compiled steps hold addresses of this process."""
-        derived: dict[str, Any] = {
-            "_bytes": bytearray(),
-            "_packed": None,
-            "_kept_range": None,
-            "_steppers": {},
-        }
-        return vars(self) | derived
+        return vars(self) | {"_kept": None}
 
     @property
     def cell(self) -> Cell:
@@ -128,38 +150,13 @@ class Model:
             raise ValueError("noise_rng= needs a model with dropout, this one has no rate above 0")
         return self.network.draw_noise(RandomStreams(new_seed(rng)), 0, *X.shape[:2])
 
-    def _content(self) -> bytearray:
-        """The bytes of theta: the same object for as long as they do not change."""
+    def _derived(self) -> Derived:
+        """What follows from theta as it is: the same object for as long as it does not change."""
+        kept = self._kept
         # a bytearray compares itself to any buffer by memcmp: no copy, and -0.0 and NaN are bits
-        if self._bytes != self._theta:
-            self._bytes = bytearray(self._theta.data)
-        return self._bytes
-
-    @property
-    def _range(self) -> Range:
-        """What may go in and come out; looked at again only where theta has changed since."""
-        content, kept = self._content(), self._kept_range
-        if kept is None or kept[0] is not content:
-            self._kept_range = kept = (content, range_of(self.spec, self._theta))
-        return kept[1]
-
-    def _weights(self, noise: NetworkNoise | None = None) -> Weights:
-        """theta as the backend reads it; packed again only where theta has changed since."""
-        if noise is not None:
-            return self.network.pack(self._theta, noise)
-        content, packed = self._content(), self._packed
-        if packed is None or packed[0] is not content:
-            self._packed = packed = (content, self._pack(content))
-        return packed[1]
-
-    def _pack(self, content: bytearray) -> Weights:
-        """theta as the backend reads it; the first time that compiles, and can be abandoned."""
-        network, pack = self.network, Network.pack
-        if network.runner.is_short(pack, 0):
-            return network.pack(self._theta)
-        theta = np.frombuffer(content, self.spec.dtype)
-        packed: Weights = network.runner.run(pack, network, theta)
-        return packed
+        if kept is None or kept.content != self._theta:
+            self._kept = kept = Derived(self.network, bytearray(self._theta.data))
+        return kept
 
     def _require_step(self) -> None:
         """Refuse networks that have none."""

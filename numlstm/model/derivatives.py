@@ -80,7 +80,7 @@ class Derivatives(Model):
         )
         along = derivatives.Direction(dtheta, dX, reader.state("dstate", dstate, len(run.X)))
         values, tangents = derivatives.jvp(self.network.on_host, run, along)
-        self._range.require_results("the derivative", tangents, dX, along.state, dtheta)
+        self._derived().range.require_results("the derivative", tangents, dX, along.state, dtheta)
         return values, tangents
 
     def jacobian(
@@ -135,7 +135,7 @@ class Derivatives(Model):
         checks.choice("wrt", wrt, ("X", "state", "theta"))
         run, _ = self._run(X, state, lengths, reset)
         J = derivatives.jacobian(self.network.on_host, run, of, wrt)
-        self._range.require_results("the Jacobian", J)
+        self._derived().range.require_results("the Jacobian", J)
         return J
 
     def transitions(
@@ -180,7 +180,7 @@ class Derivatives(Model):
             )
         run, _ = self._run(X, state, lengths, reset)
         J = derivatives.transitions(self.network.on_host, run)
-        self._range.require_results("the Jacobian", J)
+        self._derived().range.require_results("the Jacobian", J)
         return J
 
     def _run(
@@ -189,7 +189,7 @@ class Derivatives(Model):
         """The point at which derivatives are taken, in NumPy's memory."""
         reader = InputReader(self.network.on_host, X)
         inputs = reader.inputs(X, state, lengths, reset)
-        limits, network = self._range, self.network.on_host
+        limits, network = self._derived().range, self.network.on_host
         limits.require_products(inputs)
         if (seen := limits.watch()) is not None:
             Y, final, _ = network.forward(

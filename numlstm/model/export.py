@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from numlstm.data.scaling import Scaling
-from numlstm.model.base import KeptStepper, Model
+from numlstm.model.base import Derived, KeptStepper, Model
 from numlstm.utils import checks
 
 if TYPE_CHECKING:  # else loaded on first use: these import Numba
@@ -197,7 +197,7 @@ class Export(Model):
 
     def _required_stepper(self, scaling: Scaling | None, derivatives: bool) -> "Stepper":
         """The stepper, where there is one."""
-        stepper = self._stepper(scaling, derivatives)
+        stepper = self._stepper(self._derived(), scaling, derivatives)
         if stepper is None:
             raise ValueError(
                 f"a step of {self.spec.hidden_size} units needs more scratch than a thread's stack "
@@ -205,20 +205,22 @@ class Export(Model):
             )
         return stepper
 
-    def _stepper(self, scaling: Scaling | None, derivatives: bool = False) -> "Stepper | None":
-        """The stepper of the parameters as they are, made again only where they have changed."""
-        kind, content = (scaling is None, derivatives), self._content()
+    def _stepper(
+        self, derived: Derived, scaling: Scaling | None, derivatives: bool = False
+    ) -> "Stepper | None":
+        """The stepper of parameters, made again only where the scaling has changed."""
+        kind = scaling is None, derivatives
         units = () if scaling is None else _bytes_of(scaling)
-        kept = self._steppers.get(kind)
-        if kept is None or kept.theta is not content or kept.units != units:
+        kept = derived.steppers.get(kind)
+        if kept is None or kept.units != units:
             from numlstm.stepping.stepper import stepper_of
 
             on_cpu = self.network.backend.name == "cpu"
             stepper = stepper_of(
-                *(self.spec, self._theta, scaling, self._weights() if on_cpu else None),
+                *(self.spec, derived.theta, scaling, derived.weights if on_cpu else None),
                 derivatives=derivatives,
             )
-            self._steppers[kind] = kept = KeptStepper(content, units, stepper)
+            derived.steppers[kind] = kept = KeptStepper(units, stepper)
         return kept.stepper
 
     def _source(self, standardize: bool) -> "Source":

@@ -219,11 +219,12 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         reader = InputReader(self.network, X)
         inputs = reader.inputs(X, state, lengths, reset)
-        limits = self._range
+        derived = self._derived()
+        limits = derived.range
         limits.require_products(inputs)
         noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
         Y, final, _ = self._pass_for(inputs.X)(
-            *(self.network, self._weights(noise), inputs.X, inputs.state, inputs.lengths),
+            *(self.network, derived.weights_with(noise), inputs.X, inputs.state, inputs.lengths),
             reset=inputs.reset,
             noise=noise,
             seen=seen,
@@ -287,12 +288,13 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         reader, copy = InputReader(self.network, X), self.network.backend.arrays.copy
         inputs = reader.inputs(X, state, lengths, reset)
-        limits = self._range
+        derived = self._derived()
+        limits = derived.range
         limits.require_products(inputs)
         # the tape outlives this call: what the caller writes to his arrays later is not in it
         own = copy(inputs.X), inputs.state and State(*map(copy, inputs.state))
         noise, seen = self._noise(noise_rng, inputs.X), limits.watch()
-        weights = self._weights(noise)
+        weights = derived.weights_with(noise)
         Y, final, tape = self.network.forward(
             *(weights, *own, inputs.lengths),
             tape=True,
@@ -375,11 +377,13 @@ class LSTM(Derivatives, Rollout, Persistence):
         reader.require_finite("x", rows)
         for name, part in zip("hc", state or (), strict=False):
             reader.require_finite(f"state.{name}", part)
-        X, limits = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1]))), self._range
+        X = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1])))
+        derived = self._derived()
+        limits = derived.range
         limits.require_products(ModelInputs(X, state, None, None, reader.bound))
         seen = limits.watch()
         Y, state, _ = self.network.forward(
-            self._weights(), X, state, reset=reader.to_backend(reset), seen=seen
+            derived.weights, X, state, reset=reader.to_backend(reset), seen=seen
         )
         limits.require_outputs((Y, state), seen)
         return Y.reshape((Y.shape[0], Y.shape[2])), state
@@ -392,8 +396,9 @@ class LSTM(Derivatives, Rollout, Persistence):
         """
         if self.network.backend.name != "cpu" or len(rows) * self._theta.size > LARGE_STEP:
             return None
-        limits = self._range
-        stepper = self._stepper(None) if limits.steps else None
+        derived = self._derived()
+        limits = derived.range
+        stepper = self._stepper(derived, None) if limits.steps else None
         taken = None if stepper is None else stepper.advanced(rows, state)
         return taken if taken is None or limits.tame or limits.are_moderate(taken) else None
 
@@ -472,7 +477,8 @@ class LSTM(Derivatives, Rollout, Persistence):
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
-        limits = self._range
+        derived = self._derived()
+        limits = derived.range
         limits.require_products(ModelInputs(X, None, lengths, None, checks.bound(X)))
         noise, seen = self._noise(noise_rng, X), limits.watch()
         arrays = self.network.backend.arrays
@@ -480,7 +486,7 @@ class LSTM(Derivatives, Rollout, Persistence):
             None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
         )
         Y, _, _ = self._pass_for(X)(
-            *(self.network, self._weights(noise), X, None, lengths),
+            *(self.network, derived.weights_with(noise), X, None, lengths),
             last=self.output == "last",
             reset=reset,
             noise=noise,

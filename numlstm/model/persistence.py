@@ -17,7 +17,7 @@ from numlstm.utils.types import Array
 
 M = TypeVar("M", bound="Persistence")
 # of a model: what follows from its spec and theta
-_DERIVED = {"spec", "network", "_theta", "_bytes", "_packed", "_steppers"}
+_DERIVED = {"spec", "network", "_theta", "_kept"}
 
 # what every file has said of its network
 _ALWAYS = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")

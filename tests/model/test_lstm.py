@@ -109,15 +109,15 @@ def test_assigning_to_params_changes_the_next_forward(model):
 
 def test_what_is_made_of_theta_is_made_again_only_when_a_bit_of_it_changed(model):
     model.forward(X)
-    packed = model._weights()
-    assert model._weights() is packed
+    packed = model._derived().weights
+    assert model._derived().weights is packed
     model.theta[...] = model.theta.copy()
-    assert model._weights() is packed
+    assert model._derived().weights is packed
     for value in (0.0, -0.0, np.nan, 1.0):
         model.theta[3] = value
-        again = model._weights()
+        again = model._derived().weights
         assert again is not packed
-        assert model._weights() is again
+        assert model._derived().weights is again
         packed = again
 
 
