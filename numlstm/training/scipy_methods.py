@@ -177,8 +177,9 @@ class Minimizer:
         self._jac_at = x.copy()
         if self.solver.options.get("tr_solver") == "lsmr":
             return self._operator(self._whole(x))
+        # a copy also where all are free: its order of elements is part of what LAPACK computes
         J: np.ndarray = self._stopping(self.objective.jacobian, self._whole(x))
-        return J if self.limits.free.all() else J[:, self.limits.free]
+        return J[:, self.limits.free]
 
     def _operator(self, whole: np.ndarray) -> Any:
         """The Jacobian by the free entries of theta, never formed; its products are finite."""
