@@ -4,11 +4,12 @@ What a value is called says where it stands, as in "sums.loss". Whatever is wron
 `files.refusing` makes it the `StorageError` of a file.
 """
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+
+from numlstm.utils import checks
 
 _LARGEST = 2**63 - 1
 
@@ -136,9 +137,6 @@ def vector(name: str, value: Any, sizes: tuple[int, ...], *, above: float = -np.
             f"{name} must have {' or '.join(map(str, sizes))} number(s), received shape "
             f"{value.shape}"
         )
-    # of a few numbers a sum is quicker than a look at each; one that overflows says nothing
-    if not (math.isfinite(np.vdot(value, value)) or np.isfinite(value).all()) or (
-        above > -np.inf and value.min() <= above
-    ):
+    if not checks.all_finite(value) or (above > -np.inf and value.min() <= above):
         least = "" if above == -np.inf else f" above {above:g}"
         raise ValueError(f"{name} must have finite numbers{least}, received others")

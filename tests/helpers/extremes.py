@@ -146,6 +146,12 @@ def results(model: LSTM, numbers: Numbers) -> dict[str, np.ndarray]:
     _, final = model.forward(numbers.X, numbers.state)
     gradients = pullback(numbers.dY, numbers.dstate)
     _, (tangent, dfinal) = model.jvp(numbers.X, numbers.dX, state=numbers.state)
+    return _named((Y, final), gradients, (tangent, dfinal))
+
+
+def _named(values: Any, gradients: Any, tangents: Any) -> dict[str, np.ndarray]:
+    """The quantities by name, of pairs of outputs and final states."""
+    (Y, final), (tangent, dfinal) = values, tangents
     return {
         "Y": Y, "h": final.h, "c": final.c, "loss": np.abs(Y.astype(float)).sum(),
         "dtheta": gradients.theta, "dX": gradients.X,
@@ -194,12 +200,7 @@ def _definition(spec: Any, numbers: Numbers, dtype: Any) -> Any:
     run = derivatives.Run(theta, X, state, None, None)
     along = derivatives.Direction(X=dX)
     _, (tangent, dfinal) = derivatives.jvp(network, run, along)
-    return {
-        "Y": Y, "h": final.h, "c": final.c, "loss": np.abs(Y.astype(float)).sum(),
-        "dtheta": gradients.theta, "dX": gradients.X,
-        "dh": gradients.state.h, "dc": gradients.state.c,
-        "tangent of Y": tangent, "tangent of h": dfinal.h, "tangent of c": dfinal.c,
-    }  # fmt: skip
+    return _named((Y, final), gradients, (tangent, dfinal))
 
 
 def _moved(numbers: Numbers, seed: int) -> Numbers:

@@ -37,14 +37,15 @@ def test_what_the_caller_has_set_holds():
         interruptible.call(np.divide, np.ones(1), np.zeros(1))
 
 
-def test_an_abandoned_call_ends_at_its_next_check(usual_handler):
+def require_ended_by(function):
+    """A call that was abandoned before it calls this is ended by it."""
     over, ended = threading.Event(), threading.Event()
 
     def work():
         press_soon()
         over.wait(60)
         try:
-            interruptible.check()
+            function()
         except Abandoned:
             ended.set()
             raise
@@ -53,6 +54,10 @@ def test_an_abandoned_call_ends_at_its_next_check(usual_handler):
         interruptible.call(work)
     over.set()
     assert ended.wait(60)
+
+
+def test_an_abandoned_call_ends_at_its_next_check(usual_handler):
+    require_ended_by(interruptible.check)
 
 
 def test_the_threads_are_daemons_with_a_stack_of_their_own(monkeypatch):
@@ -152,22 +157,9 @@ def test_a_fork_waits_for_an_abandoned_call(usual_handler):
 
 
 def test_an_abandoned_call_ends_at_its_next_kernel(usual_handler, monkeypatch):
-    over, ended, model = threading.Event(), threading.Event(), numlstm.LSTM(1, 4, 1, rng=0)
+    model = numlstm.LSTM(1, 4, 1, rng=0)
     model.vjp(np.ones((2, 3, 1)))
-
-    def work():
-        press_soon()
-        over.wait(60)
-        try:
-            model.vjp(np.ones((2, 3, 1)))
-        except Abandoned:
-            ended.set()
-            raise
-
-    with pytest.raises(KeyboardInterrupt):
-        interruptible.call(work)
-    over.set()
-    assert ended.wait(60)
+    require_ended_by(lambda: model.vjp(np.ones((2, 3, 1))))
 
 
 def test_an_abandoned_call_may_end_by_itself(usual_handler, monkeypatch):
