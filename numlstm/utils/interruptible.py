@@ -10,7 +10,9 @@ inherit what it has half done.
 """
 
 import atexit
+import contextlib
 import contextvars
+import ctypes
 import os
 import threading
 import time
@@ -206,6 +208,23 @@ def _end_workers() -> None:
         _workers[:] = [worker for worker in _workers if not worker.end()]
 
 
+def _at_exit() -> None:
+    _end_workers()
+    if _workers:
+        _skip_destructors()
+
+
+def _skip_destructors() -> None:
+    """Let the process end at once when Python has ended, where there is glibc.
+
+    A call goes on, perhaps in OpenBLAS, whose destructor waits for ever for a thread at work.
+    """
+    with contextlib.suppress(OSError, TypeError, AttributeError):
+        libc = ctypes.CDLL(None)
+        for function in (libc._exit, libc.fcloseall):  # called in the opposite order
+            libc.on_exit(function, None)
+
+
 def _before_fork() -> None:
     _claim.acquire()
     for worker in _workers:
@@ -227,7 +246,7 @@ def _after_fork_in_child() -> None:
 
 
 # what extensions keep for a thread, as SuperLU does, is to be freed while there is an interpreter
-atexit.register(_end_workers)
+atexit.register(_at_exit)
 
 
 if hasattr(os, "register_at_fork"):

@@ -219,3 +219,25 @@ thread.join()
 """
     done = run_python("-W", "ignore", "-c", program, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_process_ends_while_a_call_goes_on_in_blas():
+    """OpenBLAS waited for ever for a thread that was at work when its destructor came."""
+    program = """
+import sys, threading, _thread
+import numpy as np
+from numlstm.utils import interruptible
+matrix = np.ones((1500, 1500))
+def multiply():
+    while True:
+        matrix @ matrix
+threading.Timer(0.2, _thread.interrupt_main).start()
+try:
+    interruptible.call(multiply)
+except KeyboardInterrupt:
+    print("left")  # is in a buffer of Python's
+sys.exit(3)
+"""
+    for _ in range(4):
+        done = run_python("-c", program, timeout=120)
+        assert (done.returncode, done.stdout, done.stderr) == (3, "left\n", "")
