@@ -1,5 +1,7 @@
 """What the tests run, one part at a time: `nox -l` lists the sessions, `nox -s quick` runs one."""
 
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["tests"]
@@ -48,3 +50,18 @@ def quick(session):
 def tests(session):
     """Everything, on every processor; arguments are pytest's."""
     run(session, "pytest")
+
+
+@nox.session(venv_backend="uv", python="3.11")
+def oldest(session):
+    """Everything, with the oldest releases that `pyproject.toml` allows; needs uv."""
+    session.install("--resolution", "lowest-direct", "-e", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def dist(session):
+    """What is published, in dist/: built, checked and imported."""
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "--outdir", "dist")
+    session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").glob("numlstm-*"))))
