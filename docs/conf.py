@@ -1,0 +1,70 @@
+"""How Sphinx builds the site: `nox -s site`, or `sphinx-build -W docs build/site`."""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")  # the gallery runs beside other work
+
+from sklearn.base import BaseEstimator  # noqa: E402  # after the line above
+
+import numlstm  # noqa: E402
+
+project = "numlstm"
+author = "The numlstm developers"
+project_copyright = f"2026, {author}"
+version = release = numlstm.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["build", "README.md"]
+templates_path = ["_templates"]
+html_static_path = ["_static"]
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+# methods of dict, tuple and scikit-learn that have their pages elsewhere
+autosummary_context = {
+    "elsewhere": {*dir(dict), *dir(tuple), *dir(BaseEstimator), "set_fit_request", "set_score_request"}
+}
+autodoc_typehints = "none"  # the docstrings say more
+numpydoc_show_class_members = False
+numpydoc_show_inherited_class_members = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples/tutorials", "../examples/gallery"],
+    "gallery_dirs": ["tutorials", "gallery"],
+    "filename_pattern": "",  # all of them run
+    "ignore_pattern": "GALLERY_HEADER",
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,  # times belong to benchmarks/
+    "plot_gallery": "True",
+    "abort_on_example_error": True,
+    "doc_module": "numlstm",
+    "reference_url": {"numlstm": None},
+    "backreferences_dir": "api/backreferences",
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "numlstm"
+html_theme_options = {
+    "github_url": "https://github.com/numlstm/numlstm",
+    "navbar_align": "left",
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": []}
