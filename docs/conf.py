@@ -7,9 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.setdefault("NUMBA_NUM_THREADS", "2")  # the gallery runs beside other work
 
-from sklearn.base import BaseEstimator  # noqa: E402  # after the line above
+from sklearn.base import BaseEstimator
 
-import numlstm  # noqa: E402
+import numlstm
 
 project = "numlstm"
 author = "The numlstm developers"
@@ -36,7 +36,13 @@ myst_heading_anchors = 3
 autosummary_generate = True
 # methods of dict, tuple and scikit-learn that have their pages elsewhere
 autosummary_context = {
-    "elsewhere": {*dir(dict), *dir(tuple), *dir(BaseEstimator), "set_fit_request", "set_score_request"}
+    "elsewhere": {
+        *dir(dict),
+        *dir(tuple),
+        *dir(BaseEstimator),
+        "set_fit_request",
+        "set_score_request",
+    }
 }
 autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False

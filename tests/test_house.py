@@ -266,6 +266,8 @@ def texts() -> list[Path]:
         for name in ("numlstm", "tests", "stress", "benchmarks", "docs", "examples", ".ci")
     ]
     found = [path for folder in folders for path in folder.rglob("*")]
+    built = ("api/generated", "api/backreferences", "tutorials", "gallery")  # by Sphinx
+    found = [path for path in found if not any((ROOT / "docs" / b) in path.parents for b in built)]
     found += [path for path in ROOT.iterdir() if path.suffix in kinds]
     return [p for p in found if p.is_file() and (p.suffix in kinds or p.parent.name == ".ci")]
 

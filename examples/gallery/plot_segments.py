@@ -2,18 +2,19 @@
 Label every step
 ================
 
-A machine hums, knocks or whirrs, and changes between the three without notice. A bidirectional network
-says at every step which it is, and how sure it is.
+A machine hums, knocks or whirrs, and changes between the three without notice. A bidirectional
+network says at every step which it is, and how sure it is.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.special import softmax
 
 import numlstm
 
 # %%
-# Sixty recordings of 200 steps. The three sounds differ by their frequency alone, and the noise is as
-# loud as they are.
+# Sixty recordings of 200 steps. The three sounds differ by their frequency alone, and the noise is
+# as loud as they are.
 
 FREQUENCIES = np.array([0.05, 0.11, 0.2])  # cycles per step
 rng = np.random.default_rng(0)
@@ -42,8 +43,6 @@ print(result.message)
 
 # %%
 # `predict` gives logits; the softmax of them are probabilities.
-
-from scipy.special import softmax
 
 probability = softmax(result.model.predict(X[50:, :, None]), axis=-1)
 right = (probability.argmax(-1) == sound[50:]).mean()

@@ -16,6 +16,7 @@ SLOW = {
     "test_documents": "seconds",
     "test_examples": "seconds",
     "test_extremes": "seconds",
+    "test_gallery": "minutes",
     "test_interrupt": "seconds",
     "test_killed_fit": "seconds",
     "test_step_derivatives": "seconds",
