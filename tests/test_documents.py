@@ -17,13 +17,18 @@ def test_docstring_examples_run(module, tmp_path, monkeypatch):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["README.md", "CONTRIBUTING.md", "docs/data.md", "docs/embedding.md", "docs/scipy.md"],
-)
+# what is written for other packages says so above: <!-- peers: torch -->
+BLOCK = re.compile(r"^(<!-- peers: .*-->\n\n?)?```python\n(.*?)^```", re.M | re.S)
+PAGES = {
+    path.relative_to(ROOT).as_posix(): blocks
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
+    if (blocks := [code for peers, code in BLOCK.findall(path.read_text()) if not peers])
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / name).read_text()
     namespace: dict = {}
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
+    for number, block in enumerate(PAGES[name]):
         exec(compile(block, f"{name}, block {number}", "exec"), namespace)

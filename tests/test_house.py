@@ -215,8 +215,8 @@ def test_public_docstrings_are_numpydoc(name):
     assert not {key: what for key, what in lacking.items() if what}
 
 
-def test_the_readme_draws_every_room():
-    text = (ROOT / "README.md").read_text()
+def test_contributing_draws_every_room():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
     drawn = re.search(r"## Architecture\n+```\n(.*?)```", text, re.S)
     assert drawn
     names = set(re.findall(r"^ +(\w+(?:/|\.py))", drawn[1], re.M))
