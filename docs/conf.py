@@ -73,4 +73,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_show_sourcelink = False
 html_sidebars = {"index": []}
