@@ -19,7 +19,15 @@ def test_docstring_examples_run(module, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "CONTRIBUTING.md", "docs/data.md", "docs/embedding.md", "docs/scipy.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/data.md",
+        "docs/embedding.md",
+        "docs/mathematics.md",
+        "docs/reproducibility.md",
+        "docs/scipy.md",
+    ],
 )
 def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
