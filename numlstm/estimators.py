@@ -128,6 +128,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         if _is_nested(sample_weight):
             sample_weight = [np.asarray(part) for part in sample_weight]
         given["validation"] = self._judged()
+        given["progress"] = False  # a search would show a bar per fit
         self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
         self.model_ = self.result_.model
         features = self._names_of_features()

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pandas as pd
@@ -144,6 +145,13 @@ def test_parameters_within_a_noun(cell):
     assert again.get_params() == changed.get_params()
     X, y = data()
     assert again.set_params(epochs=1).fit(X, y).model_.cell == Cell(peephole=True)
+
+
+def test_no_bar_is_shown_on_a_terminal(monkeypatch, capsys):
+    """A search makes many fits."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    quick(epochs=2).fit(*data())
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_search_reaches_into_a_noun():

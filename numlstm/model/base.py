@@ -117,11 +117,11 @@ class Model:
 
     def __repr__(self) -> str:
         """Sizes, variant, parameters, dtype and backend on one line."""
-        spec, variant = self.spec, self.spec.in_words(without=_SIZES)
-        head = "no head" if spec.head is None else _count(spec.width, "output")
+        spec, variant = self.spec, self.spec.in_words(without=SIZES)
+        head = "no head" if spec.head is None else count(spec.width, "output")
         return (
-            f"<LSTM: {_count(spec.input_size, 'input')}, {_count(spec.num_layers, 'layer')} "
-            f"of {_count(spec.hidden_size, 'unit')}, {head}; {variant}{'; ' if variant else ''}"
+            f"<LSTM: {count(spec.input_size, 'input')}, {count(spec.num_layers, 'layer')} "
+            f"of {count(spec.hidden_size, 'unit')}, {head}; {variant}{'; ' if variant else ''}"
             f"{spec.num_parameters} parameters, "
             f"{spec.dtype}, {self.network.backend.name} backend>"
         )
@@ -179,9 +179,9 @@ def digest(theta: Array) -> str:
 
 
 # what `repr` has in other words
-_SIZES = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
+SIZES = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     """The number with its noun, "1 layer" or "2 layers"."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -15,6 +15,7 @@ from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.rollout import Rollout
+from numlstm.model.summary import Summary
 from numlstm.network import slices
 from numlstm.network.network import Network, network_on
 from numlstm.utils import checks, nouns
@@ -26,7 +27,7 @@ from numlstm.utils.types import AnyArray, Array
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
-class LSTM(Derivatives, Rollout, Persistence):
+class LSTM(Derivatives, Rollout, Persistence, Summary):
     """A long short-term memory network: stacked layers and an optional linear head.
 
     The defaults are the plain LSTM; every variant can be combined with every other one.

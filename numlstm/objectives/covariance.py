@@ -20,7 +20,7 @@ from numlstm.objectives.directions import Directions, Jacobian
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective, objective
 from numlstm.optim.losses import LOSSES
-from numlstm.utils import checks, interruptible, notices
+from numlstm.utils import bars, checks, interruptible, notices
 from numlstm.utils.interruptible import Runner, own
 from numlstm.utils.lazy import cached_property
 
@@ -248,12 +248,9 @@ def covariance(
 
 
 def _bar(shown: bool | None) -> Any:
-    """A tqdm bar over products with the Jacobian; None where it is not shown."""
-    if not notices.shown(shown):  # not made to be disabled: its lock is a semaphore of the system
-        return nullcontext()
-    from tqdm import tqdm
-
-    return tqdm(desc="covariance", unit="product", leave=False)
+    """A context with a bar over products with the Jacobian, or None where it is not shown."""
+    bar = bars.bar(shown, desc="covariance", unit="product", leave=False)
+    return nullcontext() if bar is None else bar
 
 
 def _target_scale(model: LSTM) -> np.ndarray:

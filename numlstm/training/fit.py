@@ -231,7 +231,8 @@ def fit(
         ``callback(intermediate_result)`` after each epoch, an OptimizeResult with nit, fun, x and
         the latest values of the history. Raising StopIteration ends the fit.
     progress : bool, optional
-        Show a progress bar. Default: where standard error is a terminal.
+        Show a progress bar, with the losses and the time left. Default: on a terminal and in
+        notebooks, where it is a widget if ipywidgets is installed.
     checkpoint : path-like, optional
         File for everything needed to go on, written after each epoch, every few seconds in long
         ones, and where Ctrl-C ends the training, in such a way that a crash leaves the last whole

@@ -1,7 +1,6 @@
 """Those who follow a run from epoch to epoch: its file, a progress bar, the user's callback."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from numlstm.training.checkpoints import Record
 from numlstm.training.progress import Progress, by_name
-from numlstm.utils import notices
+from numlstm.utils import bars
 
 
 class Listeners:
@@ -31,9 +30,9 @@ class Listeners:
         """Show the bar."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *failure: object) -> None:
         """Leave the bar as it is; the record says what it lacks."""
-        self._bar.close()
+        self._bar.close(failed=any(failure))
         if self.record is not None:
             self.record.close()
 
@@ -82,21 +81,19 @@ def _parameters(callback: Callable[..., Any]) -> tuple[str, ...]:
 class Bar:
     """A tqdm bar over epochs with the latest losses, below a line that says what was read.
 
-    `shown=None` shows it where standard error is a terminal.
+    `shown=None` shows it on a terminal and in notebooks.
     """
 
     def __init__(self, shown: bool | None, epochs: int, progress: Progress, words: str):
-        self._progress, self._bar = progress, None
-        if notices.shown(shown):  # not made to be disabled: its lock is a semaphore of the system
-            from tqdm import tqdm
+        self._progress = progress
+        self._bar = bars.bar(
+            shown, words, total=epochs, initial=progress.epoch, unit="epoch", leave=True
+        )
 
-            tqdm.write(words, file=sys.stderr)
-            self._bar = tqdm(total=epochs, initial=progress.epoch, unit="epoch", leave=True)
-
-    def close(self) -> None:
+    def close(self, *, failed: bool = False) -> None:
         """Leave the bar as it is."""
         if self._bar is not None:
-            self._bar.close()
+            bars.close(self._bar, failed=failed)
 
     def advance(self) -> None:
         """One more epoch."""

@@ -6,6 +6,7 @@ from scipy.optimize import OptimizeResult
 
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.covariance import Covariance, covariance
+from numlstm.training.display import as_html
 from numlstm.utils.types import Array
 
 
@@ -84,6 +85,16 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
             )
         return super().__getattr__(name)
 
+    def __repr__(self) -> str:
+        """As SciPy prints it, with the model on one line."""
+        models = {"model": repr(self.model)} if "model" in self else {}
+        text: str = OptimizeResult.__repr__(FitResult({**self, **models}))
+        return text
+
+    def _repr_html_(self) -> str:
+        """How the fit ended and how its losses fell, for notebooks."""
+        return as_html(self)
+
     def covariance(
         self,
         X: Any,
@@ -121,8 +132,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
             that is exact for the directions, and estimated for what is left (Hutchinson, 20
             products).
         progress : bool, optional
-            Show a bar that counts products with the Jacobian. Default: where standard error is a
-            terminal.
+            Show a bar that counts products with the Jacobian. Default: on a terminal and in
+            notebooks.
 
         Returns
         -------

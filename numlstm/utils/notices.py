@@ -1,4 +1,4 @@
-"""What is said beside results: warnings at the user's line, bars on a terminal."""
+"""What is said beside results: warnings at the user's line."""
 
 import sys
 import warnings
@@ -41,8 +41,3 @@ def _place() -> Place:
 
 def _is_ours(module: str) -> bool:
     return module == "numlstm" or module.startswith("numlstm.")
-
-
-def shown(asked: bool | None) -> bool:
-    """Whether to show a progress bar: as asked for, else where standard error is a terminal."""
-    return sys.stderr is not None and sys.stderr.isatty() if asked is None else asked

@@ -1,0 +1,72 @@
+"""Results of a fit in HTML, for notebooks."""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from numlstm.utils.tables import Table
+from numlstm.utils.types import Array
+
+_WIDTH, _HEIGHT, _MARGIN = 240, 48, 3  # of a sparkline, in pixels
+
+
+def as_html(result: Mapping[str, Any]) -> str:
+    """How a fit ended, in a table, and the losses of its epochs as lines."""
+    facts = Table(("", ""), list(_facts(result).items()), "ll").html()
+    lines = _sparkline(result.get("history", {}))
+    message = escape(str(result.get("message", "")))
+    return f"<div><p><strong>FitResult: {message}</strong></p>{facts}{lines}</div>"
+
+
+def _facts(result: Mapping[str, Any]) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    if "success" in result:
+        facts["Success"] = f"{result['success']}, status {result.get('status')}"
+    if "fun" in result:
+        facts[f"Loss ({result.get('loss', '')})"] = f"{result['fun']:.4g}"
+    validation = result.get("history", {}).get("validation_loss", ())
+    if np.isfinite(validation).any():
+        best = int(np.nanargmin(validation))
+        facts["Validation loss"] = f"{validation[best]:.4g} at best, in epoch {best + 1}"
+    if "nit" in result:
+        facts["Epochs"] = f"{result['nit']}, with {result.get('nfev')} gradients"
+    for name in ("data", "model"):
+        if name in result:
+            facts[name.capitalize()] = str(result[name]) if name == "data" else repr(result[name])
+    return facts
+
+
+_SHOWN = {"loss": "", "validation_loss": ' stroke-dasharray="3 2"'}
+
+
+def _sparkline(history: Mapping[str, Array]) -> str:
+    """Losses over epochs as an inline SVG, in the colour of the text; logarithmic where it can."""
+    curves = {name: history[name] for name in _SHOWN if np.size(history.get(name, ())) > 1}
+    finite = [curve[np.isfinite(curve)] for curve in curves.values()]
+    values = np.concatenate([*finite, np.empty(0)])
+    if not values.size:
+        return ""
+    if values.min() > 0:
+        values = np.log(values)
+        curves = {name: np.log(curve) for name, curve in curves.items()}
+    lines = "".join(
+        f'<polyline points="{_points(curve, values.min(), values.max())}"{_SHOWN[name]}/>'
+        for name, curve in curves.items()
+    )
+    words = " and ".join(name.replace("_", " ") for name in curves)
+    return (
+        f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" fill="none" stroke="currentColor">'
+        f"<title>{words} by epoch</title>{lines}</svg>"
+    )
+
+
+def _points(curve: Array, low: float, high: float) -> str:
+    """Pixels of the finite values, at most as many as there are pixels."""
+    epochs = np.unique(np.linspace(0, curve.size - 1, _WIDTH).astype(int))
+    epochs = epochs[np.isfinite(curve[epochs])]
+    x = _MARGIN + epochs / (curve.size - 1) * (_WIDTH - 2 * _MARGIN)
+    share = (curve[epochs] - low) / (high - low) if high > low else np.full(epochs.size, 0.5)
+    y = _HEIGHT - _MARGIN - share * (_HEIGHT - 2 * _MARGIN)
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
