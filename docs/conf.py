@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `nox -s site`, or `sphinx-build -W docs build/site`."""
+"""How Sphinx builds the site: `nox -s docs`, or `sphinx-build -W docs build/site`."""
 
 import os
 import sys
@@ -28,7 +28,6 @@ extensions = [
 ]
 exclude_patterns = ["build", "README.md"]
 templates_path = ["_templates"]
-html_static_path = ["_static"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
