@@ -20,8 +20,8 @@ import numlstm
 # %%
 # Your file
 # ---------
-# Any CSV file with a column of dates and a column of values will do. To have one, we write one: the
-# yearly sunspot numbers, which ship with numlstm.
+# Any CSV file with a column of dates and a column of values will do. To have one, we write one:
+# the yearly sunspot numbers, which ship with numlstm.
 
 path = Path(tempfile.mkdtemp()) / "sunspots.csv"
 with files("numlstm.demo").joinpath("sunspots.csv").open() as source:
@@ -51,7 +51,8 @@ print(len(past), "years to learn from,", len(future), "years to judge by")
 # Without a ``y``, :func:`numlstm.fit` learns to forecast the next value. ``validation=0.2`` sets
 # the last fifth of ``past`` aside. After every epoch, which is one pass over the data, the network
 # is tried on that fifth; after 50 epochs without progress the training stops, and the best network
-# is returned. ``rng=0`` makes the result the same in every run. ``result.data`` says what was read.
+# is returned. ``rng=0`` makes the result the same in every run. ``result.data`` says what was
+# read.
 
 settings = {"hidden_size": 8, "validation": 0.2, "patience": 50, "epochs": 300}
 result = numlstm.fit(past, **settings, rng=0)
@@ -60,9 +61,10 @@ print(result.message)
 
 # %%
 # The learning curve shows why a validation is needed. The error on what is learned from falls to
-# the end, but on the years set aside it is least at the dashed line: what is learned later is of no
-# use for other years. The loss is the mean squared error of standardised values: 1 is what their
-# mean would score. The years set aside have higher peaks than those before, and so a higher loss.
+# the end, but on the years set aside it is least at the dashed line: what is learned later is of
+# no use for other years. The loss is the mean squared error of standardised values: 1 is what
+# their mean would score. The years set aside have higher peaks than those before, and so a higher
+# loss.
 
 history = result.history
 best = int(np.argmin(history["validation_loss"])) + 1
@@ -114,13 +116,13 @@ print("LSTM, ten starts:", *(f"{error:.1f}" for error in sorted(errors)))
 assert min(errors) < rmse(linear) < max(errors) < rmse(persistence)
 
 # %%
-# All ten are better than persistence, and AR(9) stands in their midst: on 260 values a network need
-# not be better than a weighted sum. Always compare.
+# All ten are better than persistence, and AR(9) stands in their midst: on 260 values a network
+# need not be better than a weighted sum. Always compare.
 #
 # Many years ahead
 # ----------------
-# ``rollout`` reads the past once and then feeds every forecast back as if it had been observed. Its
-# index goes on where the past ended. The linear model does the same in a loop.
+# ``rollout`` reads the past once and then feeds every forecast back as if it had been observed.
+# Its index goes on where the past ended. The linear model does the same in a loop.
 
 free = model.rollout(past, len(future))["sunspots"]
 values = past.to_list()
@@ -140,8 +142,8 @@ for axes, of_lstm, of_ar in panels:
     axes.legend(loc="upper left", ncols=3)
 
 # %%
-# Nobody can say from these years alone how the cycles go on, and free runs depend on the start even
-# more than forecasts one year ahead. The mean of all past years is the forecast to beat.
+# Nobody can say from these years alone how the cycles go on, and free runs depend on the start
+# even more than forecasts one year ahead. The mean of all past years is the forecast to beat.
 
 free_errors = [rmse(other.rollout(past, len(future))["sunspots"]) for other in others]
 print("LSTM, ten free runs:", *(f"{error:.0f}" for error in sorted(free_errors)))
@@ -162,15 +164,15 @@ assert np.allclose(model.scaling.outputs(y)[0], model.predict(series), rtol=1e-4
 # With your own data
 # ------------------
 # - Several columns, such as a temperature beside the flow of a river: select them all. A frame of
-#   shape (T, I) is one series with I features, and all of them are forecast. To forecast one column
-#   from all, pass it as ``y``: ``numlstm.fit(frame[:-1], frame["flow"].shift(-1)[:-1])``.
+#   shape (T, I) is one series with I features, and all of them are forecast. To forecast one
+#   column from all, pass it as ``y``: ``numlstm.fit(frame[:-1], frame["flow"].shift(-1)[:-1])``.
 # - The steps should be equally long, as days or months are; a ``UserWarning`` says where they are
 #   not.
 # - Missing values are an error at first; :doc:`plot_2_many_series` says what to do.
-# - A long series, of more than some hundred steps: ``bptt_steps=50`` makes an update after every 50
-#   steps and carries the memory on. That needs fewer epochs.
-# - Try ``hidden_size`` 4, 16 and 32, and take the one with the least ``validation_loss``. The years
-#   to judge by are for the end.
+# - A long series, of more than some hundred steps: ``bptt_steps=50`` makes an update after every
+#   50 steps and carries the memory on. That needs fewer epochs.
+# - Try ``hidden_size`` 4, 16 and 32, and take the one with the least ``validation_loss``. The
+#   years to judge by are for the end.
 #
 # What to try next
 # ----------------
