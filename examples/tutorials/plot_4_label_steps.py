@@ -3,8 +3,8 @@ Label every step
 ================
 
 A machine hums, knocks or whirrs, and changes between the three without notice. A network says at
-every step which it is, and how sure it is: after the fact, with all of the recording before it, or
-while the machine runs, one step at a time.
+every step which it is, and how sure it is: afterwards, with the whole recording at hand, or while
+the machine runs, one step at a time.
 """
 
 import matplotlib.pyplot as plt
@@ -62,15 +62,22 @@ probability = softmax(result.model.predict(X[judge]), axis=-1)  # (10, 200, 3)
 label = probability.argmax(axis=-1)  # (10, 200)
 right = np.mean(label == sound[judge])
 
-figure, (above, below) = plt.subplots(2, sharex=True, figsize=(8, 4), layout="constrained")
-above.plot(X[70, :, 0], color="0.4", linewidth=0.8)
-above.set(ylabel="signal", title=f"{right:.0%} of the steps of ten new recordings are right")
-below.stackplot(range(200), probability[0].T, labels=NAMES, alpha=0.8)
-below.step(range(200), (sound[70] + 0.5) / 3, color="black", where="mid", label="the truth")
-below.set(xlabel="step", ylabel="probability", ylim=(0, 1), xlim=(0, 199))
-figure.legend(loc="outside lower center", ncols=4)
+shares = np.eye(3)[sound[judge]].mean(axis=1)  # of the three sounds in every recording
+one = shares.min(axis=1).argmax()  # a recording that has all of them
+figure, (signal, truth, said) = plt.subplots(
+    3, sharex=True, figsize=(8, 4.5), layout="constrained", height_ratios=(4, 1, 4)
+)
+signal.plot(X[judge][one, :, 0], color="0.4", linewidth=0.8)
+signal.set(ylabel="signal", title=f"{right:.1%} of the steps of ten new recordings are right")
+truth.stackplot(range(200), np.eye(3)[sound[judge][one]].T, step="mid", alpha=0.8)
+truth.set(ylabel="truth", yticks=[], ylim=(0, 1))
+said.stackplot(range(200), probability[one].T, labels=NAMES, step="mid", alpha=0.8)
+said.set(xlabel="step", ylabel="probability", ylim=(0, 1), xlim=(0, 199))
+figure.legend(loc="outside lower center", ncols=3)
 
 # %%
+# Mistakes stand at the changes, and the probabilities say so.
+#
 # Is that much? Somebody who *knows* the three frequencies can measure their strengths in a window
 # around every step. The network was told nothing but the labels.
 
@@ -100,7 +107,7 @@ assert np.allclose(now, online.predict(X[70]), atol=1e-3)
 
 right_now = online.predict(X[judge]).argmax(axis=-1) == sound[judge]  # (10, 200)
 right_later = label == sound[judge]
-since = np.zeros(sound.shape, int)
+since = np.full(sound.shape, 1000)  # steps
 for t in range(1, 200):
     since[:, t] = np.where(sound[:, t] != sound[:, t - 1], 0, since[:, t - 1] + 1)
 after = np.arange(30)
@@ -111,6 +118,7 @@ for hits, name, style in ((right_later, "both directions", "C0o-"), (right_now, 
     axes.plot(after, shares, style, markersize=4, label=f"{name}, {hits.mean():.0%} in all")
 axes.set(xlabel="steps since the last change", ylabel="share of right labels", ylim=(0, 1.02))
 axes.legend(loc="lower right")
+assert right_now.mean() < right_later.mean()
 
 # %%
 # A few labels are enough to begin
@@ -136,8 +144,8 @@ assert 0.8 < right_few < right
 # - Labels that are words: ``names, y = np.unique(words, return_inverse=True)``; for a table of
 #   words, ``y.reshape(words.shape)``.
 # - A class that is rare but matters: ``sample_weight`` of shape (B, T).
-# - Two labels for each sequence, where events may overlap: ``loss="binary_cross_entropy"`` and
-#   targets 0 and 1 of shape (B, T, O).
+# - Several labels at once, where events overlap: ``loss="binary_cross_entropy"``, targets 0 and 1
+#   of shape (B, T, O), and ``scipy.special.expit`` for the probabilities.
 #
 # What to try next
 # ----------------
