@@ -150,6 +150,16 @@ print("LSTM, ten free runs:", *(f"{error:.0f}" for error in sorted(free_errors))
 print(f"AR(9) {rmse(values[len(past) :]):.0f}, the mean {rmse(past.mean()):.0f}")
 
 # %%
+# What comes next
+# ---------------
+# Now that you know how far to trust it, train once more on all years, and ask for those after the
+# last. A model is saved to a file and read again in another program.
+
+final = numlstm.fit(series, **settings, rng=0).model
+final.save(path.with_suffix(".npz"))
+print(numlstm.load(path.with_suffix(".npz")).rollout(series, 3))
+
+# %%
 # Units
 # -----
 # ``predict`` and ``rollout`` speak the units of your data. ``forward``, ``vjp`` and ``step`` speak
@@ -176,7 +186,6 @@ assert np.allclose(model.scaling.outputs(y)[0], model.predict(series), rtol=1e-4
 #
 # What to try next
 # ----------------
-# - ``model.save("sunspots.npz")`` and :func:`numlstm.load`.
 # - :func:`numlstm.ensemble` trains many networks at once and gives a mean and a spread.
 # - :func:`numlstm.fit` has all keywords, and :class:`numlstm.LSTM` all that a model can do.
 # - :doc:`/data` says how frames are read, and how to forecast with covariates.

@@ -28,7 +28,7 @@ def simulate_field():
     start = pd.Timestamp("2020-01-01") + pd.Timedelta(days=int(rng.integers(365)))
     days = pd.date_range(start, periods=rng.integers(200, 400), name="day")
     rain = rng.gamma(3, 5, len(days)) * (rng.random(len(days)) < 0.25)
-    warmth = 12 + 10 * np.sin(2 * np.pi * (days.dayofyear - 110) / 365)
+    warmth = 12 + 10 * np.sin(2 * np.pi * (days.day_of_year - 110) / 365)
     warmth = warmth + 3 * rng.standard_normal(len(days))
     water, level = [], 70.0
     for fallen, degrees in zip(rain, warmth, strict=True):
