@@ -176,6 +176,8 @@ assert np.allclose(model.scaling.outputs(y)[0], model.predict(series), rtol=1e-4
 # - Several columns, such as a temperature beside the flow of a river: select them all. A frame of
 #   shape (T, I) is one series with I features, and all of them are forecast. To forecast one
 #   column from all, pass it as ``y``: ``numlstm.fit(frame[:-1], frame["flow"].shift(-1)[:-1])``.
+# - A time that is a number, such as the year alone, must be the index (``index_col="year"``): left
+#   among the columns it is read as one more feature. ``result.data`` then says "2 features".
 # - The steps should be equally long, as days or months are; a ``UserWarning`` says where they are
 #   not.
 # - Missing values are an error at first; :doc:`plot_2_many_series` says what to do.
