@@ -166,7 +166,7 @@ print(numlstm.load(path.with_suffix(".npz")).rollout(series, 3))
 # the network's: standardised numbers in arrays of shape (sequences, steps, features), for ``step``
 # (sequences, features). ``model.scaling`` leads from one to the other.
 
-x = model.scaling.inputs(series.to_numpy()[None, :, None])  # (1, 309, 1), mean 0 and variance 1
+x = model.scaling.inputs(series.to_numpy()[None, :, None])  # (1, 309, 1), standardised
 y, state = model.forward(x)  # (1, 309, 1), and the memory after the last year
 assert np.allclose(model.scaling.outputs(y)[0], model.predict(series), rtol=1e-4, atol=0.1)
 
