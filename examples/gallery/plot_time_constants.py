@@ -54,7 +54,9 @@ eigenvalues = np.linalg.eigvals(rest)
 cloud = np.linalg.eigvals(moving).ravel()
 for name, truth in (("ringing", ringing), ("drift", drift)):
     near = eigenvalues[np.abs(eigenvalues - truth).argmin()]
-    print(f"{name}: {near:.3f}, truth {truth:.3f}; decays within {-1 / np.log(abs(near)):.1f} steps")
+    print(
+        f"{name}: {near:.3f}, truth {truth:.3f}; decays within {-1 / np.log(abs(near)):.1f} steps"
+    )
 largest = np.abs(cloud).reshape(200, -1).max(axis=1)
 print(f"largest modulus: {np.abs(eigenvalues).max():.3f} at rest, ", end="")
 print(f"{largest.min():.3f} to {largest.max():.3f} along the data")
