@@ -29,9 +29,9 @@ def adding_problem(count, length, rng):
 
 # %%
 # A target per sequence: `fit` learns from the output at the last step. With the default first
-# weights the forget gates are at sigmoid(1) = 0.73, which is a memory of a few steps. "chrono" draws
-# their biases such that the units remember between 1 and as many steps as it says (Tallec & Ollivier
-# 2018).
+# weights the forget gates are at sigmoid(1) = 0.73, which is a memory of a few steps. "chrono"
+# draws their biases such that the units remember between 1 and as many steps as it says (Tallec &
+# Ollivier 2018).
 
 losses = {}
 for length in (30, 100):
@@ -49,7 +49,7 @@ for length in (30, 100):
 # mean has an error of 1.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.8), sharey=True, layout="constrained")
-for axis, length in zip(axes, (30, 100)):
+for axis, length in zip(axes, (30, 100), strict=True):
     for name, style in (("default", "--"), ("chrono", "-")):
         axis.semilogy(np.arange(1, 41), losses[length, name], style, label=f"first weights: {name}")
     axis.axhline(1, color="0.5", linestyle=":", label="always the mean")

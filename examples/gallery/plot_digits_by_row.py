@@ -45,7 +45,7 @@ changes[guess[:, -1] != y[test, -1]] = 0
 chosen = np.argsort(-changes, kind="stable")[:6]
 
 figure, axes = plt.subplots(2, 6, figsize=(9, 4), layout="constrained")
-for (above, below), k in zip(axes.T, chosen):
+for (above, below), k in zip(axes.T, chosen, strict=True):
     above.imshow(X[test[k]], cmap="gray_r")
     above.set(xticks=[], yticks=[], title=f"a {y[test[k], 0]}")
     image = below.pcolormesh(

@@ -2,8 +2,8 @@
 A network inside a simulation
 =============================
 
-Friction has a memory: a sliding contact is a stiff spring that yields. A network learns the force from
-recorded velocities and then takes its place in a driven oscillator, in a compiled loop.
+Friction has a memory: a sliding contact is a stiff spring that yields. A network learns the force
+from recorded velocities and then takes its place in a driven oscillator, in a compiled loop.
 """
 
 import matplotlib.pyplot as plt
@@ -41,7 +41,8 @@ def drive(amplitude, frequency, steps):
 
 
 # %%
-# Recordings of 64 oscillators under random drives. Both the velocities and the forces were measured.
+# Recordings of 64 oscillators under random drives. Both the velocities and the forces were
+# measured.
 
 rng = np.random.default_rng(0)
 drives = rng.uniform([0.5, 0.3], [3, 2], (64, 2))

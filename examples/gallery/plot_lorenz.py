@@ -19,6 +19,7 @@ import numlstm
 
 
 def lorenz(t, s):
+    """Derivatives of x, y, z by time."""
     return 10 * (s[1] - s[0]), s[0] * (28 - s[2]) - s[1], s[0] * s[1] - 8 / 3 * s[2]
 
 

@@ -90,7 +90,7 @@ left.plot(estimates['missing="mask"', 0.9][4], color="tab:blue", label='missing=
 left.set(xlabel="step", ylabel="quantity / its standard deviation")
 left.set_title("one of them")
 left.legend(fontsize="small")
-for (name, values), color in zip(excess.items(), ("tab:gray", "tab:blue")):
+for (name, values), color in zip(excess.items(), ("tab:gray", "tab:blue"), strict=True):
     right.plot(100 * np.array(shares), values, "o-", color=color, label=name)
 right.axhline(0, color="black", linestyle=":", label="Kalman filter, the least possible")
 right.set(xlabel="share of the inputs missing / %", ylabel="error above the least possible / %")

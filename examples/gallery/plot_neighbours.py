@@ -2,8 +2,9 @@
 Only neighbours talk
 ====================
 
-Eight sites on a ring, each pushed from outside, each passing something on to its neighbours. Bounds on
-the weights tell the network so: a unit per site, and zero between sites that do not touch.
+Eight sites on a ring, each pushed from outside, each passing something on to its neighbours.
+Bounds on the weights tell the network so: a unit per site, and zero between sites that do not
+touch.
 """
 
 import matplotlib.pyplot as plt
@@ -72,11 +73,11 @@ outside = np.tile(touching, (4, 1)) == 0
 assert not fits["only neighbours"].model.params["weight_hh_l0"][outside].any()
 
 # %%
-# The recurrent weights, the largest of the four gates for every pair. With twelve sequences to learn
-# from, what was known before is worth more than freedom.
+# The recurrent weights, the largest of the four gates for every pair. With twelve sequences to
+# learn from, what was known before is worth more than freedom.
 
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained", sharey=True)
-for axis, (name, result) in zip(axes, fits.items()):
+for axis, (name, result) in zip(axes, fits.items(), strict=True):
     size = np.abs(result.model.params["weight_hh_l0"]).reshape(4, SITES, SITES).max(axis=0)
     image = axis.imshow(size, cmap="magma_r", vmin=0, vmax=4)
     axis.set(xlabel="from unit", title=f"{name}: error {errors[name]:.3f}")

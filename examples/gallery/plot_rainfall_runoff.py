@@ -2,8 +2,9 @@
 Rainfall and runoff
 ===================
 
-Rain fills a catchment, which lets water out the faster the fuller it is. Nobody measures how full it
-is. A network that learns the discharge from rain and evaporation has to keep count, in its cells.
+Rain fills a catchment, which lets water out the faster the fuller it is. Nobody measures how full
+it is. A network that learns the discharge from rain and evaporation has to keep count, in its
+cells.
 """
 
 import matplotlib.pyplot as plt
@@ -62,8 +63,8 @@ linear = design @ np.linalg.lstsq(design[train], measured[train], rcond=None)[0]
 print(f"efficiency: network {efficiency(simulated):.2f}, unit hydrograph {efficiency(linear):.2f}")
 
 # %%
-# How full is the catchment? The network was never told, but a linear combination of its cells, fitted
-# on the years of training, knows.
+# How full is the catchment? The network was never told, but a linear combination of its cells,
+# fitted on the years of training, knows.
 
 state, cells = numlstm.State(np.zeros((1, 1, 16)), np.zeros((1, 1, 16))), []
 for x in result.model.scaling.inputs(X):

@@ -2,8 +2,8 @@
 Adam, L-BFGS and least squares
 ==============================
 
-A fit minimises a smooth function of one vector, and hands over exact derivatives. On a small network
-and little data, methods that use curvature come further with as many looks at the data.
+A fit minimises a smooth function of one vector, and hands over exact derivatives. On a small
+network and little data, methods that use curvature come further with as many looks at the data.
 """
 
 import matplotlib.pyplot as plt
@@ -35,9 +35,9 @@ for rate in (0.003, 0.01, 0.03):
     losses[f"Adam, learning rate {rate}"] = result.history["loss"]
 
 # %%
-# `objective` is the function that `fit` minimises, for a method of SciPy; every value that it asks for
-# is noted. `least_squares` takes residuals and their Jacobian, and a look of it costs more: the
-# Jacobian has a column for each parameter.
+# `objective` is the function that `fit` minimises, for a method of SciPy; every value that it asks
+# for is noted. `least_squares` takes residuals and their Jacobian, and a look of it costs more:
+# the Jacobian has a column for each parameter.
 
 fun = numlstm.objective(start, X, y)
 

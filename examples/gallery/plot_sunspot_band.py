@@ -2,8 +2,9 @@
 A forecast and how sure it is
 =============================
 
-Twenty networks learn the same series from different first weights. Where they agree, the forecast is
-worth more; where they part, it is a guess. Their own forecasts, fed back, make a fan of futures.
+Twenty networks learn the same series from different first weights. Where they agree, the forecast
+is worth more; where they part, it is a guess. Their own forecasts, fed back, make a fan of
+futures.
 """
 
 import matplotlib.pyplot as plt
@@ -13,8 +14,8 @@ import numlstm
 from numlstm.demo import sunspots
 
 # %%
-# Square roots of the yearly sunspot numbers, learned from 1700 to 1979. One series has no resamples,
-# so the members differ in their first weights alone.
+# Square roots of the yearly sunspot numbers, learned from 1700 to 1979. One series has no
+# resamples, so the members differ in their first weights alone.
 
 numbers = sunspots.load()
 years = 1700 + np.arange(len(numbers))
@@ -39,8 +40,9 @@ print(f"noise {noise:.2f}, spread {spread.mean():.2f}")
 print(f"{held:.0%} of the years 1980-2008 lie in the band of 90 %")
 
 # %%
-# Many years ahead: each network goes on alone from 1979, its forecasts in the place of observations.
-# This fan is their disagreement alone, without the noise, and so it is too narrow for a band.
+# Many years ahead: each network goes on alone from 1979, its forecasts in the place of
+# observations. This fan is their disagreement alone, without the noise, and so it is too narrow
+# for a band.
 
 futures = np.array([model.rollout(roots[past], 50)[:, 0] for model in many.models])
 fan = np.quantile(np.maximum(futures, 0) ** 2, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)

@@ -6,6 +6,8 @@ A network that forecasts sunspots has valves that open and close: the gates. The
 the phase of the cycle, say when it takes something in, when it forgets and when it speaks.
 """
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import find_peaks
@@ -49,7 +51,9 @@ def course(values):
     return np.array([values[inside][bins == b].mean(axis=0) for b in range(12)])
 
 
-for name, gate in zip(("input", "forget", "output"), gates[:, [0, 1, 3]].swapaxes(0, 1)):
+for name, gate in zip(
+    ("input", "forget", "output"), gates[:, [0, 1, 3]].swapaxes(0, 1), strict=True
+):
     explained = course(gate)[bins].var(axis=0).sum() / gate[inside].var(axis=0).sum()
     print(f"{name} gates: the phase explains {explained:.0%} of their variance")
 
@@ -59,7 +63,7 @@ for name, gate in zip(("input", "forget", "output"), gates[:, [0, 1, 3]].swapaxe
 figure, (above, below) = plt.subplots(
     2, figsize=(8, 6), height_ratios=[1, 2.6], sharex=True, layout="constrained"
 )
-for first, last in zip(minima[:-1], minima[1:]):
+for first, last in pairwise(minima):
     cycle = np.arange(first, last + 1)
     above.plot((cycle - first) / (last - first), numbers[cycle], color="tab:orange", alpha=0.35)
 above.plot((np.arange(12) + 0.5) / 12, course(numbers), color="black", label="mean")

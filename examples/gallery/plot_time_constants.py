@@ -43,9 +43,9 @@ result = numlstm.fit(
 print(f"error: {result.fun:.1e} of the variance, {result.message}")
 
 # %%
-# `transitions` has the Jacobian of every step's state (h, c) by the state before. Here it is taken at
-# rest, after a long input of zeros (filled circles), and at every step of a sequence of the data
-# (dots), where they hardly move: on these data the network is nearly linear.
+# `transitions` has the Jacobian of every step's state (h, c) by the state before. Here it is taken
+# at rest, after a long input of zeros (filled circles), and at every step of a sequence of the
+# data (dots), where they hardly move: on these data the network is nearly linear.
 
 model = result.model
 rest = model.transitions(model.scaling.inputs(np.zeros((1, 500, 1))))[0, -1]
