@@ -68,5 +68,5 @@ t = DT * np.arange(600) / LYAPUNOV_TIME
 right.plot(t, test[100:700, 0], color="black", label="Lorenz system")
 right.plot(t, free[:600, 0], color="tab:blue", linestyle="--", label="network, alone from 0 on")
 right.set(xlabel="time / Lyapunov time", ylabel="x", ylim=(-20, 30))
-right.set_title(f"right for {np.median(valid):.1f} Lyapunov times (median of 15)")
+right.set_title(f"right for {np.median(valid):.1f} Lyapunov times")
 right.legend(loc="upper left")

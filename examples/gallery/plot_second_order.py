@@ -64,7 +64,7 @@ for name, values in losses.items():
 
 # %%
 # The best so far, over how often the data were read. On larger networks and rugged losses the order
-# may be another: "A network as a function of one vector" has such a case.
+# may be another: :doc:`A network as a function of one vector </scipy>` has such a case.
 
 figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
 styles = {"L-BFGS-B": ("tab:blue", "-"), "least_squares": ("tab:red", "-")}

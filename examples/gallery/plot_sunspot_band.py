@@ -37,6 +37,9 @@ lower, upper = np.maximum(mean - width, 0) ** 2, (mean + width) ** 2
 inside = (lower <= numbers[1:]) & (numbers[1:] <= upper)
 held = inside[~past[1:]].mean()
 print(f"noise {noise:.2f}, spread {spread.mean():.2f}")
+agree = spread < np.median(spread)
+print(f"mean error where they agree {np.abs(error)[agree].mean():.2f}, ", end="")
+print(f"where they part {np.abs(error)[~agree].mean():.2f}")
 print(f"{held:.0%} of the years 1980-2008 lie in the band of 90 %")
 
 # %%
