@@ -31,6 +31,12 @@ def test_the_readme_lists_every_example():
     assert folders == set(commands()) == set(EXPECTED)
 
 
+def test_the_site_names_the_same_commands():
+    page = (ROOT / "docs" / "embedding_examples.md").read_text()
+    blocks = re.findall(r"^```bash\n(.*?)\n^```", page, re.M | re.S)
+    assert [block.replace("\n", " && ") for block in blocks] == list(commands().values())
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_example(name, tmp_path):
     compilers, limit = EXPECTED[name]
