@@ -51,6 +51,8 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tutorials", "../examples/gallery"],
     "gallery_dirs": ["tutorials", "gallery"],
     "filename_pattern": "",  # all of them run
+    "within_subsection_order": "FileNameSortKey",
+    "capture_repr": (),  # what is printed, is
     "ignore_pattern": "GALLERY_HEADER",
     "show_memory": False,
     "show_signature": False,
@@ -72,5 +74,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_sidebars = {"index": []}
