@@ -106,9 +106,10 @@ def fit(
         else was meant, such as rows that are windows over one series, or features before time, are
         a warning with both readings. Integers that are tokens belong one-hot.
     y : array_like or list of arrays, optional
-        Targets, one per step, (B, T, O) or (B, T), or one per sequence, (B, O) or (B,); for one
-        series (T,) or (T, O); for a list of series a list. Integers from 0 on for the loss
-        "cross_entropy". None: forecast the next value of X; row t of `predict` is then that of
+        Targets, one per step, (B, T, O), or one per sequence, (B, O) or (B,); for one series (T,)
+        or (T, O); for a list of series a list. Integers from 0 on for the loss "cross_entropy", a
+        label per step as (B, T); numbers of the shape (B, T) could be either, which `output` then
+        says. None: forecast the next value of X; row t of `predict` is then that of
         t + 1, with the label of t.
     hidden_size, num_layers : int, optional
         Units per layer, and stacked layers, of a new model.
@@ -172,7 +173,8 @@ def fit(
         so the mean gradient of an epoch is that of `loss` on all data, whatever a batch holds. A
         short last batch therefore counts less than in a loop that takes the mean of each batch.
     epochs : int, optional
-        Passes over the data; for a SciPy method the largest number of iterations.
+        Passes over the data; for a SciPy method the largest number of iterations. On one series
+        without `bptt_steps` a pass is a single update.
     bptt_steps : int, optional
         Truncated back-propagation through time: one update per window of so many steps, the
         state carried from window to window, the gradient not. Default: whole sequences.
@@ -274,9 +276,10 @@ def fit(
     result : FitResult
         With the trained `model`, its parameters `x`, the training loss `fun`, `success`,
         `status`, `message`, `nit`, `nfev`, `history`, `output`, and in `data` what was read, in
-        words. Not converging is
-        ``success=False``, never an exception. Ctrl-C ends the training the same way, after the last
-        whole step; while the data are still read, and pressed once more, it is a KeyboardInterrupt.
+        words. Losses are those of the network's units: with `standardize`, those of targets of
+        variance 1. Not converging is ``success=False``, never an exception. Ctrl-C ends the
+        training the same way, after the last whole step; while the data are still read, and pressed
+        once more, it is a KeyboardInterrupt.
 
     Raises
     ------
