@@ -197,8 +197,8 @@ axes.legend(ncols=3, loc="upper left")
 
 # %%
 # The network is the better one in three of the four times, and not where a cycle was stronger than
-# any that it had seen. Dotted lines are where a fold begins. For one long series windows are a detour: without them the network reads all that
-# came before, as in the tutorials on forecasting.
+# any that it had seen. Dotted lines are where a fold begins. For one long series windows are a
+# detour: without them the network reads all that came before, as in the tutorial on forecasting.
 #
 # With your data
 # --------------
