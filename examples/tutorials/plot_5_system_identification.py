@@ -29,17 +29,21 @@ def measure(u):
     y = np.empty(len(u))
     for t, volt in enumerate(u):
         for _ in range(4):  # seconds
-            out_of_upper, out_of_lower = 0.13 * np.sqrt(upper), 0.12 * np.sqrt(lower)
-            upper = np.clip(upper + 0.11 * volt - out_of_upper, 0, 10)
-            lower = np.clip(lower + out_of_upper - out_of_lower, 0, 10)
+            flow = 0.13 * np.sqrt(upper)  # from one into the other
+            lower = np.clip(lower + flow - 0.12 * np.sqrt(lower), 0, 10)
+            upper = np.clip(upper + 0.11 * volt - flow, 0, 10)
         y[t] = lower
     return y + 0.05 * rng.standard_normal(len(u))
 
 
-u = np.repeat(rng.uniform(0.5, 4.5, 300), rng.integers(5, 30, 300))[:4000]  # steps to learn from
+# steps of random height and length to learn from
+u = np.repeat(rng.uniform(0.5, 4.5, 300), rng.integers(5, 30, 300))[:4000]
 y = measure(u)
 time = np.arange(1000)
-waves = rng.uniform(1 / 300, 1 / 25, (12, 1)), rng.uniform(0, 2 * np.pi, (12, 1))
+waves = (
+    rng.uniform(1 / 300, 1 / 25, (12, 1)),
+    rng.uniform(0, 2 * np.pi, (12, 1)),
+)
 u_test = 2.3 + 0.55 * np.cos(2 * np.pi * waves[0] * time + waves[1]).sum(axis=0)
 u_test = np.clip(u_test, 0, 5)  # a signal of another kind: twelve sines
 y_test = measure(u_test)
@@ -80,7 +84,12 @@ print(result.message)
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 axes.semilogy(result.history["loss"], label="training")
 axes.semilogy(result.history["validation_loss"], label="validation, the last fifth")
-axes.axhline((0.05 / y.std()) ** 2, color="0.4", linestyle=":", label="noise of the sensor")
+axes.axhline(
+    (0.05 / y.std()) ** 2,
+    color="0.4",
+    linestyle=":",
+    label="noise of the sensor",
+)
 axes.set(xlabel="epoch", ylabel="loss", xlim=(0, 199))
 axes.legend()
 
@@ -108,13 +117,16 @@ def free_run(coefficients, u, y, n):
 
 
 def fit_percentage(y, simulated):
-    """100 (1 - NRMSE), without the first 100 steps, in which the unknown initial state is felt."""
+    """100 (1 - NRMSE), without 100 steps that feel the unknown initial state."""
     y, simulated = y[100:], simulated[100:]
     return 100 * (1 - np.linalg.norm(y - simulated) / np.linalg.norm(y - y.mean()))
 
 
-arx = {n: np.linalg.lstsq(lagged(u[:3200], y[:3200], n), y[n:3200])[0] for n in (1, 2, 4, 8)}
-n = max(arx, key=lambda n: fit_percentage(y[3200:], free_run(arx[n], u[3200:], y[3200:], n)))
+arx, quality = {}, {}
+for n in (1, 2, 4, 8):
+    arx[n] = np.linalg.lstsq(lagged(u[:3200], y[:3200], n), y[n:3200])[0]
+    quality[n] = fit_percentage(y[3200:], free_run(arx[n], u[3200:], y[3200:], n))
+n = max(quality, key=quality.get)
 one_step = np.append(y_test[:n], lagged(u_test, y_test, n) @ arx[n])
 linear = free_run(arx[n], u_test, y_test, n)
 
@@ -136,7 +148,11 @@ assert fit_percentage(y_test, simulated) > fit_percentage(y_test, linear) + 10
 
 minutes = time * 4 / 60
 figure, (top, middle, bottom) = plt.subplots(
-    3, sharex=True, figsize=(8, 6), height_ratios=(1, 2, 1), layout="constrained"
+    3,
+    sharex=True,
+    figsize=(8, 6),
+    height_ratios=(1, 2, 1),
+    layout="constrained",
 )
 top.plot(minutes, u_test, color="0.3", linewidth=1)
 top.set(ylabel="voltage (V)", title="A signal of a kind that was not learned from")
@@ -145,7 +161,7 @@ middle.plot(minutes, linear, color="C1", linewidth=1, label="ARX, free run")
 middle.plot(minutes, simulated, color="C0", linewidth=1, label="LSTM, free run")
 middle.set(ylabel="level (cm)")
 middle.legend(ncols=3, loc="upper right")
-middle.set_ylim(top=11.5)
+middle.set_ylim(top=12.5)
 bottom.plot(minutes, y_test - linear, color="C1", linewidth=1)
 bottom.plot(minutes, y_test - simulated, color="C0", linewidth=1)
 bottom.set(xlabel="time (min)", ylabel="error (cm)", xlim=(0, minutes[-1]))

@@ -26,7 +26,7 @@ DT, SIGMA, STIFFNESS, MASS = 0.05, 4.0, 1.0, 1.0  # s, N/m, N/m, kg
 
 
 def rig(count, steps, rng):
-    """Velocities and forces, (B, T, 1), of a mass on a spring that is shaken in B ways."""
+    """Velocities and forces, (B, T, 1), of B masses on springs that are shaken."""
     amplitude = rng.uniform(0.5, 3.0, count)
     frequency = rng.uniform(0.3, 2.0, count)
     x, v, force = rng.uniform(-4, 4, count), np.zeros(count), np.zeros(count)
@@ -52,7 +52,14 @@ measured = force + 0.02 * rng.standard_normal(force.shape)
 # float64. A law without memory is fitted beside it: Coulomb's, smoothed.
 
 result = numlstm.fit(
-    v, measured, hidden_size=16, epochs=100, batch_size=8, schedule="cosine", dtype="float64", rng=0
+    v,
+    measured,
+    hidden_size=16,
+    epochs=100,
+    batch_size=8,
+    schedule="cosine",
+    dtype="float64",
+    rng=0,
 )
 model = result.model
 print(result.data)
@@ -66,15 +73,37 @@ def coulomb(v, strength, width):
 (strength, width), _ = curve_fit(coulomb, v.ravel(), measured.ravel(), p0=(1.0, 0.1))
 
 v_new, force_new = rig(1, 300, np.random.default_rng(1))
-laws = {"network": model.predict(v_new)[0], "no memory": coulomb(v_new[0], strength, width)}
+laws = {
+    "network": model.predict(v_new)[0],
+    "no memory": coulomb(v_new[0], strength, width),
+}
 for name, law in laws.items():
-    print(f"{name}: root mean square error {np.sqrt(np.mean((law - force_new[0]) ** 2)):.3f} N")
+    error = np.sqrt(np.mean((law - force_new[0]) ** 2))
+    print(f"{name}: root mean square error {error:.3f} N")
 
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-axes.plot(v_new[0], force_new[0], color="black", linewidth=3, alpha=0.3, label="the truth")
+axes.plot(
+    v_new[0],
+    force_new[0],
+    color="black",
+    linewidth=3,
+    alpha=0.3,
+    label="the truth",
+)
 axes.plot(v_new[0], laws["network"], color="C0", linewidth=1, label="network")
-axes.plot(v_new[0], laws["no memory"], ".", color="C1", markersize=2, label="no memory")
-axes.set(xlabel="velocity (m/s)", ylabel="friction (N)", title="A run that was not learned from")
+axes.plot(
+    v_new[0],
+    laws["no memory"],
+    ".",
+    color="C1",
+    markersize=2,
+    label="no memory",
+)
+axes.set(
+    xlabel="velocity (m/s)",
+    ylabel="friction (N)",
+    title="A run that was not learned from",
+)
 axes.legend()
 
 # %%
@@ -110,7 +139,7 @@ in_python = simulate(8.0, 600)
 
 @numba.njit
 def simulate_compiled(stepper, x, h, c, path):
-    """Fill path (T, 2) with positions and velocities; the state h, c goes on in place."""
+    """Fill path (T, 2) with positions and velocities; h, c go on in place."""
     v, inputs, friction = 0.0, np.empty(1), np.zeros(1)
     for n in range(len(path)):
         v = v + DT * (-STIFFNESS * x - friction[0]) / MASS
@@ -122,7 +151,8 @@ def simulate_compiled(stepper, x, h, c, path):
 
 stepper, compiled = model.njit(), np.empty((600, 2))
 simulate_compiled(stepper, 8.0, *stepper.initial_state(), compiled)
-print(f"largest difference between the loops: {np.abs(compiled - in_python).max():g}")
+difference = np.abs(compiled - in_python).max()
+print(f"largest difference between the loops: {difference:g}")
 assert np.allclose(compiled, in_python, rtol=0, atol=1e-10)
 
 # %%
@@ -163,9 +193,10 @@ top.legend(ncols=3)
 bottom.set(xlabel="time (s)", ylabel="energy (J)")
 
 paths = {"network": compiled, "no memory": memoryless}
-error = {name: np.sqrt(np.mean((path - truth)[:, 0] ** 2)) for name, path in paths.items()}
-for name, value in error.items():
-    print(f"{name}: root mean square error {value:.3f} m")
+error = {}
+for name, path in paths.items():
+    error[name] = np.sqrt(np.mean((path - truth)[:, 0] ** 2))
+    print(f"{name}: root mean square error {error[name]:.3f} m")
 assert error["network"] < error["no memory"] / 3
 assert np.abs(compiled[500:]).max() > 30 * np.abs(memoryless[500:]).max()
 

@@ -41,7 +41,7 @@ KINDS = np.array(["walk", "stairs", "run"])
 
 
 def record(persons, each, rng):
-    """X (B, 60, 3), y (B,) and person (B,), with `each` sequences of every kind and person."""
+    """X (B, 60, 3), y (B,), person (B,): `each` sequences of a kind and person."""
     X, y, person = [], [], []
     time = np.arange(60) / 20
     for name in persons:
@@ -49,10 +49,22 @@ def record(persons, each, rng):
         tilt, triangle = np.linalg.qr(np.eye(3) + 0.5 * rng.standard_normal((3, 3)))
         tilt *= np.sign(np.diag(triangle))
         for kind in np.repeat(range(3), each):
-            phase = 2 * np.pi * (1.7, 1.5, 2.5)[kind] * pace * time + rng.uniform(0, 2 * np.pi)
+            begin, hertz = (
+                rng.uniform(0, 2 * np.pi),
+                (1.7, 1.5, 2.5)[kind] * pace,
+            )
+            phase = 2 * np.pi * hertz * time + begin
             lag = (0, 1.0, 0)[kind]
-            swing = np.cos(phase), np.cos(2 * phase + lag) / 2, np.sin(phase + lag) / 2
-            moved = 3 * vigour * (1, 1, 2)[kind] * np.stack(swing, axis=1) + [0, 0, 9.81]
+            swing = (
+                np.cos(phase),
+                np.cos(2 * phase + lag) / 2,
+                np.sin(phase + lag) / 2,
+            )
+            moved = 3 * vigour * (1, 1, 2)[kind] * np.stack(swing, axis=1) + [
+                0,
+                0,
+                9.81,
+            ]
             X.append(moved @ tilt.T + rng.standard_normal((60, 3)))
             y.append(KINDS[kind])
             person.append(name)
@@ -103,9 +115,10 @@ print(pd.DataFrame(search.cv_results_)[columns].round(2).to_string(index=False))
 
 best = search.best_estimator_
 X_new, y_new, _ = record(range(100, 160), 8, np.random.default_rng(1))
-shuffled = cross_val_score(best, X, y, cv=StratifiedKFold(4, shuffle=True, random_state=0))
-grouped = [search.cv_results_[f"split{n}_test_accuracy"][search.best_index_] for n in range(4)]
-grouped = np.array(grouped)
+mixed = StratifiedKFold(4, shuffle=True, random_state=0)
+shuffled = cross_val_score(best, X, y, cv=mixed)
+names = [f"split{n}_test_accuracy" for n in range(4)]
+grouped = np.array([search.cv_results_[name][search.best_index_] for name in names])
 new = best.score(X_new, y_new)
 print(f"shuffled {shuffled.mean():.2f}, by persons {grouped.mean():.2f}, strangers {new:.2f}")
 assert shuffled.mean() > new + 0.03
@@ -189,8 +202,9 @@ figure, axes = plt.subplots(figsize=(9, 3.5), layout="constrained")
 axes.plot(year, y, color="0.6", linewidth=2.5, label="observed")
 for place, (train, test) in enumerate(split.split(X)):
     for color, (name, m) in zip(("C0", "C1"), models.items(), strict=True):
+        predicted = m.fit(X[train], y[train]).predict(X[test])
         label = f"{name}, a year ahead" if place == 0 else None
-        axes.plot(year[test], m.fit(X[train], y[train]).predict(X[test]), color, label=label, lw=1)
+        axes.plot(year[test], predicted, color, label=label, linewidth=1)
     axes.axvline(year[test[0]], color="0.8", linestyle=":", zorder=0)
 axes.set(xlabel="year", ylabel="sunspot number", xlim=(1840, 2008), ylim=(0, 260))
 axes.legend(ncols=3, loc="upper left")
@@ -208,7 +222,7 @@ axes.legend(ncols=3, loc="upper left")
 # - Windows that overlap are near copies: never shuffle them.
 # - NaN in X: ``missing="mask"``, instead of an imputer before it.
 # - ``validation=0.2, patience=10`` in the estimator stops a fit early. It takes its share from the
-#   training part of each fold, and the test part is never seen.
+#   training part of each fold, but knows nothing of groups.
 #
 # What to try next
 # ----------------
