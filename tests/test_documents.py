@@ -17,13 +17,22 @@ def test_docstring_examples_run(module, tmp_path, monkeypatch):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["README.md", "CONTRIBUTING.md", "docs/data.md", "docs/embedding.md", "docs/scipy.md"],
-)
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/data.md",
+    "docs/embedding.md",
+    "docs/scipy.md",
+    "docs/start.md",
+]
+# what a page shows of other libraries stands below <!-- peers: NAME --> and is not run here
+BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_python_in_the_documents_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / name).read_text()
     namespace: dict = {}
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)):
+    for number, block in enumerate(BLOCK.findall(text)):
         exec(compile(block, f"{name}, block {number}", "exec"), namespace)
