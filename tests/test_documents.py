@@ -24,6 +24,7 @@ DOCUMENTS = [
     "docs/embedding.md",
     "docs/scipy.md",
     "docs/start.md",
+    "docs/coming_from.md",
 ]
 # what a page shows of other libraries stands below <!-- peers: NAME --> and is not run here
 BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
