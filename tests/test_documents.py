@@ -25,6 +25,7 @@ DOCUMENTS = [
     "docs/scipy.md",
     "docs/start.md",
     "docs/coming_from.md",
+    "docs/features.md",
 ]
 # what a page shows of other libraries stands below <!-- peers: NAME --> and is not run here
 BLOCK = re.compile(r"(?<!-->\n)^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""The feature table of the README: every row of numlstm's column is run."""
+"""The feature table of the site: every row of numlstm's column is run."""
 
 import re
 
@@ -9,14 +9,14 @@ import numlstm
 from helpers.fits import SINE, batch
 from helpers.house import ROOT
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "features.md").read_text()
 X, Y = batch()
 NAN = float("nan")
 
 
 def rows():
     """Feature -> what numlstm's column says."""
-    table = re.search(r"^\| Feature \|.*\n\|[-|: ]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    table = re.search(r"^\| Feature \|.*\n\|[-|: ]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
     assert table
     cells = [[c.strip() for c in line.strip("|\n").split("|")] for line in table[1].splitlines()]
     return {row[0]: row[1] for row in cells}
