@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from numlstm import backends
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data import labels
@@ -69,6 +70,7 @@ class Rollout(Export):
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
+        backends.require_numba()
         from numlstm.stepping.rollout import in_slices
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
@@ -132,6 +134,7 @@ class Rollout(Export):
         >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
         (True, (50, 1))
         """
+        backends.require_numba()
         from numlstm.stepping.rollout import rollout_vjp
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
