@@ -7,6 +7,8 @@ import nox
 nox.options.sessions = ["tests"]
 nox.options.reuse_venv = "yes"
 
+IMPORTED = "import numlstm; print(numlstm.__version__, numlstm.LSTM(1, 4, 1, rng=0))"
+
 
 def run(session: nox.Session, *commands: str) -> None:
     """Run commands where the package and what its tests need are installed."""
@@ -29,8 +31,11 @@ def types(session):
 
 @nox.session
 def docs(session):
-    """Examples in docstrings, and the Python in the documents."""
-    run(session, "pytest tests/test_documents.py")
+    """The site, in build/site, without a warning; examples in docstrings and in the documents."""
+    session.install("-e", ".[docs,test]")
+    site = ["docs", "build/site"]
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-E", "-b", "html", *site)
+    session.run("pytest", "tests/test_documents.py", *session.posargs)
 
 
 @nox.session
@@ -64,4 +69,10 @@ def dist(session):
     """What is published, in dist/: built, checked and imported."""
     session.install("build", "twine")
     session.run("python", "-m", "build", "--outdir", "dist")
-    session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").glob("numlstm-*"))))
+    made = sorted(Path("dist").glob("numlstm-*"), key=lambda path: path.stat().st_mtime)[-2:]
+    session.run("twine", "check", "--strict", *map(str, made))
+    wheel = next(path for path in made if path.suffix == ".whl").resolve()
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(str(wheel))
+    session.chdir(session.create_tmp())  # here the source would be imported
+    session.run("python", "-W", "error", "-c", IMPORTED)
