@@ -150,7 +150,7 @@ class Export(Model):
 
         See Also
         --------
-        export_fortran : the same with a Fortran module.
+        export_fortran : The same with a Fortran module.
 
         Examples
         --------

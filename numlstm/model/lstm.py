@@ -253,7 +253,9 @@ class LSTM(Derivatives, Rollout, Persistence):
 
         Parameters
         ----------
-        X, state, lengths, reset, noise_rng
+        X : array_like, shape (B, T, I)
+            The sequences.
+        state, lengths, reset, noise_rng : optional
             As in `forward`.
 
         Returns

@@ -98,7 +98,11 @@ class Rollout(Export):
 
         Parameters
         ----------
-        X_warm, steps, exogenous
+        X_warm : array_like, shape (B, T, I), or (T,) or (T, I) for one series
+            What was observed, as in `rollout`.
+        steps : int
+            Number of forecasts.
+        exogenous : array_like, optional
             As in `rollout`.
 
         Returns
@@ -117,7 +121,7 @@ class Rollout(Export):
 
         See Also
         --------
-        numlstm.fit : with ``scheduled_sampling=`` it trains on the network's own forecasts.
+        numlstm.fit : With ``scheduled_sampling=`` it trains on the network's own forecasts.
 
         References
         ----------
