@@ -29,7 +29,6 @@ extensions = [
 ]
 exclude_patterns = ["build", "README.md"]
 templates_path = ["_templates"]
-html_static_path = ["_static"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
