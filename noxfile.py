@@ -1,11 +1,18 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2024.4.15"]
+# ///
 """What the tests run, one part at a time: `nox -l` lists the sessions, `nox -s quick` runs one."""
 
 from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["tests"]
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
+
+IMPORTED = "import numlstm; print(numlstm.__version__, numlstm.LSTM(1, 4, 1, rng=0))"
 
 
 def run(session: nox.Session, *commands: str) -> None:
@@ -15,32 +22,35 @@ def run(session: nox.Session, *commands: str) -> None:
         session.run(*command.split(), *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def lint(session):
     """Style, types, and that a room imports only from rooms below it."""
     run(session, "ruff check .", "ruff format --check .", "mypy", "lint-imports")
 
 
-@nox.session
+@nox.session(default=False)
 def types(session):
     """Types alone; arguments are mypy's."""
     run(session, "mypy")
 
 
-@nox.session
+@nox.session(default=False)
 def docs(session):
-    """Examples in docstrings, and the Python in the documents."""
-    run(session, "pytest tests/test_documents.py")
+    """The site, in build/site, without a warning; examples in docstrings and in the documents."""
+    session.install("-e", ".[docs,test]")
+    site = ["docs", "build/site"]
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-E", "-b", "html", *site)
+    session.run("pytest", "tests/test_documents.py", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def simulator(session):
     """The CUDA kernels in Numba's simulator, without a GPU."""
     session.env["NUMBA_ENABLE_CUDASIM"] = "1"
     run(session, "pytest -o python_files=simulated_*.py tests/backends/cuda")
 
 
-@nox.session
+@nox.session(default=False)
 def quick(session):
     """Every room, in a minute and a half once the kernels are compiled."""
     run(session, "pytest -m quick")
@@ -52,16 +62,35 @@ def tests(session):
     run(session, "pytest")
 
 
-@nox.session(venv_backend="uv", python="3.11")
+@nox.session(venv_backend="uv", python="3.11", default=False)
 def oldest(session):
     """Everything, with the oldest releases that `pyproject.toml` allows; needs uv."""
     session.install("--resolution", "lowest-direct", "-e", ".[test]")
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def dist(session):
     """What is published, in dist/: built, checked and imported."""
     session.install("build", "twine")
     session.run("python", "-m", "build", "--outdir", "dist")
-    session.run("twine", "check", "--strict", *map(str, sorted(Path("dist").glob("numlstm-*"))))
+    made = sorted(Path("dist").glob("numlstm-*"), key=lambda path: path.stat().st_mtime)[-2:]
+    session.run("twine", "check", "--strict", *map(str, made))
+    wheel = next(path for path in made if path.suffix == ".whl").resolve()
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(str(wheel))
+    session.chdir(session.create_tmp())  # here the source would be imported
+    session.run("python", "-W", "error", "-c", IMPORTED)
+
+
+@nox.session(default=False)
+def review(session):
+    """Scientific Python's rules for a project, the safety of its workflows, and spelling."""
+    session.install("codespell", "sp-repo-review[cli]", "zizmor")
+    session.run("repo-review", ".")
+    session.run("zizmor", "--offline", ".github")
+    session.run("codespell")
+
+
+if __name__ == "__main__":
+    nox.main()

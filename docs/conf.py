@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -33,12 +34,19 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autosummary_generate = True
-# methods of dict, tuple and scikit-learn that have their pages elsewhere
+# methods of dict, tuple and scikit-learn that have their pages elsewhere, and those of `Cell` and
+# `LSTM` that are for the package's own use
 autosummary_context = {
     "elsewhere": {
         *dir(dict),
         *dir(tuple),
         *dir(BaseEstimator),
+        "changed",
+        "from_spec",
+        "in_words",
+        "require_effect",
+        "unit_parameters",
+        "unused_on_full_batches",
         "set_fit_request",
         "set_score_request",
     }
@@ -46,6 +54,13 @@ autosummary_context = {
 autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
+# which rules of numpydoc there are exceptions to, and why, says pyproject.toml
+_project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+_rules = _project["tool"]["numpydoc_validation"]
+numpydoc_validation_checks = set(_rules["checks"])
+numpydoc_validation_overrides = {
+    name.removeprefix("override_"): set(value) for name, value in _rules.items() if name != "checks"
+}
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tutorials", "../examples/gallery"],

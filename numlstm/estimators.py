@@ -68,7 +68,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         batch_size: int = 32,
         epochs: int = 100,
         bptt_steps: int | None = None,
-        validation: float | None = None,
+        validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
         standardize: bool = True,
@@ -351,19 +351,25 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
+    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size : optional
+        As in `numlstm.fit`.
+    cell, init : dict, optional
         As in `numlstm.fit`. In a search, ``cell__layer_norm`` and the like name what lies within
         `cell`, `init` and `limits`.
     output : {"last", "sequence"}, optional
         One target per sequence, y (B,) or (B, O), or one per step, y (B, T) or (B, T, O) or a list.
     loss : {"mse", "mae", "huber"}, optional
         The loss that is minimised; None is "mse".
-    method, learning_rate, schedule, weight_decay, dropout, clip, batch_size, epochs, bptt_steps
+    method, learning_rate, schedule, weight_decay, dropout, clip : optional
+        As in `numlstm.fit`.
+    batch_size, epochs, bptt_steps : int, optional
         As in `numlstm.fit`.
     validation : float, tuple (X, y) or (X, y, sample_weight), or dict, optional
         Fraction of the sequences to judge each epoch by, or data, read as those of `fit`.
-    patience, tol, standardize, nan_policy, missing, dtype, backend, precision, options, limits
+    patience, tol, standardize, nan_policy, missing : optional
         As in `numlstm.fit`. Where ``nan_policy="omit"`` leaves out a target, so does `score`.
+    dtype, backend, precision, options, limits : optional
+        As in `numlstm.fit`.
     random_state : None, int or numpy.random.RandomState, optional
         Source of initial weights, order and dropout.
 
@@ -433,7 +439,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         return self._train(X, y, sample_weight)
 
     def predict(self, X: Any) -> Any:
-        """Predictions in the shape of the targets of `fit`.
+        """Predict, in the shape of the targets of `fit`.
 
         Parameters
         ----------
@@ -509,24 +515,28 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
+    hidden_size, num_layers, bidirectional, residual : optional
         As in `LSTMRegressor`.
-    method, learning_rate, schedule, weight_decay, dropout, clip
+    learned_state, proj_size, cell, init : optional
         As in `LSTMRegressor`.
     output : {"last", "sequence"}, optional
         One label per sequence, y (B,), or one per step, y (B, T) or a list.
     loss : {"cross_entropy"}, optional
         The loss that is minimised; None is "cross_entropy".
+    method, learning_rate, schedule : optional
+        As in `LSTMRegressor`.
     class_weight : dict or "balanced", optional
         Weight of every class, by label, 1 for a label that is left out; it multiplies
         `sample_weight`. "balanced": N / (K N_k), for K classes and N labels, N_k of them of the
         class. Default: 1 for all. A share that `validation` sets aside has them too; data of their
         own have the weights that are given with them.
+    weight_decay, dropout, clip, batch_size, epochs, bptt_steps : optional
+        As in `LSTMRegressor`.
+    validation, patience, tol, standardize : optional
+        As in `LSTMRegressor`.
     nan_policy : {"raise", "omit"}, optional
         "omit": where `y` is NaN or None there is no label, in `fit` and in `score`.
-    batch_size, epochs, bptt_steps, validation, patience, tol, standardize, missing, dtype, backend
-        As in `LSTMRegressor`.
-    precision, options, limits, random_state
+    missing, dtype, backend, precision, options, limits, random_state : optional
         As in `LSTMRegressor`.
 
     Attributes
@@ -585,7 +595,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         batch_size: int = 32,
         epochs: int = 100,
         bptt_steps: int | None = None,
-        validation: float | None = None,
+        validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
         standardize: bool = True,

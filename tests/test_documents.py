@@ -22,7 +22,8 @@ BLOCK = re.compile(r"^(<!-- peers: .*-->\n\n?)?```python\n(.*?)^```", re.M | re.
 PAGES = {
     path.relative_to(ROOT).as_posix(): blocks
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
-    if (blocks := [code for peers, code in BLOCK.findall(path.read_text()) if not peers])
+    if path.name != "faq.md"  # whose errors test_faq.py compares
+    and (blocks := [code for peers, code in BLOCK.findall(path.read_text()) if not peers])
 }
 
 

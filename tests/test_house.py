@@ -236,6 +236,16 @@ def test_the_readme_names_its_test_command_once():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
 
+def test_the_conda_recipe_is_that_of_the_package():
+    recipe = (ROOT / "conda" / "recipe.yaml").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needs = {need.partition(";")[0].replace(">=", " >=") for need in project["dependencies"]}
+    run = recipe.partition("  run:\n")[2].partition("\n\n")[0]
+    assert set(re.findall(r"- (.*)", run)) == needs | {"python >=${{ python_min }}"}
+    assert f'version: "{numlstm.__version__}"' in recipe
+    assert f'python_min: "{project["requires-python"].removeprefix(">=")}"' in recipe
+
+
 @pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
 def test_linters_are_content(command):
     run("-m", *command.split(), cwd=ROOT)
@@ -263,7 +273,7 @@ def texts() -> list[Path]:
     kinds = {".c", ".cfg", ".csv", ".f90", ".in", ".json", ".md", ".py", ".toml", ".yaml", ".yml"}
     folders = [
         ROOT / name
-        for name in ("numlstm", "tests", "stress", "benchmarks", "docs", "examples", ".ci")
+        for name in ("numlstm", "tests", "stress", "benchmarks", "conda", "docs", "examples", ".ci")
     ]
     found = [path for folder in folders for path in folder.rglob("*")]
     built = ("api/generated", "api/backreferences", "tutorials", "gallery")  # by Sphinx

@@ -51,6 +51,7 @@ derivatives of a layer's states after every step by those before it into J (B, T
 and by its inputs into by_X (B, T, 2, H, I).
 """
 
+import functools
 import importlib
 from types import ModuleType
 
@@ -94,6 +95,32 @@ class DisabledError(BackendError):
     """A backend that could run here was switched off by the environment."""
 
 
+class AbsentError(BackendError):
+    """Numba, a requirement of the package wherever it exists, cannot be imported."""
+
+
+def require_numba() -> None:
+    """Raise `AbsentError` where nothing can be compiled: called before an import that compiles."""
+    fault = _numba_fault()
+    if fault is not None:
+        raise AbsentError(fault)
+
+
+@functools.cache  # for the reason of `_missing`
+def _numba_fault() -> str | None:
+    """Why Numba cannot be imported, and what is to be done, or None where it can."""
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
+        return (
+            f'Numba cannot be imported ({error}): there are no backends "cpu" and "cuda", no '
+            "steps for compiled code, no exported C, no rollout, no scheduled sampling. Install "
+            "it, python -m pip install numba (Pyodide has none), or do without these and pass "
+            'backend="reference", which is plain NumPy and slow'
+        )
+    return None
+
+
 def get(name: str) -> ModuleType:
     """The backend called `name`, ready to run; "auto" is the best one that can."""
     if name == "auto":
@@ -116,13 +143,20 @@ def _imported(name: str, module: str) -> ModuleType:
         except BackendError as error:
             _missing[module] = type(error), str(error)
         except ImportError as error:
-            _missing[module] = (
-                BackendError,
-                f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
-                'or pass backend="reference".',
-            )
+            _missing[module] = _why_not(name, error)
     kind, reason = _missing[module]
     raise kind(reason)
+
+
+def _why_not(name: str, error: ImportError) -> tuple[type[BackendError], str]:
+    """What is said of a backend that could not be imported."""
+    fault = _numba_fault()
+    if fault is not None:
+        return AbsentError, fault
+    return BackendError, (
+        f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
+        'or pass backend="reference".'
+    )
 
 
 _warned: set[str] = set()  # what is said once, not at every model
@@ -145,6 +179,6 @@ def _first_that_runs() -> ModuleType:
 def _warn_of(error: BackendError) -> None:
     """Say that a backend is passed over which the user has reason to expect."""
     message = str(error)
-    if isinstance(error, DeviceError | DisabledError) and message not in _warned:
+    if isinstance(error, DeviceError | DisabledError | AbsentError) and message not in _warned:
         notices.warn(f"{message}; the next best backend takes its place")
         _warned.add(message)

@@ -472,16 +472,19 @@ def noise_at(noise: Noise, t) -> Noise:
 
 # --- head -----------------------------------------------------------------------------------------
 
+# products are of contiguous arrays: NumPy 2.2 sums those of others in another order, to other bits
+
 
 @_blas_flags_ignored
 def head_forward(spec: HeadSpec, weights, H):
     """y = W h + b over the last axis: H (..., H) -> (..., O)."""
-    return H @ weights["weight"].T + weights["bias"]
+    return np.ascontiguousarray(H) @ weights["weight"].T + weights["bias"]
 
 
 @_blas_flags_ignored
 def head_backward(spec: HeadSpec, weights, H, dY):
     """Gradients of theta (flat) and of H."""
+    H, dY = np.ascontiguousarray(H), np.ascontiguousarray(dY)
     rows, drows = H.reshape(-1, spec.input_size), dY.reshape(-1, spec.output_size)
     dtheta = np.concatenate([(drows.T @ rows).ravel(), drows.sum(axis=0)])
     return dtheta, dY @ weights["weight"]

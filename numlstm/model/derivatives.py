@@ -32,14 +32,16 @@ class Derivatives(Model):
 
         Parameters
         ----------
-        X, state, lengths, reset
-            As in `forward`.
+        X : array_like, shape (B, T, I)
+            The sequences.
         dX : array_like, shape (B, T, I), optional
             Change of X. Default, here and for the next two: none.
         dstate : State, optional
             Change of the initial state, also where that is the learned one or zero.
         dtheta : array_like, shape (n,), optional
             Change of `theta`.
+        state, lengths, reset : optional
+            As in `forward`.
 
         Returns
         -------
@@ -99,12 +101,14 @@ class Derivatives(Model):
 
         Parameters
         ----------
-        X, state, lengths, reset
-            As in `forward`.
+        X : array_like, shape (B, T, I)
+            The sequences.
         of : {"y", "state"}, optional
             What is differentiated: Y (T, O), or the final state as one vector (S,).
         wrt : {"X", "state", "theta"}, optional
             By what: X (T, I), the initial state as one vector (S,), or theta (n,).
+        state, lengths, reset : optional
+            As in `forward`.
 
         Returns
         -------
@@ -149,7 +153,9 @@ class Derivatives(Model):
 
         Parameters
         ----------
-        X, state, lengths, reset
+        X : array_like, shape (B, T, I)
+            The sequences.
+        state, lengths, reset : optional
             As in `forward`.
 
         Returns

@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from numlstm import backends
 from numlstm.data.scaling import Scaling
 from numlstm.model.base import Derived, KeptStepper, Model
 from numlstm.utils import checks
@@ -144,10 +145,12 @@ class Export(Model):
             Where `standardize` is not a bool.
         OSError
             Where a file cannot be written; older ones are then as they were.
+        BackendError
+            Where Numba is not installed.
 
         See Also
         --------
-        export_fortran : the same with a Fortran module.
+        export_fortran : The same with a Fortran module.
 
         Examples
         --------
@@ -158,9 +161,10 @@ class Export(Model):
         ...     sorted(os.listdir(folder))
         ['river.c', 'river.h']
         """
+        source = self._source(standardize)
         from numlstm.export import c
 
-        c.export_c(self._source(standardize), path)
+        c.export_c(source, path)
 
     def export_fortran(
         self, path: str | bytes | os.PathLike[str], *, standardize: bool = True
@@ -179,7 +183,7 @@ class Export(Model):
 
         Raises
         ------
-        ValueError, TypeError, OSError
+        ValueError, TypeError, OSError, BackendError
             As `export_c`.
 
         Examples
@@ -191,9 +195,10 @@ class Export(Model):
         ...     sorted(os.listdir(folder))
         ['river.c', 'river.f90', 'river.h']
         """
+        source = self._source(standardize)
         from numlstm.export import fortran
 
-        fortran.export_fortran(self._source(standardize), path)
+        fortran.export_fortran(source, path)
 
     def _required_stepper(self, scaling: Scaling | None, derivatives: bool) -> "Stepper":
         """The stepper, where there is one."""
@@ -213,6 +218,7 @@ class Export(Model):
         units = () if scaling is None else _bytes_of(scaling)
         kept = derived.steppers.get(kind)
         if kept is None or kept.units != units:
+            backends.require_numba()
             from numlstm.stepping.stepper import stepper_of
 
             on_cpu = self.network.backend.name == "cpu"
@@ -225,6 +231,7 @@ class Export(Model):
 
     def _source(self, standardize: bool) -> "Source":
         """The content of an exported file."""
+        backends.require_numba()  # the equations of a step are compilable, and known to Numba
         from numlstm.export.c import Source
 
         self._require_step()

@@ -256,7 +256,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
 
         Parameters
         ----------
-        X, state, lengths, reset, noise_rng
+        X : array_like, shape (B, T, I)
+            The sequences.
+        state, lengths, reset, noise_rng : optional
             As in `forward`.
 
         Returns

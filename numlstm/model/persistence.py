@@ -161,7 +161,7 @@ class Persistence(Model):
 
         See Also
         --------
-        numlstm.load : read the model back.
+        numlstm.load : Read the model back.
 
         Examples
         --------

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from numlstm import backends
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data import labels
@@ -69,6 +70,7 @@ class Rollout(Export):
         >>> model.rollout(np.sin(np.arange(50)), 1000).shape
         (1000, 1)
         """
+        backends.require_numba()
         from numlstm.stepping.rollout import in_slices
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)
@@ -96,7 +98,11 @@ class Rollout(Export):
 
         Parameters
         ----------
-        X_warm, steps, exogenous
+        X_warm : array_like, shape (B, T, I), or (T,) or (T, I) for one series
+            What was observed, as in `rollout`.
+        steps : int
+            Number of forecasts.
+        exogenous : array_like, optional
             As in `rollout`.
 
         Returns
@@ -115,7 +121,7 @@ class Rollout(Export):
 
         See Also
         --------
-        numlstm.fit : with ``scheduled_sampling=`` it trains on the network's own forecasts.
+        numlstm.fit : With ``scheduled_sampling=`` it trains on the network's own forecasts.
 
         References
         ----------
@@ -132,6 +138,7 @@ class Rollout(Export):
         >>> gradients.theta.shape == model.theta.shape, gradients.X_warm.shape
         (True, (50, 1))
         """
+        backends.require_numba()
         from numlstm.stepping.rollout import rollout_vjp
 
         after, *arrays = self._unlabelled(X_warm, steps, exogenous)

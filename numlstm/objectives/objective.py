@@ -71,7 +71,7 @@ def objective(
 
     See Also
     --------
-    numlstm.fit : with ``method="L-BFGS-B"`` and others it does all of this by itself.
+    numlstm.fit : With ``method="L-BFGS-B"`` and others it does all of this by itself.
 
     References
     ----------

@@ -174,28 +174,35 @@ def ensemble(
         (Efron & Tibshirani 1993, "An introduction to the bootstrap"). A resample without any target
         that has a weight is drawn again: the bootstrap is conditional on at least one. False: they
         differ in their initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
-    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size, cell, init
+    hidden_size, num_layers, bidirectional, residual : optional
         As in `fit`, for every member.
-    output_size : int, optional
+    learned_state, proj_size, cell, init, output_size : optional
+        As in `fit`, for every member.
+    output, loss, sample_weight, lengths, reset : optional
         As in `fit`.
-    output, loss, sample_weight, lengths, reset, nan_policy, missing, standardize : optional
-        As in `fit`. All members have one scaling, that of the data and not of a resample.
     method : {"adam", "adamw", "sgd", "rmsprop"}, optional
         One of the stochastic methods.
-    learning_rate, schedule, weight_decay, batch_size, epochs, options, limits : optional
-        As in `fit`. Constraints are for SciPy's methods.
-    dropout, scheduled_sampling : optional
-        Refused: what one network at a time can do; for them call `fit` for each member.
+    learning_rate, schedule, weight_decay : optional
+        As in `fit`.
+    dropout : optional
+        Refused, as `scheduled_sampling` is: what one network at a time can do; for them call `fit`
+        for each member.
     clip : float, optional
         Largest norm of a member's gradient.
+    batch_size, epochs : int, optional
+        As in `fit`.
     bptt_steps, stateful : optional
         As in `fit`; every member carries its own state. With `bootstrap` and `stateful`, the
         parallel parts of the series are what is resampled.
+    scheduled_sampling : optional
+        Refused.
     validation : float, tuple or dict, optional
         As in `fit`, the same data for all members; each keeps the parameters of its own best epoch.
     patience, tol : optional
         As in `fit`, for every member: one that reaches a goal changes no more, its losses stay as
         they are, and training ends when all have reached one.
+    standardize, nan_policy, missing : optional
+        As in `fit`. All members have one scaling, that of the data and not of a resample.
     rng : None, int, or numpy.random.Generator, optional
         Source of all randomness.
     callback : callable, optional
@@ -205,8 +212,8 @@ def ensemble(
         As in `fit`.
     checkpoint, resume : optional
         As in `fit`. A resumed ensemble may have more epochs, but not another `patience` or `tol`.
-    dtype, backend, precision : optional
-        As in `fit`.
+    dtype, backend, precision, options, limits : optional
+        As in `fit`. Constraints are for SciPy's methods.
 
     Returns
     -------

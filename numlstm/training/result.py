@@ -113,7 +113,7 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
 
         Parameters
         ----------
-        X, y, sample_weight, lengths, reset, nan_policy
+        X, y : array_like
             The data of the fit, which the result does not keep.
         absolute_sigma : bool, optional
             As in `scipy.optimize.curve_fit`. False: the noise is estimated from the residuals,
@@ -134,6 +134,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         progress : bool, optional
             Show a bar that counts products with the Jacobian. Default: on a terminal and in
             notebooks.
+        sample_weight, lengths, reset, nan_policy : optional
+            What else the fit was told of the data.
 
         Returns
         -------

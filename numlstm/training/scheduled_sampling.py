@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from numlstm import backends
 from numlstm.architecture.spec import Dropout, NetworkSpec, State
 from numlstm.data.sequences import Dataset, mask
 from numlstm.network.network import Network
@@ -79,6 +80,7 @@ def require_able(spec: NetworkSpec, loss: Loss, stochastic: bool, missing: bool)
 
 def require_step(network: Network, theta: np.ndarray) -> None:
     """Refuse a network whose steps cannot go back in compiled code; that compiles them, if not."""
+    backends.require_numba()
     from numlstm.stepping.stepper import stepper_of
 
     if network.backend.name != "cpu":

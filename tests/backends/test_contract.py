@@ -87,8 +87,21 @@ def test_auto_falls_back_to_the_reference(monkeypatch):
         backends.get("auto")
 
 
+# as in Pyodide: there is no Numba, and no thread can be started
+WITHOUT_NUMBA = """
+import sys, threading
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("numba", "llvmlite", "numba_cuda"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+def no_thread(thread):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = no_thread
+"""
+
 WITHOUT_A_COMPILER = """
-import warnings
+import io, warnings
 import numpy as np
 import numlstm
 from numlstm import BackendError, backends
@@ -110,9 +123,27 @@ message = refusal(numlstm.LSTM, 1, 2, backend="cpu")
 assert str(warning.message) == message + "; the next best backend takes its place"
 assert "reference backend" in repr(model)
 model.predict(X), model.vjp(X), model.step(X[:, 0].astype("float32")), model.transitions(X)
-for compiled in (model.njit, model.cfunc, lambda: model.rollout(X, 2)):
-    assert refusal(compiled) == message
+free = dict(scheduled_sampling=0.5, hidden_size=2, epochs=1, backend="reference", progress=False)
+series = lambda **options: numlstm.fit(X[:, :, 0].ravel(), **options)
+for compiled in (model.njit, model.cfunc, lambda: model.rollout(X, 2), lambda: series(**free)):
+    assert refusal(compiled) == message, refusal(compiled)
 print(message)
+"""
+
+BY_THE_REFERENCE = """
+named = dict(backend="reference", rng=0)
+model = numlstm.LSTM(1, 2, 1, dtype="float64", **named)
+fun = numlstm.objective(model, X, X)
+assert fun(model.theta)[1].shape == fun.hessp(model.theta, model.theta).shape == model.theta.shape
+options = dict(hidden_size=2, epochs=1, progress=False, validation=0.5)
+for method in ("adam", "L-BFGS-B"):
+    model = numlstm.fit(X, X, method=method, **options, **named).model
+file = io.BytesIO()
+model.save(file)
+file.seek(0)
+again = numlstm.load(file, backend="reference")
+assert again.predict(X).tobytes() == model.predict(X).tobytes()
+numlstm.ensemble(X, X, members=2, **options, **named).predict(X)
 """
 
 
@@ -121,6 +152,15 @@ def test_without_a_compiler_auto_is_the_reference():
     done = run_python("-W", "error", "-c", WITHOUT_A_COMPILER, NUMBA_DISABLE_JIT="1", **hidden)
     assert done.returncode == 0, done.stderr
     for part in ('"cpu" cannot run', "NUMBA_DISABLE_JIT", "Unset it", 'backend="reference"'):
+        assert part in done.stdout
+
+
+def test_without_numba_auto_is_the_reference():
+    code = WITHOUT_NUMBA + WITHOUT_A_COMPILER + BY_THE_REFERENCE
+    code += "assert refusal(model.export_c, 'model.c') == message"
+    done = run_python("-W", "error", "-c", code)
+    assert done.returncode == 0, done.stderr
+    for part in ("No module named 'numba'", "pip install numba", 'backend="reference"'):
         assert part in done.stdout
 
 

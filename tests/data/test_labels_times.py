@@ -299,11 +299,11 @@ def test_exogenous_times_of_floats_are_compared_but_for_their_rounding():
     expected = model.rollout(both[:20], 40, both[20:, 1:])
     for at in (FLOATS["single"], FLOATS["epoch"], FLOATS["julian"]):
         frame = pd.DataFrame(both, at, ["q", "u"])
-        u = frame[["u"]][20:]
-        np.testing.assert_array_equal(model.rollout(frame[:20], 40, u), expected)
+        past, u = frame.iloc[:20], frame[["u"]].iloc[20:]
+        np.testing.assert_array_equal(model.rollout(past, 40, u), expected)
         for wrong in (u[::-1], u.set_axis(at[21] - at[20] + at[20:])):
             with pytest.raises(ValueError, match="exogenous has "):
-                model.rollout(frame[:20], 40, wrong)
+                model.rollout(past, 40, wrong)
 
 
 # --- exogenous times where those of X do not go on ------------------------------------------------
@@ -347,9 +347,9 @@ def forms_of(past, u):
 @pytest.mark.parametrize("form", UNKNOWN)
 def test_exogenous_times_lie_after_those_that_do_not_go_on(forecasts, form):
     frame = pd.DataFrame(BOTH, UNKNOWN[form], ["q", "u"]).iloc[WITHOUT]
-    past, u = frame[:-5], frame[["u"]][-5:]
+    past, u = frame.iloc[:-5], frame[["u"]].iloc[-5:]
     expected = forecasts.rollout(past.to_numpy(), 5, u.to_numpy())
-    early = frame[["u"]][-6:-1]
+    early = frame[["u"]].iloc[-6:-1]
     for right, reverse, before in zip(
         forms_of(past, u), forms_of(past, u[::-1]), forms_of(past, early), strict=True
     ):

@@ -1,6 +1,7 @@
 """What to write instead of a frame that is refused, as code for its library."""
 
 import contextlib
+import inspect
 import warnings
 from typing import Any
 
@@ -81,14 +82,15 @@ def _without(frame: Any, label: str) -> str:
     return f".{method.get(frame.library.value, 'drop(columns=')}{label})"
 
 
-def of_levels(name: str, columns: Any) -> str:
+def of_levels(name: str, frame: Any) -> str:
     """Which levels of columns there are, and how to do without all but one."""
+    columns = frame.columns
     titles = [i if title is None else title for i, title in enumerate(columns.names)]
     series = [i for i, title in enumerate(titles) if called(title, SEQUENCES)]
     features = [i for i, title in enumerate(titles) if called(title, FEATURES)]
     levels = series if len(series) == 1 else [i for i in range(len(titles)) if i not in features]
     shown = [
-        f"{name} = {name}.stack({_quoted(titles[level])}) if "
+        f"{name} = {name}.stack({_quoted(titles[level])}{_future(frame)}) if "
         f"{', '.join(repr(label) for label in columns.unique(level)[:3])} are series"
         for level in levels or range(len(titles))
     ]
@@ -97,6 +99,12 @@ def of_levels(name: str, columns: Any) -> str:
         f"{', '.join(shown)}; if all are features of one series give them plain names, "
         f'{name}.columns = ["_".join(map(str, names)) for names in {name}.columns]'
     )
+
+
+def _future(frame: Any) -> str:
+    """What `stack` has to be told before pandas 3, which would warn of its older way."""
+    option = inspect.signature(frame.stack).parameters.get("future_stack")
+    return ", future_stack=True" if option is not None and option.default is False else ""
 
 
 def _by_column(frame: Any, key: Any, time: Any) -> str:

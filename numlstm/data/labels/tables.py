@@ -31,7 +31,7 @@ def read(name: str, native: Any, wanted: tuple[str, ...] | None, like: Labelled 
     if getattr(getattr(native, "columns", None), "nlevels", 1) > 1:
         raise TypeError(
             f"{name} has columns in {native.columns.nlevels} levels, "
-            f"{remedies.of_levels(name, native.columns)}"
+            f"{remedies.of_levels(name, native)}"
         )
     if isinstance(like, Panel):
         native = like.with_levels(native)
