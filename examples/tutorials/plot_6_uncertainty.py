@@ -86,8 +86,9 @@ def by_covariance(X):
 # %%
 # 2. An ensemble
 # --------------
-# Eight networks from different first weights. Where the data decide they agree; where they do not
-# they part. The spread holds no noise: that is measured by trials set aside, and added in squares.
+# Eight networks, each from first weights of its own and, by default, from a resample of the trials.
+# Where the data decide they agree; where they do not they part. The spread holds no noise: that is
+# measured by trials set aside, and added in squares.
 
 settings = {"epochs": 150, "schedule": "cosine", "rng": 0}
 ensemble = numlstm.ensemble(X, y, members=8, hidden_size=16, **settings)
@@ -130,10 +131,13 @@ def by_dropout(X):
 # ----------------------------------------
 # With the loss "gaussian_nll" there are two outputs, the mean and the logarithm of the variance, in
 # mg/l and log (mg/l)^2. So the noise may differ from hour to hour, as it does here. By itself it
-# says nothing of ignorance: that is why eight of them are trained, a *deep ensemble*.
+# says nothing of ignorance: that is why eight of them are trained, on all trials each, which is
+# known as a *deep ensemble*.
 
 settings["epochs"] = 300
-deep = numlstm.ensemble(X, y, members=8, hidden_size=16, loss="gaussian_nll", **settings)
+deep = numlstm.ensemble(
+    X, y, members=8, hidden_size=16, loss="gaussian_nll", bootstrap=False, **settings
+)
 
 
 def by_likelihood(X):
@@ -254,7 +258,7 @@ assert same_noise["above 3 mg/l"].lt(own_noise["above 3 mg/l"] - 0.1).all()
 #
 # What to try next
 # ----------------
-# - :func:`numlstm.ensemble` can resample the sequences for each member, with ``bootstrap=True``.
+# - :func:`numlstm.ensemble` of one long series: with ``bootstrap=False``, or cut by `stateful`.
 # - :doc:`/scipy` derives the covariance and says what `weight_decay` means in it.
 # - :class:`numlstm.LSTM` lists the seven kinds of dropout and zoneout.
 # - :doc:`plot_5_system_identification` fits one long series, whose end can be counted on.
