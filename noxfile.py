@@ -84,6 +84,16 @@ def dist(session):
 
 
 @nox.session(default=False)
+def coverage(session):
+    """Which lines and branches the tests run, kernels left out; arguments are pytest's."""
+    session.install("-e", ".[test]", "coverage>=7.10")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", "--fail-under=95")
+
+
+@nox.session(default=False)
 def review(session):
     """Scientific Python's rules for a project, the safety of its workflows, and spelling."""
     session.install("codespell", "sp-repo-review[cli]", "zizmor")

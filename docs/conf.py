@@ -34,8 +34,8 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autosummary_generate = True
-# methods of dict, tuple and scikit-learn that have their pages elsewhere, and those of `Cell` and
-# `LSTM` that are for the package's own use
+# methods of dict, tuple and scikit-learn that have their pages elsewhere, and those of `Cell`,
+# `LSTM`, `Objective` and `Scaling` that are for the package's own use
 autosummary_context = {
     "elsewhere": {
         *dir(dict),
@@ -44,7 +44,13 @@ autosummary_context = {
         "changed",
         "from_spec",
         "in_words",
+        "is_near",
+        "of_outputs",
+        "one_unit",
         "require_effect",
+        "require_fit",
+        "run",
+        "targets",
         "unit_parameters",
         "unused_on_full_batches",
         "set_fit_request",

@@ -25,6 +25,14 @@ class Scaling(NamedTuple):
         Mean and standard deviation of the inputs, float64.
     y_mean, y_scale : ndarray, shape (O,), or None
         The same of the targets; None where targets have no unit (classes).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlstm.data.scaling import Scaling
+    >>> scaling = Scaling(np.array([10.0]), np.array([2.0]), np.array([5.0]), np.array([3.0]))
+    >>> float(scaling.inputs([[14.0]])[0, 0]), float(scaling.outputs(np.array([[2.0]]))[0, 0])
+    (2.0, 11.0)
     """
 
     x_mean: Array
@@ -45,7 +53,20 @@ class Scaling(NamedTuple):
         schema.vector("scaling.y_scale", self.y_scale, (self.y_mean.size,), above=0.0)
 
     def inputs(self, X: Any, dtype: str | None = None) -> Array:
-        """X (..., I) in the network's units; computed in float64, in `dtype` or that of X."""
+        """Standardise inputs: (X - mean) / scale, computed in float64.
+
+        Parameters
+        ----------
+        X : array_like, shape (..., I)
+            Inputs in the units of the data.
+        dtype : str, optional
+            Of the result. Default: that of X, float64 for what is not float32.
+
+        Returns
+        -------
+        standardised : ndarray, shape (..., I)
+            The same in the network's units.
+        """
         labels.require_plain("X", X)
         X = checks.array("X", X, None, finite=False)
         standardised: Array = (X - self.x_mean) / self.x_scale
@@ -58,9 +79,19 @@ class Scaling(NamedTuple):
         return ((y - self.y_mean) / self.y_scale).astype(dtype or y.dtype)
 
     def outputs(self, Y: Array) -> Array:
-        """Outputs of the network in the units of the targets, float64.
+        """Convert outputs of the network to the units of the targets.
 
         Twice as many outputs as targets are the means, then the log-variances.
+
+        Parameters
+        ----------
+        Y : ndarray, shape (..., O)
+            Outputs in the network's units.
+
+        Returns
+        -------
+        converted : ndarray, shape (..., O)
+            The same in the units of the targets, float64; Y itself where targets have no unit.
         """
         if self.y_mean is None:
             return Y

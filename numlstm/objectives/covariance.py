@@ -129,16 +129,18 @@ class Covariance:
         lengths: Any = None,
         reset: Any = None,
     ) -> Band:
-        """Predictions with a band by the delta method.
+        """Predict with a band by the delta method.
 
         Parameters
         ----------
-        X, lengths, reset
-            As in `LSTM.predict`.
+        X : array_like, or list of arrays
+            Sequences, as for `LSTM.predict`.
         level : float, optional
             Probability that the band covers the true mean at a point, between 0 and 1.
         noise : bool, optional
             Cover a new observation, with the spread of the residuals, instead of the mean.
+        lengths, reset : optional
+            As for `LSTM.predict`.
 
         Returns
         -------

@@ -132,6 +132,21 @@ class Objective:
         Jacobian times v (n,), a vector (m,); its transpose times u (m,), a vector (n,).
     ``fun.linear_operator(theta)``
         The Jacobian as a `scipy.sparse.linalg.LinearOperator`, never formed.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> model = numlstm.LSTM(1, 2, 1, dtype="float64", rng=0)
+    >>> fun = numlstm.objective(model, np.sin(np.arange(20)))
+    >>> theta, v = model.theta, np.ones(model.theta.size)
+    >>> loss, gradient = fun(theta)
+    >>> loss == fun.value(theta), bool((gradient == fun.gradient(theta)).all())
+    (True, True)
+    >>> fun.hessp(theta, v).shape, fun.residuals(theta).shape, fun.jacobian(theta).shape
+    ((35,), (19,), (19, 35))
+    >>> u = fun.jvp(theta, v)
+    >>> bool(np.isclose(u @ u, v @ fun.vjp(theta, u))), fun.linear_operator(theta).shape
+    (True, (19, 35))
     """
 
     evaluator: Evaluator
@@ -151,45 +166,128 @@ class Objective:
         return value + self._penalty(theta), gradient + self.weight_decay * theta
 
     def value(self, theta: Any) -> float:
-        """The loss alone, in about a third of the time."""
+        """The loss alone, in about a third of the time.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+
+        Returns
+        -------
+        loss : float
+            The mean loss with its penalty.
+        """
         theta = self._checked("theta", theta)
         value = self.evaluator.value(self._cast(theta), self._resident, self.run)
         return value + self._penalty(theta)
 
     def gradient(self, theta: Any) -> np.ndarray:
-        """The gradient alone, (n,)."""
+        """The gradient alone.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+
+        Returns
+        -------
+        gradient : ndarray, shape (n,)
+            Of the mean loss with its penalty.
+        """
         _, gradient = self(theta)
         return gradient
 
     def hessp(self, theta: Any, v: Any) -> np.ndarray:
-        """The Hessian times v, (n,)."""
+        """The exact Hessian times v, forward over reverse.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+        v : array_like, shape (n,)
+            A direction of the parameters.
+
+        Returns
+        -------
+        product : ndarray, shape (n,)
+            The derivative of the gradient along v.
+        """
         theta, v = self._checked("theta", theta), self._checked("v", v)
         product = self.evaluator.hessp(self._cast(theta), v, self._balanced, self.run)
         product += self.weight_decay * v
         return product
 
     def residuals(self, theta: Any) -> np.ndarray:
-        """Weighted residuals, (m,): `fun` of `scipy.optimize.least_squares`."""
+        """Weighted residuals: `fun` of `scipy.optimize.least_squares`.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+
+        Returns
+        -------
+        residuals : ndarray, shape (m,)
+            In the network's units; their squares sum to `value` times the sum of the weights.
+        """
         theta = self._checked("theta", theta)
         return self._with_penalty(
             self._on_targets(self.run(self._forward, theta)[0] - self.data.y), theta
         )
 
     def jacobian(self, theta: Any) -> np.ndarray:
-        """Jacobian of the residuals, (m, n): `jac` of `scipy.optimize.least_squares`."""
+        """Jacobian of the residuals: `jac` of `scipy.optimize.least_squares`.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+
+        Returns
+        -------
+        J : ndarray, shape (m, n)
+            The derivative of every residual by every parameter.
+        """
         operator = self.linear_operator(theta)
         rows, columns = operator.shape
         count = rows - columns if self.weight_decay else rows
         return formed(operator, by_columns=columns <= count)
 
     def jvp(self, theta: Any, v: Any) -> np.ndarray:
-        """The Jacobian of the residuals times v, (m,)."""
+        """The Jacobian of the residuals times v.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+        v : array_like, shape (n,)
+            A direction of the parameters.
+
+        Returns
+        -------
+        product : ndarray, shape (m,)
+            The derivative of the residuals along v.
+        """
         v = self._checked("v", v)
         product: np.ndarray = self.linear_operator(theta).matvec(v)
         return product
 
     def vjp(self, theta: Any, u: Any) -> np.ndarray:
-        """The transposed Jacobian of the residuals times u, (n,)."""
+        """The transposed Jacobian of the residuals times u.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+        u : array_like, shape (m,)
+            A weight of every residual.
+
+        Returns
+        -------
+        product : ndarray, shape (n,)
+            The gradient of ``u @ residuals``.
+        """
         operator = self.linear_operator(theta)
         u = checks.array("u", u, "float64", finite=False)
         if u.shape != operator.shape[:1]:
@@ -201,7 +299,18 @@ class Objective:
         return product
 
     def linear_operator(self, theta: Any) -> Any:
-        """The Jacobian of the residuals, matrix-free; one forward pass serves all products."""
+        """The Jacobian of the residuals, matrix-free; one forward pass serves all products.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n,)
+            The parameters.
+
+        Returns
+        -------
+        J : scipy.sparse.linalg.LinearOperator, shape (m, n)
+            For SciPy's solvers, such as `scipy.sparse.linalg.lsqr`.
+        """
         from scipy.sparse.linalg import LinearOperator
 
         theta = self._checked("theta", theta)

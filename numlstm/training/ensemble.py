@@ -83,7 +83,21 @@ class Ensemble:
     ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
 
-        Both have the form and labels of `LSTM.predict`, which takes the same arguments.
+        Both have the form and labels of `LSTM.predict`.
+
+        Parameters
+        ----------
+        X : array_like, or list of arrays
+            Sequences, as for `LSTM.predict`.
+        lengths, reset, noise_rng : optional
+            As for `LSTM.predict`.
+
+        Returns
+        -------
+        mean : ndarray, or list of ndarray
+            Over the members, in the units of the data.
+        spread : ndarray, or list of ndarray
+            Standard deviation over the members.
         """
         names = self.models[0].names
         given, lengths, reset = labels.with_rows(X, names, lengths, reset)
