@@ -6,7 +6,6 @@ divided by the variance of their targets, so that 1 is as bad as the mean, and t
 floor.
 """
 
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,7 +124,9 @@ def cell(errors: list[float]) -> str:
 
 
 def written(value: Any) -> str:
-    return f"`{value}`" if isinstance(value, (dict, str)) else f"{value:g}" if value else str(value)
+    if isinstance(value, (dict, str)):
+        return f"`{value}`"
+    return str(value) if value is None or isinstance(value, bool) else f"{value:g}"
 
 
 def table(rows: dict[tuple[str, str], dict[str, list[float]]], keyword: str) -> str:
@@ -156,17 +157,14 @@ def panel(axes: Any, rows: dict[tuple[str, str], dict[str, list[float]]], keywor
     for task in TASKS:
         if (keyword, task.name) not in rows:
             continue
-        by_value = rows[keyword, task.name]
-        color, marker = STYLE[task.name]
-        values = [float(value) for value in by_value]
+        by_value, (color, marker) = rows[keyword, task.name], STYLE[task.name]
+        places = np.arange(len(by_value))
         low, middle, high = np.sort(list(by_value.values())).T
-        axes.plot(values, middle, color=color, marker=marker, label=task.name)
-        axes.fill_between(values, low, high, color=color, alpha=0.2, lw=0)
+        axes.plot(places, middle, color=color, marker=marker, label=task.name)
+        axes.fill_between(places, low, high, color=color, alpha=0.2, lw=0)
         axes.axhline(task.floor, color=color, ls=":", lw=1)
-    axes.set(yscale="log", xlabel=LABELS[keyword], ylim=(0.012, 1.5))
-    axes.set_xscale(
-        "symlog" if 0 in values else "log", **({"linthresh": 1e-4} if 0 in values else {})
-    )
+        axes.set_xticks(places, list(by_value))
+    axes.set(yscale="log", xlabel=LABELS[keyword], ylim=(0.008, 1.2))
     axes.grid(alpha=0.3)
 
 
@@ -178,13 +176,16 @@ def draw(rows: dict[tuple[str, str], dict[str, list[float]]]) -> None:
     last = axes.flat[-1]
     for task in TASKS[:2]:
         history, (color, _) = curves(task), STYLE[task.name]
-        last.plot(history["loss"], color=color, alpha=0.4, lw=1, label=f"{task.name}, training")
-        last.plot(history["validation_loss"], color=color, label=f"{task.name}, validation")
+        for name, look in (("loss", {"ls": "--"}), ("validation_loss", {})):
+            label = f"{task.name}, {'validation' if name != 'loss' else 'training'}"
+            last.plot(history[name], color=color, lw=1, label=label, **look)
     last.set(xlabel="epoch")
     last.grid(alpha=0.3)
-    last.legend(fontsize=8, loc="upper right")
+    last.legend(fontsize=8, loc="upper right", ncols=2)
     axes[0, 0].legend(title="dotted: the noise", fontsize=8)
     figure.supylabel("mean squared error / variance")
+    for place in axes[:, 0]:
+        place.set_yticks([0.01, 0.03, 0.1, 0.3, 1.0], ["0.01", "0.03", "0.1", "0.3", "1"])
     figure.savefig(DOCS / "choosing.png", dpi=110)
 
 
@@ -197,18 +198,29 @@ def main() -> None:
         stops = {task.name: patience(task) for task in TASKS[:2]}
     print({task.name: round(task.floor, 4) for task in TASKS}, stops)
     draw(rows)
-    page = DOCS / "choosing.md"
-    if page.exists():
-        text = page.read_text()
-        for keyword in GRID:
-            marks = f"<!-- measured: {keyword} -->\n", "<!-- end of measured -->"
-            text = re.sub(
-                f"{marks[0]}.*?{marks[1]}",
-                lambda _, k=keyword, m=marks: f"{m[0]}\n{table(rows, k)}\n\n{m[1]}",
-                text,
-                flags=re.DOTALL,
-            )
-        page.write_text(text)
+    tables = {keyword: table(rows, keyword) for keyword in GRID}
+    fill(DOCS / "choosing.md", tables | {"patience": table_of_patience(stops)})
+
+
+def table_of_patience(stops: dict[str, tuple[float, float, int]]) -> str:
+    lines = [
+        "| data | all 300 epochs | the best epoch, `patience=30` | stopped after |",
+        "|---|---|---|---|",
+    ]
+    for name, (everything, best, epochs) in stops.items():
+        lines.append(f"| {name} | {everything:.3f} | {best:.3f} | {epochs} epochs |")
+    return "\n".join(lines)
+
+
+def fill(page: Path, tables: dict[str, str]) -> None:
+    """Write the tables between their marks."""
+    text = page.read_text()
+    for name, content in tables.items():
+        begin, end = f"<!-- measured: {name} -->\n", "<!-- end of measured -->"
+        before, found, rest = text.partition(begin)
+        assert found, name
+        text = before + begin + "\n" + content + "\n\n" + end + rest.partition(end)[2]
+    page.write_text(text)
 
 
 if __name__ == "__main__":
