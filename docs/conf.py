@@ -64,6 +64,8 @@ numpydoc_show_inherited_class_members = False
 _project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
 _rules = _project["tool"]["numpydoc_validation"]
 numpydoc_validation_checks = set(_rules["checks"])
+# what calls return: their constructors are the package's own
+numpydoc_validation_exclude = {r"^numlstm\.(data|objectives|stepping|training)\."}
 numpydoc_validation_overrides = {
     name.removeprefix("override_"): set(value) for name, value in _rules.items() if name != "checks"
 }

@@ -197,9 +197,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         Returns
         -------
         Y : ndarray, shape (B, T, O), or (B, T, P) without a head
-            Output at every step, whatever `output` is; zero in the padding. (At the last step of a
-            bidirectional network the reverse half has read one step: `predict` takes for ``output=
-            "last"`` the half that has read all of them.)
+            Output at every step, whatever `output` is; zero in the padding. At the last step of a
+            bidirectional network the reverse half has read one step: for ``output="last"``
+            `predict` takes the half that has read all of them.
         state : State
             State after each row's own last step.
 
