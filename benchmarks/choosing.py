@@ -57,7 +57,16 @@ def sequences(name: str, count: int, **fixed: Any) -> Task:
     return Task(name, *parts, 0.2**2 / y[:1000].var(), fixed)
 
 
-TASKS = series(), sequences("sequences", 400), sequences("many sequences", 4000, epochs=20)
+def in_kelvin(task: Task) -> Task:
+    """The same with inputs in other units, about 300 and with a deviation of 10."""
+    X, y = task.train
+    new, truth = task.new
+    name = f"{task.name} in kelvin"
+    return task._replace(name=name, train=(300 + 10 * X, y), new=(300 + 10 * new, truth))
+
+
+SMALL = series(), sequences("sequences", 400)
+TASKS = *SMALL, sequences("many sequences", 4000, epochs=20), in_kelvin(SMALL[1])
 GRID: dict[str, tuple[Any, ...]] = {  # the values of a keyword, or names of several keywords
     "hidden_size": (2, 4, 8, 16, 32, 64),
     "num_layers": (1, 2, 3),
@@ -69,7 +78,12 @@ GRID: dict[str, tuple[Any, ...]] = {  # the values of a keyword, or names of sev
     "method": ("adam", "rmsprop", "sgd", "L-BFGS-B"),
     "standardize": (True, False),
 }
-ONLY = {"hidden_size": [0, 1, 2], "bptt_steps": [0], "batch_size": [1]}  # of the tasks
+ONLY = {  # of the tasks, by their place
+    "hidden_size": [0, 1, 2],
+    "bptt_steps": [0],
+    "batch_size": [1],
+    "standardize": [0, 1, 3],
+}
 OF_METHOD = {"sgd": {"learning_rate": 0.3}, "L-BFGS-B": DOUBLE}
 
 
@@ -174,7 +188,7 @@ def draw(rows: dict[tuple[str, str], dict[str, list[float]]]) -> None:
     for place, keyword in zip(axes.flat, LABELS, strict=False):
         panel(place, rows, keyword)
     last = axes.flat[-1]
-    for task in TASKS[:2]:
+    for task in SMALL:
         history, (color, _) = curves(task), STYLE[task.name]
         for name, look in (("loss", {"ls": "--"}), ("validation_loss", {})):
             label = f"{task.name}, {'validation' if name != 'loss' else 'training'}"
@@ -195,7 +209,7 @@ def main() -> None:
         warnings.simplefilter("error")
         for keyword, task, value, errors in measure():
             rows.setdefault((keyword, task), {})[written(value)] = errors
-        stops = {task.name: patience(task) for task in TASKS[:2]}
+        stops = {task.name: patience(task) for task in SMALL}
     print({task.name: round(task.floor, 4) for task in TASKS}, stops)
     draw(rows)
     tables = {keyword: table(rows, keyword) for keyword in GRID}
