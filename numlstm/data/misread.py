@@ -26,6 +26,7 @@ class Given(NamedTuple):
     forecast: bool  # without targets of their own
     classes: bool  # with classes as targets
     pieces: bool  # as consecutive pieces of one series
+    output: str | None  # what the targets belong to, where that was said
 
     @property
     def is_flat(self) -> bool:
@@ -72,7 +73,20 @@ def _of_pieces(data: Dataset) -> str:
 
 
 def _of_batch(data: Dataset, given: Given) -> str:
-    return _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)" if _time_last(data, given) else ""
+    if _time_last(data, given):
+        return _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)"
+    return _one_step_off(data) if given.output is None else ""
+
+
+def _one_step_off(data: Dataset) -> str:
+    """As many targets of a sequence as it has steps, but one: differences, or the next values."""
+    steps, outputs = data.X.shape[1], data.y.shape[-1]
+    if not (data.last and data.y.ndim == 2) or steps < _FEWEST or abs(steps - outputs) != 1:
+        return ""
+    return (
+        f"y has {outputs} numbers for {steps} steps: if they are targets of steps, pass one for "
+        f"every step, (B, {steps}, 1); if every sequence has {outputs} targets, pass output='last'"
+    )
 
 
 def _of_series(data: Dataset, given: Given) -> str:

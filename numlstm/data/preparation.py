@@ -170,7 +170,8 @@ def _in_words(given: Dataset, train: Dataset, arrays: Arrays, config: DataConfig
     """What was read, in words, with a warning where something else may have been meant."""
     forecast, pieces = arrays.y is None, len(given.X) if config.stateful else 1
     words = describe(train, config.criterion, forecast=forecast, pieces=pieces)
-    as_given = Given(arrays.X, forecast, not config.criterion.regression, pieces > 1)
+    classes = not config.criterion.regression
+    as_given = Given(arrays.X, forecast, classes, pieces > 1, config.output)
     warn_of_misreading(given, as_given, words)
     return words
 

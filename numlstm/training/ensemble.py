@@ -186,8 +186,9 @@ def ensemble(
     bootstrap : bool, optional
         Every member has a resample of the sequences of its own, drawn with replacement, as weights
         (Efron & Tibshirani 1993, "An introduction to the bootstrap"). A resample without any target
-        that has a weight is drawn again: the bootstrap is conditional on at least one. False: they
-        differ in their initial weights alone (Lakshminarayanan et al. 2017, "Deep ensembles").
+        that has a weight is drawn again: the bootstrap is conditional on at least one. False, as one
+        series alone needs: they differ in their initial weights alone (Lakshminarayanan et al. 2017,
+        "Deep ensembles").
     hidden_size, num_layers, bidirectional, residual : optional
         As in `fit`, for every member.
     learned_state, proj_size, cell, init, output_size : optional

@@ -151,7 +151,12 @@ def _converted(name: str, value: Any, dtype: str | None) -> np.ndarray:
     try:
         result = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name} cannot be made an array: {error}") from None
+        if "inhomogeneous" not in str(error):
+            raise ValueError(f"{name} cannot be made an array: {error}") from None
+        raise ValueError(
+            f"{name} cannot be made an array: its rows have different lengths. Sequences of "
+            f"different lengths are a list of arrays, [np.asarray(row) for row in {name}]"
+        ) from None
     if result.dtype.kind not in "fiub":
         remedy = _remedy(name, value, result)
         raise TypeError(f"{name} must hold real numbers, received dtype {result.dtype}{remedy}")

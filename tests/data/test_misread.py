@@ -214,6 +214,16 @@ def test_classes_of_rows_are_no_classes_of_steps(name):
         fit(X[..., 0], y, loss="cross_entropy")
 
 
+@pytest.mark.parametrize("outputs", [19, 21])
+def test_targets_of_steps_that_are_one_off_are_said(outputs):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 20, 2)), rng.standard_normal((12, outputs))
+    with pytest.warns(UserWarning, match=f"{outputs} numbers for 20 steps.*output='last'"):
+        numlstm.fit(X, y, hidden_size=2, epochs=1, rng=0)
+    numlstm.fit(X, y, output="last", hidden_size=2, epochs=1, rng=0)
+    numlstm.fit(X, y[:, :18], hidden_size=2, epochs=1, rng=0)
+
+
 def test_a_list_with_features_first_and_steps_of_any_number():
     with pytest.raises(ValueError, match=r"series\.T for series in X"):
         fit([RNG.normal(size=(3, n)) for n in (20, 30)], [0.0, 1.0])
