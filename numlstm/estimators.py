@@ -29,6 +29,7 @@ from numlstm.data import labels, sequences
 from numlstm.data.tokens import in_rows, require_no_tokens
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.fit import fit
+from numlstm.training.keywords import INSTEAD
 from numlstm.utils import checks, notices, nouns
 from numlstm.utils.nouns import suggesting
 
@@ -45,7 +46,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     _losses: tuple[str, ...]  # that `loss` may be; None is the first
     _plain_targets: Callable[[labels.Labelled, Any], Any]  # y beside X, without labels
 
-    @suggesting(_NOUNS, SYNONYMS)
+    @suggesting(_NOUNS, SYNONYMS, INSTEAD)
     def __init__(
         self,
         hidden_size: int = 32,
@@ -571,7 +572,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     _losses = ("cross_entropy",)
     _plain_targets = staticmethod(labels.classes)
 
-    @suggesting(_NOUNS, SYNONYMS)
+    @suggesting(_NOUNS, SYNONYMS, INSTEAD)
     def __init__(
         self,
         hidden_size: int = 32,

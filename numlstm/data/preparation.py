@@ -31,6 +31,7 @@ from numlstm.utils.nouns import Noun, option
 from numlstm.utils.random_streams import SPLIT, RandomStreams
 
 _PRECISIONS = ("float16", "float32", "float64")
+_FEWEST = 20  # targets whose range says something
 _FAR = 1e3  # standard deviations, beyond which targets have another unit
 
 
@@ -194,28 +195,49 @@ def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
 def _check_targets(parts: list[Dataset], config: DataConfig) -> None:
     """Refuse targets that the loss cannot have, and say where parts seem to differ in unit."""
     if config.criterion.regression and len(parts) == 2:
-        _warn_of_other_units(*parts)
+        _warn_of_other_targets(*parts)
     if config.loss == "binary_cross_entropy":
         for part in parts:
             require_probabilities(part)
 
 
-def _warn_of_other_units(train: Dataset, judge: Dataset) -> None:
-    """Say where targets to judge by are typically a thousand deviations from what is learned."""
-    mean, scale = moments(train.y, train.weight > 0)
-    for column, (center, spread) in enumerate(zip(mean, scale, strict=True)):
+def _warn_of_other_targets(train: Dataset, judge: Dataset) -> None:
+    """Say where targets to judge by lie elsewhere than those that are learned from."""
+    for column in range(train.y.shape[-1]):
         values, others = (
             part.y[..., column][part.weight[..., column] > 0] for part in (train, judge)
         )
         if not values.size or values.min() == values.max() or not others.size:
             continue
-        far = float(np.median(np.abs(others.astype(np.float64) - center))) / spread
-        if far > _FAR:
+        doubt = _other_unit(train, others, column) or _trend(values, others)
+        if doubt:
             name = train.names.targets[column] if train.names.targets else column
-            notices.warn(
-                f"validation: the targets of column {name} are typically {far:.1g} standard "
-                "deviations of those of y from their mean: see whether they have the same unit"
-            )
+            notices.warn(f"validation: the targets of column {name} {doubt}")
+
+
+def _other_unit(train: Dataset, others: np.ndarray, column: int) -> str:
+    """What is said of targets that are typically a thousand deviations from what is learned."""
+    mean, scale = moments(train.y, train.weight > 0)
+    far = float(np.median(np.abs(others.astype(np.float64) - mean[column]))) / scale[column]
+    if far <= _FAR:
+        return ""
+    return (
+        f"are typically {far:.1g} standard deviations of those of y from their mean: see whether "
+        "they have the same unit"
+    )
+
+
+def _trend(values: np.ndarray, others: np.ndarray) -> str:
+    """What is said of targets that are mostly above, or below, all that are learned from."""
+    above, below = np.mean(others > values.max()), np.mean(others < values.min())
+    share = max(above, below)
+    if values.size < _FEWEST or share <= 0.5 or min(above, below) > 0:
+        return ""
+    return (
+        f"lie beyond all that are learned from, {share:.0%} of them "
+        f"{'above' if above > below else 'below'}, and a network does not go there: where a series "
+        "has a trend, fit its changes, np.diff(series), and add the forecasts to the last value"
+    )
 
 
 def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) -> int:

@@ -190,6 +190,12 @@ class Rollout(Export):
                 f"{'sequence' if self.output == 'last' else 'step'} from {spec.input_size} "
                 "input(s): a rollout needs a forecast of its first inputs at every step"
             )
+        if self.filling is not None:
+            raise ValueError(
+                "this model was fitted with missing='mask', and a rollout has no masks to feed it. "
+                "Fit without it to inputs that are filled, or fit what is to come, as y = X[h:] "
+                "with X[:-h] for h steps ahead, and use predict"
+            )
         if self.forecasts is False:
             raise ValueError(
                 "a rollout feeds outputs back as the first inputs of the next step, and this model "

@@ -26,6 +26,7 @@ from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
 from numlstm.training.fit import loop_config, new_model, train
 from numlstm.training.interrupt import SigintGuard
+from numlstm.training.keywords import INSTEAD
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
@@ -123,7 +124,7 @@ def _spread(each: np.ndarray) -> np.ndarray:
     return spread
 
 
-@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)
+@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS, INSTEAD)
 def ensemble(
     X: Any,
     y: Any = None,
@@ -186,9 +187,9 @@ def ensemble(
     bootstrap : bool, optional
         Every member has a resample of the sequences of its own, drawn with replacement, as weights
         (Efron & Tibshirani 1993, "An introduction to the bootstrap"). A resample without any target
-        that has a weight is drawn again: the bootstrap is conditional on at least one. False, as one
-        series alone needs: they differ in their initial weights alone (Lakshminarayanan et al. 2017,
-        "Deep ensembles").
+        that has a weight is drawn again: the bootstrap is conditional on at least one. False, as
+        one series alone needs: they differ in their initial weights alone (Lakshminarayanan et al.
+        2017, "Deep ensembles").
     hidden_size, num_layers, bidirectional, residual : optional
         As in `fit`, for every member.
     learned_state, proj_size, cell, init, output_size : optional

@@ -22,6 +22,7 @@ from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, bars, end
 from numlstm.training.fingerprints import fingerprint
 from numlstm.training.interrupt import SigintGuard
+from numlstm.training.keywords import INSTEAD
 from numlstm.training.listeners import Bar, Listeners
 from numlstm.training.loop import LoopConfig, Problem, Trainer
 from numlstm.training.outcome import Outcome
@@ -43,7 +44,7 @@ from numlstm.utils.nouns import suggesting
 from numlstm.utils.random_streams import INITIAL, RandomStreams, new_seed
 
 
-@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS)
+@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS, INSTEAD)
 @agreeing
 def fit(
     X: Any,

@@ -5,6 +5,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, field, fields, replace
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from numlstm.utils import checks
@@ -169,12 +170,15 @@ def suggestion(name: Any, known: Iterable[str]) -> str:
 
 
 def suggesting(
-    nouns: Mapping[str, type], synonyms: Collection[Collection[str]] = ()
+    nouns: Mapping[str, type],
+    synonyms: Collection[Collection[str]] = (),
+    instead: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Let a function say of an unknown keyword what might have been meant.
 
     `nouns` are the classes of the keywords that stand for several names: such a name alone is
-    answered with how to pass it. `synonyms` are groups of names that other packages use.
+    answered with how to pass it. `synonyms` are groups of names that other packages use, and
+    `instead` says what to do for names of what there is no keyword for.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -188,6 +192,7 @@ def suggesting(
             for name, value in kwargs.items():
                 if name not in known:
                     meant = hint(name, value, known, nouns, synonyms)
+                    meant = f": {instead[name]}" if name in instead else meant
                     raise TypeError(f"{called}() has no keyword {name!r}{meant}")
                 if name in places[: len(args)]:
                     raise TypeError(f"{called}() received {name} twice, by place and by name")

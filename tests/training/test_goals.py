@@ -542,3 +542,10 @@ def test_a_goal_set_within_an_epoch_counts_from_its_end(writes, unbroken, tmp_pa
     assert np.isnan(losses[: first - 1]).all()
     np.testing.assert_array_equal(losses[first - 1 :], unbroken[first - 1 : result.nit])
     assert result.fun == np.nanmin(losses) == pytest.approx(loss_of(result, X, y), rel=1e-12)
+
+
+def test_a_trend_is_said_where_the_data_to_judge_by_lie_beyond():
+    series = np.arange(300) / 30 + np.sin(np.arange(300) / 5)
+    with pytest.warns(UserWarning, match=r"column 0 lie beyond all .*, \d\d% of them above"):
+        quick(series, None, validation=0.2)
+    quick(np.diff(series), None, validation=0.2)

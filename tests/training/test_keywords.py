@@ -17,6 +17,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data.preparation import DataConfig
 from numlstm.optim.bounds import LimitsConfig
+from numlstm.training.keywords import INSTEAD
 from numlstm.training.settings import RunConfig, TrainingConfig
 
 NOUNS = {"cell": Cell, "init": Init, "limits": LimitsConfig}
@@ -262,3 +263,12 @@ def test_what_scipys_methods_do_not_use_is_known_by_the_fields(tmp_path):
     series = np.sin(np.arange(60) / 4)
     options = {"stateful": True, "batch_size": 3, "bptt_steps": 5}
     numlstm.fit(series, hidden_size=3, epochs=1, method="CG", **options)  # streams are batches
+
+
+@pytest.mark.parametrize("name", INSTEAD)
+def test_what_there_is_no_keyword_for_is_answered(name):
+    assert name not in inspect.signature(numlstm.fit).parameters
+    for function in (numlstm.fit, numlstm.ensemble):
+        with pytest.raises(TypeError) as error:
+            function(np.zeros(9), **{name: 3})
+        assert str(error.value).endswith(INSTEAD[name])
