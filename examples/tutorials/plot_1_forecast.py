@@ -150,6 +150,24 @@ print("LSTM, ten free runs:", *(f"{error:.0f}" for error in sorted(free_errors))
 print(f"AR(9) {rmse(values[len(past) :]):.0f}, the mean {rmse(past.mean()):.0f}")
 
 # %%
+# Three years ahead
+# -----------------
+# For a fixed distance there is another way: let the targets be the values ``h`` steps later, so
+# that the network learns nothing else. Both are cut at the end of the past, or the training would
+# know the years that judge it. Row t of ``predict`` is now the forecast for t + h.
+
+h = 3
+targets = past.shift(-h)[:-h]
+direct = numlstm.fit(past[:-h], targets, **settings, rng=0).model
+direct = direct.predict(series)["sunspots"].shift(h)[future.index]
+ends = range(len(past) - h + 1, len(series) - h + 1)
+fed_back = [model.rollout(series[:end], h)["sunspots"].iloc[-1] for end in ends]
+print(f"three years ahead: direct {rmse(direct):.1f}, fed back {rmse(fed_back):.1f}")
+
+# %%
+# Try both on data of your own: on these years the forecasts that were fed back are better.
+
+# %%
 # What comes next
 # ---------------
 # Now that you know how far to trust it, train once more on all years, and ask for those after the
@@ -178,6 +196,8 @@ assert np.allclose(model.scaling.outputs(y)[0], model.predict(series), rtol=1e-4
 #   column from all, pass it as ``y``: ``numlstm.fit(frame[:-1], frame["flow"].shift(-1)[:-1])``.
 # - A time that is a number, such as the year alone, must be the index (``index_col="year"``): left
 #   among the columns it is read as one more feature. ``result.data`` then says "2 features".
+# - A series that grows, as prices or carbon dioxide do: fit its changes, ``series.diff()[1:]``, and
+#   add the forecasts to the last value. A network does not go beyond what it was trained on.
 # - The steps should be equally long, as days or months are; a ``UserWarning`` says where they are
 #   not.
 # - Missing values are an error at first; :doc:`plot_2_many_series` says what to do.

@@ -91,6 +91,8 @@ def _one_step_off(data: Dataset) -> str:
 
 def _of_series(data: Dataset, given: Given) -> str:
     """What a series (T, I), or a list of them, looks like otherwise."""
+    if doubt := _several_in_a_frame(given.X):
+        return doubt
     longest = 0 if data.lengths is None else int(np.argmax(data.lengths))
     rows = _looked_at(data.X[longest])
     single, array = len(data.X) == 1, given.array
@@ -115,6 +117,20 @@ def _of_series(data: Dataset, given: Given) -> str:
     if not single and _time_last(data, given):
         return _FEATURES_FIRST + "[series.T for series in X]"
     return ""
+
+
+def _several_in_a_frame(X: Any) -> str:
+    """A frame whose rows are labelled by a few texts that repeat: names of series."""
+    index = getattr(X, "index", None)
+    if not hasattr(index, "nunique") or getattr(index, "inferred_type", "") != "string":
+        return ""
+    if 2 * index.nunique() > len(index):
+        return ""
+    return (
+        f"its index has {index.nunique()} labels, which repeat, as where a frame holds several "
+        "series: if so, let it have levels of series and of time, "
+        f"set_index([{index.name!r}, TIME]) with the name of the column of times"
+    )
 
 
 def _columns_of_tokens(X: Any) -> str:

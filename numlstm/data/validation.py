@@ -63,6 +63,11 @@ def _own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
         if "X" not in given:
             raise ValueError('validation needs "X", the sequences to judge by')
         return Arrays(**given)
+    if given and all(isinstance(part, str) for part in given):
+        raise TypeError(
+            f"validation must be {_FORMS}; received names: pass what they stand for, as (X, y) of "
+            "the series that judge, and leave these out of X and y"
+        )
     if isinstance(given, list) and arrays.y is None:
         raise TypeError(
             "validation=[...] can mean a list of series or the pair of X and y: pass "

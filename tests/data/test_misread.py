@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -212,6 +213,14 @@ def test_classes_of_rows_are_no_classes_of_steps(name):
     X, y = archive(name)
     with pytest.warns(UserWarning, match=r"smoothly along each row .*X\[\.\.\., None\]"):
         fit(X[..., 0], y, loss="cross_entropy")
+
+
+def test_a_frame_of_several_series_without_times_is_said():
+    rng = np.random.default_rng(0)
+    rain = pd.DataFrame({"rain": rng.random(60)}, pd.Index(np.repeat(["a", "b"], 30), name="place"))
+    with pytest.warns(UserWarning, match=r"2 labels, which repeat.*set_index\(\['place', TIME\]\)"):
+        numlstm.fit(rain, hidden_size=2, epochs=1, rng=0)
+    numlstm.fit(rain.set_axis([f"day {i}" for i in range(60)]), hidden_size=2, epochs=1, rng=0)
 
 
 @pytest.mark.parametrize("outputs", [19, 21])

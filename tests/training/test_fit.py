@@ -505,6 +505,7 @@ def test_what_our_methods_do_not_use_is_warned_about():
         ({"model": "mine"}, TypeError, r"model must be a numlstm\.LSTM"),
         ({"validation": 1.5}, ValueError, "validation must lie between 0 and 1"),
         ({"validation": "some"}, TypeError, "validation must be a fraction, a tuple"),
+        ({"validation": ["A", "B"]}, TypeError, "received names: pass what they stand for"),
         ({"validation": (1, 2, 3, 4)}, ValueError, r"a tuple \(X, y\).*received 4 values"),
         ({"validation": (np.zeros((2, 9, 3)), np.zeros((2, 9, 1)))}, ValueError,
          r"validation: X must have shape \(B, T, 2\), received \(2, 9, 3\)"),
