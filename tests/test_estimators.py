@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from helpers.processes import run_python
 from numlstm import Cell, LSTMClassifier, LSTMRegressor
 from numlstm.architecture.parameters import Init
 from numlstm.utils import nouns
@@ -558,3 +559,21 @@ def test_masks_are_refused_by_every_method(kind, nested):
     judged = kind(hidden_size=2, epochs=1, validation=(X, masked(y)))
     with pytest.raises(TypeError, match=r"y (is a|has) masked"):
         judged.fit(X, y)
+
+
+NO_SCIKIT_LEARN = "sys.modules['sklearn'] = None"
+OLD_SCIKIT_LEARN = "import sklearn.utils.validation as old; del old.validate_data"
+
+
+@pytest.mark.parametrize("name", ["LSTMRegressor", "LSTMClassifier"])
+@pytest.mark.parametrize("door", ["numlstm.{}(8)", "from numlstm import {}"])
+@pytest.mark.parametrize("lack", [NO_SCIKIT_LEARN, OLD_SCIKIT_LEARN])
+def test_without_scikit_learn_the_way_to_it_is_said(name, door, lack):
+    done = run_python("-c", f"import sys, numlstm; {lack}; {door.format(name)}")
+    assert f"ImportError: numlstm.{name} needs scikit-learn: " in done.stderr
+    assert 'python -m pip install "numlstm[sklearn]"' in done.stderr
+
+
+def test_what_scikit_learn_lacks_is_not_said_to_be_scikit_learn():
+    code = "import sys, numlstm; sys.modules['joblib'] = None; numlstm.LSTMRegressor"
+    assert "ModuleNotFoundError: import of joblib" in run_python("-c", code).stderr
