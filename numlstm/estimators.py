@@ -291,9 +291,9 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _require_rows(self, X: Any, reset: bool) -> None:
         """Refuse one series where the rows of X would be samples."""
-        shape = np.shape(X)
+        shape = np.shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", ())
         if len(shape) == 1 and shape[0]:
-            one = "X[None]" if reset or self._of_rows else "[X[:, None]]"
+            one = "X[None]" if self._of_rows and not reset else "[X[:, None]]"
             code = one if isinstance(X, np.ndarray) else one.replace("X", "np.asarray(X)")
             raise ValueError(
                 f"Expected 2D array, got 1D array instead: X of shape {shape}. Reshape your data: "

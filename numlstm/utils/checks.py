@@ -246,7 +246,7 @@ def _remedy(name: str, value: Any, array: np.ndarray) -> str:
         return remedy
     if array.dtype != object:
         return ""
-    if series := _remedy_of_series(name, value):
+    if series := _remedy_of_series(name, value, array):
         return series
     others = [item for item in array.flat if not _is_number(item)]
     if others:
@@ -255,15 +255,17 @@ def _remedy(name: str, value: Any, array: np.ndarray) -> str:
     return f"; pass {made}.astype(float)" if array.size else ""
 
 
-def _remedy_of_series(name: str, value: Any) -> str:
+def _remedy_of_series(name: str, value: Any, array: Any) -> str:
     """What to pass instead of a collection that is no list; "" for anything else."""
     kind = type(value).__name__
-    if isinstance(value, Mapping) and not hasattr(value, "dims"):  # xarray's datasets are some
+    # SciPy's sparse matrices and xarray's datasets may be mappings, too
+    if isinstance(value, Mapping) and not (hasattr(value, "shape") or hasattr(value, "dims")):
         return f"; it is a {kind}: {_as_list(name, list(value.values()))}"
     if isinstance(value, (Iterator, ValuesView)):
         return f"; it is a {kind}: several series are a list of arrays, list({name})"
-    if isinstance(value, np.ndarray) and value.ndim == 1 and any(map(np.ndim, value)):
-        return f"; several series are a list of arrays: pass list({name})"
+    if isinstance(array, np.ndarray) and array.ndim == 1 and any(map(np.ndim, array)):
+        made = name if value is array else f"np.asarray({name}, object)"
+        return f"; several series are a list of arrays: pass list({made})"
     return ""
 
 
@@ -286,7 +288,7 @@ def _is_flat(part: Any) -> bool:
 
 def require_no_collection(name: str, value: Any) -> None:
     """Refuse a collection of series that is no list, where others than `array` would read it."""
-    if remedy := _remedy_of_series(name, value):
+    if remedy := _remedy_of_series(name, value, value):
         raise TypeError(f"{name} must hold real numbers, received {type(value).__name__}{remedy}")
 
 
