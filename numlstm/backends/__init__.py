@@ -95,15 +95,15 @@ class DisabledError(BackendError):
     """A backend that could run here was switched off by the environment."""
 
 
-class AbsentError(BackendError):
+class NumbaMissingError(BackendError):
     """Numba, a requirement of the package wherever it exists, cannot be imported."""
 
 
 def require_numba() -> None:
-    """Raise `AbsentError` where nothing can be compiled: called before an import that compiles."""
+    """Raise `NumbaMissingError` where there is none: called before an import that compiles."""
     fault = _numba_fault()
     if fault is not None:
-        raise AbsentError(fault)
+        raise NumbaMissingError(fault)
 
 
 @functools.cache  # for the reason of `_missing`
@@ -152,7 +152,7 @@ def _why_not(name: str, error: ImportError) -> tuple[type[BackendError], str]:
     """What is said of a backend that could not be imported."""
     fault = _numba_fault()
     if fault is not None:
-        return AbsentError, fault
+        return NumbaMissingError, fault
     return BackendError, (
         f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
         'or pass backend="reference".'
@@ -178,7 +178,7 @@ def _first_that_runs() -> ModuleType:
 
 def _warn_of(error: BackendError) -> None:
     """Say that a backend is passed over which the user has reason to expect."""
-    message = str(error)
-    if isinstance(error, DeviceError | DisabledError | AbsentError) and message not in _warned:
+    message, expected = str(error), DeviceError | DisabledError | NumbaMissingError
+    if isinstance(error, expected) and message not in _warned:
         notices.warn(f"{message}; the next best backend takes its place")
         _warned.add(message)

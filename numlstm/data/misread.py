@@ -79,9 +79,10 @@ def _of_batch(data: Dataset, given: Given) -> str:
 
 
 def _one_step_off(data: Dataset) -> str:
-    """As many targets of a sequence as it has steps, but one: differences, or the next values."""
+    """Targets (B, T - 1) or (B, T + 1): perhaps one per step, off by one."""
     steps, outputs = data.X.shape[1], data.y.shape[-1]
-    if not (data.last and data.y.ndim == 2) or steps < _FEWEST or abs(steps - outputs) != 1:
+    several = data.last and data.y.ndim == 2 and steps >= _FEWEST
+    if not (several and abs(steps - outputs) == 1):
         return ""
     return (
         f"y has {outputs} numbers for {steps} steps: if they are targets of steps, pass one for "
@@ -121,7 +122,7 @@ def _of_series(data: Dataset, given: Given) -> str:
 
 def _several_in_a_frame(X: Any) -> str:
     """A frame whose rows are labelled by a few texts that repeat: names of series."""
-    index = getattr(X, "index", None)
+    index: Any = getattr(X, "index", None)
     if not hasattr(index, "nunique") or getattr(index, "inferred_type", "") != "string":
         return ""
     if 2 * index.nunique() > len(index):

@@ -1,6 +1,6 @@
 """Small tables for people: as aligned text, and as HTML for notebooks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
 from typing import NamedTuple
@@ -37,6 +37,16 @@ class Table(NamedTuple):
             for text, align in zip(row, self.align, strict=True)
         )
         return f"<tr>{''.join(cells)}</tr>"
+
+
+def facts(entries: Mapping[str, str]) -> Table:
+    """What is known of something, by name."""
+    return Table(("", ""), list(entries.items()), "ll")
+
+
+def block(title: str, *parts: str) -> str:
+    """Parts in HTML under a title."""
+    return f"<div><p><strong>{escape(title)}</strong></p>{''.join(parts)}</div>"
 
 
 def short(text: str, width: int = 24) -> str:
