@@ -81,9 +81,9 @@ def by_covariance(X):
 # %%
 # 2. An ensemble
 # --------------
-# Eight networks, each from initial weights of its own and, by default, from a resample of the trials.
-# Where the data decide they agree; where they do not they part. The spread holds no noise: that is
-# measured by trials set aside, and added in squares.
+# Eight networks, each from initial weights of its own and, by default, from a resample of the
+# trials. Where the data decide they agree; where they do not they part. The spread holds no noise:
+# that is measured by trials set aside, and added in squares.
 
 settings = {"epochs": 150, "schedule": "cosine", "rng": 0}
 ensemble = numlstm.ensemble(X, y, members=8, hidden_size=16, **settings)
