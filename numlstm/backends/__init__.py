@@ -111,12 +111,12 @@ def _numba_fault() -> str | None:
     """Why Numba cannot be imported, and what is to be done, or None where it can."""
     try:
         importlib.import_module("numba")
-    except ImportError as error:
+    except Exception as error:  # of any kind, where a library lacks or versions do not fit
         return (
             f'Numba cannot be imported ({error}): there are no backends "cpu" and "cuda", no '
-            "steps for compiled code, no exported C, no rollout, no scheduled sampling. Install "
-            "it, python -m pip install numba (Pyodide has none), or do without these and pass "
-            'backend="reference", which is plain NumPy and slow'
+            "steps for compiled code, no exported C, no rollout, no scheduled sampling, only "
+            'backend="reference", which is plain NumPy and slow. Install a Numba that fits, '
+            "python -m pip install --upgrade numba (Pyodide has none)"
         )
     return None
 
@@ -142,13 +142,15 @@ def _imported(name: str, module: str) -> ModuleType:
             return importlib.import_module(module)
         except BackendError as error:
             _missing[module] = type(error), str(error)
-        except ImportError as error:
+        except Exception as error:
+            if not isinstance(error, ImportError) and _numba_fault() is None:
+                raise
             _missing[module] = _why_not(name, error)
     kind, reason = _missing[module]
     raise kind(reason)
 
 
-def _why_not(name: str, error: ImportError) -> tuple[type[BackendError], str]:
+def _why_not(name: str, error: Exception) -> tuple[type[BackendError], str]:
     """What is said of a backend that could not be imported."""
     fault = _numba_fault()
     if fault is not None:

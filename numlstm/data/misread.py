@@ -26,7 +26,7 @@ class Given(NamedTuple):
     forecast: bool  # without targets of their own
     classes: bool  # with classes as targets
     pieces: bool  # as consecutive pieces of one series
-    output: str | None  # what the targets belong to, where that was said
+    said: bool  # of the targets, how many a sequence has
 
     @property
     def is_flat(self) -> bool:
@@ -75,13 +75,13 @@ def _of_pieces(data: Dataset) -> str:
 def _of_batch(data: Dataset, given: Given) -> str:
     if _time_last(data, given):
         return _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)"
-    return _one_step_off(data) if given.output is None else ""
+    return "" if given.said or given.classes else _one_step_off(data)
 
 
 def _one_step_off(data: Dataset) -> str:
     """Targets (B, T - 1) or (B, T + 1): perhaps one per step, off by one."""
     steps, outputs = data.X.shape[1], data.y.shape[-1]
-    several = data.last and data.y.ndim == 2 and steps >= _FEWEST
+    several = data.last and data.y.ndim == 2 and data.lengths is None and steps >= _FEWEST
     if not (several and abs(steps - outputs) == 1):
         return ""
     return (
@@ -117,7 +117,7 @@ def _of_series(data: Dataset, given: Given) -> str:
         return _columns_of_tokens(given.X)
     if not single and _time_last(data, given):
         return _FEATURES_FIRST + "[series.T for series in X]"
-    return ""
+    return "" if single or given.said or given.classes else _one_step_off(data)
 
 
 def _several_in_a_frame(X: Any) -> str:

@@ -134,7 +134,7 @@ def _arithmetic(model: Model) -> Iterator[str]:
 
 def _prediction(model: Model) -> str:
     """What `predict` gives, and when."""
-    targets = model.names.targets
+    targets = model.names.targets and model.names.outputs(model.spec.width)
     when = "at every step" if model.output == "sequence" else "after the last step"
     what = listed(targets) if targets else count(model.spec.width, "output")
     if model.forecasts:

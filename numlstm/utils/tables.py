@@ -59,4 +59,5 @@ def listed(names: Iterable[str], most: int = 4) -> str:
     """Names with commas between them, and how many more there are."""
     names = list(names)
     shown = [short(name) for name in names[:most]]
-    return ", ".join(shown + [f"{len(names) - most} more"] * (len(names) > most))
+    more = len(names) - most
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
