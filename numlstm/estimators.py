@@ -291,7 +291,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _require_rows(self, X: Any, reset: bool) -> None:
         """Refuse one series where the rows of X would be samples."""
-        shape = np.shape(X) if isinstance(X, (list, tuple)) else getattr(X, "shape", ())
+        listed = isinstance(X, (list, tuple))
+        shape: tuple[int, ...] = np.shape(X) if listed else getattr(X, "shape", ())
         if len(shape) == 1 and shape[0]:
             one = "X[None]" if self._of_rows and not reset else "[X[:, None]]"
             code = one if isinstance(X, np.ndarray) else one.replace("X", "np.asarray(X)")
