@@ -29,6 +29,7 @@ _REMEDY_OF_TEXT = {  # by the first letter of what is called X or y, or what is 
     "y[": "; number the classes, names = np.unique(np.concatenate(y)), y = [np.searchsorted(names, "
     'part) for part in y], and pass loss="cross_entropy"; LSTMClassifier takes their names',
 }
+_OF_SERIES = ("X", "y", "sample_weight", "exogenous")
 _CUDA = (2, 13)  # DLPack's numbers for device memory and managed memory
 _NATIVE: dict[str | None, tuple[np.dtype[Any], ...]] = {name: (np.dtype(name),) for name in DTYPES}
 _NATIVE[None] = tuple(map(np.dtype, DTYPES))
@@ -257,6 +258,8 @@ def _remedy(name: str, value: Any, array: np.ndarray) -> str:
 
 def _remedy_of_series(name: str, value: Any, array: Any) -> str:
     """What to pass instead of a collection that is no list; "" for anything else."""
+    if name.partition("[")[0] not in _OF_SERIES:
+        return ""
     kind = type(value).__name__
     # SciPy's sparse matrices and xarray's datasets may be mappings, too
     if isinstance(value, Mapping) and not (hasattr(value, "shape") or hasattr(value, "dims")):

@@ -313,6 +313,13 @@ def test_a_collection_that_is_no_list_is_made_one(value, code):
         np.testing.assert_array_equal(part, WIDE[: len(part)])
 
 
+def test_a_dict_of_what_is_no_series_is_not_taken_for_series():
+    with pytest.raises(TypeError, match=r"it has \{0: array") as caught:
+        checks.array("theta", {0: WIDE}, None)
+    assert "several series" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
 def test_a_dict_of_columns_may_be_one_series():
     columns = {"a": COLUMN, "b": 2 * COLUMN}
     with pytest.raises(TypeError, match="columns of one series") as caught:
