@@ -4,10 +4,13 @@ Classify sequences
 
 A sequence comes in, one label goes out: which gesture, which fault, which speaker. Here the
 sequences are written digits, read row by row as a scanner does, and the label is the digit.
+
+This page needs scikit-learn and pandas: ``python -m pip install scikit-learn pandas``.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -124,6 +127,35 @@ assert share[3] > 0.8 > at_the_end[3]
 assert share[-1] < at_the_end[-1]
 
 # %%
+# From a long CSV
+# ---------------
+# Files often have a row per sample, with the number of its recording and the label beside it. Here
+# such a table is made; ``pd.read_csv`` gives yours.
+
+rng = np.random.default_rng(0)
+rows = [
+    (k, t, *(np.sin((1 + k % 2) * t / 4) + rng.normal(0, 0.5, 3)), ("circle", "wave")[k % 2])
+    for k in range(60)
+    for t in range(rng.integers(20, 40))
+]
+table = pd.DataFrame(rows, columns=["recording", "sample", "ax", "ay", "az", "gesture"])
+print(table.head(3))
+
+# %%
+# A list of arrays of shape (T_i, 3) and a word for each, the last 20 recordings for the test.
+# :class:`numlstm.LSTMClassifier` takes words and gives probabilities, in the order of `classes_`.
+
+groups = [group for _, group in table.sort_values(["recording", "sample"]).groupby("recording")]
+recordings = [group[["ax", "ay", "az"]].to_numpy() for group in groups]
+gestures = [group["gesture"].iloc[0] for group in groups]
+classifier = numlstm.LSTMClassifier(8, epochs=40, random_state=0)
+classifier.fit(recordings[:40], gestures[:40])
+print(classifier.classes_, classifier.predict_proba(recordings[40:43]).round(3))
+right_gestures = classifier.score(recordings[40:], gestures[40:])
+print(f"{right_gestures:.0%} of the test recordings are right")
+assert right_gestures > 0.9
+
+# %%
 # Units
 # -----
 # Inputs are standardised inside, so ``predict`` takes grey values as they are. ``forward`` and
@@ -139,7 +171,7 @@ assert np.allclose(z, early.predict(X_test), atol=1e-3)
 # With your own data
 # ------------------
 # - Sequences of different lengths: a list of arrays of shape (T_i, I) and labels of shape (B,).
-# - Labels that are words: ``names, y = np.unique(words, return_inverse=True)``, and
+# - Labels that are words, for ``fit``: ``names, y = np.unique(words, return_inverse=True)``, and
 #   ``names[logits.argmax(-1)]`` on the way back.
 # - Labels that do not exclude each other: ``loss="binary_cross_entropy"`` with targets 0 and 1 of
 #   shape (B, O), and ``scipy.special.expit`` for the probabilities.

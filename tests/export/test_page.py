@@ -28,7 +28,7 @@ def exported(tmp_path, monkeypatch):
     return namespace
 
 
-@pytest.mark.parametrize("number, compilers", [(0, ["gcc"]), (1, ["gcc", "g++"])])
+@pytest.mark.parametrize(("number", "compilers"), [(0, ["gcc"]), (1, ["gcc", "g++"])])
 def test_the_program_gives_the_forecasts_of_rollout(number, compilers, exported, tmp_path):
     for compiler in compilers:
         find(compiler)
