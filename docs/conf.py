@@ -1,12 +1,10 @@
 """How Sphinx builds the site: `nox -s docs`, or `sphinx-build -W docs build/site`."""
 
-import os
 import sys
 import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-os.environ.setdefault("NUMBA_NUM_THREADS", "2")  # the gallery runs beside other work
 
 from sklearn.base import BaseEstimator
 
@@ -64,11 +62,6 @@ numpydoc_show_inherited_class_members = False
 _project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
 _rules = _project["tool"]["numpydoc_validation"]
 numpydoc_validation_checks = set(_rules["checks"])
-# what calls return: their constructors are the package's own
-numpydoc_validation_exclude = {r"^numlstm\.(data|objectives|stepping|training)\."}
-numpydoc_validation_overrides = {
-    name.removeprefix("override_"): set(value) for name, value in _rules.items() if name != "checks"
-}
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tutorials", "../examples/gallery"],

@@ -38,9 +38,7 @@ for length in (30, 100):
     X, y = adding_problem(1500, length, np.random.default_rng(0))
     test = adding_problem(300, length, np.random.default_rng(1))
     for name, init in (("default", None), ("chrono", {"chrono": length})):
-        result = numlstm.fit(
-            X, y, hidden_size=16, init=init, epochs=40, validation=test, rng=0, learning_rate=0.01
-        )
+        result = numlstm.fit(X, y, hidden_size=16, init=init, epochs=40, validation=test, rng=0)
         losses[length, name] = result.history["validation_loss"]
         print(f"{length} steps, {name}: {result.history['validation_loss'].min():.4f}")
 

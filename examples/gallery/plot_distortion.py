@@ -43,7 +43,6 @@ result = numlstm.fit(
     hidden_size=12,
     epochs=120,
     batch_size=8,
-    learning_rate=0.01,
     schedule="cosine",
     rng=0,
 )

@@ -35,7 +35,6 @@ result = numlstm.fit(
     training.reshape(75, 100, 3),
     hidden_size=32,
     epochs=200,
-    learning_rate=0.01,
     schedule="cosine",
     batch_size=4,
     rng=0,

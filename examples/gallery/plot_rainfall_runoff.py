@@ -41,7 +41,6 @@ result = numlstm.fit(
     epochs=100,
     batch_size=8,
     stateful=True,
-    learning_rate=0.01,
     schedule="cosine",
     rng=0,
 )

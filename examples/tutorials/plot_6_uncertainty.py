@@ -70,25 +70,20 @@ result = numlstm.fit(
     rng=0,
 )
 covariance = result.covariance(X, y, weight_decay=decay)
-band = covariance.predict(X[:1], level=0.95)
-low, high = band.lower[0, -1, 0], band.upper[0, -1, 0]
-print(f"first trial, last hour: {low:.2f} to {high:.2f} mg/l")
 
 
 def by_covariance(X):
-    """Mean, and standard deviations of the curve and of a new measurement."""
+    """Mean, and standard deviations of the curve and of a new measurement, each (B, T, 1)."""
     band = covariance.predict(X)
-    noise = covariance.sigma * result.model.scaling.y_scale
-    # the last is what noise=True gives
-    return band.mean, band.std, np.hypot(band.std, noise)
+    return band.mean, band.std, covariance.predict(X, noise=True).std
 
 
 # %%
 # 2. An ensemble
 # --------------
-# Eight networks, each from first weights of its own and, by default, from a resample of the trials.
-# Where the data decide they agree; where they do not they part. The spread holds no noise: that is
-# measured by trials set aside, and added in squares.
+# Eight networks, each from initial weights of its own and, by default, from a resample of the
+# trials. Where the data decide they agree; where they do not they part. The spread holds no noise:
+# that is measured by trials set aside, and added in squares.
 
 settings = {"epochs": 150, "schedule": "cosine", "rng": 0}
 ensemble = numlstm.ensemble(X, y, members=8, hidden_size=16, **settings)
@@ -96,7 +91,7 @@ ensemble_noise = np.sqrt(np.mean((y_noise - ensemble.predict(X_noise)[0]) ** 2))
 
 
 def by_ensemble(X):
-    """The same."""
+    """Mean and standard deviations, as above."""
     mean, spread = ensemble.predict(X)
     return mean, spread, np.hypot(spread, ensemble_noise)
 
@@ -120,7 +115,7 @@ dropout_noise = np.sqrt(np.mean((y_noise - draws(X_noise).mean(axis=0)) ** 2))
 
 
 def by_dropout(X):
-    """The same."""
+    """Mean and standard deviations, as above."""
     each = draws(X)
     mean, spread = each.mean(axis=0), each.std(axis=0)
     return mean, spread, np.hypot(spread, dropout_noise)
@@ -141,7 +136,7 @@ deep = numlstm.ensemble(
 
 
 def by_likelihood(X):
-    """The same."""
+    """Mean and standard deviations, as above."""
     each = np.array([model.predict(X) for model in deep.models])  # (8, B, T, 2)
     mean, variance = each[..., :1], np.exp(each[..., 1:])
     spread = mean.std(axis=0)

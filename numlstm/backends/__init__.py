@@ -95,15 +95,15 @@ class DisabledError(BackendError):
     """A backend that could run here was switched off by the environment."""
 
 
-class AbsentError(BackendError):
+class NumbaMissingError(BackendError):
     """Numba, a requirement of the package wherever it exists, cannot be imported."""
 
 
 def require_numba() -> None:
-    """Raise `AbsentError` where nothing can be compiled: called before an import that compiles."""
+    """Raise `NumbaMissingError` where there is none: called before an import that compiles."""
     fault = _numba_fault()
     if fault is not None:
-        raise AbsentError(fault)
+        raise NumbaMissingError(fault)
 
 
 @functools.cache  # for the reason of `_missing`
@@ -111,12 +111,12 @@ def _numba_fault() -> str | None:
     """Why Numba cannot be imported, and what is to be done, or None where it can."""
     try:
         importlib.import_module("numba")
-    except ImportError as error:
+    except Exception as error:  # of any kind, where a library lacks or versions do not fit
         return (
             f'Numba cannot be imported ({error}): there are no backends "cpu" and "cuda", no '
-            "steps for compiled code, no exported C, no rollout, no scheduled sampling. Install "
-            "it, python -m pip install numba (Pyodide has none), or do without these and pass "
-            'backend="reference", which is plain NumPy and slow'
+            "steps for compiled code, no exported C, no rollout, no scheduled sampling, only "
+            'backend="reference", which is plain NumPy and slow. Install a Numba that fits, '
+            "python -m pip install --upgrade numba (Pyodide has none)"
         )
     return None
 
@@ -142,17 +142,19 @@ def _imported(name: str, module: str) -> ModuleType:
             return importlib.import_module(module)
         except BackendError as error:
             _missing[module] = type(error), str(error)
-        except ImportError as error:
+        except Exception as error:
+            if not isinstance(error, ImportError) and _numba_fault() is None:
+                raise
             _missing[module] = _why_not(name, error)
     kind, reason = _missing[module]
     raise kind(reason)
 
 
-def _why_not(name: str, error: ImportError) -> tuple[type[BackendError], str]:
+def _why_not(name: str, error: Exception) -> tuple[type[BackendError], str]:
     """What is said of a backend that could not be imported."""
     fault = _numba_fault()
     if fault is not None:
-        return AbsentError, fault
+        return NumbaMissingError, fault
     return BackendError, (
         f"backend {name!r} cannot run: {error}. Reinstall numlstm with its requirements, "
         'or pass backend="reference".'
@@ -178,7 +180,7 @@ def _first_that_runs() -> ModuleType:
 
 def _warn_of(error: BackendError) -> None:
     """Say that a backend is passed over which the user has reason to expect."""
-    message = str(error)
-    if isinstance(error, DeviceError | DisabledError | AbsentError) and message not in _warned:
+    message, expected = str(error), DeviceError | DisabledError | NumbaMissingError
+    if isinstance(error, expected) and message not in _warned:
         notices.warn(f"{message}; the next best backend takes its place")
         _warned.add(message)

@@ -26,7 +26,7 @@ class Given(NamedTuple):
     forecast: bool  # without targets of their own
     classes: bool  # with classes as targets
     pieces: bool  # as consecutive pieces of one series
-    output: str | None  # what the targets belong to, where that was said
+    said: bool  # of the targets, how many a sequence has
 
     @property
     def is_flat(self) -> bool:
@@ -75,13 +75,14 @@ def _of_pieces(data: Dataset) -> str:
 def _of_batch(data: Dataset, given: Given) -> str:
     if _time_last(data, given):
         return _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)"
-    return _one_step_off(data) if given.output is None else ""
+    return "" if given.said or given.classes else _one_step_off(data)
 
 
 def _one_step_off(data: Dataset) -> str:
-    """As many targets of a sequence as it has steps, but one: differences, or the next values."""
+    """Targets (B, T - 1) or (B, T + 1): perhaps one per step, off by one."""
     steps, outputs = data.X.shape[1], data.y.shape[-1]
-    if not (data.last and data.y.ndim == 2) or steps < _FEWEST or abs(steps - outputs) != 1:
+    several = data.last and data.y.ndim == 2 and data.lengths is None and steps >= _FEWEST
+    if not (several and abs(steps - outputs) == 1):
         return ""
     return (
         f"y has {outputs} numbers for {steps} steps: if they are targets of steps, pass one for "
@@ -116,12 +117,12 @@ def _of_series(data: Dataset, given: Given) -> str:
         return _columns_of_tokens(given.X)
     if not single and _time_last(data, given):
         return _FEATURES_FIRST + "[series.T for series in X]"
-    return ""
+    return "" if single or given.said or given.classes else _one_step_off(data)
 
 
 def _several_in_a_frame(X: Any) -> str:
     """A frame whose rows are labelled by a few texts that repeat: names of series."""
-    index = getattr(X, "index", None)
+    index: Any = getattr(X, "index", None)
     if not hasattr(index, "nunique") or getattr(index, "inferred_type", "") != "string":
         return ""
     if 2 * index.nunique() > len(index):

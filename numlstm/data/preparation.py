@@ -109,7 +109,9 @@ def prepare(
     if config.scheduled_sampling is not None:
         _require_forecasts(train)
         _require_one_unit(model.scaling)
-    words = _in_words(given, train, arrays, config)
+    told = (config.output, model.num_outputs, outputs, given.names.targets)
+    said = any(part is not None for part in told)
+    words = _in_words(given, train, arrays, config, said)
     reading = reading.like(given)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     if split.judge is not None:
@@ -167,12 +169,14 @@ def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> N
         )
 
 
-def _in_words(given: Dataset, train: Dataset, arrays: Arrays, config: DataConfig) -> str:
+def _in_words(
+    given: Dataset, train: Dataset, arrays: Arrays, config: DataConfig, said: bool
+) -> str:
     """What was read, in words, with a warning where something else may have been meant."""
     forecast, pieces = arrays.y is None, len(given.X) if config.stateful else 1
     words = describe(train, config.criterion, forecast=forecast, pieces=pieces)
     classes = not config.criterion.regression
-    as_given = Given(arrays.X, forecast, classes, pieces > 1, config.output)
+    as_given = Given(arrays.X, forecast, classes, pieces > 1, said)
     warn_of_misreading(given, as_given, words)
     return words
 

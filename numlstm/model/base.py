@@ -118,10 +118,8 @@ class Model:
     def __repr__(self) -> str:
         """Sizes, variant, parameters, dtype and backend on one line."""
         spec, variant = self.spec, self.spec.in_words(without=SIZES)
-        head = "no head" if spec.head is None else count(spec.width, "output")
         return (
-            f"<LSTM: {count(spec.input_size, 'input')}, {count(spec.num_layers, 'layer')} "
-            f"of {count(spec.hidden_size, 'unit')}, {head}; {variant}{'; ' if variant else ''}"
+            f"<{headline(spec)}; {variant}{'; ' if variant else ''}"
             f"{spec.num_parameters} parameters, "
             f"{spec.dtype}, {self.network.backend.name} backend>"
         )
@@ -180,6 +178,13 @@ def digest(theta: Array) -> str:
 
 # what `repr` has in other words
 SIZES = ("input_size", "hidden_size", "output_size", "num_layers", "dtype")
+
+
+def headline(spec: NetworkSpec) -> str:
+    """The sizes of a network."""
+    head = "no head" if spec.head is None else count(spec.width, "output")
+    layers = f"{count(spec.num_layers, 'layer')} of {count(spec.hidden_size, 'unit')}"
+    return f"LSTM: {count(spec.input_size, 'input')}, {layers}, {head}"
 
 
 def count(number: int, noun: str) -> str:

@@ -3,13 +3,12 @@
 import math
 import re
 from collections.abc import Iterator
-from html import escape
 
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data.scaling import Scaling
-from numlstm.model.base import SIZES, Model, count
+from numlstm.model.base import SIZES, Model, count, headline
 from numlstm.utils import checks
-from numlstm.utils.tables import Table, listed, short
+from numlstm.utils.tables import Table, block, facts, listed, short
 from numlstm.utils.types import Array
 
 _MOST_ROWS = 10
@@ -46,23 +45,23 @@ class Summary(Model):
         >>> print(model.summary())
         LSTM: 3 inputs, 1 layer of 8 units, 2 outputs
         <BLANKLINE>
-        Part     Parameter     Shape    Numbers
-        layer 0  weight_ih_l0  (32, 3)       96
-                 weight_hh_l0  (32, 8)      256
-                 bias_l0       (32,)         32
-        head     head_weight   (2, 8)        16
-                 head_bias     (2,)           2
-        total                               402
+        Part     Parameter     Shape    Count
+        layer 0  weight_ih_l0  (32, 3)     96
+                 weight_hh_l0  (32, 8)    256
+                 bias_l0       (32,)       32
+        head     head_weight   (2, 8)      16
+                 head_bias     (2,)         2
+        total                             402
         <BLANKLINE>
         Variant         plain
         Arithmetic      float32, reference backend
         Prediction      2 outputs at every step
         Missing inputs  refused
         Scaling         none: predict reads and gives the numbers of the network itself
-        State           parameters as they were drawn
+        Training        none: initial parameters
         """
         tables = _tables(self, checks.size("max_rows", max_rows))
-        return "\n\n".join([_headline(self.spec), *map(str, tables)])
+        return "\n\n".join([headline(self.spec), *map(str, tables)])
 
     def __str__(self) -> str:
         """The summary; `repr` is one line."""
@@ -70,21 +69,14 @@ class Summary(Model):
 
     def _repr_html_(self) -> str:
         """The summary in HTML, for notebooks."""
-        tables = "".join(table.html() for table in _tables(self, _MOST_ROWS))
-        return f"<div><p><strong>{escape(_headline(self.spec))}</strong></p>{tables}</div>"
-
-
-def _headline(spec: NetworkSpec) -> str:
-    head = "no head" if spec.head is None else count(spec.width, "output")
-    layers = f"{count(spec.num_layers, 'layer')} of {count(spec.hidden_size, 'unit')}"
-    return f"LSTM: {count(spec.input_size, 'input')}, {layers}, {head}"
+        tables = (table.html() for table in _tables(self, _MOST_ROWS))
+        return block(headline(self.spec), *tables)
 
 
 def _tables(model: Model, most: int) -> list[Table]:
     """Parameters; facts; and the units of the data, where there are any."""
-    facts = Table(("", ""), list(_facts(model).items()), "ll")
     units = [] if model.scaling is None else [_units(model, model.scaling, most)]
-    return [_parameters(model.spec), facts, *units]
+    return [_parameters(model.spec), facts(_facts(model)), *units]
 
 
 _LAYER = re.compile(r"_l(\d+)(_reverse)?$")
@@ -108,26 +100,26 @@ def _parameters(spec: NetworkSpec) -> Table:
         title = "layer 2" if last == 2 else f"layers 2-{last}"
         rows.insert(place, (title, "as layer 1", "", str(more)))
     rows.append(("total", "", "", str(spec.num_parameters)))
-    return Table(("Part", "Parameter", "Shape", "Numbers"), rows, "lllr")
+    return Table(("Part", "Parameter", "Shape", "Count"), rows, "lllr")
 
 
 def _facts(model: Model) -> dict[str, str]:
     spec = model.spec
-    facts = {
+    found = {
         "Variant": spec.in_words(without=(*SIZES, "precision")) or "plain",
         "Arithmetic": ", ".join(_arithmetic(model)),
         "Prediction": _prediction(model),
         "Missing inputs": "refused" if model.filling is None else _FILLED,
     }
     if model.scaling is None:
-        facts["Scaling"] = "none: predict reads and gives the numbers of the network itself"
+        found["Scaling"] = "none: predict reads and gives the numbers of the network itself"
     elif model.scaling.y_mean is None:
-        facts["Scaling"] = "of the features, as below; outputs have no unit"
+        found["Scaling"] = "of the features, as below; outputs have no unit"
     else:
-        facts["Scaling"] = "predict reads and gives the units of the data, as below"
+        found["Scaling"] = "predict reads and gives the units of the data, as below"
     if model.is_new:
-        facts["State"] = "parameters as they were drawn"
-    return facts
+        found["Training"] = "none: initial parameters"
+    return found
 
 
 _FILLED = "the last observed value, before the first the mean; an input per feature says which"
@@ -142,7 +134,7 @@ def _arithmetic(model: Model) -> Iterator[str]:
 
 def _prediction(model: Model) -> str:
     """What `predict` gives, and when."""
-    targets = model.names.targets
+    targets = model.names.targets and model.names.outputs(model.spec.width)
     when = "at every step" if model.output == "sequence" else "after the last step"
     what = listed(targets) if targets else count(model.spec.width, "output")
     if model.forecasts:

@@ -1,12 +1,11 @@
 """Results of a fit in HTML, for notebooks."""
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import numpy as np
 
-from numlstm.utils.tables import Table
+from numlstm.utils.tables import block, facts
 from numlstm.utils.types import Array
 
 _WIDTH, _HEIGHT, _MARGIN = 240, 48, 3  # of a sparkline, in pixels
@@ -14,28 +13,27 @@ _WIDTH, _HEIGHT, _MARGIN = 240, 48, 3  # of a sparkline, in pixels
 
 def as_html(result: Mapping[str, Any]) -> str:
     """How a fit ended, in a table, and the losses of its epochs as lines."""
-    facts = Table(("", ""), list(_facts(result).items()), "ll").html()
     lines = _sparkline(result.get("history", {}))
-    message = escape(str(result.get("message", "")))
-    return f"<div><p><strong>FitResult: {message}</strong></p>{facts}{lines}</div>"
+    return block(f"FitResult: {result.get('message', '')}", facts(_facts(result)).html(), lines)
 
 
 def _facts(result: Mapping[str, Any]) -> dict[str, str]:
-    facts: dict[str, str] = {}
+    found: dict[str, str] = {}
     if "success" in result:
-        facts["Success"] = f"{result['success']}, status {result.get('status')}"
+        found["Success"] = f"{result['success']}, status {result.get('status')}"
     if "fun" in result:
-        facts[f"Loss ({result.get('loss', '')})"] = f"{result['fun']:.4g}"
+        found[f"Loss ({result.get('loss', '')})"] = f"{result['fun']:.4g}"
     validation = result.get("history", {}).get("validation_loss", ())
     if np.isfinite(validation).any():
         best = int(np.nanargmin(validation))
-        facts["Validation loss"] = f"{validation[best]:.4g} at best, in epoch {best + 1}"
+        found["Validation loss"] = f"{validation[best]:.4g} at best, in epoch {best + 1}"
     if "nit" in result:
-        facts["Epochs"] = f"{result['nit']}, with {result.get('nfev')} gradients"
-    for name in ("data", "model"):
-        if name in result:
-            facts[name.capitalize()] = str(result[name]) if name == "data" else repr(result[name])
-    return facts
+        found["Epochs"] = f"{result['nit']}, with {result.get('nfev')} gradients"
+    if "data" in result:
+        found["Data"] = str(result["data"])
+    if "model" in result:
+        found["Model"] = repr(result["model"])
+    return found
 
 
 _SHOWN = {"loss": "", "validation_loss": ' stroke-dasharray="3 2"'}
@@ -48,11 +46,10 @@ def _sparkline(history: Mapping[str, Array]) -> str:
     values = np.concatenate([*finite, np.empty(0)])
     if not values.size:
         return ""
-    if values.min() > 0:
-        values = np.log(values)
-        curves = {name: np.log(curve) for name, curve in curves.items()}
+    scaled: Any = np.log if values.min() > 0 else np.asarray
+    low, high = float(scaled(values.min())), float(scaled(values.max()))
     lines = "".join(
-        f'<polyline points="{_points(curve, values.min(), values.max())}"{_SHOWN[name]}/>'
+        f'<polyline points="{_points(curve, scaled, low, high)}"{_SHOWN[name]}/>'
         for name, curve in curves.items()
     )
     words = " and ".join(name.replace("_", " ") for name in curves)
@@ -62,11 +59,12 @@ def _sparkline(history: Mapping[str, Array]) -> str:
     )
 
 
-def _points(curve: Array, low: float, high: float) -> str:
+def _points(curve: Array, scaled: Any, low: float, high: float) -> str:
     """Pixels of the finite values, at most as many as there are pixels."""
     epochs = np.unique(np.linspace(0, curve.size - 1, _WIDTH).astype(int))
     epochs = epochs[np.isfinite(curve[epochs])]
     x = _MARGIN + epochs / (curve.size - 1) * (_WIDTH - 2 * _MARGIN)
-    share = (curve[epochs] - low) / (high - low) if high > low else np.full(epochs.size, 0.5)
+    heights = scaled(curve[epochs])
+    share = (heights - low) / (high - low) if high > low else np.full(epochs.size, 0.5)
     y = _HEIGHT - _MARGIN - share * (_HEIGHT - 2 * _MARGIN)
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))

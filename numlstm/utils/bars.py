@@ -1,6 +1,6 @@
 """Progress bars of tqdm's: on a terminal as text, in a notebook as a widget."""
 
-import importlib.util
+import contextlib
 import sys
 from typing import Any
 
@@ -10,11 +10,11 @@ def bar(asked: bool | None, words: str = "", **options: Any) -> Any:
 
     It is shown as asked for; None: on a terminal and in notebooks.
     """
-    if not _shown(asked):  # not made to be disabled: its lock is a semaphore of the system
-        return None
-    kind = _kind()
     # in a notebook standard error has the colours of an error
     file = sys.stdout if in_kernel() else sys.stderr
+    if not _shown(asked, file):  # not made to be disabled: its lock is a semaphore of the system
+        return None
+    kind = _kind()
     if words:
         kind.write(words, file=file)
     return kind(file=file, **options)
@@ -33,18 +33,22 @@ def in_kernel() -> bool:
     return get_shell is not None and getattr(get_shell(), "kernel", None) is not None
 
 
-def _shown(asked: bool | None) -> bool:
+def _shown(asked: bool | None, file: Any) -> bool:
+    if file is None or getattr(file, "closed", False):  # as under pythonw
+        return False
     if asked is None:
-        return in_kernel() or (sys.stderr is not None and sys.stderr.isatty())
+        return in_kernel() or (hasattr(file, "isatty") and file.isatty())
     return asked
 
 
 def _kind() -> Any:
-    """The class of a bar: of widgets in a notebook where ipywidgets is installed, else of text."""
-    if in_kernel() and importlib.util.find_spec("ipywidgets") is not None:
-        from tqdm import notebook  # tqdm.auto would warn where ipywidgets lacks
+    """The class of a bar: of widgets in a notebook where ipywidgets works, else of text."""
+    if in_kernel():
+        with contextlib.suppress(Exception):  # of any kind, where versions do not fit each other
+            from ipywidgets import FloatProgress  # noqa: F401
+            from tqdm import notebook  # tqdm.auto would warn where ipywidgets lacks
 
-        return notebook.tqdm
+            return notebook.tqdm
     from tqdm import tqdm
 
     return tqdm

@@ -14,6 +14,7 @@ import contextlib
 import contextvars
 import ctypes
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -217,9 +218,12 @@ def _at_exit() -> None:
 def _skip_destructors() -> None:
     """Let the process end at once when Python has ended, where there is glibc.
 
-    A call goes on, perhaps in OpenBLAS, whose destructor waits for ever for a thread at work.
+    A call goes on, perhaps in OpenBLAS, whose destructor waits for ever for a thread at work. In a
+    program of which Python is a part nothing is done: it goes on when Python has ended.
     """
     with contextlib.suppress(OSError, TypeError, AttributeError):
+        if not os.path.samefile("/proc/self/exe", sys.executable):
+            return
         libc = ctypes.CDLL(None)
         for function in (libc._exit, libc.fcloseall):  # called in the opposite order
             libc.on_exit(function, None)

@@ -1,6 +1,6 @@
 """Small tables for people: as aligned text, and as HTML for notebooks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import zip_longest
 from typing import NamedTuple
@@ -39,6 +39,16 @@ class Table(NamedTuple):
         return f"<tr>{''.join(cells)}</tr>"
 
 
+def facts(entries: Mapping[str, str]) -> Table:
+    """What is known of something, by name."""
+    return Table(("", ""), list(entries.items()), "ll")
+
+
+def block(title: str, *parts: str) -> str:
+    """Parts in HTML under a title."""
+    return f"<div><p><strong>{escape(title)}</strong></p>{''.join(parts)}</div>"
+
+
 def short(text: str, width: int = 24) -> str:
     """A name on one line, cut where it is longer than `width`."""
     text = text if text.isprintable() else repr(text)
@@ -49,4 +59,5 @@ def listed(names: Iterable[str], most: int = 4) -> str:
     """Names with commas between them, and how many more there are."""
     names = list(names)
     shown = [short(name) for name in names[:most]]
-    return ", ".join(shown + [f"{len(names) - most} more"] * (len(names) > most))
+    more = len(names) - most
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

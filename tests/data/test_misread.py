@@ -230,7 +230,12 @@ def test_targets_of_steps_that_are_one_off_are_said(outputs):
     with pytest.warns(UserWarning, match=f"{outputs} numbers for 20 steps.*output='last'"):
         numlstm.fit(X, y, hidden_size=2, epochs=1, rng=0)
     numlstm.fit(X, y, output="last", hidden_size=2, epochs=1, rng=0)
+    with pytest.warns(UserWarning, match=f"{outputs} numbers for 20 steps"):
+        numlstm.fit(list(X), list(y), hidden_size=2, epochs=1, rng=0)
     numlstm.fit(X, y[:, :18], hidden_size=2, epochs=1, rng=0)
+    numlstm.fit(X, y, output_size=outputs, hidden_size=2, epochs=1, rng=0)
+    numlstm.fit(X, y, lengths=np.full(12, 5), hidden_size=2, epochs=1, rng=0)
+    numlstm.fit(X, pd.DataFrame(y, columns=[f"y{i}" for i in range(outputs)]), epochs=1, rng=0)
 
 
 def test_a_list_with_features_first_and_steps_of_any_number():

@@ -1,6 +1,6 @@
 """Where a progress bar is shown, and of which kind."""
 
-import importlib.util
+import io
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -24,10 +24,7 @@ def pretend(monkeypatch, shell):
 
 @pytest.fixture
 def without_widgets(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "ipywidgets" else find(name)
-    )
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
 
 
 class Widget(tqdm):
@@ -48,10 +45,9 @@ def widgets(monkeypatch):
     module = ModuleType("tqdm.notebook")
     module.tqdm = Widget
     monkeypatch.setitem(sys.modules, "tqdm.notebook", module)
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: name == "ipywidgets" or find(name)
-    )
+    installed = ModuleType("ipywidgets")
+    installed.FloatProgress = object
+    monkeypatch.setitem(sys.modules, "ipywidgets", installed)
 
 
 def run(bar, epochs):
@@ -88,6 +84,22 @@ def test_a_kernel_without_widgets_has_a_bar_of_text(capsys):
     assert shown.err == ""
     assert "words\n" in shown.out
     assert "3/3" in shown.out
+
+
+@pytest.mark.usefixtures("kernel", "widgets")
+def test_widgets_that_do_not_work_are_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", ModuleType("ipywidgets"))
+    assert type(bars.bar(True, total=3)) is tqdm
+
+
+@pytest.mark.parametrize("closed", [None, io.StringIO()])
+def test_there_is_no_bar_without_a_stream(monkeypatch, closed, capsys):
+    if closed is not None:
+        closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    assert bars.bar(True, "words", total=3) is None
+    assert bars.bar(None, "words", total=3) is None
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.usefixtures("kernel", "widgets")

@@ -38,4 +38,4 @@ def test_names_are_short_and_on_one_line(text, expected):
 
 def test_lists_say_how_much_they_leave_out():
     assert listed("abcd") == "a, b, c, d"
-    assert listed("abcdef") == "a, b, c, d, 2 more"
+    assert listed("abcdef") == "a, b, c, d and 2 more"
