@@ -100,33 +100,6 @@ print(f"{np.mean(label[sure] == y_test[sure]):.1%} of them are right, of the oth
 print(f"{np.mean(label[~sure] == y_test[~sure]):.1%}")
 
 # %%
-# Answer before the end
-# ---------------------
-# A network that is asked after every row learns to answer early. The labels then have shape (B,
-# T): the same for all rows of a digit. It must not be bidirectional, since what comes is not known
-# yet.
-
-early = numlstm.fit(X, np.repeat(y[:, None], 8, axis=1), **settings).model
-late = numlstm.fit(X, y, **settings).model  # for comparison: asked at the end only
-after_row = early.predict(X_test).argmax(axis=-1)  # (500, 8)
-share = np.mean(after_row == y_test[:, None], axis=0)
-rows = np.arange(1, 9)
-at_the_end = [np.mean(late.predict(X_test[:, :t]).argmax(-1) == y_test) for t in rows]
-
-figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
-axes.plot(rows, share, "C0o-", label="after every row")
-axes.plot(rows, at_the_end, "C3s--", label="at the end only")
-axes.set(xlabel="rows read", ylabel="share of right answers", ylim=(0, 1.02))
-axes.legend(title="asked in training")
-
-# %%
-# After the upper half it knows four digits of five. The price is a little less at the end, for
-# which the other network has all its units.
-
-assert share[3] > 0.8 > at_the_end[3]
-assert share[-1] < at_the_end[-1]
-
-# %%
 # From a long CSV
 # ---------------
 # Files often have a row per sample, with the number of its recording and the label beside it. Here
@@ -156,18 +129,6 @@ print(f"{right_gestures:.0%} of the test recordings are right")
 assert right_gestures > 0.9
 
 # %%
-# Units
-# -----
-# Inputs are standardised inside, so ``predict`` takes grey values as they are. ``forward`` and
-# ``step`` take the network's units, ``model.scaling.inputs(X)``. Logits are not scaled:
-# ``forward`` and ``predict`` give the same ones, but ``forward`` always after every row. Of a
-# network that reads in both directions, use ``predict``: it alone combines what each knows when it
-# has read all rows.
-
-z, _ = early.forward(early.scaling.inputs(X_test))  # (500, 8, 10)
-assert np.allclose(z, early.predict(X_test), atol=1e-3)
-
-# %%
 # With your own data
 # ------------------
 # - Sequences of different lengths: a list of arrays of shape (T_i, I) and labels of shape (B,).
@@ -179,6 +140,10 @@ assert np.allclose(z, early.predict(X_test), atol=1e-3)
 # - Where sequences come in groups, as of one speaker, split by group and pass
 #   ``validation=(X_other, y_other)``.
 # - Gaps in the inputs: :doc:`plot_2_many_series`.
+# - An answer before the sequence has ended: :doc:`/gallery/plot_digits_by_row`.
+# - ``forward`` gives the logits after every row, and takes the network's units,
+#   ``model.scaling.inputs(X)``. Of a network that reads in both directions use ``predict``, which
+#   combines what each direction knows when it has read all rows.
 #
 # What to try next
 # ----------------
