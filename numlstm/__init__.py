@@ -46,7 +46,16 @@ if not TYPE_CHECKING:  # it would tell them that any name exists
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
             raise AttributeError(f"module 'numlstm' has no attribute {name!r}")
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+        try:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] != "sklearn":  # too old a one lacks names
+                raise
+            raise ImportError(
+                f'numlstm.{name} needs scikit-learn: python -m pip install "numlstm[sklearn]" '
+                f"({error})",
+                name=error.name,
+            ) from error
         globals()[name] = value
         return value
 

@@ -45,6 +45,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     _losses: tuple[str, ...]  # that `loss` may be; None is the first
     _plain_targets: Callable[[labels.Labelled, Any], Any]  # y beside X, without labels
+    _of_rows = True  # X of `fit` was a table, each of its rows a sequence of one feature
 
     @suggesting(_NOUNS, SYNONYMS, INSTEAD)
     def __init__(
@@ -247,6 +248,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """
         for name, value in (("X", X), ("y", y), ("sample_weight", sample_weight)):
             checks.require_unmasked(name, value, "0" if name == "sample_weight" else "np.nan")
+            if name == "X" or self.output == "last" or not _is_nested(value):
+                checks.require_no_collection(name, value)
         given = labels.samples(X, None if reset else self._names_of_features())
         if self.output == "last":
             labels.require_no_steps(given, y)
@@ -280,12 +283,34 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
                 X, allow_nd=True, ensure_all_finite=False, dtype="numeric", input_name="X"
             )
             return self._counted(X, X.shape[2], reset)
+        self._require_rows(X, reset)
         X = validate_data(self, X, reset=reset, ensure_all_finite=False, dtype="numeric")
+        if reset:
+            self._of_rows = True
         return X[..., None]
+
+    def _require_rows(self, X: Any, reset: bool) -> None:
+        """Refuse one series where the rows of X would be samples."""
+        listed = isinstance(X, (list, tuple))
+        shape: tuple[int, ...] = np.shape(X) if listed else getattr(X, "shape", ())
+        if len(shape) == 1 and shape[0]:
+            one = "X[None]" if self._of_rows and not reset else "[X[:, None]]"
+            code = one if isinstance(X, np.ndarray) else one.replace("X", "np.asarray(X)")
+            raise ValueError(
+                f"Expected 2D array, got 1D array instead: X of shape {shape}. Reshape your data: "
+                f"pass {code} if it is one sequence of {shape[0]} steps"
+            )
+        if reset or self._of_rows or len(shape) != 2 or shape[1] != self.n_features_in_:
+            return
+        wrapped = "[X] or X[None]" if isinstance(X, np.ndarray) else "[X]"
+        raise ValueError(
+            f"X of shape {shape} has two dimensions, and the sequences of fit had three, "
+            f"(B, T, {shape[1]}): pass {wrapped} if it is one sequence of {shape[0]} steps"
+        )
 
     def _counted(self, X: Any, features: int, reset: bool) -> Any:
         if reset:
-            self.n_features_in_ = features
+            self.n_features_in_, self._of_rows = features, False
         elif features != self.n_features_in_:
             raise ValueError(
                 f"X has {features} features, but {type(self).__name__} is expecting "
@@ -716,7 +741,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         found = _present(found, _labelled(found))
         if not (known := np.isin(found, self.classes_)).all():
             raise ValueError(
-                f"validation: y has the label {found[~known][0]!r}, which y of fit has not"
+                f"validation: y has the label {checks.shown(found[~known][0])}, which y of fit has "
+                "not"
             )
         return _each(self._numbers, y)
 
@@ -738,8 +764,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         if isinstance(self.class_weight, Mapping):
             if unknown := [label for label in self.class_weight if label not in self.classes_]:
                 raise ValueError(
-                    f"class_weight has {unknown[0]!r}, which is no label of y; the labels are "
-                    f"{self.classes_.tolist()}"
+                    f"class_weight has {checks.shown(unknown[0])}, which is no label of y; the "
+                    f"labels are {checks.shown(self.classes_.tolist())}"
                 )
             for label, value in self.class_weight.items():
                 checks.real(f"class_weight[{label!r}]", value, least=0.0)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import sys
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from helpers.processes import run_python
 from numlstm import Cell, LSTMClassifier, LSTMRegressor
 from numlstm.architecture.parameters import Init
 from numlstm.utils import nouns
@@ -558,3 +560,57 @@ def test_masks_are_refused_by_every_method(kind, nested):
     judged = kind(hidden_size=2, epochs=1, validation=(X, masked(y)))
     with pytest.raises(TypeError, match=r"y (is a|has) masked"):
         judged.fit(X, y)
+
+
+NO_SCIKIT_LEARN = "sys.modules['sklearn'] = None"
+OLD_SCIKIT_LEARN = "import sklearn.utils.validation as old; del old.validate_data"
+
+
+@pytest.mark.parametrize("name", ["LSTMRegressor", "LSTMClassifier"])
+@pytest.mark.parametrize("door", ["numlstm.{}(8)", "from numlstm import {}"])
+@pytest.mark.parametrize("lack", [NO_SCIKIT_LEARN, OLD_SCIKIT_LEARN])
+def test_without_scikit_learn_the_way_to_it_is_said(name, door, lack):
+    done = run_python("-c", f"import sys, numlstm; {lack}; {door.format(name)}")
+    assert f"ImportError: numlstm.{name} needs scikit-learn: " in done.stderr
+    assert 'python -m pip install "numlstm[sklearn]"' in done.stderr
+
+
+def test_what_scikit_learn_lacks_is_not_said_to_be_scikit_learn():
+    code = "import sys, numlstm; sys.modules['joblib'] = None; numlstm.LSTMRegressor"
+    assert "ModuleNotFoundError: import of joblib" in run_python("-c", code).stderr
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+@pytest.mark.parametrize("form", [np.asarray, pd.DataFrame, np.ndarray.tolist])
+def test_one_sequence_is_said_by_its_own_shape(kind, form):
+    X, y = data()
+    estimator = quick(kind, epochs=1).fit(X, y > 0)
+    one = form(X[0])
+    for door in (estimator.predict, lambda X: estimator.score(X, y[:6] > 0)):
+        with pytest.raises(ValueError, match=r"^X of shape \(6, 2\) has two") as caught:
+            door(one)
+        assert "transpose" not in str(caught.value)
+        ways = re.search(r"pass (.*) if it is one sequence of 6 steps", str(caught.value)).group(1)
+        for way in ways.split(" or "):
+            made = eval(way, {"X": one})
+            np.testing.assert_array_equal(estimator.predict(made), estimator.predict(X[:1]))
+
+
+def test_one_sequence_to_judge_by_is_said_by_its_own_shape():
+    X, y = data()
+    with pytest.raises(ValueError, match=r"X of shape \(6, 2\) .* pass \[X\] or X\[None\]"):
+        quick(validation=(X[0], y[:6])).fit(X, y)
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist])
+def test_a_vector_is_said_by_its_shape(table, form):
+    X, y = data()
+    X = X[..., 0] if table else X[..., :1]
+    estimator, one = quick(epochs=1).fit(X, y), form(X[0].ravel())
+    for door in (estimator.predict, lambda X: quick(epochs=1).fit(X, y[:1])):
+        with pytest.raises(ValueError, match=r"X of shape \(6,\). Reshape your data") as caught:
+            door(one)
+        made = eval(re.search("pass (.*) if", str(caught.value)).group(1), {"X": one, "np": np})
+        assert door(made) is not None
+    np.testing.assert_array_equal(estimator.fit(X, y).predict(X[:1]).shape, (1,))

@@ -136,7 +136,7 @@ def _forecast(
 def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[Array, bool]:
     """Targets as (B, T, O), or (B, O) for one per sequence; classes lack the last axis."""
     dtype = "float64" if reading.classes else None
-    if form.kind == "list" and isinstance(y, (list, tuple)):
+    if form.kind == "list" and isinstance(y, (list, tuple)) and not _are_texts(y):
         parts = [checks.array(f"y[{i}]", part, dtype, finite=False) for i, part in enumerate(y)]
     else:
         array = checks.array("y", y, dtype, finite=False)
@@ -152,6 +152,11 @@ def _read_targets(y: Any, form: Form, reading: Reading) -> tuple[Array, bool]:
     if not reading.classes:
         parts = [part[..., None] if part.ndim == (0 if last else 1) else part for part in parts]
     return (np.stack(parts) if last else padded(parts)), last
+
+
+def _are_texts(y: Any) -> bool:
+    """Whether each entry is the name of a class, which are better refused together."""
+    return any(isinstance(part, (str, bytes)) for part in y) and not any(map(np.ndim, y))
 
 
 def _output(parts: list[Array], form: Form, reading: Reading) -> str:

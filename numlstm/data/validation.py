@@ -118,7 +118,7 @@ def _fraction(given: Any) -> float:
     except ValueError:  # no number, infinite, or beyond all floats
         fraction = np.inf
     if not 0 < fraction < 1:
-        raise ValueError(f"validation must lie between 0 and 1, received {given!r}")
+        raise ValueError(f"validation must lie between 0 and 1, received {checks.shown(given)}")
     return fraction
 
 

@@ -67,8 +67,8 @@ def _fixed(name: str, value: Any) -> tuple[str, ...]:
         or not all(isinstance(each, str) for each in names)
     ):
         raise TypeError(
-            f"{name} must hold names of parameters, received {value!r}; what is fixed keeps its "
-            "first value, that of a model= to start from"
+            f"{name} must hold names of parameters, received {checks.shown(value)}; what is "
+            "fixed keeps its first value, that of a model= to start from"
         )
     return tuple(dict.fromkeys(checks.plain(each) for each in names))
 
@@ -93,7 +93,7 @@ def _key(name: Any) -> Any:
 def _pair(name: str, pair: Any) -> tuple[Any, Any]:
     """Lower and upper bound: None for no bound, a float, or a float64 array."""
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"{name} must be a pair (lower, upper), received {pair!r}")
+        raise ValueError(f"{name} must be a pair (lower, upper), received {checks.shown(pair)}")
     lower, upper = (_end(name, *end) for end in zip(pair, (-np.inf, np.inf), strict=True))
     return lower, upper
 
@@ -106,7 +106,9 @@ def _end(name: str, value: Any, none: float) -> Any:
         return None if value == none else checks.real(f"a bound of {name}", value)
     array = checks.array(name, value, "float64", finite=False)
     if (np.isnan(array) | (array == -none)).any():
-        raise ValueError(f"{name} must hold numbers, and {none} for no bound, received {value!r}")
+        raise ValueError(
+            f"{name} must hold numbers, and {none} for no bound, received {checks.shown(value)}"
+        )
     return array.copy() if array.ndim else float(array)  # the caller may change theirs
 
 
@@ -123,7 +125,7 @@ def _constraints(name: str, value: Any) -> tuple[Any, ...]:
     ):
         raise TypeError(
             f"{name} must be a scipy.optimize.LinearConstraint or NonlinearConstraint on "
-            f"theta, or a list of them; received {value!r}"
+            f"theta, or a list of them; received {checks.shown(value)}"
         )
     return tuple(constraints)
 

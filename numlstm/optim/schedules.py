@@ -34,7 +34,7 @@ def get(schedule: Any) -> Callable[[int, int], float]:
     if not isinstance(schedule, str) or schedule not in SCHEDULES:
         raise ValueError(
             f"schedule must be None, one of {list(SCHEDULES)}, or a function of the epoch, "
-            f"received {schedule!r}"
+            f"received {checks.shown(schedule)}"
         )
     return SCHEDULES[schedule]
 
@@ -44,5 +44,6 @@ def _factor(value: Any, epoch: int) -> float:
         return checks.real(f"schedule({epoch})", value, least=0.0)
     except (TypeError, ValueError):
         raise ValueError(
-            f"schedule({epoch}) must be a factor >= 0 on the learning rate, returned {value!r}"
+            f"schedule({epoch}) must be a factor >= 0 on the learning rate, returned "
+            f"{checks.shown(value)}"
         ) from None

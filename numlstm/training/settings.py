@@ -30,7 +30,9 @@ def _method(name: str, value: Any) -> str:
     """The method's name as we spell it, in whatever case it was given."""
     names = {known.lower(): known for known in (*OPTIMIZERS, *METHODS)}
     if not isinstance(value, str) or value.lower() not in names:
-        raise ValueError(f"{name} must be one of {list(names.values())}, received {value!r}")
+        raise ValueError(
+            f"{name} must be one of {list(names.values())}, received {checks.shown(value)}"
+        )
     return names[value.lower()]
 
 
@@ -43,7 +45,7 @@ def _schedule(name: str, value: Any) -> str | Callable[[int], float] | None:
 def _options(name: str, value: Any) -> Mapping[str, Any] | None:
     if value is None or (isinstance(value, Mapping) and all(isinstance(k, str) for k in value)):
         return dict(value or {}) or None
-    raise TypeError(f"{name} must be a dict from names to values, received {value!r}")
+    raise TypeError(f"{name} must be a dict from names to values, received {checks.shown(value)}")
 
 
 _positive = partial(checks.optional, checks.real, above=0.0)
@@ -115,7 +117,7 @@ def _constant(name: str, value: Any) -> Any:
         return checks.flag(name, value)
     if name == "betas":
         if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
-            raise ValueError(f"betas must be two numbers, received {value!r}")
+            raise ValueError(f"betas must be two numbers, received {checks.shown(value)}")
         return tuple(checks.real("betas", beta, least=0.0, below=1.0) for beta in value)
     if name == "alpha":
         return checks.real(name, value, least=0.0, below=1.0)

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,21 @@ FEW = 8192
 _ROUNDED = 1.01  # by how much more than a sum of so many squares has lost
 _FITS = 2**28  # bytes for which nobody need ask
 _LOST = 1e-3  # of how much a column varies, up to which it may lose digits
+_EXCERPT = 60  # characters of a value in an error: it may be a whole data set
 _LARGEST_SIZE = 2**63 - 1  # what the largest of NumPy's and C's own integers count to
-_REMEDY_OF_TEXT = {  # by the first letter of what is called X or y
+_REMEDY_OF_TEXT = {  # by the first letter of what is called X or y, or what is called X[0] or y[0]
     "X": "; number its words or characters, each an entry of an array, "
     "names, tokens = np.unique(X, return_inverse=True), and pass them one-hot, "
     "X=np.eye(len(names))[tokens]",
-    "y": "; number the classes, names, y = np.unique(y, return_inverse=True); LSTMClassifier takes "
-    "their names",
+    "X[": "; number their words or characters, names = np.unique(np.concatenate(X)), and pass "
+    "them one-hot, X=[np.eye(len(names))[tokens] for tokens in [np.searchsorted(names, series) "
+    "for series in X]]",
+    "y": "; number the classes, names, y = np.unique(y, return_inverse=True), and pass "
+    'loss="cross_entropy"; LSTMClassifier takes their names',
+    "y[": "; number the classes, names = np.unique(np.concatenate(y)), y = [np.searchsorted(names, "
+    'part) for part in y], and pass loss="cross_entropy"; LSTMClassifier takes their names',
 }
+_OF_SERIES = ("X", "y", "sample_weight", "exogenous")
 _CUDA = (2, 13)  # DLPack's numbers for device memory and managed memory
 _NATIVE: dict[str | None, tuple[np.dtype[Any], ...]] = {name: (np.dtype(name),) for name in DTYPES}
 _NATIVE[None] = tuple(map(np.dtype, DTYPES))
@@ -33,18 +40,18 @@ def size(name: str, value: Any, minimum: int = 1) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, received {value!r}") from None
+        raise TypeError(f"{name} must be an integer, received {shown(value)}") from None
     if isinstance(value, bool) or number < minimum:
-        raise ValueError(f"{name} must be an integer >= {minimum}, received {value!r}")
+        raise ValueError(f"{name} must be an integer >= {minimum}, received {shown(value)}")
     if number > _LARGEST_SIZE:
-        raise ValueError(f"{name} must be at most 2**63 - 1, received {value!r}")
+        raise ValueError(f"{name} must be at most 2**63 - 1, received {number}")
     return int(number)
 
 
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool, if it is one."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, received {value!r}")
+        raise TypeError(f"{name} must be True or False, received {shown(value)}")
     return bool(value)
 
 
@@ -64,7 +71,7 @@ def real(
             raise TypeError
         number = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, received {value!r}") from None
+        raise TypeError(f"{name} must be a number, received {shown(value)}") from None
     except OverflowError:
         raise ValueError(f"{name} must be below 1.8e308, the largest float64") from None
     if least <= number < below and number > above and np.isfinite(number):
@@ -72,7 +79,7 @@ def real(
     bounds = [f">= {least:g}"] * (least > -np.inf) + [f"> {above:g}"] * (above > -np.inf)
     bounds += [f"< {below:g}"] * (below < np.inf)
     raise ValueError(
-        f"{name} must be {' and '.join(bounds) or 'a finite number'}, received {value!r}"
+        f"{name} must be {' and '.join(bounds) or 'a finite number'}, received {shown(value)}"
     )
 
 
@@ -95,7 +102,7 @@ def optional(check: Callable[..., Any], name: str, value: Any, **bounds: Any) ->
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """The one of `options` that `value` is, as a plain str."""
     if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} must be one of {list(options)}, received {value!r}")
+        raise ValueError(f"{name} must be one of {list(options)}, received {shown(value)}")
     return options[options.index(value)]
 
 
@@ -108,7 +115,7 @@ def probability(name: str, value: Any) -> float:
     """`value` as a float between 0 and 1."""
     number = real(name, value, least=0.0)
     if number > 1:
-        raise ValueError(f"{name} must be a probability, at most 1, received {value!r}")
+        raise ValueError(f"{name} must be a probability, at most 1, received {shown(value)}")
     return number
 
 
@@ -230,21 +237,62 @@ def _remedy(name: str, value: Any, array: np.ndarray) -> str:
     there = [item for item in array.flat if item is not None]
     if there and all(isinstance(item, (str, bytes)) for item in there):
         if array.ndim == 0 and name[0] != "X":  # whose characters may be meant
-            return f"; {value!r} is a name: pass the values that have it"
+            return f"; {shown(value)} is a name: pass the values that have it"
         if len(there) == array.size and _are_numbers(array):
             made = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
             return f"; these texts are numbers: pass {made}.astype(float)"
-        remedy = _REMEDY_OF_TEXT.get(name[0], "")
+        remedy = _REMEDY_OF_TEXT.get(name[:2], _REMEDY_OF_TEXT.get(name[0], ""))
         if len(there) < array.size:  # None is in no order
             remedy = remedy.replace(f"({name[0]},", f"(np.asarray({name[0]}, str),")
         return remedy
     if array.dtype != object:
         return ""
+    if series := _remedy_of_series(name, value, array):
+        return series
     others = [item for item in array.flat if not _is_number(item)]
     if others:
-        return f"; it has {others[0]!r} among its numbers: leave out what holds such"
+        return f"; it has {shown(others[0])} among its numbers: leave out what holds such"
     made = name if isinstance(value, np.ndarray) else f"np.asarray({name})"
     return f"; pass {made}.astype(float)" if array.size else ""
+
+
+def _remedy_of_series(name: str, value: Any, array: Any) -> str:
+    """What to pass instead of a collection that is no list; "" for anything else."""
+    if name.partition("[")[0] not in _OF_SERIES:
+        return ""
+    kind = type(value).__name__
+    # SciPy's sparse matrices and xarray's datasets may be mappings, too
+    if isinstance(value, Mapping) and not (hasattr(value, "shape") or hasattr(value, "dims")):
+        return f"; it is a {kind}: {_as_list(name, list(value.values()))}"
+    if isinstance(value, (Iterator, ValuesView)):
+        return f"; it is a {kind}: several series are a list of arrays, list({name})"
+    if isinstance(array, np.ndarray) and array.ndim == 1 and any(map(np.ndim, array)):
+        made = name if value is array else f"np.asarray({name}, object)"
+        return f"; several series are a list of arrays: pass list({made})"
+    return ""
+
+
+def _as_list(name: str, parts: list[Any]) -> str:
+    """What to pass instead of a mapping to these values."""
+    plain = any(isinstance(part, (list, tuple)) for part in parts)  # nested, one array to NumPy
+    every = f"{name}.values()"
+    listed = f"[np.asarray(part) for part in {every}]" if plain else f"list({every})"
+    columns = name == "X" and all(map(_is_flat, parts)) and len(set(map(len, parts))) == 1
+    stacked = f", and columns of one series np.stack(list({every}), axis=1)"
+    return f"several series are a list of arrays, {listed}{stacked * columns}"
+
+
+def _is_flat(part: Any) -> bool:
+    """Whether this is an array, or a list, with one axis."""
+    if isinstance(part, (list, tuple)):
+        return not any(hasattr(item, "__len__") for item in part)
+    return getattr(part, "ndim", 0) == 1
+
+
+def require_no_collection(name: str, value: Any) -> None:
+    """Refuse a collection of series that is no list, where others than `array` would read it."""
+    if remedy := _remedy_of_series(name, value, value):
+        raise TypeError(f"{name} must hold real numbers, received {type(value).__name__}{remedy}")
 
 
 def _are_numbers(texts: np.ndarray) -> bool:
@@ -269,12 +317,12 @@ def _is_number(item: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value in an error: of an array or a frame its type and shape."""
+    """A value in an error, in one short line: of an array or a frame its type and shape."""
     size = getattr(value, "shape", None)
     if isinstance(size, tuple) and size:
         return f"{type(value).__name__} of shape {size}"
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    text = " ".join(line.strip() for line in repr(value).splitlines())
+    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 3]}..."
 
 
 def kept_dtype(*values: np.ndarray) -> str:

@@ -23,7 +23,7 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from numlstm.utils import archives, replacing, schema
+from numlstm.utils import archives, checks, replacing, schema
 
 FORMAT, VERSION = "numlstm", 2
 WRITERS = {1: "0.1"}  # older versions of the format, and the numlstm that wrote them
@@ -68,9 +68,9 @@ def path_of(value: Any, name: str = "path") -> str:
     try:
         path = os.fsdecode(value)
     except TypeError:
-        raise TypeError(f"{name} must be a path, received {value!r}") from None
+        raise TypeError(f"{name} must be a path, received {checks.shown(value)}") from None
     if not path:
-        raise ValueError(f"{name} must name a file, received {value!r}")
+        raise ValueError(f"{name} must name a file, received {checks.shown(value)}")
     return path
 
 

@@ -120,7 +120,7 @@ def read(kind: type[T], name: str, value: Any) -> T:
     if not isinstance(value, Mapping):
         raise TypeError(
             f"{name} must be a dict with some of {names(kind)}, or None, or {kind.__name__}(...); "
-            f"received {value!r}{_as_entry(kind, name, value)}"
+            f"received {checks.shown(value)}{_as_entry(kind, name, value)}"
         )
     require_known(name, value, names(kind))
     return kind(**value)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.utils import checks
+
 # what a draw is for: part of its key
 (
     INITIAL, SHUFFLE, LAYERS, INPUTS, STATES, RECURRENT, WEIGHTS, ZONEOUT_H, ZONEOUT_C,
@@ -31,7 +33,8 @@ def generator(rng: Any) -> np.random.Generator:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"rng must be None, an integer >= 0 or a numpy.random.Generator, received {rng!r}"
+            f"rng must be None, an integer >= 0 or a numpy.random.Generator, received "
+            f"{checks.shown(rng)}"
         ) from None
 
 

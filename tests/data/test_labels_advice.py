@@ -453,3 +453,98 @@ def test_classes_may_be_called_as_columns_are(library, count):
     y = ["up", "down"] * (count // 2)
     few = {name: value for name, value in STEPS.items() if name != "output"}
     assert LSTMClassifier(**few).fit(X, y).classes_.tolist() == ["down", "up"]
+
+
+# --- several series that are no list --------------------------------------------------------------
+
+SERIES = [RNG.standard_normal((30, 2)), RNG.standard_normal((20, 2))]
+
+
+def of_objects(parts):
+    array = np.empty(len(parts), object)
+    array[:] = parts
+    return array
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        dict(enumerate(SERIES)),
+        of_objects(SERIES),
+        pd.Series(SERIES),
+        pd.Series([part.tolist() for part in SERIES]),
+        pl.Series([part.tolist() for part in SERIES]),
+        pa.chunked_array([[part.tolist() for part in SERIES]]),
+        pd.DataFrame({"part": SERIES}),
+    ],
+    ids=["dict", "objects", "pandas", "pandas-lists", "polars", "pyarrow", "frame"],
+)
+def test_several_series_are_made_a_list(X):
+    few = {name: value for name, value in STEPS.items() if name != "output"}
+    model = numlstm.fit(SERIES, **FEW).model
+    regressor = LSTMRegressor(**few).fit(SERIES, [0.0, 1.0])
+    doors = [
+        lambda X: numlstm.fit(X, **FEW),
+        model.predict,
+        lambda X: LSTMRegressor(**few).fit(X, [0.0, 1.0]),
+        lambda X: LSTMClassifier(**few).fit(X, ["up", "down"]),
+        regressor.predict,
+    ]
+    for door in doors:
+        message = refused(door, X)
+        assert "\n" not in message
+        assert len(message) < 300
+        made = follow(message, r"several series are a list of arrays(?:,|: pass) (.*)$", X=X)["X"]
+        for part, expected in zip(made, SERIES, strict=True):
+            np.testing.assert_array_equal(part, expected)
+        door(made)
+
+
+# --- targets that are texts -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_a_name_for_each_series_is_a_class(form, loss):
+    y = form(["line", "circle"])
+    message = refused(numlstm.fit, SERIES, y, loss=loss, **FEW)
+    assert 'pass loss="cross_entropy"; LSTMClassifier takes their names' in message
+    known = {"np": np, "y": y}
+    exec(re.search(r"the classes, (names, y = .*?\)),", message).group(1), known)
+    numlstm.fit(SERIES, known["y"], loss="cross_entropy", **FEW)
+
+
+def test_a_name_for_each_step_of_several_series_is_a_class():
+    y = [["up", "down"] * 15, ["up", "down"] * 10]
+    message = refused(numlstm.fit, SERIES, y, loss="cross_entropy", **FEW)
+    known = {"np": np, "y": y}
+    names, numbers = re.search(r"classes, (names = .*?), (y = .*?\]),", message).groups()
+    exec(f"{names}\n{numbers}", known)
+    assert known["y"][1].tolist() == [1, 0] * 10
+    numlstm.fit(SERIES, known["y"], loss="cross_entropy", **FEW)
+
+
+def test_words_of_several_series_are_one_hot():
+    X = [np.array(["a", "b"] * 3), np.array(["c"] * 4)]
+    message = refused(numlstm.fit, X, [0, 1], loss="cross_entropy", **FEW)
+    known = {"np": np, "X": X}
+    names, code = re.search(r"(names = .*?\)\)), .*one-hot, (X=.*)$", message).groups()
+    exec(f"{names}\n{code}", known)
+    assert [part.shape for part in known["X"]] == [(6, 3), (4, 3)]
+    numlstm.fit(known["X"], [0, 1], loss="cross_entropy", **FEW)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_column_of_text_may_be_the_answer(library):
+    X = LIBRARIES[library](FLAT[["rain", "basin"]])
+    few = LSTMClassifier(**STEPS | {"output": "last"})
+    answer = "'basin' has the type String: if it is what is to be predicted, pass it as y and drop"
+    for door in (lambda: numlstm.fit(X, **FEW), lambda: few.fit(X, FLAT["q"].to_numpy() > 0)):
+        message = refused(door)
+        assert f"{answer} it from X; else write it one-hot" in message
+
+
+def test_a_column_of_text_in_the_targets_is_no_input():
+    message = refused(numlstm.fit, FLAT[["rain"]], FLAT[["basin"]], **FEW)
+    assert "to be predicted" not in message
+    assert 'loss="cross_entropy"' in message

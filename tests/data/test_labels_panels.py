@@ -100,6 +100,58 @@ def test_where_several_levels_or_none_may_be_the_time_is_refused(levels, names, 
         numlstm.fit(pd.DataFrame({"q": np.arange(len(index)) + 0.0}, index=index), **FEW)
 
 
+@pytest.mark.parametrize("time", ["time", "step", "day"])
+@pytest.mark.parametrize(
+    "series",
+    [
+        *("recording", "Trials", "subject", "patient", "episode", "event", "session", "basin"),
+        *("gauge", "catchment", "experiment", "participant"),
+    ],
+)
+def test_what_is_called_a_series_is_one(plain, series, time):
+    frame = panel(range(30), (time, series))
+    frame.index = frame.index.set_levels([7, 8], level=1)
+    np.testing.assert_array_equal(numlstm.fit(frame, **FEW).x, plain.x)
+
+
+def test_the_time_of_an_event_is_a_time():
+    index = pd.MultiIndex.from_product([DAYS, ["00:00", "06:00"]], names=["day", "event_time"])
+    with pytest.raises(ValueError, match="'day', 'event_time'"):
+        numlstm.fit(pd.DataFrame({"q": np.arange(60.0)}, index=index), **FEW)
+
+
+@pytest.mark.parametrize("frame_of", [pd.DataFrame.copy, lambda frame: frame["q"]])
+@pytest.mark.parametrize(
+    ("count", "levels", "names"),
+    [
+        (2, [[0, 1], range(15)], ("recording", "sample")),
+        (2, [[0, 1], range(15)], (None, None)),
+        (2, [[1.5, 2.5], range(15)], ("trial", "k")),
+        (2, [range(15), [1, 2]], ("k", "gauge_id")),
+        (2, [range(15), [7, 8]], ("t", "k")),
+        (2, [DAYS[:15], [2001, 2002]], ("date", "year")),
+        (2, [[1999, 2000], range(1, 16)], ("year", "doy")),
+        (2, [["1999", "2000"], ["2001", "2002", "2003"]], ("a", "b")),
+        (15, [DAYS[:15], pd.to_timedelta([1, 2], "h")], ("issued", "lead")),
+        (2, [DAYS[:15], [datetime.time(0), datetime.time(6)]], ("k", "clock")),
+        (4, [[0, 1], [0, 1], range(15)], ("patient", "session", "sample")),
+    ],
+)
+def test_the_line_that_tells_series_apart_is_run(count, levels, names, frame_of):
+    index = pd.MultiIndex.from_product(levels, names=names)
+    X = frame_of(pd.DataFrame({"q": RNG.standard_normal(len(index))}, index=index))
+    y = X + 1
+    with pytest.raises(ValueError, match="may have several times") as caught:
+        numlstm.fit(X, y, **FEW)
+    pattern = r"as texts, (X = .*), and beside it (y = .*?); where all"
+    known = {"X": X, "y": y}
+    for code in re.search(pattern, str(caught.value)).groups():
+        exec(code, known)
+    result = numlstm.fit(known["X"], known["y"], **FEW)
+    assert result.model.predict(known["X"]).index.equals(known["X"].index)
+    assert result.data.startswith(f"{count} sequences of {len(index) // count} steps")
+
+
 @pytest.mark.parametrize("labels", [[7, 8], ["00:00", "06:00"]])
 def test_what_is_called_a_series_is_no_part_of_a_time(plain, labels):
     for times in (DAYS, range(30)):

@@ -287,3 +287,71 @@ def test_a_cell_holds_plain_values():
     assert [type(part.name) for part in cell.activations] == [str] * 3
     assert type(cell.cell_clip) is float
     assert "np." not in repr(cell)
+
+
+WIDE = np.random.default_rng(0).standard_normal((61, 3))
+COLUMN = np.arange(5.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ({0: WIDE, 1: WIDE[:50]}, "list(X.values())"),
+        ({"a": WIDE.tolist()}, "[np.asarray(part) for part in X.values()]"),
+        ({0: WIDE}.values(), "list(X)"),
+        ((part for part in (WIDE, WIDE)), "list(X)"),
+    ],
+    ids=["dict", "dict of lists", "values", "generator"],
+)
+def test_a_collection_that_is_no_list_is_made_one(value, code):
+    with pytest.raises(TypeError) as caught:
+        checks.array("X", value, None)
+    message = str(caught.value)
+    assert message.endswith(f"several series are a list of arrays, {code}")
+    made = eval(code, {"np": np, "X": value})
+    for part in made:
+        np.testing.assert_array_equal(part, WIDE[: len(part)])
+
+
+def test_a_dict_of_what_is_no_series_is_not_taken_for_series():
+    with pytest.raises(TypeError, match=r"it has \{0: array") as caught:
+        checks.array("theta", {0: WIDE}, None)
+    assert "several series" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_dict_of_columns_may_be_one_series():
+    columns = {"a": COLUMN, "b": 2 * COLUMN}
+    with pytest.raises(TypeError, match="columns of one series") as caught:
+        checks.array("X", columns, None)
+    made = eval(str(caught.value).partition("columns of one series ")[2], {"np": np, "X": columns})
+    np.testing.assert_array_equal(made, np.stack([COLUMN, 2 * COLUMN], axis=1))
+
+
+def test_an_array_of_arrays_is_made_a_list():
+    ragged = np.empty(2, object)
+    ragged[:] = [WIDE, WIDE[:50]]
+    with pytest.raises(TypeError, match=r"several series are a list of arrays: pass list\(X\)$"):
+        checks.array("X", ragged, None)
+
+
+@pytest.mark.parametrize(
+    "value", [{0: WIDE}, [WIDE, WIDE], {"text" * 99}, [[1.0] * 999], "a\nb" * 99, object()]
+)
+@pytest.mark.parametrize(
+    "check",
+    [
+        checks.size,
+        checks.flag,
+        checks.real,
+        checks.probability,
+        checks.dtype,
+        lambda name, value: checks.choice(name, value, ("a", "b")),
+        lambda name, value: checks.array(name, np.array([value, 1.0, None], object), None),
+    ],
+)
+def test_a_message_shows_a_value_in_one_short_line(check, value):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        check("epochs", value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200

@@ -15,6 +15,7 @@ from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
 from numlstm.data.labels.names import UNNAMED, Names
 from numlstm.data.labels.panels import Panel
+from numlstm.utils import checks
 from numlstm.utils.notices import warn
 
 __all__ = [
@@ -161,8 +162,8 @@ def _require_no_names(x: Labelled, name: str, value: Any) -> None:
     is_label = isinstance(value, list) and len(titles) == frame.rows  # of a class, called alike
     if not is_label and set(titles) <= set(frame.features or ()):
         raise TypeError(
-            f"{name} must hold values, received {value!r}, which {x.name} has as columns: "
-            f"{remedies.of_names(frame, name, value)}"
+            f"{name} must hold values, received {checks.shown(value)}, which {x.name} has as "
+            f"columns: {remedies.of_names(frame, name, value)}"
         )
 
 

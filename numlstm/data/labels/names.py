@@ -16,9 +16,10 @@ FEATURES = frozenset(
     {"channel", "covariate", "feature", "input", "output", "predictor", "target", "var", "variable"}
 )
 SEQUENCES = frozenset(
-    {"basin", "batch", "batche", "case", "catchment", "gauge", "id", "individual", "instance"}
-    | {"location", "member", "patient", "realization", "row", "sample", "sequence", "series"}
-    | {"site", "station", "subject", "unit", "window"}
+    {"basin", "batch", "batche", "case", "catchment", "episode", "event", "experiment", "gauge"}
+    | {"id", "individual", "instance", "location", "member", "participant", "patient"}
+    | {"realization", "recording", "row", "sample", "sequence", "series", "session", "site"}
+    | {"station", "subject", "trial", "unit", "window"}
 )
 
 
@@ -29,8 +30,12 @@ def called(name: Any, words: frozenset[str]) -> bool:
 
 
 def tells_apart(name: Any) -> bool:
-    """Whether a dimension or level is called as sequences are, alone or as in "gauge_id"."""
-    return any(called(word, SEQUENCES) for word in re.split(r"[\W_]+", str(name)))
+    """Whether a dimension or level is called as sequences are, alone or as in "gauge_id".
+
+    An "event_time" is a time.
+    """
+    words = re.split(r"[\W_]+", str(name))
+    return any(called(word, SEQUENCES) for word in words) and not called(words[-1], TIMES)
 
 
 _MOST = 10**6  # names in a file

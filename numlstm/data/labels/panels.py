@@ -173,10 +173,35 @@ def _time_level(name: str, index: Any) -> int:
             "write dates as dates, by pandas.to_datetime, or add a level that counts the steps; "
             f"{name}.to_numpy() is read without its labels"
         )
+    time = _likeliest_time(index.names, found, like)
+    others = sorted(set(found) - {time})
+    apart = " and ".join(repr(index.names[i] or i) for i in others)
+    apart += f" tell{'s' * (len(others) == 1)} series apart, write it as texts"
+    beside = f", and beside it y = y.set_axis({name}.index)" if name == "X" else ""
     raise ValueError(
-        f"the index of {name} may have several times, its levels {', '.join(shown)}: make one time "
-        "of them, or write those that tell series apart as texts and rename them"
+        f"the index of {name} may have several times, its levels {', '.join(shown)}: where "
+        f"{apart}, {_as_texts(name, others)}{beside}; where all are parts of a time, make "
+        "one time of them"
     )
+
+
+def _likeliest_time(titles: Any, found: list[int], like: list[Likeness]) -> int:
+    """Of the levels that may be the time the one that is, if the others tell series apart."""
+
+    def rank(i: int) -> tuple[bool, bool, bool, int]:
+        is_date = like[i] is Likeness.CERTAIN
+        return is_date, called(titles[i], TIMES), not tells_apart(titles[i]), i
+
+    return max(found, key=rank)
+
+
+def _as_texts(name: str, levels: list[int]) -> str:
+    """Code that makes texts of levels, none of which is like a time."""
+    made = [f'{name}.index.levels[{i}].map("series {{}}".format)' for i in levels]
+    texts, which = f"[{', '.join(made)}]", str(levels)
+    if len(levels) == 1:
+        texts, which = made[0], str(levels[0])
+    return f"{name} = {name}.set_axis({name}.index.set_levels({texts}, level={which}))"
 
 
 def _is_counted(rows: Array) -> bool:

@@ -37,6 +37,8 @@ def of_column(frame: Any, column: Any) -> str:
         return f'write it in UTC, {cell} = {cell}.dt.tz_convert("UTC")'
     if column.dtype == nw.Duration:
         return f"write it as a number, {cell}.dt.total_seconds(), or leave it out"
+    if listed := _listed(frame, column):
+        return f"several series are a list of arrays: pass {listed}"
     words = _words(column)
     if words.size == 0:
         code = f"{cell}.astype(float)" if _are_numbers(column) else "or leave it out"
@@ -44,8 +46,16 @@ def of_column(frame: Any, column: Any) -> str:
     if _are_dates(column):
         return "leave it out" if frame.are_samples else _as_dates(frame, column, words)
     if frame.name.startswith("y"):
-        return f"number the classes, names, y = numpy.unique({cell}, return_inverse=True)"
+        return (
+            f"number the classes, names, y = numpy.unique({cell}, return_inverse=True), and pass "
+            'loss="cross_entropy"; LSTMClassifier takes their names'
+        )
     remedy = f"write it one-hot, {_one_hot(frame, column)}, or leave it out"
+    if (
+        frame.name.startswith("X") and not frame.is_column
+    ):  # to the network it would tell the answer
+        answer = f"if it is what is to be predicted, pass it as y and drop it from {frame.whole}"
+        remedy = f"{answer}; else {remedy}"
     if frame.are_samples or frame.is_column or np.unique(words).size == words.size:
         return remedy
     dates = [other for other in frame.columns if _are_dates(other)]
@@ -139,6 +149,20 @@ def _tells_apart(frame: Any, column: Any) -> bool:
     _, numbers, counts = np.unique(keys, return_inverse=True, return_counts=True)
     pairs = np.stack([numbers, np.unique(ticks, return_inverse=True)[1]], axis=1)
     return bool(counts.min() > 1 and len(np.unique(pairs, axis=0)) == len(pairs))
+
+
+def _listed(frame: Any, column: Any) -> str:
+    """Code that makes a list of a column of arrays or lists, a series in each; "" of others."""
+    import narwhals as nw
+
+    cell = f"{frame.name if frame.is_column else f'{frame.whole}[{_quoted(column.name)}]'}"
+    if column.dtype in (nw.List, nw.Array) and not frame.library.is_pandas_like():
+        method = "to_list" if frame.library.is_polars() else "to_pylist"
+        return f"[numpy.array(part) for part in {cell}.{method}()]"
+    entries = column.to_list() if column.dtype in (nw.Object, nw.List) else []
+    if any(isinstance(part, (list, tuple)) for part in entries):
+        return f"[numpy.array(part) for part in {cell}]"
+    return f"list({cell})" if any(map(np.ndim, entries)) else ""
 
 
 def _words(column: Any) -> Array:
