@@ -62,6 +62,9 @@ linear = design @ np.linalg.lstsq(design[train], measured[train], rcond=None)[0]
 print(f"efficiency: network {efficiency(simulated):.2f}, unit hydrograph {efficiency(linear):.2f}")
 
 # %%
+# Storms larger than any trained on are underpredicted by such a network, and nothing warns of it.
+# With gaps in the rain and ``missing="mask"`` the last value is carried forward, and flagged.
+#
 # How full is the catchment? The network was never told, but a linear combination of its cells,
 # fitted on the years of training, knows.
 

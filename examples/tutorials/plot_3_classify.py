@@ -4,10 +4,13 @@ Classify sequences
 
 A sequence comes in, one label goes out: which gesture, which fault, which speaker. Here the
 sequences are written digits, read row by row as a scanner does, and the label is the digit.
+
+This page needs scikit-learn and pandas: ``python -m pip install scikit-learn pandas``.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -97,49 +100,39 @@ print(f"{np.mean(label[sure] == y_test[sure]):.1%} of them are right, of the oth
 print(f"{np.mean(label[~sure] == y_test[~sure]):.1%}")
 
 # %%
-# Answer before the end
-# ---------------------
-# A network that is asked after every row learns to answer early. The labels then have shape (B,
-# T): the same for all rows of a digit. It must not be bidirectional, since what comes is not known
-# yet.
+# From a long CSV
+# ---------------
+# Files often have a row per sample, with the number of its recording and the label beside it. Here
+# such a table is made; ``pd.read_csv`` gives yours.
 
-early = numlstm.fit(X, np.repeat(y[:, None], 8, axis=1), **settings).model
-late = numlstm.fit(X, y, **settings).model  # for comparison: asked at the end only
-after_row = early.predict(X_test).argmax(axis=-1)  # (500, 8)
-share = np.mean(after_row == y_test[:, None], axis=0)
-rows = np.arange(1, 9)
-at_the_end = [np.mean(late.predict(X_test[:, :t]).argmax(-1) == y_test) for t in rows]
-
-figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
-axes.plot(rows, share, "C0o-", label="after every row")
-axes.plot(rows, at_the_end, "C3s--", label="at the end only")
-axes.set(xlabel="rows read", ylabel="share of right answers", ylim=(0, 1.02))
-axes.legend(title="asked in training")
+rng = np.random.default_rng(0)
+rows = [
+    (k, t, *(np.sin((1 + k % 2) * t / 4) + rng.normal(0, 0.5, 3)), ("circle", "wave")[k % 2])
+    for k in range(60)
+    for t in range(rng.integers(20, 40))
+]
+table = pd.DataFrame(rows, columns=["recording", "sample", "ax", "ay", "az", "gesture"])
+print(table.head(3))
 
 # %%
-# After the upper half it knows four digits of five. The price is a little less at the end, for
-# which the other network has all its units.
+# A list of arrays of shape (T_i, 3) and a word for each, the last 20 recordings for the test.
+# :class:`numlstm.LSTMClassifier` takes words and gives probabilities, in the order of `classes_`.
 
-assert share[3] > 0.8 > at_the_end[3]
-assert share[-1] < at_the_end[-1]
-
-# %%
-# Units
-# -----
-# Inputs are standardised inside, so ``predict`` takes grey values as they are. ``forward`` and
-# ``step`` take the network's units, ``model.scaling.inputs(X)``. Logits are not scaled:
-# ``forward`` and ``predict`` give the same ones, but ``forward`` always after every row. Of a
-# network that reads in both directions, use ``predict``: it alone combines what each knows when it
-# has read all rows.
-
-z, _ = early.forward(early.scaling.inputs(X_test))  # (500, 8, 10)
-assert np.allclose(z, early.predict(X_test), atol=1e-3)
+groups = [group for _, group in table.sort_values(["recording", "sample"]).groupby("recording")]
+recordings = [group[["ax", "ay", "az"]].to_numpy() for group in groups]
+gestures = [group["gesture"].iloc[0] for group in groups]
+classifier = numlstm.LSTMClassifier(8, epochs=40, random_state=0)
+classifier.fit(recordings[:40], gestures[:40])
+print(classifier.classes_, classifier.predict_proba(recordings[40:43]).round(3))
+right_gestures = classifier.score(recordings[40:], gestures[40:])
+print(f"{right_gestures:.0%} of the test recordings are right")
+assert right_gestures > 0.9
 
 # %%
 # With your own data
 # ------------------
 # - Sequences of different lengths: a list of arrays of shape (T_i, I) and labels of shape (B,).
-# - Labels that are words: ``names, y = np.unique(words, return_inverse=True)``, and
+# - Labels that are words, for ``fit``: ``names, y = np.unique(words, return_inverse=True)``, and
 #   ``names[logits.argmax(-1)]`` on the way back.
 # - Labels that do not exclude each other: ``loss="binary_cross_entropy"`` with targets 0 and 1 of
 #   shape (B, O), and ``scipy.special.expit`` for the probabilities.
@@ -147,6 +140,10 @@ assert np.allclose(z, early.predict(X_test), atol=1e-3)
 # - Where sequences come in groups, as of one speaker, split by group and pass
 #   ``validation=(X_other, y_other)``.
 # - Gaps in the inputs: :doc:`plot_2_many_series`.
+# - An answer before the sequence has ended: :doc:`/gallery/plot_digits_by_row`.
+# - ``forward`` gives the logits after every row, and takes the network's units,
+#   ``model.scaling.inputs(X)``. Of a network that reads in both directions use ``predict``, which
+#   combines what each direction knows when it has read all rows.
 #
 # What to try next
 # ----------------

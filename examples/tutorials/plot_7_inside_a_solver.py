@@ -220,7 +220,7 @@ assert np.abs(compiled[500:]).max() > 30 * np.abs(memoryless[500:]).max()
 #
 # What to try next
 # ----------------
-# - :doc:`/embedding` compares the doors (`step`, `njit`, `cfunc`, C, Fortran), with times.
+# - :doc:`/embedding` compares the ways in (`step`, `njit`, `cfunc`, C, Fortran), with times.
 # - :doc:`/scipy` trains a network through `solve_ivp` where the force itself was never measured.
 # - ``model.njit(derivatives=True)`` has the derivatives of a step, for adjoint solvers.
 # - :doc:`plot_6_uncertainty` says how sure a law is; :class:`numlstm.LSTM` lists what a model does.

@@ -5,6 +5,8 @@ In scikit-learn
 :class:`numlstm.LSTMClassifier` and :class:`numlstm.LSTMRegressor` are estimators like any other, so
 pipelines, searches, scorers and cross-validation work. With sequences the hard part is how to split
 them: by persons in the first half of this page, by time in the second.
+
+This page needs scikit-learn and pandas: ``python -m pip install scikit-learn pandas``.
 """
 
 import tempfile
@@ -212,7 +214,7 @@ axes.legend(ncols=3, loc="upper left")
 # %%
 # The network is the better one in three of the four times, and not where a cycle was stronger than
 # any that it had seen. Dotted lines are where a fold begins. For one long series windows are a
-# detour: without them the network reads all that came before, as in the tutorial on forecasting.
+# detour: without them the network reads all that came before, as in :doc:`plot_1_forecast`.
 #
 # With your data
 # --------------

@@ -359,6 +359,7 @@ def test_scaling_is_that_of_the_training_part():
     assert quick(X, y).model.scaling.x_scale[1] == 1
 
 
+@pytest.mark.filterwarnings("ignore:validation. the targets")
 @pytest.mark.parametrize("options", [{}, {"stateful": True, "bptt_steps": 10, "batch_size": 2}])
 def test_the_end_of_a_series_is_set_aside(options):
     series = SINE.copy()

@@ -92,6 +92,7 @@ def test_pieces_of_one_step_and_an_ensemble():
     assert one.history["loss"].tobytes() == other.history["loss"].tobytes()
 
 
+@pytest.mark.filterwarnings("ignore:validation. the targets")
 def test_a_validation_of_pieces_is_one_series_too():
     judge = np.sin(np.arange(50) / 3)
     one, other = (
