@@ -68,6 +68,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["tutorials", "gallery"],
     "filename_pattern": "",  # all of them run
     "within_subsection_order": "FileNameSortKey",
+    "remove_config_comments": True,
     "capture_repr": (),  # what is printed, is
     "ignore_pattern": "GALLERY_HEADER",
     "show_memory": False,

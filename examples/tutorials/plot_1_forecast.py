@@ -129,6 +129,7 @@ values = past.to_list()
 for _ in future:
     values.append((last_nine_years(values[-9:]) @ weights).item())
 
+# sphinx_gallery_thumbnail_number = 2
 figure, (above, below) = plt.subplots(2, figsize=(8, 5.5), sharex=True, layout="constrained")
 above.set_title("One year ahead: every year is known before the next is forecast")
 below.set(title="Free run: nothing after 1959 is known", xlabel="year")
