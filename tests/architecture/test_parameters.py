@@ -13,7 +13,7 @@ from helpers.strategies import networks
 from numlstm.architecture import parameters
 from numlstm.architecture.cell import Activation, Cell
 from numlstm.architecture.parameters import Init, Parameters
-from numlstm.architecture.spec import Dropout, LayerSpec, NetworkSpec
+from numlstm.architecture.spec import CELL_OF_VERSION_1, Dropout, LayerSpec, NetworkSpec
 
 
 @given(spec=networks)
@@ -317,3 +317,11 @@ def test_a_copy_is_of_one_vector_too(params, copied):
     other["bias"] = [5, 5]
     np.testing.assert_array_equal(other.theta[-2:], 5)
     np.testing.assert_array_equal(params.theta, range(8))
+
+
+def test_a_spec_has_an_entry_by_one_of_its_names_alone():
+    old, new = next(iter(CELL_OF_VERSION_1.items()))
+    value = getattr(Cell(), new)
+    NetworkSpec.restored({"input_size": 3, "hidden_size": 8, "cell": {old: value}})
+    with pytest.raises(ValueError, match="an entry by its old and its new name"):
+        NetworkSpec.restored({"input_size": 3, "hidden_size": 8, "cell": {old: value, new: value}})

@@ -329,3 +329,13 @@ def test_other_losses_than_squares_are_refused(loss):
     assert result.loss == loss
     with pytest.raises(ValueError, match=f"this fit minimised loss='{loss}'"):
         result.covariance(X, y, absolute_sigma=True)
+
+
+def test_the_spread_of_low_rank_has_the_part_of_the_other_directions():
+    X, y = data()
+    with pytest.warns(OptimizeWarning, match="the variance of the weight_decay alone"):
+        covariance = fitted(X, y).covariance(X, y, weight_decay=0.1, rank=5)
+    assert covariance.rest.any()
+    J = np.random.default_rng(0).standard_normal((4, covariance.matrix.shape[0]))
+    expected = np.einsum("mi,ij,mj->m", J, covariance.matrix, J)
+    np.testing.assert_allclose(covariance._spread(J), expected, rtol=1e-10)

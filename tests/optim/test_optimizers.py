@@ -109,3 +109,7 @@ def test_clipping_shortens_long_gradients_only():
     assert clip(gradient, 5.0, 5.0) is gradient
     assert clip(gradient, 5.0, None) is gradient
     assert clip(gradient, 5.0, 1.0).dtype == np.float32
+
+
+def test_a_norm_whose_square_is_beyond_float32_is_finite():
+    assert norm(np.full(4, 1e30, np.float32)) == pytest.approx(2e30)

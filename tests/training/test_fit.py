@@ -708,3 +708,18 @@ def test_an_unknown_rng_is_said_by_all(rng):
     ):
         with pytest.raises((TypeError, ValueError), match=rf"rng must be None, .*received {rng!r}"):
             call()
+
+
+def test_the_norm_of_the_history_is_that_of_the_loss_without_its_penalty():
+    X, y = batch()
+    options = {"method": "L-BFGS-B", "weight_decay": 0.5, "dtype": "float64", "epochs": 3}
+    result = quick(X, y, **options)
+    scaling = result.model.scaling
+    plain = numlstm.LSTM.from_spec(result.model.spec, "cpu", result.x)
+    _, gradient = numlstm.objective(plain, scaling.inputs(X), scaling.targets(y))(result.x)
+    assert result.history["gradient_norm"][-1] == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
+
+
+def test_a_small_fraction_sets_one_sequence_aside():
+    X, y = batch()
+    assert "1 of 12 sequences" in quick(X, y, validation=0.01).data
