@@ -125,7 +125,7 @@ def get(name: str) -> ModuleType:
     """The backend called `name`, ready to run; "auto" is the best one that can."""
     if name == "auto":
         return _first_that_runs()
-    if name not in REGISTRY:
+    if not isinstance(name, str) or name not in REGISTRY:
         raise ValueError(f"backend must be one of {['auto', *REGISTRY]}, received {name!r}")
     backend = _imported(name, REGISTRY[name])
     backend.require()

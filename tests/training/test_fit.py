@@ -471,6 +471,7 @@ def test_what_our_methods_do_not_use_is_warned_about():
         ({"output": "first"}, ValueError, "output must be one of"),
         ({"nan_policy": "propagate"}, ValueError, r"one of \['raise', 'omit'\]"),
         ({"backend": "gpu"}, ValueError, "backend must be one of"),
+        ({"backend": {"name": "cpu"}}, ValueError, "backend must be one of"),
         ({"dtype": "float16"}, ValueError, "dtype must be one of"),
         ({"schedule": lambda epoch: "half"}, ValueError, r"factor >= 0 .*, returned 'half'"),
         ({"schedule": lambda epoch: "0.5"}, ValueError, r"factor >= 0 .*, returned '0.5'"),
