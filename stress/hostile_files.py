@@ -78,7 +78,7 @@ def text(file: File, rng: Rng) -> None:
         lambda: own.replace("1", "1" * count, 1),
         lambda: own[: rng.integers(len(own))],
         lambda: own + " " * count + "x",
-        lambda: own.replace(" ", rng.choice(["\t", "\n", "\0", "\x0b"]), 1),
+        lambda: own.replace(" ", "\t\n\0\x0b"[rng.integers(4)], 1),
         lambda: "[]," * count,
         lambda: "\ufeff" + own,
     ]

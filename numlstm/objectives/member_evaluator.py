@@ -52,7 +52,8 @@ class MemberData:
 
     def shares(self, rows: Any) -> np.ndarray:
         """Whether a member has a share in some rows, (M,)."""
-        return np.any(self.counts[:, rows], axis=1)  # type: ignore[no-any-return]
+        found: np.ndarray = np.any(self.counts[:, rows], axis=1)
+        return found
 
     def total_weight(
         self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
