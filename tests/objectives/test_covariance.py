@@ -320,6 +320,8 @@ def test_what_cannot_be_judged_is_refused():
         covariance.predict(X, level=95)
     with pytest.raises(ValueError, match="rank must be an integer >= 1"):
         result.covariance(X, y, rank=0)
+    with pytest.raises(ValueError, match="weight_decay must be >= 0"):
+        result.covariance(X, y, weight_decay=-0.5)
 
 
 @pytest.mark.parametrize("loss", ["mae", "huber", "gaussian_nll"])
