@@ -137,7 +137,7 @@ def _scaled_theta(model: LSTM, theta: np.ndarray, place: str, factor: float) -> 
 
 def of(spec: Any, backend: str, theta: np.ndarray) -> LSTM:
     """A model of a spec with these parameters."""
-    return LSTM.from_spec(spec, backend, theta.copy())
+    return LSTM.from_spec(spec, backend, theta.astype(spec.dtype))
 
 
 def results(model: LSTM, numbers: Numbers) -> dict[str, np.ndarray]:
