@@ -75,11 +75,13 @@ def _of_pieces(data: Dataset) -> str:
 def _of_batch(data: Dataset, given: Given) -> str:
     if _time_last(data, given):
         return _FEATURES_FIRST + f"{given.array}.transpose(0, 2, 1)"
-    return "" if given.said or given.classes else _one_step_off(data)
+    return _one_step_off(data, given)
 
 
-def _one_step_off(data: Dataset) -> str:
+def _one_step_off(data: Dataset, given: Given) -> str:
     """Targets (B, T - 1) or (B, T + 1): perhaps one per step, off by one."""
+    if given.said or given.classes:
+        return ""
     steps, outputs = data.X.shape[1], data.y.shape[-1]
     several = data.last and data.y.ndim == 2 and data.lengths is None and steps >= _FEWEST
     if not (several and abs(steps - outputs) == 1):
@@ -117,7 +119,7 @@ def _of_series(data: Dataset, given: Given) -> str:
         return _columns_of_tokens(given.X)
     if not single and _time_last(data, given):
         return _FEATURES_FIRST + "[series.T for series in X]"
-    return "" if single or given.said or given.classes else _one_step_off(data)
+    return "" if single else _one_step_off(data, given)
 
 
 def _several_in_a_frame(X: Any) -> str:

@@ -207,23 +207,23 @@ def _check_targets(parts: list[Dataset], config: DataConfig) -> None:
 
 def _warn_of_other_targets(train: Dataset, judge: Dataset) -> None:
     """Say where targets to judge by lie elsewhere than those that are learned from."""
-    for column in range(train.y.shape[-1]):
+    mean, scale = moments(train.y, train.weight > 0)
+    for column, (center, spread) in enumerate(zip(mean, scale, strict=True)):
         values, others = (
             part.y[..., column][part.weight[..., column] > 0] for part in (train, judge)
         )
         if not values.size or values.min() == values.max() or not others.size:
             continue
-        doubt = _other_unit(train, others, column) or _trend(values, others)
+        far = float(np.median(np.abs(others.astype(np.float64) - center))) / spread
+        doubt = _other_unit(far) or _trend(values, others)
         if doubt:
             name = train.names.targets[column] if train.names.targets else column
             notices.warn(f"validation: the targets of column {name} {doubt}")
 
 
-def _other_unit(train: Dataset, others: np.ndarray, column: int) -> str:
-    """What is said of targets that are typically a thousand deviations from what is learned."""
-    mean, scale = moments(train.y, train.weight > 0)
-    far = float(np.median(np.abs(others.astype(np.float64) - mean[column]))) / scale[column]
-    if far <= _FAR:
+def _other_unit(far: float) -> str:
+    """What is said of targets that are typically so many deviations from what is learned."""
+    if not far > _FAR:
         return ""
     return (
         f"are typically {far:.1g} standard deviations of those of y from their mean: see whether "

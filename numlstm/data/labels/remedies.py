@@ -51,9 +51,7 @@ def of_column(frame: Any, column: Any) -> str:
             'loss="cross_entropy"; LSTMClassifier takes their names'
         )
     remedy = f"write it one-hot, {_one_hot(frame, column)}, or leave it out"
-    if (
-        frame.name.startswith("X") and not frame.is_column
-    ):  # to the network it would tell the answer
+    if frame.name.startswith("X") and not frame.is_column:  # it would tell the network the answer
         answer = f"if it is what is to be predicted, pass it as y and drop it from {frame.whole}"
         remedy = f"{answer}; else {remedy}"
     if frame.are_samples or frame.is_column or np.unique(words).size == words.size:
@@ -155,7 +153,7 @@ def _listed(frame: Any, column: Any) -> str:
     """Code that makes a list of a column of arrays or lists, a series in each; "" of others."""
     import narwhals as nw
 
-    cell = f"{frame.name if frame.is_column else f'{frame.whole}[{_quoted(column.name)}]'}"
+    cell = frame.name if frame.is_column else f"{frame.whole}[{_quoted(column.name)}]"
     if column.dtype in (nw.List, nw.Array) and not frame.library.is_pandas_like():
         method = "to_list" if frame.library.is_polars() else "to_pylist"
         return f"[numpy.array(part) for part in {cell}.{method}()]"
