@@ -166,7 +166,7 @@ def read_reset(reset: Any, form: Form, steps: int) -> np.ndarray | None:
         return None
     if form.kind != "list":
         shape = (steps,) if form.kind == "series" else (len(form.lengths), steps)
-        return checks.flags("reset", reset, shape).reshape(-1, steps)
+        return checks.flags("reset", reset, shape).reshape(len(form.lengths), steps)
     checks.require_unmasked("reset", reset, "False")
     if not isinstance(reset, (list, tuple)) or len(reset) != len(form.lengths):
         raise ValueError("reset must be a list with one array (T_i,) per series of X")

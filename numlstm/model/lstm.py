@@ -1,7 +1,9 @@
 """The LSTM model: what it is made of, its passes over sequences, its step and its predictions."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, overload
+from typing import Any, Literal, overload
+
+import numpy as np
 
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
@@ -11,6 +13,7 @@ from numlstm.data import labels, sequences
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest, drawn
+from numlstm.model.continuation import Continuation, Gaps, Request, at_ends, require_ends
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
@@ -409,16 +412,40 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
 
     @overload
     def predict(
-        self, X: Array, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Array,
+        *,
+        state: Any = None,
+        return_state: Literal[False] = False,
+        output: str | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
     ) -> Array: ...
 
     @overload  # of a list of series a list, unless there is one prediction per series
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        state: Any = None,
+        return_state: bool = False,
+        output: str | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
     ) -> Any: ...
 
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        state: Any = None,
+        return_state: bool = False,
+        output: str | None = None,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
     ) -> Any:
         """The predictions of the trained network for X, in the units of the data it was trained on.
 
@@ -428,6 +455,18 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             Inputs, in any of the forms that `fit` takes. Features that have names are put in the
             order of `feature_names_in_`. A model trained with ``missing="mask"``
             fills a NaN as it did there.
+        state : State, optional
+            State to go on from, as an earlier call returned it: X is what comes next, row for row,
+            and both predictions have the bits of one on the whole. Default: the initial one.
+        return_state : bool, optional
+            Return the state after each row's own last step, too. Not for bidirectional networks,
+            nor with `noise_rng`.
+        output : {"sequence", "last"}, optional
+            The outputs at all steps, or those of each sequence's last step. Default: what the model
+            was trained on. Of a model trained on one target per sequence the output of a step is
+            what it says of the sequence up to there; in a bidirectional network the reverse half
+            of it has read from the end to that step, so that no step has the output that was
+            trained, which reads all with both halves.
         lengths : array_like of int, shape (B,), optional
             Length of each row of X (B, T, I); what lies behind it is padding, never read.
         reset : array_like of bool, or list of them, optional
@@ -451,11 +490,16 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             nothing. Of a frame or DataArray it is one too, with its index, and names for the
             outputs: of a model fitted with ``y=None`` the row of a time t is the forecast for
             t + 1, and ``Y.shift(1)`` of pandas stands beside what came.
+        state : State
+            With `return_state`: h (num_layers, B, P) and c (num_layers, B, H), of a list a row per
+            series, of one series B = 1. For a model trained with ``missing="mask"`` it also knows
+            the last values observed, and only such a state is taken.
 
         Raises
         ------
         ValueError, TypeError
-            For a wrong shape, a NaN or infinite value, or data that is not real numbers.
+            For a wrong shape, a NaN or infinite value, or data that is not real numbers; and for a
+            `state` where there is none to go on from.
 
         Warns
         -----
@@ -470,40 +514,79 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         (2, 3, 1)
         >>> [Y.shape for Y in model.predict([np.ones(3), np.ones(5)])]
         [(3, 1), (5, 1)]
+
+        What comes in parts is predicted in parts:
+
+        >>> series = np.arange(8.0)
+        >>> first, state = model.predict(series[:5], return_state=True)
+        >>> second = model.predict(series[5:], state=state)
+        >>> bool((np.concatenate([first, second]) == model.predict(series)).all())
+        True
         """
+        asked = Request(output, state, return_state).checked(self.spec, noise_rng)
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
-        return given.restore(self._predicted(given.stepwise, lengths, reset, noise_rng), self.names)
+        Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
+        Y = given.restore(Y, self.names)
+        return (Y, final) if asked.return_state else Y
 
     def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
         """The predictions for arrays without labels."""
+        return self._continued(X, lengths, reset, Request(), noise_rng)[0]
+
+    def _continued(
+        self, X: Any, lengths: Any, reset: Any, asked: Request, noise_rng: Any
+    ) -> tuple[Any, State]:
+        """The predictions that are asked for arrays without labels, and the final state."""
+        given, form, dtype = self._read(X, lengths, reset, asked)
+        derived = self._derived()
+        limits = derived.range
+        limits.require_products(given.inputs)
+        noise, seen = self._noise(noise_rng, given.inputs.X), limits.watch()
+        arrays, last = self.network.backend.arrays, (asked.output or self.output) == "last"
+        X, state, lengths, reset, _ = given.inputs
+        # of a bidirectional network the output of the last step is not that of all steps
+        gathers = last and self.output != "last" and self.spec.bidirectional
+        Y, final, _ = self._pass_for(X)(
+            *(self.network, derived.weights_with(noise), arrays.asarray(X), state),
+            None if lengths is None else arrays.asarray(lengths),
+            last=last and not gathers,
+            reset=None if reset is None else arrays.asarray(reset),
+            noise=noise,
+            seen=seen,
+        )
+        limits.require_outputs((Y, final) if asked.return_state else Y, seen)
+        Y = arrays.to_numpy(Y)
+        if gathers:
+            Y = at_ends(Y, lengths)
+        said = "the prediction", dtype, "pass X as float64"
+        if self.scaling is not None:
+            with checks.within_range(*said):
+                Y = self.scaling.outputs(Y)
+        Y = form.restore(checks.cast(Y, *said))
+        return Y, given.state_of(State(*map(arrays.to_numpy, final)))
+
+    def _read(
+        self, X: Any, lengths: Any, reset: Any, asked: Request
+    ) -> tuple[Continuation, sequences.Form, Any]:
+        """Arrays without labels in the network's units; their form and their precision."""
         X, lengths, form = sequences.read_inputs(
             X, self.num_features, lengths=lengths, missing=self.filling is not None
         )
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
-        X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
-        derived = self._derived()
-        limits = derived.range
-        limits.require_products(ModelInputs(X, None, lengths, None, checks.bound(X)))
-        noise, seen = self._noise(noise_rng, X), limits.watch()
-        arrays = self.network.backend.arrays
-        X, lengths, reset = (
-            None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
-        )
-        Y, _, _ = self._pass_for(X)(
-            *(self.network, derived.weights_with(noise), X, None, lengths),
-            last=self.output == "last",
-            reset=reset,
-            noise=noise,
-            seen=seen,
-        )
-        limits.require_outputs(Y, seen)
-        Y = arrays.to_numpy(Y)
-        said = "the prediction", dtype, "pass X as float64"
-        if self.scaling is not None:
-            with checks.within_range(*said):
-                Y = self.scaling.outputs(Y)
-        return form.restore(checks.cast(Y, *said))
+        if asked.output == "last" != self.output:
+            require_ends(X, lengths)
+        reader = InputReader(self.network, X)
+        state = reader.state("state", asked.state, X.shape[0])
+        units, observed = (self.filling, self.scaling, self.spec.dtype), None
+        if self.filling is not None and (asked.return_state or state is not None):
+            gaps = Gaps.behind(asked.state, X, reset)
+            observed = gaps.last_observed(self.filling, lengths)
+            X = np.ascontiguousarray(network_inputs(gaps.X, *units, gaps.reset)[:, 1:])
+        else:
+            X = network_inputs(X, *units, reset)
+        bound = max(reader.bound, checks.bound(X))
+        return Continuation(ModelInputs(X, state, lengths, reset, bound), observed), form, dtype
 
 
 def load(
