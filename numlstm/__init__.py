@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what `__getattr__` does, for tools that do not run it
     from numlstm.model.lstm import LSTM as LSTM
     from numlstm.model.lstm import load as load
     from numlstm.objectives.objective import objective as objective
+    from numlstm.training.backtest import backtest as backtest
     from numlstm.training.ensemble import ensemble as ensemble
     from numlstm.training.fit import fit as fit
     from numlstm.training.result import FitResult as FitResult
@@ -30,6 +31,7 @@ _HOMES = {
     "Gradients": "numlstm.architecture.spec",
     "LSTMRegressor": "numlstm.estimators",
     "LSTMClassifier": "numlstm.estimators",
+    "backtest": "numlstm.training.backtest",
     "ensemble": "numlstm.training.ensemble",
     "objective": "numlstm.objectives.objective",
     "load": "numlstm.model.lstm",

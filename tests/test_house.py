@@ -25,6 +25,7 @@ PUBLIC_NAMES = [
     "LSTMRegressor",
     "State",
     "StorageError",
+    "backtest",
     "ensemble",
     "fit",
     "load",

@@ -19,4 +19,6 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("backend", "device"),
     ("members", "n_members", "n_estimators"),
     ("output", "return_sequences"),
+    ("horizon", "steps_ahead", "n_steps_ahead", "forecast_horizon"),
+    ("future", "future_covariates", "futr_exog", "known_future"),
 )

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+_OF_ROWS = ("sample_weight", "lengths", "reset", "future")
+
 
 class Arrays(NamedTuple):
     """The arrays of a fit, or of its validation, as the caller has them."""
@@ -11,9 +13,10 @@ class Arrays(NamedTuple):
     sample_weight: Any = None
     lengths: Any = None
     reset: Any = None
+    future: Any = None  # features that are known ahead, from the first step of X on
     validation: Any = None  # a fraction, a tuple (X, y) or (X, y, sample_weight), or a mapping
 
     @property
     def rows(self) -> dict[str, Any]:
         """What says more of the rows of X, by name."""
-        return {name: getattr(self, name) for name in ("sample_weight", "lengths", "reset")}
+        return {name: getattr(self, name) for name in _OF_ROWS}

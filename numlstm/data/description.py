@@ -2,33 +2,56 @@
 
 import numpy as np
 
+from numlstm.data.ahead import Ahead
 from numlstm.data.sequences import Dataset, with_axes
 from numlstm.data.targets import needed_outputs
 from numlstm.optim.losses import Loss
 
 
-def describe(data: Dataset, loss: Loss, *, forecast: bool, pieces: int = 1) -> str:
+def describe(
+    data: Dataset,
+    loss: Loss,
+    *,
+    forecast: bool,
+    pieces: int = 1,
+    lost: int | None = None,
+    ahead: Ahead | None = None,
+) -> str:
     """The data of a fit: "one series of 240 steps, 12 features, a target per step".
 
-    `pieces` is the number of rows in which one series was given.
+    `pieces` is the number of rows in which one series was given, `lost` of the steps that each has
+    beyond those of the data, by default that which is only a target. Of forecasts further `ahead`
+    the data have every feature and target once.
     """
-    features = data.X.shape[2]
-    words = [sequences_in_words(data, forecast=forecast)]
+    known = 0 if ahead is None else ahead.future
+    features = data.X.shape[2] - known
+    words = [sequences_in_words(data, lost=int(forecast) if lost is None else lost)]
     if pieces > 1:
         words[0] += f" in {pieces} consecutive pieces"
     words.append("one feature" if features == 1 else f"{features} features")
+    if known:
+        words.append(f"{'one' if known == 1 else known} known ahead")
     words.append("the next value as target" if forecast else _targets_in_words(data, loss))
+    if ahead is not None and ahead.horizon is not None:
+        words[-1] = _ahead_in_words(ahead, forecast)
     return ", ".join(words + _exceptions(data))
 
 
-def sequences_in_words(data: Dataset, *, forecast: bool = False) -> str:
+def _ahead_in_words(ahead: Ahead, forecast: bool) -> str:
+    what = "value" if forecast else "target"
+    if ahead.steps == 1:
+        return f"the next {what} as target" if forecast else "the next target"
+    return f"the next {ahead.steps} {what}s" + " as targets" * forecast
+
+
+def sequences_in_words(data: Dataset, *, lost: int = 0) -> str:
     """How many sequences of how many steps: "200 sequences of 30 to 90 steps".
 
-    A forecast has lost the last step of each, which is only a target.
+    A forecast has `lost` the last step of each, which is only a target.
     """
     rows, steps = data.X.shape[:2]
     lengths = np.full(rows, steps) if data.lengths is None else data.lengths
-    least, most = int(lengths.min()) + forecast, int(lengths.max()) + forecast
+    least, most = int(lengths.min()) + lost, int(lengths.max()) + lost
     length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
     if rows == 1:
         return f"one {'sequence' if data.last else 'series'} of {length}"

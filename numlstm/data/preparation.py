@@ -1,13 +1,14 @@
 """From the user's arrays to training and validation data in the network's units."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.ahead import Ahead
 from numlstm.data.arrays import Arrays
 from numlstm.data.description import describe
 from numlstm.data.fill_values import warn_of_fill_values
@@ -54,6 +55,8 @@ class DataConfig(Noun):
     batch_size: int = option(32, checks.size, full_batch=attrgetter("stateful"))
     bptt_steps: int | None = option(None, partial(checks.optional, checks.size))
     stateful: bool = option(False, checks.flag)
+    # how many steps ahead are forecast at once; None: the next one, or what y is
+    horizon: int | None = option(None, partial(checks.optional, checks.size))
     # share of the inputs that are the network's own forecasts; a function gets the epoch
     scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
 
@@ -71,6 +74,7 @@ class GivenModel(NamedTuple):
     scaling: Scaling | None = None
     filling: Imputer | None = None
     names: Names = UNNAMED
+    ahead: Ahead | None = None  # what it forecasts, where that is more than y or the next value
 
 
 class Data(NamedTuple):
@@ -85,6 +89,7 @@ class Data(NamedTuple):
     words: str  # what was read
     names: Names = UNNAMED
     forecasts: bool = False  # whether the outputs are the values of the next inputs
+    ahead: Ahead | None = None
 
 
 def prepare(
@@ -97,17 +102,19 @@ def prepare(
 ) -> Data:
     """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, model = config.criterion, model or GivenModel()
-    reading = _reading(config, model)
+    _require_agreement(arrays, config, model)
+    reading = _reading(config, model, known=arrays.future is not None)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
+    ahead = train.ahead
     _require_channels(train, config, model)
-    warned = warn_of_fill_values(train)
+    warned = warn_of_fill_values(_once(train, ahead))
     given, bptt_steps = train, config.bptt_steps
     if config.stateful:
         bptt_steps = _window(train, bptt_steps)
         train = streams(train, 1)
-    forecast = arrays.y is None or are_next_inputs(train)
+    forecast = arrays.y is None or are_next_inputs(_once(train, ahead))
     if config.scheduled_sampling is not None:
-        _require_forecasts(train)
+        _require_forecasts(train, ahead)
         _require_one_unit(model.scaling)
     told = (config.output, model.num_outputs, outputs, given.names.targets)
     said = any(part is not None for part in told)
@@ -117,16 +124,18 @@ def prepare(
     if split.judge is not None:
         words += f"; validation: {split.words}"
         if not warned:
-            warn_of_fill_values(split.judge, "validation: ")
+            warn_of_fill_values(_once(split.judge, ahead), "validation: ")
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
     asked = outputs if model.num_outputs is None else model.num_outputs
     output_size = _output_size(parts, config, asked)
-    _check_targets(parts, config)
-    scaling = _scaling(parts[0], forecast, config, model)
-    filling = _filling(parts[0], model) if reading.missing else None
+    seen = [_once(part, ahead) for part in parts]
+    _check_targets(seen, config)
+    scaling = _scaling(seen[0], forecast, config, model, ahead)
+    filling = _filling(seen[0], model, ahead) if reading.missing else None
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
     if config.stateful:
         train = _parallel(train, config.batch_size, bptt_steps)
+    steps = 1 if ahead is None else ahead.steps
     return Data(
         train=train,
         validation=judge[0] if judge else None,
@@ -136,19 +145,47 @@ def prepare(
         bptt_steps=bptt_steps,
         words=words,
         names=given.names,
-        forecasts=forecast and loss.regression and loss.outputs == 1,
+        forecasts=forecast and loss.regression and loss.outputs == 1 and steps == 1,
+        ahead=ahead,
     )
 
 
-def _reading(config: DataConfig, model: GivenModel) -> Reading:
+def _once(data: Dataset, ahead: Ahead | None) -> Dataset:
+    """The data with every feature and target once."""
+    return data if ahead is None else ahead.once(data)
+
+
+def _require_agreement(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
+    """Refuse another horizon, or other features known ahead, than the model given has."""
+    has = model.ahead
+    if has is None:
+        return
+    if config.horizon not in (None, has.horizon):
+        raise ValueError(
+            f"horizon={config.horizon} does not go with the model given, which has "
+            f"{has.horizon!r}: leave horizon out, or start without model="
+        )
+    if arrays.future is not None and not has.future:
+        raise ValueError(
+            "future= does not go with the model given, which was fitted without: leave it out, or "
+            "start without model="
+        )
+
+
+def _reading(config: DataConfig, model: GivenModel, *, known: bool) -> Reading:
+    ahead = model.ahead or Ahead(config.horizon, 0, 1)
+    # of a new model the inputs are those of a step with what is known ahead
+    as_laid_out = known and model.ahead is None
     return Reading(
-        input_size=None if _masks_anew(config, model) else model.num_features,
+        input_size=None if _masks_anew(config, model) or as_laid_out else model.num_features,
         nan_policy=config.nan_policy,
         loss=config.criterion,
         output=config.output,
         missing=config.missing == "mask",
         names=model.names,
         pieces=config.stateful,
+        horizon=ahead.horizon,
+        future=None if model.ahead is None else ahead.future,
     )
 
 
@@ -159,7 +196,10 @@ def _masks_anew(config: DataConfig, model: GivenModel) -> bool:
 
 def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> None:
     """Refuse a new model without inputs for the mask channels."""
-    inputs = 2 * data.X.shape[2]
+    wide = data.X.shape[2]
+    if data.ahead is not None and model.ahead is None and config.missing != "mask":
+        _require_width(data, model)
+    inputs = 2 * wide
     if _masks_anew(config, model) and model.num_features not in (None, inputs):
         raise ValueError(
             "missing='mask' does not go with the model given, which has 'raise' and "
@@ -169,12 +209,28 @@ def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> N
         )
 
 
+def _require_width(data: Dataset, model: GivenModel) -> None:
+    """Refuse a new model without inputs for what is known ahead."""
+    known, width = data.ahead.columns, data.X.shape[2]
+    if model.num_features not in (None, width):
+        raise ValueError(
+            f"the model given has {model.num_features} input(s), and a step has {width} with the "
+            f"{known} that are known ahead: make it as numlstm.LSTM({width}, ...), or start "
+            "without model="
+        )
+
+
 def _in_words(
     given: Dataset, train: Dataset, arrays: Arrays, config: DataConfig, said: bool
 ) -> str:
     """What was read, in words, with a warning where something else may have been meant."""
     forecast, pieces = arrays.y is None, len(given.X) if config.stateful else 1
-    words = describe(train, config.criterion, forecast=forecast, pieces=pieces)
+    ahead, lost = given.ahead, None
+    if ahead is not None:
+        train, lost = ahead.once(train), given.lost
+        given = replace(given, X=given.X[..., : given.X.shape[2] - ahead.columns])
+    counts = {"forecast": forecast, "pieces": pieces, "lost": lost, "ahead": ahead}
+    words = describe(train, config.criterion, **counts)
     classes = not config.criterion.regression
     as_given = Given(arrays.X, forecast, classes, pieces > 1, said)
     warn_of_misreading(given, as_given, words)
@@ -257,14 +313,19 @@ def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) 
 
 
 def _scaling(
-    train: Dataset, forecast: bool, config: DataConfig, model: GivenModel
+    train: Dataset, forecast: bool, config: DataConfig, model: GivenModel, ahead: Ahead | None
 ) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
+
+    def own() -> Scaling:
+        once = _own_scaling(train, forecast, config)
+        return once if ahead is None else ahead.scaling(once)
+
     kept = model.scaling
     if kept is None:
-        return None if config.standardize is False else _own_scaling(train, forecast, config)
+        return None if config.standardize is False else own()
     asked = config.standardize
-    if asked is False or (asked and not kept.is_near(_own_scaling(train, forecast, config))):
+    if asked is False or (asked and not kept.is_near(own())):
         other = " of other data" if asked else ""
         raise ValueError(
             f"standardize={asked} does not go with the model given, which keeps a scaling{other}: "
@@ -290,9 +351,12 @@ def _own_scaling(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
     return Scaling(*inputs, *targets)
 
 
-def _filling(train: Dataset, model: GivenModel) -> Imputer:
+def _filling(train: Dataset, model: GivenModel, ahead: Ahead | None) -> Imputer:
     """How missing inputs are filled: as a given model does, or by what was observed."""
-    return model.filling or Imputer(_moments(train)[0])
+    if model.filling is not None:
+        return model.filling
+    once = Imputer(_moments(train)[0])
+    return once if ahead is None else ahead.filling(once)
 
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -338,8 +402,13 @@ def _precision(values: np.ndarray) -> str:
         return next(kept, "float64")  # with NaN
 
 
-def _require_forecasts(data: Dataset) -> None:
+def _require_forecasts(data: Dataset, ahead: Ahead | None) -> None:
     """Refuse targets that are not the next inputs, and sequences with a break."""
+    if ahead is not None and ahead.horizon is not None:
+        raise ValueError(
+            "scheduled_sampling feeds the forecast of the next step back, and horizon= forecasts "
+            "several at once: leave one of them out"
+        )
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
     if not _equal(*_followed(data)):

@@ -37,6 +37,11 @@ class Dataset:
     sample_weight : ndarray, shape (B,) or (B, T), or None
         Weight of every row, or of every step's target, as it was given, whether there is a target
         or not; None where all count alike, and in the network's units, which it is for.
+    ahead : Ahead or None
+        What is forecast at every step, where more was asked for than the next value; the parts that
+        are cut from the data do without it.
+    lost : int
+        Steps at the end of the given series that are only targets, or known ahead.
     """
 
     X: np.ndarray
@@ -47,6 +52,8 @@ class Dataset:
     reset: np.ndarray | None = None
     names: Names = UNNAMED
     sample_weight: np.ndarray | None = None
+    ahead: Any = None
+    lost: int = 0
 
     @property
     def valid(self) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels
+from numlstm.data.ahead import Future, Series, dataset
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.pieces import Following
@@ -31,6 +32,8 @@ class Reading(NamedTuple):
     names: Names = UNNAMED  # of features and targets, where they are known
     pieces: bool = False  # rows are consecutive pieces of one series
     ragged: bool = False  # sequences have lengths of their own
+    horizon: int | None = None  # how many steps are forecast at once; None: as `y` says
+    future: int | None = None  # number of features that are known ahead; None: any
 
     @property
     def classes(self) -> bool:
@@ -39,11 +42,13 @@ class Reading(NamedTuple):
 
     def like(self, data: Dataset) -> "Reading":
         """For what stands beside data that were read: of the same form, size and names."""
+        known = 0 if data.ahead is None else data.ahead.columns
         return self._replace(
-            input_size=data.X.shape[2],
+            input_size=data.X.shape[2] - known,
             output="last" if data.last else "sequence",
             names=data.names,
             ragged=data.lengths is not None,
+            future=None if data.ahead is None else data.ahead.future,
         )
 
 
@@ -55,6 +60,7 @@ def read_dataset(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    future: Any = None,
 ) -> Dataset:
     """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
     given = labels.inputs("X", X, reading.names.features, reset)
@@ -62,18 +68,28 @@ def read_dataset(
         require_no_tokens(given)
     wanted = reading.names.targets
     targets = labels.companion(given, "y", y, wanted if wanted and len(wanted) > 1 else None)
+    known, titles = labels.known_ahead(given, future, reading.names.future)
     data = _read_arrays(
         *(given.stepwise, targets.values if reading.classes else targets.stepwise, reading),
         sample_weight=labels.beside(given, "sample_weight", sample_weight),
         lengths=labels.beside(given, "lengths", lengths),
         reset=labels.beside(given, "reset", reset),
+        future=known,
     )
     own = None if reading.classes else (given if y is None else targets).features
-    return replace(data, names=Names(given.features or reading.names.features, wanted or own))
+    features = given.features or reading.names.features
+    return replace(data, names=Names(features, wanted or own, titles or reading.names.future))
 
 
 def _read_arrays(
-    X: Any, y: Any, reading: Reading, *, sample_weight: Any, lengths: Any, reset: Any
+    X: Any,
+    y: Any,
+    reading: Reading,
+    *,
+    sample_weight: Any,
+    lengths: Any,
+    reset: Any,
+    future: Any,
 ) -> Dataset:
     """The same of plain arrays, or lists of them."""
     array, lengths, form = read_inputs(
@@ -83,12 +99,53 @@ def _read_arrays(
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
     weight = None if sample_weight is None else _read_weight(sample_weight, form, array.shape[1])
     reset = read_reset(reset, form, array.shape[1])
+    if reading.horizon is not None or future is not None or reading.future:
+        _require_ahead(y, future, reading, len(array))
+        known = Future.of(future, form, reading.missing, reading.future)
+        values, there = array, ~np.isnan(array)
+        if y is not None:
+            values, last = _read_targets(y, form, reading._replace(output="sequence"))
+            values, there = _present(values, lengths, last, reading)
+        elif lengths is not None:
+            there &= mask(lengths, array.shape[1])[..., None]
+        zeroed = np.where(there, values, values.dtype.type(0))
+        series = Series(array, zeroed, there, lengths, weight, reset)
+        return dataset(series, known, reading.horizon)
     if y is None:
         return _forecast(array, lengths, weight, reset, reading)
     y, last = _read_targets(y, form, reading)
     y, present = _present(y, lengths, last, reading)
     combined = _combined(present, weight, last)
     return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight)
+
+
+def _require_ahead(y: Any, future: Any, reading: Reading, rows: int) -> None:
+    """Refuse what does not go with forecasts of more than the next value."""
+    if not reading.loss.regression:
+        raise ValueError(
+            "horizon= and future= forecast numbers, by loss='mse', 'mae', 'huber' or "
+            "'gaussian_nll'; classes to come are a y, as y[t] = c[t + h]"
+        )
+    if reading.output == "last":
+        raise ValueError(
+            "output='last' asks for one output per sequence, and horizon= and future= for "
+            "forecasts at every step: leave output out"
+        )
+    if y is not None and reading.horizon is None:
+        raise ValueError(
+            "future= goes with forecasts: without y, of the next values of X, or with y and "
+            "horizon=, how many steps ahead y is forecast. What is known at the time of y itself "
+            "belongs to X, as further features"
+        )
+    if reading.pieces and rows > 1:
+        raise ValueError(
+            "stateful=True with horizon= or future= needs the series in one piece, (T, I): X has "
+            f"{rows} rows"
+        )
+    if future is None and reading.future:
+        raise ValueError(
+            f"the model given reads {reading.future} feature(s) known ahead: pass future="
+        )
 
 
 def _forecast(

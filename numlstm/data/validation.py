@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.ahead import without_later
 from numlstm.data.arrays import Arrays
 from numlstm.data.description import sequences_in_words
 from numlstm.data.sequences import Dataset, is_list, streams
@@ -17,7 +18,7 @@ from numlstm.utils.types import Array
 
 _FORMS = (
     'a fraction, a tuple (X, y) or (X, y, sample_weight), or a dict with some of "X", "y", '
-    '"sample_weight", "lengths", "reset"'
+    '"sample_weight", "lengths", "reset", "future"'
 )
 
 
@@ -42,14 +43,15 @@ def with_validation(
     if isinstance(given, (tuple, list, Mapping)):
         own = _own_data(given, arrays, reading)
         judge = _read(own, arrays, reading)
-        return Parts(train, judge, sequences_in_words(judge, forecast=own.y is None))
+        lost = judge.lost or int(own.y is None)
+        return Parts(train, judge, sequences_in_words(judge, lost=lost))
     fraction = _fraction(given)
     share = f"{100 * fraction:.4g} %"
     if (classes := _classes(train, loss)) is not None:
         learned, judge = _drawn(train, fraction, classes, rng)
         words = f"{share} drawn by class"
     else:
-        learned, judge = _end(train, fraction)
+        learned, judge = _end(train, fraction, reading)
         words = f"the last {share}"
     if (rows := len(train.X)) > 1:
         words += f", {len(judge.X)} of {rows} sequences"
@@ -86,6 +88,8 @@ def _require_said(own: Arrays, arrays: Arrays, reading: Reading) -> None:
         name, or_else = "lengths", ", or pass lists of series"
     elif arrays.reset is not None:
         name, or_else = "reset", ""
+    elif arrays.future is not None:
+        name, or_else = "future", ""
     else:
         return
     raise ValueError(
@@ -104,7 +108,7 @@ def _read(own: Arrays, arrays: Arrays, reading: Reading) -> Dataset:
         judge = read_dataset(own.X, own.y, reading, **own.rows)
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation: {error}") from error
-    return streams(judge, 1) if reading.pieces else judge
+    return replace(streams(judge, 1), lost=judge.lost) if reading.pieces else judge
 
 
 def _fraction(given: Any) -> float:
@@ -122,7 +126,7 @@ def _fraction(given: Any) -> float:
     return fraction
 
 
-def _end(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
+def _end(data: Dataset, fraction: float, reading: Reading) -> tuple[Dataset, Dataset]:
     """The last sequences, or of one series the end."""
     rows, steps = data.X.shape[:2]
     single = rows == 1
@@ -139,7 +143,8 @@ def _end(data: Dataset, fraction: float) -> tuple[Dataset, Dataset]:
         # the whole series again, but only its end counts: the state is then the right one
         weight = data.weight.copy()
         weight[:, :at] = 0
-        parts = data.cut(0, at), replace(data, weight=weight)
+        learned = without_later(data.cut(0, at), reading.horizon)
+        parts = learned, replace(data, weight=weight)
     if not all(part.weight.any() for part in parts):
         raise ValueError(f"validation={fraction:g} leaves no target on one side of the split")
     return parts

@@ -8,6 +8,7 @@ import numpy as np
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.parameters import Init, Parameters, initialise
 from numlstm.architecture.spec import Dropout, NetworkSpec
+from numlstm.data.ahead import Ahead
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
@@ -94,6 +95,7 @@ class Model:
         self.forecasts: bool | None = None
         self.scaling: Scaling | None = None
         self.filling: Imputer | None = None
+        self.ahead: Ahead | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the derived forms: compiled steps hold addresses of this process."""
@@ -106,8 +108,30 @@ class Model:
 
     @property
     def num_features(self) -> int:
-        """Number of input features of the data; a mask channel is none of them."""
-        return self.spec.input_size if self.filling is None else self.filling.mean.size
+        """Number of input features of the data.
+
+        Neither mask channels nor features that are known ahead are among them.
+        """
+        own = self.spec.input_size if self.filling is None else self.filling.mean.size
+        return own - (0 if self.ahead is None else self.ahead.columns)
+
+    @property
+    def horizon(self) -> int | None:
+        """Number of steps that the model forecasts at once, where `fit` had a `horizon`."""
+        return None if self.ahead is None else self.ahead.horizon
+
+    @property
+    def num_future(self) -> int:
+        """Number of features that are known ahead, F, which it reads beside its inputs."""
+        return 0 if self.ahead is None else self.ahead.future
+
+    @property
+    def _output_names(self) -> Names:
+        """Names of the features, and of the outputs of a step where several are forecast."""
+        ahead = self.ahead
+        if ahead is None or ahead.horizon is None:
+            return self.names
+        return self.names.ahead(ahead.steps, ahead.targets)
 
     @property
     def feature_names_in_(self) -> Array | None:

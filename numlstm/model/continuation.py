@@ -37,6 +37,7 @@ class Request(NamedTuple):
     output: str | None = None  # None: what the model was trained on
     state: Any = None
     return_state: bool = False
+    future: Any = None  # features that are known ahead, from the first step on
 
     def checked(self, spec: NetworkSpec, noise_rng: Any) -> "Request":
         """The same, or an error for what no network of this kind can do."""

@@ -9,15 +9,16 @@ from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
-from numlstm.data import labels, sequences
+from numlstm.data import ahead, labels, sequences
+from numlstm.data.ahead import Future
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest, drawn
 from numlstm.model.continuation import Continuation, Gaps, Request, at_ends, require_ends
 from numlstm.model.derivatives import Derivatives
+from numlstm.model.forecast import Forecast
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
-from numlstm.model.rollout import Rollout
 from numlstm.model.summary import Summary
 from numlstm.network import slices
 from numlstm.network.network import Network, network_on
@@ -30,7 +31,7 @@ from numlstm.utils.types import AnyArray, Array
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
-class LSTM(Derivatives, Rollout, Persistence, Summary):
+class LSTM(Derivatives, Forecast, Persistence, Summary):
     """A long short-term memory network: stacked layers and an optional linear head.
 
     The defaults are the plain LSTM; every variant can be combined with every other one.
@@ -99,6 +100,10 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
     is_new : bool
         Whether `theta` is byte for byte what was drawn when the model was made, here or before it
         was saved; `fit` standardises the data for such a model as for one of its own.
+    horizon : int or None
+        How many steps the outputs are ahead, for a model fitted with one.
+    num_future : int
+        Number of features that are known ahead, F, which the model reads beside its inputs.
     forecasts : bool or None
         Whether the outputs are values of the first O inputs one step later, as `rollout` needs;
         set by `fit`, by its targets and its loss. None: the model was never fitted.
@@ -418,6 +423,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         state: Any = None,
         return_state: Literal[False] = False,
         output: str | None = None,
+        future: Any = None,
         lengths: Any = None,
         reset: Any = None,
         noise_rng: Any = None,
@@ -431,6 +437,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         state: Any = None,
         return_state: bool = False,
         output: str | None = None,
+        future: Any = None,
         lengths: Any = None,
         reset: Any = None,
         noise_rng: Any = None,
@@ -443,6 +450,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         state: Any = None,
         return_state: bool = False,
         output: str | None = None,
+        future: Any = None,
         lengths: Any = None,
         reset: Any = None,
         noise_rng: Any = None,
@@ -467,6 +475,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             what it says of the sequence up to there; in a bidirectional network the reverse half
             of it has read from the end to that step, so that no step has the output that was
             trained, which reads all with both halves.
+        future : array_like, or list, optional
+            Features that are known ahead, for a model that was fitted with some: as there, a row
+            for each step of X and for the `horizon` steps after, or the one step after.
         lengths : array_like of int, shape (B,), optional
             Length of each row of X (B, T, I); what lies behind it is padding, never read.
         reset : array_like of bool, or list of them, optional
@@ -489,7 +500,8 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             does not depend on the rows that it comes with; what stands in the padding of Y means
             nothing. Of a frame or DataArray it is one too, with its index, and names for the
             outputs: of a model fitted with ``y=None`` the row of a time t is the forecast for
-            t + 1, and ``Y.shift(1)`` of pandas stands beside what came.
+            t + 1, and ``Y.shift(1)`` of pandas stands beside what came. Of a model with a `horizon`
+            h the outputs of a step are those of the next h, by step and then by target.
         state : State
             With `return_state`: h (num_layers, B, P) and c (num_layers, B, H), of a list a row per
             series, of one series B = 1. For a model trained with ``missing="mask"`` it also knows
@@ -525,8 +537,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         """
         asked = Request(output, state, return_state).checked(self.spec, noise_rng)
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
+        asked = asked._replace(future=self._known(given, future))
         Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
-        Y = given.restore(Y, self.names)
+        Y = given.restore(Y, self._output_names)
         return (Y, final) if asked.return_state else Y
 
     def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
@@ -574,6 +587,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         )
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
+        X = self._with_future(X, lengths, form, asked.future)
         if asked.output == "last" != self.output:
             require_ends(X, lengths)
         reader = InputReader(self.network, X)
@@ -587,6 +601,19 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             X = network_inputs(X, *units, reset)
         bound = max(reader.bound, checks.bound(X))
         return Continuation(ModelInputs(X, state, lengths, reset, bound), observed), form, dtype
+
+    def _with_future(self, X: Array, lengths: Any, form: sequences.Form, future: Any) -> Array:
+        """X (B, T, I) beside what is known of the steps ahead."""
+        if self.ahead is None or future is None:
+            return X
+        known = Future.of(future, form, self.filling is not None, self.num_future)
+        assert known is not None
+        rows, steps, _ = X.shape
+        known.require(np.full(rows, steps) if lengths is None else lengths, self.ahead.steps)
+        warn_of_filled_inputs(
+            "future", known.values, known.lengths, self.names.future, self.filling
+        )
+        return ahead.inputs(X, known.values, self.ahead.steps, 0, steps)
 
 
 def load(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.data.ahead import Ahead
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
@@ -37,6 +38,7 @@ class Content(NamedTuple):
     output: str = "sequence"
     forecasts: bool | None = None
     drawn: str | None = None  # the digest of theta as it was drawn
+    ahead: Ahead | None = None  # older files do not know it
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -51,6 +53,7 @@ class Content(NamedTuple):
             output=model.output,
             forecasts=model.forecasts,
             drawn=model._drawn,
+            ahead=model.ahead,
         )
 
     @classmethod
@@ -71,6 +74,7 @@ class Content(NamedTuple):
             output=meta["output"],
             forecasts=meta.get("forecasts", guessed),
             drawn=meta.get("drawn"),
+            ahead=Ahead.restored(meta.get("ahead")),
         )
         content.require_sense()
         return content
@@ -84,7 +88,11 @@ class Content(NamedTuple):
             features = self.filling.mean.size
         if self.scaling is not None:
             self.scaling.require_fit(features, self.spec.width)
-        self.names.require_fit(features, self.spec.width)
+        future = 0
+        if self.ahead is not None:
+            self.ahead.require_fit(features, self.spec.width)
+            features, future = features - self.ahead.columns, self.ahead.future
+        self.names.require_fit(features, self.spec.width, future)
         schema.one_of("output", self.output, ("sequence", "last"))
         schema.one_of("forecasts", self.forecasts, (None, False, True))
         if self.drawn is not None and not _DIGEST.fullmatch(schema.text("drawn", self.drawn)):
@@ -107,6 +115,8 @@ class Content(NamedTuple):
             "drawn": self.drawn,
             "forecasts": self.forecasts,
         }
+        if self.ahead is not None:
+            meta["ahead"] = self.ahead._asdict()
         named = self.names._asdict().items()
         return meta | {key: names for key, names in named if names is not None}
 
@@ -120,7 +130,9 @@ def _plain(value: Any) -> Any:
 
 def _require_known(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Refuse members and entries that are not those of a model."""
-    schema.mapping("meta", meta, ("spec", "output"), ("drawn", "forecasts", *Names._fields))
+    schema.mapping(
+        "meta", meta, ("spec", "output"), ("drawn", "forecasts", "ahead", *Names._fields)
+    )
     known = {f"{name}/{key}" for name, kind in _PARTS.items() for key in kind._fields}
     if unknown := sorted(arrays.keys() - known - {"theta"}):
         raise ValueError(f"a model has no array {unknown[0]!r}")
@@ -244,5 +256,5 @@ def read_model(kind: type[M], path: Target, arithmetic: Arithmetic) -> M:
     if content.drawn == digest(content.theta):  # also of another dtype
         model._drawn = digest(theta)
     model.output, model.forecasts, model.names = content.output, content.forecasts, content.names
-    model.scaling, model.filling = content.scaling, content.filling
+    model.scaling, model.filling, model.ahead = content.scaling, content.filling, content.ahead
     return model

@@ -162,6 +162,8 @@ class Rollout(Export):
         """The labels of the forecasts; and the arguments of a rollout without any."""
         self._require_forecasts()
         steps, features = checks.size("steps", steps), self.names.features
+        if features is not None and self.num_future:  # which are the last of its inputs
+            features = (*features, *self.names.future) if self.names.future else None
         given = labels.inputs("X_warm", X_warm, features)
         after = given.continued(steps)
         others = None if features is None else features[self.spec.width :]
@@ -184,6 +186,11 @@ class Rollout(Export):
         """Refuse models whose outputs are not their next inputs."""
         self._require_step()
         spec, scaling = self.spec, self.scaling
+        if self.horizon is not None and self.forecasts is False:
+            raise ValueError(
+                f"this model was fitted with horizon={self.horizon} and forecasts all of its steps "
+                "at once, from what was observed: use model.forecast(X), or fit without horizon="
+            )
         if spec.width > spec.input_size or self.output == "last":
             raise ValueError(
                 f"this model gives {spec.width} output(s) per "
@@ -193,8 +200,8 @@ class Rollout(Export):
         if self.filling is not None:
             raise ValueError(
                 "this model was fitted with missing='mask', and a rollout has no masks to feed it. "
-                "Fit without it to inputs that are filled, or fit what is to come, as y = X[h:] "
-                "with X[:-h] for h steps ahead, and use predict"
+                "Fit without it to inputs that are filled, or with horizon=, the number of steps "
+                "ahead, and use forecast"
             )
         if self.forecasts is False:
             raise ValueError(

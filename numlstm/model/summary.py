@@ -111,6 +111,9 @@ def _facts(model: Model) -> dict[str, str]:
         "Prediction": _prediction(model),
         "Missing inputs": "refused" if model.filling is None else _FILLED,
     }
+    if model.num_future:
+        names = model.names.future
+        found["Known ahead"] = listed(names) if names else count(model.num_future, "feature")
     if model.scaling is None:
         found["Scaling"] = "none: predict reads and gives the numbers of the network itself"
     elif model.scaling.y_mean is None:
@@ -134,12 +137,22 @@ def _arithmetic(model: Model) -> Iterator[str]:
 
 def _prediction(model: Model) -> str:
     """What `predict` gives, and when."""
+    if model.horizon is not None:
+        return _ahead(model, model.horizon)
     targets = model.names.targets and model.names.outputs(model.spec.width)
     when = "at every step" if model.output == "sequence" else "after the last step"
     what = listed(targets) if targets else count(model.spec.width, "output")
     if model.forecasts:
         return f"the next value of {listed(targets) if targets else _inputs(model)}, {when}"
     return f"{what} {when}"
+
+
+def _ahead(model: Model, horizon: int) -> str:
+    """What a model forecasts that has a horizon."""
+    ahead = model.ahead
+    targets = 1 if ahead is None else ahead.targets
+    what = listed(model.names.targets) if model.names.targets else count(targets, "target")
+    return f"the next {count(horizon, 'step')} of {what}, at every step"
 
 
 def _inputs(model: Model) -> str:
@@ -152,10 +165,15 @@ def _inputs(model: Model) -> str:
 
 def _units(model: Model, scaling: Scaling, most: int) -> Table:
     """Mean and scale of features and targets."""
-    features = model.names.features or tuple(f"feature {i}" for i in range(scaling.x_mean.size))
+    own, ahead = model.num_features, model.ahead
+    features = model.names.features or tuple(f"feature {i}" for i in range(own))
+    if ahead is not None:  # one unit for all steps: that of the first
+        future = model.names.future or tuple(f"future {i}" for i in range(ahead.future))
+        features = (*features, *future)
     rows = _moments("input", features, scaling.x_mean, scaling.x_scale, most)
     if scaling.y_mean is not None and scaling.y_scale is not None:
-        targets = model.names.targets or tuple(f"target {i}" for i in range(scaling.y_mean.size))
+        number = scaling.y_mean.size if ahead is None else ahead.targets
+        targets = model.names.targets or tuple(f"target {i}" for i in range(number))
         rows += _moments("target", targets, scaling.y_mean, scaling.y_scale, most)
     return Table(("Units", "Name", "Mean", "Scale"), rows, "llrr")
 

@@ -37,6 +37,7 @@ def objective(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    future: Any = None,
     output: str | None = None,
     nan_policy: str = "raise",
 ) -> "Objective":
@@ -56,6 +57,8 @@ def objective(
         L2 penalty, ``weight_decay / 2 * sum(theta**2)``, part of everything below.
     sample_weight, lengths, reset, output, nan_policy : optional
         As in `fit`.
+    future : array_like, optional
+        As in `fit`, for a model that was fitted with it; the horizon is that of the model.
 
     Returns
     -------
@@ -99,9 +102,15 @@ def objective(
     if output is not None:
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None
-    reading = Reading(model.num_features, nan_policy, criterion, output, missing, model.names)
-    data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
-    warn_of_fill_values(data, remedy=remedy_of(model.filling))
+    reading = Reading(
+        *(model.num_features, nan_policy, criterion, output, missing, model.names),
+        horizon=model.horizon,
+        future=None if model.ahead is None else model.num_future,
+    )
+    rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset, "future": future}
+    data = read_dataset(X, y, reading, **rows)
+    once = data if data.ahead is None else data.ahead.once(data)
+    warn_of_fill_values(once, remedy=remedy_of(model.filling))
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
         require_probabilities(data)

@@ -29,7 +29,14 @@ from numlstm.training.interrupt import SigintGuard
 from numlstm.training.keywords import INSTEAD
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
-from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
+from numlstm.training.settings import (
+    RunConfig,
+    Settings,
+    Start,
+    TrainingConfig,
+    require_forward,
+    settle,
+)
 from numlstm.training.update import MemberUpdate
 from numlstm.utils import checks, interruptible, nouns
 from numlstm.utils.nouns import suggesting
@@ -80,7 +87,13 @@ class Ensemble:
         return f"<Ensemble of {len(self.models)}: {said}>"
 
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        future: Any = None,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
     ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
 
@@ -90,7 +103,7 @@ class Ensemble:
         ----------
         X : array_like, or list of arrays
             Sequences, as for `LSTM.predict`.
-        lengths, reset, noise_rng : optional
+        future, lengths, reset, noise_rng : optional
             As for `LSTM.predict`.
 
         Returns
@@ -100,21 +113,51 @@ class Ensemble:
         spread : ndarray, or list of ndarray
             Standard deviation over the members.
         """
-        names = self.models[0].names
-        given, lengths, reset = labels.with_rows(X, names, lengths, reset)
-        mean, spread = self._predicted(given.stepwise, lengths, reset, noise_rng)
-        return given.restore(mean, names), given.restore(spread, names)
+        first = self.models[0]
+        given, lengths, reset = labels.with_rows(X, first.names, lengths, reset)
+        rows = {"lengths": lengths, "reset": reset, "noise_rng": noise_rng}
+        rows["future"] = first._known(given, future)
+        each = [model.predict(given.stepwise, **rows) for model in self.models]
+        return _restored(given, each, first._output_names)
 
-    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any) -> tuple[Any, Any]:
-        """Mean and spread for arrays without labels."""
-        each = [
-            model.predict(X, lengths=lengths, reset=reset, noise_rng=noise_rng)
-            for model in self.models
-        ]
-        if isinstance(each[0], list):
-            parts = [np.stack(part) for part in zip(*each, strict=True)]
-            return [part.mean(axis=0) for part in parts], [_spread(part) for part in parts]
-        return np.mean(each, axis=0), _spread(np.stack(each))
+    def forecast(
+        self, X: Any, horizon: int | None = None, *, future: Any = None
+    ) -> tuple[Any, Any]:
+        """Mean and spread (standard deviation) of the members' forecasts.
+
+        Both have the form and labels of `LSTM.forecast`. Where forecasts are fed back, every member
+        feeds back its own.
+
+        Parameters
+        ----------
+        X : array_like, or list of arrays
+            What was observed, as for `LSTM.forecast`.
+        horizon, future : optional
+            As for `LSTM.forecast`.
+
+        Returns
+        -------
+        mean : ndarray, or list of ndarray
+            Over the members, in the units of the data.
+        spread : ndarray, or list of ndarray
+            Standard deviation over the members.
+        """
+        each = [model._after(X, horizon, future) for model in self.models]
+        return _restored(each[0][0], [Y for _, Y in each], self.models[0].names)
+
+
+def _restored(x: labels.Labelled, each: list[Any], names: labels.Names) -> tuple[Any, Any]:
+    """Mean and spread of what the members have, with labels."""
+    mean, spread = _mean_and_spread(each)
+    return x.restore(mean, names), x.restore(spread, names)
+
+
+def _mean_and_spread(each: list[Any]) -> tuple[Any, Any]:
+    """Mean and spread of arrays, or of lists of arrays."""
+    if isinstance(each[0], list):
+        parts = [np.stack(part) for part in zip(*each, strict=True)]
+        return [part.mean(axis=0) for part in parts], [_spread(part) for part in parts]
+    return np.mean(each, axis=0), _spread(np.stack(each))
 
 
 def _spread(each: np.ndarray) -> np.ndarray:
@@ -145,6 +188,8 @@ def ensemble(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    future: Any = None,
+    horizon: int | None = None,
     method: str = "adam",
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
@@ -194,7 +239,7 @@ def ensemble(
         As in `fit`, for every member.
     learned_state, proj_size, cell, init, output_size : optional
         As in `fit`, for every member.
-    output, loss, sample_weight, lengths, reset : optional
+    output, loss, sample_weight, lengths, reset, future, horizon : optional
         As in `fit`.
     method : {"adam", "adamw", "sgd", "rmsprop"}, optional
         One of the stochastic methods.
@@ -287,6 +332,7 @@ def ensemble(
         bptt_steps=bptt_steps,
         stateful=stateful,
         scheduled_sampling=scheduled_sampling,
+        horizon=horizon,
     )
     training = TrainingConfig(
         method=method,
@@ -304,7 +350,8 @@ def ensemble(
     _require_able(network, reading, training)
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
-    arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
+    require_forward(network, horizon, future)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, future=future, validation=validation)
     return _trained(arrays, settings, members, bootstrap, rng)
 
 

@@ -36,6 +36,7 @@ from numlstm.training.settings import (
     Start,
     TrainingConfig,
     agreeing,
+    require_forward,
     settle,
 )
 from numlstm.training.update import Update
@@ -64,6 +65,8 @@ def fit(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    future: Any = None,
+    horizon: int | None = None,
     method: str = "adam",
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
@@ -148,6 +151,16 @@ def fit(
     reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
         Where True, a sequence begins anew before that step: its state becomes the initial one. To
         forecast across a reset is then not asked for.
+    future : array_like, shape of X with T + n steps and F features, or list, optional
+        Features that are known ahead, such as a calendar or promotions: row t stands beside step t
+        of X, and what lies beyond X is the future of its end. Without `horizon` a step reads those
+        of the next step, beside its own features. Labels of frames must go on from those of X.
+    horizon : int, optional
+        Forecast so many steps ahead at once: the outputs at step t are those of t + 1 to
+        t + `horizon`, by step and then by feature, of X or, where it is given, of `y`. With
+        `future` a step reads the features of all these steps; one of which they are not all there
+        is left out. Of targets those count that there are. For losses of numbers. Default: y as it
+        is, or the next value, from which `LSTM.forecast` goes on step by step.
     method : str, optional
         "adam", "adamw", "sgd", "rmsprop"; or one of `scipy.optimize`, which see all data in every
         iteration: of `minimize` with gradients "L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP", with
@@ -349,6 +362,7 @@ def fit(
         bptt_steps=bptt_steps,
         stateful=stateful,
         scheduled_sampling=scheduled_sampling,
+        horizon=horizon,
     )
     training = TrainingConfig(
         method=method,
@@ -365,7 +379,8 @@ def fit(
     run = RunConfig(callback, progress, checkpoint, resume)
     start = Start(nouns.read(Init, "init", init), model, backend, keeps_dropout=dropout is None)
     settings = settle(network, start, reading, training, run)
-    arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
+    require_forward(network, horizon, future)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, future=future, validation=validation)
     return _run(arrays, settings, rng)
 
 
@@ -414,7 +429,8 @@ def _given(model: LSTM | None) -> GivenModel | None:
     if model is None:
         return None
     return GivenModel(
-        model.num_features, model.spec.width, model.scaling, model.filling, model.names
+        *(model.num_features, model.spec.width, model.scaling, model.filling, model.names),
+        ahead=model.ahead,
     )
 
 
@@ -431,7 +447,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
     model = LSTM.from_spec(spec, start.backend, theta)
     model.scaling, model.filling, model.names = data.scaling, data.filling, data.names
     model.output = "last" if data.train.last else "sequence"
-    model.forecasts = data.forecasts
+    model.forecasts, model.ahead = data.forecasts, data.ahead
     return model
 
 

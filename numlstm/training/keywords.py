@@ -1,15 +1,10 @@
 """What other packages have a keyword for, and numlstm another way."""
 
-_AHEAD = (
-    "fit learns the next value. For others pass them as y, as y = X[h:] with X[:-h] for h steps "
-    "ahead, or feed forecasts back with model.rollout(X, steps)"
-)
 _PAST = (
     "a network reads whole series and keeps what it needs of the past in its state: pass the "
     "series as they are"
 )
 INSTEAD = {
-    **dict.fromkeys(("horizon", "steps_ahead", "n_steps_ahead", "forecast_horizon"), _AHEAD),
     **dict.fromkeys(("window", "window_size", "lookback", "lags", "n_lags"), _PAST),
     **dict.fromkeys(
         ("groups", "group"),

@@ -312,6 +312,15 @@ def _require_whole_sequences(settings: Settings) -> None:
             )
 
 
+def require_forward(network: NetworkSpec, horizon: int | None, future: Any) -> None:
+    """Refuse forecasts of networks that read what is to be forecast."""
+    if network.bidirectional and (horizon is not None or future is not None):
+        raise ValueError(
+            "horizon= and future= are for forecasts, and a bidirectional network reads a sequence "
+            "from its end too, so that it would see what it is to forecast: leave bidirectional out"
+        )
+
+
 def _require_able(settings: Settings) -> None:
     """Refuse what the method cannot do."""
     method, data = settings.training.method, settings.data

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.labels import grids, remedies, tables
+from numlstm.data.labels import ahead, grids, remedies, tables
 from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
@@ -20,8 +20,8 @@ from numlstm.utils.notices import warn
 
 __all__ = [
     "UNNAMED", "Frame", "Grid", "Labelled", "Names", "Panel", "Several", "beside", "classes",
-    "companion", "inputs", "read", "require_no_steps", "require_plain", "samples", "targets",
-    "weights", "with_rows",
+    "companion", "inputs", "known_ahead", "read", "require_no_steps", "require_plain",
+    "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -149,6 +149,17 @@ def companion(
     """What stands beside the inputs x, such as targets; labels must agree where both have some."""
     _require_no_names(x, name, value)
     return x.agreed(read(name, value, wanted, x))
+
+
+def known_ahead(
+    x: Labelled, future: Any, wanted: tuple[str, ...] | None = None
+) -> tuple[Any, tuple[str, ...] | None]:
+    """Values that are known ahead, from the first step of the inputs x on, and their names."""
+    if future is None:
+        return None, None
+    _require_no_names(x, "future", future)
+    given = read("future", future, wanted, x)
+    return ahead.aligned(x, given), given.features
 
 
 def _require_no_names(x: Labelled, name: str, value: Any) -> None:

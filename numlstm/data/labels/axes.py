@@ -217,6 +217,11 @@ class Axis:
             return labels
         return replace(labels, rounding=times.rounding(self.ticks, found[0].usual, len(labels)))
 
+    def cut(self, start: int, stop: int) -> "Axis":
+        """Some of the labels."""
+        wall = None if self.wall is None else self.wall[start:stop]
+        return replace(self, labels=self.labels[start:stop], wall=wall)
+
     def at(self, row: int) -> str:
         """One label in words."""
         label = (self.labels if self.wall is None else self.wall)[row]

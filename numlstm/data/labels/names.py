@@ -42,10 +42,14 @@ _MOST = 10**6  # names in a file
 
 
 class Names(NamedTuple):
-    """Names of the features and targets of a model, None where there were none."""
+    """Names of the features and targets of a model, None where there were none.
+
+    And of the features that are known ahead, which are none of the others.
+    """
 
     features: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
+    future: tuple[str, ...] | None = None
 
     @classmethod
     def restored(cls, fields: Mapping[str, Any]) -> "Names":
@@ -56,7 +60,7 @@ class Names(NamedTuple):
             if name in fields
         })  # fmt: skip
 
-    def require_fit(self, features: int, outputs: int) -> None:
+    def require_fit(self, features: int, outputs: int, future: int = 0) -> None:
         """Refuse names of another number of features, or of more targets than outputs.
 
         Also, since a file is written of them, what are no different texts.
@@ -68,6 +72,10 @@ class Names(NamedTuple):
             raise ValueError(
                 f"there are names of {len(self.features)} features, and {features} of them"
             )
+        if self.future is not None and len(self.future) != future:
+            raise ValueError(
+                f"there are names of {len(self.future)} features known ahead, and {future} of them"
+            )
         if self.targets is not None and len(self.targets) > outputs:
             raise ValueError(
                 f"there are names of {len(self.targets)} targets, and {outputs} output(s)"
@@ -76,6 +84,12 @@ class Names(NamedTuple):
     def outputs(self, width: int, taken: tuple[str, ...] = ()) -> list[str]:
         """A name for each output: the target's own, else y0, y1, ...; none twice or taken."""
         return _distinct(self._titles(width), taken)
+
+    def ahead(self, steps: int, targets: int) -> "Names":
+        """The same, with names for the targets of so many steps ahead, step by step."""
+        titles = self._titles(targets)
+        later = (f"{title}+{step}" for step in range(1, steps + 1) for title in titles)
+        return self._replace(targets=tuple(later))
 
     def _titles(self, width: int) -> list[str]:
         targets = self.targets or ()

@@ -21,6 +21,11 @@ class Panel(Several):
     _has_order = True  # the rows are in an order that is known, as those of a frame always are
 
     @property
+    def rows(self) -> list[Array]:
+        """The rows of every series."""
+        return self._rows
+
+    @property
     def stepwise(self) -> Any:
         """A row for each step: what has no axis for features gets one."""
         return [part[:, None] if part.ndim == 1 else part for part in self.values]

@@ -1,0 +1,155 @@
+"""What comes after a series: by the outputs for all steps ahead, or by a rollout."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numlstm import backends
+from numlstm.data import labels, sequences
+from numlstm.data.ahead import Future, inputs, steps
+from numlstm.data.fill_values import warn_of_filled_inputs
+from numlstm.data.sequences import Form, read_inputs
+from numlstm.model.continuation import Request
+from numlstm.model.rollout import Rollout
+from numlstm.utils import checks
+from numlstm.utils.types import Array
+
+
+class Forecast(Rollout):
+    """The forecasts of `numlstm.LSTM` after the end of its inputs."""
+
+    _continued: Callable[..., tuple[Any, Any]]  # predictions and final state; `LSTM` has it
+
+    def forecast(self, X: Any, horizon: int | None = None, *, future: Any = None) -> Any:
+        """Forecast what comes after the series that were observed.
+
+        A model fitted with a `horizon` gives all of it in one pass; one fitted without y feeds its
+        forecasts back, as `rollout` does, with the features that are known of each step.
+
+        Parameters
+        ----------
+        X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
+            What was observed, up to now.
+        horizon : int, optional
+            Number of steps, h. Default, and at most: that of the fit, where it had one.
+        future : array_like, shape (B, T + h, F), or (T + h, F) for one series, or list, optional
+            Features that are known ahead, for a model that was fitted with some, of the steps of X
+            and of the h after; for a model with a `horizon` h is that one. Of a frame or DataArray
+            the rows are those that its labels say.
+
+        Returns
+        -------
+        Y : ndarray, shape (B, h, O), or (h, O) for one series, or a list of (h, O) for a list
+            Forecasts for the h steps after X, in the units of the data; for the loss "gaussian_nll"
+            the means, then the log-variances, 2 O. Of a frame or DataArray it is one too; its index
+            goes on where that is regular.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a wrong shape, a NaN or infinite value, a `future` that is too short or has other
+            labels, a `horizon` beyond that of the fit; and as `rollout`.
+        BackendError
+            Where a rollout is needed and the "cpu" backend cannot run.
+
+        See Also
+        --------
+        numlstm.fit : With ``horizon=`` and ``future=``.
+        numlstm.backtest : How good forecasts are, at several times.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> series, small = np.sin(np.arange(200) / 5), {"hidden_size": 4, "epochs": 5, "rng": 0}
+        >>> direct = numlstm.fit(series, horizon=3, **small).model
+        >>> direct.forecast(series).shape
+        (3, 1)
+        >>> stepwise = numlstm.fit(series, **small).model
+        >>> stepwise.forecast(series, 10).shape
+        (10, 1)
+        """
+        after, Y = self._after(X, horizon, future)
+        return after.restore(Y, self.names)
+
+    def _after(self, X: Any, horizon: Any, future: Any) -> tuple[labels.Labelled, Any]:
+        """The labels of the forecasts, and their values."""
+        trained = self.horizon
+        if horizon is None and trained is None:
+            raise ValueError(
+                "forecast needs horizon=, the number of steps: this model was fitted without one"
+            )
+        count = trained if horizon is None else checks.size("horizon", horizon)
+        assert count is not None
+        if trained is not None and count > trained:
+            raise ValueError(
+                f"this model forecasts {trained} step(s) at once, as it was fitted, received "
+                f"horizon={count}: fit with horizon={count}, or without, and it feeds its "
+                "forecasts back"
+            )
+        if trained is None:
+            self._require_forecasts()
+        given = labels.inputs("X", X, self.names.features)
+        known = self._known(given, future)
+        after, values = given.continued(count), given.stepwise
+        Y = self._at_once(values, known) if trained else self._fed_back(values, count, known)
+        Y = [part[:count] for part in Y] if isinstance(Y, list) else Y[..., :count, :]
+        return after, Y
+
+    def _known(self, given: labels.Labelled, future: Any) -> Any:
+        """What is known ahead, without labels, from the first step of the inputs on."""
+        if future is None and self.num_future:
+            ahead = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
+            raise ValueError(
+                f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
+                f"future=, a row for each step of X and for the {ahead} after"
+            )
+        if future is not None and not self.num_future:
+            raise ValueError(
+                "this model was fitted without features known ahead: leave future= out, or fit "
+                "with it"
+            )
+        return labels.known_ahead(given, future, self.names.future)[0]
+
+    def _at_once(self, X: Any, future: Any) -> Any:
+        """The last outputs for arrays without labels, by step: (B, h, O), (h, O) or a list."""
+        Y, _ = self._continued(X, None, None, Request(output="last", future=future), None)
+        assert self.ahead is not None
+        Y = self.ahead.by_step(Y)
+        return list(Y) if sequences.is_list(X) else Y
+
+    def _fed_back(self, X: Any, count: int, future: Any) -> Any:
+        """A rollout for arrays without labels, of a list series by series."""
+        if not sequences.is_list(X):
+            return self._rolled_out(X, count, future)
+        parts = [None] * len(X) if future is None else future
+        if len(parts) != len(X):
+            Future.of(future, Form("list", tuple(map(len, X))), False, self.num_future)
+        pairs = zip(X, parts, strict=True)
+        return [self._rolled_out(series, count, part) for series, part in pairs]
+
+    def _rolled_out(self, X: Any, count: int, future: Any) -> Array:
+        """The same of one series, or of sequences of one length."""
+        backends.require_numba()
+        from numlstm.stepping.rollout import in_slices
+
+        exogenous = None
+        if future is not None:
+            X, exogenous = self._laid_out(X, count, future)
+        stepper, spec, given = self._closed_loop(X, count, exogenous)
+        return given.forecasts(in_slices(self.network.on_host.runner, stepper, spec, given))
+
+    def _laid_out(self, X: Any, count: int, future: Any) -> tuple[Array, Array]:
+        """The inputs of a rollout beside what is known of the next step, and how that goes on.
+
+        Beside forecast s stands what is known of the step after it; that of the last is not read.
+        """
+        array, _, form = read_inputs(X, self.num_features)
+        known = Future.of(future, form, False, self.num_future)
+        assert known is not None
+        rows, total, _ = array.shape
+        known.require(np.full(rows, total), count)
+        warn_of_filled_inputs("future", known.values, known.lengths, self.names.future)
+        observed = inputs(array, known.values, 1, 0, total)
+        later = steps(known.values, total + 1, total + 1 + count)
+        return (observed[0], later[0]) if form.kind == "series" else (observed, later)

@@ -1,0 +1,214 @@
+"""numlstm.backtest: how good forecasts would have been, at several times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from numlstm.data import labels
+from numlstm.data.labels import parts
+from numlstm.training.fit import fit
+from numlstm.training.result import FitResult
+from numlstm.utils import checks
+from numlstm.utils.tables import Table
+from numlstm.utils.types import Array
+
+# what goes with rows of X, or with one run
+_REFUSED = ("sample_weight", "lengths", "reset", "checkpoint", "resume")
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """Forecasts and what came; made by `numlstm.backtest`.
+
+    Attributes
+    ----------
+    cuts : tuple of int
+        Numbers of steps after which it was forecast, N.
+    forecasts, truths : list
+        Of every cut what was forecast and what came, each (h, O) or (B, h, O), or a list of (h, O);
+        of frames and DataArrays with their labels.
+    results : list of FitResult
+        Of every cut the fit.
+    rmse, mae : ndarray, shape (O,)
+        Root mean squared and mean absolute error of every target, over all cuts, series and steps
+        ahead; what is NaN did not come, and does not count.
+    rmse_by_step, mae_by_step : ndarray, shape (h, O)
+        The same for each step ahead.
+    """
+
+    cuts: tuple[int, ...]
+    forecasts: list[Any]
+    truths: list[Any]
+    results: list[FitResult]
+    rmse: Array
+    mae: Array
+    rmse_by_step: Array
+    mae_by_step: Array
+
+    def __repr__(self) -> str:
+        """The errors step by step, in a table."""
+        horizon, targets = self.rmse_by_step.shape
+        names = self.results[0].model.names.outputs(targets)
+        titles = ["Step"] + [f"{kind} {name}" for name in names for kind in ("rmse", "mae")]
+        lines = [*zip(self.rmse_by_step, self.mae_by_step, strict=True), (self.rmse, self.mae)]
+        firsts = [*map(str, range(1, horizon + 1)), "all"]
+        rows = [
+            (first, *(f"{value:.4g}" for pair in zip(*line, strict=True) for value in pair))
+            for first, line in zip(firsts, lines, strict=True)
+        ]
+        head = f"<Backtest of {len(self.cuts)} forecasts of {horizon} steps>"
+        return f"{head}\n{Table(tuple(titles), rows, 'r' * len(titles))}"
+
+
+def backtest(
+    series: Any,
+    horizon: int,
+    cuts: Any,
+    *,
+    y: Any = None,
+    future: Any = None,
+    recursive: bool = False,
+    **fit_keywords: Any,
+) -> Backtest:
+    """Forecast as if it were then: fit to what came before, and compare with what came after.
+
+    At every cut a network is fitted anew to all steps before it, an expanding window, and forecasts
+    the next `horizon` ones.
+
+    Parameters
+    ----------
+    series : array_like, shape (T,), (T, I) or (B, T, I), or list of series
+        What was observed, in any of the forms that `fit` takes; several series are cut at the same
+        number of steps each.
+    horizon : int
+        Number of steps that are forecast, h.
+    cuts : int or sequence of int
+        After how many steps to forecast, each at least h before the end of the shortest series; or
+        how many times: the last h steps are then forecast, the h before, and so on.
+    y : array_like or list, optional
+        What to forecast, one per step. Default: `series` itself.
+    future : array_like or list, optional
+        Features known ahead: as in `fit`, with a row for each step of the series.
+    recursive : bool, optional
+        Forecast one step ahead and feed the forecasts back, as `LSTM.rollout` does. Default: all h
+        steps at once, as ``fit(horizon=h)`` does.
+    **fit_keywords
+        Further arguments of `fit`, the same at every cut; not those that say something of rows or
+        of one run: "sample_weight", "lengths", "reset", "checkpoint", "resume".
+
+    Returns
+    -------
+    result : Backtest
+        With ``cuts``, ``forecasts``, ``truths``, ``results``, ``rmse``, ``mae`` (O,),
+        ``rmse_by_step`` and ``mae_by_step`` (h, O), in the units of the data.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For cuts that leave nothing to forecast, and as `fit` and `LSTM.forecast`.
+
+    References
+    ----------
+    Tashman (2000), "Out-of-sample tests of forecasting accuracy", International Journal of
+    Forecasting 16(4).
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> series = np.sin(np.arange(200) / 5)
+    >>> tested = numlstm.backtest(series, 3, 2, hidden_size=4, epochs=5, rng=0)
+    >>> tested.cuts, tested.rmse_by_step.shape
+    ((194, 197), (3, 1))
+    """
+    horizon = checks.size("horizon", horizon)
+    recursive = checks.flag("recursive", recursive)
+    _require_known(fit_keywords)
+    given = labels.inputs("series", series)
+    if recursive and y is not None:
+        raise ValueError(
+            "recursive=True feeds forecasts of the series back, and y is another thing: leave one "
+            "of them out"
+        )
+    steps = min(parts.counts(given), default=0)
+    places = _places(cuts, horizon, steps)
+    batch = np.ndim(given.values) == 3 if not isinstance(given.values, list) else False
+    target, of = (series, given) if y is None else (y, labels.companion(given, "y", y))
+    asked = {} if recursive else {"horizon": horizon}
+    forecasts, truths, results = [], [], []
+    for cut in places:
+        before = parts.steps(given, series, 0, cut, batch=batch)
+        past = None if y is None else parts.steps(of, y, 0, cut, batch=batch)
+        result = fit(before, past, future=future, **asked, **fit_keywords)
+        forecasts.append(result.model.forecast(before, horizon, future=future))
+        truths.append(parts.steps(of, target, cut, cut + horizon, batch=batch))
+        results.append(result)
+    errors = np.concatenate([_errors(*pair) for pair in zip(forecasts, truths, strict=True)])
+    return Backtest(tuple(places), forecasts, truths, results, *_scores(errors))
+
+
+def _require_known(keywords: Mapping[str, Any]) -> None:
+    for name in _REFUSED:
+        if keywords.get(name) not in (None, False):
+            raise ValueError(
+                f"backtest fits again and again to parts of the series: {name}= does not go with "
+                "it; write the loop by fit and forecast"
+            )
+
+
+def _places(cuts: Any, horizon: int, steps: int) -> list[int]:
+    """The numbers of steps before every cut."""
+    if np.ndim(cuts) == 0:
+        count = checks.size("cuts", cuts)
+        places = [steps - horizon * (count - index) for index in range(count)]
+        if places[0] < 1:
+            raise ValueError(
+                f"{count} cuts of {horizon} steps each need more than {count * horizon} steps, and "
+                f"the shortest series has {steps}"
+            )
+        return places
+    places = [checks.size("cuts", cut) for cut in cuts]
+    if not places:
+        raise ValueError("cuts must have one number of steps at least")
+    if max(places) + horizon > steps:
+        raise ValueError(
+            f"a cut after {max(places)} steps leaves no {horizon} steps to compare with: the "
+            f"shortest series has {steps}"
+        )
+    return places
+
+
+def _errors(forecast: Any, truth: Any) -> Array:
+    """Forecasts less what came, (B, h, O); log-variances are no forecasts."""
+    values = [labels.read("forecasts", part).stepwise for part in (forecast, truth)]
+    pair = [np.stack(list(map(_with_features, _rows(part)))) for part in values]
+    targets = pair[1].shape[-1]
+    return np.asarray(pair[0][..., :targets] - pair[1], np.float64)
+
+
+def _rows(values: Any) -> list[Array]:
+    """The series of one, of a batch or of a list."""
+    if isinstance(values, (list, tuple)):
+        return [np.asarray(part) for part in values]
+    return list(values) if np.ndim(values) == 3 else [np.asarray(values)]
+
+
+def _with_features(series: Array) -> Array:
+    return series[:, None] if series.ndim == 1 else series
+
+
+def _scores(errors: Array) -> tuple[Array, Array, Array, Array]:
+    """Of errors (N, h, O) where they are known: rmse and mae, and both step by step."""
+    known = ~np.isnan(errors)
+    kept = np.where(known, errors, 0.0)
+
+    def mean(values: Array, axes: tuple[int, ...]) -> Array:
+        count = known.sum(axis=axes)
+        return np.where(count, values.sum(axis=axes) / np.maximum(count, 1), np.nan)
+
+    square, size = np.square(kept), np.abs(kept)
+    return (
+        *(np.sqrt(mean(square, (0, 1))), mean(size, (0, 1))),
+        *(np.sqrt(mean(square, (0,))), mean(size, (0,))),
+    )
