@@ -135,12 +135,12 @@ def backtest(
     places = _places(cuts, horizon, steps)
     batch = np.ndim(given.values) == 3 if not isinstance(given.values, list) else False
     target, of = (series, given) if y is None else (y, labels.companion(given, "y", y))
-    asked = {} if recursive else {"horizon": horizon}
+    direct = None if recursive else horizon
     forecasts, truths, results = [], [], []
     for cut in places:
         before = parts.steps(given, series, 0, cut, batch=batch)
         past = None if y is None else parts.steps(of, y, 0, cut, batch=batch)
-        result = fit(before, past, future=future, **asked, **fit_keywords)
+        result = fit(before, past, future=future, horizon=direct, **fit_keywords)
         forecasts.append(result.model.forecast(before, horizon, future=future))
         truths.append(parts.steps(of, target, cut, cut + horizon, batch=batch))
         results.append(result)
