@@ -61,6 +61,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
         loss: str | None = None,
+        weight: str | None = None,
         method: str = "adam",
         learning_rate: float | None = None,
         schedule: str | Callable[[int], float] | None = None,
@@ -73,6 +74,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
+        metrics: Any = None,
         standardize: bool = True,
         nan_policy: str = "raise",
         missing: str = "raise",
@@ -93,6 +95,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.init = init
         self.output = output
         self.loss = loss
+        self.weight = weight
         self.method = method
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -105,6 +108,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.validation = validation
         self.patience = patience
         self.tol = tol
+        self.metrics = metrics
         self.standardize = standardize
         self.nan_policy = nan_policy
         self.missing = missing
@@ -611,6 +615,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
         loss: str | None = None,
+        weight: str | None = None,
         method: str = "adam",
         learning_rate: float | None = None,
         schedule: str | Callable[[int], float] | None = None,
@@ -624,6 +629,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
+        metrics: Any = None,
         standardize: bool = True,
         nan_policy: str = "raise",
         missing: str = "raise",
@@ -645,6 +651,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             init=init,
             output=output,
             loss=loss,
+            weight=weight,
             method=method,
             learning_rate=learning_rate,
             schedule=schedule,
@@ -657,6 +664,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             validation=validation,
             patience=patience,
             tol=tol,
+            metrics=metrics,
             standardize=standardize,
             nan_policy=nan_policy,
             missing=missing,

@@ -305,14 +305,16 @@ def _of_arrays(
         )
     there = ~np.isnan(true)
     checks.require_finite("y_true", np.where(there, true, 0.0))
-    checks.require_finite("y_pred", np.where(there, pred, 0.0))  # what stands beside no truth is not
+    checks.require_finite(
+        "y_pred", np.where(there, pred, 0.0)
+    )  # what stands beside no truth is not
     weight = np.where(there, _weights(sample_weight, true.shape), 0.0)
     columns = [part.reshape(-1, *part.shape[1:][-1:]) for part in (true, pred, weight)]
     columns = [part[:, None] if part.ndim == 1 else part for part in columns]
     place = np.zeros(len(columns[0]), np.int64)
     with np.errstate(all="ignore"):
         sums = Sums.none(1, columns[0].shape[1])
-        sums.add(*columns, place)
+        sums.add(columns[0], columns[1], columns[2], place)
         value = float(measured(name, sums, naive).mean())
     if np.isnan(value):
         notices.warn(f"{name} is NaN, for it is undefined here: {UNDEFINED[name]}")

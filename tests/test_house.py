@@ -170,8 +170,10 @@ def test_the_house_uses_nothing_of_a_backend_but_the_contract():
 
 
 def with_methods(name: str) -> dict[str, object]:
-    """A public object and, if it is a class, its public methods, those of its parts as well."""
+    """A public object with its public methods, those of its parts as well; or a module's names."""
     value = getattr(numlstm, name)
+    if inspect.ismodule(value):
+        return {f"{name}.{function}": getattr(value, function) for function in value.__all__}
     parts = [
         c for c in getattr(value, "__mro__", ()) if room(c.__module__) == room(value.__module__)
     ]

@@ -16,6 +16,7 @@ from numlstm.data.misread import Given, warn_of_misreading
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, input_weight, observed, streams, varies
+from numlstm.data.series_weight import read_weight, with_series_weight
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -56,6 +57,7 @@ class DataConfig(Noun):
     stateful: bool = option(False, checks.flag)
     # share of the inputs that are the network's own forecasts; a function gets the epoch
     scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
+    weight: str | None = option(None, read_weight)
 
     @property
     def criterion(self) -> Loss:
@@ -124,6 +126,8 @@ def prepare(
     _check_targets(parts, config)
     scaling = _scaling(parts[0], forecast, config, model)
     filling = _filling(parts[0], model) if reading.missing else None
+    if config.weight is not None:  # of the loss alone
+        parts = [with_series_weight(part) for part in parts]
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
     if config.stateful:
         train = _parallel(train, config.batch_size, bptt_steps)

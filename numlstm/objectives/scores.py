@@ -1,52 +1,58 @@
 """Measures of predictions, from sums over targets that may come in pieces."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from numlstm.utils.types import Array
 
+_TRUE, _PRED = 0, 1
+_PAIRS = (_TRUE, _TRUE), (_PRED, _PRED), (_TRUE, _PRED)  # whose deviations are multiplied
+
 
 @dataclass
 class Sums:
-    """Sums over the targets of S series with O outputs, from which all measures follow: (S, O) each.
+    """Sums over the targets of S series with O outputs, from which all measures follow.
 
-    Means and squares about them are kept as such, and joined as Chan, Golub & LeVeque (1983) do: the
-    difference of large sums would lose their digits.
+    Means, and squares about them, are kept as such, and joined as Chan, Golub & LeVeque (1983) do:
+    the difference of large sums would lose their digits.
     """
 
-    weight: Array
-    right: Array  # weight of the predictions that are the truth
-    squared: Array  # errors
-    absolute: Array  # errors
-    mean_true: Array
-    mean_pred: Array
-    squares_true: Array  # about the means
-    squares_pred: Array
-    products: Array
-    low_true: Array
-    high_true: Array
-    low_pred: Array
-    high_pred: Array
+    weight: Array  # (S, O)
+    right: Array  # (S, O) weight of the predictions that are the truth
+    squared: Array  # (S, O) errors
+    absolute: Array  # (S, O) errors
+    means: Array  # (2, S, O) of truths and of predictions
+    squares: Array  # (3, S, O) about them, and their products
+    low: Array  # (2, S, O)
+    high: Array  # (2, S, O)
 
     @classmethod
     def none(cls, series: int, outputs: int) -> "Sums":
         """Of no target."""
-        start = {"low": np.inf, "high": -np.inf}
-        parts = (start.get(field.name.partition("_")[0], 0.0) for field in fields(cls))
-        return cls(*(np.full((series, outputs), part) for part in parts))
+        weight, right, squared, absolute = np.zeros((4, series, outputs))
+        means, squares = np.zeros((2, series, outputs)), np.zeros((3, series, outputs))
+        low, high = (np.full_like(means, end) for end in (np.inf, -np.inf))
+        return cls(weight, right, squared, absolute, means, squares, low, high)
 
-    def add(self, true: Array, pred: Array, weight: Array, place: Array) -> None:
-        """Add targets and predictions (N, O) with weights; `place` (N,) are their series."""
+    def add(
+        self, true: Array, pred: Array, weight: Array, place: Array, right: Array | None = None
+    ) -> None:
+        """Add targets and predictions (N, O) with weights; `place` (N,) are their series.
+
+        `right` says which predictions are, where that is not to be the same number.
+        """
+        right = true == pred if right is None else right
         for column in range(true.shape[1]):
             there = weight[:, column] > 0
-            parts = (array[there, column] for array in (true, pred, weight))
-            self._add_column(column, *parts, place[there])
+            both = np.stack([true[there, column], pred[there, column]])
+            given = both, weight[there, column], right[there, column], place[there]
+            self._add_column(column, *given)
 
     def _add_column(
-        self, column: int, true: Array, pred: Array, weight: Array, place: Array
+        self, column: int, both: Array, weight: Array, right: Array, place: Array
     ) -> None:
         series = len(self.weight)
 
@@ -54,55 +60,42 @@ class Sums:
             return np.bincount(place, values, series)
 
         def mean(values: Array) -> Array:
-            return np.divide(total(weight * values), own, out=np.zeros(series), where=own > 0)
+            result: Array = total(weight * values) / np.where(own > 0, own, 1)
+            return result
 
-        own, error = total(weight), pred - true
-        means = mean(true), mean(pred)
-        apart = true - means[0][place], pred - means[1][place]
-        pairs = (0, 0), (1, 1), (0, 1)
-        squares = [total(weight * apart[i] * apart[j]) for i, j in pairs]
-        self.right[:, column] += total(weight * (pred == true))
+        own, error = total(weight), both[_PRED] - both[_TRUE]
+        means = np.stack([mean(values) for values in both])
+        apart = both - means[:, place]
+        squares = [total(weight * apart[i] * apart[j]) for i, j in _PAIRS]
+        self.right[:, column] += total(weight * right)
         self.squared[:, column] += total(weight * error * error)
         self.absolute[:, column] += total(weight * np.abs(error))
         self._join(column, own, means, squares)
-        for ends, values in (("true", true), ("pred", pred)):
-            np.minimum.at(getattr(self, f"low_{ends}")[:, column], place, values)
-            np.maximum.at(getattr(self, f"high_{ends}")[:, column], place, values)
+        for which, values in enumerate(both):
+            np.minimum.at(self.low[which, :, column], place, values)
+            np.maximum.at(self.high[which, :, column], place, values)
 
-    def _join(
-        self, column: int, own: Array, means: tuple[Array, Array], squares: list[Array]
-    ) -> None:
+    def _join(self, column: int, own: Array, means: Array, squares: list[Array]) -> None:
         before = self.weight[:, column].copy()
-        both = before + own
-        share = np.divide(own, both, out=np.zeros_like(both), where=both > 0)
-        kept = self.mean_true[:, column], self.mean_pred[:, column]
-        moved = [mean - old for mean, old in zip(means, kept, strict=True)]
-        names = "squares_true", "squares_pred", "products"
-        for name, value, (i, j) in zip(names, squares, ((0, 0), (1, 1), (0, 1)), strict=True):
-            getattr(self, name)[:, column] += value + moved[i] * moved[j] * before * share
-        for old, step in zip(kept, moved, strict=True):
-            old += step * share
-        self.weight[:, column] = both
+        self.weight[:, column] += own
+        share = own / np.where(own > 0, self.weight[:, column], 1)
+        moved = means - self.means[:, :, column]
+        self.means[:, :, column] += moved * share
+        for which, (i, j) in enumerate(_PAIRS):
+            between = moved[i] * moved[j] * before * share
+            self.squares[which, :, column] += squares[which] + between
 
     def pooled(self) -> "Sums":
-        """Of all series together, (1, O)."""
-        result = Sums.none(1, self.weight.shape[1])
-        for series in range(len(self.weight)):
-            one = Sums(*(getattr(self, field.name)[series : series + 1] for field in fields(self)))
-            result._take(one)
-        return result
-
-    def _take(self, other: "Sums") -> None:
-        for column in range(self.weight.shape[1]):
-            means = other.mean_true[:, column], other.mean_pred[:, column]
-            squares = other.squares_true, other.squares_pred, other.products
-            self._join(column, other.weight[:, column], means, [part[:, column] for part in squares])
-        for name in ("right", "squared", "absolute"):
-            getattr(self, name)[...] += getattr(other, name)
-        for ends in ("true", "pred"):
-            low, high = f"low_{ends}", f"high_{ends}"
-            np.minimum(getattr(self, low), getattr(other, low), out=getattr(self, low))
-            np.maximum(getattr(self, high), getattr(other, high), out=getattr(self, high))
+        """Of all series together, S = 1."""
+        kept = self.weight, self.right, self.squared, self.absolute
+        weight, right, squared, absolute = (part.sum(axis=0, keepdims=True) for part in kept)
+        share = self.weight / np.where(weight > 0, weight, 1)
+        means = (share * self.means).sum(axis=1, keepdims=True)
+        apart = self.means - means
+        between = np.stack([self.weight * apart[i] * apart[j] for i, j in _PAIRS])
+        squares = (self.squares + between).sum(axis=1, keepdims=True)
+        low, high = self.low.min(axis=1, keepdims=True), self.high.max(axis=1, keepdims=True)
+        return Sums(weight, right, squared, absolute, means, squares, low, high)
 
 
 def _ratio(a: Array, b: Array) -> Array:
@@ -120,17 +113,20 @@ def _mae(sums: Sums, naive: Any) -> Array:
 
 
 def _efficiency(sums: Sums, naive: Any) -> Array:
-    varies = sums.low_true < sums.high_true
-    return 1 - _ratio(sums.squared, np.where(varies, sums.squares_true, 0))
+    return 1 - _ratio(sums.squared, _varying(sums, _TRUE))
 
 
 def _kge(sums: Sums, naive: Any) -> Array:
-    varies = (sums.low_true < sums.high_true) & (sums.low_pred < sums.high_pred)
-    true, pred = (np.sqrt(np.where(varies, s, 0)) for s in (sums.squares_true, sums.squares_pred))
-    r, alpha = _ratio(_ratio(sums.products, true), pred), _ratio(pred, true)
-    beta = _ratio(sums.mean_pred, sums.mean_true)
+    true, pred = (np.sqrt(_varying(sums, which)) for which in (_TRUE, _PRED))
+    r, alpha = _ratio(_ratio(sums.squares[2], true), pred), _ratio(pred, true)
+    beta = _ratio(sums.means[_PRED], sums.means[_TRUE])
     value: Array = 1 - np.sqrt((r - 1) ** 2 + (alpha - 1) ** 2 + (beta - 1) ** 2)
     return value
+
+
+def _varying(sums: Sums, which: int) -> Array:
+    """Squares about the mean; 0 where all are the same, whatever rounding left."""
+    return np.where(sums.low[which] < sums.high[which], sums.squares[which], 0)
 
 
 def _mase(sums: Sums, naive: Any) -> Array:
@@ -167,9 +163,14 @@ def measured(name: str, sums: Sums, naive: Any = np.nan) -> Array:
     return value
 
 
-def naive_changes(y: Array, there: Array) -> Array:
-    """Sum and number of the changes from step to step, (2, O), of series (B, T, O)."""
+def naive_changes(y: Array, there: Array, begins: Array | None = None) -> Array:
+    """Sum and number of the changes from step to step, (2, O), of series (B, T, O).
+
+    Between steps that are there, and that do not begin another sequence.
+    """
     pairs = there[:, 1:] & there[:, :-1]
+    if begins is not None:
+        pairs &= ~begins[:, 1:]
     change = np.abs(np.diff(y.astype(np.float64), axis=1))
     axes = (0, 1)
     return np.stack([np.sum(change, axis=axes, where=pairs), pairs.sum(axis=axes)])
