@@ -390,13 +390,15 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         One target per sequence, y (B,) or (B, O), or one per step, y (B, T) or (B, T, O) or a list.
     loss : {"mse", "mae", "huber"}, optional
         The loss that is minimised; None is "mse".
+    weight : {"nse"}, optional
+        As in `numlstm.fit`, for ``output="sequence"``.
     method, learning_rate, schedule, weight_decay, dropout, clip : optional
         As in `numlstm.fit`.
     batch_size, epochs, bptt_steps : int, optional
         As in `numlstm.fit`.
     validation : float, tuple (X, y) or (X, y, sample_weight), or dict, optional
         Fraction of the sequences to judge each epoch by, or data, read as those of `fit`.
-    patience, tol, standardize, nan_policy, missing : optional
+    patience, tol, metrics, standardize, nan_policy, missing : optional
         As in `numlstm.fit`. Where ``nan_policy="omit"`` leaves out a target, so does `score`.
     dtype, backend, precision, options, limits : optional
         As in `numlstm.fit`.
@@ -553,6 +555,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         One label per sequence, y (B,), or one per step, y (B, T) or a list.
     loss : {"cross_entropy"}, optional
         The loss that is minimised; None is "cross_entropy".
+    weight : optional
+        Refused: targets that are classes have no spread. See `class_weight`.
     method, learning_rate, schedule : optional
         As in `LSTMRegressor`.
     class_weight : dict or "balanced", optional
@@ -564,6 +568,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         As in `LSTMRegressor`.
     validation, patience, tol, standardize : optional
         As in `LSTMRegressor`.
+    metrics : optional
+        As in `numlstm.fit`: "accuracy", and functions, which get places in `classes_` for labels.
     nan_policy : {"raise", "omit"}, optional
         "omit": where `y` is NaN or None there is no label, in `fit` and in `score`.
     missing, dtype, backend, precision, options, limits, random_state : optional
