@@ -161,7 +161,12 @@ class Judging(NamedTuple):
         return [metric for metric in self.metrics if metric.function is not None]
 
     def warn_of_undefined(self, per_series: Mapping[str, Array]) -> None:
-        """Say once where metrics of a run that ended well have no value."""
+        """Say once where metrics of a run that ended well have no value.
+
+        Not of resamples, of which most lack some series.
+        """
+        if self.members is not None and self.part == "training":
+            return
         missing = {name: np.isnan(np.atleast_2d(values)) for name, values in per_series.items()}
         words = [
             f"{name} of {lost.any(axis=0).sum()} of {lost.shape[1]} series"

@@ -166,5 +166,5 @@ def test_a_covariance_needs_the_weights(recwarn):
 def test_it_is_part_of_what_a_run_is(tmp_path):
     X, y = series()
     quick(X, y, weight="nse", checkpoint=tmp_path / "run")
-    with pytest.raises(ValueError, match="differs in.*weight"):
+    with pytest.raises(ValueError, match=r"differs in.*weight"):
         quick(X, y, checkpoint=tmp_path / "run", resume=True, epochs=5)
