@@ -566,10 +566,12 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         own have the weights that are given with them.
     weight_decay, dropout, clip, batch_size, epochs, bptt_steps : optional
         As in `LSTMRegressor`.
-    validation, patience, tol, standardize : optional
+    validation, patience, tol : optional
         As in `LSTMRegressor`.
     metrics : optional
         As in `numlstm.fit`: "accuracy", and functions, which get places in `classes_` for labels.
+    standardize : optional
+        As in `LSTMRegressor`.
     nan_policy : {"raise", "omit"}, optional
         "omit": where `y` is NaN or None there is no label, in `fit` and in `score`.
     missing, dtype, backend, precision, options, limits, random_state : optional

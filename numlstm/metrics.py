@@ -1,13 +1,16 @@
 """Measures of predictions, in the units of the data: what `metrics=` of `numlstm.fit` names.
 
 Truths and predictions are arrays (N,), or (N, O) or (B, T, O) of several outputs, of which the mean
-is given. A NaN among the truths is left out; where a measure is undefined, it is NaN.
+is given, or lists of series; frames and DataArrays must have the same labels. A NaN among the
+truths is left out; where a measure is undefined, it is NaN.
 """
 
 from typing import Any
 
 import numpy as np
 
+from numlstm.data import labels
+from numlstm.data.sequences import is_list
 from numlstm.objectives.scores import UNDEFINED, Sums, measured, naive_changes, naive_error
 from numlstm.utils import checks, notices
 from numlstm.utils.types import Array
@@ -20,11 +23,11 @@ def rmse(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
 
     Parameters
     ----------
-    y_true : array_like, shape (N,), (N, O) or (B, T, O)
+    y_true : array_like, shape (N,), (N, O) or (B, T, O), or list of series (T_i,) or (T_i, O)
         What was observed; NaN where nothing was.
-    y_pred : array_like, of the same shape
+    y_pred : array_like or list, of the same shape
         What was predicted; a last axis of 1 may be more, as `LSTM.predict` gives it.
-    sample_weight : array_like, optional
+    sample_weight : array_like or list, optional
         Weights that broadcast to `y_true`, or of its first axes.
 
     Returns
@@ -35,8 +38,8 @@ def rmse(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
     Raises
     ------
     ValueError, TypeError
-        For shapes that do not fit each other, infinite truths, predictions that are not finite
-        beside a truth, and weights below zero.
+        For shapes or labels that do not fit each other, infinite truths, predictions that are not
+        finite beside a truth, and weights below zero.
 
     Warns
     -----
@@ -207,10 +210,12 @@ def mase(y_true: Any, y_pred: Any, y_train: Any, *, sample_weight: Any = None) -
 
     Parameters
     ----------
-    y_true, y_pred, sample_weight : array_like
+    y_true, y_pred : array_like
         As in `rmse`.
     y_train : array_like, shape (T,), (T, O) or (B, T, O), or list of arrays
         The series that were learned from, in the order of time.
+    sample_weight : array_like, optional
+        As in `rmse`.
 
     Returns
     -------
@@ -239,7 +244,8 @@ def mase(y_true: Any, y_pred: Any, y_train: Any, *, sample_weight: Any = None) -
     >>> metrics.mase([4.0, 5.0], [5.0, 6.0], y_train=[0.0, 2.0, 0.0])
     0.5
     """
-    parts = y_train if _is_list(y_train) else [y_train]
+    given = labels.read("y_train", y_train).stepwise
+    parts = given if is_list(given) else [given]
     series = [checks.array("y_train", part, "float64", finite=False) for part in parts]
     changes = sum(map(_changes, series), np.zeros((2, 1)))
     return _of_arrays("mase", y_true, y_pred, sample_weight, naive=naive_error(changes))
@@ -286,14 +292,39 @@ def _changes(series: Array) -> Array:
     return naive_changes(rows, ~np.isnan(rows))
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and any(np.ndim(part) > 0 for part in value)
-
-
 def _of_arrays(
     name: str, y_true: Any, y_pred: Any, sample_weight: Any = None, naive: Any = np.nan
 ) -> float:
     """A measure of arrays as they were given."""
+    true, pred, weight = _columns(y_true, y_pred, sample_weight)
+    with np.errstate(all="ignore"):
+        sums = Sums.none(1, true.shape[1])
+        sums.add(true, pred, weight, np.zeros(len(true), np.int64))
+        value = float(measured(name, sums, naive).mean())
+    if np.isnan(value):
+        notices.warn(f"{name} is NaN, for it is undefined here: {UNDEFINED[name]}")
+    return value
+
+
+def _columns(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
+    """Truths, predictions and weights (N, O), 0 where there is no truth; labels must agree."""
+    given = labels.read("y_true", y_true)
+    true, pred = given.stepwise, labels.companion(given, "y_pred", y_pred).stepwise
+    weight = labels.beside(given, "sample_weight", sample_weight)
+    if not is_list(true):
+        return _flat(true, pred, weight)
+    if len(pred) != len(true) or (weight is not None and len(weight) != len(true)):
+        raise ValueError(
+            f"y_true is a list of {len(true)} series, y_pred and sample_weight must be as many"
+        )
+    weights = [None] * len(true) if weight is None else weight
+    parts = [_flat(*part) for part in zip(true, pred, weights, strict=True)]
+    columns = zip(*parts, strict=True)
+    truths, predictions, shares = (np.concatenate(column) for column in columns)
+    return truths, predictions, shares
+
+
+def _flat(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
     true = checks.array("y_true", y_true, "float64", finite=False)
     pred = checks.array("y_pred", y_pred, "float64", finite=False)
     if pred.shape == (*true.shape, 1):
@@ -305,20 +336,11 @@ def _of_arrays(
         )
     there = ~np.isnan(true)
     checks.require_finite("y_true", np.where(there, true, 0.0))
-    checks.require_finite(
-        "y_pred", np.where(there, pred, 0.0)
-    )  # what stands beside no truth is not
+    checks.require_finite("y_pred", np.where(there, pred, 0.0))  # where there is a truth
     weight = np.where(there, _weights(sample_weight, true.shape), 0.0)
-    columns = [part.reshape(-1, *part.shape[1:][-1:]) for part in (true, pred, weight)]
-    columns = [part[:, None] if part.ndim == 1 else part for part in columns]
-    place = np.zeros(len(columns[0]), np.int64)
-    with np.errstate(all="ignore"):
-        sums = Sums.none(1, columns[0].shape[1])
-        sums.add(columns[0], columns[1], columns[2], place)
-        value = float(measured(name, sums, naive).mean())
-    if np.isnan(value):
-        notices.warn(f"{name} is NaN, for it is undefined here: {UNDEFINED[name]}")
-    return value
+    outputs = true.shape[-1] if true.ndim > 1 else 1
+    true, pred, weight = (part.reshape(-1, outputs) for part in (true, pred, weight))
+    return true, pred, weight
 
 
 def _weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:

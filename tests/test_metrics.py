@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import sklearn.metrics
 from hypothesis import given
@@ -113,6 +114,39 @@ def test_sequences_with_several_outputs(name):
     measure = getattr(metrics, name)
     expected = np.mean([measure(true[..., i].ravel(), pred[..., i].ravel()) for i in (0, 1)])
     assert measure(true, pred) == pytest.approx(expected, rel=1e-13)
+
+
+def test_lists_of_series_are_one_behind_the_other():
+    rng = np.random.default_rng(3)
+    true = [rng.standard_normal(steps) for steps in (5, 9, 2)]
+    pred = [part[:, None] + 0.1 * rng.standard_normal((len(part), 1)) for part in true]
+    weight = [rng.random(len(part)) for part in true]
+    together = np.concatenate(true), np.concatenate(pred)
+    assert metrics.nse(true, pred) == pytest.approx(metrics.nse(*together), rel=1e-13)
+    value = metrics.rmse(true, pred, sample_weight=weight)
+    weights = np.concatenate(weight)
+    assert value == pytest.approx(metrics.rmse(*together, sample_weight=weights), rel=1e-13)
+    value = metrics.mae(true, pred, sample_weight=[1.0, 0.0, 2.0])  # one for each series
+    weights = np.repeat([1.0, 0.0, 2.0], (5, 9, 2))
+    assert value == pytest.approx(metrics.mae(*together, sample_weight=weights), rel=1e-13)
+    with pytest.raises(ValueError, match="list of 3 series"):
+        metrics.nse(true, pred[:2])
+
+
+def test_labels_must_agree():
+    index = pandas.date_range("2000-01-01", periods=30)
+    true = pandas.Series(np.arange(30.0), index, name="q")
+    pred = pandas.DataFrame({"q": np.arange(30.0)[::-1] * 2}, index)
+    expected = metrics.rmse(true.to_numpy(), pred["q"].to_numpy())
+    for one, other in ((true, pred), (true, pred["q"]), (true.to_numpy(), pred)):
+        assert metrics.rmse(one, other) == expected
+    assert metrics.mase(true, pred, y_train=true) == metrics.mae(true, pred)
+    with pytest.raises(ValueError, match="in another order"):
+        metrics.rmse(true, pred[::-1])
+    with pytest.raises(ValueError, match="other labels"):
+        metrics.rmse(true[3:], pred)
+    with pytest.raises(ValueError, match="in another order"):
+        metrics.rmse(true, pred, sample_weight=true[::-1])
 
 
 @pytest.mark.parametrize(

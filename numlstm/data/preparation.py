@@ -40,11 +40,19 @@ def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
     return value if value is None or callable(value) else checks.probability(name, value)
 
 
+def _loss(name: str, value: Any) -> str:
+    if isinstance(value, str) and value.lower() == "nse":
+        raise ValueError(
+            f"{name}={value!r} is loss='mse' with weight='nse', as in fit(weight='nse')"
+        )
+    return checks.choice(name, value, options=tuple(LOSSES))
+
+
 @dataclass(frozen=True)
 class DataConfig(Noun):
     """How the data of a fit are read, and cut into batches and windows."""
 
-    loss: str = option("mse", partial(checks.choice, options=tuple(LOSSES)))
+    loss: str = option("mse", _loss)
     output: str | None = option(
         None, partial(checks.optional, checks.choice, options=("sequence", "last")), later=True
     )

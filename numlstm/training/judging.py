@@ -251,9 +251,11 @@ class Watching:
         with np.errstate(all="ignore"):
             found = {name: measured(name, self._sums, judging.naive) for name in judging.known}
         true, pred, series = self._all()
-        own = [(true[series == one], pred[series == one]) for one in range(count)]
+        order = np.argsort(series, kind="stable")
+        ends = np.searchsorted(series[order], np.arange(1, count))
+        own = [np.split(part[order], ends) for part in (true, pred)]
         for metric in judging.functions:
-            found[metric.name] = np.array(_of_each(metric, own))
+            found[metric.name] = np.array(_of_each(metric, list(zip(*own, strict=True))))
         return {name: found[name] for name, _ in judging.metrics}
 
     def _all(self) -> tuple[Array, Array, Array]:

@@ -140,6 +140,8 @@ def test_what_is_refused():
     X, y = series()
     with pytest.raises(ValueError, match=r"weight must be one of \['nse'\], received 'kge'"):
         quick(X, y, weight="kge")
+    with pytest.raises(ValueError, match="loss='NSE' is loss='mse' with weight='nse'"):
+        quick(X, y, loss="NSE")
     with pytest.raises(TypeError, match="sample_weight="):
         quick(X, y, weight=np.ones(6))
     with pytest.raises(ValueError, match="target for every step"):

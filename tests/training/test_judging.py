@@ -1,6 +1,7 @@
 """Metrics of a fit: those of its predictions, in the units of the data, from one pass."""
 
 import functools
+import itertools
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ from helpers.fits import PowerCut, batch, cut_the_power, quick, same, stop_after
 from numlstm import metrics
 from numlstm.objectives import evaluator
 from numlstm.objectives.evaluator import Evaluator
+from numlstm.training.interrupt import Interrupted, SigintGuard
 
 ALL = ["rmse", "mae", "r2", "nse", "kge", "mase"]
 MEDIAN = ("nse", "kge")
@@ -396,6 +398,27 @@ def test_a_metric_that_is_asked_for_on_resuming_is_nan_before(tmp_path):
     assert np.isnan(mae[2:]).all()
     np.testing.assert_array_equal(nse[2:], whole.history["training_nse"][2:])
     np.testing.assert_array_equal(mae[:2], whole.history["training_mae"][:2])
+
+
+@pytest.mark.parametrize("moment", [1, 4, 9, 16, 17, 18])
+def test_ctrl_c(moment, monkeypatch):
+    """Whenever it comes the history is whole; of the series there is no more to say then."""
+    checks = itertools.count(1)
+
+    def press_at_the_moment(guard):
+        if next(checks) >= moment:
+            raise Interrupted
+
+    options = {"metrics": ["nse", max_error], "validation": 0.25, "batch_size": 4}
+    whole = quick(*batch(), **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(SigintGuard, "check", press_at_the_moment)
+        result = quick(*batch(), **options)
+    assert result.status == 98
+    assert np.isnan(result.per_series["validation_nse"]).tolist() == [True] * 3
+    assert np.isnan(result.per_series["validation_max_error"]).tolist() == [True] * 3
+    for name in result.history.keys() - {"loss", "gradient_norm"}:
+        np.testing.assert_array_equal(result.history[name], whole.history[name][: result.nit])
 
 
 def test_a_fit_that_the_callback_stops_has_its_series():
