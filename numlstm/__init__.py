@@ -7,6 +7,7 @@ from numlstm._version import __version__ as __version__
 from numlstm.utils import forks  # noqa: F401  # watches for forks from the first import on
 
 if TYPE_CHECKING:  # what `__getattr__` does, for tools that do not run it
+    from numlstm import metrics as metrics
     from numlstm.architecture.cell import Cell as Cell
     from numlstm.architecture.spec import Gradients as Gradients
     from numlstm.architecture.spec import State as State
@@ -40,12 +41,16 @@ _HOMES = {
     "Cell": "numlstm.architecture.cell",
 }
 
-__all__ = sorted(_HOMES)
+_MODULES = ("metrics",)  # public ones; imported on first use, too
+
+__all__ = sorted([*_HOMES, *_MODULES])
 
 
 if not TYPE_CHECKING:  # it would tell them that any name exists
 
     def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"numlstm.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module 'numlstm' has no attribute {name!r}")
         try:

@@ -61,6 +61,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
         loss: str | None = None,
+        weight: str | None = None,
         method: str = "adam",
         learning_rate: float | None = None,
         schedule: str | Callable[[int], float] | None = None,
@@ -73,6 +74,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
+        metrics: Any = None,
         standardize: bool = True,
         nan_policy: str = "raise",
         missing: str = "raise",
@@ -93,6 +95,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.init = init
         self.output = output
         self.loss = loss
+        self.weight = weight
         self.method = method
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -105,6 +108,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.validation = validation
         self.patience = patience
         self.tol = tol
+        self.metrics = metrics
         self.standardize = standardize
         self.nan_policy = nan_policy
         self.missing = missing
@@ -386,13 +390,15 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         One target per sequence, y (B,) or (B, O), or one per step, y (B, T) or (B, T, O) or a list.
     loss : {"mse", "mae", "huber"}, optional
         The loss that is minimised; None is "mse".
+    weight : {"nse"}, optional
+        As in `numlstm.fit`, for ``output="sequence"``.
     method, learning_rate, schedule, weight_decay, dropout, clip : optional
         As in `numlstm.fit`.
     batch_size, epochs, bptt_steps : int, optional
         As in `numlstm.fit`.
     validation : float, tuple (X, y) or (X, y, sample_weight), or dict, optional
         Fraction of the sequences to judge each epoch by, or data, read as those of `fit`.
-    patience, tol, standardize, nan_policy, missing : optional
+    patience, tol, metrics, standardize, nan_policy, missing : optional
         As in `numlstm.fit`. Where ``nan_policy="omit"`` leaves out a target, so does `score`.
     dtype, backend, precision, options, limits : optional
         As in `numlstm.fit`.
@@ -549,6 +555,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         One label per sequence, y (B,), or one per step, y (B, T) or a list.
     loss : {"cross_entropy"}, optional
         The loss that is minimised; None is "cross_entropy".
+    weight : optional
+        Refused: targets that are classes have no spread. See `class_weight`.
     method, learning_rate, schedule : optional
         As in `LSTMRegressor`.
     class_weight : dict or "balanced", optional
@@ -558,7 +566,11 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         own have the weights that are given with them.
     weight_decay, dropout, clip, batch_size, epochs, bptt_steps : optional
         As in `LSTMRegressor`.
-    validation, patience, tol, standardize : optional
+    validation, patience, tol : optional
+        As in `LSTMRegressor`.
+    metrics : optional
+        As in `numlstm.fit`: "accuracy", and functions, which get places in `classes_` for labels.
+    standardize : optional
         As in `LSTMRegressor`.
     nan_policy : {"raise", "omit"}, optional
         "omit": where `y` is NaN or None there is no label, in `fit` and in `score`.
@@ -611,6 +623,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
         loss: str | None = None,
+        weight: str | None = None,
         method: str = "adam",
         learning_rate: float | None = None,
         schedule: str | Callable[[int], float] | None = None,
@@ -624,6 +637,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
+        metrics: Any = None,
         standardize: bool = True,
         nan_policy: str = "raise",
         missing: str = "raise",
@@ -645,6 +659,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             init=init,
             output=output,
             loss=loss,
+            weight=weight,
             method=method,
             learning_rate=learning_rate,
             schedule=schedule,
@@ -657,6 +672,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             validation=validation,
             patience=patience,
             tol=tol,
+            metrics=metrics,
             standardize=standardize,
             nan_policy=nan_policy,
             missing=missing,

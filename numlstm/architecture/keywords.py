@@ -15,6 +15,7 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("validation", "validation_split", "validation_data"),
     ("patience", "early_stopping"),
     ("callback", "callbacks"),
+    ("metrics", "metric", "scoring", "eval_metric"),
     ("model", "warm_start"),
     ("backend", "device"),
     ("members", "n_members", "n_estimators"),

@@ -17,6 +17,7 @@ from numlstm.data.misread import Given, warn_of_misreading
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, input_weight, observed, streams, varies
+from numlstm.data.series_weight import read_weight, with_series_weight
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -40,11 +41,19 @@ def _scheduled(name: str, value: Any) -> float | Callable[[int], float] | None:
     return value if value is None or callable(value) else checks.probability(name, value)
 
 
+def _loss(name: str, value: Any) -> str:
+    if isinstance(value, str) and value.lower() == "nse":
+        raise ValueError(
+            f"{name}={value!r} is loss='mse' with weight='nse', as in fit(weight='nse')"
+        )
+    return checks.choice(name, value, options=tuple(LOSSES))
+
+
 @dataclass(frozen=True)
 class DataConfig(Noun):
     """How the data of a fit are read, and cut into batches and windows."""
 
-    loss: str = option("mse", partial(checks.choice, options=tuple(LOSSES)))
+    loss: str = option("mse", _loss)
     output: str | None = option(
         None, partial(checks.optional, checks.choice, options=("sequence", "last")), later=True
     )
@@ -59,6 +68,7 @@ class DataConfig(Noun):
     horizon: int | None = option(None, partial(checks.optional, checks.size))
     # share of the inputs that are the network's own forecasts; a function gets the epoch
     scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
+    weight: str | None = option(None, read_weight)
 
     @property
     def criterion(self) -> Loss:
@@ -132,6 +142,8 @@ def prepare(
     _check_targets(seen, config)
     scaling = _scaling(seen[0], forecast, config, model, ahead)
     filling = _filling(seen[0], model, ahead) if reading.missing else None
+    if config.weight is not None:  # of the loss alone
+        parts = [with_series_weight(part) for part in parts]
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
     if config.stateful:
         train = _parallel(train, config.batch_size, bptt_steps)

@@ -62,6 +62,19 @@ class Dataset:
         return np.ones((rows, steps), bool) if self.lengths is None else mask(self.lengths, steps)
 
     @property
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def series(self) -> np.ndarray:
+        """The number of the series that every row is judged with, (B,), from 0 on.
+
+        Rows with a target per step are series of their own; one target says nothing of a series.
+        """
+        return np.zeros(self.count, np.int64) if self.last else np.arange(self.count)
+
+    @property
     def extent(self) -> int:
         """Number of steps in all, with those of the padding."""
         rows, steps = self.X.shape[:2]

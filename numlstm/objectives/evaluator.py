@@ -24,6 +24,8 @@ _TAPED = 2**22
 
 
 Run = Callable[..., Any]  # calls a function as `run_here`, or raises an exception instead
+# gets the rows of a piece, and its outputs, targets and weights in NumPy's memory
+Watch = Callable[[slice, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 def windows(steps: int, k: int | None) -> list[tuple[int, int]]:
@@ -83,16 +85,24 @@ class Evaluator:
         """The state after a window in which there is nothing to learn."""
         return self._value(self.network.pack(theta, noise), window, state, noise)[1]
 
-    def value(self, theta: Any, data: Any, run: Run = run_here) -> float:
-        """Mean loss over a dataset, without a tape, in pieces of bounded size."""
+    def value(
+        self, theta: Any, data: Any, run: Run = run_here, watch: Watch | None = None
+    ) -> float:
+        """Mean loss over a dataset, without a tape, in pieces of bounded size.
+
+        `watch` sees the outputs of every piece.
+        """
         weights, total = run(self.network.pack, theta), 0.0
-        number = self.network.backend.arrays.number
+        number, to_numpy = self.network.backend.arrays.number, self.network.backend.arrays.to_numpy
         for rows, cuts in pieces(self.network.spec, data):
             state = None
             for start, stop in cuts:
                 window, extent = data.cut(start, stop, rows), _extent(start, stop, rows)
-                value, state = run(self._value, weights, window, state, extent=extent)
+                value, state, Y = run(self._value, weights, window, state, extent=extent)
                 total += number(value)
+                if watch is not None:
+                    seen = map(to_numpy, (Y, window.y, window.weight))
+                    watch(rows, *seen)
         return total / float(data.total_weight())
 
     def gradient(
@@ -109,7 +119,7 @@ class Evaluator:
             for start, stop in windows(data.steps(rows), k):
                 window, extent = data.cut(start, stop, rows), _extent(start, stop, rows)
                 if data.total_weight(start, stop, rows) == 0:
-                    _, state = run(self._value, weights, window, state, extent=extent)
+                    _, state, _ = run(self._value, weights, window, state, extent=extent)
                     continue
                 given = weights, window, state, scale
                 value, part, state = run(self._gradient, *given, extent=extent)
@@ -184,7 +194,8 @@ class Evaluator:
         window: Dataset,
         state: State | None,
         noise: NetworkNoise | None = None,
-    ) -> tuple[Any, State]:
+    ) -> tuple[Any, State, Any]:
+        """(sum of the losses, state after the window, outputs)."""
         loss = self.network.backend.arrays.loss
         with np.errstate(all="ignore"):
             Y, state, _ = self.network.forward(
@@ -197,7 +208,7 @@ class Evaluator:
                 noise=noise,
             )
             value, _ = loss(self.loss, Y, window.y, window.weight, 1.0)
-        return value, state
+        return value, state, Y
 
 
 def _extent(start: int, stop: int, rows: slice) -> int:

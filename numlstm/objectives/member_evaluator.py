@@ -4,7 +4,7 @@ Their parameters are one vector, (M n,), so that an optimiser and a checkpoint s
 any other; values are (M,). Letters in shapes: M members, n parameters of one, L layers, B rows.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from numlstm.architecture.parameters import blocks
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import Dataset, with_axes
 from numlstm.network.network import Network
-from numlstm.objectives.evaluator import Evaluator, pieces, run_here
+from numlstm.objectives.evaluator import Evaluator, Watch, pieces, run_here
 from numlstm.utils import interruptible
 
 
@@ -127,13 +127,23 @@ class MemberEvaluator:
         part = self._rows(theta)[window.members]
         return self._way(window.data).advance(part, window.data, state) if len(part) else None
 
-    def value(self, theta: np.ndarray, data: Any, run: Callable[..., Any] = run_here) -> np.ndarray:
-        """Mean losses over a dataset that is the same for all members, or over their own: (M,)."""
+    def value(
+        self,
+        theta: np.ndarray,
+        data: Any,
+        run: Callable[..., Any] = run_here,
+        watch: Sequence[Watch] | None = None,
+    ) -> np.ndarray:
+        """Mean losses over a dataset that is the same for all members, or over their own: (M,).
+
+        `watch` has one for every member.
+        """
         if not isinstance(data, MemberData):
-            return self._way(data).value(self._rows(theta), data, run)
+            return self._way(data).value(self._rows(theta), data, run, watch)
         own = (self.resident(data.of(member)) for member in range(self.members))
-        pairs = zip(self._rows(theta), own, strict=True)
-        return np.array([self.evaluator.value(theta, data, run) for theta, data in pairs])
+        watches = [None] * self.members if watch is None else watch
+        each = zip(self._rows(theta), own, watches, strict=True)
+        return np.array([self.evaluator.value(theta, data, run, one) for theta, data, one in each])
 
     def _rows(self, theta: np.ndarray) -> np.ndarray:
         return theta.reshape(self.members, -1)
@@ -172,9 +182,16 @@ class InTurn:
             for member, theta in enumerate(thetas)
         ])  # fmt: skip
 
-    def value(self, thetas: np.ndarray, data: Any, run: Callable[..., Any]) -> np.ndarray:
+    def value(
+        self,
+        thetas: np.ndarray,
+        data: Any,
+        run: Callable[..., Any],
+        watch: Sequence[Watch] | None = None,
+    ) -> np.ndarray:
         """Mean losses over a dataset, (M,)."""
-        return np.array([self.evaluator.value(theta, data, run) for theta in thetas])
+        each = zip(thetas, [None] * len(thetas) if watch is None else watch, strict=True)
+        return np.array([self.evaluator.value(theta, data, run, one) for theta, one in each])
 
     def _of_member(self, state: State | None, member: int) -> State | None:
         asarray = self.evaluator.network.backend.arrays.asarray
@@ -242,30 +259,40 @@ class Batched:
                 for part in self._parts(thetas, window)
             ])  # fmt: skip
 
-    def value(self, thetas: np.ndarray, data: Dataset, run: Callable[..., Any]) -> np.ndarray:
+    def value(
+        self,
+        thetas: np.ndarray,
+        data: Dataset,
+        run: Callable[..., Any],
+        watch: Sequence[Watch] | None = None,
+    ) -> np.ndarray:
         """Mean losses over a dataset, (M,)."""
         totals = np.zeros(len(thetas))
         for rows, cuts in pieces(self.evaluator.network.spec, data):
             state = None
             for start, stop in cuts:
                 window = data.cut(start, stop, rows)
-                values, state = run(self._values, thetas, window, state, extent=window.extent)
+                given = thetas, window, state, watch is not None
+                values, state, outputs = run(self._values, *given, extent=window.extent)
                 totals += values
+                for one, Y in zip(watch or (), outputs, strict=True):
+                    one(rows, Y, window.y, window.weight)
         mean: np.ndarray = totals / data.total_weight()
         return mean
 
     def _values(
-        self, thetas: np.ndarray, window: Dataset, state: State | None
-    ) -> tuple[np.ndarray, State]:
-        """(sums of the weighted losses (M,), state after the window)."""
-        values, states = np.empty(len(thetas)), []
+        self, thetas: np.ndarray, window: Dataset, state: State | None, keep: bool
+    ) -> tuple[np.ndarray, State, list[np.ndarray]]:
+        """(sums of the weighted losses (M,), state after the window, outputs if they are kept)."""
+        values, states, outputs = np.empty(len(thetas)), [], []
         with np.errstate(all="ignore"):
             for part in self._parts(thetas, window):
                 interruptible.check()
                 Y, after = self._outputs(thetas[part], window, _of(state, part))
                 values[part] = [self.evaluator.loss(each, window.y, window.weight)[0] for each in Y]
                 states.append(after)
-        return values, _joined(states)
+                outputs += list(Y) if keep else []
+        return values, _joined(states), outputs
 
     def _outputs(
         self, thetas: np.ndarray, window: Dataset, state: State | None

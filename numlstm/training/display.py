@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.training.progress import metrics_of
 from numlstm.utils.tables import block, facts
 from numlstm.utils.types import Array
 
@@ -23,10 +24,15 @@ def _facts(result: Mapping[str, Any]) -> dict[str, str]:
         found["Success"] = f"{result['success']}, status {result.get('status')}"
     if "fun" in result:
         found[f"Loss ({result.get('loss', '')})"] = f"{result['fun']:.4g}"
-    validation = result.get("history", {}).get("validation_loss", ())
-    if np.isfinite(validation).any():
+    history, best = result.get("history", {}), 0
+    validation = history.get("validation_loss", ())
+    if judged := bool(np.isfinite(validation).any()):
         best = int(np.nanargmin(validation))
         found["Validation loss"] = f"{validation[best]:.4g} at best, in epoch {best + 1}"
+    if metrics := metrics_of(history):
+        at = slice(best, best + 1) if judged else slice(-1, None)
+        words = (f"{name} {history[key][at][0]:.4g}" for key, name in metrics.items())
+        found["Metrics"] = f"{', '.join(words)}, {'in that' if judged else 'in the last'} epoch"
     if "nit" in result:
         found["Epochs"] = f"{result['nit']}, with {result.get('nfev')} gradients"
     if "data" in result:

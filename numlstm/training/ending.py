@@ -12,7 +12,7 @@ from numlstm.objectives.member_evaluator import MemberData
 from numlstm.optim.losses import Loss
 from numlstm.training.interrupt import Interrupted
 from numlstm.training.loop import LoopConfig, Problem
-from numlstm.training.outcome import CALLBACK, INTERRUPTED, Outcome
+from numlstm.training.outcome import CALLBACK, INTERRUPTED, NOT_FINITE, Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.update import Numbers
 
@@ -23,6 +23,7 @@ class Ending(NamedTuple):
     x: np.ndarray  # (n,), or (M, n)
     fun: Numbers  # mean training loss at x, or (M,)
     outcome: Outcome
+    per_series: dict[str, np.ndarray]  # metrics at x, of every series; NaN where Ctrl-C ended it
 
 
 def bars(loss: Loss, data: Data, members: MemberData | None = None) -> Numbers:
@@ -48,7 +49,7 @@ def end(
     Whatever ended it, an infinite loss is what there is to say, unless the user ended it.
     """
     if outcome.status == INTERRUPTED:
-        return Ending(progress.x, progress.loss, outcome)
+        return Ending(progress.x, progress.loss, outcome, problem.per_series(None))
     judged = problem.validation is not None or config.training.patience is not None
     x = progress.best_x() if judged else progress.x
     try:
@@ -58,9 +59,13 @@ def end(
             outcome = Outcome.not_finite(known)
         if outcome.success and not config.met(progress):
             outcome = _without_goal(problem, progress, outcome, fun, problem.run(worst))
+        per_series = problem.per_series(x)
     except Interrupted:
-        return Ending(progress.x, progress.loss, Outcome.interrupted())
-    return Ending(x, fun, outcome)
+        interrupted = Outcome.interrupted(), problem.per_series(None)
+        return Ending(progress.x, progress.loss, *interrupted)
+    if problem.judging is not None and outcome.status != NOT_FINITE:
+        problem.judging.warn_of_undefined(per_series)
+    return Ending(x, fun, outcome, per_series)
 
 
 def _finite(problem: Problem, progress: Progress) -> tuple[np.ndarray, Numbers, str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,7 +24,7 @@ from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import open_checkpoint
 from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
-from numlstm.training.fit import loop_config, new_model, train
+from numlstm.training.fit import judging_of, loop_config, new_model, train
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.keywords import INSTEAD
 from numlstm.training.loop import Problem
@@ -53,8 +53,8 @@ class Ensemble:
         The members.
     history : dict of str to ndarray
         The names of `FitResult.history`, one value per epoch, the mean over members; and for each
-        of "loss", "gradient_norm" and "validation_loss" those of the members, (epochs, M), by
-        names such as "loss_members".
+        of "loss", "gradient_norm", "validation_loss" and the metrics those of the members,
+        (epochs, M), by names such as "loss_members".
     success : bool
         Whether what was asked for happened, with `status` and `message` as in `FitResult`.
     status : int
@@ -63,6 +63,8 @@ class Ensemble:
         Status in words.
     data : str
         What was read, as in `FitResult`.
+    per_series : dict of str to ndarray
+        Metrics of every member and series, (M, S), as in `FitResult`.
     """
 
     models: Sequence[LSTM]
@@ -71,6 +73,7 @@ class Ensemble:
     status: int = 0
     message: str = "All epochs were run."
     data: str = ""
+    per_series: dict[str, np.ndarray] = field(default_factory=dict)
 
     if not TYPE_CHECKING:  # it would tell them that any attribute exists
 
@@ -186,6 +189,7 @@ def ensemble(
     output: str | None = None,
     loss: str = "mse",
     sample_weight: Any = None,
+    weight: str | None = None,
     lengths: Any = None,
     reset: Any = None,
     future: Any = None,
@@ -204,6 +208,7 @@ def ensemble(
     validation: Any = None,
     patience: int | None = None,
     tol: float | None = None,
+    metrics: Any = None,
     standardize: bool | None = None,
     nan_policy: str = "raise",
     missing: str = "raise",
@@ -239,7 +244,7 @@ def ensemble(
         As in `fit`, for every member.
     learned_state, proj_size, cell, init, output_size : optional
         As in `fit`, for every member.
-    output, loss, sample_weight, lengths, reset, future, horizon : optional
+    output, loss, sample_weight, weight, lengths, reset, future, horizon : optional
         As in `fit`.
     method : {"adam", "adamw", "sgd", "rmsprop"}, optional
         One of the stochastic methods.
@@ -262,6 +267,8 @@ def ensemble(
     patience, tol : optional
         As in `fit`, for every member: one that reaches a goal changes no more, its losses stay as
         they are, and training ends when all have reached one.
+    metrics : optional
+        As in `fit`, of every member; on the training data those of the sequences that it has drawn.
     standardize, nan_policy, missing : optional
         As in `fit`. All members have one scaling, that of the data and not of a resample.
     rng : None, int, or numpy.random.Generator, optional
@@ -333,6 +340,7 @@ def ensemble(
         stateful=stateful,
         scheduled_sampling=scheduled_sampling,
         horizon=horizon,
+        weight=weight,
     )
     training = TrainingConfig(
         method=method,
@@ -346,7 +354,7 @@ def ensemble(
         options=options,
         limits=nouns.read(LimitsConfig, "limits", limits),
     )
-    run = RunConfig(callback, progress, checkpoint, resume)
+    run = RunConfig(callback, progress, checkpoint, resume, metrics)
     _require_able(network, reading, training)
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
@@ -413,10 +421,13 @@ def _trained(
         )
         judge = data.validation and evaluator.resident(data.validation)
         train_data = MemberData(data.train, counts)
-        problem = Problem(evaluator, train_data, judge, guard, MemberUpdate, data.words)
+        judging = judging_of(settings, data, members)
+        given = evaluator, train_data, judge, guard, MemberUpdate, data.words, judging
+        problem = Problem(*given)
         outcome = train(problem, config, progress, settings, draws, record)
         worst = partial(bars, settings.data.criterion, data, train_data)
         ending = end(problem, config, progress, outcome, worst)
     for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
-    return Ensemble(models, by_name(progress.history), *ending.outcome, data=data.words)
+    history = by_name(progress.history)
+    return Ensemble(models, history, *ending.outcome, data=data.words, per_series=ending.per_series)

@@ -22,6 +22,7 @@ from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, bars, end
 from numlstm.training.fingerprints import fingerprint
 from numlstm.training.interrupt import SigintGuard
+from numlstm.training.judging import Judging
 from numlstm.training.keywords import INSTEAD
 from numlstm.training.listeners import Bar, Listeners
 from numlstm.training.loop import LoopConfig, Problem, Trainer
@@ -63,6 +64,7 @@ def fit(
     output: str | None = None,
     loss: str = "mse",
     sample_weight: Any = None,
+    weight: str | None = None,
     lengths: Any = None,
     reset: Any = None,
     future: Any = None,
@@ -81,6 +83,7 @@ def fit(
     validation: Any = None,
     patience: int | None = None,
     tol: float | None = None,
+    metrics: Any = None,
     standardize: bool | None = None,
     nan_policy: str = "raise",
     missing: str = "raise",
@@ -145,6 +148,13 @@ def fit(
         moments of `standardize` and the means of `missing`. A step of weight 0 is read, but is
         asked for nothing: with weights of steps all inputs of a sequence count alike in those
         moments, by the mean of its weights. The ratios of weights count alone, whatever their size.
+    weight : {"nse"}, optional
+        Weight of every series in the loss, beside `sample_weight`. "nse": 1 / (sigma + 0.1)^2,
+        sigma the standard deviation of its targets in the units of the data, so that a dry
+        catchment counts as a wet one (Kratzert et al. 2019, eq. 1; the 0.1 is meant for mm per
+        day). With a target per step, for losses of regression; series of validation are weighted
+        by their own sigma, `standardize` has the moments that it has without. Of one series it
+        changes nothing.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read. Rows that
         are padded in front are refused.
@@ -224,6 +234,17 @@ def fit(
         which costs a forward pass per epoch.
     tol : float, optional
         Stop once the loss that `patience` speaks of is at or below this goal.
+    metrics : list of str and callables, or dict of them by name, optional
+        Measures in the history of every epoch, of the validation data where there are some, as
+        "validation_rmse", else of the training data, as "training_rmse", which takes a forward pass
+        per epoch. Names: "rmse", "mae", "r2", "nse", "kge" and "mase", and "accuracy" for classes:
+        see `numlstm.metrics`. Functions are called as ``metric(y_true, y_pred)``, as those of
+        scikit-learn, with the targets that there are, (N,), or (N, O) of steps that have all
+        targets. All are in the units of the data: of a loss with a variance the means, of
+        "cross_entropy" class numbers, of "binary_cross_entropy" probabilities. Every target with a
+        weight above zero counts alike. Of several series "nse" and "kge" are the median over the
+        series, all others those of all targets together; ``result.per_series`` has them apart. The
+        scale of "mase" is the mean change from step to step in the training data.
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
         variance 1 over the training data, each counted by its `sample_weight`; an input without a
@@ -323,7 +344,8 @@ def fit(
     ----------
     Hochreiter & Schmidhuber (1997), Neural Computation 9(8); Gers, Schmidhuber & Cummins (2000),
     Neural Computation 12(10). Truncation: Williams & Peng (1990), Neural Computation 2(4).
-    Scheduled sampling: Bengio et al. (2015), NeurIPS 28.
+    Scheduled sampling: Bengio et al. (2015), NeurIPS 28. Weights of series: Kratzert et al. (2019),
+    Hydrology and Earth System Sciences 23.
     Dropout between layers: Zaremba, Sutskever & Vinyals (2014), arXiv:1409.2329, eqs. 7-9. The
     variants: the docstring of `LSTM`. Mask channels: Lipton, Kale & Wetzel (2016), "Directly
     modeling missing data in sequences with RNNs", MLHC.
@@ -363,6 +385,7 @@ def fit(
         stateful=stateful,
         scheduled_sampling=scheduled_sampling,
         horizon=horizon,
+        weight=weight,
     )
     training = TrainingConfig(
         method=method,
@@ -376,7 +399,7 @@ def fit(
         options=options,
         limits=nouns.read(LimitsConfig, "limits", limits),
     )
-    run = RunConfig(callback, progress, checkpoint, resume)
+    run = RunConfig(callback, progress, checkpoint, resume, metrics)
     start = Start(nouns.read(Init, "init", init), model, backend, keeps_dropout=dropout is None)
     settings = settle(network, start, reading, training, run)
     require_forward(network, horizon, future)
@@ -408,7 +431,8 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
         judge = data.validation and evaluator.resident(data.validation)
         update = trained.network.backend.update() or Update
         train_data = evaluator.resident(data.train)
-        problem = Problem(evaluator, train_data, judge, guard, update, data.words)
+        judging = judging_of(settings, data)
+        problem = Problem(evaluator, train_data, judge, guard, update, data.words, judging)
         if settings.training.stochastic:
             outcome = train(problem, config, progress, settings, draws, record)
         else:
@@ -421,8 +445,19 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
-    read = {"forecast": arrays.y is None, "data": data.words}
+    read: dict[str, Any] = {"forecast": arrays.y is None, "data": data.words}
+    if ending.per_series:
+        read["per_series"] = ending.per_series
+    if settings.data.weight is not None:
+        read["weight"] = settings.data.weight
     return _result(trained, progress, ending, settings, read)
+
+
+def judging_of(settings: Settings, data: Data, members: int | None = None) -> Judging | None:
+    """The metrics of a fit, if any were asked for."""
+    stateful = settings.data.stateful
+    metrics, loss = settings.run.metrics, settings.data.criterion
+    return Judging.of(metrics, data, loss, stateful=stateful, members=members)
 
 
 def _given(model: LSTM | None) -> GivenModel | None:

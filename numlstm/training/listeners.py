@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.training.checkpoints import Record
-from numlstm.training.progress import Progress, by_name
+from numlstm.training.progress import Progress, by_name, metrics_of
 from numlstm.utils import bars
 
 
@@ -100,7 +100,7 @@ class Bar:
         if self._bar is None:
             return
         history = self._progress.history
-        shown = {"loss": "loss", "validation_loss": "validation"}
+        shown = {"loss": "loss", "validation_loss": "validation"} | metrics_of(history)
         latest = {
             shown[name]: f"{np.mean(history[name][-1]):.4g}" for name in shown if name in history
         }

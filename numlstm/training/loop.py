@@ -13,6 +13,7 @@ from numlstm.optim import schedules
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
 from numlstm.training.interrupt import Interrupted, SigintGuard
+from numlstm.training.judging import Judging
 from numlstm.training.listeners import Listeners
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
@@ -102,16 +103,45 @@ class Problem:
     guard: SigintGuard
     update: Callable[..., Any] = Update  # the class of its updates
     words: str = ""  # what was read as its data
+    judging: Judging | None = None  # the metrics that were asked for
 
     def run(self, function: Callable[..., Any], *args: Any, extent: float = 0) -> Any:
         """Call a function, or raise `Interrupted`."""
         return self.guard.run(function, *args, extent=extent)
 
-    def judge(self, progress: Progress, **values: Numbers) -> None:
-        """Close an epoch, with the validation loss where there are data for it."""
+    def judge(self, progress: Progress, *, by_training: bool = False, **values: Numbers) -> None:
+        """Close an epoch, with the loss of the data that judge, if any, and the metrics of it.
+
+        Those are the validation data, or the training data, by whose loss a run is judged or not.
+        """
+        known: dict[str, Numbers] = {}
         if self.validation is not None:
-            values["validation_loss"] = self.value(progress.theta, self.validation)
-        progress.close_epoch(values)
+            known = self._known("validation", progress.theta, self.validation)
+        elif by_training or self.judging is not None:
+            known = self._known("training", progress.theta, self.train)
+            if not by_training:
+                del known["training_loss"]
+        progress.close_epoch({**values, **known})
+
+    def _known(self, part: str, theta: np.ndarray, data: Any) -> dict[str, Numbers]:
+        """Loss and metrics of a part of the data, from one pass."""
+        if self.judging is None:
+            return {f"{part}_loss": self.value(theta, data)}
+        watch = self.judging.watch()
+        loss = self.evaluator.value(theta, data, self.run, watch)
+        return {
+            f"{part}_{name}": value for name, value in [("loss", loss), *watch.values().items()]
+        }
+
+    def per_series(self, theta: np.ndarray | None) -> dict[str, np.ndarray]:
+        """The metrics of every series of the data that judge; NaN where no theta is given."""
+        if self.judging is None:
+            return {}
+        watch, part = self.judging.watch(), self.judging.part
+        if theta is not None:
+            data = self.train if self.validation is None else self.validation
+            self.evaluator.value(theta, data, self.run, watch)
+        return {f"{part}_{name}": values for name, values in watch.per_series().items()}
 
     def value(self, theta: np.ndarray, data: Any) -> Any:
         """Mean loss of parameters, of members (M,)."""
@@ -268,9 +298,7 @@ class Trainer:
         self.update.fetch()
         values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
         values["learning_rate"] = self.config.rate(progress.epoch)
-        if self._by_training_loss:
-            values["training_loss"] = self._training_loss()
-        problem.judge(progress, **values)
+        problem.judge(progress, by_training=self._by_training_loss, **values)
         if self.listeners.record is not None:
             self._save()
         self.listeners.on_epoch()

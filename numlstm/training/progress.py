@@ -155,7 +155,8 @@ class Progress:
             self.since = None
         unknown = dict.fromkeys(self.history.keys() - values.keys(), self._unknown())
         for name, value in {**values, **unknown}.items():
-            self.history.setdefault(name, []).append(value)
+            # a run may be resumed with a metric that it had not
+            self.history.setdefault(name, [self._unknown()] * self.epoch).append(value)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, _no_sums()
         self._keep_best()
 
@@ -260,14 +261,22 @@ def _sums(meta: Mapping[str, Any], members: int | None) -> dict[str, Numbers]:
 def _history(meta: Mapping[str, Any], members: int | None) -> dict[str, list[Numbers]]:
     """The history, a value of every name for every epoch."""
     epochs = meta["epoch"]
-    known, more = (_HISTORY, _JUDGED) if epochs else ((), ())
-    history = schema.mapping("history", meta["history"], known, more)
+    given = meta["history"]
+    metrics = filter(_is_metric, given if isinstance(given, dict) else ())
+    known, more = (_HISTORY, (*_JUDGED, *metrics)) if epochs else ((), ())
+    history = schema.mapping("history", given, known, more)
     found: dict[str, list[Numbers]] = {}
     for name, values in history.items():
         count = None if name == "learning_rate" else members
         listed = schema.items(f"history.{name}", values, epochs)
         found[name] = [schema.numbers(f"history.{name}", value, count) for value in listed]
     return found
+
+
+def _is_metric(name: Any) -> bool:
+    """Whether a name of a history is that of a metric, which may be any."""
+    parts = ("training_", "validation_")
+    return isinstance(name, str) and name.isidentifier() and name.startswith(parts)
 
 
 def _plain(values: np.ndarray) -> Numbers:
@@ -282,6 +291,12 @@ def for_json(value: Any) -> Any:
 
 # what every run records; one that ended in its first epoch has them with no values
 _ALWAYS = ("loss", "gradient_norm")
+
+
+def metrics_of(history: Mapping[str, Any]) -> dict[str, str]:
+    """The names of a history that are metrics, and what these are called."""
+    names = (name for name in history if name not in _JUDGED and _is_metric(name))
+    return {name: name.partition("_")[2] for name in names if not name.endswith("_members")}
 
 
 def by_name(history: Mapping[str, list[Numbers]]) -> dict[str, np.ndarray]:

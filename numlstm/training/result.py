@@ -41,7 +41,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         One value per epoch: "loss" (mean over the epoch's updates), "gradient_norm" (the same,
         before clipping), "learning_rate", with validation "validation_loss"; without, where `tol`
         or `patience` is set, "training_loss", that of the parameters at the end of the epoch; NaN
-        for epochs before a resumed run that had neither.
+        for epochs before a resumed run that had neither. With `metrics` theirs, as
+        "validation_rmse", or "training_rmse" where there is no validation.
     output : {"sequence", "last"}
         Whether the model was trained on one target per step or one per sequence.
     data : str
@@ -53,6 +54,11 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         What was minimised, as given to `fit`.
     forecast : bool
         Whether the fit had no `y`: its targets were the next values of X.
+    per_series : dict of str to ndarray, shape (S,)
+        Where `metrics` were asked for: those of every series at `x`, by the names of the history.
+        With one target per sequence all are one series. NaN where undefined, and after Ctrl-C.
+    weight : str
+        The rule of the weights of series, where one was asked for.
 
     Examples
     --------
@@ -76,6 +82,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     fixed: tuple[str, ...]
     loss: str
     forecast: bool
+    per_series: dict[str, Array]
+    weight: str
 
     def __getattr__(self, name: str) -> Any:
         """An entry by its name; what only the model has is found there."""
@@ -179,6 +187,12 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
                 "covariance is that of least squares, loss='mse'; this fit minimised "
                 f"loss={self.loss!r}, where the sum of squares is not least: fit with loss='mse', "
                 "or ask numlstm.ensemble for the spread of several fits"
+            )
+        if self.get("weight") is not None and sample_weight is None:
+            raise ValueError(
+                f"this fit had weight={self.get('weight')!r}, and the covariance is that of its "
+                "weighted squares: pass these weights, times those that the fit was given, as "
+                "sample_weight: 1 / (y.std(axis=1) + 0.1)**2 for y (B, T)"
             )
         if y is None and not self.get("forecast", True):
             raise ValueError(

@@ -17,6 +17,7 @@ from numlstm.model.lstm import LSTM
 from numlstm.optim import schedules
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.training.judging import Metric, read_metrics, require_sense
 from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
 from numlstm.training.scheduled_sampling import Sampling, require_able
 from numlstm.utils import checks, files, notices, nouns
@@ -143,6 +144,7 @@ class RunConfig(Noun):
     progress: bool | None = option(None, partial(checks.optional, checks.flag))
     checkpoint: str | os.PathLike[str] | None = option(None, _path, full_batch=False)
     resume: bool = option(False, checks.flag, full_batch=False)
+    metrics: tuple[Metric, ...] | None = option(None, read_metrics)
 
     def __post_init__(self) -> None:
         """Check the values, and that there is a file to resume from."""
@@ -324,6 +326,13 @@ def require_forward(network: NetworkSpec, horizon: int | None, future: Any) -> N
 def _require_able(settings: Settings) -> None:
     """Refuse what the method cannot do."""
     method, data = settings.training.method, settings.data
+    require_sense(settings.run.metrics or (), data.criterion, data.loss)
+    if data.weight is not None and not data.criterion.regression:
+        raise ValueError(
+            f"weight={data.weight!r} divides by the spread of a series' targets, and "
+            f"loss={data.loss!r} has classes for targets: weights of sequences or steps are "
+            "sample_weight="
+        )
     for name, able in (("bounds", (*OPTIMIZERS, *BOUNDED)), ("constraints", CONSTRAINED)):
         if getattr(settings.training.limits, name) and method not in able:
             raise ValueError(f"method {method!r} knows no {name}; these do: {', '.join(able)}")

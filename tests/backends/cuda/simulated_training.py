@@ -177,6 +177,8 @@ def require_same_fit(X, y, **options):
     assert ours.history.keys() == theirs.history.keys()
     for name, values in theirs.history.items():
         np.testing.assert_allclose(ours.history[name], values, rtol=100 * bar, atol=bar)
+    for name, values in theirs.get("per_series", {}).items():
+        np.testing.assert_allclose(ours.per_series[name], values, rtol=100 * bar, atol=bar)
     np.testing.assert_allclose(ours.x, theirs.x, rtol=bar, atol=bar)
     assert ours.fun == pytest.approx(theirs.fun, rel=100 * bar)
 
@@ -196,7 +198,8 @@ NOISES = ("layers", "inputs", "states", "recurrent", "weights", "zoneout_h", "zo
         {"method": "rmsprop", "clip": None},
         {"clip": 0.01},
         {"limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.3, 0.3)}}},
-        {"validation": 0.25, "patience": 2},
+        {"validation": 0.25, "patience": 2, "metrics": ["rmse", "nse"]},
+        {"metrics": {"kge": "kge", "worst": lambda y, p: np.abs(y - p).max()}, "weight": "nse"},
         {"schedule": "cosine", "loss": "gaussian_nll"},
         {"loss": "huber", "num_layers": 2, "bidirectional": True, "learned_state": True},
         {"num_layers": 3, "residual": True, "proj_size": 2, "learned_state": True},
@@ -219,7 +222,8 @@ def test_fits_of_every_kind_of_data():
     require_same_fit(X, y[:, -1], lengths=lengths, bptt_steps=3)
     noise = dict.fromkeys(NOISES, 0.2)  # also in windows before the one that has the target
     require_same_fit(X, y[:, -1], bptt_steps=2, num_layers=2, dropout=noise)
-    require_same_fit(X, (y[..., 0] > 0).astype(int), loss="cross_entropy", num_layers=2)
+    require_same_fit(X, (y[..., 0] > 0).astype(int), loss="cross_entropy", num_layers=2,
+                     metrics="accuracy")  # fmt: skip
     require_same_fit(X, (y > 0) * 1.0, loss="binary_cross_entropy", reset=drawn(4, 5) > 0.5)
     weight = np.array([1.0, 0, 2, 1])
     require_same_fit(X, y[:, -1], residual=True, num_layers=2, sample_weight=weight)

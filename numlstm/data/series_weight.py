@@ -1,0 +1,76 @@
+"""Weights by which series with little variation count as much as those with a lot."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.sequences import Dataset
+from numlstm.utils import checks, notices
+from numlstm.utils.types import Array
+
+# of Kratzert et al. (2019), who measure in mm per day; it keeps weights of constant series finite
+EPSILON = 0.1
+
+
+def read_weight(name: str, value: Any) -> str | None:
+    """The name of a rule, or None."""
+    if value is None or isinstance(value, str):
+        return checks.optional(checks.choice, name, value, options=("nse",))  # type: ignore[no-any-return]
+    raise TypeError(
+        f"{name} must be 'nse' or None, received {checks.shown(value)}: weights of sequences or "
+        "steps are sample_weight="
+    )
+
+
+def series_weight(targets: Array, valid: Array) -> Array:
+    """1 / (sigma + 0.1)^2 of every series, (B, ...), sigma the standard deviation of its targets.
+
+    Kratzert, Klotz, Shalev, Klambauer, Hochreiter & Nearing (2019), "Towards learning universal,
+    regional, and local hydrological behaviors via machine learning applied to large-sample
+    datasets", Hydrology and Earth System Sciences 23, eq. 1: the squared errors of a catchment are
+    divided by (s + eps)^2, eps = 0.1, s the standard deviation of its discharge over the training
+    period. Their code takes s before the discharge is standardised, in mm per day, and the errors
+    after. So here: targets (B, T, ...) are in the units of the data. `valid`, of the same shape,
+    says which of them there are; of none sigma is 0.
+    """
+    result: Array = 1 / (_deviation(targets, valid) + EPSILON) ** 2
+    return result
+
+
+def _deviation(targets: Array, valid: Array) -> Array:
+    """Standard deviation over the valid steps, in float64."""
+    count = np.maximum(valid.sum(axis=1), 1)
+    values = np.where(valid, targets, 0).astype(np.float64)
+    apart = np.where(valid, values - (values.sum(axis=1) / count)[:, None], 0)
+    result: Array = np.sqrt(np.square(apart).sum(axis=1) / count)
+    return result
+
+
+def with_series_weight(data: Dataset) -> Dataset:
+    """A dataset in the units of the data, its weights times those of its series.
+
+    Of several targets each has its own, which are 1 in the mean over the series: none counts for
+    more than another by its unit.
+    """
+    if data.last:
+        raise ValueError(
+            "weight='nse' needs the standard deviation of every series, and so a target for every "
+            "step: there is one per sequence. Weights of sequences are sample_weight="
+        )
+    factor = series_weight(data.y, data.weight > 0)
+    _require_effect(factor)
+    if data.y.shape[-1] > 1:
+        factor = factor / factor.mean(axis=0)
+    return replace(data, weight=data.weight * factor[:, None]).balanced()
+
+
+def _require_effect(factor: Array) -> None:
+    """Say where the constant of the formula hides the deviations of several series."""
+    deviation = factor**-0.5 - EPSILON
+    if len(factor) > 1 and 0 < deviation.max() < EPSILON:
+        notices.warn(
+            f"weight='nse': the standard deviations of all series are below {EPSILON}, the "
+            f"constant in 1 / (sigma + {EPSILON})^2, the largest is {deviation.max():.2g}: they "
+            "count nearly alike. The constant is meant for mm per day: give y in a smaller unit"
+        )

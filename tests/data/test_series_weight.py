@@ -1,0 +1,172 @@
+"""weight="nse": the squared errors of a series over the square of its spread, in the loss alone."""
+
+import numpy as np
+import pytest
+
+import numlstm
+from helpers.fits import batch, quick, same
+from numlstm.data.series_weight import series_weight
+
+
+def series(B=6, O=1, seed=0):  # noqa: E741
+    """Every series has a spread of its own, those of two outputs in other units."""
+    X, y = batch(B, 20, O=O, seed=seed)
+    return X, 7 + y * 1.5 ** np.arange(B)[:, None, None]
+
+
+def weights(y):
+    """By the formula of Kratzert et al. (2019)."""
+    return 1 / (np.nanstd(y, axis=1) + 0.1) ** 2
+
+
+def test_the_weights_are_those_of_the_paper():
+    _, y = series(O=2)
+    valid = np.random.default_rng(0).random(y.shape) < 0.7
+    y[0, :, 1] = 1e6  # constant
+    expected = weights(np.where(valid, y, np.nan))
+    np.testing.assert_allclose(series_weight(y, valid), expected, rtol=1e-9)
+    np.testing.assert_allclose(series_weight(y, valid)[0, 1], 100, rtol=1e-9)
+    y[~valid] = np.inf  # whatever stands where there is none
+    np.testing.assert_allclose(series_weight(y, valid), expected, rtol=1e-9)
+    assert series_weight(y, np.zeros(y.shape, bool)).tolist() == [[pytest.approx(100)] * 2] * 6
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_size": 4}, {"method": "L-BFGS-B"}, {"loss": "mae"}]
+)
+def test_a_fit_is_that_with_these_weights_by_hand_to_the_bit(options):
+    X, y = series()
+    by_hand = series_weight(y, np.ones(y.shape, bool))[:, 0]
+    np.testing.assert_allclose(by_hand, weights(y)[:, 0], rtol=1e-12)
+    options = {"standardize": False, **options}
+    same(quick(X, y, weight="nse", **options), quick(X, y, sample_weight=by_hand, **options))
+
+
+def test_it_multiplies_the_weights_given():
+    X, y = series()
+    own = np.random.default_rng(0).integers(1, 5, y.shape[:2]).astype(float)
+    by_hand = own * series_weight(y, np.ones(y.shape, bool))
+    options = {"standardize": False, "dtype": "float64"}
+    one = quick(X, y, weight="nse", sample_weight=own, **options)
+    same(one, quick(X, y, sample_weight=by_hand, **options))
+
+
+def test_targets_that_are_not_there_count_nothing():
+    X, y = series()
+    y[:, ::3], weight = np.nan, np.ones(y.shape[:2])
+    weight[:, 1::3] = 0
+    there = np.where(weight[..., None] > 0, y, np.nan)
+    options = {"standardize": False, "nan_policy": "omit", "dtype": "float64"}
+    one = quick(X, y, weight="nse", sample_weight=weight, **options)
+    other = quick(X, y, sample_weight=weight * weights(there), **options)
+    np.testing.assert_allclose(one.x, other.x, rtol=1e-9)
+
+
+def test_the_scaling_is_that_without_it():
+    """And then the loss is that of the weights in the units of the network."""
+    X, y = series()
+    plain, weighted = (quick(X, y, dtype="float64", **more) for more in ({}, {"weight": "nse"}))
+    for part, own in zip(plain.model.scaling, weighted.model.scaling, strict=True):
+        np.testing.assert_array_equal(part, own)
+    error = (weighted.model.predict(X) - y) / weighted.model.scaling.y_scale
+    each = weights(y)[:, None]
+    expected = np.sum(each * error**2) / np.sum(np.broadcast_to(each, y.shape))
+    assert weighted.fun == pytest.approx(expected, rel=1e-9)
+    assert abs(weighted.fun - plain.fun) > 0.01
+
+
+def test_the_loss_is_a_mean_of_what_nse_lacks_to_1():
+    """For spreads far above the 0.1, up to a factor."""
+    X, y = series(B=3)
+    y = 1e6 * y
+    result = quick(X, y, weight="nse", dtype="float64")
+    Y, scale = result.model.predict(X), result.model.scaling.y_scale[0]
+    nse = [numlstm.metrics.nse(*pair) for pair in zip(y, Y, strict=True)]
+    assert result.fun * np.mean(weights(y)) * scale**2 == pytest.approx(
+        np.mean(1 - np.array(nse)), rel=1e-5
+    )
+
+
+def test_validation_has_the_weights_of_its_series():
+    X, y = series(8)
+    options = {"standardize": False, "dtype": "float64"}
+    judge = X[5:], y[5:]
+    one = quick(X[:5], y[:5], weight="nse", validation=judge, **options)
+    by_hand = {"sample_weight": weights(y[:5])[:, 0], "validation": (*judge, weights(y[5:])[:, 0])}
+    other = quick(X[:5], y[:5], **by_hand, **options)
+    name = "validation_loss"
+    np.testing.assert_allclose(one.history[name], other.history[name], rtol=1e-9)
+
+
+def test_several_targets_count_alike_whatever_their_units():
+    X, y = series(O=2)
+    runs = [quick(X, y * [1e3, unit], weight="nse", dtype="float64") for unit in (1e3, 1e9)]
+    # far above the 0.1 the unit is no matter, and that of one target none of the other's
+    np.testing.assert_allclose(runs[0].x, runs[1].x, rtol=1e-3)
+
+
+def test_of_one_series_it_changes_nothing():
+    X, y = series(1)
+    one, other = (quick(X, y, dtype="float64", **more) for more in ({}, {"weight": "nse"}))
+    np.testing.assert_allclose(one.x, other.x, rtol=1e-9)
+    pieces = {"stateful": True, "dtype": "float64"}
+    X, y = series(4)
+    one, other = (quick(X, y, **pieces, **more) for more in ({}, {"weight": "nse"}))
+    np.testing.assert_allclose(one.x, other.x, rtol=1e-9)
+
+
+def test_members_have_it_too():
+    X, y = series()
+    many = [
+        numlstm.ensemble(X, y, hidden_size=3, epochs=2, members=2, rng=0, standardize=False, **more)
+        for more in ({"weight": "nse"}, {"sample_weight": series_weight(y, y == y)[:, 0]})
+    ]
+    assert [a.theta.tobytes() for a in many[0].models] == [
+        b.theta.tobytes() for b in many[1].models
+    ]
+
+
+def test_the_estimator_has_it_too():
+    X, y = series()
+    options = {"output": "sequence", "epochs": 2, "random_state": 0}
+    with_it, without = (
+        numlstm.LSTMRegressor(4, weight=weight, **options).fit(X, y) for weight in ("nse", None)
+    )
+    assert with_it.result_.fun != without.result_.fun
+    assert with_it.result_.weight == "nse"
+
+
+def test_what_is_refused():
+    X, y = series()
+    with pytest.raises(ValueError, match=r"weight must be one of \['nse'\], received 'kge'"):
+        quick(X, y, weight="kge")
+    with pytest.raises(ValueError, match="loss='NSE' is loss='mse' with weight='nse'"):
+        quick(X, y, loss="NSE")
+    with pytest.raises(TypeError, match="sample_weight="):
+        quick(X, y, weight=np.ones(6))
+    with pytest.raises(ValueError, match="target for every step"):
+        quick(X, y[:, -1], weight="nse")
+    with pytest.raises(ValueError, match="has classes for targets"):
+        quick(X, (y[..., 0] > 7).astype(int), loss="cross_entropy", weight="nse")
+
+
+def test_units_in_which_the_constant_hides_everything_are_said():
+    X, y = series()
+    with pytest.warns(UserWarning, match=r"all series are below 0.1.*smaller unit"):
+        quick(X, 1e-4 * y, weight="nse")
+
+
+def test_a_covariance_needs_the_weights(recwarn):
+    X, y = series()
+    fit = {"hidden_size": 2, "method": "L-BFGS-B", "epochs": 5, "dtype": "float64", "rng": 0}
+    result = numlstm.fit(X, y, weight="nse", **fit)
+    with pytest.raises(ValueError, match=r"had weight='nse'.*sample_weight"):
+        result.covariance(X, y, weight_decay=0.1)
+    assert result.covariance(X, y, weight_decay=0.1, sample_weight=weights(y)[:, 0]).dof > 0
+
+
+def test_it_is_part_of_what_a_run_is(tmp_path):
+    X, y = series()
+    quick(X, y, weight="nse", checkpoint=tmp_path / "run")
+    with pytest.raises(ValueError, match=r"differs in.*weight"):
+        quick(X, y, checkpoint=tmp_path / "run", resume=True, epochs=5)
