@@ -85,6 +85,7 @@ class Data(NamedTuple):
     words: str  # what was read
     names: Names = UNNAMED
     forecasts: bool = False  # whether the outputs are the values of the next inputs
+    unit: float = 1.0  # what the weights of the training data were divided by
 
 
 def prepare(
@@ -137,6 +138,7 @@ def prepare(
         words=words,
         names=given.names,
         forecasts=forecast and loss.regression and loss.outputs == 1,
+        unit=split.train.unit,
     )
 
 

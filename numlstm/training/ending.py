@@ -56,11 +56,24 @@ def end(
         if outcome.status != CALLBACK and not np.all(np.isfinite(fun)):
             x, fun, known = _finite(problem, progress)
             outcome = Outcome.not_finite(known)
+        elif problem.fresh is not None:
+            fun = _of_batches(progress, judged, fun)
         if outcome.success and not config.met(progress):
             outcome = _without_goal(problem, progress, outcome, fun, problem.run(worst))
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
     return Ending(x, fun, outcome)
+
+
+def _of_batches(progress: Progress, judged: bool, of_first: Numbers) -> Numbers:
+    """The mean loss over the fresh batches of the epoch whose parameters are returned.
+
+    It is taken while they are learned from, since they are gone then; before the first update there
+    is that of the first batch alone.
+    """
+    best = int(progress.best_epoch)
+    mean = progress.history["loss"][best - 1] if judged and best else progress.loss
+    return mean if np.isfinite(mean) else of_first
 
 
 def _finite(problem: Problem, progress: Progress) -> tuple[np.ndarray, Numbers, str]:

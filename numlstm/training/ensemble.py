@@ -14,6 +14,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data import labels
 from numlstm.data.arrays import Arrays
+from numlstm.data.batches import is_stream
 from numlstm.data.preparation import DataConfig, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
@@ -305,6 +306,11 @@ def ensemble(
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
     arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
+    if is_stream(X):
+        raise TypeError(
+            "ensemble resamples data that are there, and X yields batches: pass arrays, or call "
+            "fit for each member, with rng=0, rng=1 and so on"
+        )
     return _trained(arrays, settings, members, bootstrap, rng)
 
 

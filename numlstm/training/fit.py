@@ -11,6 +11,7 @@ from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.arrays import Arrays
+from numlstm.data.batches import FreshBatches, is_stream, prepare_batches
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
 from numlstm.model.base import drawn
 from numlstm.model.lstm import LSTM
@@ -18,6 +19,7 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
+from numlstm.training.batches import require_able as require_able_of_batches
 from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, bars, end
 from numlstm.training.fingerprints import fingerprint
@@ -372,14 +374,7 @@ def fit(
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
-    data = prepare(
-        arrays,
-        settings.data,
-        settings.dtype,
-        draws,
-        _given(settings.start.model),
-        settings.network.output_size,
-    )
+    data, fresh = _read(arrays, settings, draws)
     trained = new_model(data, settings, draws)
     if settings.sampling is not None:
         interruptible.call(require_step, trained.network, trained.theta)  # it compiles
@@ -387,13 +382,14 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     record: Any = None
     if checkpoint is not None:
         prints = interruptible.call(fingerprint, data, settings, trained)
+        prints |= {} if fresh is None else fresh.fingerprint
         record = partial(checkpoint.record, prints)
     with SigintGuard() as guard:
         evaluator = Evaluator(trained.network, settings.data.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
         update = trained.network.backend.update() or Update
         train_data = evaluator.resident(data.train)
-        problem = Problem(evaluator, train_data, judge, guard, update, data.words)
+        problem = Problem(evaluator, train_data, judge, guard, update, data.words, fresh)
         if settings.training.stochastic:
             outcome = train(problem, config, progress, settings, draws, record)
         else:
@@ -406,8 +402,22 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
-    read = {"forecast": arrays.y is None, "data": data.words}
+    forecast = arrays.y is None if fresh is None else fresh.forecast
+    read = {"forecast": forecast, "data": data.words}
     return _result(trained, progress, ending, settings, read)
+
+
+def _read(
+    arrays: Arrays, settings: Settings, draws: RandomStreams
+) -> tuple[Data, FreshBatches | None]:
+    """The data of a fit; of fresh batches those of the first one."""
+    start, outputs = _given(settings.start.model), settings.network.output_size
+    given = settings.data, settings.dtype, draws, start, outputs
+    if not is_stream(arrays.X):
+        return prepare(arrays, *given), None
+    require_able_of_batches(settings, arrays)
+    fresh = prepare_batches(arrays, *given)
+    return fresh.data, fresh
 
 
 def _given(model: LSTM | None) -> GivenModel | None:

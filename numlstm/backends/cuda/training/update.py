@@ -63,6 +63,12 @@ class Update:
         self._programs: OrderedDict[Kind, Program] = OrderedDict()
         self._seen: Counter[Kind] = Counter()
 
+    def learn_from(self, train) -> None:
+        """Take other training data; launches that were captured read the old ones."""
+        self.train = train
+        self._programs.clear()
+        self._seen.clear()
+
     def advance(self, context) -> State:
         """The state after a window in which there is nothing to learn."""
         start, stop, rows, _ = context.window
