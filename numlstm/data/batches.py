@@ -42,12 +42,9 @@ def is_stream(X: Any) -> bool:
     if isinstance(X, (str, bytes, Mapping, MappingView, Sequence, Set)) or _is_array(X):
         return False
     if isinstance(X, type):
-        if callable(getattr(X, "__iter__", None)) or callable(getattr(X, "__call__", None)):
-            raise TypeError(
-                f"X is the class {X.__name__} itself: pass an object of it, as in "
-                f"{X.__name__}(...)"
-            )
-        return False
+        raise TypeError(
+            f"X is the class {X.__name__} itself: pass an object of it, as in {X.__name__}(...)"
+        )
     if isinstance(X, Iterator):
         raise TypeError(
             f"X is an iterator, received {type(X).__name__}, which can be read once, and every "

@@ -28,7 +28,7 @@ class Place(NamedTuple):
 
     windows: list[Window]  # none behind the last batch
     rows: Any  # its rows, or those of the last batch
-    count: int  # how many these are
+    size: int  # how many these are
 
 
 class Batches(Protocol):
@@ -66,7 +66,12 @@ class OfData:
     """Batches of data that are all there, in an order that only the seed and epoch decide."""
 
     def __init__(
-        self, update: Any, guard: SigintGuard, draws: RandomStreams, size: int, bptt_steps: int | None
+        self,
+        update: Any,
+        guard: SigintGuard,
+        draws: RandomStreams,
+        size: int,
+        bptt_steps: int | None,
     ):
         self._update, self._guard, self._draws = update, guard, draws
         self._size, self._bptt_steps = size, bptt_steps

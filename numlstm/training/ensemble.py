@@ -25,7 +25,7 @@ from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import open_checkpoint
 from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
-from numlstm.training.fit import loop_config, new_model, train
+from numlstm.training.fit import loop_config, new_model, new_optimizer, train
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.keywords import INSTEAD
 from numlstm.training.loop import Problem
@@ -373,7 +373,8 @@ def _trained(
         judge = data.validation and evaluator.resident(data.validation)
         train_data = MemberData(data.train, counts)
         problem = Problem(evaluator, train_data, judge, guard, MemberUpdate, data.words)
-        outcome = train(problem, config, progress, settings, draws, record)
+        optimizer = new_optimizer(progress, settings)
+        outcome = train(problem, config, progress, optimizer, settings, draws, record)
         worst = partial(bars, settings.data.criterion, data, train_data)
         ending = end(problem, config, progress, outcome, worst)
     for model, theta in zip(models, ending.x, strict=True):

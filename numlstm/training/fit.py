@@ -18,26 +18,26 @@ from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
-from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
+from numlstm.optim.optimizers import OPTIMIZERS, Optimizer, OptimizerState
 from numlstm.training.batches import require_able as require_able_of_batches
 from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, bars, end
-from numlstm.training.fingerprints import fingerprint
+from numlstm.training.fingerprints import fingerprint, fingerprint_of_state
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.keywords import INSTEAD
 from numlstm.training.listeners import Bar, Listeners
 from numlstm.training.loop import LoopConfig, Problem, Trainer
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress, by_name
-from numlstm.training.result import FitResult
+from numlstm.training.result import FitResult, with_state
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
 from numlstm.training.settings import (
     RunConfig,
     Settings,
-    Start,
     TrainingConfig,
     agreeing,
+    begun_with,
     settle,
 )
 from numlstm.training.update import Update
@@ -88,7 +88,7 @@ def fit(
     progress: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    model: LSTM | None = None,
+    model: LSTM | FitResult | None = None,
     dtype: Any = "float32",
     backend: str = "auto",
     precision: str | None = None,
@@ -365,7 +365,9 @@ def fit(
         limits=nouns.read(LimitsConfig, "limits", limits),
     )
     run = RunConfig(callback, progress, checkpoint, resume)
-    start = Start(nouns.read(Init, "init", init), model, backend, keeps_dropout=dropout is None)
+    start = begun_with(
+        nouns.read(Init, "init", init), model, backend, training, keeps_dropout=dropout is None
+    )
     settings = settle(network, start, reading, training, run)
     arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
     return _run(arrays, settings, rng)
@@ -383,7 +385,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     if checkpoint is not None:
         prints = interruptible.call(fingerprint, data, settings, trained)
         prints |= {} if fresh is None else fresh.fingerprint
+        prints |= fingerprint_of_state(settings.start.optimizer)
         record = partial(checkpoint.record, prints)
+    state: OptimizerState | None = None
     with SigintGuard() as guard:
         evaluator = Evaluator(trained.network, settings.data.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
@@ -391,7 +395,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
         train_data = evaluator.resident(data.train)
         problem = Problem(evaluator, train_data, judge, guard, update, data.words, fresh)
         if settings.training.stochastic:
-            outcome = train(problem, config, progress, settings, draws, record)
+            optimizer = new_optimizer(progress, settings)
+            outcome = train(problem, config, progress, optimizer, settings, draws, record)
+            state = OptimizerState(settings.training.method, optimizer.steps, optimizer.state)
         else:
             objective = Objective(
                 *(evaluator, data.train, settings.data.loss, settings.training.weight_decay),
@@ -404,7 +410,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
         ending = end(problem, config, progress, outcome, worst)
     forecast = arrays.y is None if fresh is None else fresh.forecast
     read = {"forecast": forecast, "data": data.words}
-    return _result(trained, progress, ending, settings, read)
+    return with_state(_result(trained, progress, ending, settings, read), state)
 
 
 def _read(
@@ -456,10 +462,22 @@ def loop_config(settings: Settings, data: Data, spec: NetworkSpec) -> LoopConfig
     )
 
 
+def new_optimizer(progress: Progress, settings: Settings) -> Optimizer:
+    """The method of a run, as it begins, or goes on from that of a result given."""
+    training = settings.training
+    optimizer = OPTIMIZERS[training.method](
+        progress.theta.size, settings.dtype, training.weight_decay, training.constants
+    )
+    if settings.start.optimizer is not None:
+        settings.start.optimizer.restore(optimizer)
+    return optimizer
+
+
 def train(
     problem: Problem,
     config: LoopConfig,
     progress: Progress,
+    optimizer: Optimizer,
     settings: Settings,
     draws: RandomStreams,
     record: Callable[[Progress, Optimizer], Record] | None = None,
@@ -467,10 +485,6 @@ def train(
     """Run a stochastic method; `record` puts it where a stored run stood, and gives its writer."""
     if config.limits is not None:
         progress.project(config.limits)
-    training = settings.training
-    optimizer = OPTIMIZERS[training.method](
-        progress.theta.size, settings.dtype, training.weight_decay, training.constants
-    )
     writer = record and record(progress, optimizer)
     with _listeners(progress, settings, problem.words, writer) as listeners:
         return Trainer(problem, config, progress, optimizer, draws, listeners).run()

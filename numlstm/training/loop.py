@@ -225,7 +225,7 @@ class Trainer:
         progress, spec = self.progress, self.problem.evaluator.network.spec
         place = self.batches.place(progress.batch)
         schema.whole("window", progress.window, most=len(place.windows))
-        axes: tuple[int, ...] = len(spec.layers), place.count
+        axes: tuple[int, ...] = len(spec.layers), place.size
         if progress.best.ndim:  # of members those that learn from the rows
             axes = (int(np.count_nonzero(self.update.train.shares(place.rows))), *axes)
         progress.require_state(axes, (spec.layers[0].output_size, spec.hidden_size))

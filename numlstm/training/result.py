@@ -6,6 +6,7 @@ from scipy.optimize import OptimizeResult
 
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.covariance import Covariance, covariance
+from numlstm.optim.optimizers import OptimizerState
 from numlstm.training.display import as_html
 from numlstm.utils.types import Array
 
@@ -194,3 +195,15 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
             **{"sample_weight": sample_weight, "lengths": lengths, "reset": reset},
             nan_policy=nan_policy,
         )
+
+
+def with_state(result: FitResult, state: OptimizerState | None) -> FitResult:
+    """The result, which keeps the state of its optimiser beside its entries."""
+    object.__setattr__(result, "_optimizer_state", state)
+    return result
+
+
+def state_of(result: FitResult) -> OptimizerState | None:
+    """What `with_state` was given; None in a result made of the entries alone."""
+    state: OptimizerState | None = vars(result).get("_optimizer_state")
+    return state
