@@ -228,6 +228,25 @@ def test_fits_of_every_kind_of_data():
     require_same_fit(masked, y, missing="mask")
 
 
+class Batches:
+    """Two of them, of other numbers of rows and steps."""
+
+    def __iter__(self):
+        return iter([series(3, 4), series(2, 5)])
+
+
+@pytest.mark.parametrize("options", [{}, {"bptt_steps": 3, "dropout": {"states": 0.2}}], ids=str)
+def test_fresh_batches_are_brought_over_one_by_one(options):
+    require_same_fit(Batches(), None, **options)
+
+
+def test_a_result_goes_on_with_the_state_of_its_method():
+    X, y = series()
+    four = numlstm.fit(X, y, **SMALL | {"backend": "cuda", "epochs": 4})
+    two = numlstm.fit(X, y, **SMALL | {"backend": "cuda", "epochs": 2})
+    require_bits(numlstm.fit(X, y, model=two, epochs=2, rng=0, progress=False).x, four.x)
+
+
 def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path):
     X, y = series()
     options = SMALL | {"backend": "cuda", "bptt_steps": 3}
