@@ -836,7 +836,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         found = self._found(y)
         if not (seen := np.isin(found, known)).all():
             raise ValueError(
-                f"y has the label {checks.shown(found[~seen][0])}, which is not in classes, "
+                f"y has the label {checks.shown(found[~seen].tolist()[0])}, which is not in classes, "
                 f"{checks.shown(known.tolist())}"
             )
         self.classes_ = known

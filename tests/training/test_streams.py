@@ -160,7 +160,7 @@ def test_missing_inputs_are_filled_as_in_the_first_batch():
     expected = quick(*batches[0], missing="mask")
     result = quick(Stream(*batches), missing="mask")
     np.testing.assert_array_equal(result.model.filling.mean, expected.model.filling.mean)
-    assert result.model.num_features == 4
+    assert result.model.spec.input_size == 4
     with pytest.raises(ValueError, match="X has 3 NaN"):
         quick(Stream(*batches))
 
