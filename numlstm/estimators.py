@@ -835,10 +835,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         X, y, sample_weight = self._data(X, y, sample_weight, reset=first)
         found = self._found(y)
         if not (seen := np.isin(found, known)).all():
-            raise ValueError(
-                f"y has the label {checks.shown(found[~seen].tolist()[0])}, which is not in classes, "
-                f"{checks.shown(known.tolist())}"
-            )
+            unknown, named = (checks.shown(found[~seen].tolist()[0]), checks.shown(known.tolist()))
+            raise ValueError(f"y has the label {unknown}, which is not in classes, {named}")
         self.classes_ = known
         self._warn_of_ignored()
         numbers = self._numbered(found, y, sample_weight)

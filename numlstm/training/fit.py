@@ -99,7 +99,7 @@ def fit(
 
     Parameters
     ----------
-    X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays (T_i,) or (T_i, I)
+    X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays, or iterable, or callable
         Input sequences: a batch, one series, or series of different lengths. A two-dimensional
         array is one series of T steps and I features here; to `LSTMRegressor` and
         `LSTMClassifier` its rows are sequences of one feature, which is ``X[..., None]``. Frames
@@ -175,9 +175,11 @@ def fit(
         losses of its batch, or window, by the mean weight of the epoch's updates, not by its own:
         so the mean gradient of an epoch is that of `loss` on all data, whatever a batch holds. A
         short last batch therefore counts less than in a loop that takes the mean of each batch.
+        Fresh batches are not known before: an update divides by the weight of its own one. A
+        callable gets this number as its n; an iterable yields what it does.
     epochs : int, optional
         Passes over the data; for a SciPy method the largest number of iterations. On one series
-        without `bptt_steps` a pass is a single update.
+        without `bptt_steps` a pass is a single update, and so is the call of a callable.
     bptt_steps : int, optional
         Truncated back-propagation through time: one update per window of so many steps, the
         state carried from window to window, the gradient not. Default: whole sequences.
@@ -248,9 +250,13 @@ def fit(
         Go on from `checkpoint`, or begin where there is none. The result has the same bits as
         that of a run that was never stopped. A `patience` or `tol` that is set only on resuming
         knows the training losses from there on; those of earlier epochs are NaN in the history.
-    model : LSTM, optional
+    model : LSTM or FitResult, optional
         Start from this model's parameters; it is left as it is. What is said of the network beside
-        it must be true of it, defaults too where they are written out; but `dropout` is set anew.
+        it must be true of it, defaults too where they are written out; but `dropout` is set anew. A
+        result goes on: from its model, with the state of its optimiser (moments, and the number of
+        updates) where `method` is the same; else a warning says that it begins anew. Epochs are
+        counted from 0 again, and so is what is random: with the same `rng`, a callable X draws what
+        it drew before.
     dtype : {"float32", "float64"}, optional
         Type of parameters and arithmetic. Data keep the precision that they have, float32 or else
         float64, until they are standardised: a small variation about a large mean survives.
@@ -308,6 +314,24 @@ def fit(
         missing: documented ones (netCDF: 9.97e36, CMIP: 1e20, and others) whatever their share, or
         one huge number, far from all others of its column, that at most half of it has.
 
+    Notes
+    -----
+    Batches may come one by one, so that data are never all in memory. As X pass an iterable that
+    begins anew whenever it is iterated over, as an object of a class with ``__iter__``, of which an
+    epoch is one pass; or a callable ``(rng, n)``, of which an epoch is one call: rng is a
+    `numpy.random.Generator` that only `fit`'s `rng` and the number of the call decide, n is
+    `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some of "X", "y",
+    "sample_weight", "lengths" and "reset"; its sequences begin in the initial state. Kinds, sizes
+    and the moments of `standardize` and `missing` are those of the first batch, which all others
+    must be like; a class that it lacks needs `output_size`. All passes must have the same number of
+    batches. What the iterable or callable raises goes through. `fun` is then the mean loss over the
+    batches of the epoch whose parameters are returned, each before its update, and a success is
+    judged by the targets of the first batch. `validation` is data of their own, and `patience` and
+    `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods. A resumed run
+    passes over the batches that were done, of an iterable those of all passes before, too: it has
+    the same bits where these are the same again. Of a callable the checkpoint is written every few
+    seconds and at the end.
+
     References
     ----------
     Hochreiter & Schmidhuber (1997), Neural Computation 9(8); Gers, Schmidhuber & Cummins (2000),
@@ -326,6 +350,16 @@ def fit(
     (True, True)
     >>> result.model.predict(series).shape
     (300, 1)
+
+    Twenty epochs more, and a fit to waves that never come again:
+
+    >>> further = numlstm.fit(series, model=result, bptt_steps=50, epochs=20, rng=1)
+    >>> bool(further.fun < result.fun)
+    True
+    >>> def waves(rng, n):
+    ...     return {"X": np.sin(rng.uniform(0, 6, (n, 1, 1)) + np.arange(30)[:, None] / 5)}
+    >>> numlstm.fit(waves, hidden_size=8, epochs=3, rng=0).data.partition(",")[0]
+    'a stream of batches from a callable'
     """
     network = NetworkSpec(
         input_size=1,  # the data say how many

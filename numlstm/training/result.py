@@ -14,6 +14,9 @@ from numlstm.utils.types import Array
 class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     """The result of `numlstm.fit`; a dictionary with attribute access, printed as SciPy does.
 
+    ``fit(X, y, model=result)`` goes on from it. For that it keeps, beside its entries, the state of
+    the optimiser, in pickles and copies too: at most twice the size of `x`.
+
     Attributes
     ----------
     model : LSTM
@@ -23,7 +26,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     fun : float
         Mean training loss at `x`, without the penalty of `weight_decay`, in the units of the
         network: with ``standardize=True`` those of the standardised targets. With ``stateful=True``
-        that of the parallel parts of the series, each from the initial state.
+        that of the parallel parts of the series, each from the initial state. Of fresh batches the
+        mean over those of the epoch that `x` is from, each before its update.
     nit : int
         Number of completed epochs, or iterations of the SciPy method.
     nfev : int
