@@ -57,6 +57,13 @@ def _is_array(X: Any) -> bool:
     return any(hasattr(type(X), name) for name in _OF_ARRAYS) or hasattr(X, "shape")
 
 
+def _is_name(value: Any) -> bool:
+    """Whether this is a key, of the groups of a frame, say."""
+    return isinstance(value, str) or (
+        isinstance(value, tuple) and any(isinstance(part, str) for part in value)
+    )
+
+
 def arrays_of(batch: Any, place: str) -> Arrays:
     """A batch in any of its forms."""
     if isinstance(batch, Mapping):
@@ -68,6 +75,11 @@ def arrays_of(batch: Any, place: str) -> Arrays:
             raise ValueError(f'{place}: a batch needs "X", its sequences')
         return Arrays(**batch)
     if isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
+        if _is_name(batch[0]):
+            raise TypeError(
+                f"{place}: a batch is {_FORMS}; received {checks.shown(batch[0])} and what has "
+                "this name: several series are a list, [part for _, part in X]"
+            )
         return Arrays(*batch)
     size = f" of {len(batch)} values" if isinstance(batch, (tuple, list)) else ""
     raise TypeError(

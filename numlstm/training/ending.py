@@ -12,7 +12,7 @@ from numlstm.objectives.member_evaluator import MemberData
 from numlstm.optim.losses import Loss
 from numlstm.training.interrupt import Interrupted
 from numlstm.training.loop import LoopConfig, Problem
-from numlstm.training.outcome import CALLBACK, INTERRUPTED, Outcome
+from numlstm.training.outcome import CALLBACK, INTERRUPTED, NOT_FINITE, Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.update import Numbers
 
@@ -56,20 +56,20 @@ def end(
         if outcome.status != CALLBACK and not np.all(np.isfinite(fun)):
             x, fun, known = _finite(problem, progress)
             outcome = Outcome.not_finite(known)
-        elif problem.fresh is not None:
-            fun = _of_batches(progress, judged, fun)
         if outcome.success and not config.met(progress):
             outcome = _without_goal(problem, progress, outcome, fun, problem.run(worst))
     except Interrupted:
         return Ending(progress.x, progress.loss, Outcome.interrupted())
+    if problem.fresh is not None and outcome.status != NOT_FINITE:
+        fun = _of_batches(progress, judged, fun)
     return Ending(x, fun, outcome)
 
 
 def _of_batches(progress: Progress, judged: bool, of_first: Numbers) -> Numbers:
     """The mean loss over the fresh batches of the epoch whose parameters are returned.
 
-    It is taken while they are learned from, since they are gone then; before the first update there
-    is that of the first batch alone.
+    It is taken while they are learned from: they are gone then, but for the first one, on which it
+    is tried whether the fit is a success.
     """
     best = int(progress.best_epoch)
     mean = progress.history["loss"][best - 1] if judged and best else progress.loss

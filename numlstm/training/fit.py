@@ -325,8 +325,8 @@ def fit(
     and the moments of `standardize` and `missing` are those of the first batch, which all others
     must be like; a class that it lacks needs `output_size`. All passes must have the same number of
     batches. What the iterable or callable raises goes through. `fun` is then the mean loss over the
-    batches of the epoch whose parameters are returned, each before its update, and a success is
-    judged by the targets of the first batch. `validation` is data of their own, and `patience` and
+    batches of the epoch whose parameters are returned, each before its update; whether it is a
+    success is tried on the first batch. `validation` is data of their own, and `patience` and
     `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods. A resumed run
     passes over the batches that were done, of an iterable those of all passes before, too: it has
     the same bits where these are the same again. Of a callable the checkpoint is written every few

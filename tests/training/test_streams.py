@@ -361,6 +361,8 @@ NO_BATCH = {
     "an array": (X, TypeError, 'a batch is .*; received ndarray.* pass {"X": X}'),
     "one value": ((X,), TypeError, "received tuple of 1 values"),
     "None": (None, TypeError, "received NoneType"),
+    "a group": (("north", X), TypeError, r"received 'north' and .* \[part for _, part in X\]"),
+    "a group by two": ((("north", 3), X), TypeError, r"received \('north', 3\) and what has"),
     "unknown names": ({"X": X, "Y": Y}, ValueError, "the batch has no 'Y': did you mean 'y'"),
     "no X": ({"y": Y}, ValueError, 'a batch needs "X"'),
 }
@@ -486,6 +488,22 @@ def test_the_loss_of_the_epoch_that_is_returned():
     assert best < 7
     assert result.fun == result.history["loss"][best]
     assert quick(drawn, epochs=4).fun == quick(drawn, epochs=4).history["loss"][-1]
+
+
+def test_a_success_is_tried_on_the_first_batch():
+    """The loss of one call may be large where its targets are: that says nothing of the fit."""
+    calls = []
+
+    def source(rng, n):
+        calls.append(n)
+        X, y = drawn(rng, n)
+        return X, y * (100 if len(calls) == 40 else 1)
+
+    result = quick(source, epochs=40, learning_rate=0.03)
+    assert result.fun > 100
+    assert result.success
+    never = quick(drawn, epochs=4, learning_rate=1e3, clip=None)
+    assert never.status == 96
 
 
 def test_a_loss_that_is_not_finite_ends_the_fit():
