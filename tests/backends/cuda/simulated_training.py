@@ -229,15 +229,46 @@ def test_fits_of_every_kind_of_data():
 
 
 class Batches:
-    """Two of them, of other numbers of rows and steps."""
+    """Some whose arrays may lie where those of the one before did, and others."""
 
     def __iter__(self):
-        return iter([series(3, 4), series(2, 5)])
+        lengths = np.array([4, 2, 3])
+        yield series(3, 4)
+        for number in range(4):
+            yield number * series(3, 4)[0], series(3, 4)[1]
+        yield series(2, 5)
+        for number in (1, 2):
+            X, y = series(3, 4)
+            yield {"X": X, "y": number * y, "lengths": np.minimum(number + lengths, 4)}
+            yield {"X": X, "y": number * y, "reset": X[..., 1] > number - 1}
 
 
-@pytest.mark.parametrize("options", [{}, {"bptt_steps": 3, "dropout": {"states": 0.2}}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bptt_steps": 3, "dropout": {"states": 0.2}}, {"loss": "huber", "validation": series()}],
+    ids=str,
+)
 def test_fresh_batches_are_brought_over_one_by_one(options):
     require_same_fit(Batches(), None, **options)
+
+
+def test_batches_of_one_shape_keep_their_launches(monkeypatch):
+    made, kept = [], []
+    program, take = update.Program.__init__, Resident.take
+
+    def counted(self, owner, kind):
+        made.append(kind)
+        program(self, owner, kind)
+
+    def taken(self, other):
+        kept.append(take(self, other))
+        return kept[-1]
+
+    monkeypatch.setattr(update.Program, "__init__", counted)
+    monkeypatch.setattr(Resident, "take", taken)
+    require_same_fit(lambda rng, n: series(3, 4), None, epochs=6)
+    assert kept == [True] * 5
+    assert len(made) == 2  # the first of a kind is not kept
 
 
 def test_a_result_goes_on_with_the_state_of_its_method():
