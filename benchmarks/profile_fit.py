@@ -17,6 +17,7 @@ from numlstm.backends import cpu
 from numlstm.data.sequences import Dataset
 from numlstm.network.network import Network
 from numlstm.optim import losses, optimizers
+from numlstm.training.batches import OfData
 from numlstm.training.loop import Trainer
 
 PARTS = {  # functions of the package that together make a step
@@ -27,7 +28,7 @@ PARTS = {  # functions of the package that together make a step
     "loss": [losses.mse],
     "clipping": [optimizers.norm, optimizers.clip],
     "optimiser": [optimizers.Adam.update],
-    "batching": [Trainer._batches, Dataset.cut],
+    "batching": [OfData.begin, Dataset.cut],
 }
 STEP, EPOCH = Trainer._run_window, Trainer._run_epoch
 

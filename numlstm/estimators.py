@@ -28,6 +28,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.data import labels, sequences
 from numlstm.data.tokens import in_rows, require_no_tokens
 from numlstm.optim.bounds import LimitsConfig
+from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.fit import fit
 from numlstm.training.keywords import INSTEAD
 from numlstm.utils import checks, notices, nouns
@@ -127,14 +128,46 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
 
     def _train(self, X: Any, y: Any, sample_weight: Any) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
+        self._source = check_random_state(self.random_state)  # of later passes, too
+        return self._run(X, y, sample_weight, {**self._keywords(), "validation": self._judged()})
+
+    def _train_further(
+        self, X: Any, y: Any, sample_weight: Any, outputs: int | None = None
+    ) -> Self:
+        """One more pass, or the first one, over checked data; `outputs` are those of the first."""
+        given = self._keywords() | {"epochs": 1}
+        if not hasattr(self, "result_"):
+            self._source = check_random_state(self.random_state)
+            return self._run(X, y, sample_weight, {**given, "output_size": outputs})
+        done = self.n_iter_
+        del given["init"]
+        kept = {"standardize": False if self.model_.scaling is None else None}
+        self._run(X, y, sample_weight, {**given, **kept, "model": self.result_})
+        self.n_iter_ += done
+        return self
+
+    def _require_passes(self) -> None:
+        """Refuse what a single pass over some of the data cannot do."""
+        checks.choice("method", self.method, tuple(OPTIMIZERS))
+        for name in ("validation", "patience", "tol", "schedule"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"partial_fit makes one pass over what it is given, and {name} is for the "
+                    f"epochs of fit: leave {name} out"
+                )
+
+    def _keywords(self) -> dict[str, Any]:
+        """What `numlstm.fit` is told, but for the data."""
         # of this class: the constructor of a subclass may have fewer
-        names = set(_SequenceEstimator._get_param_names()) - {"loss", "random_state"}
+        names = set(_SequenceEstimator._get_param_names())
+        names -= {"loss", "random_state", "validation"}
         given = {name: getattr(self, name) for name in names} | {"loss": self._checked_loss()}
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return given | {"progress": False}  # a search would show a bar per fit
+
+    def _run(self, X: Any, y: Any, sample_weight: Any, given: dict[str, Any]) -> Self:
+        seed = int(self._source.randint(2**31 - 1))
         if _is_nested(sample_weight):
             sample_weight = [np.asarray(part) for part in sample_weight]
-        given["validation"] = self._judged()
-        given["progress"] = False  # a search would show a bar per fit
         self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
         self.model_ = self.result_.model
         features = self._names_of_features()
@@ -462,13 +495,59 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
+        return self._train(*self._data(X, y, sample_weight, reset=True))
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
+        """Make one pass over some of the data, in batches, and go on from there at the next call.
+
+        The first call begins with new parameters, and with the scaling of the data that it is
+        given, which stays; later ones, also those after `fit`, go on with the state of the
+        optimiser: `numlstm.fit` with ``model=result_``. `epochs` is not used.
+
+        Parameters
+        ----------
+        X, y : array_like or list of arrays
+            Sequences and targets, as for `fit`.
+        sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
+            Weight of every sequence or step, beside the others of this call.
+
+        Returns
+        -------
+        self : LSTMRegressor
+            The estimator, with `n_iter_` passes made in all.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; for data of other features than those of the first call; where the network or
+            its loss were changed since; for SciPy's methods, `validation`, `patience`, `tol` and
+            `schedule`, which are for the epochs of `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from numlstm import LSTMRegressor
+        >>> rng, regressor = np.random.default_rng(0), LSTMRegressor(8, random_state=0)
+        >>> for _ in range(40):
+        ...     X = rng.standard_normal((60, 8, 1))
+        ...     regressor = regressor.partial_fit(X, X[:, -1, 0])
+        >>> regressor.n_iter_, bool(regressor.score(X, X[:, -1, 0]) > 0.9)
+        (40, True)
+        """
+        self._require_passes()
+        data = self._data(X, y, sample_weight, reset=not hasattr(self, "result_"))
+        self._train_further(*data)
+        return self
+
+    def _data(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Any, Any]:
+        """What was given to learn from; `reset` where it says what the data are like."""
         self._checked_loss()
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
-        X = self._read(X, reset=True)
+        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=reset)
+        X = self._read(X, reset=reset)
         y = self._read_targets(X, y, "numeric")
-        # whether a target is a number, and predictions are to be numbers too
-        self._single = (y if self.output == "last" else y[0]).ndim == 1
-        return self._train(X, y, sample_weight)
+        if reset:  # whether a target is a number, and predictions are to be numbers too
+            self._single = (y if self.output == "last" else y[0]).ndim == 1
+        return X, y, sample_weight
 
     def predict(self, X: Any) -> Any:
         """Predict, in the shape of the targets of `fit`.
@@ -713,11 +792,97 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
+        X, y, sample_weight = self._data(X, y, sample_weight, reset=True)
+        found = self._found(y)
+        self.classes_ = np.unique(found)
+        self._warn_of_ignored()
+        return self._train(X, *self._numbered(found, y, sample_weight))
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> "LSTMClassifier":
+        """Make one pass over some of the data, in batches, and go on from there at the next call.
+
+        The first call begins with new parameters, and with the scaling of the data that it is
+        given, which stays; later ones, also those after `fit`, go on with the state of the
+        optimiser: `numlstm.fit` with ``model=result_``. `epochs` is not used.
+
+        Parameters
+        ----------
+        X, y : array_like or list of arrays
+            Sequences and labels, as for `fit`; not all classes need to be there.
+        classes : array_like, shape (K,), optional
+            All labels. The first call needs them; later ones may have them again.
+        sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
+            Weight of every sequence or step, beside the others of this call.
+
+        Returns
+        -------
+        self : LSTMClassifier
+            The estimator, with `n_iter_` passes made in all.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `LSTMRegressor.partial_fit`; for a first call without `classes`, other `classes`
+            than before, labels that are not among them, and ``class_weight="balanced"``, for which
+            all labels must be known.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from numlstm import LSTMClassifier
+        >>> rng, classifier = np.random.default_rng(0), LSTMClassifier(8, random_state=0)
+        >>> for _ in range(40):
+        ...     X = rng.standard_normal((60, 8, 1))
+        ...     y = np.where(X[:, -1, 0] > 0, "up", "down")
+        ...     classifier = classifier.partial_fit(X, y, classes=["up", "down"])
+        >>> classifier.classes_.tolist(), bool(classifier.score(X, y) > 0.9)
+        (['down', 'up'], True)
+        """
+        self._require_passes()
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} needs all labels, and partial_fit is given "
+                "some: pass a dict of weights, or sample_weight"
+            )
+        first = not hasattr(self, "result_")
+        known = self._all_classes(classes, first)
+        X, y, sample_weight = self._data(X, y, sample_weight, reset=first)
+        found = self._found(y)
+        if not (seen := np.isin(found, known)).all():
+            unknown, named = (checks.shown(found[~seen].tolist()[0]), checks.shown(known.tolist()))
+            raise ValueError(f"y has the label {unknown}, which is not in classes, {named}")
+        self.classes_ = known
+        self._warn_of_ignored()
+        numbers = self._numbered(found, y, sample_weight)
+        self._train_further(X, *numbers, max(2, len(known)))
+        return self
+
+    def _all_classes(self, classes: Any, first: bool) -> np.ndarray:
+        """The labels that `partial_fit` may meet."""
+        if classes is None and first:
+            raise ValueError("classes must be passed on the first call to partial_fit")
+        given = None if classes is None else np.unique(column_or_1d(classes))
+        if given is None or first:
+            return self.classes_ if given is None else given
+        if not np.array_equal(given, self.classes_):
+            raise ValueError(
+                f"classes={checks.shown(given.tolist())} is not the same as before, "
+                f"{checks.shown(self.classes_.tolist())}"
+            )
+        return self.classes_
+
+    def _data(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Any, Any]:
+        """What was given to learn from; `reset` where it says what the data are like."""
         self._checked_loss()
         given = X
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
-        X = self._learned_from(given, self._read(X, reset=True))
-        y = self._read_labels(X, y)
+        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=reset)
+        X = self._learned_from(given, self._read(X, reset=reset))
+        return X, self._read_labels(X, y), sample_weight
+
+    def _found(self, y: Any) -> np.ndarray:
+        """The labels that there are."""
         found = _flat(y, self.output)
         there = _labelled(found)
         if self.nan_policy != "omit" and not there.all():
@@ -729,16 +894,21 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         if found.dtype.kind == "f":
             checks.require_finite("y", found)
         check_classification_targets(found)
-        self.classes_ = np.unique(found)
+        return found
+
+    def _warn_of_ignored(self) -> None:
         if self.classes_.dtype.kind in "if" and -100 in self.classes_:
             notices.warn(
                 "-100 is a label like any other here, not PyTorch's ignore_index: where there is "
                 "no label write NaN, and pass nan_policy='omit'"
             )
+
+    def _numbered(self, found: np.ndarray, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """The numbers of labels, and weights with those of their classes."""
         numbers: Any = _each(self._numbers, y)
         if self.class_weight is not None:
             sample_weight = self._class_weights(found, numbers, sample_weight)
-        return self._train(X, numbers, sample_weight)
+        return numbers, sample_weight
 
     def _learned_from(self, given: Any, X: Any) -> Any:
         """What was given, and is read as X, with grades as numbers; tokens are refused."""

@@ -614,3 +614,130 @@ def test_a_vector_is_said_by_its_shape(table, form):
         made = eval(re.search("pass (.*) if", str(caught.value)).group(1), {"X": one, "np": np})
         assert door(made) is not None
     np.testing.assert_array_equal(estimator.fit(X, y).predict(X[:1]).shape, (1,))
+
+
+def drawn(*shape):
+    return np.random.default_rng(shape).standard_normal(shape)
+
+
+def pass_by_pass(estimator, X, y, count, **first):
+    for number in range(count):
+        estimator.partial_fit(X, y, **(first if number == 0 else {}))
+    return estimator
+
+
+FULL = {"hidden_size": 4, "batch_size": 100, "random_state": 0}  # in which nothing is drawn
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_passes_one_by_one_are_the_epochs_of_a_fit(kind, standardize):
+    X, y = drawn(30, 6, 2), drawn(30, 6, 2)[:, -1, 0]
+    first = {}
+    if kind is LSTMClassifier:
+        y = np.where(y > 0, "up", "down")
+        first = {"classes": ["up", "down"]}
+    options = FULL | {"standardize": standardize}
+    whole = kind(epochs=5, **options).fit(X, y)
+    parts = pass_by_pass(kind(epochs=77, **options), X, y, 5, **first)
+    np.testing.assert_array_equal(parts.result_.x, whole.result_.x)
+    np.testing.assert_array_equal(parts.predict(X), whole.predict(X))
+    assert parts.n_iter_ == whole.n_iter_ == 5
+    assert parts.model_ is parts.result_.model
+    assert set(vars(parts)) == set(vars(whole))
+    # and after a fit it goes on
+    six = kind(epochs=6, **options).fit(X, y).result_.x
+    np.testing.assert_array_equal(whole.partial_fit(X, y).result_.x, six)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(parts)).partial_fit(X, y).result_.x, six
+    )
+    assert whole.n_iter_ == 6
+
+
+def test_scaling_and_names_are_those_of_the_first_pass():
+    X = drawn(30, 6)
+    frame, y = pd.DataFrame(X, columns=[f"lag {n}" for n in range(6)]), X.sum(axis=1)
+    regressor = LSTMRegressor(**FULL).partial_fit(frame, y)
+    scaling = regressor.model_.scaling
+    regressor.partial_fit(3 + 2 * frame, 4 * y)
+    np.testing.assert_equal(regressor.model_.scaling, scaling)
+    assert list(regressor.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names should match"):
+        regressor.partial_fit(frame[frame.columns[::-1]], y)
+    with pytest.raises(ValueError, match="has 5 features"):
+        LSTMRegressor(**FULL).partial_fit(X, y).partial_fit(X[:, :5], y)
+    fresh = clone(regressor)
+    assert not hasattr(fresh, "result_")
+    assert fresh.fit(frame, y).n_iter_ == 100
+
+
+def test_every_pass_has_an_order_and_masks_of_its_own():
+    X, y = drawn(30, 6, 1), drawn(30, 6, 1)[:, -1, 0]
+    options = {"hidden_size": 4, "num_layers": 2, "dropout": 0.5, "random_state": 3}
+    one, two = (pass_by_pass(LSTMRegressor(**options), X, y, 3) for _ in range(2))
+    np.testing.assert_array_equal(one.result_.x, two.result_.x)
+    seeds = [one._source.randint(2**31 - 1) for _ in range(2)]
+    assert seeds[0] != seeds[1]
+    losses = [LSTMRegressor(**options).partial_fit(X, y).result_.fun for _ in range(2)]
+    assert losses[0] == losses[1]
+
+
+def test_chunks_need_not_have_all_classes():
+    X, y = drawn(60, 6, 1), np.repeat(["a", "b", "c"], 20)
+    X += np.repeat([0.0, 2.0, 4.0], 20)[:, None, None]
+    classifier = LSTMClassifier(8, random_state=0, learning_rate=0.05)
+    rng = np.random.default_rng(0)
+    classifier.partial_fit(X, y, classes=["c", "a", "b"])  # which has the scaling
+    for _ in range(40):
+        rows = rng.permutation(40) + 20 * rng.integers(2)  # a and b, or b and c
+        classifier.partial_fit(X[rows], y[rows])
+    assert classifier.classes_.tolist() == ["a", "b", "c"]
+    assert classifier.predict_proba(X).shape == (60, 3)
+    assert classifier.score(X, y) > 0.9
+    one_class = LSTMClassifier(4).partial_fit(X[:20], y[:20], classes=["a", "b", "c"])
+    assert one_class.predict_proba(X).shape == (60, 3)
+
+
+def test_weights_of_a_pass():
+    X, y = drawn(30, 6, 1), (drawn(30, 6, 1)[:, -1, 0] > 0).astype(int)
+    weights = np.where(y == 1, 3.0, 1.0)
+    by_class = LSTMClassifier(class_weight={1: 3.0}, **FULL)
+    by_sample = LSTMClassifier(**FULL)
+    by_class.partial_fit(X, y, classes=[0, 1]).partial_fit(X, y)
+    for _ in range(2):
+        by_sample.partial_fit(X, y, classes=[0, 1], sample_weight=weights)
+    np.testing.assert_array_equal(by_class.result_.x, by_sample.result_.x)
+
+
+REFUSED_PASSES = {
+    "SciPy": ({"method": "L-BFGS-B"}, "method must be one of"),
+    "validation": ({"validation": 0.2}, "and validation is for the epochs of fit"),
+    "patience": ({"patience": 3}, "and patience is for the epochs of fit"),
+    "tol": ({"tol": 0.1}, "and tol is for the epochs of fit"),
+    "schedule": ({"schedule": "cosine"}, "and schedule is for the epochs of fit"),
+    "balanced": ({"class_weight": "balanced"}, "'balanced' needs all labels"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_PASSES)
+def test_what_a_pass_cannot_do(name):
+    options, message = REFUSED_PASSES[name]
+    X, y = drawn(10, 6, 1), np.arange(10) % 2
+    with pytest.raises(ValueError, match=message):
+        LSTMClassifier(**options).partial_fit(X, y, classes=[0, 1])
+    if "class_weight" not in options:
+        with pytest.raises(ValueError, match=message):
+            LSTMRegressor(**options).partial_fit(X, y)
+
+
+def test_classes_are_named_once_and_for_all():
+    X, y = drawn(10, 6, 1), np.arange(10) % 2
+    with pytest.raises(ValueError, match="classes must be passed on the first call"):
+        LSTMClassifier().partial_fit(X, y)
+    with pytest.raises(ValueError, match=r"y has the label 1, which is not in classes, \[0, 2\]"):
+        LSTMClassifier().partial_fit(X, y, classes=[0, 2])
+    classifier = LSTMClassifier(**FULL).partial_fit(X, y, classes=[1, 0])
+    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] is not the same as before, \[0, 1"):
+        classifier.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="hidden_size=5 does not go with the model given"):
+        classifier.set_params(hidden_size=5).partial_fit(X, y)

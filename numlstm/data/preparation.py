@@ -100,6 +100,7 @@ class Data(NamedTuple):
     names: Names = UNNAMED
     forecasts: bool = False  # whether the outputs are the values of the next inputs
     ahead: Ahead | None = None
+    unit: float = 1.0  # what the weights of the training data were divided by
 
 
 def prepare(
@@ -159,6 +160,7 @@ def prepare(
         names=given.names,
         forecasts=forecast and loss.regression and loss.outputs == 1 and steps == 1,
         ahead=ahead,
+        unit=split.train.unit,
     )
 
 

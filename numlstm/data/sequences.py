@@ -108,11 +108,15 @@ class Dataset:
 
         Ordinary weights are divided by a power of two, which changes no digit of the mean.
         """
+        return self if self.unit == 1 else replace(self, weight=self.weight / self.unit)
+
+    @property
+    def unit(self) -> float:
+        """What weights are divided by for a mean."""
         largest = float(self.weight.max(initial=0))
-        unit = largest
         if 1 / _ORDINARY <= largest <= _ORDINARY:
-            unit = 2.0 ** (math.frexp(largest)[1] - 1)
-        return self if unit in (0, 1) else replace(self, weight=self.weight / unit)
+            return float(2.0 ** (math.frexp(largest)[1] - 1))
+        return largest or 1.0
 
     def total_weight(
         self, start: int = 0, stop: int | None = None, rows: Any = slice(None)

@@ -5,6 +5,7 @@ changes theta in place and allocates nothing: it works in one array of scratch.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -167,6 +168,28 @@ def clip(gradient: np.ndarray, length: float, limit: float | None) -> np.ndarray
         return gradient
     shortened: np.ndarray = gradient * gradient.dtype.type(limit / length)
     return shortened
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizerState:
+    """What a method has gathered in its updates, for another run to go on with."""
+
+    method: str
+    steps: int
+    arrays: Mapping[str, np.ndarray]
+
+    def fits(self, theta: np.ndarray) -> bool:
+        """Whether it is of as many parameters of this type, and finite."""
+        return all(
+            array.shape == theta.shape and array.dtype == theta.dtype and np.isfinite(array).all()
+            for array in self.arrays.values()
+        )
+
+    def restore(self, optimizer: Optimizer) -> None:
+        """Let an optimiser of the same method go on from here."""
+        optimizer.steps = self.steps
+        for name, array in optimizer.state.items():
+            array[...] = self.arrays[name]
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

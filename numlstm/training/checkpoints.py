@@ -96,8 +96,8 @@ def _restore(
     schema.mapping("the archive", arrays, (*ARRAYS, *named), STATE)
     found = {k: schema.array(arrays, k, v.shape, v.dtype.name) for k, v in named.items()}
     several = progress.best.size if isinstance(meta["steps"], list) else None
-    updates = schema.whole("updates", meta["updates"])
-    steps = schema.wholes("steps", meta["steps"], several, updates)
+    most = schema.whole("updates", meta["updates"]) + optimizer.steps  # those it began with
+    steps = schema.wholes("steps", meta["steps"], several, most)
     progress.restore(arrays, meta)
     for name, state in named.items():
         state[...] = found[name]

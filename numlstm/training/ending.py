@@ -63,9 +63,22 @@ def end(
     except Interrupted:
         interrupted = Outcome.interrupted(), problem.per_series(None)
         return Ending(progress.x, progress.loss, *interrupted)
+    if problem.fresh is not None and outcome.status != NOT_FINITE:
+        fun = _of_batches(progress, judged, fun)
     if problem.judging is not None and outcome.status != NOT_FINITE:
         problem.judging.warn_of_undefined(per_series)
     return Ending(x, fun, outcome, per_series)
+
+
+def _of_batches(progress: Progress, judged: bool, of_first: Numbers) -> Numbers:
+    """The mean loss over the fresh batches of the epoch whose parameters are returned.
+
+    It is taken while they are learned from: they are gone then, but for the first one, on which it
+    is tried whether the fit is a success.
+    """
+    best = int(progress.best_epoch)
+    mean = progress.history["loss"][best - 1] if judged and best else progress.loss
+    return mean if np.isfinite(mean) else of_first
 
 
 def _finite(problem: Problem, progress: Progress) -> tuple[np.ndarray, Numbers, str]:

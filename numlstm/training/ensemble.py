@@ -14,6 +14,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data import labels
 from numlstm.data.arrays import Arrays
+from numlstm.data.batches import is_stream
 from numlstm.data.preparation import DataConfig, prepare
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
@@ -24,7 +25,7 @@ from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import open_checkpoint
 from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
-from numlstm.training.fit import judging_of, loop_config, new_model, train
+from numlstm.training.fit import judging_of, loop_config, new_model, new_optimizer, train
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.keywords import INSTEAD
 from numlstm.training.loop import Problem
@@ -360,6 +361,11 @@ def ensemble(
     settings = settle(network, start, reading, training, run)
     require_forward(network, horizon, future)
     arrays = Arrays(X, y, sample_weight, lengths, reset, future=future, validation=validation)
+    if is_stream(X):
+        raise TypeError(
+            "ensemble resamples data that are there, and X yields batches: pass arrays, or call "
+            "fit for each member, with rng=0, rng=1 and so on"
+        )
     return _trained(arrays, settings, members, bootstrap, rng)
 
 
@@ -424,7 +430,8 @@ def _trained(
         judging = judging_of(settings, data, members)
         given = evaluator, train_data, judge, guard, MemberUpdate, data.words, judging
         problem = Problem(*given)
-        outcome = train(problem, config, progress, settings, draws, record)
+        optimizer = new_optimizer(progress, settings)
+        outcome = train(problem, config, progress, optimizer, settings, draws, record)
         worst = partial(bars, settings.data.criterion, data, train_data)
         ending = end(problem, config, progress, outcome, worst)
     for model, theta in zip(models, ending.x, strict=True):

@@ -14,6 +14,7 @@ import numpy as np
 from numlstm.data.preparation import Data
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
+from numlstm.optim.optimizers import OptimizerState
 from numlstm.training.settings import Settings
 from numlstm.utils.nouns import Noun
 
@@ -48,6 +49,14 @@ def fingerprint_of_members(
         "patience": repr(settings.training.patience),
         "tol": repr(settings.training.tol),
     }
+
+
+def fingerprint_of_state(state: OptimizerState | None) -> dict[str, str]:
+    """That of the optimiser's state that a fit goes on with, if any."""
+    if state is None:
+        return {}
+    digest = _digest(*(state.arrays[name] for name in sorted(state.arrays)))
+    return {"state of the optimiser": f"{digest} after {state.steps} updates"}
 
 
 def _words(noun: Noun, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -11,16 +11,18 @@ from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.arrays import Arrays
+from numlstm.data.batches import FreshBatches, is_stream, prepare_batches
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
 from numlstm.model.base import drawn
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
-from numlstm.optim.optimizers import OPTIMIZERS, Optimizer
+from numlstm.optim.optimizers import OPTIMIZERS, Optimizer, OptimizerState
+from numlstm.training.batches import require_able as require_able_of_batches
 from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, bars, end
-from numlstm.training.fingerprints import fingerprint
+from numlstm.training.fingerprints import fingerprint, fingerprint_of_state
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.judging import Judging
 from numlstm.training.keywords import INSTEAD
@@ -28,15 +30,15 @@ from numlstm.training.listeners import Bar, Listeners
 from numlstm.training.loop import LoopConfig, Problem, Trainer
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress, by_name
-from numlstm.training.result import FitResult
+from numlstm.training.result import FitResult, with_state
 from numlstm.training.scheduled_sampling import require_step
 from numlstm.training.scipy_methods import Minimizer, Solver
 from numlstm.training.settings import (
     RunConfig,
     Settings,
-    Start,
     TrainingConfig,
     agreeing,
+    begun_with,
     require_forward,
     settle,
 )
@@ -92,7 +94,7 @@ def fit(
     progress: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    model: LSTM | None = None,
+    model: LSTM | FitResult | None = None,
     dtype: Any = "float32",
     backend: str = "auto",
     precision: str | None = None,
@@ -103,7 +105,7 @@ def fit(
 
     Parameters
     ----------
-    X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays (T_i,) or (T_i, I)
+    X : array_like, shape (B, T, I), (T,) or (T, I), or list of arrays, or iterable, or callable
         Input sequences: a batch, one series, or series of different lengths. A two-dimensional
         array is one series of T steps and I features here; to `LSTMRegressor` and
         `LSTMClassifier` its rows are sequences of one feature, which is ``X[..., None]``. Frames
@@ -196,9 +198,11 @@ def fit(
         losses of its batch, or window, by the mean weight of the epoch's updates, not by its own:
         so the mean gradient of an epoch is that of `loss` on all data, whatever a batch holds. A
         short last batch therefore counts less than in a loop that takes the mean of each batch.
+        Fresh batches are not known before: an update divides by the weight of its own one. A
+        callable gets this number as its n; an iterable yields what it does.
     epochs : int, optional
         Passes over the data; for a SciPy method the largest number of iterations. On one series
-        without `bptt_steps` a pass is a single update.
+        without `bptt_steps` a pass is a single update, and so is the call of a callable.
     bptt_steps : int, optional
         Truncated back-propagation through time: one update per window of so many steps, the
         state carried from window to window, the gradient not. Default: whole sequences.
@@ -280,9 +284,13 @@ def fit(
         Go on from `checkpoint`, or begin where there is none. The result has the same bits as
         that of a run that was never stopped. A `patience` or `tol` that is set only on resuming
         knows the training losses from there on; those of earlier epochs are NaN in the history.
-    model : LSTM, optional
+    model : LSTM or FitResult, optional
         Start from this model's parameters; it is left as it is. What is said of the network beside
-        it must be true of it, defaults too where they are written out; but `dropout` is set anew.
+        it must be true of it, defaults too where they are written out; but `dropout` is set anew. A
+        result goes on: from its model, with the state of its optimiser (moments, and the number of
+        updates) where `method` is the same; else a warning says that it begins anew. Epochs are
+        counted from 0 again, and so is what is random: with the same `rng`, a callable X draws what
+        it drew before.
     dtype : {"float32", "float64"}, optional
         Type of parameters and arithmetic. Data keep the precision that they have, float32 or else
         float64, until they are standardised: a small variation about a large mean survives.
@@ -340,6 +348,24 @@ def fit(
         missing: documented ones (netCDF: 9.97e36, CMIP: 1e20, and others) whatever their share, or
         one huge number, far from all others of its column, that at most half of it has.
 
+    Notes
+    -----
+    Batches may come one by one, so that data are never all in memory. As X pass an iterable that
+    begins anew whenever it is iterated over, as an object of a class with ``__iter__``, of which an
+    epoch is one pass; or a callable ``(rng, n)``, of which an epoch is one call: rng is a
+    `numpy.random.Generator` that only `fit`'s `rng` and the number of the call decide, n is
+    `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some of "X", "y",
+    "sample_weight", "lengths" and "reset"; its sequences begin in the initial state. Kinds, sizes
+    and the moments of `standardize` and `missing` are those of the first batch, which all others
+    must be like; a class that it lacks needs `output_size`. All passes must have the same number of
+    batches. What the iterable or callable raises goes through. `fun` is then the mean loss over the
+    batches of the epoch whose parameters are returned, each before its update; whether it is a
+    success is tried on the first batch. `validation` is data of their own, and `patience` and
+    `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods. A resumed run
+    passes over the batches that were done, of an iterable those of all passes before, too: it has
+    the same bits where these are the same again. Of a callable the checkpoint is written every few
+    seconds and at the end.
+
     References
     ----------
     Hochreiter & Schmidhuber (1997), Neural Computation 9(8); Gers, Schmidhuber & Cummins (2000),
@@ -359,6 +385,16 @@ def fit(
     (True, True)
     >>> result.model.predict(series).shape
     (300, 1)
+
+    Twenty epochs more, and a fit to waves that never come again:
+
+    >>> further = numlstm.fit(series, model=result, bptt_steps=50, epochs=20, rng=1)
+    >>> bool(further.fun < result.fun)
+    True
+    >>> def waves(rng, n):
+    ...     return {"X": np.sin(rng.uniform(0, 6, (n, 1, 1)) + np.arange(30)[:, None] / 5)}
+    >>> numlstm.fit(waves, hidden_size=8, epochs=3, rng=0).data.partition(",")[0]
+    'a stream of batches from a callable'
     """
     network = NetworkSpec(
         input_size=1,  # the data say how many
@@ -400,7 +436,9 @@ def fit(
         limits=nouns.read(LimitsConfig, "limits", limits),
     )
     run = RunConfig(callback, progress, checkpoint, resume, metrics)
-    start = Start(nouns.read(Init, "init", init), model, backend, keeps_dropout=dropout is None)
+    start = begun_with(
+        nouns.read(Init, "init", init), model, backend, training, keeps_dropout=dropout is None
+    )
     settings = settle(network, start, reading, training, run)
     require_forward(network, horizon, future)
     arrays = Arrays(X, y, sample_weight, lengths, reset, future=future, validation=validation)
@@ -410,14 +448,7 @@ def fit(
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
-    data = prepare(
-        arrays,
-        settings.data,
-        settings.dtype,
-        draws,
-        _given(settings.start.model),
-        settings.network.output_size,
-    )
+    data, fresh = _read(arrays, settings, draws)
     trained = new_model(data, settings, draws)
     if settings.sampling is not None:
         interruptible.call(require_step, trained.network, trained.theta)  # it compiles
@@ -425,16 +456,22 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     record: Any = None
     if checkpoint is not None:
         prints = interruptible.call(fingerprint, data, settings, trained)
+        prints |= {} if fresh is None else fresh.fingerprint
+        prints |= fingerprint_of_state(settings.start.optimizer)
         record = partial(checkpoint.record, prints)
+    state: OptimizerState | None = None
     with SigintGuard() as guard:
         evaluator = Evaluator(trained.network, settings.data.criterion.function)
         judge = data.validation and evaluator.resident(data.validation)
         update = trained.network.backend.update() or Update
         train_data = evaluator.resident(data.train)
         judging = judging_of(settings, data)
-        problem = Problem(evaluator, train_data, judge, guard, update, data.words, judging)
+        given = evaluator, train_data, judge, guard, update, data.words, judging, fresh
+        problem = Problem(*given)
         if settings.training.stochastic:
-            outcome = train(problem, config, progress, settings, draws, record)
+            optimizer = new_optimizer(progress, settings)
+            outcome = train(problem, config, progress, optimizer, settings, draws, record)
+            state = OptimizerState(settings.training.method, optimizer.steps, optimizer.state)
         else:
             objective = Objective(
                 *(evaluator, data.train, settings.data.loss, settings.training.weight_decay),
@@ -445,12 +482,26 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
-    read: dict[str, Any] = {"forecast": arrays.y is None, "data": data.words}
+    forecast = arrays.y is None if fresh is None else fresh.forecast
+    read: dict[str, Any] = {"forecast": forecast, "data": data.words}
     if ending.per_series:
         read["per_series"] = ending.per_series
     if settings.data.weight is not None:
         read["weight"] = settings.data.weight
-    return _result(trained, progress, ending, settings, read)
+    return with_state(_result(trained, progress, ending, settings, read), state)
+
+
+def _read(
+    arrays: Arrays, settings: Settings, draws: RandomStreams
+) -> tuple[Data, FreshBatches | None]:
+    """The data of a fit; of fresh batches those of the first one."""
+    start, outputs = _given(settings.start.model), settings.network.output_size
+    given = settings.data, settings.dtype, draws, start, outputs
+    if not is_stream(arrays.X):
+        return prepare(arrays, *given), None
+    require_able_of_batches(settings, arrays)
+    fresh = prepare_batches(arrays, *given)
+    return fresh.data, fresh
 
 
 def judging_of(settings: Settings, data: Data, members: int | None = None) -> Judging | None:
@@ -497,10 +548,22 @@ def loop_config(settings: Settings, data: Data, spec: NetworkSpec) -> LoopConfig
     )
 
 
+def new_optimizer(progress: Progress, settings: Settings) -> Optimizer:
+    """The method of a run, as it begins, or goes on from that of a result given."""
+    training = settings.training
+    optimizer = OPTIMIZERS[training.method](
+        progress.theta.size, settings.dtype, training.weight_decay, training.constants
+    )
+    if settings.start.optimizer is not None:
+        settings.start.optimizer.restore(optimizer)
+    return optimizer
+
+
 def train(
     problem: Problem,
     config: LoopConfig,
     progress: Progress,
+    optimizer: Optimizer,
     settings: Settings,
     draws: RandomStreams,
     record: Callable[[Progress, Optimizer], Record] | None = None,
@@ -508,10 +571,6 @@ def train(
     """Run a stochastic method; `record` puts it where a stored run stood, and gives its writer."""
     if config.limits is not None:
         progress.project(config.limits)
-    training = settings.training
-    optimizer = OPTIMIZERS[training.method](
-        progress.theta.size, settings.dtype, training.weight_decay, training.constants
-    )
     writer = record and record(progress, optimizer)
     with _listeners(progress, settings, problem.words, writer) as listeners:
         return Trainer(problem, config, progress, optimizer, draws, listeners).run()

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.objectives.evaluator import Evaluator, windows
+from numlstm.data.batches import FreshBatches
+from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.member_evaluator import MemberEvaluator
 from numlstm.optim import schedules
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
+from numlstm.training.batches import Batches, OfData, OfStream
 from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.training.judging import Judging
 from numlstm.training.listeners import Listeners
@@ -21,7 +23,7 @@ from numlstm.training.scheduled_sampling import Sampling
 from numlstm.training.settings import TrainingConfig
 from numlstm.training.update import Numbers, Update, UpdateConfig, UpdateContext, Window
 from numlstm.utils import schema
-from numlstm.utils.random_streams import SHUFFLE, RandomStreams
+from numlstm.utils.random_streams import RandomStreams
 
 _BETWEEN_CHECKPOINTS = 5.0  # seconds, within an epoch
 
@@ -30,16 +32,8 @@ class NotFinite(Exception):
     """The loss or the parameters became NaN or infinite."""
 
 
-def _mean_weight(batches: list[list[Window]]) -> Numbers:
-    """The mean weight of an update of an epoch.
-
-    Losses are divided by it, not by the weight of their own window: then the mean of the gradients
-    over an epoch is the gradient of the loss on all data, whatever a batch holds.
-    """
-    weights = np.array([window.weight for batch in batches for window in batch])
-    updates = np.maximum(np.count_nonzero(weights, axis=0), 1)  # none of a finished member
-    mean: np.ndarray = weights.sum(axis=0) / updates
-    return mean if mean.ndim else float(mean)
+class _Stopped(Exception):
+    """The callback raised StopIteration; other functions of the user's may do so by mistake."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +98,7 @@ class Problem:
     update: Callable[..., Any] = Update  # the class of its updates
     words: str = ""  # what was read as its data
     judging: Judging | None = None  # the metrics that were asked for
+    fresh: FreshBatches | None = None  # of which `train` is the first
 
     def run(self, function: Callable[..., Any], *args: Any, extent: float = 0) -> Any:
         """Call a function, or raise `Interrupted`."""
@@ -166,9 +161,19 @@ class Trainer:
             *(problem.evaluator, problem.train, progress.arrays),
             *(optimizer, config.update, draws),
         )
+        self.batches = self._batches()
         self._next_save = np.inf if listeners.record is None else 0.0
+        self._unsaved = False
         record = listeners.record
         self._restored = record if record is not None and record.is_restored else None
+
+    def _batches(self) -> Batches:
+        problem, bptt_steps = self.problem, self.config.bptt_steps
+        if problem.fresh is None:
+            size = self.config.batch_size
+            return OfData(self.update, problem.guard, self.draws, size, bptt_steps)
+        assert isinstance(problem.evaluator, Evaluator), "members learn from data that are there"
+        return OfStream(problem.fresh, problem.evaluator, self.update, problem.guard, bptt_steps)
 
     def run(self) -> Outcome:
         """Train until something ends it."""
@@ -177,6 +182,7 @@ class Trainer:
             while (outcome := self._outcome()) is None:
                 self._run_epoch()
                 self._close_epoch()
+            self._save_epoch()
         except Interrupted:
             outcome = Outcome.interrupted()
             self.update.fetch()
@@ -186,8 +192,9 @@ class Trainer:
             outcome = Outcome.not_finite()
             self.update.fetch()
             self.progress.step_back()
-        except StopIteration:
+        except _Stopped:
             outcome = Outcome.stopped()
+            self._save_epoch()
         return outcome
 
     @property
@@ -231,43 +238,27 @@ class Trainer:
         progress = self.progress
         if np.any(finished := self.config.finished(progress)):  # members; a network ends the run
             self.update.leave_out(finished)
-        batches = [self.problem.run(self._windows, rows) for rows in self._batches()]
+        self.batches.begin(progress.epoch)
+        batch = self.batches.at(progress.batch)
         if self._restored is not None:
             with self._restored.refusing():
-                self._require_place(batches)
+                self._require_place()
             self._restored = None
-        mean_weight = _mean_weight(batches)
-        while progress.batch < len(batches):
-            self._run_batch(batches[progress.batch], mean_weight)
+        while batch is not None:
+            self._run_batch(*batch)
             self.update.carry(None)
             progress.next_batch()
+            batch = self.batches.at(progress.batch)
 
-    def _require_place(self, batches: list[list[Window]]) -> None:
+    def _require_place(self) -> None:
         """Refuse, as ValueError, a restored place that a run on these data does not come to."""
         progress, spec = self.progress, self.problem.evaluator.network.spec
-        done = schema.whole("batch", progress.batch, most=len(batches))
-        batch = [*batches, []][done]  # none where Ctrl-C came while the epoch was judged
-        schema.whole("window", progress.window, most=len(batch))
-        rows = batches[min(done, len(batches) - 1)][0].rows
-        count = self.problem.train.X.shape[0] if isinstance(rows, slice) else len(rows)
-        axes: tuple[int, ...] = len(spec.layers), count
+        place = self.batches.place(progress.batch)
+        schema.whole("window", progress.window, most=len(place.windows))
+        axes: tuple[int, ...] = len(spec.layers), place.size
         if progress.best.ndim:  # of members those that learn from the rows
-            axes = (int(np.count_nonzero(self.update.train.shares(rows))), *axes)
+            axes = (int(np.count_nonzero(self.update.train.shares(place.rows))), *axes)
         progress.require_state(axes, (spec.layers[0].output_size, spec.hidden_size))
-
-    def _batches(self) -> list[Any]:
-        """Rows of every batch of this epoch, in an order that only the seed and epoch decide."""
-        count, size = self.problem.train.X.shape[0], self.config.batch_size
-        if count <= size:
-            return [slice(None)]
-        order = self.draws.stream(SHUFFLE, self.progress.epoch).permutation(count)
-        return [order[start : start + size] for start in range(0, count, size)]
-
-    def _windows(self, rows: Any) -> list[Window]:
-        """What the updates of a batch learn from."""
-        train = self.update.train
-        cuts = windows(train.steps(rows), self.config.bptt_steps)
-        return [Window(*cut, rows, train.total_weight(*cut, rows)) for cut in cuts]
 
     def _run_batch(self, batch: list[Window], mean_weight: Numbers) -> None:
         progress = self.progress
@@ -299,12 +290,21 @@ class Trainer:
         values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
         values["learning_rate"] = self.config.rate(progress.epoch)
         problem.judge(progress, by_training=self._by_training_loss, **values)
-        if self.listeners.record is not None:
+        self._unsaved = self.listeners.record is not None
+        if self.problem.fresh is None or self.problem.fresh.stream.repeats:
+            self._save_epoch()  # else it is a single update
+        try:
+            self.listeners.on_epoch()
+        except StopIteration:
+            raise _Stopped from None
+
+    def _save_epoch(self) -> None:
+        if self._unsaved:
             self._save()
-        self.listeners.on_epoch()
 
     def _save(self) -> None:
         assert self.listeners.record is not None
         self.update.fetch()
         self.listeners.record.write()
+        self._unsaved = False
         self._next_save = time.monotonic() + _BETWEEN_CHECKPOINTS

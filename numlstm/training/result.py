@@ -6,12 +6,16 @@ from scipy.optimize import OptimizeResult
 
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.covariance import Covariance, covariance
+from numlstm.optim.optimizers import OptimizerState
 from numlstm.training.display import as_html
 from numlstm.utils.types import Array
 
 
 class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     """The result of `numlstm.fit`; a dictionary with attribute access, printed as SciPy does.
+
+    ``fit(X, y, model=result)`` goes on from it. For that it keeps, beside its entries, the state of
+    the optimiser, in pickles and copies too: at most twice the size of `x`.
 
     Attributes
     ----------
@@ -22,7 +26,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     fun : float
         Mean training loss at `x`, without the penalty of `weight_decay`, in the units of the
         network: with ``standardize=True`` those of the standardised targets. With ``stateful=True``
-        that of the parallel parts of the series, each from the initial state.
+        that of the parallel parts of the series, each from the initial state. Of fresh batches the
+        mean over those of the epoch that `x` is from, each before its update.
     nit : int
         Number of completed epochs, or iterations of the SciPy method.
     nfev : int
@@ -208,3 +213,15 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
             **{"sample_weight": sample_weight, "lengths": lengths, "reset": reset},
             nan_policy=nan_policy,
         )
+
+
+def with_state(result: FitResult, state: OptimizerState | None) -> FitResult:
+    """The result, which keeps the state of its optimiser beside its entries."""
+    object.__setattr__(result, "_optimizer_state", state)
+    return result
+
+
+def state_of(result: FitResult) -> OptimizerState | None:
+    """What `with_state` was given; None in a result made of the entries alone."""
+    state: OptimizerState | None = vars(result).get("_optimizer_state")
+    return state

@@ -16,9 +16,10 @@ from numlstm.data.preparation import DataConfig
 from numlstm.model.lstm import LSTM
 from numlstm.optim import schedules
 from numlstm.optim.bounds import LimitsConfig
-from numlstm.optim.optimizers import OPTIMIZERS
+from numlstm.optim.optimizers import OPTIMIZERS, OptimizerState
 from numlstm.training.judging import Metric, read_metrics, require_sense
 from numlstm.training.methods import BOUNDED, CONSTRAINED, HESSIAN, LEAST_SQUARES, METHODS
+from numlstm.training.result import FitResult, state_of
 from numlstm.training.scheduled_sampling import Sampling, require_able
 from numlstm.utils import checks, files, notices, nouns
 from numlstm.utils.nouns import Noun, option
@@ -160,6 +161,7 @@ class Start(NamedTuple):
     model: LSTM | None = None  # to start from
     backend: str = "auto"
     keeps_dropout: bool = True  # whether the rates of a model given stay
+    optimizer: OptimizerState | None = None  # to go on with, of a result given
 
 
 @dataclass(frozen=True)
@@ -219,10 +221,46 @@ def agreeing(function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         if kwargs.get("model") is not None:
-            _require_agreement(kwargs["model"], kwargs)
+            _require_agreement(_model_of(kwargs["model"]), kwargs)
         return function(*args, **kwargs)
 
     return checked
+
+
+def _model_of(given: Any) -> Any:
+    """The model of a result, or what else was given as one."""
+    return given.get("model") if isinstance(given, FitResult) else given
+
+
+def begun_with(
+    init: Init,
+    given: LSTM | FitResult | None,
+    backend: str,
+    training: TrainingConfig,
+    *,
+    keeps_dropout: bool,
+) -> Start:
+    """The start that `model=` asks for; of a result with the state of its optimiser."""
+    model = _model_of(given)
+    state = _state_of(given, training.method) if isinstance(given, FitResult) else None
+    return Start(init, model, backend, keeps_dropout, state)
+
+
+def _state_of(result: FitResult, method: str) -> OptimizerState | None:
+    """What a result's optimiser can go on with; a warning where there is nothing of that kind."""
+    state = state_of(result)
+    if method not in OPTIMIZERS:
+        why = f"method {method!r} keeps no state of the updates before"
+    elif state is None:
+        why = "the result given has no state of an optimiser: its method was one of SciPy's"
+    elif state.method != method:
+        why = f"the result given is of method {state.method!r}, whose state {method!r} cannot use"
+    elif not state.fits(result.model.theta):
+        why = "the state of the result's optimiser is not finite, or not of its model's parameters"
+    else:
+        return state
+    _warn(f"{why}: {method!r} begins anew from the parameters, as with model=result.model")
+    return None
 
 
 # what None says something of; all else it leaves to the model
@@ -232,8 +270,8 @@ _NONE_SAYS = ("proj_size", "precision")
 def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
     if not isinstance(model, LSTM):
         raise TypeError(
-            f"model must be a numlstm.LSTM, received {type(model)}: of a file pass "
-            "numlstm.load(path), of a result its result.model"
+            f"model must be a numlstm.LSTM or a FitResult, received {type(model)}: of a file pass "
+            "numlstm.load(path)"
         )
     said = {k: value for k, value in said.items() if value is not None or k in _NONE_SAYS}
     if "init" in said:

@@ -89,6 +89,10 @@ class Update:
         self.evaluator, self.train, self.state = evaluator, train, state
         self.optimizer, self.config, self.draws = optimizer, config, draws
 
+    def learn_from(self, train: Dataset) -> None:
+        """Take other training data, where the backend reads them."""
+        self.train = train
+
     def advance(self, context: UpdateContext) -> Any:
         """The state after a window in which there is nothing to learn."""
         window = self._cut(context.window)

@@ -13,8 +13,8 @@ from numlstm.utils import checks
 # what a draw is for: part of its key
 (
     INITIAL, SHUFFLE, LAYERS, INPUTS, STATES, RECURRENT, WEIGHTS, ZONEOUT_H, ZONEOUT_C,
-    MEMBERS, SAMPLING, SPLIT,
-) = range(12)  # fmt: skip
+    MEMBERS, SAMPLING, SPLIT, BATCHES,
+) = range(13)  # fmt: skip
 
 _BLOCK = 4  # 64-bit numbers that Philox makes of one value of its counter
 _IN_CACHE = 2**14  # of them are drawn at once: new memory costs as much as the numbers

@@ -347,17 +347,15 @@ def test_values_that_make_no_sense_say_so_beside_a_model_too():
         quick_beside(*batch(), model, hidden_size=0)
     with pytest.raises(ValueError, match="missing must be one of"):
         quick_beside(*batch(), model, missing="drop")
-    with pytest.raises(TypeError, match=r"model must be a numlstm.LSTM, received <class 'dict'>"):
+    with pytest.raises(TypeError, match=r"a numlstm.LSTM or a FitResult, received <class 'dict'>"):
         quick_beside(*batch(), {}, hidden_size=4)
 
 
 def test_what_is_no_model_says_where_one_is(tmp_path):
     X, y = batch()
     result = quick(X, y)
-    for given in ("run.npz", result):
-        with pytest.raises(
-            TypeError, match=r"numlstm\.load\(path\), of a result its result\.model"
-        ):
+    for given in ("run.npz", dict(result)):
+        with pytest.raises(TypeError, match=r"or a FitResult.*: of a file pass numlstm\.load"):
             numlstm.fit(X, y, model=given)
     with pytest.raises(ValueError, match=r"dtype='float64' .* model\.astype\('float64'\)"):
         numlstm.fit(X, y, model=result.model, dtype="float64")

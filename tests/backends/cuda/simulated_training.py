@@ -232,6 +232,56 @@ def test_fits_of_every_kind_of_data():
     require_same_fit(masked, y, missing="mask")
 
 
+class Batches:
+    """Some whose arrays may lie where those of the one before did, and others."""
+
+    def __iter__(self):
+        lengths = np.array([4, 2, 3])
+        yield series(3, 4)
+        for number in range(4):
+            yield number * series(3, 4)[0], series(3, 4)[1]
+        yield series(2, 5)
+        for number in (1, 2):
+            X, y = series(3, 4)
+            yield {"X": X, "y": number * y, "lengths": np.minimum(number + lengths, 4)}
+            yield {"X": X, "y": number * y, "reset": X[..., 1] > number - 1}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bptt_steps": 3, "dropout": {"states": 0.2}}, {"loss": "huber", "validation": series()}],
+    ids=str,
+)
+def test_fresh_batches_are_brought_over_one_by_one(options):
+    require_same_fit(Batches(), None, **options)
+
+
+def test_batches_of_one_shape_keep_their_launches(monkeypatch):
+    made, kept = [], []
+    program, take = update.Program.__init__, Resident.take
+
+    def counted(self, owner, kind):
+        made.append(kind)
+        program(self, owner, kind)
+
+    def taken(self, other):
+        kept.append(take(self, other))
+        return kept[-1]
+
+    monkeypatch.setattr(update.Program, "__init__", counted)
+    monkeypatch.setattr(Resident, "take", taken)
+    require_same_fit(lambda rng, n: series(3, 4), None, epochs=6)
+    assert kept == [True] * 5
+    assert len(made) == 2  # the first of a kind is not kept
+
+
+def test_a_result_goes_on_with_the_state_of_its_method():
+    X, y = series()
+    four = numlstm.fit(X, y, **SMALL | {"backend": "cuda", "epochs": 4})
+    two = numlstm.fit(X, y, **SMALL | {"backend": "cuda", "epochs": 2})
+    require_bits(numlstm.fit(X, y, model=two, epochs=2, rng=0, progress=False).x, four.x)
+
+
 def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path):
     X, y = series()
     options = SMALL | {"backend": "cuda", "bptt_steps": 3}

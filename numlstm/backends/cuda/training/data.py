@@ -10,6 +10,7 @@ from numlstm.backends.cuda.device.memory import (
     as_matrix,
     as_steps,
     empty,
+    flat,
     full,
     on_device,
     over_elements,
@@ -37,6 +38,22 @@ class Resident:
         """Some rows' steps from `start` to before `stop`: see `Dataset.cut`."""
         index = on_device(np.arange(self.X.shape[0])[rows])
         return self.window(index, on_device(np.array([start], np.int64)), stop - start)
+
+    def take(self, other: "Resident") -> bool:
+        """Become another dataset without other memory, where its arrays have these shapes."""
+        own, given = self._arrays(), other._arrays()
+        if {name: array.shape for name, array in own.items()} != {
+            name: array.shape for name, array in given.items()
+        }:
+            return False
+        for name, array in given.items():
+            over_elements(take_all, array.size, flat(own[name]), flat(array))
+        vars(self).update({**vars(other), **own})
+        return True
+
+    def _arrays(self) -> dict[str, Any]:
+        arrays = {name: getattr(self, name) for name in ("X", "y", "weight", "lengths", "reset")}
+        return {name: array for name, array in arrays.items() if array is not None}
 
     def window(self, rows, start, steps: int):
         """The same for rows (B,) and start (1,) that are on the device: a Dataset of its arrays."""
@@ -89,6 +106,13 @@ def take_steps(target, source, rows, start):
         line, k = i // width, i % width
         row, t = line // steps, line % steps
         target[row, t, k] = source[rows[row], start[0] + t, k]
+
+
+@kernel
+def take_all(target, source):
+    """target (n,) = source (n,)."""
+    for i in range(cuda.grid(1), target.size, cuda.gridsize(1)):
+        target[i] = source[i]
 
 
 @kernel

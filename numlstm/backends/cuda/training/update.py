@@ -50,7 +50,7 @@ class Update:
 
     def __init__(self, evaluator, train, state, optimizer, config, draws):
         self.evaluator, self.train, self.draws = evaluator, train, draws
-        self._state, self._optimizer = state, optimizer
+        self._state, self._optimizer, self._has_own = state, optimizer, False
         self.theta, self.previous = on_device(state.theta), on_device(state.previous)
         self.method = type(optimizer).__name__.lower()
         own: Any = optimizers.METHODS[self.method].arrays
@@ -62,6 +62,17 @@ class Update:
         self.carried = state.carried and State(*map(on_device, state.carried))
         self._programs: OrderedDict[Kind, Program] = OrderedDict()
         self._seen: Counter[Kind] = Counter()
+
+    def learn_from(self, train) -> None:
+        """Take other training data, where launches that were captured read the old ones if it can.
+
+        Those that it began with are not its own.
+        """
+        if self._has_own and self.train.take(train):
+            return
+        self.train, self._has_own = train, True
+        self._programs.clear()
+        self._seen.clear()
 
     def advance(self, context) -> State:
         """The state after a window in which there is nothing to learn."""
