@@ -41,6 +41,9 @@ _NOUNS: dict[str, type] = {"cell": Cell, "init": Init, "limits": LimitsConfig}
 _FEW_GRADES = 8
 
 
+_Given = tuple[Any, Any, Any, labels.Attributes]  # X, y, sample_weight and attributes
+
+
 class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """The base of both estimators; their parameters are those of `numlstm.fit`."""
 
@@ -126,23 +129,29 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         own: str = self._losses[0]
         return own if self.loss is None else checks.choice("loss", self.loss, self._losses)
 
-    def _train(self, X: Any, y: Any, sample_weight: Any) -> Self:
+    def _train(self, X: Any, y: Any, sample_weight: Any, static: labels.Attributes) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
         self._source = check_random_state(self.random_state)  # of later passes, too
-        return self._run(X, y, sample_weight, {**self._keywords(), "validation": self._judged()})
+        given = {**self._keywords(), "validation": self._judged()}
+        return self._run(X, y, sample_weight, static, given)
 
     def _train_further(
-        self, X: Any, y: Any, sample_weight: Any, outputs: int | None = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        static: labels.Attributes,
+        outputs: int | None = None,
     ) -> Self:
         """One more pass, or the first one, over checked data; `outputs` are those of the first."""
         given = self._keywords() | {"epochs": 1}
         if not hasattr(self, "result_"):
             self._source = check_random_state(self.random_state)
-            return self._run(X, y, sample_weight, {**given, "output_size": outputs})
+            return self._run(X, y, sample_weight, static, {**given, "output_size": outputs})
         done = self.n_iter_
         del given["init"]
         kept = {"standardize": False if self.model_.scaling is None else None}
-        self._run(X, y, sample_weight, {**given, **kept, "model": self.result_})
+        self._run(X, y, sample_weight, static, {**given, **kept, "model": self.result_})
         self.n_iter_ += done
         return self
 
@@ -164,15 +173,24 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         given = {name: getattr(self, name) for name in names} | {"loss": self._checked_loss()}
         return given | {"progress": False}  # a search would show a bar per fit
 
-    def _run(self, X: Any, y: Any, sample_weight: Any, given: dict[str, Any]) -> Self:
+    def _run(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        static: labels.Attributes,
+        given: dict[str, Any],
+    ) -> Self:
         seed = int(self._source.randint(2**31 - 1))
         if _is_nested(sample_weight):
             sample_weight = [np.asarray(part) for part in sample_weight]
-        self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
+        beside = {"sample_weight": sample_weight, "static": static.values}
+        self.result_ = fit(X, y, rng=seed, **beside, **given)
         self.model_ = self.result_.model
+        self.model_.names = self.model_.names._replace(static=static.names)
         features = self._names_of_features()
         if features is not None and len(features) == self.model_.num_features:
-            self.model_.names = labels.Names(features)
+            self.model_.names = self.model_.names._replace(features=features)
         self.n_iter_ = self.result_.nit
         return self
 
@@ -183,11 +201,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             given = dict(zip(("X", "y", "sample_weight"), given, strict=False))
         if not isinstance(given, Mapping) or any(given.get(name) is None for name in "Xy"):
             return given
-        parts = (given.get(name) for name in ("X", "y", "sample_weight"))
-        X, y, sample_weight = self._unlabelled(*parts)
+        parts = (given.get(name) for name in ("X", "y", "sample_weight", "static"))
+        X, y, sample_weight, static = self._unlabelled(*parts)
         X = self._learned_from(given["X"], self._read(X, reset=False))
         y = self._validation_targets(X, y)
         read = {**given, "X": X, "y": y, "sample_weight": sample_weight}
+        if static.values is not None:
+            read["static"] = static.values
         return read if said else tuple(read.values())  # which says nothing of lengths
 
     def _learned_from(self, given: Any, X: Any) -> Any:
@@ -277,8 +297,14 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def _unlabelled(
-        self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False
-    ) -> tuple[Any, Any, Any]:
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        static: Any = None,
+        *,
+        reset: bool = False,
+    ) -> tuple[Any, Any, Any, labels.Attributes]:
         """X and what stands beside it without labels, which must agree.
 
         A frame of samples stays one, for scikit-learn to read and to remember its names.
@@ -290,7 +316,12 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         given = labels.samples(X, None if reset else self._names_of_features())
         if self.output == "last":
             labels.require_no_steps(given, y)
-        beside = self._plain_targets(given, y), labels.weights(given, sample_weight)
+        names = None if reset else self._names_of_static
+        beside = (
+            self._plain_targets(given, y),
+            labels.weights(given, sample_weight),
+            labels.attributes(given, static, names, many=True),
+        )
         if isinstance(given, labels.Frame):
             return X, *beside
         if reset and given.features is not None:
@@ -303,6 +334,12 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """Those of the last fit."""
         names = getattr(self, "feature_names_in_", None)
         return None if names is None else tuple(names)
+
+    @property
+    def _names_of_static(self) -> tuple[str, ...] | None:
+        """Those of the attributes of the last fit."""
+        model = getattr(self, "model_", None)
+        return None if model is None else model.names.static
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as `numlstm.fit` takes it, a batch (B, T, I) or a list of series; it looks for NaN."""
@@ -387,17 +424,20 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             )
         raise ValueError(message)
 
-    def _scored(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    def _scored(
+        self, X: Any, y: Any, sample_weight: Any, static: Any
+    ) -> tuple[np.ndarray, np.ndarray, Any]:
         """Targets, predictions and weights, one behind the other."""
         check_is_fitted(self)
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight)
-        truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
+        X, y, sample_weight, attributes = self._unlabelled(X, y, sample_weight, static)
+        predicted = _flat(self.predict(X, attributes.values), self.output)
+        truth = _flat(y, self.output)
         return truth, predicted, _flat_weight(sample_weight, y, self.output)
 
-    def _predicted(self, X: Any) -> Any:
+    def _predicted(self, X: Any, static: Any) -> Any:
         check_is_fitted(self)
-        X = self._unlabelled(X)[0]
-        return self.model_.predict(self._read(X, reset=False))
+        X, _, _, attributes = self._unlabelled(X, static=static)
+        return self.model_.predict(self._read(X, reset=False), static=attributes.values)
 
     def __sklearn_tags__(self) -> Any:
         """Sequences of vectors too, and missing inputs where they are filled."""
@@ -467,7 +507,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     _losses = ("mse", "mae", "huber")
     _plain_targets = staticmethod(labels.targets)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, static: Any = None) -> "LSTMRegressor":
         """Train on sequences.
 
         Parameters
@@ -480,6 +520,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
             Targets, as `output` says.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences: as in `numlstm.fit`. `predict` and `score` then need them.
 
         Returns
         -------
@@ -495,9 +537,11 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        return self._train(*self._data(X, y, sample_weight, reset=True))
+        return self._train(*self._data(X, y, sample_weight, static, reset=True))
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, static: Any = None
+    ) -> "LSTMRegressor":
         """Make one pass over some of the data, in batches, and go on from there at the next call.
 
         The first call begins with new parameters, and with the scaling of the data that it is
@@ -510,6 +554,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
             Sequences and targets, as for `fit`.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step, beside the others of this call.
+        static : array_like, optional
+            Attributes of every sequence, as for `fit`.
 
         Returns
         -------
@@ -535,27 +581,29 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         (40, True)
         """
         self._require_passes()
-        data = self._data(X, y, sample_weight, reset=not hasattr(self, "result_"))
+        data = self._data(X, y, sample_weight, static, reset=not hasattr(self, "result_"))
         self._train_further(*data)
         return self
 
-    def _data(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Any, Any]:
+    def _data(self, X: Any, y: Any, sample_weight: Any, static: Any, *, reset: bool) -> _Given:
         """What was given to learn from; `reset` where it says what the data are like."""
         self._checked_loss()
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=reset)
+        X, y, sample_weight, static = self._unlabelled(X, y, sample_weight, static, reset=reset)
         X = self._read(X, reset=reset)
         y = self._read_targets(X, y, "numeric")
         if reset:  # whether a target is a number, and predictions are to be numbers too
             self._single = (y if self.output == "last" else y[0]).ndim == 1
-        return X, y, sample_weight
+        return X, y, sample_weight, static
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, static: Any = None) -> Any:
         """Predict, in the shape of the targets of `fit`.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -572,12 +620,12 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        Y, which = self._predicted(X), (..., 0) if self._single else ...
+        Y, which = self._predicted(X, static), (..., 0) if self._single else ...
         if isinstance(Y, list):
             return [part[which] for part in Y]
         return Y[which]
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, static: Any = None) -> float:
         """R^2 of the predictions, over all steps where there is a target per step.
 
         Parameters
@@ -586,6 +634,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
             As for `fit`.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -601,7 +651,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        truth, predicted, weight = self._scored(X, y, sample_weight)
+        truth, predicted, weight = self._scored(X, y, sample_weight, static)
         if self.nan_policy != "omit" or not np.isnan(truth).any():
             return float(r2_score(truth, predicted, sample_weight=weight))
         columns = (part.reshape(len(part), -1).T for part in (truth, predicted))
@@ -764,7 +814,9 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMClassifier":
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, static: Any = None
+    ) -> "LSTMClassifier":
         """Train on sequences.
 
         Parameters
@@ -777,6 +829,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             Labels, as `output` says.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences: as in `numlstm.fit`. `predict` and `score` then need them.
 
         Returns
         -------
@@ -792,14 +846,19 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        X, y, sample_weight = self._data(X, y, sample_weight, reset=True)
+        X, y, sample_weight, attributes = self._data(X, y, sample_weight, static, reset=True)
         found = self._found(y)
         self.classes_ = np.unique(found)
         self._warn_of_ignored()
-        return self._train(X, *self._numbered(found, y, sample_weight))
+        return self._train(X, *self._numbered(found, y, sample_weight), attributes)
 
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self,
+        X: Any,
+        y: Any,
+        classes: Any = None,
+        sample_weight: Any = None,
+        static: Any = None,
     ) -> "LSTMClassifier":
         """Make one pass over some of the data, in batches, and go on from there at the next call.
 
@@ -815,6 +874,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             All labels. The first call needs them; later ones may have them again.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step, beside the others of this call.
+        static : array_like, optional
+            Attributes of every sequence, as for `fit`.
 
         Returns
         -------
@@ -848,7 +909,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             )
         first = not hasattr(self, "result_")
         known = self._all_classes(classes, first)
-        X, y, sample_weight = self._data(X, y, sample_weight, reset=first)
+        X, y, sample_weight, attributes = self._data(X, y, sample_weight, static, reset=first)
         found = self._found(y)
         if not (seen := np.isin(found, known)).all():
             unknown, named = (checks.shown(found[~seen].tolist()[0]), checks.shown(known.tolist()))
@@ -856,7 +917,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         self.classes_ = known
         self._warn_of_ignored()
         numbers = self._numbered(found, y, sample_weight)
-        self._train_further(X, *numbers, max(2, len(known)))
+        self._train_further(X, *numbers, attributes, max(2, len(known)))
         return self
 
     def _all_classes(self, classes: Any, first: bool) -> np.ndarray:
@@ -873,13 +934,13 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             )
         return self.classes_
 
-    def _data(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Any, Any]:
+    def _data(self, X: Any, y: Any, sample_weight: Any, static: Any, *, reset: bool) -> _Given:
         """What was given to learn from; `reset` where it says what the data are like."""
         self._checked_loss()
         given = X
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=reset)
+        X, y, sample_weight, static = self._unlabelled(X, y, sample_weight, static, reset=reset)
         X = self._learned_from(given, self._read(X, reset=reset))
-        return X, self._read_labels(X, y), sample_weight
+        return X, self._read_labels(X, y), sample_weight, static
 
     def _found(self, y: Any) -> np.ndarray:
         """The labels that there are."""
@@ -970,13 +1031,15 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         # one of another shape is refused by the fit
         return weights(numbers) * own if own.shape == numbers.shape else own
 
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any, static: Any = None) -> Any:
         """Probability of every class.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -992,15 +1055,17 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        return _each(self._probability, self._predicted(X))
+        return _each(self._probability, self._predicted(X, static))
 
-    def predict_log_proba(self, X: Any) -> Any:
+    def predict_log_proba(self, X: Any, static: Any = None) -> Any:
         """Logarithm of the probability of every class, exact where the probability is near 0.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -1016,15 +1081,17 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        return _each(self._log_probability, self._predicted(X))
+        return _each(self._log_probability, self._predicted(X, static))
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, static: Any = None) -> Any:
         """The most probable class.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -1040,9 +1107,10 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        return _each(lambda part: self.classes_[part.argmax(axis=-1)], self.predict_proba(X))
+        probability = self.predict_proba(X, static)
+        return _each(lambda part: self.classes_[part.argmax(axis=-1)], probability)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, static: Any = None) -> float:
         """Share of right labels, over all steps where there is a label per step.
 
         Parameters
@@ -1051,6 +1119,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             As for `fit`.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -1066,7 +1136,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        truth, predicted, weight = self._scored(X, y, sample_weight)
+        truth, predicted, weight = self._scored(X, y, sample_weight, static)
         if self.nan_policy == "omit":
             there = _labelled(truth)
             truth, predicted = _present(truth, there), predicted[there]

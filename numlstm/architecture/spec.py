@@ -52,6 +52,27 @@ class Gradients(NamedTuple):
     state: State
 
 
+class StaticGradients(NamedTuple):
+    """As `Gradients`, of a network with attributes of whole sequences.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        Gradient with respect to the flat parameter vector.
+    X : ndarray, shape (B, T, I), or None
+        Gradient with respect to the input; None where it was not asked for.
+    state : State
+        Gradient with respect to the initial state.
+    static : ndarray, shape (B, S)
+        Gradient with respect to the attributes.
+    """
+
+    theta: Any
+    X: Any
+    state: State
+    static: Any
+
+
 def _rate(name: str, value: Any) -> float:
     return checks.real(f"dropout {name}", value, least=0.0, below=1.0)
 
@@ -101,6 +122,7 @@ class LayerSpec:
     cell: Cell = Cell()
     learned_state: bool = False
     precision: str | None = None  # of products on a GPU: see `PRECISIONS`
+    static_size: int | None = None  # attributes of a whole sequence
 
     @property
     def output_size(self) -> int:
@@ -122,7 +144,16 @@ class LayerSpec:
             shapes["weight_hr"] = (self.proj_size, units)
         if self.learned_state:
             shapes |= {"initial_h": (self.output_size,), "initial_c": (units,)}
+        if self.static_size:  # kernels read their product with the attributes, never these
+            shapes["weight_is"] = (gates, self.static_size)
         return shapes
+
+    @cached_property
+    def of_static(self) -> "HeadSpec | None":
+        """The product with the attributes, as of a head whose bias is zero."""
+        if not self.static_size:
+            return None
+        return HeadSpec(self.static_size, self.shapes["weight_is"][0], self.dtype)
 
 
 @dataclass(frozen=True)
@@ -182,6 +213,7 @@ class NetworkSpec(Noun):
     learned_state: bool = option(False, checks.flag)
     dropout: Dropout = option(Dropout(), Dropout.read, full_batch=False)
     precision: str | None = option(None, _precision)  # of products on a GPU
+    static_size: int | None = option(None, _size)  # attributes of a whole sequence
 
     @classmethod
     def restored(cls, fields: Any) -> "NetworkSpec":
@@ -261,8 +293,8 @@ class NetworkSpec(Noun):
         widths = (self.input_size,) + (self.hidden_width,) * (self.num_layers - 1)
         variant = (self.dtype, self.proj_size, self.cell, self.learned_state, self.precision)
         return tuple(
-            LayerSpec(width, self.hidden_size, *variant)
-            for width in widths
+            LayerSpec(width, self.hidden_size, *variant, None if level else self.static_size)
+            for level, width in enumerate(widths)
             for _ in range(self.num_directions)
         )
 

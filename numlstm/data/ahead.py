@@ -91,7 +91,12 @@ class Ahead(NamedTuple):
         y_mean, y_scale = once.y_mean, once.y_scale
         if y_mean is not None and y_scale is not None:
             y_mean, y_scale = np.tile(y_mean, self.steps), np.tile(y_scale, self.steps)
-        return Scaling(self._inputs(once.x_mean), self._inputs(once.x_scale), y_mean, y_scale)
+        return once._replace(
+            x_mean=self._inputs(once.x_mean),
+            x_scale=self._inputs(once.x_scale),
+            y_mean=y_mean,
+            y_scale=y_scale,
+        )
 
     def filling(self, once: Imputer) -> Imputer:
         """The rule for missing values of all columns."""

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-_OF_ROWS = ("sample_weight", "lengths", "reset", "future")
+_OF_ROWS = ("sample_weight", "lengths", "reset", "future", "static")
 
 
 class Arrays(NamedTuple):
@@ -14,6 +14,7 @@ class Arrays(NamedTuple):
     lengths: Any = None
     reset: Any = None
     future: Any = None  # features that are known ahead, from the first step of X on
+    static: Any = None  # attributes of whole sequences
     validation: Any = None  # a fraction, a tuple (X, y) or (X, y, sample_weight), or a mapping
 
     @property

@@ -34,6 +34,9 @@ def describe(
     words.append("the next value as target" if forecast else _targets_in_words(data, loss))
     if ahead is not None and ahead.horizon is not None:
         words[-1] = _ahead_in_words(ahead, forecast)
+    if data.static is not None:
+        count = data.static.shape[1]
+        words.append("one attribute of each" if count == 1 else f"{count} attributes of each")
     return ", ".join(words + _exceptions(data))
 
 

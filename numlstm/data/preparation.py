@@ -10,6 +10,7 @@ import numpy as np
 
 from numlstm.data.ahead import Ahead
 from numlstm.data.arrays import Arrays
+from numlstm.data.attributes import require_static, weight_of_rows
 from numlstm.data.description import describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
@@ -85,6 +86,7 @@ class GivenModel(NamedTuple):
     filling: Imputer | None = None
     names: Names = UNNAMED
     ahead: Ahead | None = None  # what it forecasts, where that is more than y or the next value
+    static_size: int | None = None
 
 
 class Data(NamedTuple):
@@ -118,6 +120,8 @@ def prepare(
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     ahead = train.ahead
     _require_channels(train, config, model)
+    if model.num_features is not None:
+        require_static(train.static, model.static_size)
     warned = warn_of_fill_values(_once(train, ahead))
     given, bptt_steps = train, config.bptt_steps
     if config.stateful:
@@ -133,6 +137,7 @@ def prepare(
     reading = reading.like(given)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     if split.judge is not None:
+        _require_same_attributes(train, split.judge)
         words += f"; validation: {split.words}"
         if not warned:
             warn_of_fill_values(_once(split.judge, ahead), "validation: ")
@@ -232,6 +237,15 @@ def _require_width(data: Dataset, model: GivenModel) -> None:
             f"{known} that are known ahead: make it as numlstm.LSTM({width}, ...), or start "
             "without model="
         )
+
+
+def _require_same_attributes(train: Dataset, judge: Dataset) -> None:
+    """Refuse data to judge by without the attributes that the others have."""
+    size = None if train.static is None else train.static.shape[1]
+    try:
+        require_static(judge.static, size, "the data of the fit")
+    except ValueError as error:
+        raise ValueError(f"validation: {error}") from error
 
 
 def _in_words(
@@ -351,6 +365,16 @@ def _scaling(
 
 def _own_scaling(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
     """The units of the training data."""
+    scaling = _scaling_in_time(train, forecast, config)
+    if train.static is None:
+        return scaling
+    there = np.ones(train.static.shape, bool)
+    mean, scale = moments(train.static, there, weight_of_rows(train))
+    return scaling._replace(static_mean=mean, static_scale=scale)
+
+
+def _scaling_in_time(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
+    """The units of inputs and targets."""
     inputs = _moments(train)
     if not config.criterion.regression:
         return Scaling(*inputs)
@@ -425,6 +449,11 @@ def _require_forecasts(data: Dataset, ahead: Ahead | None) -> None:
         )
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
+    if data.static is not None:
+        raise ValueError(
+            "scheduled_sampling needs sequences without static: repeat the attributes as features "
+            "of every step"
+        )
     if not _equal(*_followed(data)):
         raise ValueError(
             "scheduled_sampling feeds forecasts back as inputs, so targets must be the next "

@@ -42,6 +42,8 @@ class Dataset:
         are cut from the data do without it.
     lost : int
         Steps at the end of the given series that are only targets, or known ahead.
+    static : ndarray, shape (B, S), or None
+        Attributes of every row.
     """
 
     X: np.ndarray
@@ -54,6 +56,7 @@ class Dataset:
     sample_weight: np.ndarray | None = None
     ahead: Any = None
     lost: int = 0
+    static: np.ndarray | None = None
 
     @property
     def valid(self) -> np.ndarray:
@@ -101,7 +104,9 @@ class Dataset:
         given = self.sample_weight
         if given is not None:
             given = given[rows] if given.ndim == 1 else given[rows, start:stop]
-        return Dataset(X, y, weight, lengths, self.last, reset, sample_weight=given)
+        static = None if self.static is None else np.ascontiguousarray(self.static[rows])
+        parts = X, y, weight, lengths, self.last, reset
+        return Dataset(*parts, sample_weight=given, static=static)
 
     def balanced(self) -> "Dataset":
         """The same for a mean, in which weights have only their ratios: the largest is about 1.
@@ -339,4 +344,5 @@ def streams(data: Dataset, count: int) -> Dataset:
     X, y, weight, reset, given = map(laid, arrays)
     ends = np.array([min(steps, total - i) for i in cuts], dtype=np.int64)
     shorter = ends if ends.min() < steps else None
-    return Dataset(X, y, weight, shorter, False, reset, sample_weight=given)
+    static = None if data.static is None else np.repeat(data.static[:1], len(X), axis=0)
+    return Dataset(X, y, weight, shorter, False, reset, sample_weight=given, static=static)

@@ -7,6 +7,7 @@ import numpy as np
 
 from numlstm.data import labels
 from numlstm.data.ahead import Future, Series, dataset
+from numlstm.data.attributes import read_static, static_for_network
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.pieces import Following
@@ -61,6 +62,7 @@ def read_dataset(
     lengths: Any = None,
     reset: Any = None,
     future: Any = None,
+    static: Any = None,
 ) -> Dataset:
     """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
     given = labels.inputs("X", X, reading.names.features, reset)
@@ -75,10 +77,16 @@ def read_dataset(
         lengths=labels.beside(given, "lengths", lengths),
         reset=labels.beside(given, "reset", reset),
         future=known,
+        static=(attributes := labels.attributes(given, static, reading.names.static)).values,
     )
     own = None if reading.classes else (given if y is None else targets).features
-    features = given.features or reading.names.features
-    return replace(data, names=Names(features, wanted or own, titles or reading.names.future))
+    said = reading.names
+    names = Names(
+        *(given.features or said.features, wanted or own),
+        future=titles or said.future,
+        static=attributes.names or said.static,
+    )
+    return replace(data, names=names)
 
 
 def _read_arrays(
@@ -90,6 +98,7 @@ def _read_arrays(
     lengths: Any,
     reset: Any,
     future: Any,
+    static: Any,
 ) -> Dataset:
     """The same of plain arrays, or lists of them."""
     array, lengths, form = read_inputs(
@@ -99,6 +108,7 @@ def _read_arrays(
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
     weight = None if sample_weight is None else _read_weight(sample_weight, form, array.shape[1])
     reset = read_reset(reset, form, array.shape[1])
+    static = read_static(static, form, pieces=reading.pieces)
     if reading.horizon is not None or future is not None or reading.future:
         _require_ahead(y, future, reading, len(array))
         known = Future.of(future, form, reading.missing, reading.future)
@@ -110,13 +120,13 @@ def _read_arrays(
             there &= mask(lengths, array.shape[1])[..., None]
         zeroed = np.where(there, values, values.dtype.type(0))
         series = Series(array, zeroed, there, lengths, weight, reset)
-        return dataset(series, known, reading.horizon)
+        return replace(dataset(series, known, reading.horizon), static=static)
     if y is None:
-        return _forecast(array, lengths, weight, reset, reading)
+        return replace(_forecast(array, lengths, weight, reset, reading), static=static)
     y, last = _read_targets(y, form, reading)
     y, present = _present(y, lengths, last, reading)
     combined = _combined(present, weight, last)
-    return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight)
+    return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight, static=static)
 
 
 def _require_ahead(y: Any, future: Any, reading: Reading, rows: int) -> None:
@@ -422,5 +432,7 @@ def for_network(
     X, y = own(X, data.X), own(y, data.y)
     weight = own(data.weight.astype(dtype, copy=False), data.weight)
     lengths, reset = (None if part is None else part.copy() for part in (data.lengths, data.reset))
-    parts = {"X": X, "y": y, "weight": weight, "lengths": lengths, "reset": reset}
+    static = static_for_network(data.static, scaling, dtype)
+    static = None if static is None else own(static, data.static)
+    parts = {"X": X, "y": y, "weight": weight, "lengths": lengths, "reset": reset, "static": static}
     return replace(data, **parts, sample_weight=None)

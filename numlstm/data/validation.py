@@ -18,7 +18,7 @@ from numlstm.utils.types import Array
 
 _FORMS = (
     'a fraction, a tuple (X, y) or (X, y, sample_weight), or a dict with some of "X", "y", '
-    '"sample_weight", "lengths", "reset", "future"'
+    '"sample_weight", "lengths", "reset", "future", "static"'
 )
 
 
@@ -90,6 +90,8 @@ def _require_said(own: Arrays, arrays: Arrays, reading: Reading) -> None:
         name, or_else = "reset", ""
     elif arrays.future is not None:
         name, or_else = "future", ""
+    elif arrays.static is not None:
+        name, or_else = "static", ""
     else:
         return
     raise ValueError(

@@ -38,6 +38,7 @@ class Request(NamedTuple):
     state: Any = None
     return_state: bool = False
     future: Any = None  # features that are known ahead, from the first step on
+    static: Any = None  # attributes of whole sequences
 
     def checked(self, spec: NetworkSpec, noise_rng: Any) -> "Request":
         """The same, or an error for what no network of this kind can do."""

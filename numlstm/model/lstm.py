@@ -11,6 +11,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import ahead, labels, sequences
 from numlstm.data.ahead import Future
+from numlstm.data.attributes import read_static, require_static, static_for_network
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest, drawn
@@ -56,6 +57,11 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
     proj_size : int, optional
         Size P < H of the hidden state, a linear projection of what the output gate lets through
         (Sak et al. 2014). None: no projection, P = H.
+    static_size : int, optional
+        Number of attributes of a whole sequence, S, that `forward` and `predict` take beside its
+        steps, as ``static=``. Their product with ``weight_is_l0`` is added to the gates of the
+        first layer at every step, computed once per sequence: the network is the one whose further
+        inputs are the attributes, repeated at every step. None: no attributes.
     cell : Cell or dict, optional
         The variant of the cells: a `Cell`, or a dict with some of its names.
     init : dict, optional
@@ -88,8 +94,9 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         The rows are in gate order i, f, g, o; 3H without a forget gate of its own. After the
         bias come what the variant of the cell adds, as `Cell` says, with a projection
         ``weight_hr_l0`` (P, H), and with a learned state ``initial_h_l0`` (P,) and
-        ``initial_c_l0`` (H,). Reverse layers end in ``_reverse``, and the head and the layers
-        above then read 2P features.
+        ``initial_c_l0`` (H,). Where there are attributes the first layer ends
+        with ``weight_is_l0`` (4H, S), drawn as the weights of S inputs are. Reverse layers end in
+        ``_reverse``, and the head and the layers above then read 2P features.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
         by `fit` with ``standardize=True``, None where there is nothing to convert.
@@ -143,6 +150,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         residual: bool = False,
         learned_state: bool = False,
         proj_size: int | None = None,
+        static_size: int | None = None,
         cell: Cell | Mapping[str, Any] | None = None,
         init: Init | Mapping[str, Any] | None = None,
         dropout: float | Mapping[str, float] | Dropout = 0.0,
@@ -160,6 +168,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             learned_state=learned_state,
             dropout=Dropout.read("dropout", dropout),
             precision=precision,
+            static_size=static_size,
         )
         spec.require_sense()
         if spec.num_layers == 1 and spec.dropout.layers:
@@ -180,6 +189,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         *,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
     ) -> tuple[Array, State]:
         """Run a batch of sequences through the network.
@@ -199,6 +209,8 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         reset : array_like of bool, shape (B, T), optional
             Where True, the row begins anew before that step: its state becomes the learned one,
             else zeros. A reset parts t - 1 and t; the reverse direction begins anew at t - 1.
+        static : array_like, shape (B, S), or (S,) for a batch of one
+            Attributes of the sequences, of a model with a `static_size`, which needs them.
         noise_rng : int or numpy.random.Generator, optional
             Draw the masks of `dropout` from this source, as in training. Default: no noise.
 
@@ -229,7 +241,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         True
         """
         reader = InputReader(self.network, X)
-        inputs = reader.inputs(X, state, lengths, reset)
+        inputs = reader.inputs(X, state, lengths, reset, static)
         derived = self._derived()
         limits = derived.range
         limits.require_products(inputs)
@@ -239,6 +251,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             reset=inputs.reset,
             noise=noise,
             seen=seen,
+            static=inputs.static,
         )
         limits.require_outputs((Y, final), seen)
         return reader.to_caller(Y), reader.to_caller(final)
@@ -255,6 +268,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         *,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
     ) -> tuple[Array, Callable[..., Gradients]]:
         """Forward pass, and the function that pulls gradients back through it.
@@ -266,7 +280,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         ----------
         X : array_like, shape (B, T, I)
             The sequences.
-        state, lengths, reset, noise_rng : optional
+        state, lengths, reset, static, noise_rng : optional
             As in `forward`.
 
         Returns
@@ -277,7 +291,8 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             ``pullback(dY, dstate=None) -> Gradients(theta, X, state)``: the gradient of
             ``sum(dY * Y) + sum(dstate.h * h) + sum(dstate.c * c)``, h and c the final state.
             Anything, even a NaN, may stand in the padding of dY. The gradient of a learned
-            initial state is summed into `theta`, and per row in `state`.
+            initial state is summed into `theta`, and per row in `state`. Of a model with a
+            `static_size` it is ``StaticGradients(theta, X, state, static)``, the last (B, S).
 
         Raises
         ------
@@ -300,7 +315,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         (True, (2, 3, 1))
         """
         reader, copy = InputReader(self.network, X), self.network.backend.arrays.copy
-        inputs = reader.inputs(X, state, lengths, reset)
+        inputs = reader.inputs(X, state, lengths, reset, static)
         derived = self._derived()
         limits = derived.range
         limits.require_products(inputs)
@@ -314,10 +329,11 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             reset=inputs.reset,
             noise=noise,
             seen=seen,
+            static=None if inputs.static is None else copy(inputs.static),
         )
         limits.require_outputs((Y, final), seen)
 
-        def pullback(dY: Any, dstate: Any = None) -> Gradients:
+        def pullback(dY: Any, dstate: Any = None) -> Any:
             dY = reader.array("dY", dY, Y.shape)
             dstate = reader.state("dstate", dstate, Y.shape[0])
             gradients = self.network.backward(weights, tape, dY, dstate, need_dX=True)
@@ -426,6 +442,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         future: Any = None,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
     ) -> Array: ...
 
@@ -440,6 +457,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         future: Any = None,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
     ) -> Any: ...
 
@@ -453,6 +471,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         future: Any = None,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
     ) -> Any:
         """The predictions of the trained network for X, in the units of the data it was trained on.
@@ -483,6 +502,9 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         reset : array_like of bool, or list of them, optional
             Where a sequence begins anew before a step: (B, T), (T,) for one series, a list of
             (T_b,) for a list.
+        static : array_like, shape (B, S), or (S,) for one series
+            Attributes of the sequences in the units of the data, in any of the forms that `fit`
+            takes, of a model that was fitted with some; by name in any order where they have names.
         noise_rng : int or numpy.random.Generator, optional
             Draw the masks of `dropout` from this source, for Monte-Carlo dropout: the spread of
             such predictions says how sure the model is (Gal & Ghahramani 2016). Row i of a
@@ -537,14 +559,19 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         """
         asked = Request(output, state, return_state).checked(self.spec, noise_rng)
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
-        asked = asked._replace(future=self._known(given, future))
+        asked = asked._replace(
+            future=self._known(given, future),
+            static=labels.attributes(given, static, self.names.static).values,
+        )
         Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
         Y = given.restore(Y, self._output_names)
         return (Y, final) if asked.return_state else Y
 
-    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
+    def _predicted(
+        self, X: Any, lengths: Any, reset: Any, static: Any = None, noise_rng: Any = None
+    ) -> Any:
         """The predictions for arrays without labels."""
-        return self._continued(X, lengths, reset, Request(), noise_rng)[0]
+        return self._continued(X, lengths, reset, Request(static=static), noise_rng)[0]
 
     def _continued(
         self, X: Any, lengths: Any, reset: Any, asked: Request, noise_rng: Any
@@ -556,7 +583,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         limits.require_products(given.inputs)
         noise, seen = self._noise(noise_rng, given.inputs.X), limits.watch()
         arrays, last = self.network.backend.arrays, (asked.output or self.output) == "last"
-        X, state, lengths, reset, _ = given.inputs
+        X, state, lengths, reset, _, static = given.inputs
         # of a bidirectional network the output of the last step is not that of all steps
         gathers = last and self.output != "last" and self.spec.bidirectional
         Y, final, _ = self._pass_for(X)(
@@ -566,6 +593,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             reset=None if reset is None else arrays.asarray(reset),
             noise=noise,
             seen=seen,
+            static=None if static is None else arrays.asarray(static),
         )
         limits.require_outputs((Y, final) if asked.return_state else Y, seen)
         Y = arrays.to_numpy(Y)
@@ -599,8 +627,14 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             X = np.ascontiguousarray(network_inputs(gaps.X, *units, gaps.reset)[:, 1:])
         else:
             X = network_inputs(X, *units, reset)
+        static = read_static(asked.static, form)
+        require_static(static, self.spec.static_size)
+        static = static_for_network(static, self.scaling, self.spec.dtype)
         bound = max(reader.bound, checks.bound(X))
-        return Continuation(ModelInputs(X, state, lengths, reset, bound), observed), form, dtype
+        if static is not None:
+            bound = max(bound, checks.bound(static))
+        inputs = ModelInputs(X, state, lengths, reset, bound, static)
+        return Continuation(inputs, observed), form, dtype
 
     def _with_future(self, X: Array, lengths: Any, form: sequences.Form, future: Any) -> Array:
         """X (B, T, I) beside what is known of the steps ahead."""

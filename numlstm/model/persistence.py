@@ -87,12 +87,13 @@ class Content(NamedTuple):
             self.filling.require_fit(self.spec.input_size)
             features = self.filling.mean.size
         if self.scaling is not None:
-            self.scaling.require_fit(features, self.spec.width)
+            size = self.spec.static_size
+            self.scaling.require_fit(features, self.spec.width, size)
         future = 0
         if self.ahead is not None:
             self.ahead.require_fit(features, self.spec.width)
             features, future = features - self.ahead.columns, self.ahead.future
-        self.names.require_fit(features, self.spec.width, future)
+        self.names.require_fit(features, self.spec.width, future, self.spec.static_size)
         schema.one_of("output", self.output, ("sequence", "last"))
         schema.one_of("forecasts", self.forecasts, (None, False, True))
         if self.drawn is not None and not _DIGEST.fullmatch(schema.text("drawn", self.drawn)):

@@ -25,7 +25,7 @@ class Summary(Model):
         Parameters
         ----------
         max_rows : int, optional
-            The most features and targets whose mean and scale are listed.
+            The most features, targets and attributes whose mean and scale are listed.
 
         Returns
         -------
@@ -164,7 +164,7 @@ def _inputs(model: Model) -> str:
 
 
 def _units(model: Model, scaling: Scaling, most: int) -> Table:
-    """Mean and scale of features and targets."""
+    """Mean and scale of features, targets and attributes."""
     own, ahead = model.num_features, model.ahead
     features = model.names.features or tuple(f"feature {i}" for i in range(own))
     if ahead is not None:  # one unit for all steps: that of the first
@@ -175,6 +175,10 @@ def _units(model: Model, scaling: Scaling, most: int) -> Table:
         number = scaling.y_mean.size if ahead is None else ahead.targets
         targets = model.names.targets or tuple(f"target {i}" for i in range(number))
         rows += _moments("target", targets, scaling.y_mean, scaling.y_scale, most)
+    if scaling.static_mean is not None and scaling.static_scale is not None:
+        unnamed = tuple(f"attribute {i}" for i in range(scaling.static_mean.size))
+        names = model.names.static or unnamed
+        rows += _moments("static", names, scaling.static_mean, scaling.static_scale, most)
     return Table(("Units", "Name", "Mean", "Scale"), rows, "llrr")
 
 

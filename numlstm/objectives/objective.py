@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.attributes import require_static
 from numlstm.data.fill_values import remedy_of, warn_of_fill_values
 from numlstm.data.sequences import Dataset
 from numlstm.data.targets import (
@@ -18,7 +19,7 @@ from numlstm.data.targets import (
     require_weights,
 )
 from numlstm.model.lstm import LSTM
-from numlstm.network.network import Weights, with_tangent
+from numlstm.network.network import Weights, constant, with_tangent
 from numlstm.objectives.evaluator import Evaluator, run_here
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
@@ -38,6 +39,7 @@ def objective(
     lengths: Any = None,
     reset: Any = None,
     future: Any = None,
+    static: Any = None,
     output: str | None = None,
     nan_policy: str = "raise",
 ) -> "Objective":
@@ -55,7 +57,7 @@ def objective(
         As in `fit`.
     weight_decay : float, optional
         L2 penalty, ``weight_decay / 2 * sum(theta**2)``, part of everything below.
-    sample_weight, lengths, reset, output, nan_policy : optional
+    sample_weight, lengths, reset, static, output, nan_policy : optional
         As in `fit`.
     future : array_like, optional
         As in `fit`, for a model that was fitted with it; the horizon is that of the model.
@@ -107,8 +109,9 @@ def objective(
         horizon=model.horizon,
         future=None if model.ahead is None else model.num_future,
     )
-    rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset, "future": future}
-    data = read_dataset(X, y, reading, **rows)
+    rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset}
+    data = read_dataset(X, y, reading, **rows, future=future, static=static)
+    require_static(data.static, model.spec.static_size)
     once = data if data.ahead is None else data.ahead.once(data)
     warn_of_fill_values(once, remedy=remedy_of(model.filling))
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
@@ -395,7 +398,11 @@ class Objective:
         weights = network.pack(self._cast(theta))
         with np.errstate(all="ignore"):  # whoever asked sees what is not finite
             Y, _, kept = network.forward(
-                weights, data.X, None, data.lengths, tape=tape, last=data.last, reset=data.reset
+                *(weights, data.X, None, data.lengths),
+                tape=tape,
+                last=data.last,
+                reset=data.reset,
+                static=data.static,
             )
         return network.backend.arrays.to_numpy(Y), weights, kept
 
@@ -418,6 +425,7 @@ class Objective:
                 *(weights, with_tangent(data.X, None), None, data.lengths),
                 last=data.last,
                 reset=data.reset,
+                static=constant(data.static),
             )
         return self._with_penalty(self._on_targets(Y.imag), v)
 

@@ -97,6 +97,7 @@ class Ensemble:
         future: Any = None,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
     ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
@@ -107,7 +108,7 @@ class Ensemble:
         ----------
         X : array_like, or list of arrays
             Sequences, as for `LSTM.predict`.
-        future, lengths, reset, noise_rng : optional
+        future, lengths, reset, static, noise_rng : optional
             As for `LSTM.predict`.
 
         Returns
@@ -121,11 +122,12 @@ class Ensemble:
         given, lengths, reset = labels.with_rows(X, first.names, lengths, reset)
         rows = {"lengths": lengths, "reset": reset, "noise_rng": noise_rng}
         rows["future"] = first._known(given, future)
+        rows["static"] = labels.attributes(given, static, first.names.static).values
         each = [model.predict(given.stepwise, **rows) for model in self.models]
         return _restored(given, each, first._output_names)
 
     def forecast(
-        self, X: Any, horizon: int | None = None, *, future: Any = None
+        self, X: Any, horizon: int | None = None, *, future: Any = None, static: Any = None
     ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' forecasts.
 
@@ -136,7 +138,7 @@ class Ensemble:
         ----------
         X : array_like, or list of arrays
             What was observed, as for `LSTM.forecast`.
-        horizon, future : optional
+        horizon, future, static : optional
             As for `LSTM.forecast`.
 
         Returns
@@ -146,7 +148,7 @@ class Ensemble:
         spread : ndarray, or list of ndarray
             Standard deviation over the members.
         """
-        each = [model._after(X, horizon, future) for model in self.models]
+        each = [model._after(X, horizon, future, static) for model in self.models]
         return _restored(each[0][0], [Y for _, Y in each], self.models[0].names)
 
 
@@ -195,6 +197,7 @@ def ensemble(
     reset: Any = None,
     future: Any = None,
     horizon: int | None = None,
+    static: Any = None,
     method: str = "adam",
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
@@ -245,7 +248,7 @@ def ensemble(
         As in `fit`, for every member.
     learned_state, proj_size, cell, init, output_size : optional
         As in `fit`, for every member.
-    output, loss, sample_weight, weight, lengths, reset, future, horizon : optional
+    output, loss, sample_weight, weight, lengths, reset, future, horizon, static : optional
         As in `fit`.
     method : {"adam", "adamw", "sgd", "rmsprop"}, optional
         One of the stochastic methods.
@@ -301,9 +304,10 @@ def ensemble(
     -----
     Plain layers on the backend "cpu" train all members in one call of the kernels per layer and
     step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
-    with `reset`, and on other backends, the members take turns within a step. The numbers of a
-    member do not depend on which way it is. A member that drew no target of a batch, or window,
-    makes no update there: but for the scaling it learns what `fit` does with its counts as weights.
+    with `reset` or `static`, and on other backends, the members take turns within a step. The
+    numbers of a member do not depend on which way it is. A member that drew no target of a batch,
+    or window, makes no update there: but for the scaling it learns what `fit` does with its counts
+    as weights.
 
     Examples
     --------
@@ -360,7 +364,7 @@ def ensemble(
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
     require_forward(network, horizon, future)
-    arrays = Arrays(X, y, sample_weight, lengths, reset, future=future, validation=validation)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, future, static, validation)
     if is_stream(X):
         raise TypeError(
             "ensemble resamples data that are there, and X yields batches: pass arrays, or call "

@@ -71,6 +71,7 @@ def fit(
     reset: Any = None,
     future: Any = None,
     horizon: int | None = None,
+    static: Any = None,
     method: str = "adam",
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
@@ -173,6 +174,13 @@ def fit(
         `future` a step reads the features of all these steps; one of which they are not all there
         is left out. Of targets those count that there are. For losses of numbers. Default: y as it
         is, or the next value, from which `LSTM.forecast` goes on step by step.
+    static : array_like, shape (B, S), or (B,) for one attribute, or (S,) for one series, optional
+        Attributes of whole sequences, such as the area of a catchment: inputs that are the same at
+        all steps of a sequence, whose product with the weights ``weight_is`` is computed once for
+        it. To the network it is what repeating them as features of every step would be. A frame
+        has a row for each series, by its name where X has names of series. They are standardised
+        as features are, each sequence counted once, and are then needed in `predict`. With
+        `stateful` they are those of the one series.
     method : str, optional
         "adam", "adamw", "sgd", "rmsprop"; or one of `scipy.optimize`, which see all data in every
         iteration: of `minimize` with gradients "L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP", with
@@ -229,9 +237,9 @@ def fit(
         a draw by `rng` with a share of every class, the last of a class being learned from; else
         the last sequences. Data of their own are ``(X, y)``, ``(X, y, sample_weight)``, or a dict
         with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
-        names; they need a dict where the fit has `lengths` or `reset`, or series of different
-        lengths and they are padded. With `stateful` they are one series that begins in the
-        initial state.
+        names, or "static"; they need a dict where the fit has `lengths`, `reset` or `static`, or
+        series of different lengths and they are padded. With `stateful` they are one series that
+        begins in the initial state.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
@@ -441,7 +449,7 @@ def fit(
     )
     settings = settle(network, start, reading, training, run)
     require_forward(network, horizon, future)
-    arrays = Arrays(X, y, sample_weight, lengths, reset, future=future, validation=validation)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, future, static, validation)
     return _run(arrays, settings, rng)
 
 
@@ -517,6 +525,7 @@ def _given(model: LSTM | None) -> GivenModel | None:
     return GivenModel(
         *(model.num_features, model.spec.width, model.scaling, model.filling, model.names),
         ahead=model.ahead,
+        static_size=model.spec.static_size,
     )
 
 
@@ -528,6 +537,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
         settings.network,
         input_size=data.train.X.shape[2],
         output_size=data.output_size if has_head else None,
+        static_size=None if data.train.static is None else data.train.static.shape[1],
     )
     theta = drawn(spec, draws.stream(INITIAL), start.init) if given is None else given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)

@@ -42,7 +42,7 @@ _MOST = 10**6  # names in a file
 
 
 class Names(NamedTuple):
-    """Names of the features and targets of a model, None where there were none.
+    """Names of the features, targets and attributes of a model, None where there were none.
 
     And of the features that are known ahead, which are none of the others.
     """
@@ -50,6 +50,7 @@ class Names(NamedTuple):
     features: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
     future: tuple[str, ...] | None = None
+    static: tuple[str, ...] | None = None
 
     @classmethod
     def restored(cls, fields: Mapping[str, Any]) -> "Names":
@@ -60,7 +61,9 @@ class Names(NamedTuple):
             if name in fields
         })  # fmt: skip
 
-    def require_fit(self, features: int, outputs: int, future: int = 0) -> None:
+    def require_fit(
+        self, features: int, outputs: int, future: int = 0, static: int | None = None
+    ) -> None:
         """Refuse names of another number of features, or of more targets than outputs.
 
         Also, since a file is written of them, what are no different texts.
@@ -75,6 +78,10 @@ class Names(NamedTuple):
         if self.future is not None and len(self.future) != future:
             raise ValueError(
                 f"there are names of {len(self.future)} features known ahead, and {future} of them"
+            )
+        if self.static is not None and len(self.static) != (static or 0):
+            raise ValueError(
+                f"there are names of {len(self.static)} attributes, and {static or 0} of them"
             )
         if self.targets is not None and len(self.targets) > outputs:
             raise ValueError(
