@@ -28,6 +28,9 @@ from numlstm.stepping.kernels.step_derivatives import derived_size
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line
+# sizes of `bind`: what it shares with the net without attributes, and what is its own
+ELSEWHERE = "parts_at", "cell_at", "scaling_at", "values_at"
+OF_ATTRIBUTES = step.Sizes._fields[step.Sizes._fields.index("static") :]
 
 
 class Packer:
@@ -77,7 +80,9 @@ def write_net(
     rows_derived = STACK // (derived_size(sizes, 1) * values.dtype.itemsize)
     if rows == 0 or (derivatives and rows_derived == 0):
         return None
-    parts_at, cell_at = numbers.add(parts), numbers.add(flat(encode(spec.layers[0])))
+    parts_at = numbers.size
+    numbers.add([part._replace(own=part.own - parts_at) for part in parts])
+    cell_at = numbers.add(flat(encode(spec.layers[0])))
     scaling_at = numbers.integers
     values_at = scaling_at + scalings.integers
     sizes = sizes._replace(
@@ -95,6 +100,66 @@ def write_net(
     scalings.write(memory[scaling_at:values_at])
     values.write(memory[values_at:])
     return NetMemory(memory, sizes)
+
+
+class Attributes(NamedTuple):
+    """Attributes of whole sequences, and what they add to z of the first level."""
+
+    static: np.ndarray  # (B, S), or (1, S) for every row
+    terms: np.ndarray  # (B, G H) or (1, G H)
+
+
+class Bound(NamedTuple):
+    """A net for sequences of certain attributes."""
+
+    net: NetMemory
+    dterms: np.ndarray  # (B, 4, U L) gradient of the terms, where a backward pass adds it up
+
+
+def bind(net: NetMemory, spec: NetworkSpec, given: Attributes, *, summed: bool) -> Bound:
+    """A net with attributes, beside the one that it shares all else with, and must not outlive.
+
+    With `summed` a backward pass adds to the gradient of the terms, in the net's own memory.
+    """
+    rows, units, numbers = len(given.static), net.sizes.vectors * lanes(spec.dtype), Packer(np.int64)
+    terms = _terms_in_panels(spec, given.terms, net.sizes)
+    dterms = np.zeros((rows if summed else 0, len(GATES), units), spec.dtype)
+    numbers.add(net.memory[: step.SIZES + len(net.sizes)])
+    memory, places = _beside(numbers, spec, (terms, given.static, dterms))
+    away = (net.memory.ctypes.data - memory.ctypes.data) // memory.itemsize
+    elsewhere = {name: getattr(net.sizes, name) + away for name in ELSEWHERE}
+    strides = (array[0].size if len(array) > 1 else 0 for array in (terms, given.static, dterms))
+    own = dict(zip(OF_ATTRIBUTES, (given.static.shape[1], *places, *strides), strict=True))
+    sizes = net.sizes._replace(**elsewhere, **own)
+    if not summed:
+        sizes = sizes._replace(dterms_at=0)
+    memory[step.SIZES : step.SIZES + len(sizes)] = sizes
+    sums = memory[places[-1] :].view(spec.dtype)[: dterms.size]
+    return Bound(NetMemory(memory, sizes), sums.reshape(dterms.shape))
+
+
+def _beside(
+    numbers: Packer, spec: NetworkSpec, arrays: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, list[int]]:
+    """Memory of the numbers and then the arrays, and where in it they begin."""
+    values, first = Packer(spec.dtype), numbers.integers
+    places = [first + values.add(array) * values.dtype.itemsize // 8 for array in arrays]
+    memory = _aligned(first + values.integers)
+    numbers.write(memory)
+    values.write(memory[first:])
+    return memory, places
+
+
+def _terms_in_panels(spec: NetworkSpec, terms: np.ndarray, sizes: step.Sizes) -> np.ndarray:
+    """(B, 4 padded) of (B, G H), as the products have z: the gates of one vector after another."""
+    width, rows = lanes(spec.dtype), len(terms)
+    gates = [GATES.index(gate) for gate in spec.cell.gates]
+    whole = np.zeros((rows, len(GATES), sizes.vectors * width), spec.dtype)
+    whole[:, gates, : sizes.units] = terms.reshape(rows, len(gates), sizes.units)
+    by_vectors = whole.reshape(rows, len(GATES), sizes.vectors, width).swapaxes(1, 2)
+    panels = np.zeros((rows, 4 * sizes.padded), spec.dtype)
+    panels[:, : by_vectors[0].size] = by_vectors.reshape(rows, -1)
+    return panels
 
 
 def _aligned(count: int) -> np.ndarray:
@@ -128,8 +193,8 @@ def _parts(
         ]
         transposed = (beside.back, *_columns(layer, packed.theta)) if derivatives else ((),) * 3
         matrices = (layer.input_size, panels, unit, out, *map(values.add, transposed))
-        places = theta, starts.get("weight_hr", 0), numbers.add(own)
-        parts.append(step.Part._make((*matrices, *places)))
+        places = theta, *(starts.get(name, 0) for name in ("weight_hr", "weight_is"))
+        parts.append(step.Part._make((*matrices, *places, numbers.add(own))))
         theta += packed.theta.size
     return parts, len(own)
 
@@ -193,6 +258,8 @@ def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) ->
         head_panels=0 if head is None else values.add(head.forward),
         head_bias=0 if head is None else values.add(head.bias),
         head_back=0 if head is None else values.add(head.backward),
+        zeros=values.add(np.zeros(4 * padded)),
+        **dict.fromkeys(OF_ATTRIBUTES, 0),
     )
 
 

@@ -35,7 +35,7 @@ from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, Weights
 from numlstm.stepping.kernels.pointers import call_at, or_null
 from numlstm.stepping.kernels.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
-from numlstm.stepping.memory import NetMemory, write_net
+from numlstm.stepping.memory import Attributes, NetMemory, bind, write_net
 
 
 class CFunction(NamedTuple):
@@ -117,14 +117,23 @@ class Stepper:
     True
     """
 
-    def __init__(self, net: NetMemory, dtype: str, initial: State, derivatives: bool):
+    def __init__(
+        self,
+        net: NetMemory,
+        spec: NetworkSpec,
+        initial: State,
+        derivatives: bool,
+        origin: "Stepper | None" = None,
+    ):
         self._net = net
+        self._spec, self._derivatives = spec, derivatives
+        self._origin = origin  # whose memory this one reads too
         self._initial = initial
-        self.dtype = dtype
+        self.dtype = spec.dtype
         self.input_size, self.output_size = net.sizes.inputs, net.sizes.width
         self.address = net.memory.ctypes.data
         # where Numba looks first: a call from Python costs 1 us, not 18
-        self._numba_type_ = StepperType(dtype, derivatives)
+        self._numba_type_ = StepperType(spec.dtype, derivatives)
 
     def __repr__(self) -> str:
         """Sizes and dtype on one line."""
@@ -145,6 +154,13 @@ class Stepper:
             "a Stepper holds addresses of this process: send the model, then njit(); a function "
             "with cache=True takes it as an argument, not from a closure"
         )
+
+    def _with_attributes(
+        self, given: Attributes, *, summed: bool = False
+    ) -> tuple["Stepper", np.ndarray]:
+        """A stepper for sequences of such attributes, and the gradient that it sums: see `bind`."""
+        net, dterms = bind(self._net, self._spec, given, summed=summed)
+        return Stepper(net, self._spec, self._initial, self._derivatives, self), dterms
 
     def initial_state(self, batch: int | None = None) -> State:
         """The state before anything was seen, the learned one or zeros, in arrays of its own.
@@ -236,7 +252,7 @@ def stepper_of(
     weights = weights or network.pack(theta)
     net = write_net(spec, weights, scaling, derivatives)
     initial = network.initial_state(weights, 1)
-    return None if net is None else Stepper(net, spec.dtype, initial, derivatives)
+    return None if net is None else Stepper(net, spec, initial, derivatives)
 
 
 # --- for Numba ------------------------------------------------------------------------------------
