@@ -171,7 +171,19 @@ def initialise(spec: NetworkSpec, rng: np.random.Generator, init: Init = Init())
     if spec.head is not None:
         weight = split(spec.head.shapes, parts[-1])["weight"]
         weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init.weights)
+    for layer, block in zip(spec.layers, parts, strict=False):
+        if layer.static_size:  # last, so that all others are what they are without attributes
+            _draw_static(layer, split(layer.shapes, block)["weight_is"], rng, init.weights)
     return theta
+
+
+def _draw_static(
+    spec: LayerSpec, weight_is: np.ndarray, rng: np.random.Generator, weights: str
+) -> None:
+    """As the weights of as many inputs."""
+    size = spec.hidden_size
+    for rows in np.split(weight_is, len(spec.cell.gates)):
+        rows[...] = _uniform(rng, rows.shape, size, weights)
 
 
 def _draw_weights(

@@ -52,6 +52,27 @@ class Gradients(NamedTuple):
     state: State
 
 
+class StaticGradients(NamedTuple):
+    """As `Gradients`, of a network with attributes of whole sequences.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        Gradient with respect to the flat parameter vector.
+    X : ndarray, shape (B, T, I), or None
+        Gradient with respect to the input; None where it was not asked for.
+    state : State
+        Gradient with respect to the initial state.
+    static : ndarray, shape (B, S)
+        Gradient with respect to the attributes.
+    """
+
+    theta: Any
+    X: Any
+    state: State
+    static: Any
+
+
 def _rate(name: str, value: Any) -> float:
     return checks.real(f"dropout {name}", value, least=0.0, below=1.0)
 
@@ -126,6 +147,13 @@ class LayerSpec:
         if self.static_size:  # kernels read their product with the attributes, never these
             shapes["weight_is"] = (gates, self.static_size)
         return shapes
+
+    @cached_property
+    def of_static(self) -> "HeadSpec | None":
+        """The product with the attributes, as of a head whose bias is zero."""
+        if not self.static_size:
+            return None
+        return HeadSpec(self.static_size, self.shapes["weight_is"][0], self.dtype)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ are too small.
 ``precisions``                                         those of a `LayerSpec` that it has
 ``pack_layer(spec, theta)``                            weights in the layout that the kernels read
 ``layer_forward(spec, weights, X, state, lengths=None, (Y, (h, c), tape or None)
-*, tape=False, reset=None, noise=None)``
-``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta, dX or None, (dh, dc)); dY and
-need_dX=True)``                                        dstate may be None, which means zero
+*, tape=False, reset=None, noise=None,
+row_terms=None)``
+``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta, dX or None, (dh, dc), drow_terms
+need_dX=True)``                                        or None); dY and dstate may be None, which
+                                                       means zero
 ``pack_head(spec, theta)``                             as pack_layer, for the linear head
 ``head_forward(spec, weights, H)``                     Y, over the last axis of H
 ``head_backward(spec, weights, H, dY)``                (dtheta, dH)
@@ -32,6 +34,13 @@ independent: a row's result does not depend on the batch that it came in. Y is z
 
 ``reset`` (B, T) is bool or None: where it is True, the row's state is replaced before the step by
 the layer's initial state, the learned one or zeros; the gradient of a learned one is in dtheta.
+``row_terms`` (B, G H) or None, of G gates with weights of their own in the order i, f, g, o, is added
+to the products of every step, as if the weights of further inputs, the same at all steps, had given
+it: within what layer normalisation normalises. Its gradient is the sum over the row's steps; None
+where there was none. A layer with a ``static_size`` has ``weight_is`` (G H, S) at the end of its
+theta, which the kernels carry but do not read, and whose gradient they leave zero: the product with
+attributes of the sequences is the network's business, once per sequence, by ``head_forward``.
+
 ``noise`` is a `numlstm.architecture.spec.Noise` or None, in the dtype of the layer. A state that is
 passed in is taken as it is: whether it is the learned one is the network's business, as are
 directions, residual connections, and dropout between layers and on weights.

@@ -35,20 +35,25 @@ class ComplexStep:
         """The head's matrices by name, in small steps."""
         return self.backend.pack_head(spec, small(theta))
 
-    def layer_forward(self, spec: LayerSpec, weights, X, state, lengths=None, **options):
+    def layer_forward(
+        self, spec: LayerSpec, weights, X, state, lengths=None, *, row_terms=None, **options
+    ):
         """Y, the final state and the tape; the tape stays in small steps."""
         given = small(X), tuple(map(small, state))
-        Y, final, tape = self.backend.layer_forward(spec, weights, *given, lengths, **options)
+        Y, final, tape = self.backend.layer_forward(
+            spec, weights, *given, lengths, row_terms=small(row_terms), **options
+        )
         return full(Y, spec.dtype), tuple(full(part, spec.dtype) for part in final), tape
 
     def layer_backward(self, spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-        """Gradients of theta, X (or None) and the initial state."""
+        """Gradients of theta, X (or None), the initial state and the row terms (or None)."""
         dstate = None if dstate is None else tuple(map(small, dstate))
-        dtheta, dX, d_initial = self.backend.layer_backward(
+        dtheta, dX, d_initial, drow_terms = self.backend.layer_backward(
             spec, weights, tape, small(dY), dstate, need_dX=need_dX
         )
         d_initial = tuple(full(part, spec.dtype) for part in d_initial)
-        return full(dtheta, spec.dtype), full(dX, spec.dtype), d_initial
+        dtheta, dX, drow_terms = (full(each, spec.dtype) for each in (dtheta, dX, drow_terms))
+        return dtheta, dX, d_initial, drow_terms
 
     def head_forward(self, spec: HeadSpec, weights, H):
         """Y over the last axis of H."""

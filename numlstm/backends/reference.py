@@ -13,6 +13,11 @@ cell c (eq. 9) and its input and output gates (eqs. 3-8); Gers, Schmidhuber & Cu
 notation and the full gradient through time follow Graves (2013), "Generating sequences with
 recurrent neural networks", eqs. 7-11.
 
+To z_t is added what a row has at all of its steps, its row terms: of attributes s of the whole
+sequence W_is s, as if they were further inputs at every step. Kratzert et al. (2019), "Towards
+learning universal, regional, and local hydrological behaviors via machine learning applied to
+large-sample datasets", HESS 23, tile them.
+
 The variants, each a change of one line and all free to be combined (`spec.cell`, `Noise`):
 
     peephole      z_i += p_i * c_{t-1}   z_f += p_f * c_{t-1}   z_o += p_o * c_t
@@ -20,10 +25,10 @@ The variants, each a change of one line and all free to be combined (`spec.cell`
     forget_gate   "coupled": f_t = 1 - i_t, Greff et al. (2017), "LSTM: a search space odyssey",
                   IEEE TNNLS 28(10), CIFG; "none": f_t = 1, the cell of 1997
     layer_norm    per gate, over its units: z = gain * (a - mean a) / sqrt(var a + epsilon) + b with
-                  a = W_ih x_t + W_hh h_{t-1}; and the cell alike, on its way out:
+                  a = W_ih x_t + W_hh h_{t-1} + W_is s; and the cell alike, on its way out:
                   h_t = o_t * tanh(cell_gain * (c_t - mean c_t) / sqrt(...) + cell_bias)
                   Ba, Kiros & Hinton (2016), "Layer normalization", arXiv:1607.06450, eqs. 20-22,
-                  with the sum of both products normalised once; peepholes come after it.
+                  with the sum of the products normalised once; peepholes come after it.
                   "gates": the cell goes out as it is, and peepholes come before the normalisation:
                   a_i += p_i * c_{t-1}   a_f += p_f * c_{t-1}   a_o += p_o * c_t
                   as in TensorFlow Lite (lite/kernels/lstm_eval.cc, CalculateLstmGateFloat)
@@ -78,6 +83,7 @@ class Tape(NamedTuple):
     reset: np.ndarray  # (B, T)
     noise: Noise
     steps: list  # a Step per t
+    has_row_terms: bool
 
 
 class Step(NamedTuple):
@@ -261,12 +267,12 @@ def normalise_huge(a, epsilon) -> Normalised:
 
 
 @_blas_flags_ignored
-def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise):
+def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise, row_terms=None):
     """The state (h, c) after one step, and the values that it is made of."""
     cell = spec.cell
     of_gates, of_candidate, of_output = cell.activations
     x, h_masked = times(x, noise.x), times(h_prev, noise.h)
-    sums, z, normalised = gate_inputs(spec, weights, x, h_masked), {}, {}
+    sums, z, normalised = gate_inputs(spec, weights, x, h_masked, row_terms), {}, {}
     for gate in cell.gates[:-1]:
         z[gate], normalised[gate] = pre_activation(spec, weights, gate, sums[gate], c_prev)
     i = activate(of_gates, z["i"], cell.activation_clip)
@@ -328,15 +334,19 @@ def step_backward(spec: LayerSpec, weights, step: Step, dh, dc, noise: Noise, d)
     return times(dx, noise.x), dh_kept + times(dh_prev, noise.h), dc_prev
 
 
-def gate_inputs(spec: LayerSpec, weights, x, h):
-    """W_ih x + W_hh h of every gate by name, with the bias if it is not normalised."""
+def gate_inputs(spec: LayerSpec, weights, x, h, row_terms):
+    """W_ih x + W_hh h and row terms of every gate, with the bias if it is not normalised."""
     a = x @ weights["weight_ih"].T + h @ weights["weight_hh"].T
+    if row_terms is not None:
+        a = a + row_terms
     return by_gate(spec, a if spec.cell.layer_norm else a + weights["bias"])
 
 
 def gate_inputs_backward(spec: LayerSpec, weights, step: Step, dsums, d):
-    """Gradients of x and h; those of the parameters are added to `d`."""
+    """Gradients of x and h; those of the parameters and row terms are added to `d`."""
     da = np.concatenate([dsums[gate] for gate in spec.cell.gates], axis=1)
+    if "row_terms" in d:
+        d["row_terms"] += da
     if not spec.cell.layer_norm:
         d["bias"] += da.sum(axis=0)
     d["weight_ih"] += da.T @ step.x
@@ -410,7 +420,16 @@ def mixed_backward(keep, d):
 
 
 def layer_forward(
-    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
+    spec: LayerSpec,
+    weights,
+    X,
+    state,
+    lengths=None,
+    *,
+    tape=False,
+    reset=None,
+    noise=None,
+    row_terms=None,
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     B, T, _ = X.shape
@@ -419,7 +438,7 @@ def layer_forward(
     noise = Noise() if noise is None else noise
     h_0, c_0 = weights.get("initial_h", 0), weights.get("initial_c", 0)  # after a reset
     (h, c), steps = state, []
-    dtype = np.result_type(X, *weights.values(), h, c)
+    dtype = np.result_type(X, *weights.values(), h, c, *([] if row_terms is None else [row_terms]))
     Y = np.zeros((B, T, spec.output_size), dtype)
     for t in range(T):
         active, again = (t < lengths)[:, None], reset[:, t, None]
@@ -427,21 +446,24 @@ def layer_forward(
         x = np.where(active, X[:, t], 0)
         h_prev = np.where(active, np.where(again, h_0, h), 0)
         c_prev = np.where(active, np.where(again, c_0, c), 0)
-        h_new, c_new, step = step_forward(spec, weights, x, h_prev, c_prev, noise_at(noise, t))
+        given = x, h_prev, c_prev, noise_at(noise, t), row_terms
+        h_new, c_new, step = step_forward(spec, weights, *given)
         if tape:
             steps.append(step)
         Y[:, t] = np.where(active, h_new, 0)
         h, c = np.where(active, h_new, h), np.where(active, c_new, c)
-    kept = Tape(lengths, reset, noise, steps) if tape else None
+    kept = Tape(lengths, reset, noise, steps, row_terms is not None) if tape else None
     return Y, (h.astype(dtype), c.astype(dtype)), kept
 
 
 def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
+    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
     given = [array for array in (dY, *(dstate or ())) if array is not None]
     dtype = np.result_type(*weights.values(), *given)
     d = {name: np.zeros(shape, dtype) for name, shape in spec.shapes.items()}
     B, T = tape.reset.shape
+    if tape.has_row_terms:
+        d["row_terms"] = np.zeros((B, len(spec.cell.gates) * spec.hidden_size), dtype)
     dX = np.zeros((B, T, spec.input_size), dtype)
     dh, dc = (np.zeros((B, size), dtype) for size in (spec.output_size, spec.hidden_size))
     dh, dc = (dh, dc) if dstate is None else dstate
@@ -457,8 +479,10 @@ def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=
             d["initial_c"] += np.where(again, dc_prev, 0).sum(axis=0)
         dh = np.where(active, np.where(again, 0, dh_prev), dh)
         dc = np.where(active, np.where(again, 0, dc_prev), dc)
+    drow_terms = d.pop("row_terms", None)
     dtheta = np.concatenate([part.ravel() for part in d.values()])
-    return dtheta, (dX if need_dX else None), (dh.astype(dtype), dc.astype(dtype))
+    dX = dX if need_dX else None
+    return dtheta, dX, (dh.astype(dtype), dc.astype(dtype)), drow_terms
 
 
 def noise_at(noise: Noise, t) -> Noise:

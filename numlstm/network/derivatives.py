@@ -29,6 +29,12 @@ class Run(NamedTuple):
     state: State | None  # None: the initial one
     lengths: Array | None  # (B,)
     reset: Array | None  # (B, T)
+    static: Array | None = None  # (B, S)
+
+    @property
+    def options(self) -> dict[str, Array | None]:
+        """What a forward pass is given by name."""
+        return {"reset": self.reset, "static": self.static}
 
 
 class Direction(NamedTuple):
@@ -37,6 +43,7 @@ class Direction(NamedTuple):
     theta: Array | None = None
     X: Array | None = None
     state: State | None = None
+    static: Array | None = None
 
 
 def jvp(network: Network, run: Run, along: Direction) -> tuple[Outputs, Outputs]:
@@ -50,7 +57,10 @@ def jvp(network: Network, run: Run, along: Direction) -> tuple[Outputs, Outputs]
             *(with_tangent(a.real, a.imag + da) for a, da in zip(start, along.state, strict=True))
         )
     X = with_tangent(run.X, along.X)
-    Y, final, _ = tangents.forward(weights, X, state, run.lengths, reset=run.reset)
+    options = run.options
+    if run.static is not None:
+        options["static"] = with_tangent(run.static, along.static)
+    Y, final, _ = tangents.forward(weights, X, state, run.lengths, **options)
     values = Y.real.copy(), State(*(part.real.copy() for part in final))
     return values, (Y.imag.copy(), State(*(part.imag.copy() for part in final)))
 
@@ -60,7 +70,12 @@ def jacobian(network: Network, run: Run, of: str, wrt: str) -> Array:
     batch, steps, inputs = run.X.shape
     states = state_size(network)
     outs = {"y": (steps, network.spec.width), "state": (states,)}[of]
-    ins = {"X": (steps, inputs), "state": (states,), "theta": run.theta.shape}[wrt]
+    ins = {
+        "X": (steps, inputs),
+        "state": (states,),
+        "theta": run.theta.shape,
+        "static": (network.spec.static_size or 0,),
+    }[wrt]
     result = np.zeros((batch, int(np.prod(outs)), int(np.prod(ins))), run.X.dtype)
     if result.size == 0:
         pass
@@ -122,7 +137,8 @@ def _by_tape(network: Network, kernels: ModuleType, run: Run) -> Array:
     (batch, steps, _), spec = run.X.shape, network.spec
     layers, H, size = len(spec.layers), spec.hidden_size, state_size(network)
     weights = network.pack(run.theta)
-    _, _, tape = network.forward(weights, run.X, run.state, run.lengths, tape=True, reset=run.reset)
+    given = weights, run.X, run.state, run.lengths
+    _, _, tape = network.forward(*given, tape=True, **run.options)
     J, below = np.zeros((batch, steps, 2, layers, H, size), run.X.dtype), None
     for index, layer in enumerate(spec.layers):
         part, inputs = J[:, :, :, index], layer.input_size if index else 0
@@ -153,7 +169,8 @@ def _step_by_step(network: Network, run: Run) -> Array:
         lengths = (np.arange(steps) < run.lengths[:, None]).astype(np.int64).ravel()
     reset = None if run.reset is None else run.reset.reshape(-1, 1)
     X = run.X.reshape(batch * steps, 1, -1)
-    each = Run(run.theta, X, as_state(network, vectors), lengths, reset)
+    static = None if run.static is None else np.repeat(run.static, steps, axis=0)
+    each = Run(run.theta, X, as_state(network, vectors), lengths, reset, static)
     return jacobian(network, each, "state", "state").reshape(batch, steps, size, size)
 
 
@@ -162,6 +179,7 @@ def _options(run: Run, t: int) -> dict[str, Any]:
     return {
         "lengths": None if run.lengths is None else (run.lengths > t).astype(np.int64),
         "reset": None if run.reset is None else run.reset[:, t : t + 1],
+        "static": run.static,
     }
 
 
@@ -188,11 +206,11 @@ def _by_input(network: Network, run: Run, of: str, wrt: str, result: Array) -> N
         along = np.eye(count, dtype=run.X.dtype)[part]
         many = _rows(run, np.repeat(np.arange(batch), len(along)))
         along = np.tile(along, (batch, 1))
-        direction = (
-            Direction(X=along.reshape(many.X.shape))
-            if wrt == "X"
-            else Direction(state=as_state(network, along))
+        direction = Direction(static=along) if wrt == "static" else Direction(
+            state=as_state(network, along)
         )
+        if wrt == "X":
+            direction = Direction(X=along.reshape(many.X.shape))
         _, (dY, dstate) = jvp(network, many, direction)
         columns = _chosen(of, dY, dstate).reshape(batch, -1, result.shape[1])
         result[:, :, part] = columns.swapaxes(1, 2)
@@ -205,7 +223,7 @@ def _by_output(network: Network, run: Run, of: str, wrt: str, result: Array) -> 
         size = part.stop - part.start
         many = _rows(run, np.repeat(np.arange(batch), size))
         [(_, gradients)] = _pullbacks(network, many, of, size, part)
-        columns = gradients.X if wrt == "X" else as_vectors(gradients.state)
+        columns = as_vectors(gradients.state) if wrt == "state" else getattr(gradients, wrt)
         result[:, part] = columns.reshape(batch, size, -1)
 
 
@@ -214,7 +232,8 @@ def _pullbacks(
 ) -> Iterator[tuple[slice, Gradients]]:
     """(outputs, their gradients): `size` outputs at once, of every group of so many rows."""
     weights = network.pack(run.theta)
-    Y, _, tape = network.forward(weights, run.X, run.state, run.lengths, tape=True, reset=run.reset)
+    given = weights, run.X, run.state, run.lengths
+    Y, _, tape = network.forward(*given, tape=True, **run.options)
     count = Y[0].size if of == "y" else state_size(network)
     groups = len(run.X) // size
     for part in [only] if only else [slice(k, k + size) for k in range(0, count, size)]:
@@ -234,8 +253,9 @@ def _chosen(of: str, dY: Array, dstate: State) -> Array:
 def _rows(run: Run, index: Any) -> Run:
     """Some rows of a run, as often as they are named."""
     state = run.state and State(*(part[:, index] for part in run.state))
-    lengths, reset = (None if a is None else a[index] for a in (run.lengths, run.reset))
-    return Run(run.theta, run.X[index], state, lengths, reset)
+    rest = (run.lengths, run.reset, run.static)
+    lengths, reset, static = (None if each is None else each[index] for each in rest)
+    return Run(run.theta, run.X[index], state, lengths, reset, static)
 
 
 def _parts(network: Network, run: Run, count: int) -> Iterator[slice]:

@@ -9,7 +9,14 @@ import numpy as np
 
 from numlstm import backends
 from numlstm.architecture.parameters import blocks, split
-from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
+from numlstm.architecture.spec import (
+    Dropout,
+    Gradients,
+    HeadSpec,
+    NetworkSpec,
+    State,
+    StaticGradients,
+)
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.network.dropout import NetworkNoise, draw_noise, mean_noise, no_noise
 from numlstm.utils.interruptible import Runner
@@ -26,6 +33,7 @@ class Weights(NamedTuple):
     layers: tuple[Any, ...]
     head: Any
     initial: tuple[Any, ...]  # the learned (h, c) per layer, empty where states begin at zero
+    static: tuple[Any, ...] = ()  # of the attributes, per layer of the first level that has some
 
 
 class Batch(NamedTuple):
@@ -34,6 +42,7 @@ class Batch(NamedTuple):
     lengths: AnyArray | None  # (B,)
     reset: AnyArray | None  # (B, T)
     noise: NetworkNoise
+    static: AnyArray | None = None  # (B, S)
 
 
 class Tape(NamedTuple):
@@ -86,7 +95,7 @@ class Network:
         arrays = self._arrays
         parts = list(blocks(self.spec, arrays.asarray(theta)))
         masks = noise.weights if noise else (None,) * len(self.spec.layers)
-        layers, initial = [], []
+        layers, initial, static = [], [], []
         for layer, part, kept in zip(self.spec.layers, parts, masks, strict=False):
             if kept is not None:
                 part = arrays.copy(part)
@@ -95,9 +104,17 @@ class Network:
             if layer.learned_state:
                 views = split(layer.shapes, part)
                 initial.append(tuple(arrays.copy(views[f"initial_{name}"]) for name in "hc"))
+            if layer.of_static is not None:
+                static.append(self._pack_static(layer.of_static, part))
         head = self.spec.head
         packed = self.backend.pack_head(head, parts[-1]) if head else None
-        return Weights(tuple(layers), packed, tuple(initial))
+        return Weights(tuple(layers), packed, tuple(initial), tuple(static))
+
+    def _pack_static(self, of_static: HeadSpec, part: AnyArray) -> Any:
+        """The weights of the attributes, which end a layer's parameters, over a bias of zero."""
+        size = of_static.input_size * of_static.output_size
+        bias = self._arrays.zeros(of_static.output_size, of_static.dtype)
+        return self.backend.pack_head(of_static, self._arrays.end_to_end([part[-size:], bias]))
 
     def zero_state(self, batch: int) -> State:
         """A state of zeros: h (layers, B, P) and c (layers, B, H), directions counted apart."""
@@ -135,19 +152,21 @@ class Network:
         reset: AnyArray | None = None,
         noise: NetworkNoise | None = None,
         seen: Callable[[AnyArray], None] | None = None,
+        static: AnyArray | None = None,
     ) -> tuple[AnyArray, State, Any]:
         """Run X (B, T, I) through the layers and the head.
 
         Returns (Y, final state, tape or None). Y is (B, T, O), zero in the padding, or with
         last=True (B, O): the head applied to each row's final hidden state. No `state`: the
-        initial one. `reset` (B, T) is True where a row begins anew from the initial state;
+        initial one. `static` (B, S) are the attributes of the rows, where the spec has a
+        `static_size`. `reset` (B, T) is True where a row begins anew from the initial state;
         `noise` is what `numlstm.network.dropout` drew, by default its mean. `seen` is called
         with what every level gives to the next, (B, T, W).
         """
         learned = state is None and self.spec.learned_state
         arrays, rows = self._arrays, X.shape[0]
         state = self.initial_state(weights, rows) if state is None else state
-        batch = Batch(lengths, reset, noise or self._mean_noise(rows))
+        batch = Batch(lengths, reset, noise or self._mean_noise(rows), static)
         hidden, finals, tapes = X, [], []
         for level, below in zip(self._levels, batch.noise.between, strict=True):
             outputs, inputs = [], self._masked(hidden, below)
@@ -176,8 +195,8 @@ class Network:
         dstate: State | None = None,
         *,
         need_dX: bool = False,
-    ) -> Gradients:
-        """Gradients of theta, of X where asked for, and of the initial state.
+    ) -> Gradients | StaticGradients:
+        """Gradients of theta, of X where asked for, of the initial state, and of attributes.
 
         dY has the shape of Y, anything may stand in its padding; dstate is a State or None, which
         means zero. The gradient of a learned initial state is in both.
@@ -192,19 +211,27 @@ class Network:
             d_hidden = None
         dthetas: list[Any] = [None] * count
         d_initial: list[Any] = [None] * count
+        d_static: list[AnyArray] = []
         for level, below in zip(self._levels[::-1], tape.batch.noise.between[::-1], strict=True):
             need, dXs = need_dX or level[0] > 0, []
             d_outputs = self._arrays.parted(d_hidden, len(level))
             for index, d_output in zip(level, d_outputs, strict=True):
-                dthetas[index], dX, d_initial[index] = self._layer_backward(
+                dtheta, dX, d_initial[index], dterms = self._layer_backward(
                     index, weights, tape, d_output, dfinal[index], need_dX=need
                 )
+                if dterms is not None:
+                    dtheta, by_static = self._static_backward(index, weights, tape, dtheta, dterms)
+                    d_static.append(by_static)
+                dthetas[index] = dtheta
                 dXs.append(dX)
             dX = self._masked(self._arrays.total(dXs) if need else None, below)
             through = self.spec.residual and level[0] and d_hidden is not None
             d_hidden = self._arrays.total([dX, d_hidden]) if through else dX
         dthetas += [dtheta_head] if self.spec.head else []
-        return Gradients(self._arrays.end_to_end(dthetas), d_hidden, self._state(d_initial))
+        gradients = self._arrays.end_to_end(dthetas), d_hidden, self._state(d_initial)
+        if not d_static:
+            return Gradients(*gradients)
+        return StaticGradients(*gradients, self._arrays.total(d_static))
 
     def _mean_noise(self, batch: int) -> NetworkNoise:
         """The masks of predictions; the same object, ready made, where no rate has a mean but 1."""
@@ -222,11 +249,16 @@ class Network:
         if reverse:
             X = arrays.flip(X, batch.lengths)
             reset = None if reset is None else arrays.flip_reset(reset, batch.lengths)
+        layer, terms = self.spec.layers[index], {}
+        if layer.of_static is not None:
+            packed = weights.static[index]
+            terms["row_terms"] = self.backend.head_forward(layer.of_static, packed, batch.static)
         Y, final, kept = self.backend.layer_forward(
-            *(self.spec.layers[index], weights.layers[index], X, state, batch.lengths),
+            *(layer, weights.layers[index], X, state, batch.lengths),
             tape=tape,
             reset=reset,
             noise=batch.noise.layers[index],
+            **terms,
         )
         return (arrays.flip(Y, batch.lengths) if reverse else Y), final, kept
 
@@ -239,12 +271,12 @@ class Network:
         dfinal: Pair | None,
         *,
         need_dX: bool,
-    ) -> tuple[AnyArray, AnyArray | None, Pair]:
+    ) -> tuple[AnyArray, AnyArray | None, Pair, AnyArray | None]:
         layer, reverse = self.spec.layers[index], index % self.spec.num_directions
         arrays, lengths, masks = self._arrays, tape.batch.lengths, tape.batch.noise.weights
         if reverse and dY is not None:
             dY = arrays.flip(dY, lengths)
-        dtheta, dX, d_initial = self.backend.layer_backward(
+        dtheta, dX, d_initial, dterms = self.backend.layer_backward(
             layer, weights.layers[index], tape.layers[index], dY, dfinal, need_dX=need_dX
         )
         if masks[index] is not None:
@@ -253,7 +285,18 @@ class Network:
             views = split(layer.shapes, dtheta)
             for name, part in zip(("initial_h", "initial_c"), d_initial, strict=True):
                 arrays.add_rows_to(views[name], part)
-        return dtheta, (arrays.flip(dX, lengths) if reverse and need_dX else dX), d_initial
+        dX = arrays.flip(dX, lengths) if reverse and need_dX else dX
+        return dtheta, dX, d_initial, dterms
+
+    def _static_backward(
+        self, index: int, weights: Weights, tape: Tape, dtheta: AnyArray, dterms: AnyArray
+    ) -> tuple[AnyArray, AnyArray]:
+        """A layer's gradient with that of `weight_is`, and the gradient of the attributes."""
+        of_static = self.spec.layers[index].of_static
+        given = of_static, weights.static[index], tape.batch.static, dterms
+        dweights, d_static = self.backend.head_backward(*given)
+        size = of_static.input_size * of_static.output_size
+        return self._arrays.end_to_end([dtheta[:-size], dweights[:size]]), d_static
 
     def _last_hidden(self, finals: list[Pair]) -> AnyArray:
         """The final hidden state of every row, (B, W): of residual layers the sum."""

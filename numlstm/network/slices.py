@@ -48,6 +48,7 @@ def forward(
     reset: AnyArray | None = None,
     noise: NetworkNoise | None = None,
     seen: Callable[[AnyArray], None] | None = None,
+    static: AnyArray | None = None,
 ) -> tuple[AnyArray, State, None]:
     """As `Network.forward` without a tape, on the backend "cpu".
 
@@ -58,6 +59,7 @@ def forward(
     if not network.spec.bidirectional and steps > 1:
         cuts = slices(steps, int(FIRST / max(1, rows * network.spec.num_parameters)))
     state = state and State(*(part.copy() for part in state))
+    static = None if static is None else static.copy()
     Y: Any = None
     for start, stop in cuts:
         part, state, _ = network.runner.run(
@@ -69,6 +71,7 @@ def forward(
             reset=None if reset is None else reset[:, start:stop].copy(),
             noise=noise and _cut(noise, start, stop),
             seen=seen,
+            static=static,
             extent=rows * (stop - start),
         )
         if last or stop - start == steps:

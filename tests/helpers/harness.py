@@ -54,7 +54,9 @@ def _run_layer(backend, spec, numbers, need_dX):
         spec, weights, X, tuple(state), lengths, tape=True, reset=reset, noise=noise
     )
     dstate = None if dstate is None else tuple(dstate)
-    dtheta, dX, (dh, dc) = backend.layer_backward(spec, weights, tape, dY, dstate, need_dX=need_dX)
+    dtheta, dX, (dh, dc), _ = backend.layer_backward(
+        spec, weights, tape, dY, dstate, need_dX=need_dX
+    )
     return {"Y": Y, "h": h, "c": c, "dtheta": dtheta, "dX": dX, "dh": dh, "dc": dc}
 
 

@@ -22,6 +22,7 @@ from numlstm.backends.cpu.layer import (
     recurrence_by_units,
     shards,
 )
+from numlstm.backends.cpu.layer import row_terms as terms
 from numlstm.backends.cpu.layer.shards import Layout
 from numlstm.backends.cpu.layer.variant_arrays import (
     layer_of,
@@ -51,6 +52,7 @@ class LayerTape(NamedTuple):
     layout: Layout
     memory: Any
     masks: Any  # reset and dropout masks, or None for the kernels of the plain cell
+    has_terms: bool  # whether rows had terms of their own
 
 
 class HeadWeights(NamedTuple):
@@ -76,13 +78,22 @@ def pack_layer(spec: LayerSpec, theta):
 
 
 def layer_forward(
-    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
+    spec: LayerSpec,
+    weights,
+    X,
+    state,
+    lengths=None,
+    *,
+    tape=False,
+    reset=None,
+    noise=None,
+    row_terms=None,
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
     plain = weights.plain and reset is None and noise is None
     layout = layout_of(spec, weights, batch, steps, lengths, plain)
-    inputs = uniform(X), uniform(state[0]), uniform(state[1])
+    inputs = uniform(X), uniform(state[0]), uniform(state[1]), terms.pack(spec, row_terms)
     outputs = (
         np.empty((batch, steps, spec.output_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
@@ -97,7 +108,8 @@ def layer_forward(
         variant = (layer_of(spec, parameters_of(spec, weights.theta), masks),)
     given = layout.numbers, weights.panels, inputs, outputs, memory, tape, *variant
     call(kernel, layout.tasks, layout.lines * weights.panels.size, *given)
-    return outputs[0], outputs[1:], LayerTape(layout, memory, masks) if tape else None
+    kept = LayerTape(layout, memory, masks, row_terms is not None) if tape else None
+    return outputs[0], outputs[1:], kept
 
 
 def layout_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Layout:
@@ -113,8 +125,8 @@ def layout_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Layout:
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    layout, memory, masks = tape
+    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
+    layout, memory, masks, has_terms = tape
     nothing = weights.theta[:0]
     dY = nothing.reshape(0, 0, 0) if dY is None else uniform(dY)
     dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else map(uniform, dstate)
@@ -124,6 +136,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
         np.empty((batch, spec.hidden_size), spec.dtype),
+        np.zeros(terms_shape(spec, tape), spec.dtype),
     )
     kernel: Any = plain_recurrence.backward
     scratch: Any
@@ -145,7 +158,17 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     call(kernel, layout.tasks, work, *given)
     if masks is not None:
         put_gradients(spec, dtheta, *dparameters)
-    return dtheta, (dinputs[0] if need_dX else None), dinputs[1:]
+    dX, *dstate, dterms = dinputs
+    dterms = terms.unpack(spec, dterms) if has_terms else None
+    return dtheta, (dX if need_dX else None), tuple(dstate), dterms
+
+
+def terms_shape(spec: LayerSpec, tape: LayerTape) -> tuple[int, int]:
+    """Shape of the gradient of the row terms, as dz lies in the kernel of the backward pass."""
+    layout = tape.layout
+    rows = layout.batch if tape.has_terms else 0
+    plain = tape.masks is None and not layout.by_units
+    return rows, 4 * (spec.hidden_size if plain else layout.gate)
 
 
 def _scratch(spec: LayerSpec, layout: Layout, shape, need_dX: bool) -> recurrence_by_units.Scratch:

@@ -99,7 +99,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         carried = State(*map(arrays.copy, dstate))
     dY = nothing(spec.dtype, 3) if dY is None else dY
     dtheta, dX = launch.backward(spec, weights, tape.tape, tape.masks, dY, carried, need_dX)
-    return dtheta, dX, tuple(carried)
+    return dtheta, dX, tuple(carried), None
 
 
 # --- head -----------------------------------------------------------------------------------------

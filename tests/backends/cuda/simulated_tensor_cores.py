@@ -131,8 +131,9 @@ class Rounding:
         self.places, self.nearest = MANTISSA[precision], 1.0
         forward, backward = reference.gate_inputs, reference.gate_inputs_backward
 
-        def gate_inputs(spec, weights, x, h):
-            return forward(spec, self.matrices(weights), self.rounded(x), self.rounded(h))
+        def gate_inputs(spec, weights, x, h, row_terms):
+            rounded = self.matrices(weights), self.rounded(x), self.rounded(h)
+            return forward(spec, *rounded, row_terms)
 
         def gate_inputs_backward(spec, weights, step, dz, d):
             dz = {gate: self.rounded(value) for gate, value in dz.items()}

@@ -36,7 +36,7 @@ def fill(spec: LayerSpec, weights, tape, index: int, J, by_X) -> None:
     are zero at first and stay so where a row has ended. The layer, number `index`, has units that
     are apart: no normalisation, projection or zoneout.
     """
-    layout, memory, masks = tape
+    layout, memory, masks, _ = tape
     kernel = of_plain
     variant: tuple[Any, ...] = ()
     if masks is not None:

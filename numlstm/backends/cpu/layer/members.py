@@ -50,7 +50,8 @@ class MembersTape(NamedTuple):
 
 def able(spec: LayerSpec) -> bool:
     """Whether these kernels apply to the layer."""
-    return shards.is_plain(spec) and not spec.learned_state and not shards.is_by_units(spec, 1)
+    more = spec.learned_state or spec.static_size
+    return shards.is_plain(spec) and not more and not shards.is_by_units(spec, 1)
 
 
 def at_once(specs, batch: int, steps: int) -> int:
@@ -90,7 +91,8 @@ def forward(spec: LayerSpec, thetas, X, lengths=None, state=None):
     Y = _padded_with_zeros((members, batch, steps, spec.hidden_size), layout, spec)
     memory = from_pool((members, layout.memory(True)), spec.dtype)
     work = members * layout.lines * panels[0].size
-    given = layout.numbers, thetas, panels, X, Y, tuple(carry), z, memory
+    terms = np.empty((0, 0), spec.dtype)
+    given = layout.numbers, thetas, panels, X, terms, Y, tuple(carry), z, memory
     call(forward_members, members, work, *given)
     return Y, MembersTape(layout, memory, carry)
 
@@ -135,6 +137,7 @@ def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
         from_pool((members, layout.parts, capacity, row), dtype),
         empty((members, layout.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
         empty((members, layout.parts, capacity, blocks(inputs, width) * width), dtype),
+        empty((members, 0, 0), dtype),
     )
     given = layout.numbers, thetas, kept.memory, tuple(kept.carry), dY, dthetas
     work = 2 * members * layout.lines * columns * rows
@@ -182,15 +185,15 @@ def _rows(spec: HeadSpec, H) -> head.Rows:
 
 
 @entry
-def forward_members(driver, numbers, thetas, panels, X, Y, carry, z, memory):
+def forward_members(driver, numbers, thetas, panels, X, terms, Y, carry, z, memory):
     """Pack the weights and fill Y and the tape of every member."""
     layout = read_layout(numbers)
-    arguments = layout, thetas, panels, X, Y, Carry(*carry), z, memory
+    arguments = layout, thetas, panels, X, terms, Y, Carry(*carry), z, memory
     for_shards(_forward, driver, thetas.shape[0], arguments)
 
 
 @kernel
-def _forward(member, layout, thetas, panels, X, Y, carries, z, memory):
+def _forward(member, layout, thetas, panels, X, terms, Y, carries, z, memory):
     """One member's forward pass from the state in `carries`."""
     for u in range(layout.vectors):
         pack_vector(u, layout, thetas[member], panels[member])
@@ -200,9 +203,8 @@ def _forward(member, layout, thetas, panels, X, Y, carries, z, memory):
     start_tape(layout, carry, tape, True)
     inputs = X[min(member, X.shape[0] - 1)]
     for shard in range(layout.shards):
-        forward_shard(
-            shard, layout, panels[member], inputs, Y[member], carry, z[member], tape, True
-        )
+        given = panels[member], inputs, terms, Y[member], carry, z[member], tape, True
+        forward_shard(shard, layout, *given)
 
 
 @entry
@@ -228,6 +230,7 @@ def _backward(member, serial, layout, thetas, memory, carries, dY, dthetas, pack
         gradients.dz[member],
         gradients.panels[member],
         gradients.dx[member],
+        gradients.terms[member],
     )
     lines = line_of(layout, layout.shards - 1, layout.steps)
     tape = read_tape(layout, lines, memory[member])

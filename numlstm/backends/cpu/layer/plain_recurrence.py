@@ -25,6 +25,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
 )
 from numlstm.backends.cpu.layer.plain_cell import SLOTS, backward_cells, forward_cells
+from numlstm.backends.cpu.layer.row_terms import add_to_row_terms, put_row_terms
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -64,14 +65,14 @@ def forward(driver, numbers, weights, inputs, outputs, memory, taped):
     carry = read_carry(layout, inputs)
     start_tape(layout, carry, tape, taped)
     z = new(inputs.h, (layout.batch, 4 * layout.vectors * lanes_of(inputs.h)))
-    arguments = layout, weights, inputs.X, outputs.Y, carry, z, tape, taped
+    arguments = layout, weights, inputs.X, inputs.terms, outputs.Y, carry, z, tape, taped
     for_shards(forward_shard, driver, layout.shards, arguments)
     write_carry(layout, carry, outputs)
 
 
 @kernel
-def forward_shard(shard, layout, weights, X, Y, carry, z, tape, taped):
-    """z = W [1 x h], then the cell, for all t."""
+def forward_shard(shard, layout, weights, X, terms, Y, carry, z, tape, taped):
+    """z = W [1 x h] + the row's terms, then the cell, for all t."""
     place, width = get(layout.place, shard), panel_width(weights)
     k = 1 + layout.inputs + layout.units
     w = Block(at(weights, 0), k * width, width)
@@ -83,7 +84,9 @@ def forward_shard(shard, layout, weights, X, Y, carry, z, tape, taped):
         for j in range(rows):
             put_input(line + j, place + j, t, layout, X, tape)
         xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
-        product(z_rows, xh, w, rows, 2 * layout.vectors, k, False)
+        if terms.size > 0:
+            put_row_terms(layout, terms, place, rows, 0, z.shape[1], z_rows)
+        product(z_rows, xh, w, rows, 2 * layout.vectors, k, terms.size > 0)
         for j in range(rows):
             row = (place + j) * layout.padded
             h_now = hidden(following + j, layout, tape) if j < rows_after else at(carry.h, row)
@@ -104,6 +107,7 @@ class Gradient(NamedTuple):
     dz: Any  # (shards, capacity, 4H) padded
     panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W) of dz
     dx: Any  # (shards, capacity, padded I)
+    terms: Any  # (B, 4H) of what rows have in z at all steps, zero at first, or empty
 
 
 @entry(allocates=True)
@@ -128,6 +132,7 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW):
         new(dX, (shards, capacity, odd_cache_lines(4 * layout.units + width, itemsize_of(dW)))),
         new(dX, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
         new(dX, (shards, capacity, columns.x.shape[0] * width)),
+        dinputs.terms,
     )
     lines = line_of(layout, shards - 1, layout.steps)
     if lines < layout.batch * layout.steps:
@@ -165,6 +170,8 @@ def backward_shard(shard, layout, columns, dY, carry, tape, gradient):
                 ask_for(move(dy, -layout.units), layout.units)
             dz = move(start, j * dz_row)
             backward_row(shard, t, j, 0, layout.vectors, layout, carry, tape, dz, gate)
+            if gradient.terms.size > 0:
+                add_to_row_terms(layout, gradient.terms, place + j, 0, layout.units, dz)
         product(dh, Block(start, dz_row, 1), w_h, rows, layout.padded // width, 4 * gate, False)
     use_dz(shard, 0, last, waiting, gate, layout, columns, tape, gradient)
 

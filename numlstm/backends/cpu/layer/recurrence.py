@@ -24,6 +24,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
     store,
 )
+from numlstm.backends.cpu.layer.row_terms import add_to_row_terms, put_row_terms
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -196,15 +197,16 @@ def forward(driver, numbers, weights, inputs, outputs, memory, taped, layer):
     carry = read_carry(layout, inputs)
     copy(tape.c_first.start, at(carry.c, 0), layout.batch * layout.padded)
     work = new_work(layout, layer.masks, inputs.h)
-    arguments = layout, layer, weights, inputs.X, outputs.Y, carry, work, tape, taped
+    arguments = layout, layer, weights, inputs, outputs.Y, carry, work, tape, taped
     for_shards(forward_shard, driver, layout.shards, arguments)
     write_carry(layout, carry, outputs)
 
 
 @kernel
-def forward_shard(shard, layout, layer, weights, X, Y, carry, work, tape, taped):
-    """z = W [1 x h], then the cell, for all t."""
+def forward_shard(shard, layout, layer, weights, inputs, Y, carry, work, tape, taped):
+    """z = W [1 x h] + the row's terms, then the cell, for all t."""
     cell, parameters, masks = layer
+    X, terms = inputs.X, inputs.terms
     place, width = get(layout.place, shard), panel_width(weights)
     k = 1 + layout.inputs + layout.outputs
     w, z_row = Block(at(weights, 0), k * width, width), work.z.shape[1]
@@ -219,7 +221,9 @@ def forward_shard(shard, layout, layer, weights, X, Y, carry, work, tape, taped)
         for j in range(rows):
             put_line(line + j, place + j, t, layout, unit, masks, X, carry, work, tape)
         xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
-        product(z, xh, w, rows, 2 * layout.vectors, k, False)
+        if terms.size > 0:
+            put_row_terms(layout, terms, place, rows, 0, z_row, z)
+        product(z, xh, w, rows, 2 * layout.vectors, k, terms.size > 0)
         for j in range(rows):
             c_now = at(carry.c, (place + j) * layout.padded)
             cells = move(tape.cells.start, (line + j) * tape.cells.row)
@@ -284,6 +288,7 @@ class Gradient(NamedTuple):
     dh: Any  # (shards, capacity, padded P) of the new hidden state
     panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W)
     dx: Any  # (shards, capacity, padded I)
+    terms: Any  # (B, 4 U L) of what rows have in z at all steps, zero at first, or empty
 
 
 @entry(allocates=True)
@@ -308,6 +313,7 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW, laye
         new(dX, (shards, capacity, layout.padded_out)),
         new(dX, (shards, PANELS_OF_DZ, LINES_OF_DZ, width)),
         new(dX, (shards, capacity, x_panels * width)),
+        dinputs.terms,
     )
     lines = line_of(layout, shards - 1, layout.steps)
     if lines < layout.batch * layout.steps:
@@ -364,7 +370,10 @@ def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradien
             cells = move(tape.cells.start, line * tape.cells.row)
             row = row_at(shard, place + j, t, -1, layout, masks, work, cells, c_prev, c_step)
             dc = at(carry.c, (place + j) * layout.padded)
-            backward_row(layout, cell, unit, row, dm, dn, dc, move(dz.start, j * dz.row), dunit)
+            dz_j = move(dz.start, j * dz.row)
+            backward_row(layout, cell, unit, row, dm, dn, dc, dz_j, dunit)
+            if gradient.terms.size > 0:
+                add_to_row_terms(layout, gradient.terms, place + j, 0, layout.units, dz_j)
         product(dh_all, dz, w_h, rows, layout.padded_out // width, k, False)
         for j in range(rows):
             dh = at(carry.h, (place + j) * layout.padded_out)

@@ -17,6 +17,7 @@ from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import Block, at, lanes_of, move, panel_width
 from numlstm.backends.cpu.layer.plain_cell import forward_cells
 from numlstm.backends.cpu.layer.plain_recurrence import backward_row
+from numlstm.backends.cpu.layer.row_terms import add_to_row_terms, put_row_terms
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -84,13 +85,14 @@ def forward(driver, numbers, weights, inputs, outputs, memory, taped):
     tape = read_tape(layout, lines if taped else min(lines, layout.chunk * layout.batch), memory)
     carry = read_carry(layout, inputs)
     start_tape(layout, carry, tape, True)
-    X, Y = inputs.X, outputs.Y
+    X, terms, Y = inputs.X, inputs.terms, outputs.Y
     z = np.empty((layout.chunk * layout.batch, 4 * layout.vectors * lanes_of(X)), X.dtype)
     groups = groups_of(layout, panel_width(X))
     for t in range(layout.steps):
         if t % layout.chunk == 0:
             _put_inputs(t, layout, X, tape, taped)
-        for_shards(forward_group, driver, groups, (t, layout, weights, Y, carry, z, tape, taped))
+        given = t, layout, weights, terms, Y, carry, z, tape, taped
+        for_shards(forward_group, driver, groups, given)
     write_carry(layout, carry, outputs)
 
 
@@ -110,7 +112,7 @@ def _put_inputs(first, layout, X, tape, taped):
 
 
 @kernel
-def forward_group(group, t, layout, weights, Y, carry, z, tape, taped):
+def forward_group(group, t, layout, weights, terms, Y, carry, z, tape, taped):
     """Step t of a group: z += W_hh h, then the cell; at the first of a chunk, all its W_ih x."""
     width, k = panel_width(weights), 1 + layout.inputs + layout.units
     share = read_group(group, layout, width)
@@ -124,7 +126,13 @@ def forward_group(group, t, layout, weights, Y, carry, z, tape, taped):
     if t == first:
         line = _line(layout, t, first, taped)
         xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
-        product(z_all, xh, w, end - begin, panels, 1 + layout.inputs, False)
+        if terms.size > 0:
+            for s in range(first, min(first + layout.chunk, layout.steps)):
+                start = move(z_all.start, (line_of(layout, 0, s) - begin) * z_all.row)
+                z_step = Block(start, z_all.row, width)
+                columns = first_panel * width, panels * width
+                put_row_terms(layout, terms, 0, rows_at(layout, 0, s), *columns, z_step)
+        product(z_all, xh, w, end - begin, panels, 1 + layout.inputs, terms.size > 0)
     line, rows = _line(layout, t, first, taped), rows_at(layout, 0, t)
     z_rows = Block(move(z_all.start, (line_of(layout, 0, t) - begin) * z_all.row), z_all.row, width)
     w_h = Block(move(w.start, (1 + layout.inputs) * width), k * width, width)
@@ -175,7 +183,8 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, scratch)
     carry = read_carry(layout, doutputs)
     pack_columns(driver, layout, theta, scratch.columns, layout.vectors * lanes_of(theta))
     for t in range(layout.steps - 1, -2, -1):
-        for_shards(backward_group, driver, groups, (t, layout, doutputs.Y, carry, tape, scratch))
+        given = t, layout, doutputs.Y, carry, tape, scratch, dinputs.terms
+        for_shards(backward_group, driver, groups, given)
     for_shards(dW_of_group, driver, groups, (layout, tape, scratch, dtheta))
     if dX.size > 0:
         for_shards(dX_of_group, driver, groups, (groups, layout, scratch, dX))
@@ -183,7 +192,7 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, scratch)
 
 
 @kernel
-def backward_group(group, t, layout, dY, carry, tape, scratch):
+def backward_group(group, t, layout, dY, carry, tape, scratch, dterms):
     """dh_t = dz_{t+1} W_hh, then dz_t, of a group of units; t = -1: dh_0 alone."""
     width, gate = panel_width(dY), layout.vectors * lanes_of(dY)
     share, k = read_group(group, layout, width), 4 * gate
@@ -202,6 +211,8 @@ def backward_group(group, t, layout, dY, carry, tape, scratch):
             accumulate(at(carry.h, j * layout.padded + share.unit), dy, share.units)
         dz = at(scratch.dz, (line + j) * dz_row)
         backward_row(0, t, j, share.first, share.last, layout, carry, tape, dz, gate)
+        if dterms.size > 0:
+            add_to_row_terms(layout, dterms, j, share.unit, share.units, dz)
 
 
 @kernel

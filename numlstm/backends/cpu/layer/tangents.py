@@ -16,6 +16,7 @@ from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.dual_numbers import DualArray, dual_array
 from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.layer import plain_recurrence, recurrence, shards
+from numlstm.backends.cpu.layer import row_terms as terms
 from numlstm.backends.cpu.layer.recurrence import Parameters
 from numlstm.backends.cpu.layer.variant_arrays import (
     layer_of,
@@ -50,14 +51,23 @@ def _parameters(spec: LayerSpec, theta) -> Parameters:
 
 
 def layer_forward(
-    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
+    spec: LayerSpec,
+    weights,
+    X,
+    state,
+    lengths=None,
+    *,
+    tape=False,
+    reset=None,
+    noise=None,
+    row_terms=None,
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
     by_units = shards.is_by_units(spec, batch)
     plain = weights.plain and not by_units and reset is None and noise is None
     layout = launch.layout_of(spec, weights, batch, steps, lengths, plain)
-    inputs = tuple(map(dual_array, (X, *state)))
+    inputs = tuple(map(dual_array, (X, *state, terms.pack(spec, row_terms))))
     outputs = (
         _empty((batch, steps, spec.output_size), spec),
         _empty((batch, spec.output_size), spec),
@@ -72,14 +82,14 @@ def layer_forward(
     work = WORK * layout.lines * weights.panels.size
     given = layout.numbers, weights.panels, inputs, outputs, memory, tape, *variant
     call(kernel, layout.tasks, work, *given)
-    kept = launch.LayerTape(layout, memory, masks) if tape else None
+    kept = launch.LayerTape(layout, memory, masks, row_terms is not None) if tape else None
     Y, *final = map(_complex, outputs)
     return Y, tuple(final), kept
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
-    layout, memory, masks = tape
+    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
+    layout, memory, masks, has_terms = tape
     batch, steps = layout.batch, layout.steps
     dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
     dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
@@ -89,6 +99,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         _empty((batch if need_dX else 0, steps, spec.input_size), spec),
         _empty((batch, spec.output_size), spec),
         _empty((batch, spec.hidden_size), spec),
+        _zeros(launch.terms_shape(spec, tape), spec),
     )
     scratch = _empty((layout.parts * weights.panels.size,), spec)
     kernel: Any = plain_recurrence.backward
@@ -106,8 +117,9 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     if masks is not None:
         for part in range(2):
             put_gradients(spec, dtheta[part], *(each[part] for each in dparameters))
-    dX, *dstate = map(_complex, dinputs)
-    return _complex(dtheta), (dX if need_dX else None), tuple(dstate)
+    dX, *dstate, dterms = map(_complex, dinputs)
+    dterms = terms.unpack(spec, dterms) if has_terms else None
+    return _complex(dtheta), (dX if need_dX else None), tuple(dstate), dterms
 
 
 # --- head -----------------------------------------------------------------------------------------
