@@ -15,6 +15,7 @@ from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu.codegen.compile import callback
 from numlstm.backends.cpu.codegen.packing import blocks, lanes, panel_width, panels
 from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, TILE_ROWS
+from numlstm.backends.cpu.layer import row_terms
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
@@ -28,9 +29,7 @@ from numlstm.stepping.kernels.step_derivatives import derived_size
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line
-# sizes of `bind`: what it shares with the net without attributes, and what is its own
-ELSEWHERE = "parts_at", "cell_at", "scaling_at", "values_at"
-OF_ATTRIBUTES = step.Sizes._fields[step.Sizes._fields.index("static") :]
+ELSEWHERE = "parts_at", "cell_at", "scaling_at", "values_at"  # what nets of `bind` share
 
 
 class Packer:
@@ -110,56 +109,66 @@ class Attributes(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """A net for sequences of certain attributes."""
+    """A net for sequences of certain attributes, once for every group of them."""
 
-    net: NetMemory
-    dterms: np.ndarray  # (B, 4, U L) gradient of the terms, where a backward pass adds it up
+    nets: np.ndarray  # (groups, n) of integers
+    dterms: np.ndarray  # (B, 4 U L) gradient of the terms, where backward passes add it up
 
 
-def bind(net: NetMemory, spec: NetworkSpec, given: Attributes, *, summed: bool) -> Bound:
+def bind(
+    net: NetMemory, spec: NetworkSpec, given: Attributes, *, per_group: int = 0, summed: bool = False
+) -> Bound:
     """A net with attributes, beside the one that it shares all else with, and must not outlive.
 
-    With `summed` a backward pass adds to the gradient of the terms, in the net's own memory.
+    With `per_group` there is one for every so many rows, whose own first row is row 0. With
+    `summed` a backward pass adds to the gradient of the terms, in the memory of the nets.
     """
-    rows, units, numbers = len(given.static), net.sizes.vectors * lanes(spec.dtype), Packer(np.int64)
-    terms = _terms_in_panels(spec, given.terms, net.sizes)
-    dterms = np.zeros((rows if summed else 0, len(GATES), units), spec.dtype)
-    numbers.add(net.memory[: step.SIZES + len(net.sizes)])
-    memory, places = _beside(numbers, spec, (terms, given.static, dterms))
+    terms = row_terms.pack(spec.layers[0], given.terms)
+    static = _in_lines(given.static)
+    arrays = terms, static, np.zeros(terms.shape if summed else (0, 0), spec.dtype)
+    groups = blocks(len(terms), per_group) if per_group else 1
+    values, line = Packer(spec.dtype), blocks(step.SIZES + len(net.sizes), LINE) * LINE
+    places = [groups * line + _integers(values, values.add(array)) for array in arrays]
+    memory = _aligned(groups * line + values.integers)
+    values.write(memory[groups * line :])
     away = (net.memory.ctypes.data - memory.ctypes.data) // memory.itemsize
-    elsewhere = {name: getattr(net.sizes, name) + away for name in ELSEWHERE}
-    strides = (array[0].size if len(array) > 1 else 0 for array in (terms, given.static, dterms))
-    own = dict(zip(OF_ATTRIBUTES, (given.static.shape[1], *places, *strides), strict=True))
-    sizes = net.sizes._replace(**elsewhere, **own)
-    if not summed:
-        sizes = sizes._replace(dterms_at=0)
-    memory[step.SIZES : step.SIZES + len(sizes)] = sizes
-    sums = memory[places[-1] :].view(spec.dtype)[: dterms.size]
-    return Bound(NetMemory(memory, sizes), sums.reshape(dterms.shape))
+    shared = net.sizes._replace(static=given.static.shape[1])
+    for group in range(groups):
+        here = group * line
+        memory[here : here + step.SIZES] = net.memory[: step.SIZES]
+        sizes = shared._replace(
+            **{name: getattr(shared, name) + away - here for name in ELSEWHERE},
+            **_own_places(values, arrays, places, group * per_group, here),
+        )
+        memory[here + step.SIZES : here + step.SIZES + len(sizes)] = sizes
+    nets = memory[: groups * line].reshape(groups, line)
+    dterms = memory[places[-1] :].view(spec.dtype)[: arrays[-1].size].reshape(arrays[-1].shape)
+    return Bound(nets, dterms)
 
 
-def _beside(
-    numbers: Packer, spec: NetworkSpec, arrays: tuple[np.ndarray, ...]
-) -> tuple[np.ndarray, list[int]]:
-    """Memory of the numbers and then the arrays, and where in it they begin."""
-    values, first = Packer(spec.dtype), numbers.integers
-    places = [first + values.add(array) * values.dtype.itemsize // 8 for array in arrays]
-    memory = _aligned(first + values.integers)
-    numbers.write(memory)
-    values.write(memory[first:])
-    return memory, places
+def _own_places(
+    values: Packer, arrays: tuple[np.ndarray, ...], places: list[int], row: int, here: int
+) -> dict[str, int]:
+    """Where in the memory from an integer on arrays of attributes have a row, and their strides."""
+    own = {}
+    for name, array, place in zip(("terms", "static", "dterms"), arrays, places, strict=True):
+        stride = array.shape[1] if len(array) > 1 else 0
+        own[f"{name}_row"] = stride
+        own[f"{name}_at"] = place + _integers(values, row * stride) - here if array.size else 0
+    return own
 
 
-def _terms_in_panels(spec: NetworkSpec, terms: np.ndarray, sizes: step.Sizes) -> np.ndarray:
-    """(B, 4 padded) of (B, G H), as the products have z: the gates of one vector after another."""
-    width, rows = lanes(spec.dtype), len(terms)
-    gates = [GATES.index(gate) for gate in spec.cell.gates]
-    whole = np.zeros((rows, len(GATES), sizes.vectors * width), spec.dtype)
-    whole[:, gates, : sizes.units] = terms.reshape(rows, len(gates), sizes.units)
-    by_vectors = whole.reshape(rows, len(GATES), sizes.vectors, width).swapaxes(1, 2)
-    panels = np.zeros((rows, 4 * sizes.padded), spec.dtype)
-    panels[:, : by_vectors[0].size] = by_vectors.reshape(rows, -1)
-    return panels
+def _integers(values: Packer, count: int) -> int:
+    """Integers in the place of so many elements, which are whole cache lines."""
+    return count * int(values.dtype.itemsize) // 8
+
+
+def _in_lines(array: np.ndarray) -> np.ndarray:
+    """The rows of an array, each filled up to whole cache lines."""
+    per_line = CACHE_LINE // array.itemsize
+    lines = np.zeros((len(array), blocks(array.shape[1], per_line) * per_line), array.dtype)
+    lines[:, : array.shape[1]] = array
+    return lines
 
 
 def _aligned(count: int) -> np.ndarray:
@@ -259,7 +268,7 @@ def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) ->
         head_bias=0 if head is None else values.add(head.bias),
         head_back=0 if head is None else values.add(head.backward),
         zeros=values.add(np.zeros(4 * padded)),
-        **dict.fromkeys(OF_ATTRIBUTES, 0),
+        **dict.fromkeys(step.Sizes._fields[step.Sizes._fields.index("static") :], 0),
     )
 
 

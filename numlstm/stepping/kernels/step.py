@@ -83,11 +83,11 @@ class Sizes(NamedTuple):
     head_panels: int  # (padded O / W, P, W)
     head_bias: int  # (padded O,)
     head_back: int  # (padded P / W, O, W) the transpose, for gradients
-    zeros: int  # (4 padded,)
+    zeros: int  # (4 padded,), at least 4 U L
     # attributes of a whole sequence. In the memory, 0 where there are none: what the first level
     # adds to z of a row, the attributes, and where the gradient of what it adds is to be summed
     static: int  # S
-    terms_at: int  # (rows, 4 padded) as put_z has it
+    terms_at: int  # (rows, 4 U L) as z is
     static_at: int  # (rows, S)
     dterms_at: int  # (rows, 4 U L) as dz is
     terms_row: int  # from one row of the three to the next, 0 where all rows share them
@@ -308,7 +308,8 @@ def put_z(memory, scratch, layer, rows, terms, below, h):
         copy(move(xh, 1), move(below.start, j * below.row), part.inputs)
         copy(move(xh, 1 + part.inputs), move(h, j * s.outputs), s.outputs)
         if begun:
-            copy(move(work.z, j * 4 * s.padded), move(terms.start, j * terms.row), 4 * s.padded)
+            z_row, count = move(work.z, j * 4 * s.padded), 4 * s.vectors * lanes_of(terms.start)
+            copy(z_row, move(terms.start, j * terms.row), count)
     k, width = 1 + part.inputs + s.outputs, panel_width(h)
     w = Block(move(net.values, part.panels), k * width, width)
     z = Block(work.z, 4 * s.padded, width)
