@@ -12,6 +12,7 @@ from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.launch import uniform
 from numlstm.backends.cpu.layer.shards import shard_count
 from numlstm.data import sequences
+from numlstm.data.attributes import read_static, require_static, static_for_network
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.data.scaling import Scaling
@@ -186,6 +187,7 @@ class RolloutInputs(NamedTuple):
     dtype: np.dtype  # of what is in the units of the data
     mean: np.ndarray  # (I,) of the inputs, float64
     scale: np.ndarray  # (I,)
+    static_scale: np.ndarray | None  # (A,) of the attributes; None: 1
 
     def forecasts(self, Y: np.ndarray) -> np.ndarray:
         """The forecasts among all outputs, in the user's layout and units."""
@@ -203,7 +205,8 @@ class RolloutInputs(NamedTuple):
         parts = map(self._for_caller, (dX[:, : self.warm], dexogenous))
         if dstatic is None:
             return RolloutGradients(dtheta, *parts)
-        return StaticRolloutGradients(dtheta, *parts, self._for_caller(dstatic))
+        unit = 1.0 if self.static_scale is None else self.static_scale
+        return StaticRolloutGradients(dtheta, *parts, self._for_caller(dstatic / unit))
 
     def _for_caller(self, array: np.ndarray) -> np.ndarray:
         with checks.within_range("the result", self.dtype.name, "pass X_warm as float64"):
@@ -253,7 +256,12 @@ def feedback(scaling: Scaling, outputs: int) -> Scaling | None:
 
 
 def read_rollout_inputs(
-    spec: NetworkSpec, scaling: Scaling | None, X_warm: Any, steps: int, exogenous: Any
+    spec: NetworkSpec,
+    scaling: Scaling | None,
+    X_warm: Any,
+    steps: int,
+    exogenous: Any,
+    static: Any = None,
 ) -> RolloutInputs:
     """The arguments of a rollout, checked; they are standardised before they are rounded."""
     size, width = spec.input_size, spec.width
@@ -276,8 +284,11 @@ def read_rollout_inputs(
         X[:, warm:, width:] = network_inputs(given, None, others, spec.dtype)[:, :-1]
     fed = np.zeros(X.shape[:2], bool)
     fed[:, warm:] = True
-    units = scaling.x_mean, scaling.x_scale
-    return RolloutInputs(X, fed, warm, single, observed.dtype, *units)
+    attributes = read_static(static, form)
+    require_static(attributes, spec.static_size)
+    attributes = static_for_network(attributes, scaling, spec.dtype)
+    units = scaling.x_mean, scaling.x_scale, scaling.static_scale
+    return RolloutInputs(X, attributes, fed, warm, single, observed.dtype, *units)
 
 
 def _read_exogenous(exogenous: Any, shape: tuple[int, int, int], single: bool) -> np.ndarray:
