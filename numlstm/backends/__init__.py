@@ -34,11 +34,11 @@ independent: a row's result does not depend on the batch that it came in. Y is z
 
 ``reset`` (B, T) is bool or None: where it is True, the row's state is replaced before the step by
 the layer's initial state, the learned one or zeros; the gradient of a learned one is in dtheta.
-``row_terms`` (B, G H) or None, of G gates with weights of their own in the order i, f, g, o, is added
-to the products of every step, as if the weights of further inputs, the same at all steps, had given
-it: within what layer normalisation normalises. Its gradient is the sum over the row's steps; None
-where there was none. A layer with a ``static_size`` has ``weight_is`` (G H, S) at the end of its
-theta, which the kernels carry but do not read, and whose gradient they leave zero: the product with
+``row_terms`` (B, G H) or None, of G gates with weights of their own in the order i, f, g, o, is
+added to the products of every step, as if further inputs, the same at all steps, had given it:
+within what layer normalisation normalises. Its gradient is the sum over the row's steps; None where
+there was none. A layer with a ``static_size`` has ``weight_is`` (G H, S) at the end of its theta,
+which the kernels carry but do not read, and whose gradient they leave zero: the product with
 attributes of the sequences is the network's business, once per sequence, by ``head_forward``.
 
 ``noise`` is a `numlstm.architecture.spec.Noise` or None, in the dtype of the layer. A state that is

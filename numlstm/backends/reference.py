@@ -481,8 +481,8 @@ def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=
         dc = np.where(active, np.where(again, 0, dc_prev), dc)
     drow_terms = d.pop("row_terms", None)
     dtheta = np.concatenate([part.ravel() for part in d.values()])
-    dX = dX if need_dX else None
-    return dtheta, dX, (dh.astype(dtype), dc.astype(dtype)), drow_terms
+    dstate = dh.astype(dtype), dc.astype(dtype)
+    return dtheta, (dX if need_dX else None), dstate, drow_terms
 
 
 def noise_at(noise: Noise, t) -> Noise:

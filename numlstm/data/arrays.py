@@ -11,9 +11,11 @@ class Arrays(NamedTuple):
     sample_weight: Any = None
     lengths: Any = None
     reset: Any = None
+    static: Any = None
     validation: Any = None  # a fraction, a tuple (X, y) or (X, y, sample_weight), or a mapping
 
     @property
     def rows(self) -> dict[str, Any]:
         """What says more of the rows of X, by name."""
-        return {name: getattr(self, name) for name in ("sample_weight", "lengths", "reset")}
+        names = ("sample_weight", "lengths", "reset", "static")
+        return {name: getattr(self, name) for name in names}

@@ -18,6 +18,9 @@ def describe(data: Dataset, loss: Loss, *, forecast: bool, pieces: int = 1) -> s
         words[0] += f" in {pieces} consecutive pieces"
     words.append("one feature" if features == 1 else f"{features} features")
     words.append("the next value as target" if forecast else _targets_in_words(data, loss))
+    if data.static is not None:
+        count = data.static.shape[1]
+        words.append("one attribute of each" if count == 1 else f"{count} attributes of each")
     return ", ".join(words + _exceptions(data))
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data.arrays import Arrays
+from numlstm.data.attributes import require_static, weight_of_rows
 from numlstm.data.description import describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
@@ -71,6 +72,7 @@ class GivenModel(NamedTuple):
     scaling: Scaling | None = None
     filling: Imputer | None = None
     names: Names = UNNAMED
+    static_size: int | None = None
 
 
 class Data(NamedTuple):
@@ -100,6 +102,8 @@ def prepare(
     reading = _reading(config, model)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     _require_channels(train, config, model)
+    if model.num_features is not None:
+        require_static(train.static, model.static_size)
     warned = warn_of_fill_values(train)
     given, bptt_steps = train, config.bptt_steps
     if config.stateful:
@@ -115,6 +119,7 @@ def prepare(
     reading = reading.like(given)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     if split.judge is not None:
+        _require_same_attributes(train, split.judge)
         words += f"; validation: {split.words}"
         if not warned:
             warn_of_fill_values(split.judge, "validation: ")
@@ -167,6 +172,15 @@ def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> N
             f"observed, so that X needs {inputs}; make the model as numlstm.LSTM({inputs}, ...), "
             "or start without model="
         )
+
+
+def _require_same_attributes(train: Dataset, judge: Dataset) -> None:
+    """Refuse data to judge by without the attributes that the others have."""
+    size = None if train.static is None else train.static.shape[1]
+    try:
+        require_static(judge.static, size, "the data of the fit")
+    except ValueError as error:
+        raise ValueError(f"validation: {error}") from error
 
 
 def _in_words(
@@ -276,6 +290,16 @@ def _scaling(
 
 def _own_scaling(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
     """The units of the training data."""
+    scaling = _scaling_in_time(train, forecast, config)
+    if train.static is None:
+        return scaling
+    there = np.ones(train.static.shape, bool)
+    mean, scale = moments(train.static, there, weight_of_rows(train))
+    return scaling._replace(static_mean=mean, static_scale=scale)
+
+
+def _scaling_in_time(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
+    """The units of inputs and targets."""
     inputs = _moments(train)
     if not config.criterion.regression:
         return Scaling(*inputs)

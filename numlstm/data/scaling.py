@@ -25,6 +25,8 @@ class Scaling(NamedTuple):
         Mean and standard deviation of the inputs, float64.
     y_mean, y_scale : ndarray, shape (O,), or None
         The same of the targets; None where targets have no unit (classes).
+    static_mean, static_scale : ndarray, shape (S,), or None
+        The same of the attributes of whole sequences; None where there are none.
 
     Examples
     --------
@@ -39,11 +41,16 @@ class Scaling(NamedTuple):
     x_scale: Array
     y_mean: Array | None = None
     y_scale: Array | None = None
+    static_mean: Array | None = None
+    static_scale: Array | None = None
 
-    def require_fit(self, features: int, outputs: int) -> None:
-        """Refuse invalid units, and those of other numbers of features and of targets."""
+    def require_fit(self, features: int, outputs: int, static: int | None = None) -> None:
+        """Refuse invalid units, and those of other numbers of features, targets and attributes."""
         schema.vector("scaling.x_mean", self.x_mean, (features,))
         schema.vector("scaling.x_scale", self.x_scale, (features,), above=0.0)
+        if self.static_mean is not None or self.static_scale is not None:
+            schema.vector("scaling.static_mean", self.static_mean, (static or 0,))
+            schema.vector("scaling.static_scale", self.static_scale, (static or 0,), above=0.0)
         if self.y_mean is None and self.y_scale is None:
             return
         # the outputs of a loss with a variance are the means, then the log-variances
@@ -71,6 +78,28 @@ class Scaling(NamedTuple):
         X = checks.array("X", X, None, finite=False)
         standardised: Array = (X - self.x_mean) / self.x_scale
         return standardised.astype(dtype or X.dtype)
+
+    def attributes(self, static: Any, dtype: str | None = None) -> Array:
+        """Standardise attributes of whole sequences, as `inputs` does the features.
+
+        Parameters
+        ----------
+        static : array_like, shape (..., S)
+            Attributes in the units of the data.
+        dtype : str, optional
+            Of the result. Default: that of `static`, float64 for what is not float32.
+
+        Returns
+        -------
+        standardised : ndarray, shape (..., S)
+            The same in the network's units.
+        """
+        labels.require_plain("static", static)
+        static = checks.array("static", static, None, finite=False)
+        standardised: Array = static
+        if self.static_mean is not None and self.static_scale is not None:
+            standardised = (static - self.static_mean) / self.static_scale
+        return standardised.astype(dtype or static.dtype)
 
     def targets(self, y: Array, dtype: str | None = None) -> Array:
         """Targets y (..., O) in the network's units, in `dtype` or that of y."""
@@ -107,10 +136,14 @@ class Scaling(NamedTuple):
         return bool((apart <= 1e-6 * scale).all())
 
     def _joined(self) -> tuple[Array, Array]:
-        """Means and scales, of inputs and then of targets."""
-        if self.y_mean is None or self.y_scale is None:
-            return self.x_mean, self.x_scale
-        return np.append(self.x_mean, self.y_mean), np.append(self.x_scale, self.y_scale)
+        """Means and scales, of inputs, then of targets and of attributes."""
+        means = [self.x_mean, self.y_mean, self.static_mean]
+        scales = [self.x_scale, self.y_scale, self.static_scale]
+        mean, scale = (
+            np.concatenate([part for part in parts if part is not None])
+            for parts in (means, scales)
+        )
+        return mean, scale
 
     def one_unit(self) -> bool:
         """Whether the targets have the units of the first inputs."""

@@ -37,6 +37,8 @@ class Dataset:
     sample_weight : ndarray, shape (B,) or (B, T), or None
         Weight of every row, or of every step's target, as it was given, whether there is a target
         or not; None where all count alike, and in the network's units, which it is for.
+    static : ndarray, shape (B, S), or None
+        Attributes of every row.
     """
 
     X: np.ndarray
@@ -47,6 +49,7 @@ class Dataset:
     reset: np.ndarray | None = None
     names: Names = UNNAMED
     sample_weight: np.ndarray | None = None
+    static: np.ndarray | None = None
 
     @property
     def valid(self) -> np.ndarray:
@@ -81,7 +84,9 @@ class Dataset:
         given = self.sample_weight
         if given is not None:
             given = given[rows] if given.ndim == 1 else given[rows, start:stop]
-        return Dataset(X, y, weight, lengths, self.last, reset, sample_weight=given)
+        static = None if self.static is None else np.ascontiguousarray(self.static[rows])
+        parts = X, y, weight, lengths, self.last, reset
+        return Dataset(*parts, sample_weight=given, static=static)
 
     def balanced(self) -> "Dataset":
         """The same for a mean, in which weights have only their ratios: the largest is about 1.
@@ -315,4 +320,5 @@ def streams(data: Dataset, count: int) -> Dataset:
     X, y, weight, reset, given = map(laid, arrays)
     ends = np.array([min(steps, total - i) for i in cuts], dtype=np.int64)
     shorter = ends if ends.min() < steps else None
-    return Dataset(X, y, weight, shorter, False, reset, sample_weight=given)
+    static = None if data.static is None else np.repeat(data.static[:1], len(X), axis=0)
+    return Dataset(X, y, weight, shorter, False, reset, sample_weight=given, static=static)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels
+from numlstm.data.attributes import read_static, static_for_network
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.pieces import Following
@@ -55,6 +56,7 @@ def read_dataset(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    static: Any = None,
 ) -> Dataset:
     """Inputs, targets and weights in any accepted form; y=None means the next value of X."""
     given = labels.inputs("X", X, reading.names.features, reset)
@@ -67,13 +69,16 @@ def read_dataset(
         sample_weight=labels.beside(given, "sample_weight", sample_weight),
         lengths=labels.beside(given, "lengths", lengths),
         reset=labels.beside(given, "reset", reset),
+        static=(attributes := labels.attributes(given, static, reading.names.static)).values,
     )
     own = None if reading.classes else (given if y is None else targets).features
-    return replace(data, names=Names(given.features or reading.names.features, wanted or own))
+    known = reading.names
+    names = Names(given.features or known.features, wanted or own, attributes.names or known.static)
+    return replace(data, names=names)
 
 
 def _read_arrays(
-    X: Any, y: Any, reading: Reading, *, sample_weight: Any, lengths: Any, reset: Any
+    X: Any, y: Any, reading: Reading, *, sample_weight: Any, lengths: Any, reset: Any, static: Any
 ) -> Dataset:
     """The same of plain arrays, or lists of them."""
     array, lengths, form = read_inputs(
@@ -83,12 +88,13 @@ def _read_arrays(
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
     weight = None if sample_weight is None else _read_weight(sample_weight, form, array.shape[1])
     reset = read_reset(reset, form, array.shape[1])
+    static = read_static(static, form, pieces=reading.pieces)
     if y is None:
-        return _forecast(array, lengths, weight, reset, reading)
+        return replace(_forecast(array, lengths, weight, reset, reading), static=static)
     y, last = _read_targets(y, form, reading)
     y, present = _present(y, lengths, last, reading)
     combined = _combined(present, weight, last)
-    return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight)
+    return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight, static=static)
 
 
 def _forecast(
@@ -365,5 +371,7 @@ def for_network(
     X, y = own(X, data.X), own(y, data.y)
     weight = own(data.weight.astype(dtype, copy=False), data.weight)
     lengths, reset = (None if part is None else part.copy() for part in (data.lengths, data.reset))
-    parts = {"X": X, "y": y, "weight": weight, "lengths": lengths, "reset": reset}
+    static = static_for_network(data.static, scaling, dtype)
+    static = None if static is None else own(static, data.static)
+    parts = {"X": X, "y": y, "weight": weight, "lengths": lengths, "reset": reset, "static": static}
     return replace(data, **parts, sample_weight=None)

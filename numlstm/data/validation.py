@@ -17,7 +17,7 @@ from numlstm.utils.types import Array
 
 _FORMS = (
     'a fraction, a tuple (X, y) or (X, y, sample_weight), or a dict with some of "X", "y", '
-    '"sample_weight", "lengths", "reset"'
+    '"sample_weight", "lengths", "reset", "static"'
 )
 
 
@@ -86,6 +86,11 @@ def _require_said(own: Arrays, arrays: Arrays, reading: Reading) -> None:
         name, or_else = "lengths", ", or pass lists of series"
     elif arrays.reset is not None:
         name, or_else = "reset", ""
+    elif arrays.static is not None:
+        raise ValueError(
+            "validation as a tuple cannot say its static, which the fit has: pass "
+            'validation={"X": X, "y": y, "static": static}'
+        )
     else:
         return
     raise ValueError(

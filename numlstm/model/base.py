@@ -163,6 +163,12 @@ class Model:
                 "a bidirectional network has no step: its output at a time depends on what comes "
                 "later; use forward on the whole sequence"
             )
+        if self.spec.static_size:
+            raise ValueError(
+                "this model has attributes of whole sequences, static, which a step, a rollout and "
+                "what is exported do not take: use forward or predict, or fit without static, the "
+                "attributes repeated as features of every step"
+            )
 
 
 def drawn(spec: NetworkSpec, rng: np.random.Generator, init: Init) -> Array:

@@ -21,10 +21,12 @@ class Derivatives(Model):
         dX: Any = None,
         dstate: Any = None,
         dtheta: Any = None,
+        dstatic: Any = None,
         *,
         state: Any = None,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
     ) -> tuple[tuple[Array, State], tuple[Array, State]]:
         """Forward pass, and its exact derivative along a direction (forward mode).
 
@@ -35,12 +37,14 @@ class Derivatives(Model):
         X : array_like, shape (B, T, I)
             The sequences.
         dX : array_like, shape (B, T, I), optional
-            Change of X. Default, here and for the next two: none.
+            Change of X. Default, here and for the next three: none.
         dstate : State, optional
             Change of the initial state, also where that is the learned one or zero.
         dtheta : array_like, shape (n,), optional
             Change of `theta`.
-        state, lengths, reset : optional
+        dstatic : array_like, shape (B, S), optional
+            Change of `static`.
+        state, lengths, reset, static : optional
             As in `forward`.
 
         Returns
@@ -71,18 +75,20 @@ class Derivatives(Model):
         >>> bool(np.allclose(Y + 1e-4 * dY, Z, atol=1e-9))
         True
         """
-        run, reader = self._run(X, state, lengths, reset)
+        run, reader = self._run(X, state, lengths, reset, static)
         directions = [("dX", dX, run.X.shape), ("dtheta", dtheta, self._theta.shape)]
+        directions.append(("dstatic", dstatic, (len(run.X), self.spec.static_size or 0)))
         for name, value, shape in directions:
             if value is not None:
                 checks.shape(name, np.asarray(value), shape)
-        dX, dtheta = (
+        dX, dtheta, dstatic = (
             checks.optional(checks.array, name, value, dtype=self.spec.dtype, finite=False)
             for name, value, _ in directions
         )
-        along = derivatives.Direction(dtheta, dX, reader.state("dstate", dstate, len(run.X)))
+        dstate = reader.state("dstate", dstate, len(run.X))
+        along = derivatives.Direction(dtheta, dX, dstate, dstatic)
         values, tangents = derivatives.jvp(self.network.on_host, run, along)
-        self._derived().range.require_results("the derivative", tangents, dX, along.state, dtheta)
+        self._derived().range.require_results("the derivative", tangents, *along)
         return values, tangents
 
     def jacobian(
@@ -94,6 +100,7 @@ class Derivatives(Model):
         state: Any = None,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
     ) -> Array:
         """Exact Jacobians of the outputs or of the final state, row by row.
 
@@ -105,9 +112,10 @@ class Derivatives(Model):
             The sequences.
         of : {"y", "state"}, optional
             What is differentiated: Y (T, O), or the final state as one vector (S,).
-        wrt : {"X", "state", "theta"}, optional
-            By what: X (T, I), the initial state as one vector (S,), or theta (n,).
-        state, lengths, reset : optional
+        wrt : {"X", "state", "theta", "static"}, optional
+            By what: X (T, I), the initial state as one vector (S,), theta (n,), or the attributes
+            of a model that has a `static_size`, (static_size,).
+        state, lengths, reset, static : optional
             As in `forward`.
 
         Returns
@@ -136,14 +144,21 @@ class Derivatives(Model):
         (5, 8, 8)
         """
         checks.choice("of", of, ("y", "state"))
-        checks.choice("wrt", wrt, ("X", "state", "theta"))
-        run, _ = self._run(X, state, lengths, reset)
+        known = ("X", "state", "theta", *(("static",) if self.spec.static_size else ()))
+        checks.choice("wrt", wrt, known)
+        run, _ = self._run(X, state, lengths, reset, static)
         J = derivatives.jacobian(self.network.on_host, run, of, wrt)
         self._derived().range.require_results("the Jacobian", J)
         return J
 
     def transitions(
-        self, X: Any, state: Any = None, *, lengths: Any = None, reset: Any = None
+        self,
+        X: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        static: Any = None,
     ) -> Array:
         """Exact Jacobians of every step's state with respect to the state before it.
 
@@ -155,7 +170,7 @@ class Derivatives(Model):
         ----------
         X : array_like, shape (B, T, I)
             The sequences.
-        state, lengths, reset : optional
+        state, lengths, reset, static : optional
             As in `forward`.
 
         Returns
@@ -184,17 +199,17 @@ class Derivatives(Model):
             raise ValueError(
                 "a bidirectional network has no transitions: its directions run towards each other"
             )
-        run, _ = self._run(X, state, lengths, reset)
+        run, _ = self._run(X, state, lengths, reset, static)
         J = derivatives.transitions(self.network.on_host, run)
         self._derived().range.require_results("the Jacobian", J)
         return J
 
     def _run(
-        self, X: Any, state: Any, lengths: Any, reset: Any
+        self, X: Any, state: Any, lengths: Any, reset: Any, static: Any
     ) -> tuple[derivatives.Run, InputReader]:
         """The point at which derivatives are taken, in NumPy's memory."""
         reader = InputReader(self.network.on_host, X)
-        inputs = reader.inputs(X, state, lengths, reset)
+        inputs = reader.inputs(X, state, lengths, reset, static)
         limits, network = self._derived().range, self.network.on_host
         limits.require_products(inputs)
         if (seen := limits.watch()) is not None:
@@ -202,6 +217,7 @@ class Derivatives(Model):
                 *(network.pack(self._theta), inputs.X, inputs.state, inputs.lengths),
                 reset=inputs.reset,
                 seen=seen,
+                static=inputs.static,
             )
             limits.require_outputs((Y, final), seen)
-        return derivatives.Run(self._theta, *inputs[:4]), reader
+        return derivatives.Run(self._theta, *inputs[:4], inputs.static), reader

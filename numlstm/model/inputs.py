@@ -7,6 +7,7 @@ import numpy as np
 from numlstm.architecture.spec import State
 from numlstm.backends import numpy_arrays as numpy_arrays
 from numlstm.data import labels
+from numlstm.data.attributes import require_static
 from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import mask
 from numlstm.network.network import Network
@@ -23,7 +24,8 @@ class ModelInputs(NamedTuple):
     state: State | None  # None: the initial one
     lengths: AnyArray | None  # (B,)
     reset: AnyArray | None  # (B, T)
-    bound: float  # no magnitude in X and state is above; 0 of arrays in a GPU's memory
+    bound: float  # no magnitude in these arrays is above; 0 of those in a GPU's memory
+    static: AnyArray | None = None  # (B, S)
 
 
 class InputReader:
@@ -38,7 +40,9 @@ class InputReader:
         self._lends = not self._on_host and checks.on_gpu(X)
         self.bound = 0.0  # no magnitude that was looked at is above
 
-    def inputs(self, X: Any, state: Any, lengths: Any, reset: Any) -> ModelInputs:
+    def inputs(
+        self, X: Any, state: Any, lengths: Any, reset: Any, static: Any = None
+    ) -> ModelInputs:
         """The arguments of `LSTM.forward`."""
         X = self._checked("X", X, ("B", "T", self.spec.input_size))
         self.require_room("X", X.shape[:2], X.shape)
@@ -49,8 +53,22 @@ class InputReader:
         if reset is not None:
             reset = checks.flags("reset", reset, X.shape[:2])
         state = self.state("state", state, X.shape[0])
+        static = self.static(static, X.shape[0])
         move = self.to_backend
-        return ModelInputs(move(X), state, move(lengths), move(reset), self.bound)
+        given = move(X), state, move(lengths), move(reset), self.bound
+        return ModelInputs(*given, move(static))
+
+    def static(self, static: Any, batch: int) -> Any:
+        """Attributes of the sequences, (B, S); of one alone also (S,)."""
+        if static is not None:
+            static = self.read("static", static)
+            if static.ndim == 1 and batch == 1:
+                static = static.reshape((1, static.size))
+        require_static(static, self.spec.static_size)
+        if static is not None:
+            checks.shape("static", static, (batch, static.shape[-1]))
+            self.require_finite("static", static)
+        return static
 
     def array(self, name: str, value: Any, shape: tuple[int | str, ...]) -> AnyArray:
         """An array that may hold anything, in the backend's memory."""

@@ -6,8 +6,9 @@ from typing import Any, overload
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
-from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
+from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State, StaticGradients
 from numlstm.data import labels, sequences
+from numlstm.data.attributes import read_static, require_static, static_for_network
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest, drawn
@@ -52,6 +53,11 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
     proj_size : int, optional
         Size P < H of the hidden state, a linear projection of what the output gate lets through
         (Sak et al. 2014). None: no projection, P = H.
+    static_size : int, optional
+        Number of attributes of a whole sequence, S, that `forward` and `predict` take beside its
+        steps, as ``static=``. Their product with ``weight_is_l0`` is added to the gates of the
+        first layer at every step, computed once per sequence: the network is the one whose further
+        inputs are the attributes, repeated at every step. None: no attributes.
     cell : Cell or dict, optional
         The variant of the cells: a `Cell`, or a dict with some of its names.
     init : dict, optional
@@ -84,8 +90,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         The rows are in gate order i, f, g, o; 3H without a forget gate of its own. After the
         bias come what the variant of the cell adds, as `Cell` says, with a projection
         ``weight_hr_l0`` (P, H), and with a learned state ``initial_h_l0`` (P,) and
-        ``initial_c_l0`` (H,). Reverse layers end in ``_reverse``, and the head and the layers
-        above then read 2P features.
+        ``initial_c_l0`` (H,). Where there are attributes the first layer ends
+        with ``weight_is_l0`` (4H, S), drawn as the weights of S inputs are. Reverse layers end in
+        ``_reverse``, and the head and the layers above then read 2P features.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
         by `fit` with ``standardize=True``, None where there is nothing to convert.
@@ -135,6 +142,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         residual: bool = False,
         learned_state: bool = False,
         proj_size: int | None = None,
+        static_size: int | None = None,
         cell: Cell | Mapping[str, Any] | None = None,
         init: Init | Mapping[str, Any] | None = None,
         dropout: float | Mapping[str, float] | Dropout = 0.0,
@@ -152,6 +160,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             learned_state=learned_state,
             dropout=Dropout.read("dropout", dropout),
             precision=precision,
+            static_size=static_size,
         )
         spec.require_sense()
         if spec.num_layers == 1 and spec.dropout.layers:
@@ -172,6 +181,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         *,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
     ) -> tuple[Array, State]:
         """Run a batch of sequences through the network.
@@ -191,6 +201,8 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         reset : array_like of bool, shape (B, T), optional
             Where True, the row begins anew before that step: its state becomes the learned one,
             else zeros. A reset parts t - 1 and t; the reverse direction begins anew at t - 1.
+        static : array_like, shape (B, S), or (S,) for a batch of one
+            Attributes of the sequences, of a model with a `static_size`, which needs them.
         noise_rng : int or numpy.random.Generator, optional
             Draw the masks of `dropout` from this source, as in training. Default: no noise.
 
@@ -221,7 +233,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         True
         """
         reader = InputReader(self.network, X)
-        inputs = reader.inputs(X, state, lengths, reset)
+        inputs = reader.inputs(X, state, lengths, reset, static)
         derived = self._derived()
         limits = derived.range
         limits.require_products(inputs)
@@ -231,6 +243,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             reset=inputs.reset,
             noise=noise,
             seen=seen,
+            static=inputs.static,
         )
         limits.require_outputs((Y, final), seen)
         return reader.to_caller(Y), reader.to_caller(final)
@@ -247,8 +260,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         *,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         noise_rng: Any = None,
-    ) -> tuple[Array, Callable[..., Gradients]]:
+    ) -> tuple[Array, Callable[..., Any]]:
         """Forward pass, and the function that pulls gradients back through it.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -258,7 +272,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         ----------
         X : array_like, shape (B, T, I)
             The sequences.
-        state, lengths, reset, noise_rng : optional
+        state, lengths, reset, static, noise_rng : optional
             As in `forward`.
 
         Returns
@@ -269,7 +283,8 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             ``pullback(dY, dstate=None) -> Gradients(theta, X, state)``: the gradient of
             ``sum(dY * Y) + sum(dstate.h * h) + sum(dstate.c * c)``, h and c the final state.
             Anything, even a NaN, may stand in the padding of dY. The gradient of a learned
-            initial state is summed into `theta`, and per row in `state`.
+            initial state is summed into `theta`, and per row in `state`. Of a model with a
+            `static_size` it is ``StaticGradients(theta, X, state, static)``, the last (B, S).
 
         Raises
         ------
@@ -292,7 +307,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         (True, (2, 3, 1))
         """
         reader, copy = InputReader(self.network, X), self.network.backend.arrays.copy
-        inputs = reader.inputs(X, state, lengths, reset)
+        inputs = reader.inputs(X, state, lengths, reset, static)
         derived = self._derived()
         limits = derived.range
         limits.require_products(inputs)
@@ -306,10 +321,11 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             reset=inputs.reset,
             noise=noise,
             seen=seen,
+            static=None if inputs.static is None else copy(inputs.static),
         )
         limits.require_outputs((Y, final), seen)
 
-        def pullback(dY: Any, dstate: Any = None) -> Gradients:
+        def pullback(dY: Any, dstate: Any = None) -> Gradients | StaticGradients:
             dY = reader.array("dY", dY, Y.shape)
             dstate = reader.state("dstate", dstate, Y.shape[0])
             gradients = self.network.backward(weights, tape, dY, dstate, need_dX=True)
@@ -409,16 +425,34 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
 
     @overload
     def predict(
-        self, X: Array, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Array,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        static: Any = None,
+        noise_rng: Any = None,
     ) -> Array: ...
 
     @overload  # of a list of series a list, unless there is one prediction per series
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        static: Any = None,
+        noise_rng: Any = None,
     ) -> Any: ...
 
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        static: Any = None,
+        noise_rng: Any = None,
     ) -> Any:
         """The predictions of the trained network for X, in the units of the data it was trained on.
 
@@ -433,6 +467,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         reset : array_like of bool, or list of them, optional
             Where a sequence begins anew before a step: (B, T), (T,) for one series, a list of
             (T_b,) for a list.
+        static : array_like, shape (B, S), or (S,) for one series
+            Attributes of the sequences in the units of the data, in any of the forms that `fit`
+            takes, of a model that was fitted with some; by name in any order where they have names.
         noise_rng : int or numpy.random.Generator, optional
             Draw the masks of `dropout` from this source, for Monte-Carlo dropout: the spread of
             such predictions says how sure the model is (Gal & Ghahramani 2016). Row i of a
@@ -472,9 +509,13 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         [(3, 1), (5, 1)]
         """
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
-        return given.restore(self._predicted(given.stepwise, lengths, reset, noise_rng), self.names)
+        static = labels.attributes(given, static, self.names.static).values
+        Y = self._predicted(given.stepwise, lengths, reset, static, noise_rng)
+        return given.restore(Y, self.names)
 
-    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
+    def _predicted(
+        self, X: Any, lengths: Any, reset: Any, static: Any = None, noise_rng: Any = None
+    ) -> Any:
         """The predictions for arrays without labels."""
         X, lengths, form = sequences.read_inputs(
             X, self.num_features, lengths=lengths, missing=self.filling is not None
@@ -482,13 +523,17 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
+        static = read_static(static, form)
+        require_static(static, self.spec.static_size)
+        static = static_for_network(static, self.scaling, self.spec.dtype)
         derived = self._derived()
         limits = derived.range
-        limits.require_products(ModelInputs(X, None, lengths, None, checks.bound(X)))
+        bound = max(checks.bound(X), 0.0 if static is None else checks.bound(static))
+        limits.require_products(ModelInputs(X, None, lengths, None, bound, static))
         noise, seen = self._noise(noise_rng, X), limits.watch()
         arrays = self.network.backend.arrays
-        X, lengths, reset = (
-            None if part is None else arrays.asarray(part) for part in (X, lengths, reset)
+        X, lengths, reset, static = (
+            None if part is None else arrays.asarray(part) for part in (X, lengths, reset, static)
         )
         Y, _, _ = self._pass_for(X)(
             *(self.network, derived.weights_with(noise), X, None, lengths),
@@ -496,6 +541,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             reset=reset,
             noise=noise,
             seen=seen,
+            static=static,
         )
         limits.require_outputs(Y, seen)
         Y = arrays.to_numpy(Y)

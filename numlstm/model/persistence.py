@@ -83,8 +83,8 @@ class Content(NamedTuple):
             self.filling.require_fit(self.spec.input_size)
             features = self.filling.mean.size
         if self.scaling is not None:
-            self.scaling.require_fit(features, self.spec.width)
-        self.names.require_fit(features, self.spec.width)
+            self.scaling.require_fit(features, self.spec.width, self.spec.static_size)
+        self.names.require_fit(features, self.spec.width, self.spec.static_size)
         schema.one_of("output", self.output, ("sequence", "last"))
         schema.one_of("forecasts", self.forecasts, (None, False, True))
         if self.drawn is not None and not _DIGEST.fullmatch(schema.text("drawn", self.drawn)):

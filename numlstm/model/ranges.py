@@ -38,12 +38,12 @@ class Range(NamedTuple):
 
     def require_products(self, inputs: ModelInputs) -> None:
         """Refuse inputs and states in NumPy's memory whose products with weights may overflow."""
-        X, state, lengths = inputs[:3]
+        X, state, lengths, static = *inputs[:3], inputs.static
         if inputs.bound <= self.room or type(X) is not np.ndarray:
             return
         if lengths is not None:
             X = np.where(mask(lengths, X.shape[1])[..., None], X, X.dtype.type(0))
-        sums = self._sums(X, state)
+        sums = self._sums(X, state, static)
         total = sum(sums.values(), self.largest * np.longdouble(_hidden_terms(self.spec)))
         if total >= _LARGEST[self.spec.dtype]:
             most = max(sums, key=lambda name: sums[name])
@@ -80,7 +80,9 @@ class Range(NamedTuple):
         self.require_results("the output", outputs)
         named = split(self.spec.shapes, self.theta)
         readers = (
-            part for name, part in named.items() if part.ndim == 2 and "weight_ih_l0" not in name
+            part
+            for name, part in named.items()
+            if part.ndim == 2 and not name.startswith(("weight_ih_l0", "weight_is_l0"))
         )
         bound = seen.most * max((_peak(part) * part.shape[-1] for part in readers), default=0.0)
         if bound >= _LARGEST[self.spec.dtype]:
@@ -92,8 +94,10 @@ class Range(NamedTuple):
     def _wider(self) -> str:
         return ", or use dtype='float64'" if self.spec.dtype == "float32" else ""
 
-    def _sums(self, X: Array, state: State | None) -> dict[str, np.longdouble]:
-        """Bounds of the sums of products that inputs and states are factors of."""
+    def _sums(
+        self, X: Array, state: State | None, static: Array | None
+    ) -> dict[str, np.longdouble]:
+        """Bounds of the sums of products that inputs, states and attributes are factors of."""
         spec, named = self.spec, split(self.spec.shapes, self.theta)
         sums = {"X": np.longdouble(0)}
         if state is not None:
@@ -101,6 +105,9 @@ class Range(NamedTuple):
         ways = ("", "_reverse")[: spec.num_directions]
         layers = [f"l{index}{way}" for index in range(spec.num_layers) for way in ways]
         for index, layer in enumerate(layers):
+            if index < len(ways) and static is not None:
+                reach = _reach(named[f"weight_is_{layer}"], static)
+                sums["static"] = max(sums.get("static", np.longdouble(0)), reach)
             if index < len(ways):
                 sums["X"] = max(sums["X"], _reach(named[f"weight_ih_{layer}"], X))
             if state is not None:
@@ -129,7 +136,8 @@ def range_of(spec: NetworkSpec, theta: Array) -> Range:
     # a projection adds up numbers between -1 and 1
     widest = max(1.0, largest * spec.hidden_size) if spec.proj_size else 1.0
     tame = _is_bounded(spec) and largest * terms * widest < limit
-    room = limit / (spec.input_size + terms) / max(largest, 1.0)
+    inputs = spec.input_size + (spec.static_size or 0)
+    room = limit / (inputs + terms) / max(largest, 1.0)
     return Range(spec, theta, largest, room, tame, largest < _STEPPING)
 
 

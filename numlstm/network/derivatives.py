@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from numlstm.architecture.spec import Gradients, NetworkSpec, State
+from numlstm.architecture.spec import Gradients, NetworkSpec, State, StaticGradients
 from numlstm.network.network import Network, with_tangent
 from numlstm.utils.types import Array
 
@@ -32,7 +32,7 @@ class Run(NamedTuple):
     static: Array | None = None  # (B, S)
 
     @property
-    def options(self) -> dict[str, Array | None]:
+    def options(self) -> dict[str, Any]:
         """What a forward pass is given by name."""
         return {"reset": self.reset, "static": self.static}
 
@@ -206,14 +206,17 @@ def _by_input(network: Network, run: Run, of: str, wrt: str, result: Array) -> N
         along = np.eye(count, dtype=run.X.dtype)[part]
         many = _rows(run, np.repeat(np.arange(batch), len(along)))
         along = np.tile(along, (batch, 1))
-        direction = Direction(static=along) if wrt == "static" else Direction(
-            state=as_state(network, along)
-        )
-        if wrt == "X":
-            direction = Direction(X=along.reshape(many.X.shape))
+        direction = _direction(network, many, wrt, along)
         _, (dY, dstate) = jvp(network, many, direction)
         columns = _chosen(of, dY, dstate).reshape(batch, -1, result.shape[1])
         result[:, :, part] = columns.swapaxes(1, 2)
+
+
+def _direction(network: Network, run: Run, wrt: str, along: Array) -> Direction:
+    """The direction in one of the inputs that has these rows."""
+    if wrt == "X":
+        return Direction(X=along.reshape(run.X.shape))
+    return Direction(static=along) if wrt == "static" else Direction(state=as_state(network, along))
 
 
 def _by_output(network: Network, run: Run, of: str, wrt: str, result: Array) -> None:
@@ -229,7 +232,7 @@ def _by_output(network: Network, run: Run, of: str, wrt: str, result: Array) -> 
 
 def _pullbacks(
     network: Network, run: Run, of: str, size: int, only: slice | None = None
-) -> Iterator[tuple[slice, Gradients]]:
+) -> Iterator[tuple[slice, Gradients | StaticGradients]]:
     """(outputs, their gradients): `size` outputs at once, of every group of so many rows."""
     weights = network.pack(run.theta)
     given = weights, run.X, run.state, run.lengths

@@ -293,6 +293,7 @@ class Network:
     ) -> tuple[AnyArray, AnyArray]:
         """A layer's gradient with that of `weight_is`, and the gradient of the attributes."""
         of_static = self.spec.layers[index].of_static
+        assert of_static is not None, "where there is a gradient of row terms"
         given = of_static, weights.static[index], tape.batch.static, dterms
         dweights, d_static = self.backend.head_backward(*given)
         size = of_static.input_size * of_static.output_size
@@ -356,6 +357,11 @@ def with_tangent(value: Array, tangent: Array | None) -> Array:
     if tangent is not None:
         result.imag = tangent
     return result
+
+
+def constant(value: Array | None) -> Array | None:
+    """A complex array without a change; None stays None."""
+    return None if value is None else with_tangent(value, None)
 
 
 def network_on(spec: NetworkSpec, name: str) -> Network:

@@ -13,6 +13,7 @@ import numpy as np
 
 from numlstm.architecture.parameters import split
 from numlstm.data import labels, sequences
+from numlstm.data.attributes import read_static, static_for_network
 from numlstm.data.missing import network_inputs
 from numlstm.data.sequences import Dataset, mask
 from numlstm.model.lstm import LSTM
@@ -128,6 +129,7 @@ class Covariance:
         noise: bool = False,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
     ) -> Band:
         """Predict with a band by the delta method.
 
@@ -139,7 +141,7 @@ class Covariance:
             Probability that the band covers the true mean at a point, between 0 and 1.
         noise : bool, optional
             Cover a new observation, with the spread of the residuals, instead of the mean.
-        lengths, reset : optional
+        lengths, reset, static : optional
             As for `LSTM.predict`.
 
         Returns
@@ -161,15 +163,17 @@ class Covariance:
             )
         names = self.model.names
         given, lengths, reset = labels.with_rows(X, names, lengths, reset)
-        band = self._band(given.stepwise, lengths, reset, level, noise)
+        rows = {"lengths": lengths, "reset": reset}
+        rows["static"] = labels.attributes(given, static, names.static).values
+        band = self._band(given.stepwise, rows, level, noise)
         return Band(*(given.restore(part, names) for part in band))
 
-    def _band(self, X: Any, lengths: Any, reset: Any, level: float, noise: bool) -> Band:
+    def _band(self, X: Any, rows: dict[str, Any], level: float, noise: bool) -> Band:
         """The band for arrays without labels."""
         from scipy.special import ndtri, stdtrit
 
-        mean = self.model.predict(X, lengths=lengths, reset=reset)
-        std = self._standard_error(X, lengths, reset, self.sigma if noise else 0.0)
+        mean = self.model.predict(X, **rows)
+        std = self._standard_error(X, **rows, noise=self.sigma if noise else 0.0)
         tail = 0.5 + 0.5 * level
         wide = float(ndtri(tail) if np.isinf(self.dof) else stdtrit(self.dof, tail))
         if isinstance(mean, list):
@@ -178,7 +182,7 @@ class Covariance:
             return Band(mean, lower, upper, std)
         return Band(mean, mean - wide * std, mean + wide * std, std)
 
-    def _standard_error(self, X: Any, lengths: Any, reset: Any, noise: float) -> Any:
+    def _standard_error(self, X: Any, lengths: Any, reset: Any, static: Any, noise: float) -> Any:
         """Of every prediction, in the form of X and the units of the data."""
         model, spec = self.model, self.model.spec
         X, lengths, form = sequences.read_inputs(
@@ -186,11 +190,12 @@ class Covariance:
         )
         dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
         X = own(network_inputs(X, model.filling, model.scaling, spec.dtype, reset), X)
+        static = static_for_network(read_static(static, form), model.scaling, spec.dtype)
         last = model.output == "last"
         weight = np.ones((len(X), spec.width) if last else (*X.shape[:2], spec.width))
         if lengths is not None and not last:
             weight *= mask(lengths, X.shape[1])[..., None]
-        data = Dataset(X, np.zeros(weight.shape), weight, lengths, last, reset)
+        data = Dataset(X, np.zeros(weight.shape), weight, lengths, last, reset, static=static)
         variance = interruptible.call(self._variance, data, noise)
         return form.restore((np.sqrt(variance) * _target_scale(model)).astype(dtype))
 

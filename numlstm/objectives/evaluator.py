@@ -14,7 +14,7 @@ import numpy as np
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import Dataset
 from numlstm.network.dropout import NetworkNoise
-from numlstm.network.network import Network, Weights, with_tangent
+from numlstm.network.network import Network, Weights, constant, with_tangent
 from numlstm.optim.losses import CURVATURES
 
 # Elements of hidden sequence that are held at once where the cut is ours to choose. They depend
@@ -147,6 +147,7 @@ class Evaluator:
                 tape=True,
                 last=window.last,
                 reset=window.reset,
+                static=constant(window.static),
             )
             weight = window.weight * window.weight.dtype.type(scale)
             _, dY = self.loss(Y.real, window.y, weight)
@@ -173,6 +174,7 @@ class Evaluator:
                 last=window.last,
                 reset=window.reset,
                 noise=noise,
+                static=window.static,
             )
             value, dY = arrays.loss(self.loss, Y, window.y, window.weight, scale)
             gradients = network.backward(weights, tape, dY)
@@ -195,6 +197,7 @@ class Evaluator:
                 last=window.last,
                 reset=window.reset,
                 noise=noise,
+                static=window.static,
             )
             value, _ = loss(self.loss, Y, window.y, window.weight, 1.0)
         return value, state

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.attributes import require_static
 from numlstm.data.fill_values import remedy_of, warn_of_fill_values
 from numlstm.data.sequences import Dataset
 from numlstm.data.targets import (
@@ -18,7 +19,7 @@ from numlstm.data.targets import (
     require_weights,
 )
 from numlstm.model.lstm import LSTM
-from numlstm.network.network import Weights, with_tangent
+from numlstm.network.network import Weights, constant, with_tangent
 from numlstm.objectives.evaluator import Evaluator, run_here
 from numlstm.optim.losses import LOSSES
 from numlstm.utils import checks
@@ -37,6 +38,7 @@ def objective(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    static: Any = None,
     output: str | None = None,
     nan_policy: str = "raise",
 ) -> "Objective":
@@ -54,7 +56,7 @@ def objective(
         As in `fit`.
     weight_decay : float, optional
         L2 penalty, ``weight_decay / 2 * sum(theta**2)``, part of everything below.
-    sample_weight, lengths, reset, output, nan_policy : optional
+    sample_weight, lengths, reset, static, output, nan_policy : optional
         As in `fit`.
 
     Returns
@@ -100,7 +102,10 @@ def objective(
         checks.choice("output", output, ("sequence", "last"))
     criterion, missing = LOSSES[loss], model.filling is not None
     reading = Reading(model.num_features, nan_policy, criterion, output, missing, model.names)
-    data = read_dataset(X, y, reading, sample_weight=sample_weight, lengths=lengths, reset=reset)
+    data = read_dataset(
+        *(X, y, reading), sample_weight=sample_weight, lengths=lengths, reset=reset, static=static
+    )
+    require_static(data.static, model.spec.static_size)
     warn_of_fill_values(data, remedy=remedy_of(model.filling))
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
@@ -386,7 +391,11 @@ class Objective:
         weights = network.pack(self._cast(theta))
         with np.errstate(all="ignore"):  # whoever asked sees what is not finite
             Y, _, kept = network.forward(
-                weights, data.X, None, data.lengths, tape=tape, last=data.last, reset=data.reset
+                *(weights, data.X, None, data.lengths),
+                tape=tape,
+                last=data.last,
+                reset=data.reset,
+                static=data.static,
             )
         return network.backend.arrays.to_numpy(Y), weights, kept
 
@@ -409,6 +418,7 @@ class Objective:
                 *(weights, with_tangent(data.X, None), None, data.lengths),
                 last=data.last,
                 reset=data.reset,
+                static=constant(data.static),
             )
         return self._with_penalty(self._on_targets(Y.imag), v)
 

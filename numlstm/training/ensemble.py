@@ -80,7 +80,13 @@ class Ensemble:
         return f"<Ensemble of {len(self.models)}: {said}>"
 
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        static: Any = None,
+        noise_rng: Any = None,
     ) -> tuple[Any, Any]:
         """Mean and spread (standard deviation) of the members' predictions.
 
@@ -90,7 +96,7 @@ class Ensemble:
         ----------
         X : array_like, or list of arrays
             Sequences, as for `LSTM.predict`.
-        lengths, reset, noise_rng : optional
+        lengths, reset, static, noise_rng : optional
             As for `LSTM.predict`.
 
         Returns
@@ -102,15 +108,14 @@ class Ensemble:
         """
         names = self.models[0].names
         given, lengths, reset = labels.with_rows(X, names, lengths, reset)
-        mean, spread = self._predicted(given.stepwise, lengths, reset, noise_rng)
+        rows = {"lengths": lengths, "reset": reset}
+        rows["static"] = labels.attributes(given, static, names.static).values
+        mean, spread = self._predicted(given.stepwise, rows, noise_rng)
         return given.restore(mean, names), given.restore(spread, names)
 
-    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any) -> tuple[Any, Any]:
+    def _predicted(self, X: Any, rows: dict[str, Any], noise_rng: Any) -> tuple[Any, Any]:
         """Mean and spread for arrays without labels."""
-        each = [
-            model.predict(X, lengths=lengths, reset=reset, noise_rng=noise_rng)
-            for model in self.models
-        ]
+        each = [model.predict(X, **rows, noise_rng=noise_rng) for model in self.models]
         if isinstance(each[0], list):
             parts = [np.stack(part) for part in zip(*each, strict=True)]
             return [part.mean(axis=0) for part in parts], [_spread(part) for part in parts]
@@ -145,6 +150,7 @@ def ensemble(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    static: Any = None,
     method: str = "adam",
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
@@ -194,7 +200,7 @@ def ensemble(
         As in `fit`, for every member.
     learned_state, proj_size, cell, init, output_size : optional
         As in `fit`, for every member.
-    output, loss, sample_weight, lengths, reset : optional
+    output, loss, sample_weight, lengths, reset, static : optional
         As in `fit`.
     method : {"adam", "adamw", "sgd", "rmsprop"}, optional
         One of the stochastic methods.
@@ -248,9 +254,10 @@ def ensemble(
     -----
     Plain layers on the backend "cpu" train all members in one call of the kernels per layer and
     step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
-    with `reset`, and on other backends, the members take turns within a step. The numbers of a
-    member do not depend on which way it is. A member that drew no target of a batch, or window,
-    makes no update there: but for the scaling it learns what `fit` does with its counts as weights.
+    with `reset` or `static`, and on other backends, the members take turns within a step. The
+    numbers of a member do not depend on which way it is. A member that drew no target of a batch,
+    or window, makes no update there: but for the scaling it learns what `fit` does with its counts
+    as weights.
 
     Examples
     --------
@@ -304,7 +311,7 @@ def ensemble(
     _require_able(network, reading, training)
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
-    arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, static, validation)
     return _trained(arrays, settings, members, bootstrap, rng)
 
 

@@ -75,7 +75,10 @@ def _word(value: Any) -> str:
 
 
 def _arrays(data: Dataset | None) -> tuple[np.ndarray | None, ...]:
-    return () if data is None else (data.X, data.y, data.weight, data.lengths, data.reset)
+    if data is None:
+        return ()
+    static = () if data.static is None else (data.static,)  # as runs without had it before
+    return (data.X, data.y, data.weight, data.lengths, data.reset, *static)
 
 
 def _digest(*arrays: np.ndarray | None) -> str:

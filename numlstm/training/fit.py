@@ -64,6 +64,7 @@ def fit(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
+    static: Any = None,
     method: str = "adam",
     learning_rate: float | None = None,
     schedule: str | Callable[[int], float] | None = None,
@@ -148,6 +149,13 @@ def fit(
     reset : array_like of bool, shape (B, T), or (T,) for one series, or list of arrays, optional
         Where True, a sequence begins anew before that step: its state becomes the initial one. To
         forecast across a reset is then not asked for.
+    static : array_like, shape (B, S), or (B,) for one attribute, or (S,) for one series, optional
+        Attributes of whole sequences, such as the area of a catchment: inputs that are the same at
+        all steps of a sequence, whose product with the weights ``weight_is`` is computed once for
+        it. To the network it is what repeating them as features of every step would be. A frame
+        has a row for each series, by its name where X has names of series. They are standardised
+        as features are, each sequence counted once, and are then needed in `predict`. With
+        `stateful` they are those of the one series.
     method : str, optional
         "adam", "adamw", "sgd", "rmsprop"; or one of `scipy.optimize`, which see all data in every
         iteration: of `minimize` with gradients "L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP", with
@@ -202,9 +210,9 @@ def fit(
         a draw by `rng` with a share of every class, the last of a class being learned from; else
         the last sequences. Data of their own are ``(X, y)``, ``(X, y, sample_weight)``, or a dict
         with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
-        names; they need a dict where the fit has `lengths` or `reset`, or series of different
-        lengths and they are padded. With `stateful` they are one series that begins in the
-        initial state.
+        names, or "static"; they need a dict where the fit has `lengths`, `reset` or `static`, or
+        series of different lengths and they are padded. With `stateful` they are one series that
+        begins in the initial state.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
@@ -365,7 +373,7 @@ def fit(
     run = RunConfig(callback, progress, checkpoint, resume)
     start = Start(nouns.read(Init, "init", init), model, backend, keeps_dropout=dropout is None)
     settings = settle(network, start, reading, training, run)
-    arrays = Arrays(X, y, sample_weight, lengths, reset, validation)
+    arrays = Arrays(X, y, sample_weight, lengths, reset, static, validation)
     return _run(arrays, settings, rng)
 
 
@@ -414,7 +422,8 @@ def _given(model: LSTM | None) -> GivenModel | None:
     if model is None:
         return None
     return GivenModel(
-        model.num_features, model.spec.width, model.scaling, model.filling, model.names
+        *(model.num_features, model.spec.width, model.scaling, model.filling, model.names),
+        static_size=model.spec.static_size,
     )
 
 
@@ -426,6 +435,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
         settings.network,
         input_size=data.train.X.shape[2],
         output_size=data.output_size if has_head else None,
+        static_size=None if data.train.static is None else data.train.static.shape[1],
     )
     theta = drawn(spec, draws.stream(INITIAL), start.init) if given is None else given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)

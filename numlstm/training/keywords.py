@@ -16,8 +16,8 @@ INSTEAD = {
         "pass each series as an entry of a list, or a frame with levels of series and of time",
     ),
     **dict.fromkeys(
-        ("static", "static_features"),
-        "repeat what does not change in time as features of every step",
+        ("static_features", "static_covariates"),
+        "pass what does not change in time as static=, a row for each series",
     ),
     **dict.fromkeys(
         ("detrend", "trend", "differences"),

@@ -107,6 +107,7 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         sample_weight: Any = None,
         lengths: Any = None,
         reset: Any = None,
+        static: Any = None,
         nan_policy: str = "raise",
     ) -> Covariance:
         """How sure the parameters are, by Gauss-Newton; for a fit of the loss "mse".
@@ -134,7 +135,7 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         progress : bool, optional
             Show a bar that counts products with the Jacobian. Default: on a terminal and in
             notebooks.
-        sample_weight, lengths, reset, nan_policy : optional
+        sample_weight, lengths, reset, static, nan_policy : optional
             What else the fit was told of the data.
 
         Returns
@@ -192,5 +193,6 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
             rank=rank,
             progress=progress,
             **{"sample_weight": sample_weight, "lengths": lengths, "reset": reset},
+            static=static,
             nan_policy=nan_policy,
         )

@@ -159,8 +159,8 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     if masks is not None:
         put_gradients(spec, dtheta, *dparameters)
     dX, *dstate, dterms = dinputs
-    dterms = terms.unpack(spec, dterms) if has_terms else None
-    return dtheta, (dX if need_dX else None), tuple(dstate), dterms
+    drow_terms = terms.unpack(spec, dterms) if has_terms else None
+    return dtheta, (dX if need_dX else None), tuple(dstate), drow_terms
 
 
 def terms_shape(spec: LayerSpec, tape: LayerTape) -> tuple[int, int]:

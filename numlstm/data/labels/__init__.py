@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels import grids, remedies, tables
+from numlstm.data.labels.attributes import Attributes, of_frame, of_grid
 from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
@@ -19,9 +20,9 @@ from numlstm.utils import checks
 from numlstm.utils.notices import warn
 
 __all__ = [
-    "UNNAMED", "Frame", "Grid", "Labelled", "Names", "Panel", "Several", "beside", "classes",
-    "companion", "inputs", "read", "require_no_steps", "require_plain", "samples", "targets",
-    "weights", "with_rows",
+    "UNNAMED", "Attributes", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
+    "attributes", "beside", "classes", "companion", "inputs", "read", "require_no_steps",
+    "require_plain", "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -141,6 +142,19 @@ def _one_per_row(x: Labelled, other: Labelled) -> Any:
     values = other.values
     is_extra = isinstance(other, Grid) and "I" in other.dims and values.shape[-1] == 1
     return values[..., 0] if is_extra else values
+
+
+def attributes(x: Labelled, value: Any, wanted: tuple[str, ...] | None = None) -> Attributes:
+    """Attributes of whole sequences beside the inputs x; the names of series must agree."""
+    kind = _kind(type(value))
+    if kind == "list" and _any_labelled(value):
+        raise TypeError(
+            "static must be one array, frame or DataArray with a row for each sequence, received a "
+            "list with labels: in pandas, pass pandas.DataFrame(static)"
+        )
+    if kind in _LABELLED:
+        return (of_grid if kind == "grid" else of_frame)(x, value, wanted)
+    return Attributes(value, None)
 
 
 def companion(

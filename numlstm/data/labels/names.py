@@ -42,10 +42,11 @@ _MOST = 10**6  # names in a file
 
 
 class Names(NamedTuple):
-    """Names of the features and targets of a model, None where there were none."""
+    """Names of the features, targets and attributes of a model, None where there were none."""
 
     features: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None
+    static: tuple[str, ...] | None = None
 
     @classmethod
     def restored(cls, fields: Mapping[str, Any]) -> "Names":
@@ -56,7 +57,7 @@ class Names(NamedTuple):
             if name in fields
         })  # fmt: skip
 
-    def require_fit(self, features: int, outputs: int) -> None:
+    def require_fit(self, features: int, outputs: int, static: int | None = None) -> None:
         """Refuse names of another number of features, or of more targets than outputs.
 
         Also, since a file is written of them, what are no different texts.
@@ -67,6 +68,10 @@ class Names(NamedTuple):
         if self.features is not None and len(self.features) != features:
             raise ValueError(
                 f"there are names of {len(self.features)} features, and {features} of them"
+            )
+        if self.static is not None and len(self.static) != (static or 0):
+            raise ValueError(
+                f"there are names of {len(self.static)} attributes, and {static or 0} of them"
             )
         if self.targets is not None and len(self.targets) > outputs:
             raise ValueError(

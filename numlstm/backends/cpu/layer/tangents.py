@@ -118,8 +118,8 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         for part in range(2):
             put_gradients(spec, dtheta[part], *(each[part] for each in dparameters))
     dX, *dstate, dterms = map(_complex, dinputs)
-    dterms = terms.unpack(spec, dterms) if has_terms else None
-    return _complex(dtheta), (dX if need_dX else None), tuple(dstate), dterms
+    drow_terms = terms.unpack(spec, dterms) if has_terms else None
+    return _complex(dtheta), (dX if need_dX else None), tuple(dstate), drow_terms
 
 
 # --- head -----------------------------------------------------------------------------------------

@@ -29,8 +29,9 @@ class Resident:
         self.last = data.last
         self.steps, self.total_weight = data.steps, data.total_weight
         self.X, self.y, self.weight = map(on_device, (data.X, data.y, data.weight))
-        self.lengths, self.reset = (
-            None if array is None else on_device(array) for array in (data.lengths, data.reset)
+        self.lengths, self.reset, self.static = (
+            None if array is None else on_device(array)
+            for array in (data.lengths, data.reset, data.static)
         )
 
     def cut(self, start: int, stop: int, rows: Any = slice(None)):
@@ -47,8 +48,9 @@ class Resident:
             y, weight = _cut(self.y, *place), _cut(self.weight, *place)
         reset = None if self.reset is None else _cut(self.reset, *place)
         lengths = None if self.lengths is None else self._remaining(*place)
-        X = _cut(self.X, *place)
-        return replace(self._data, X=X, y=y, weight=weight, lengths=lengths, reset=reset)
+        static = None if self.static is None else _rows(self.static, rows)
+        parts = {"X": _cut(self.X, *place), "y": y, "weight": weight}
+        return replace(self._data, **parts, lengths=lengths, reset=reset, static=static)
 
     def _ending(self, rows, start, steps: int):
         """Weights of the targets of rows that end in the window, 0 for the others."""
