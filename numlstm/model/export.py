@@ -236,9 +236,13 @@ class Export(Model):
         return stepper
 
     def _stepper(
-        self, derived: Derived, scaling: Scaling | None, derivatives: bool = False
+        self,
+        derived: Derived,
+        scaling: Scaling | None,
+        derivatives: bool = False,
+        static: Array | None = None,
     ) -> "Stepper | None":
-        """The stepper of parameters, made again only where the scaling has changed."""
+        """The stepper of parameters, made again only where scaling or attributes have changed."""
         kind = scaling is None, derivatives
         units = () if scaling is None else _bytes_of(scaling)
         kept = derived.steppers.get(kind)
@@ -252,7 +256,9 @@ class Export(Model):
                 derivatives=derivatives,
             )
             derived.steppers[kind] = kept = KeptStepper(units, stepper)
-        return kept.stepper
+        if static is None or kept.stepper is None:
+            return kept.stepper
+        return _with_static(derived, kept.stepper, static)
 
     def _static_of_one(self, static: Any, scaling: Scaling | None) -> Array | None:
         """Attributes (S,) of the one sequence of a step, as (1, S) in the network's units."""
@@ -262,7 +268,7 @@ class Export(Model):
                 f"static is missing: the model has {size} attribute(s) of every sequence, and this "
                 f"is the step of one of them; pass its own as static=, of shape ({size},)"
             )
-        one = labels.Labelled(np.zeros((1, self.spec.input_size)))
+        one = labels.Labelled("X", np.zeros((1, self.spec.input_size)))
         values = labels.attributes(one, static, self.names.static).values
         read = read_static(values, Form("series", (1,)))
         require_static(read, size)
@@ -288,6 +294,16 @@ class Export(Model):
                 "standardize=False and give it filled, standardised inputs with their mask channels"
             )
         return self.scaling if standardize else None
+
+
+def _with_static(derived: Derived, stepper: "Stepper", static: Array) -> "Stepper":
+    """The step of sequences with attributes (B, S), or (1, S) for all: the last one is kept."""
+    from numlstm.stepping.stepper import with_static
+
+    content, last = static.tobytes(), derived.last_static
+    if last is None or last[0] != content:
+        derived.last_static = last = content, with_static(stepper, static)
+    return last[1]
 
 
 def _bytes_of(scaling: Scaling) -> tuple[bytes | None, ...]:
