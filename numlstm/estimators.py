@@ -121,7 +121,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         own: str = self._losses[0]
         return own if self.loss is None else checks.choice("loss", self.loss, self._losses)
 
-    def _train(self, X: Any, y: Any, sample_weight: Any) -> Self:
+    def _train(self, X: Any, y: Any, sample_weight: Any, static: labels.Attributes) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
         # of this class: the constructor of a subclass may have fewer
         names = set(_SequenceEstimator._get_param_names()) - {"loss", "random_state"}
@@ -131,11 +131,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             sample_weight = [np.asarray(part) for part in sample_weight]
         given["validation"] = self._judged()
         given["progress"] = False  # a search would show a bar per fit
-        self.result_ = fit(X, y, rng=seed, sample_weight=sample_weight, **given)
+        beside = {"sample_weight": sample_weight, "static": static.values}
+        self.result_ = fit(X, y, rng=seed, **beside, **given)
         self.model_ = self.result_.model
+        self.model_.names = self.model_.names._replace(static=static.names)
         features = self._names_of_features()
         if features is not None and len(features) == self.model_.num_features:
-            self.model_.names = labels.Names(features)
+            self.model_.names = self.model_.names._replace(features=features)
         self.n_iter_ = self.result_.nit
         return self
 
@@ -146,11 +148,13 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             given = dict(zip(("X", "y", "sample_weight"), given, strict=False))
         if not isinstance(given, Mapping) or any(given.get(name) is None for name in "Xy"):
             return given
-        parts = (given.get(name) for name in ("X", "y", "sample_weight"))
-        X, y, sample_weight = self._unlabelled(*parts)
+        parts = (given.get(name) for name in ("X", "y", "sample_weight", "static"))
+        X, y, sample_weight, static = self._unlabelled(*parts)
         X = self._learned_from(given["X"], self._read(X, reset=False))
         y = self._validation_targets(X, y)
         read = {**given, "X": X, "y": y, "sample_weight": sample_weight}
+        if static.values is not None:
+            read["static"] = static.values
         return read if said else tuple(read.values())  # which says nothing of lengths
 
     def _learned_from(self, given: Any, X: Any) -> Any:
@@ -240,8 +244,14 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return self
 
     def _unlabelled(
-        self, X: Any, y: Any = None, sample_weight: Any = None, *, reset: bool = False
-    ) -> tuple[Any, Any, Any]:
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        static: Any = None,
+        *,
+        reset: bool = False,
+    ) -> tuple[Any, Any, Any, labels.Attributes]:
         """X and what stands beside it without labels, which must agree.
 
         A frame of samples stays one, for scikit-learn to read and to remember its names.
@@ -253,7 +263,12 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         given = labels.samples(X, None if reset else self._names_of_features())
         if self.output == "last":
             labels.require_no_steps(given, y)
-        beside = self._plain_targets(given, y), labels.weights(given, sample_weight)
+        names = None if reset else self._names_of_static
+        beside = (
+            self._plain_targets(given, y),
+            labels.weights(given, sample_weight),
+            labels.attributes(given, static, names, many=True),
+        )
         if isinstance(given, labels.Frame):
             return X, *beside
         if reset and given.features is not None:
@@ -266,6 +281,12 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         """Those of the last fit."""
         names = getattr(self, "feature_names_in_", None)
         return None if names is None else tuple(names)
+
+    @property
+    def _names_of_static(self) -> tuple[str, ...] | None:
+        """Those of the attributes of the last fit."""
+        model = getattr(self, "model_", None)
+        return None if model is None else model.names.static
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """X as `numlstm.fit` takes it, a batch (B, T, I) or a list of series; it looks for NaN."""
@@ -350,17 +371,20 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             )
         raise ValueError(message)
 
-    def _scored(self, X: Any, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+    def _scored(
+        self, X: Any, y: Any, sample_weight: Any, static: Any
+    ) -> tuple[np.ndarray, np.ndarray, Any]:
         """Targets, predictions and weights, one behind the other."""
         check_is_fitted(self)
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight)
-        truth, predicted = _flat(y, self.output), _flat(self.predict(X), self.output)
+        X, y, sample_weight, attributes = self._unlabelled(X, y, sample_weight, static)
+        predicted = _flat(self.predict(X, attributes.values), self.output)
+        truth = _flat(y, self.output)
         return truth, predicted, _flat_weight(sample_weight, y, self.output)
 
-    def _predicted(self, X: Any) -> Any:
+    def _predicted(self, X: Any, static: Any) -> Any:
         check_is_fitted(self)
-        X = self._unlabelled(X)[0]
-        return self.model_.predict(self._read(X, reset=False))
+        X, _, _, attributes = self._unlabelled(X, static=static)
+        return self.model_.predict(self._read(X, reset=False), static=attributes.values)
 
     def __sklearn_tags__(self) -> Any:
         """Sequences of vectors too, and missing inputs where they are filled."""
@@ -428,7 +452,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     _losses = ("mse", "mae", "huber")
     _plain_targets = staticmethod(labels.targets)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMRegressor":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, static: Any = None) -> "LSTMRegressor":
         """Train on sequences.
 
         Parameters
@@ -441,6 +465,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
             Targets, as `output` says.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences: as in `numlstm.fit`. `predict` and `score` then need them.
 
         Returns
         -------
@@ -457,20 +483,22 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         self._checked_loss()
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
+        X, y, sample_weight, attributes = self._unlabelled(X, y, sample_weight, static, reset=True)
         X = self._read(X, reset=True)
         y = self._read_targets(X, y, "numeric")
         # whether a target is a number, and predictions are to be numbers too
         self._single = (y if self.output == "last" else y[0]).ndim == 1
-        return self._train(X, y, sample_weight)
+        return self._train(X, y, sample_weight, attributes)
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, static: Any = None) -> Any:
         """Predict, in the shape of the targets of `fit`.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -487,12 +515,12 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        Y, which = self._predicted(X), (..., 0) if self._single else ...
+        Y, which = self._predicted(X, static), (..., 0) if self._single else ...
         if isinstance(Y, list):
             return [part[which] for part in Y]
         return Y[which]
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, static: Any = None) -> float:
         """R^2 of the predictions, over all steps where there is a target per step.
 
         Parameters
@@ -501,6 +529,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
             As for `fit`.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -516,7 +546,7 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        truth, predicted, weight = self._scored(X, y, sample_weight)
+        truth, predicted, weight = self._scored(X, y, sample_weight, static)
         if self.nan_policy != "omit" or not np.isnan(truth).any():
             return float(r2_score(truth, predicted, sample_weight=weight))
         columns = (part.reshape(len(part), -1).T for part in (truth, predicted))
@@ -669,7 +699,9 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         )
         self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "LSTMClassifier":
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, static: Any = None
+    ) -> "LSTMClassifier":
         """Train on sequences.
 
         Parameters
@@ -682,6 +714,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             Labels, as `output` says.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences: as in `numlstm.fit`. `predict` and `score` then need them.
 
         Returns
         -------
@@ -699,7 +733,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         """
         self._checked_loss()
         given = X
-        X, y, sample_weight = self._unlabelled(X, y, sample_weight, reset=True)
+        X, y, sample_weight, attributes = self._unlabelled(X, y, sample_weight, static, reset=True)
         X = self._learned_from(given, self._read(X, reset=True))
         y = self._read_labels(X, y)
         found = _flat(y, self.output)
@@ -722,7 +756,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         numbers: Any = _each(self._numbers, y)
         if self.class_weight is not None:
             sample_weight = self._class_weights(found, numbers, sample_weight)
-        return self._train(X, numbers, sample_weight)
+        return self._train(X, numbers, sample_weight, attributes)
 
     def _learned_from(self, given: Any, X: Any) -> Any:
         """What was given, and is read as X, with grades as numbers; tokens are refused."""
@@ -784,13 +818,15 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         # one of another shape is refused by the fit
         return weights(numbers) * own if own.shape == numbers.shape else own
 
-    def predict_proba(self, X: Any) -> Any:
+    def predict_proba(self, X: Any, static: Any = None) -> Any:
         """Probability of every class.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -806,15 +842,17 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        return _each(self._probability, self._predicted(X))
+        return _each(self._probability, self._predicted(X, static))
 
-    def predict_log_proba(self, X: Any) -> Any:
+    def predict_log_proba(self, X: Any, static: Any = None) -> Any:
         """Logarithm of the probability of every class, exact where the probability is near 0.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -830,15 +868,17 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        return _each(self._log_probability, self._predicted(X))
+        return _each(self._log_probability, self._predicted(X, static))
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, static: Any = None) -> Any:
         """The most probable class.
 
         Parameters
         ----------
         X : array_like or list of arrays
             Sequences, as for `fit`.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -854,9 +894,10 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        return _each(lambda part: self.classes_[part.argmax(axis=-1)], self.predict_proba(X))
+        probability = self.predict_proba(X, static)
+        return _each(lambda part: self.classes_[part.argmax(axis=-1)], probability)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, static: Any = None) -> float:
         """Share of right labels, over all steps where there is a label per step.
 
         Parameters
@@ -865,6 +906,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             As for `fit`.
         sample_weight : array_like, shape (B,) or (B, T), or list of arrays (T_i,), optional
             Weight of every sequence or step.
+        static : array_like, shape (B, S), optional
+            Attributes of the sequences, as for `fit`.
 
         Returns
         -------
@@ -880,7 +923,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         --------
         See the class.
         """
-        truth, predicted, weight = self._scored(X, y, sample_weight)
+        truth, predicted, weight = self._scored(X, y, sample_weight, static)
         if self.nan_policy == "omit":
             there = _labelled(truth)
             truth, predicted = _present(truth, there), predicted[there]

@@ -8,7 +8,7 @@ import numpy as np
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
-from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State, StaticGradients
+from numlstm.architecture.spec import Dropout, Gradients, NetworkSpec, State
 from numlstm.data import labels, sequences
 from numlstm.data.attributes import read_static, require_static, static_for_network
 from numlstm.data.fill_values import warn_of_filled_inputs
@@ -264,7 +264,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         reset: Any = None,
         static: Any = None,
         noise_rng: Any = None,
-    ) -> tuple[Array, Callable[..., Any]]:
+    ) -> tuple[Array, Callable[..., Gradients]]:
         """Forward pass, and the function that pulls gradients back through it.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -327,7 +327,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         )
         limits.require_outputs((Y, final), seen)
 
-        def pullback(dY: Any, dstate: Any = None) -> Gradients | StaticGradients:
+        def pullback(dY: Any, dstate: Any = None) -> Any:
             dY = reader.array("dY", dY, Y.shape)
             dstate = reader.state("dstate", dstate, Y.shape[0])
             gradients = self.network.backward(weights, tape, dY, dstate, need_dX=True)

@@ -25,7 +25,7 @@ class Summary(Model):
         Parameters
         ----------
         max_rows : int, optional
-            The most features and targets whose mean and scale are listed.
+            The most features, targets and attributes whose mean and scale are listed.
 
         Returns
         -------
@@ -151,12 +151,16 @@ def _inputs(model: Model) -> str:
 
 
 def _units(model: Model, scaling: Scaling, most: int) -> Table:
-    """Mean and scale of features and targets."""
+    """Mean and scale of features, targets and attributes."""
     features = model.names.features or tuple(f"feature {i}" for i in range(scaling.x_mean.size))
     rows = _moments("input", features, scaling.x_mean, scaling.x_scale, most)
     if scaling.y_mean is not None and scaling.y_scale is not None:
         targets = model.names.targets or tuple(f"target {i}" for i in range(scaling.y_mean.size))
         rows += _moments("target", targets, scaling.y_mean, scaling.y_scale, most)
+    if scaling.static_mean is not None and scaling.static_scale is not None:
+        own = tuple(f"attribute {i}" for i in range(scaling.static_mean.size))
+        names = model.names.static or own
+        rows += _moments("static", names, scaling.static_mean, scaling.static_scale, most)
     return Table(("Units", "Name", "Mean", "Scale"), rows, "llrr")
 
 

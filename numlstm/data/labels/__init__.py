@@ -144,8 +144,13 @@ def _one_per_row(x: Labelled, other: Labelled) -> Any:
     return values[..., 0] if is_extra else values
 
 
-def attributes(x: Labelled, value: Any, wanted: tuple[str, ...] | None = None) -> Attributes:
-    """Attributes of whole sequences beside the inputs x; the names of series must agree."""
+def attributes(
+    x: Labelled, value: Any, wanted: tuple[str, ...] | None = None, *, many: bool = False
+) -> Attributes:
+    """Attributes of whole sequences beside the inputs x; the names of series must agree.
+
+    There are `many` sequences where the inputs say so, or the caller.
+    """
     kind = _kind(type(value))
     if kind == "list" and _any_labelled(value):
         raise TypeError(
@@ -153,7 +158,8 @@ def attributes(x: Labelled, value: Any, wanted: tuple[str, ...] | None = None) -
             "list with labels: in pandas, pass pandas.DataFrame(static)"
         )
     if kind in _LABELLED:
-        return (of_grid if kind == "grid" else of_frame)(x, value, wanted)
+        read_one = of_grid if kind == "grid" else of_frame
+        return read_one(x, value, wanted, many=many or "B" in x.roles)
     return Attributes(value, None)
 
 

@@ -11,6 +11,7 @@ from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.names import SEQUENCES, called, order
 
 NAME = "static"
+_BATCH = Labelled("X", np.empty((0, 0, 0)))  # what sequences are that do not say so
 
 
 class Attributes(NamedTuple):
@@ -20,12 +21,11 @@ class Attributes(NamedTuple):
     names: tuple[str, ...] | None
 
 
-def of_frame(x: Labelled, value: Any, wanted: tuple[str, ...] | None) -> Attributes:
-    """A frame with a row for each series of the inputs x, or a column that is one attribute.
+def of_frame(x: Labelled, value: Any, wanted: tuple[str, ...] | None, *, many: bool) -> Attributes:
+    """A frame with a row for each of `many` series, or a column that is one attribute.
 
     Of one series alone a Series of pandas is its row: its index has the names of the attributes.
     """
-    many = "B" in x.roles
     frame = tables.read(NAME, value, None, x if many else None)
     if not isinstance(frame, Frame):
         if type(frame) is Labelled:
@@ -48,17 +48,18 @@ def of_frame(x: Labelled, value: Any, wanted: tuple[str, ...] | None) -> Attribu
     return _in_order(frame.values, frame.features, wanted)
 
 
-def of_grid(x: Labelled, array: Any, wanted: tuple[str, ...] | None) -> Attributes:
+def of_grid(x: Labelled, array: Any, wanted: tuple[str, ...] | None, *, many: bool) -> Attributes:
     """A DataArray with dimensions of sequences and of attributes; of one series of the latter."""
     dims = tuple(getattr(array, "dims", ()))
     known = x.dims.get("B") if isinstance(x, Grid) else None
     rows = [dim for dim in dims if dim == known or (known is None and called(dim, SEQUENCES))]
     rest = [dim for dim in dims if dim not in rows]
-    if "B" not in x.roles and not rows and len(rest) == 1:
+    if not many and not rows and len(rest) == 1:
         return _in_order(array.values, _titles(array, rest[0]), wanted)
-    if "B" in x.roles and len(rows) == 1 and len(rest) <= 1 and hasattr(array, "rename"):
+    if many and len(rows) == 1 and len(rest) <= 1 and hasattr(array, "rename"):
         own = _titles(array, rest[0]) if rest else None
-        grid = grids.read(NAME, array.rename(dict.fromkeys(rest, "feature")), None, x)
+        like = x if "B" in x.roles else _BATCH
+        grid = grids.read(NAME, array.rename(dict.fromkeys(rest, "feature")), None, like)
         x.agreed(grid)
         return _in_order(grid.values, own or grid.features, wanted)
     raise ValueError(
