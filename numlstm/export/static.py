@@ -20,6 +20,7 @@ PLAIN = {
     if (state == NULL) return ${NAME}_NULL;
     if (misaligned(state)) return ${NAME}_MISALIGNED;""",
     "reset_static": "",
+    "fortran_says": "",
     "fortran_size": "",
     "fortran_member": "",
     "fortran_passed": "",
@@ -56,6 +57,8 @@ STATIC = {
     if (!all_finite(terms, GATES * UNITS)) return ${NAME}_OVERFLOW;""",
     "reset_static": """
     memcpy(state->terms, terms, sizeof terms);""",
+    "fortran_says": """ of a sequence with these attributes, which are in
+      ! the units of the data that the network was trained on""",
     "fortran_size": """
    integer, parameter, public :: ${name}_attributes = $attributes ! of a whole sequence""",
     "fortran_member": """
