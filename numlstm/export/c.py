@@ -183,9 +183,10 @@ def units_of_data(source: Source) -> list[str]:
         "Y_SCALE": y_scale,
     }
     if source.spec.static_size:
-        of_none = np.zeros(source.spec.static_size), np.ones(source.spec.static_size)
-        given = source.scaling and (source.scaling.static_mean, source.scaling.static_scale)
-        unit = of_none if given is None or given[0] is None else given
+        unit: tuple[np.ndarray, np.ndarray]
+        unit = np.zeros(source.spec.static_size), np.ones(source.spec.static_size)
+        if scaling.static_mean is not None and scaling.static_scale is not None:
+            unit = scaling.static_mean, scaling.static_scale
         values |= {"STATIC_MEAN": unit[0], "STATIC_SCALE": unit[1]}
     return [array(name, value, "double") for name, value in values.items()]
 

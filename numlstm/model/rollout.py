@@ -23,10 +23,14 @@ class Rollout(Export):
     """The forecasts of `numlstm.LSTM` that feed on themselves; they run on its compiled step."""
 
     @overload
-    def rollout(self, X_warm: Array, steps: int, exogenous: Any = None, *, static: Any = None) -> Array: ...
+    def rollout(
+        self, X_warm: Array, steps: int, exogenous: Any = None, *, static: Any = None
+    ) -> Array: ...
 
     @overload  # of labelled inputs with labels
-    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None, *, static: Any = None) -> Any: ...
+    def rollout(
+        self, X_warm: Any, steps: int, exogenous: Any = None, *, static: Any = None
+    ) -> Any: ...
 
     def rollout(self, X_warm: Any, steps: int, exogenous: Any = None, *, static: Any = None) -> Any:
         """Forecast freely: read what was observed, then feed every forecast back as an input.

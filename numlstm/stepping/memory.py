@@ -116,7 +116,12 @@ class Bound(NamedTuple):
 
 
 def bind(
-    net: NetMemory, spec: NetworkSpec, given: Attributes, *, per_group: int = 0, summed: bool = False
+    net: NetMemory,
+    spec: NetworkSpec,
+    given: Attributes,
+    *,
+    per_group: int = 0,
+    summed: bool = False,
 ) -> Bound:
     """A net with attributes, beside the one that it shares all else with, and must not outlive.
 

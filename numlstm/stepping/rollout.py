@@ -127,9 +127,7 @@ def backward(
     return StaticGradients(*gradients, static_gradient(stepper, tape.static, bound.dterms))
 
 
-def _nets(
-    stepper: Stepper, static: Array | None, per_group: int, *, summed: bool = False
-) -> Bound:
+def _nets(stepper: Stepper, static: Array | None, per_group: int, *, summed: bool = False) -> Bound:
     """The stepper's nets, one for every group of rows or for all."""
     if static is None:
         return Bound(stepper.memory[None], np.zeros((0, 0), stepper.dtype))
@@ -202,11 +200,12 @@ class RolloutInputs(NamedTuple):
         dX = dX / self.scale
         # the last exogenous inputs are not used
         dexogenous = np.pad(dX[:, self.warm :, outputs:], ((0, 0), (0, 1), (0, 0)))
-        parts = map(self._for_caller, (dX[:, : self.warm], dexogenous))
+        d_warm, d_exogenous = map(self._for_caller, (dX[:, : self.warm], dexogenous))
         if dstatic is None:
-            return RolloutGradients(dtheta, *parts)
+            return RolloutGradients(dtheta, d_warm, d_exogenous)
         unit = 1.0 if self.static_scale is None else self.static_scale
-        return StaticRolloutGradients(dtheta, *parts, self._for_caller(dstatic / unit))
+        d_static = self._for_caller(dstatic / unit)
+        return StaticRolloutGradients(dtheta, d_warm, d_exogenous, d_static)
 
     def _for_caller(self, array: np.ndarray) -> np.ndarray:
         with checks.within_range("the result", self.dtype.name, "pass X_warm as float64"):

@@ -176,7 +176,8 @@ def test_attributes_with_names_are_put_in_order():
     model, X, _ = a_fit(static=static)
     straight, turned = static.iloc[3], static.iloc[3][columns[::-1]]
     require_bits(
-        simulated(model.njit(static=turned), X[3])[0], simulated(model.njit(static=straight), X[3])[0]
+        simulated(model.njit(static=turned), X[3])[0],
+        simulated(model.njit(static=straight), X[3])[0],
     )
 
 
@@ -185,7 +186,8 @@ def test_attributes_with_names_are_put_in_order():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_an_adjoint_loop_is_vjp(name):
-    model, rng = a_model("float64", 19, static_size=SIZE, **VARIANTS[name]), np.random.default_rng(0)
+    model = a_model("float64", 19, static_size=SIZE, **VARIANTS[name])
+    rng = np.random.default_rng(0)
     static, X = attributes(model), inputs(model, 3, 5)
     stepper = model.njit(static=static, derivatives=True)
     h, c = draw(rng, *stepper.initial_state(5))
@@ -261,9 +263,7 @@ def test_the_gradient_of_a_rollout_is_that_of_the_complex_step(first):
         width = model.spec.width
         X_warm = rng.standard_normal((batch, warm, width + others))
         exogenous, static = rng.standard_normal((batch, steps, others)), attributes(model, batch)
-        Y, pullback = model.rollout_vjp(
-            X_warm, steps, exogenous if others else None, static=static
-        )
+        Y, pullback = model.rollout_vjp(X_warm, steps, exogenous if others else None, static=static)
         directions = draw(rng, model.theta, X_warm, exogenous, static)
         X = np.zeros((batch, warm + steps, width + others), complex)
         X[:, :warm] = with_tangent(X_warm, directions[1])
