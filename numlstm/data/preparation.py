@@ -366,6 +366,11 @@ def _require_forecasts(data: Dataset) -> None:
     """Refuse targets that are not the next inputs, and sequences with a break."""
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
+    if data.static is not None:
+        raise ValueError(
+            "scheduled_sampling needs sequences without static: repeat the attributes as features "
+            "of every step"
+        )
     if not _equal(*_followed(data)):
         raise ValueError(
             "scheduled_sampling feeds forecasts back as inputs, so targets must be the next "

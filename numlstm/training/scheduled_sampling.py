@@ -72,7 +72,6 @@ def require_able(spec: NetworkSpec, loss: Loss, stochastic: bool, missing: bool)
         "a network that reads sequences forward only": not spec.bidirectional,
         "a network without dropout": spec.dropout == Dropout(),
         "inputs without missing values": not missing,
-        "a network without attributes of whole sequences (static)": not spec.static_size,
     }
     for need, holds in needs.items():
         if not holds:
