@@ -32,7 +32,14 @@ from numlstm.architecture.spec import PRECISIONS, LayerSpec
 from numlstm.backends.cuda.device import memory, sums
 from numlstm.backends.cuda.device.target import cuda, indices_as_given, number_type
 from numlstm.backends.cuda.gemm import products
-from numlstm.backends.cuda.layer import cells, pack_inputs, recurrence, regimes, tiles
+from numlstm.backends.cuda.layer import (
+    cells,
+    pack_inputs,
+    recurrence,
+    regimes,
+    row_terms,
+    tiles,
+)
 from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
 from numlstm.backends.cuda.training import arrays as between
 from numlstm.backends.cuda.training import data, losses, masks, optimizers, update
@@ -186,6 +193,8 @@ def others(dtype: str) -> Iterator[Kernel]:
         ("put_inputs", pack_inputs.put_inputs, types.void(array, of_rows, array)),
         ("put_first", pack_inputs.put_first, types.void(weights, of_rows, tape, state)),
         ("mask_inputs", pack_inputs.mask_inputs, types.void(array, matrix)),
+        ("add_row_terms", row_terms.add_row_terms, types.void(matrix, tape[1])),
+        ("sum_over_steps", row_terms.sum_over_steps, types.void(tape[1], matrix)),
         ("draw_mask", masks.fill, types.void(vector, *sizes, *words, index, number)),
     ):
         yield Kernel(name, kernel, signature, dtype, *over)

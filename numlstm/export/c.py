@@ -17,6 +17,7 @@ from numlstm.cell.encoding import encode
 from numlstm.cell.equations import OF_GATES_AND_CELL, OFF, sees_cell_early
 from numlstm.data.scaling import Scaling
 from numlstm.export.cell import CellWriter, literal
+from numlstm.export.static import static_fields
 from numlstm.utils import replacing
 from numlstm.utils.files import path_of
 
@@ -115,7 +116,7 @@ def layout(source: Source, name: str, new_line: str) -> dict[str, Any]:
         "layers": spec.num_layers,
         "units": spec.hidden_size,
         "hidden": spec.hidden_width,
-    }
+    } | static_fields(spec, name, NUMBERS[spec.dtype])
 
 
 def filled(template: str, fields: dict[str, Any]) -> bytes:
@@ -151,7 +152,7 @@ def members(spec: NetworkSpec) -> str:
 
 def others(spec: NetworkSpec) -> list[str]:
     """The parameters of a layer that only the equations of the cell know."""
-    return [key for key in spec.layers[0].shapes if key not in FIELDS]
+    return [key for key in spec.layers[0].shapes if key not in (*FIELDS, "weight_is")]
 
 
 def switches(spec: NetworkSpec) -> list[str]:
@@ -181,6 +182,12 @@ def units_of_data(source: Source) -> list[str]:
         "Y_MEAN": y_mean,
         "Y_SCALE": y_scale,
     }
+    if source.spec.static_size:
+        unit: tuple[np.ndarray, np.ndarray]
+        unit = np.zeros(source.spec.static_size), np.ones(source.spec.static_size)
+        if scaling.static_mean is not None and scaling.static_scale is not None:
+            unit = scaling.static_mean, scaling.static_scale
+        values |= {"STATIC_MEAN": unit[0], "STATIC_SCALE": unit[1]}
     return [array(name, value, "double") for name, value in values.items()]
 
 

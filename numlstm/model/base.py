@@ -44,6 +44,7 @@ class Derived:
     def __init__(self, network: Network, content: bytearray):
         self.network, self.content = network, content
         self.steppers: dict[tuple[bool, bool], KeptStepper] = {}  # by whether scaled, derived
+        self.last_static: tuple[bytes, Stepper] | None = None  # of the attributes of the last step
 
     @property
     def theta(self) -> Array:
@@ -186,12 +187,6 @@ class Model:
             raise ValueError(
                 "a bidirectional network has no step: its output at a time depends on what comes "
                 "later; use forward on the whole sequence"
-            )
-        if self.spec.static_size:
-            raise ValueError(
-                "this model has attributes of whole sequences, static, which a step, a rollout and "
-                "what is exported do not take: use forward or predict, or fit without static, the "
-                "attributes repeated as features of every step"
             )
 
 

@@ -1,12 +1,18 @@
 """One time step of a model outside of Python: for compiled code, C and Fortran."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from numlstm import backends
+from numlstm.data import labels
+from numlstm.data.attributes import read_static, require_static, static_for_network
 from numlstm.data.scaling import Scaling
+from numlstm.data.sequences import Form
 from numlstm.model.base import Derived, KeptStepper, Model
 from numlstm.utils import checks
+from numlstm.utils.types import Array
 
 if TYPE_CHECKING:  # else loaded on first use: these import Numba
     from numlstm.export.c import Source
@@ -16,7 +22,9 @@ if TYPE_CHECKING:  # else loaded on first use: these import Numba
 class Export(Model):
     """The compiled and the exported step of `numlstm.LSTM`."""
 
-    def njit(self, *, standardize: bool = True, derivatives: bool = False) -> "Stepper":
+    def njit(
+        self, *, standardize: bool = True, derivatives: bool = False, static: Any = None
+    ) -> "Stepper":
         """One time step as a value for compiled code: call it in any ``numba.njit`` of yours.
 
         The parameters are copied: a later change of `theta` needs a new stepper, and the old one
@@ -31,6 +39,12 @@ class Export(Model):
         derivatives : bool, optional
             Whether the stepper also has ``step_jvp`` and ``step_vjp``, the step's derivatives.
             They are compiled once per machine, which takes some seconds.
+        static : array_like, shape (S,), optional
+            Attributes of the sequence, of a model that has some, which needs them; in the units
+            that `standardize` says. What they add to the gates is computed here, once: a step costs
+            what it costs without. The step is that of such sequences alone; another one needs
+            a stepper of its own, which shares the parameters with this one. ``step_vjp`` adds the
+            gradient of ``weight_is_l0`` to that of theta; the attributes are constants.
 
         Returns
         -------
@@ -42,7 +56,8 @@ class Export(Model):
         ------
         ValueError
             For a bidirectional network, one with more units than fit a thread's stack, and with
-            ``standardize=True`` for a model that fills missing inputs.
+            ``standardize=True`` for a model that fills missing inputs; for attributes that are
+            missing, of a wrong shape, or of a model without any.
         BackendError
             Where the "cpu" backend cannot run.
 
@@ -62,15 +77,23 @@ class Export(Model):
         """
         self._require_step()
         scaling = self._step_scaling(standardize)
-        return self._required_stepper(scaling, checks.flag("derivatives", derivatives))
+        own = self._static_of_one(static, scaling)
+        stepper = self._required_stepper(scaling, checks.flag("derivatives", derivatives))
+        if own is None:
+            return stepper
+        from numlstm.stepping.stepper import with_static
 
-    def cfunc(self, *, standardize: bool = True) -> "CFunction":
+        return with_static(stepper, own)
+
+    def cfunc(self, *, standardize: bool = True, static: Any = None) -> "CFunction":
         """One time step as a C function in this process: its address, and the network's.
 
         Parameters
         ----------
         standardize : bool, optional
             As in `njit`.
+        static : array_like, shape (S,), optional
+            As in `njit`: the function is the step of sequences with these attributes.
 
         Returns
         -------
@@ -116,7 +139,7 @@ class Export(Model):
         >>> bool(error < 1e-8)
         True
         """
-        return self.njit(standardize=standardize).cfunc
+        return self.njit(standardize=standardize, static=static).cfunc
 
     def export_c(self, path: str | bytes | os.PathLike[str], *, standardize: bool = True) -> None:
         """Write the network as a C99 file with its numbers in it, and its header beside it.
@@ -124,7 +147,9 @@ class Export(Model):
         `docs/embedding.md` shows how to call it. The file NAME.c holds NAME_reset and NAME_step,
         one time step on an explicit state, for one sequence, with dropout off. It needs no library
         but libm, allocates nothing, may run in any number of threads, and answers bad arguments
-        with a status code.
+        with a status code. Of a model with attributes of whole sequences NAME_reset takes those of
+        a sequence, in the units of the data, and the state keeps what they add to the gates: one
+        file serves many sequences, a state for each.
 
         Parameters
         ----------
@@ -211,9 +236,13 @@ class Export(Model):
         return stepper
 
     def _stepper(
-        self, derived: Derived, scaling: Scaling | None, derivatives: bool = False
+        self,
+        derived: Derived,
+        scaling: Scaling | None,
+        derivatives: bool = False,
+        static: Array | None = None,
     ) -> "Stepper | None":
-        """The stepper of parameters, made again only where the scaling has changed."""
+        """The stepper of parameters, made again only where scaling or attributes have changed."""
         kind = scaling is None, derivatives
         units = () if scaling is None else _bytes_of(scaling)
         kept = derived.steppers.get(kind)
@@ -227,7 +256,23 @@ class Export(Model):
                 derivatives=derivatives,
             )
             derived.steppers[kind] = kept = KeptStepper(units, stepper)
-        return kept.stepper
+        if static is None or kept.stepper is None:
+            return kept.stepper
+        return _with_static(derived, kept.stepper, static)
+
+    def _static_of_one(self, static: Any, scaling: Scaling | None) -> Array | None:
+        """Attributes (S,) of the one sequence of a step, as (1, S) in the network's units."""
+        size = self.spec.static_size
+        if static is None and size:
+            raise ValueError(
+                f"static is missing: the model has {size} attribute(s) of every sequence, and this "
+                f"is the step of one of them; pass its own as static=, of shape ({size},)"
+            )
+        one = labels.Labelled("X", np.zeros((1, self.spec.input_size)))
+        values = labels.attributes(one, static, self.names.static).values
+        read = read_static(values, Form("series", (1,)))
+        require_static(read, size)
+        return static_for_network(read, scaling, self.spec.dtype)
 
     def _source(self, standardize: bool) -> "Source":
         """The content of an exported file."""
@@ -249,6 +294,16 @@ class Export(Model):
                 "standardize=False and give it filled, standardised inputs with their mask channels"
             )
         return self.scaling if standardize else None
+
+
+def _with_static(derived: Derived, stepper: "Stepper", static: Array) -> "Stepper":
+    """The step of sequences with attributes (B, S), or (1, S) for all: the last one is kept."""
+    from numlstm.stepping.stepper import with_static
+
+    content, last = static.tobytes(), derived.last_static
+    if last is None or last[0] != content:
+        derived.last_static = last = content, with_static(stepper, static)
+    return last[1]
 
 
 def _bytes_of(scaling: Scaling) -> tuple[bytes | None, ...]:

@@ -5,6 +5,8 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+import numpy as np
+
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
@@ -342,7 +344,9 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
 
         return reader.to_caller(Y), pullback
 
-    def step(self, x: Any, state: Any = None, *, reset: Any = None) -> tuple[Array, State]:
+    def step(
+        self, x: Any, state: Any = None, *, reset: Any = None, static: Any = None
+    ) -> tuple[Array, State]:
         """One time step; T calls equal one `forward` over T steps, bit for bit.
 
         Works in the network's own (standardised) units: `model.scaling.inputs` and `.outputs`
@@ -357,6 +361,10 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             shape (I,). Default: the learned one, else zeros.
         reset : bool, or array_like of bool, shape (B,), optional
             Whether the state is to begin anew before the step.
+        static : array_like, shape (S,) or (B, S), optional
+            Attributes of the sequences, of a model with a `static_size`, which needs them; (S,) is
+            that of every row. What they add to the gates is kept from step to step, as long as they
+            are the same.
 
         Returns
         -------
@@ -388,16 +396,27 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         if not single:
             reader.require_room("x", x.shape[:1], x.shape)
         state = reader.state("state", state, rows.shape[0], finite=False)
-        taken = self._step_at_once(rows, state) if reset is None else None
+        if static is not None or self.spec.static_size:
+            # those of one sequence are those of every row
+            alike = static is not None and np.ndim(static) == 1
+            static = reader.static(static, 1 if alike else rows.shape[0])
+        taken = None
+        if reset is None and (static is None or reader.bound <= self._derived().range.room):
+            taken = self._step_at_once(rows, state, static)
         if taken is None:
             if reset is not None:
                 reset = checks.flags("reset", reset, x.shape[:-1]).reshape(-1, 1)
-            taken = self._step_by_forward(reader, rows, state, reset)
+            taken = self._step_by_forward(reader, rows, state, reset, static)
         y, state = taken
         return reader.to_caller(y.reshape(y.shape[1:]) if single else y), reader.to_caller(state)
 
     def _step_by_forward(
-        self, reader: InputReader, rows: AnyArray, state: State | None, reset: AnyArray | None
+        self,
+        reader: InputReader,
+        rows: AnyArray,
+        state: State | None,
+        reset: AnyArray | None,
+        static: AnyArray | None,
     ) -> tuple[AnyArray, State]:
         """(y, state) from a forward pass of one step; here what is not finite is refused.
 
@@ -409,15 +428,21 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         X = reader.to_backend(rows.reshape((rows.shape[0], 1, rows.shape[1])))
         derived = self._derived()
         limits = derived.range
-        limits.require_products(ModelInputs(X, state, None, None, reader.bound))
+        move, batch = reader.to_backend, rows.shape[0]
+        static = move(static)
+        if static is not None and static.shape[0] != batch:
+            static = self.network.backend.arrays.repeated(static.reshape(static.size), batch)
+        limits.require_products(ModelInputs(X, state, None, None, reader.bound, static))
         seen = limits.watch()
         Y, state, _ = self.network.forward(
-            derived.weights, X, state, reset=reader.to_backend(reset), seen=seen
+            derived.weights, X, state, reset=move(reset), seen=seen, static=static
         )
         limits.require_outputs((Y, state), seen)
         return Y.reshape((Y.shape[0], Y.shape[2])), state
 
-    def _step_at_once(self, rows: AnyArray, state: State | None) -> tuple[AnyArray, State] | None:
+    def _step_at_once(
+        self, rows: AnyArray, state: State | None, static: AnyArray | None
+    ) -> tuple[AnyArray, State] | None:
         """(y, state) from one call of compiled code for all layers; None where there is none.
 
         Nor where something is not finite or very large, or where so much is to be done that threads
@@ -427,7 +452,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             return None
         derived = self._derived()
         limits = derived.range
-        stepper = self._stepper(derived, None) if limits.steps else None
+        stepper = self._stepper(derived, None, static=static) if limits.steps else None
         taken = None if stepper is None else stepper.advanced(rows, state)
         return taken if taken is None or limits.tame or limits.are_moderate(taken) else None
 

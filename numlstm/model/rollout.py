@@ -15,7 +15,7 @@ from numlstm.utils import checks, interruptible
 from numlstm.utils.types import Array
 
 if TYPE_CHECKING:
-    from numlstm.stepping.rollout import RolloutGradients, RolloutInputs
+    from numlstm.stepping.rollout import RolloutGradients, RolloutInputs, StaticRolloutGradients
     from numlstm.stepping.stepper import Stepper
 
 
@@ -23,12 +23,16 @@ class Rollout(Export):
     """The forecasts of `numlstm.LSTM` that feed on themselves; they run on its compiled step."""
 
     @overload
-    def rollout(self, X_warm: Array, steps: int, exogenous: Any = None) -> Array: ...
+    def rollout(
+        self, X_warm: Array, steps: int, exogenous: Any = None, *, static: Any = None
+    ) -> Array: ...
 
     @overload  # of labelled inputs with labels
-    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Any: ...
+    def rollout(
+        self, X_warm: Any, steps: int, exogenous: Any = None, *, static: Any = None
+    ) -> Any: ...
 
-    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None) -> Any:
+    def rollout(self, X_warm: Any, steps: int, exogenous: Any = None, *, static: Any = None) -> Any:
         """Forecast freely: read what was observed, then feed every forecast back as an input.
 
         For networks that forecast the next value of their own first inputs: of the I features the
@@ -45,6 +49,8 @@ class Rollout(Export):
             The other features, continued from X_warm: its row s stands beside forecast s, as the
             row of a time t in training held what is known for t + 1. The last is not used. One
             feature may lack the last axis: (B, S), or (S,). Default: there are none, I = O.
+        static : array_like, shape (B, A), or (A,) for one series, optional
+            Attributes of the series, as in `predict`; a model that has some needs them.
 
         Returns
         -------
@@ -73,24 +79,24 @@ class Rollout(Export):
         backends.require_numba()
         from numlstm.stepping.rollout import in_slices
 
-        after, *arrays = self._unlabelled(X_warm, steps, exogenous)
+        after, *arrays = self._unlabelled(X_warm, steps, exogenous, static)
         stepper, spec, inputs = self._closed_loop(*arrays)
         Y = in_slices(self.network.on_host.runner, stepper, spec, inputs)
         return after.restore(inputs.forecasts(Y), self.names)
 
     @overload
     def rollout_vjp(
-        self, X_warm: Array, steps: int, exogenous: Any = None
-    ) -> tuple[Array, Callable[[Any], "RolloutGradients"]]: ...
+        self, X_warm: Array, steps: int, exogenous: Any = None, *, static: Any = None
+    ) -> tuple[Array, Callable[[Any], Any]]: ...
 
     @overload
     def rollout_vjp(
-        self, X_warm: Any, steps: int, exogenous: Any = None
-    ) -> tuple[Any, Callable[[Any], "RolloutGradients"]]: ...
+        self, X_warm: Any, steps: int, exogenous: Any = None, *, static: Any = None
+    ) -> tuple[Any, Callable[[Any], Any]]: ...
 
     def rollout_vjp(
-        self, X_warm: Any, steps: int, exogenous: Any = None
-    ) -> tuple[Any, Callable[[Any], "RolloutGradients"]]:
+        self, X_warm: Any, steps: int, exogenous: Any = None, *, static: Any = None
+    ) -> tuple[Any, Callable[[Any], Any]]:
         """Forecast freely, and the function that pulls gradients back through all forecasts.
 
         For training on the error of free runs, and for their sensitivity to what was observed.
@@ -102,7 +108,7 @@ class Rollout(Export):
             What was observed, as in `rollout`.
         steps : int
             Number of forecasts.
-        exogenous : array_like, optional
+        exogenous, static : array_like, optional
             As in `rollout`.
 
         Returns
@@ -112,7 +118,8 @@ class Rollout(Export):
         pullback : callable
             ``pullback(dY) -> RolloutGradients(theta, X_warm, exogenous)``: the gradient of
             ``sum(dY * Y)``, with X_warm (B, T, I) and exogenous (B, S, I - O), or without the first
-            axis for one series; all in the units of the data, as arrays.
+            axis for one series; all in the units of the data, as arrays. Of a model with attributes
+            it is ``StaticRolloutGradients(theta, X_warm, exogenous, static)``, with static (B, A).
 
         Raises
         ------
@@ -141,12 +148,12 @@ class Rollout(Export):
         backends.require_numba()
         from numlstm.stepping.rollout import rollout_vjp
 
-        after, *arrays = self._unlabelled(X_warm, steps, exogenous)
+        after, *arrays = self._unlabelled(X_warm, steps, exogenous, static)
         given = self._closed_loop(*arrays, derivatives=True)
         Y, back = interruptible.call(rollout_vjp, *given)
 
-        def pullback(dY: Any) -> "RolloutGradients":
-            gradients: RolloutGradients = interruptible.call(back, dY)
+        def pullback(dY: Any) -> "RolloutGradients | StaticRolloutGradients":
+            gradients: RolloutGradients | StaticRolloutGradients = interruptible.call(back, dY)
             return gradients
 
         if type(after) is labels.Labelled:
@@ -157,8 +164,8 @@ class Rollout(Export):
         return named, lambda dY: pullback(labels.companion(after, "dY", dY, titles).values)
 
     def _unlabelled(
-        self, X_warm: Any, steps: Any, exogenous: Any
-    ) -> tuple[labels.Labelled, Any, int, Any]:
+        self, X_warm: Any, steps: Any, exogenous: Any, static: Any
+    ) -> tuple[labels.Labelled, Any, int, Any, Any]:
         """The labels of the forecasts; and the arguments of a rollout without any."""
         self._require_forecasts()
         steps, features = checks.size("steps", steps), self.names.features
@@ -168,16 +175,17 @@ class Rollout(Export):
         after = given.continued(steps)
         others = None if features is None else features[self.spec.width :]
         given_after = labels.companion(after, "exogenous", exogenous, others)
-        return after, given.stepwise, steps, given_after.stepwise
+        attributes = labels.attributes(given, static, self.names.static)
+        return after, given.stepwise, steps, given_after.stepwise, attributes.values
 
     def _closed_loop(
-        self, X_warm: Any, steps: int, exogenous: Any, *, derivatives: bool = False
+        self, X_warm: Any, steps: int, exogenous: Any, static: Any, *, derivatives: bool = False
     ) -> tuple["Stepper", NetworkSpec, "RolloutInputs"]:
         """The step that feeds on itself, in the network's units, and what it reads."""
         from numlstm.stepping.rollout import feedback, read_rollout_inputs
 
         scaling = self._step_scaling(True)
-        inputs = read_rollout_inputs(self.spec, scaling, X_warm, steps, exogenous)
+        inputs = read_rollout_inputs(self.spec, scaling, X_warm, steps, exogenous, static)
         units = None if scaling is None else feedback(scaling, self.spec.width)
         _compile_step(self.spec, derivatives)
         return self._required_stepper(units, derivatives), self.spec, inputs

@@ -15,6 +15,7 @@ from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu.codegen.compile import callback
 from numlstm.backends.cpu.codegen.packing import blocks, lanes, panel_width, panels
 from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, TILE_ROWS
+from numlstm.backends.cpu.layer import row_terms
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
@@ -28,6 +29,7 @@ from numlstm.stepping.kernels.step_derivatives import derived_size
 
 STACK = 2**18  # bytes that a step may take of its thread's stack
 LINE = CACHE_LINE // 8  # integers in a cache line
+ELSEWHERE = "parts_at", "cell_at", "scaling_at", "values_at"  # what nets of `bind` share
 
 
 class Packer:
@@ -77,7 +79,9 @@ def write_net(
     rows_derived = STACK // (derived_size(sizes, 1) * values.dtype.itemsize)
     if rows == 0 or (derivatives and rows_derived == 0):
         return None
-    parts_at, cell_at = numbers.add(parts), numbers.add(flat(encode(spec.layers[0])))
+    parts_at = numbers.size
+    numbers.add([part._replace(own=part.own - parts_at) for part in parts])
+    cell_at = numbers.add(flat(encode(spec.layers[0])))
     scaling_at = numbers.integers
     values_at = scaling_at + scalings.integers
     sizes = sizes._replace(
@@ -95,6 +99,81 @@ def write_net(
     scalings.write(memory[scaling_at:values_at])
     values.write(memory[values_at:])
     return NetMemory(memory, sizes)
+
+
+class Attributes(NamedTuple):
+    """Attributes of whole sequences, and what they add to z of the first level."""
+
+    static: np.ndarray  # (B, S), or (1, S) for every row
+    terms: np.ndarray  # (B, G H) or (1, G H)
+
+
+class Bound(NamedTuple):
+    """A net for sequences of certain attributes, once for every group of them."""
+
+    nets: np.ndarray  # (groups, n) of integers
+    dterms: np.ndarray  # (B, 4 U L) gradient of the terms, where backward passes add it up
+
+
+def bind(
+    net: NetMemory,
+    spec: NetworkSpec,
+    given: Attributes,
+    *,
+    per_group: int = 0,
+    summed: bool = False,
+) -> Bound:
+    """A net with attributes, beside the one that it shares all else with, and must not outlive.
+
+    With `per_group` there is one for every so many rows, whose own first row is row 0. With
+    `summed` a backward pass adds to the gradient of the terms, in the memory of the nets.
+    """
+    terms = row_terms.pack(spec.layers[0], given.terms)
+    static = _in_lines(given.static)
+    arrays = terms, static, np.zeros(terms.shape if summed else (0, 0), spec.dtype)
+    groups = blocks(len(terms), per_group) if per_group else 1
+    values, line = Packer(spec.dtype), blocks(step.SIZES + len(net.sizes), LINE) * LINE
+    places = [groups * line + _integers(values, values.add(array)) for array in arrays]
+    memory = _aligned(groups * line + values.integers)
+    values.write(memory[groups * line :])
+    away = (net.memory.ctypes.data - memory.ctypes.data) // memory.itemsize
+    shared = net.sizes._replace(static=given.static.shape[1])
+    for group in range(groups):
+        here = group * line
+        memory[here : here + step.SIZES] = net.memory[: step.SIZES]
+        sizes = shared._replace(
+            **{name: getattr(shared, name) + away - here for name in ELSEWHERE},
+            **_own_places(values, arrays, places, group * per_group, here),
+        )
+        memory[here + step.SIZES : here + step.SIZES + len(sizes)] = sizes
+    nets = memory[: groups * line].reshape(groups, line)
+    dterms = memory[places[-1] :].view(spec.dtype)[: arrays[-1].size].reshape(arrays[-1].shape)
+    return Bound(nets, dterms)
+
+
+def _own_places(
+    values: Packer, arrays: tuple[np.ndarray, ...], places: list[int], row: int, here: int
+) -> dict[str, int]:
+    """Where in the memory from an integer on arrays of attributes have a row, and their strides."""
+    own = {}
+    for name, array, place in zip(("terms", "static", "dterms"), arrays, places, strict=True):
+        stride = array.shape[1] if len(array) > 1 else 0
+        own[f"{name}_row"] = stride
+        own[f"{name}_at"] = place + _integers(values, row * stride) - here if array.size else 0
+    return own
+
+
+def _integers(values: Packer, count: int) -> int:
+    """Integers in the place of so many elements, which are whole cache lines."""
+    return count * int(values.dtype.itemsize) // 8
+
+
+def _in_lines(array: np.ndarray) -> np.ndarray:
+    """The rows of an array, each filled up to whole cache lines."""
+    per_line = CACHE_LINE // array.itemsize
+    lines = np.zeros((len(array), blocks(array.shape[1], per_line) * per_line), array.dtype)
+    lines[:, : array.shape[1]] = array
+    return lines
 
 
 def _aligned(count: int) -> np.ndarray:
@@ -128,8 +207,8 @@ def _parts(
         ]
         transposed = (beside.back, *_columns(layer, packed.theta)) if derivatives else ((),) * 3
         matrices = (layer.input_size, panels, unit, out, *map(values.add, transposed))
-        places = theta, starts.get("weight_hr", 0), numbers.add(own)
-        parts.append(step.Part._make((*matrices, *places)))
+        places = theta, *(starts.get(name, 0) for name in ("weight_hr", "weight_is"))
+        parts.append(step.Part._make((*matrices, *places, numbers.add(own))))
         theta += packed.theta.size
     return parts, len(own)
 
@@ -193,6 +272,8 @@ def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) ->
         head_panels=0 if head is None else values.add(head.forward),
         head_bias=0 if head is None else values.add(head.bias),
         head_back=0 if head is None else values.add(head.backward),
+        zeros=values.add(np.zeros(4 * padded)),
+        **dict.fromkeys(step.Sizes._fields[step.Sizes._fields.index("static") :], 0),
     )
 
 

@@ -6,18 +6,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.parameters import split
-from numlstm.architecture.spec import Gradients, NetworkSpec, State
+from numlstm.architecture.spec import Gradients, NetworkSpec, State, StaticGradients
 from numlstm.backends.cpu.codegen.packing import blocks, sum_in_order
 from numlstm.backends.cpu.codegen.parallel import call
 from numlstm.backends.cpu.launch import uniform
 from numlstm.backends.cpu.layer.shards import shard_count
 from numlstm.data import sequences
+from numlstm.data.attributes import read_static, require_static, static_for_network
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.data.scaling import Scaling
 from numlstm.network.slices import slices
 from numlstm.stepping.kernels import closed_loop as kernels
-from numlstm.stepping.stepper import Stepper
+from numlstm.stepping.memory import Bound
+from numlstm.stepping.stepper import Stepper, bound_nets, static_gradient
 from numlstm.utils import checks
 from numlstm.utils.interruptible import Runner
 from numlstm.utils.types import Array
@@ -41,18 +43,46 @@ class RolloutGradients(NamedTuple):
     exogenous: Array
 
 
+class StaticRolloutGradients(NamedTuple):
+    """As `RolloutGradients`, of a network with attributes of whole sequences.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n,)
+        Gradient with respect to the flat parameter vector.
+    X_warm : ndarray, shape (B, T, I) or (T, I)
+        With respect to what was observed.
+    exogenous : ndarray, shape (B, S, I - O) or (S, I - O)
+        With respect to the exogenous inputs.
+    static : ndarray, shape (B, A) or (A,)
+        With respect to the attributes; (A,) of one series.
+    """
+
+    theta: Array
+    X_warm: Array
+    exogenous: Array
+    static: Array
+
+
 class Tape(NamedTuple):
     """Record of `forward` for `backward`."""
 
     series: kernels.Series
     states: kernels.States
     groups: int
+    static: Array | None
 
 
 def forward(
-    stepper: Stepper, spec: NetworkSpec, X: Array, fed: Array, state: State | None, tape: bool
+    stepper: Stepper,
+    spec: NetworkSpec,
+    X: Array,
+    fed: Array,
+    state: State | None,
+    tape: bool,
+    static: Array | None = None,
 ) -> tuple[Array, State, Any]:
-    """(Y (B, T, O), final state, tape or None) of X (B, T, I).
+    """(Y (B, T, O), final state, tape or None) of X (B, T, I) and static (B, S).
 
     Where fed (B, T) is True the first O features of X are not read: they are the output of the step
     before.
@@ -68,12 +98,16 @@ def forward(
     states = kernels.States(*(np.empty(count, X.dtype) for count in counts))
     if batch:
         work = batch * steps * spec.num_parameters
-        call(kernels.forward, groups, work, stepper.memory, per_group, series, running, states)
-    return Y, _state_of(running, state, per_group), Tape(series, states, groups) if tape else None
+        nets = _nets(stepper, static, per_group).nets
+        call(kernels.forward, groups, work, nets, per_group, series, running, states)
+    kept = Tape(series, states, groups, static) if tape else None
+    return Y, _state_of(running, state, per_group), kept
 
 
-def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY: Array) -> Gradients:
-    """Gradients of theta, X and the initial state; the stepper must have derivatives."""
+def backward(
+    stepper: Stepper, spec: NetworkSpec, tape: Tape, dY: Array
+) -> Gradients | StaticGradients:
+    """Gradients of theta, X, the initial state, and attributes; the stepper needs derivatives."""
     X = tape.series.X
     batch, steps, _ = X.shape
     per_group = blocks(batch, tape.groups)
@@ -81,11 +115,23 @@ def backward(stepper: Stepper, spec: NetworkSpec, tape: Tape, dY: Array) -> Grad
     running = _running(zeros, per_group, X, stepper.output_size)
     dthetas = np.zeros((tape.groups, spec.num_parameters), X.dtype)
     gradient = kernels.Gradient(uniform(dY), np.empty_like(X), dthetas, running)
+    bound = _nets(stepper, tape.static, per_group, summed=True)
     if batch:
         work = 6 * batch * steps * spec.num_parameters
-        given = stepper.memory, per_group, tape.series, tape.states, gradient
+        given = bound.nets, per_group, tape.series, tape.states, gradient
         call(kernels.backward, tape.groups, work, *given)
-    return Gradients(sum_in_order(dthetas), gradient.dX, _state_of(running, zeros, per_group))
+    dstate = _state_of(running, zeros, per_group)
+    gradients = Gradients(sum_in_order(dthetas), gradient.dX, dstate)
+    if tape.static is None:
+        return gradients
+    return StaticGradients(*gradients, static_gradient(stepper, tape.static, bound.dterms))
+
+
+def _nets(stepper: Stepper, static: Array | None, per_group: int, *, summed: bool = False) -> Bound:
+    """The stepper's nets, one for every group of rows or for all."""
+    if static is None:
+        return Bound(stepper.memory[None], np.zeros((0, 0), stepper.dtype))
+    return bound_nets(stepper, static, per_group=per_group, summed=summed)
 
 
 def add_initial(spec: NetworkSpec, dtheta: Array, dstate: State) -> None:
@@ -132,12 +178,14 @@ class RolloutInputs(NamedTuple):
     """Inputs of a rollout in the network's units, and the way back to those of the data."""
 
     X: np.ndarray  # (B, T + S - 1, I), zero where forecasts are fed
+    static: np.ndarray | None  # (B, A) attributes
     fed: np.ndarray  # (B, T + S - 1)
     warm: int  # T
     single: bool  # one series, without an axis for the batch
     dtype: np.dtype  # of what is in the units of the data
     mean: np.ndarray  # (I,) of the inputs, float64
     scale: np.ndarray  # (I,)
+    static_scale: np.ndarray | None  # (A,) of the attributes; None: 1
 
     def forecasts(self, Y: np.ndarray) -> np.ndarray:
         """The forecasts among all outputs, in the user's layout and units."""
@@ -145,13 +193,19 @@ class RolloutInputs(NamedTuple):
         later = Y[:, self.warm - 1 :] * self.scale[:outputs] + self.mean[:outputs]
         return self._for_caller(later)
 
-    def gradients(self, dtheta: np.ndarray, dX: np.ndarray, outputs: int) -> RolloutGradients:
-        """What the caller gets of the gradients with respect to theta and X."""
+    def gradients(
+        self, dtheta: np.ndarray, dX: np.ndarray, dstatic: np.ndarray | None, outputs: int
+    ) -> RolloutGradients | StaticRolloutGradients:
+        """What the caller gets of the gradients with respect to theta, X and attributes."""
         dX = dX / self.scale
         # the last exogenous inputs are not used
         dexogenous = np.pad(dX[:, self.warm :, outputs:], ((0, 0), (0, 1), (0, 0)))
-        parts = map(self._for_caller, (dX[:, : self.warm], dexogenous))
-        return RolloutGradients(dtheta, *parts)
+        d_warm, d_exogenous = map(self._for_caller, (dX[:, : self.warm], dexogenous))
+        if dstatic is None:
+            return RolloutGradients(dtheta, d_warm, d_exogenous)
+        unit = 1.0 if self.static_scale is None else self.static_scale
+        d_static = self._for_caller(dstatic / unit)
+        return StaticRolloutGradients(dtheta, d_warm, d_exogenous, d_static)
 
     def _for_caller(self, array: np.ndarray) -> np.ndarray:
         with checks.within_range("the result", self.dtype.name, "pass X_warm as float64"):
@@ -180,7 +234,8 @@ def in_slices(
             begin = fed[:, 0]
             now[begin, 0, :outputs] = Y[begin, start - 1]
             fed[:, 0] = False
-        given, extent = (stepper, spec, now, fed, state, False), batch * (stop - start)
+        given = stepper, spec, now, fed, state, False, inputs.static
+        extent = batch * (stop - start)
         Y[:, start:stop], state, _ = runner.run(forward, *given, extent=extent)
     return Y
 
@@ -200,7 +255,12 @@ def feedback(scaling: Scaling, outputs: int) -> Scaling | None:
 
 
 def read_rollout_inputs(
-    spec: NetworkSpec, scaling: Scaling | None, X_warm: Any, steps: int, exogenous: Any
+    spec: NetworkSpec,
+    scaling: Scaling | None,
+    X_warm: Any,
+    steps: int,
+    exogenous: Any,
+    static: Any = None,
 ) -> RolloutInputs:
     """The arguments of a rollout, checked; they are standardised before they are rounded."""
     size, width = spec.input_size, spec.width
@@ -223,8 +283,11 @@ def read_rollout_inputs(
         X[:, warm:, width:] = network_inputs(given, None, others, spec.dtype)[:, :-1]
     fed = np.zeros(X.shape[:2], bool)
     fed[:, warm:] = True
-    units = scaling.x_mean, scaling.x_scale
-    return RolloutInputs(X, fed, warm, single, observed.dtype, *units)
+    attributes = read_static(static, form)
+    require_static(attributes, spec.static_size)
+    attributes = static_for_network(attributes, scaling, spec.dtype)
+    units = scaling.x_mean, scaling.x_scale, scaling.static_scale
+    return RolloutInputs(X, attributes, fed, warm, single, observed.dtype, *units)
 
 
 def _read_exogenous(exogenous: Any, shape: tuple[int, int, int], single: bool) -> np.ndarray:
@@ -249,21 +312,21 @@ def _read_exogenous(exogenous: Any, shape: tuple[int, int, int], single: bool) -
 
 def rollout_vjp(
     stepper: Stepper, spec: NetworkSpec, inputs: RolloutInputs
-) -> tuple[np.ndarray, Callable[[Any], RolloutGradients]]:
+) -> tuple[np.ndarray, Callable[[Any], RolloutGradients | StaticRolloutGradients]]:
     """The forecasts, and the function that pulls gradients back through them.
 
     The stepper is one in the network's units, with its `feedback`.
     """
-    every, _, tape = forward(stepper, spec, inputs.X, inputs.fed, None, True)
+    every, _, tape = forward(stepper, spec, inputs.X, inputs.fed, None, True, inputs.static)
     Y = inputs.forecasts(every)
 
-    def pullback(dY: Any) -> RolloutGradients:
+    def pullback(dY: Any) -> RolloutGradients | StaticRolloutGradients:
         dY = checks.array("dY", dY, "float64", finite=False)
         checks.shape("dY", dY, Y.shape)
         of_every = np.zeros_like(every)
         of_every[:, inputs.warm - 1 :] = dY * inputs.scale[: spec.width]
-        dtheta, dX, dstate = backward(stepper, spec, tape, of_every)
+        dtheta, dX, dstate, *rest = backward(stepper, spec, tape, of_every)
         add_initial(spec, dtheta, dstate)
-        return inputs.gradients(dtheta, dX, spec.width)
+        return inputs.gradients(dtheta, dX, rest[0] if rest else None, spec.width)
 
     return Y, pullback

@@ -31,11 +31,12 @@ from numlstm import backends
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends.cpu.codegen.vectors import at, get
 from numlstm.backends.cpu.launch import uniform
+from numlstm.backends.cpu.layer import row_terms
 from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, Weights
 from numlstm.stepping.kernels.pointers import call_at, or_null
 from numlstm.stepping.kernels.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
-from numlstm.stepping.memory import NetMemory, write_net
+from numlstm.stepping.memory import Attributes, Bound, NetMemory, bind, write_net
 
 
 class CFunction(NamedTuple):
@@ -58,6 +59,15 @@ class CFunction(NamedTuple):
     net: int
     ctypes: Any
     owner: Any
+
+
+class Made(NamedTuple):
+    """What a stepper is made of, beside its net."""
+
+    spec: NetworkSpec
+    initial: State  # h (layers, 1, P) and c (layers, 1, H)
+    derivatives: bool
+    static: Any  # the weights of the attributes as the backend "cpu" reads them, or None
 
 
 class Stepper:
@@ -117,14 +127,14 @@ class Stepper:
     True
     """
 
-    def __init__(self, net: NetMemory, dtype: str, initial: State, derivatives: bool):
-        self._net = net
-        self._initial = initial
-        self.dtype = dtype
+    def __init__(self, net: NetMemory, made: Made, origin: "Stepper | None" = None):
+        self._net, self._made = net, made
+        self._origin = origin  # whose memory this one reads too
+        self.dtype = made.spec.dtype
         self.input_size, self.output_size = net.sizes.inputs, net.sizes.width
         self.address = net.memory.ctypes.data
         # where Numba looks first: a call from Python costs 1 us, not 18
-        self._numba_type_ = StepperType(dtype, derivatives)
+        self._numba_type_ = StepperType(self.dtype, made.derivatives)
 
     def __repr__(self) -> str:
         """Sizes and dtype on one line."""
@@ -171,8 +181,8 @@ class Stepper:
         (1, 3, 4)
         """
         if batch is None:
-            return State(*(part[:, 0].copy() for part in self._initial))
-        return State(*(np.repeat(part, batch, axis=1) for part in self._initial))
+            return State(*(part[:, 0].copy() for part in self._made.initial))
+        return State(*(np.repeat(part, batch, axis=1) for part in self._made.initial))
 
     def advanced(self, x: np.ndarray, state: State | None) -> tuple[np.ndarray, State] | None:
         """(y, state after it) of a step from Python; None where a number is `MODERATE` or larger.
@@ -236,7 +246,33 @@ def stepper_of(
     weights = weights or network.pack(theta)
     net = write_net(spec, weights, scaling, derivatives)
     initial = network.initial_state(weights, 1)
-    return None if net is None else Stepper(net, spec.dtype, initial, derivatives)
+    static = weights.static[0] if weights.static else None
+    return None if net is None else Stepper(net, Made(spec, initial, derivatives, static))
+
+
+def bound_nets(
+    stepper: Stepper, static: np.ndarray, *, per_group: int = 0, summed: bool = False
+) -> Bound:
+    """The stepper's net for sequences of attributes (B, S), or of (1, S) for all: see `bind`."""
+    of_static = stepper._made.spec.layers[0].of_static
+    terms = backends.get("cpu").head_forward(of_static, stepper._made.static, static)
+    given = Attributes(static, terms)
+    return bind(stepper._net, stepper._made.spec, given, per_group=per_group, summed=summed)
+
+
+def static_gradient(stepper: Stepper, static: np.ndarray, dterms: np.ndarray) -> np.ndarray:
+    """The gradient of attributes (B, S) from that of what they add, as the nets sum it."""
+    layer = stepper._made.spec.layers[0]
+    given = layer.of_static, stepper._made.static, static, row_terms.unpack(layer, dterms)
+    _, dstatic = backends.get("cpu").head_backward(*given)
+    return np.asarray(dstatic)
+
+
+def with_static(stepper: Stepper, static: np.ndarray) -> Stepper:
+    """The stepper for sequences of attributes (B, S), or of (1, S) for all."""
+    memory = bound_nets(stepper, static).nets[0]
+    sizes = Sizes(*memory[SIZES:][: len(Sizes._fields)].tolist())
+    return Stepper(NetMemory(memory, sizes), stepper._made, stepper)
 
 
 # --- for Numba ------------------------------------------------------------------------------------

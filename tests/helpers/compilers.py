@@ -61,30 +61,33 @@ class Exported:
         build(compiler, "-shared", f"{name}.o", "-o", f"{name}.so", "-lm", folder=folder)
         library = ctypes.CDLL(str(folder / f"{name}.so"))
         self.reset, self.step = (getattr(library, f"{name}_{verb}") for verb in ("reset", "step"))
-        self.reset.argtypes, self.step.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 3
-        spec = model.spec
+        spec, pointer = model.spec, ctypes.c_void_p
+        self.reset.argtypes = [pointer] * (2 if spec.static_size else 1)
+        self.step.argtypes = [pointer] * 3
+        self.terms = len(spec.cell.gates) * spec.hidden_size if spec.static_size else 0
         self.dtype = np.dtype(spec.dtype)
         self.shapes = (
             (spec.num_layers, spec.hidden_width), (spec.num_layers, spec.hidden_size)
         )  # fmt: skip
         self.width = spec.width
 
-    def new_state(self) -> np.ndarray:
-        """A state after reset, h and c in one flat array."""
-        state = np.full(sum(a * b for a, b in self.shapes), np.nan, self.dtype)
-        assert self.reset(state.ctypes.data) == 0
+    def new_state(self, static=None) -> np.ndarray:
+        """A state after reset, h and c in one flat array; then what attributes (S,) add."""
+        state = np.full(sum(a * b for a, b in self.shapes) + self.terms, np.nan, self.dtype)
+        given = [] if static is None else [np.ascontiguousarray(static, self.dtype)]
+        assert self.reset(state.ctypes.data, *(array.ctypes.data for array in given)) == 0
         return state
 
     def parts(self, state):
         """(h, c) of a flat state."""
-        cut = self.shapes[0][0] * self.shapes[0][1]
-        return state[:cut].reshape(self.shapes[0]), state[cut:].reshape(self.shapes[1])
+        cut, end = self.shapes[0][0] * self.shapes[0][1], state.size - self.terms
+        return state[:cut].reshape(self.shapes[0]), state[cut:end].reshape(self.shapes[1])
 
-    def run(self, X, state=None):
+    def run(self, X, state=None, static=None):
         """Outputs (T, O) for inputs (T, I), and the state after them."""
         X = np.ascontiguousarray(X, self.dtype)
         state, Y = (
-            self.new_state() if state is None else state,
+            self.new_state(static) if state is None else state,
             np.empty((len(X), self.width), X.dtype),
         )
         x, y = X.ctypes.data, Y.ctypes.data

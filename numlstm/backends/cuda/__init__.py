@@ -27,6 +27,7 @@ class LayerTape(NamedTuple):
 
     tape: Tape
     masks: Masks
+    has_terms: bool  # whether rows had terms of their own
 
 
 class HeadWeights(NamedTuple):
@@ -79,18 +80,27 @@ def pack_layer(spec: LayerSpec, theta):
 
 
 def layer_forward(
-    spec: LayerSpec, weights, X, state, lengths=None, *, tape=False, reset=None, noise=None
+    spec: LayerSpec,
+    weights,
+    X,
+    state,
+    lengths=None,
+    *,
+    tape=False,
+    reset=None,
+    noise=None,
+    row_terms=None,
 ):
     """h_1..h_T of one layer, its final state, and the tape for `layer_backward`."""
     batch, steps, _ = X.shape
     masks = launch.masks_of(spec, batch, steps, lengths, reset, noise)
     carried = State(*map(arrays.copy, state))
-    Y, kept = launch.forward(spec, weights, X, carried, masks)
-    return Y, tuple(carried), LayerTape(kept, masks) if tape else None
+    Y, kept = launch.forward(spec, weights, X, carried, masks, row_terms)
+    return Y, tuple(carried), LayerTape(kept, masks, row_terms is not None) if tape else None
 
 
 def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None) and the initial state; dY or dstate may be None."""
+    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
     batch = tape.tape.xh.shape[0]
     if dstate is None:
         sizes = spec.output_size, spec.hidden_size
@@ -98,8 +108,10 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     else:
         carried = State(*map(arrays.copy, dstate))
     dY = nothing(spec.dtype, 3) if dY is None else dY
-    dtheta, dX = launch.backward(spec, weights, tape.tape, tape.masks, dY, carried, need_dX)
-    return dtheta, dX, tuple(carried), None
+    wanted = launch.Wanted(need_dX, tape.has_terms)
+    given = weights, tape.tape, tape.masks, dY, carried
+    dtheta, dX, dterms = launch.backward(spec, *given, wanted)
+    return dtheta, dX, tuple(carried), dterms
 
 
 # --- head -----------------------------------------------------------------------------------------

@@ -51,17 +51,17 @@ class Gradient(NamedTuple):
 
 
 @entry
-def forward(driver, memory, per_group, series, running, states):
-    """Fill Y; the state goes on in place."""
+def forward(driver, nets, per_group, series, running, states):
+    """Fill Y; the state goes on in place. nets (groups, n) has one for each, or one for all."""
     groups = (series.X.shape[0] + per_group - 1) // per_group
-    for_shards(forward_group, driver, groups, (memory, per_group, series, running, states))
+    for_shards(forward_group, driver, groups, (nets, per_group, series, running, states))
 
 
 @kernel
-def forward_group(group, memory, per_group, series, running, states):
+def forward_group(group, nets, per_group, series, running, states):
     """All steps of one group of rows."""
     batch, steps, inputs = series.X.shape
-    outputs, first, net = series.Y.shape[2], group * per_group, at(memory, 0)
+    outputs, first, net = series.Y.shape[2], group * per_group, net_of(nets, group)
     rows = min(per_group, batch - first)
     x, y, h, c = of_group(running, first, batch)
     for t in range(steps):
@@ -85,17 +85,17 @@ def forward_group(group, memory, per_group, series, running, states):
 
 
 @entry
-def backward(driver, memory, per_group, series, states, gradient):
+def backward(driver, nets, per_group, series, states, gradient):
     """Fill `gradient`."""
     groups = (series.X.shape[0] + per_group - 1) // per_group
-    for_shards(backward_group, driver, groups, (memory, per_group, series, states, gradient))
+    for_shards(backward_group, driver, groups, (nets, per_group, series, states, gradient))
 
 
 @kernel
-def backward_group(group, memory, per_group, series, states, gradient):
+def backward_group(group, nets, per_group, series, states, gradient):
     """All steps of one group of rows, backward: gradients of fed inputs go to the outputs fed."""
     batch, steps, inputs = series.X.shape
-    outputs, first, net = series.Y.shape[2], group * per_group, at(memory, 0)
+    outputs, first, net = series.Y.shape[2], group * per_group, net_of(nets, group)
     rows = min(per_group, batch - first)
     x, dy, dh, dc = of_group(gradient.running, first, batch)
     dtheta = at(gradient.dtheta, group * gradient.dtheta.shape[1])
@@ -114,6 +114,12 @@ def backward_group(group, memory, per_group, series, states, gradient):
         for j in range(rows):
             dx = at(gradient.dX, ((first + j) * steps + t) * inputs)
             copy(dx, move(x, j * inputs), inputs)
+
+
+@kernel
+def net_of(nets, group):
+    """Pointer to the net of a group of rows; that of rows with attributes is their own."""
+    return at(nets, min(group, nets.shape[0] - 1) * nets.shape[1])
 
 
 @kernel

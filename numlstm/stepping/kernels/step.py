@@ -83,6 +83,16 @@ class Sizes(NamedTuple):
     head_panels: int  # (padded O / W, P, W)
     head_bias: int  # (padded O,)
     head_back: int  # (padded P / W, O, W) the transpose, for gradients
+    zeros: int  # (4 padded,), at least 4 U L
+    # attributes of a whole sequence. In the memory, 0 where there are none: what the first level
+    # adds to z of a row, the attributes, and where the gradient of what it adds is to be summed
+    static: int  # S
+    terms_at: int  # (rows, 4 U L) as z is
+    static_at: int  # (rows, S)
+    dterms_at: int  # (rows, 4 U L) as dz is
+    terms_row: int  # from one row of the three to the next, 0 where all rows share them
+    static_row: int
+    dterms_row: int
 
 
 class Part(NamedTuple):
@@ -100,7 +110,8 @@ class Part(NamedTuple):
     h_back: int  # (padded P / W, 4 U L, W)
     theta: int  # in theta: where the layer's parameters begin, and where W_hr does
     theta_out: int
-    own: int  # in the memory: (row of unit, place in theta, count) of what units have of their own
+    theta_static: int  # where W_is begins, of the first level
+    own: int  # from the parts on: (row of unit, place in theta, count) of what units have alone
 
 
 class Net(NamedTuple):
@@ -201,10 +212,11 @@ def carve(s, rows, memory):
 
 
 @kernel
-def advance(layer_step, memory, scratch, rows, batch, x, h, c, y):
+def advance(layer_step, memory, scratch, first, rows, batch, x, h, c, y):
     """h and c after the step, in place, and y; x (R, I) and y (R, O) are Blocks.
 
-    h (layers, batch, P) and c (layers, batch, H) are pointers to the first of the rows.
+    h (layers, batch, P) and c (layers, batch, H) are pointers to the first of the rows, which is
+    row `first` of the caller.
     """
     s = read_net(memory, h).sizes
     work, below = carve(s, rows, scratch), x
@@ -214,7 +226,8 @@ def advance(layer_step, memory, scratch, rows, batch, x, h, c, y):
     for layer in range(s.layers):
         h_layer = move(h, layer * batch * s.outputs)
         c_layer = move(c, layer * batch * s.units)
-        layer_step(memory, scratch, layer, rows, below, h_layer, c_layer)
+        terms = terms_of(memory, layer, first, h)
+        layer_step(memory, scratch, layer, rows, terms, below, h_layer, c_layer)
         below = Block(h_layer, s.outputs, 1)
         if s.residual:
             if layer == 0:
@@ -273,38 +286,52 @@ def scale_output(memory, source, target):
 
 
 @kernel
-def put_z(memory, scratch, layer, rows, below, h):
-    """z = W [1 x h] of all rows; their lines of xh stay."""
+def terms_of(memory, layer, first, h):
+    """What is in z of a layer before the products, from a row on; without it zeros, row 0."""
     net = read_net(memory, h)
-    s, row = net.sizes, row_of_xh(net.sizes)
+    s = net.sizes
+    start, row = move(net.values, s.zeros), 0
+    if layer == 0 and s.terms_at > 0:
+        start, row = move(recast(move(memory, s.terms_at), h), first * s.terms_row), s.terms_row
+    return Block(start, row, 1)
+
+
+@kernel
+def put_z(memory, scratch, layer, rows, terms, below, h):
+    """z = terms + W [1 x h] of all rows; their lines of xh stay."""
+    net = read_net(memory, h)
+    s, row, begun = net.sizes, row_of_xh(net.sizes), layer == 0 and net.sizes.terms_at > 0
     part, work = read_numbers(net.parts, layer, Part), carve(s, rows, scratch)
     for j in range(rows):
         xh = move(work.xh, j * row)
         put(xh, 0, 1)
         copy(move(xh, 1), move(below.start, j * below.row), part.inputs)
         copy(move(xh, 1 + part.inputs), move(h, j * s.outputs), s.outputs)
+        if begun:
+            z_row, count = move(work.z, j * 4 * s.padded), 4 * s.vectors * lanes_of(terms.start)
+            copy(z_row, move(terms.start, j * terms.row), count)
     k, width = 1 + part.inputs + s.outputs, panel_width(h)
     w = Block(move(net.values, part.panels), k * width, width)
     z = Block(work.z, 4 * s.padded, width)
-    product(z, Block(work.xh, row, 1), w, rows, 2 * s.vectors, k, False)
+    product(z, Block(work.xh, row, 1), w, rows, 2 * s.vectors, k, begun)
 
 
 # --- the plain cell -------------------------------------------------------------------------------
 
 
 @kernel
-def plain_layer(memory, scratch, layer, rows, below, h, c):
+def plain_layer(memory, scratch, layer, rows, terms, below, h, c):
     """h (R, P) and c (R, H) of a layer without a variant, in place; below (R, I) is its input."""
     if rows == 1:
-        plain_row(memory, scratch, layer, below.start, h, c)
+        plain_row(memory, scratch, layer, terms.start, below.start, h, c)
     else:
-        plain_rows(memory, scratch, layer, rows, below, h, c)
+        plain_rows(memory, scratch, layer, rows, terms, below, h, c)
 
 
 @kernel
-def plain_rows(memory, scratch, layer, rows, below, h, c):
+def plain_rows(memory, scratch, layer, rows, terms, below, h, c):
     """Several rows, by tiles."""
-    put_z(memory, scratch, layer, rows, below, h)
+    put_z(memory, scratch, layer, rows, terms, below, h)
     s = read_net(memory, h).sizes
     work = carve(s, rows, scratch)
     for j in range(rows):
@@ -317,7 +344,7 @@ def plain_rows(memory, scratch, layer, rows, below, h, c):
 
 
 @kernel
-def plain_row(memory, scratch, layer, x, h, c):
+def plain_row(memory, scratch, layer, terms, x, h, c):
     """One row: the sums stay in registers until the cells have taken them."""
     net = read_net(memory, h)
     s, part = net.sizes, read_numbers(net.parts, layer, Part)
@@ -328,14 +355,16 @@ def plain_row(memory, scratch, layer, x, h, c):
         c_row = work.c
         copy(c_row, c, s.units)
     for u in range(0, s.vectors - 1, 2):
-        z = sums_of_pair(move(panels, 4 * lanes * k * u), k, part.inputs, x, h)
+        at_unit, begin = move(panels, 4 * lanes * k * u), move(terms, 4 * lanes * u)
+        z = sums_of_pair(at_unit, begin, k, part.inputs, x, h)
         c_prev = load_pair(c_row, lanes * u, lanes * u + lanes)
         _, _, _, _, c_now, h_now = cell_forward(z[0], z[1], z[2], z[3], c_prev)
         store_pair(work.h, lanes * u, lanes * u + lanes, h_now)
         store_pair(c_row, lanes * u, lanes * u + lanes, c_now)
     if s.vectors % 2 == 1:
         u = s.vectors - 1
-        z = sums_of_one(move(panels, 4 * lanes * k * u), k, part.inputs, x, h)
+        at_unit, begin = move(panels, 4 * lanes * k * u), move(terms, 4 * lanes * u)
+        z = sums_of_one(at_unit, begin, k, part.inputs, x, h)
         _, _, _, _, c_one, h_one = cell_forward(z[0], z[1], z[2], z[3], load(c_row, lanes * u))
         store(work.h, lanes * u, h_one)
         store(c_row, lanes * u, c_one)
@@ -345,18 +374,22 @@ def plain_row(memory, scratch, layer, x, h, c):
 
 
 @kernel
-def sums_of_pair(w, k, inputs, x, h):
-    """z of the four gates of two vectors of units; every element is summed over k in order."""
+def sums_of_pair(w, begin, k, inputs, x, h):
+    """z of the four gates of two vectors of units; every element is summed over k in order.
+
+    begin (2, 4, L) is what the sums begin with.
+    """
     lanes, panel = lanes_of(w), panel_width(w) * k
     p, q, r = panel, 2 * panel, 3 * panel  # where the other panels begin
-    zero = like(load_pair(w, 0, q), 0.0)
-    z_i, z_f = load_pair(w, 0, q) + zero, load_pair(w, lanes, q + lanes) + zero
-    z_g, z_o = load_pair(w, p, r) + zero, load_pair(w, p + lanes, r + lanes) + zero
+    z_i = load_pair(begin, 0, 4 * lanes) + load_pair(w, 0, q)
+    z_f = load_pair(begin, lanes, 5 * lanes) + load_pair(w, lanes, q + lanes)
+    z_g = load_pair(begin, 2 * lanes, 6 * lanes) + load_pair(w, p, r)
+    z_o = load_pair(begin, 3 * lanes, 7 * lanes) + load_pair(w, p + lanes, r + lanes)
     source, count = x, inputs
     for _ in range(2):  # over x, then over h
         for n in range(count):
             w = move(w, 2 * lanes)
-            value = like(zero, get(source, n))
+            value = like(z_i, get(source, n))
             z_i = fma(value, load_pair(w, 0, q), z_i)
             z_f = fma(value, load_pair(w, lanes, q + lanes), z_f)
             z_g = fma(value, load_pair(w, p, r), z_g)
@@ -366,17 +399,17 @@ def sums_of_pair(w, k, inputs, x, h):
 
 
 @kernel
-def sums_of_one(w, k, inputs, x, h):
+def sums_of_one(w, begin, k, inputs, x, h):
     """`sums_of_pair` of a single vector of units."""
     lanes, p = lanes_of(w), panel_width(w) * k
-    zero = like(load(w, 0), 0.0)
-    z_i, z_f, z_g, z_o = load(w, 0), load(w, lanes), load(w, p), load(w, p + lanes)
-    z_i, z_f, z_g, z_o = z_i + zero, z_f + zero, z_g + zero, z_o + zero
+    z_i, z_f = load(begin, 0) + load(w, 0), load(begin, lanes) + load(w, lanes)
+    z_g = load(begin, 2 * lanes) + load(w, p)
+    z_o = load(begin, 3 * lanes) + load(w, p + lanes)
     source, count = x, inputs
     for _ in range(2):
         for n in range(count):
             w = move(w, 2 * lanes)
-            value = like(zero, get(source, n))
+            value = like(z_i, get(source, n))
             z_i = fma(value, load(w, 0), z_i)
             z_f = fma(value, load(w, lanes), z_f)
             z_g = fma(value, load(w, p), z_g)
@@ -389,16 +422,16 @@ def sums_of_one(w, k, inputs, x, h):
 
 
 @kernel
-def variant_layer(memory, scratch, layer, rows, below, h, c):
+def variant_layer(memory, scratch, layer, rows, terms, below, h, c):
     """Step of a layer of any variant."""
     cells = carve(read_net(memory, h).sizes, rows, scratch).cells
-    variant_rows(memory, scratch, layer, rows, below, h, c, Block(cells, 0, 1))
+    variant_rows(memory, scratch, layer, rows, terms, below, h, c, Block(cells, 0, 1))
 
 
 @kernel
-def variant_rows(memory, scratch, layer, rows, below, h, c, tape):
+def variant_rows(memory, scratch, layer, rows, terms, below, h, c, tape):
     """Step of a layer of any variant; tape (R, cells) keeps the gates of every row."""
-    put_z(memory, scratch, layer, rows, below, h)
+    put_z(memory, scratch, layer, rows, terms, below, h)
     net = read_net(memory, h)
     s, cell = net.sizes, cell_of(memory)
     part, work, shape = read_numbers(net.parts, layer, Part), carve(s, rows, scratch), shape_of(s)
@@ -435,11 +468,11 @@ def put_hidden(memory, scratch, layer, rows, h):
 
 
 @kernel
-def advance_on_stack(layer_step, memory, rows, batch, x, h, c, y):
+def advance_on_stack(layer_step, memory, first, rows, batch, x, h, c, y):
     """`advance` with scratch that is gone at the end."""
     own_frame()
     scratch = reserve(h, work_size(read_net(memory, h).sizes, rows))
-    advance(layer_step, memory, scratch, rows, batch, x, h, c, y)
+    advance(layer_step, memory, scratch, first, rows, batch, x, h, c, y)
 
 
 @kernel
@@ -462,7 +495,7 @@ def advance_all(layer_step, at_once, memory, x, h, c, y, batch):
         x_rows = Block(move(x, row * s.inputs), s.inputs, 1)
         y_rows = Block(move(y, row * s.width), s.width, 1)
         h_rows, c_rows = move(h, row * s.outputs), move(c, row * s.units)
-        advance_on_stack(layer_step, memory, rows, batch, x_rows, h_rows, c_rows, y_rows)
+        advance_on_stack(layer_step, memory, row, rows, batch, x_rows, h_rows, c_rows, y_rows)
         row += rows
 
 

@@ -27,7 +27,7 @@ from numlstm.backends.cpu.layer.weights import gate_of_theta
 from numlstm.cell.elementary import compilable, like
 from numlstm.cell.encoding import UNIT_ROWS, with_ends
 from numlstm.cell.equations import OFF
-from numlstm.stepping.kernels.pointers import is_null, own_frame, read_numbers, reserve
+from numlstm.stepping.kernels.pointers import is_null, own_frame, read_numbers, recast, reserve
 from numlstm.stepping.kernels.step import (
     DONE,
     Part,
@@ -165,17 +165,17 @@ class Flow(NamedTuple):
 
 
 @kernel
-def taped_layer(memory, scratch, layer, rows, below, h, c):
+def taped_layer(memory, scratch, layer, rows, terms, below, h, c):
     """A layer of any variant, with the gates of every row kept."""
     s = read_net(memory, h).sizes
     row, work = row_of_cells(s), carve(s, rows, scratch)
     tape = move(carve_back(s, rows, scratch).tape, layer * rows * row)
     clear_from(work.c, s.units, s.padded)
-    variant_rows(memory, scratch, layer, rows, below, h, c, Block(tape, row, 1))
+    variant_rows(memory, scratch, layer, rows, terms, below, h, c, Block(tape, row, 1))
 
 
 @kernel
-def backward(memory, scratch, rows, batch, given, flow):
+def backward(memory, scratch, first, rows, batch, given, flow):
     """Everything in `flow`, from the inputs of the step."""
     s = read_net(memory, given.h).sizes
     back = carve_back(s, rows, scratch)
@@ -184,7 +184,7 @@ def backward(memory, scratch, rows, batch, given, flow):
         copy(move(back.h, layer * rows * s.outputs), h, rows * s.outputs)
         copy(move(back.c, layer * rows * s.units), c, rows * s.units)
     x, y = Block(given.x, s.inputs, 1), Block(back.y, s.width, 1)
-    advance(taped_layer, memory, scratch, rows, rows, x, back.h, back.c, y)
+    advance(taped_layer, memory, scratch, first, rows, rows, x, back.h, back.c, y)
     put_dhidden(memory, scratch, rows, flow)
     for layer in range(s.layers - 1, -1, -1):
         dh = move(flow.dh, layer * batch * s.outputs)
@@ -196,6 +196,8 @@ def backward(memory, scratch, rows, batch, given, flow):
             below = put_below(memory, scratch, layer, rows, given.x)
             h = move(given.h, layer * batch * s.outputs)
             add_to_dtheta(memory, scratch, layer, rows, below, h, flow.dtheta)
+        if layer == 0 and s.static > 0:
+            static_back(memory, scratch, first, rows, flow)
         if layer > 0:
             for j in range(rows):
                 dbelow = move(back.dbelow, j * s.outputs)
@@ -360,9 +362,32 @@ def add_to_dtheta(memory, scratch, layer, rows, below, h_prev, dtheta):
 
 
 @kernel
+def static_back(memory, scratch, first, rows, flow):
+    """dz of the first level to the gradients of W_is and of what the attributes add to z."""
+    net, lanes = read_net(memory, flow.dtheta), lanes_of(flow.dtheta)
+    s, part = net.sizes, read_numbers(net.parts, 0, Part)
+    dz, row = carve_back(s, rows, scratch).dz, 4 * s.padded
+    if s.dterms_at > 0:
+        dterms = recast(move(memory, s.dterms_at), flow.dtheta)
+        for j in range(rows):
+            to = move(dterms, (first + j) * s.dterms_row)
+            accumulate(to, move(dz, j * row), 4 * s.vectors * lanes)
+    if flow.learns:
+        static = move(recast(move(memory, s.static_at), flow.dtheta), first * s.static_row)
+        dweight = move(flow.dtheta, part.theta_static)
+        for gate in range(4):
+            place = gate_of_theta(s, gate)
+            if place >= 0:
+                of_gate = Block(move(dz, gate * s.vectors * lanes), row, 1)
+                to = move(dweight, place * s.units * s.static)
+                add_outer(to, s.units, s.static, of_gate, Block(static, s.static_row, 1), rows)
+
+
+@kernel
 def own_at(memory, part, n, dunit, dtheta):
     """Pointers to a piece of what units have of their own in dunit and in dtheta, and its size."""
-    triple, padded = move(memory, part.own + 3 * n), read_net(memory, dunit).sizes.padded
+    net = read_net(memory, dunit)
+    triple, padded = move(net.parts, part.own + 3 * n), net.sizes.padded
     return move(dunit, get(triple, 0) * padded), move(dtheta, get(triple, 1)), get(triple, 2)
 
 
@@ -376,11 +401,11 @@ def put_m(s, cells, m):
 
 
 @kernel
-def back_on_stack(memory, rows, batch, given, flow):
+def back_on_stack(memory, first, rows, batch, given, flow):
     """`backward` with scratch that is gone at the end."""
     own_frame()
     scratch = reserve(given.h, derived_size(read_net(memory, given.h).sizes, rows))
-    backward(memory, scratch, rows, batch, given, flow)
+    backward(memory, scratch, first, rows, batch, given, flow)
 
 
 def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, batch):
@@ -394,6 +419,6 @@ def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, batch):
             given = Inputs(move(x, of_x), move(h, of_h), move(c, of_c))
             of_y, dh_rows, dc_rows = row * s.width, move(dh, of_h), move(dc, of_c)
             flow = Flow(move(dy, of_y), dh_rows, dc_rows, move(dx, of_x), dtheta, learns)
-            back_on_stack(memory, rows, batch, given, flow)
+            back_on_stack(memory, row, rows, batch, given, flow)
             row += rows
     return fault

@@ -18,11 +18,12 @@ from helpers.simulator import CUTS, cut, poisoned_memory  # noqa: F401
 from helpers.strategies import Case, alone, random_family_case, random_family_network
 from numlstm import backends
 from numlstm.architecture.cell import Cell
-from numlstm.architecture.spec import HeadSpec, LayerSpec
+from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
 from numlstm.backends import cuda, reference
 from numlstm.backends.cuda.device import memory
 from numlstm.backends.cuda.layer import launch, layout, regimes
 from numlstm.cell.encoding import encode
+from numlstm.network.network import Network
 
 
 @pytest.fixture(params=CUTS)
@@ -109,6 +110,52 @@ def test_padding_is_never_read():
 def test_random_networks(seed):
     case = random_family_network(seed, ("float64", "float32")[seed % 2])
     require_close(case, run_case(cuda, case))
+
+
+ATTRIBUTES = {
+    "plain": {},
+    "coupled": {"cell": Cell("coupled", layer_norm=True, peephole=True)},
+    "no forget gate": {"cell": Cell("none"), "proj_size": 2, "dtype": "float32"},
+    "both ways": {"bidirectional": True, "num_layers": 2, "learned_state": True},
+}
+
+
+def run_with_attributes(backend, spec, lengths):
+    """All results of a pass over three sequences, forward and back."""
+    network, rng = Network(spec, backend), np.random.default_rng(0)
+    arrays = backend.arrays
+    shapes = (spec.num_parameters,), (3, 5, 2), (3, 4), (3, 5, 2)
+    theta, X, static, dY = (
+        arrays.asarray(rng.standard_normal(shape).astype(spec.dtype)) for shape in shapes
+    )
+    lengths = None if lengths is None else arrays.asarray(lengths)
+    weights = network.pack(theta)
+    Y, state, tape = network.forward(weights, X, None, lengths, tape=True, static=static)
+    dtheta, dX, dstate, dstatic = network.backward(weights, tape, dY, None, need_dX=True)
+    results = {"Y": Y, "h": state.h, "c": state.c, "dtheta": dtheta, "dX": dX, "dh": dstate.h}
+    return {name: arrays.to_numpy(value) for name, value in (results | {"dS": dstatic}).items()}
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([5, 0, 3])], ids=["full", "ragged"])
+@pytest.mark.parametrize("variant", ATTRIBUTES)
+def test_attributes_of_whole_sequences(every_cut, variant, lengths):
+    spec = NetworkSpec(2, 3, 2, static_size=4, **{"dtype": "float64", **ATTRIBUTES[variant]})
+    truth = run_with_attributes(reference, replace(spec, dtype="float64"), lengths)
+    for name, value in run_with_attributes(cuda, spec, lengths).items():
+        assert value.dtype == spec.dtype
+        error = np.linalg.norm(value - truth[name])
+        assert error <= BARS[spec.dtype] * np.linalg.norm(truth[name]), name
+
+
+def test_a_layer_without_steps_gives_row_terms_no_gradient():
+    spec = LayerSpec(2, 3, "float64", static_size=4)
+    weights = cuda.pack_layer(spec, cuda.arrays.zeros(12 * 10, "float64"))
+    X, terms = cuda.arrays.zeros((2, 0, 2), "float64"), cuda.arrays.full((2, 12), 1.0, "float64")
+    state = (cuda.arrays.zeros((2, 3), "float64"),) * 2
+    _, _, tape = cuda.layer_forward(spec, weights, X, state, tape=True, row_terms=terms)
+    dtheta, _, _, dterms = cuda.layer_backward(spec, weights, tape, None, None)
+    assert not cuda.arrays.to_numpy(dterms).any()
+    assert not cuda.arrays.to_numpy(dtheta).any()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -25,6 +25,7 @@ from numlstm.backends.cuda.layer.layout import layout_of
 from numlstm.backends.cuda.layer.pack_inputs import mask_inputs, put_first, put_inputs
 from numlstm.backends.cuda.layer.recurrence import compiled
 from numlstm.backends.cuda.layer.regimes import Regime, device, factors_of, regime_of
+from numlstm.backends.cuda.layer.row_terms import add_row_terms, sum_over_steps
 from numlstm.backends.cuda.layer.tiles import threads_of, whole_rows
 from numlstm.cell.encoding import encode
 from numlstm.cell.equations import OF_GATES_AND_CELL
@@ -39,6 +40,13 @@ class Packed(NamedTuple):
     weights: Weights
     source: Any  # (n,) the map of `layout.py`
     size: int  # of theta
+
+
+class Wanted(NamedTuple):
+    """The gradients that a backward pass gives beside that of theta."""
+
+    dX: bool
+    dterms: bool
 
 
 # --- products -------------------------------------------------------------------------------------
@@ -99,7 +107,9 @@ def _source(spec: LayerSpec):
 def unpack(spec: LayerSpec, packed: Packed, parts):
     """dtheta from the gradients of gates, unit and out; None where there are none."""
     layout = layout_of(spec)
-    dtheta, first = empty(packed.size, spec.dtype), 0
+    # the weights of attributes have no place in `source`: theirs is the network's business
+    new = zeros if spec.static_size else empty
+    dtheta, first = new(packed.size, spec.dtype), 0
     for shape, part in zip((layout.gates, layout.unit, layout.out), parts, strict=True):
         if part is not None:
             over_elements(scatter, part.size, flat(part), packed.source, first, dtheta)
@@ -158,8 +168,8 @@ def new_gradient(spec: LayerSpec, batch: int, steps: int) -> Gradient:
     )
 
 
-def forward(spec: LayerSpec, packed: Packed, X, state: State, masks: Masks):
-    """(Y, tape); the state is changed to the final one."""
+def forward(spec: LayerSpec, packed: Packed, X, state: State, masks: Masks, row_terms):
+    """(Y, tape); the state is changed to the final one. row_terms (B, G H) or None."""
     batch, steps, inputs = X.shape
     weights, H, P = packed.weights, spec.hidden_size, spec.output_size
     tape, Y = new_tape(spec, batch, steps), empty((batch, steps, P), spec.dtype)
@@ -174,21 +184,31 @@ def forward(spec: LayerSpec, packed: Packed, X, state: State, masks: Masks):
         multiply(lines[:, P:], W[P:], gates)
     else:  # the bias is no factor: it is not rounded
         multiply(lines[:, P:-1], W[P:-1], gates, W[-1], spec.precision)
+    if row_terms is not None:
+        over_elements(add_row_terms, row_terms.size, row_terms, tape.gates)
     run(spec, Pass(weights, masks, tape, state), batch, 0, steps, (Y,))
     return Y, tape
 
 
-def backward(spec: LayerSpec, packed: Packed, tape, masks, dY, dstate: State, need_dX: bool):
-    """(dtheta, dX or None); dstate is changed to the gradient of the initial state."""
+def backward(
+    spec: LayerSpec, packed: Packed, tape, masks, dY, dstate: State, wanted: Wanted
+) -> tuple[Any, Any, Any]:
+    """(dtheta, dX or None, drow_terms or None); dstate becomes that of the initial state."""
     batch, steps, _ = tape.xh.shape
+    dterms = None
+    if wanted.dterms:
+        dterms = zeros((batch, len(spec.cell.gates) * spec.hidden_size), spec.dtype)
     if batch == 0 or steps == 0:
         dX = empty((batch, steps, spec.input_size), spec.dtype)
-        return zeros(packed.size, spec.dtype), dX if need_dX else None
+        return zeros(packed.size, spec.dtype), dX if wanted.dX else None, dterms
     gradient = new_gradient(spec, batch, steps)
     given = Pass(packed.weights, masks, tape, dstate)
     run(spec, given, batch, steps - 1, -2, (dY, gradient))
     dtheta = unpack(spec, packed, parameter_gradients(spec, packed.weights, tape, gradient))
-    return dtheta, input_gradient(spec, packed.weights, masks, gradient) if need_dX else None
+    if dterms is not None:
+        over_elements(sum_over_steps, dterms.size, gradient.dz, dterms)
+    dX = input_gradient(spec, packed.weights, masks, gradient) if wanted.dX else None
+    return dtheta, dX, dterms
 
 
 def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient: Gradient):
