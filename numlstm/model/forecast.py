@@ -8,6 +8,7 @@ import numpy as np
 from numlstm import backends
 from numlstm.data import labels, sequences
 from numlstm.data.ahead import Future, inputs, steps
+from numlstm.data.attributes import read_static
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.sequences import Form, read_inputs
 from numlstm.model.continuation import Request
@@ -21,7 +22,9 @@ class Forecast(Rollout):
 
     _continued: Callable[..., tuple[Any, Any]]  # predictions and final state; `LSTM` has it
 
-    def forecast(self, X: Any, horizon: int | None = None, *, future: Any = None) -> Any:
+    def forecast(
+        self, X: Any, horizon: int | None = None, *, future: Any = None, static: Any = None
+    ) -> Any:
         """Forecast what comes after the series that were observed.
 
         A model fitted with a `horizon` gives all of it in one pass; one fitted without y feeds its
@@ -37,6 +40,8 @@ class Forecast(Rollout):
             Features that are known ahead, for a model that was fitted with some, of the steps of X
             and of the h after; for a model with a `horizon` h is that one. Of a frame or DataArray
             the rows are those that its labels say.
+        static : array_like, optional
+            Attributes of the series, as in `predict`, of a model that has some.
 
         Returns
         -------
@@ -69,10 +74,10 @@ class Forecast(Rollout):
         >>> stepwise.forecast(series, 10).shape
         (10, 1)
         """
-        after, Y = self._after(X, horizon, future)
+        after, Y = self._after(X, horizon, future, static)
         return after.restore(Y, self.names)
 
-    def _after(self, X: Any, horizon: Any, future: Any) -> tuple[labels.Labelled, Any]:
+    def _after(self, X: Any, horizon: Any, future: Any, static: Any) -> tuple[labels.Labelled, Any]:
         """The labels of the forecasts, and their values."""
         trained = self.horizon
         if horizon is None and trained is None:
@@ -91,8 +96,12 @@ class Forecast(Rollout):
             self._require_forecasts()
         given = labels.inputs("X", X, self.names.features)
         known = self._known(given, future)
+        own = labels.attributes(given, static, self.names.static).values
         after, values = given.continued(count), given.stepwise
-        Y = self._at_once(values, known) if trained else self._fed_back(values, count, known)
+        if trained:
+            Y = self._at_once(values, known, own)
+        else:
+            Y = self._fed_back(values, count, known, own)
         Y = [part[:count] for part in Y] if isinstance(Y, list) else Y[..., :count, :]
         return after, Y
 
@@ -111,24 +120,27 @@ class Forecast(Rollout):
             )
         return labels.known_ahead(given, future, self.names.future)[0]
 
-    def _at_once(self, X: Any, future: Any) -> Any:
+    def _at_once(self, X: Any, future: Any, static: Any) -> Any:
         """The last outputs for arrays without labels, by step: (B, h, O), (h, O) or a list."""
-        Y, _ = self._continued(X, None, None, Request(output="last", future=future), None)
+        asked = Request(output="last", future=future, static=static)
+        Y, _ = self._continued(X, None, None, asked, None)
         assert self.ahead is not None
         Y = self.ahead.by_step(Y)
         return list(Y) if sequences.is_list(X) else Y
 
-    def _fed_back(self, X: Any, count: int, future: Any) -> Any:
+    def _fed_back(self, X: Any, count: int, future: Any, static: Any) -> Any:
         """A rollout for arrays without labels, of a list series by series."""
         if not sequences.is_list(X):
-            return self._rolled_out(X, count, future)
+            return self._rolled_out(X, count, future, static)
+        form = Form("list", tuple(map(len, X)))
         parts = [None] * len(X) if future is None else future
         if len(parts) != len(X):
-            Future.of(future, Form("list", tuple(map(len, X))), False, self.num_future)
-        pairs = zip(X, parts, strict=True)
-        return [self._rolled_out(series, count, part) for series, part in pairs]
+            Future.of(future, form, False, self.num_future)
+        own = [None] * len(X) if static is None else read_static(static, form)
+        rows = zip(X, parts, own, strict=True)
+        return [self._rolled_out(series, count, *beside) for series, *beside in rows]
 
-    def _rolled_out(self, X: Any, count: int, future: Any) -> Array:
+    def _rolled_out(self, X: Any, count: int, future: Any, static: Any) -> Array:
         """The same of one series, or of sequences of one length."""
         backends.require_numba()
         from numlstm.stepping.rollout import in_slices
@@ -136,7 +148,7 @@ class Forecast(Rollout):
         exogenous = None
         if future is not None:
             X, exogenous = self._laid_out(X, count, future)
-        stepper, spec, given = self._closed_loop(X, count, exogenous)
+        stepper, spec, given = self._closed_loop(X, count, exogenous, static)
         return given.forecasts(in_slices(self.network.on_host.runner, stepper, spec, given))
 
     def _laid_out(self, X: Any, count: int, future: Any) -> tuple[Array, Array]:
