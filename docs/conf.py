@@ -52,6 +52,7 @@ autosummary_context = {
         "unit_parameters",
         "unused_on_full_batches",
         "set_fit_request",
+        "set_partial_fit_request",
         "set_score_request",
     }
 }

@@ -12,7 +12,7 @@ import numpy as np
 from numlstm.data.arrays import Arrays
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
-from numlstm.data.sequences import Dataset
+from numlstm.data.sequences import Dataset, is_list
 from numlstm.data.targets import (
     Reading,
     for_network,
@@ -79,6 +79,11 @@ def arrays_of(batch: Any, place: str) -> Arrays:
             raise TypeError(
                 f"{place}: a batch is {_FORMS}; received {checks.shown(batch[0])} and what has "
                 "this name: several series are a list, [part for _, part in X]"
+            )
+        if isinstance(batch, list) and not (is_list(batch[0]) or np.ndim(batch[0]) == 3):
+            raise TypeError(
+                f"{place}: a list can mean series or the pair of X and y: yield a tuple (X, y), or "
+                '{"X": [...]} for series'
             )
         return Arrays(*batch)
     size = f" of {len(batch)} values" if isinstance(batch, (tuple, list)) else ""
@@ -215,7 +220,7 @@ class FreshBatches:
             nan_policy=self.config.nan_policy,
             loss=self.config.criterion,
             output="last" if data.train.last else "sequence",
-            missing=self.config.missing == "mask",
+            missing=data.filling is not None,
             names=data.names,
         )
 

@@ -115,6 +115,14 @@ def test_a_batch_has_any_form(form):
     assert result.data == f"a stream of batches from an iterable, the first of {expected.data}"
 
 
+def test_a_list_is_a_pair_where_it_can_be_nothing_else():
+    """As PyTorch's DataLoader yields them."""
+    expected = quick(Stream(batch()))
+    same(quick(Stream(list(batch()))), expected)
+    series = [list(part) for part in batch()]
+    assert quick(Stream(series)).x.tobytes() == expected.x.tobytes()
+
+
 def test_frames_are_matched_by_their_columns():
     X, y = batch(B=1)
     frame = pd.DataFrame(X[0], columns=["rain", "warmth"])
@@ -361,6 +369,7 @@ NO_BATCH = {
     "an array": (X, TypeError, 'a batch is .*; received ndarray.* pass {"X": X}'),
     "one value": ((X,), TypeError, "received tuple of 1 values"),
     "None": (None, TypeError, "received NoneType"),
+    "a list of series": (list(X[:2]), TypeError, "a list can mean series or the pair of X and y"),
     "a group": (("north", X), TypeError, r"received 'north' and .* \[part for _, part in X\]"),
     "a group by two": ((("north", 3), X), TypeError, r"received \('north', 3\) and what has"),
     "unknown names": ({"X": X, "Y": Y}, ValueError, "the batch has no 'Y': did you mean 'y'"),
