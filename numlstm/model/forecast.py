@@ -136,7 +136,7 @@ class Forecast(Rollout):
         parts = [None] * len(X) if future is None else future
         if len(parts) != len(X):
             Future.of(future, form, False, self.num_future)
-        own = [None] * len(X) if static is None else read_static(static, form)
+        own: Any = [None] * len(X) if static is None else read_static(static, form)
         rows = zip(X, parts, own, strict=True)
         return [self._rolled_out(series, count, *beside) for series, *beside in rows]
 

@@ -5,8 +5,6 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-import numpy as np
-
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
