@@ -249,7 +249,7 @@ def dataset(series: Series, future: Future | None, horizon: int | None) -> Datas
     known = None if future is None else future.values
     return Dataset(
         inputs(X, known, ahead.steps, 0, count),
-        y_later,
+        np.where(there, y_later, y_later.dtype.type(0)),
         combined,
         None if (used == count).all() else used,
         False,

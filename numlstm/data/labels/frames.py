@@ -144,7 +144,7 @@ class Frame(Labelled):
         elif self.index is not None:
             after.index = _index_after(self.index, self.axes[0], count, self.library)
             found = () if after.index is None else (axis_of_index(after.index),)
-        after.axes = tuple(map(self.axes[0].after, found))
+        after.axes = tuple(self.axes[0].after(axis) for axis in found)
         after.past = self.axes[0] if self.axes and not found else None
         return after
 

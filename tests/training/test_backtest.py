@@ -1,0 +1,127 @@
+"""Backtests, against the loop by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import numlstm
+
+SMALL = {"hidden_size": 3, "epochs": 1, "rng": 0, "dtype": "float64"}
+X = np.random.default_rng(0).standard_normal((40, 2))
+FUTURE = np.random.default_rng(1).standard_normal((40, 1))
+
+
+def require_scores(tested, forecasts, truths):
+    errors = np.concatenate([np.stack(forecasts) - np.stack(truths)])
+    np.testing.assert_allclose(tested.rmse, np.sqrt((errors**2).mean(axis=(0, 1))), rtol=1e-12)
+    np.testing.assert_allclose(tested.mae, np.abs(errors).mean(axis=(0, 1)), rtol=1e-12)
+    by_step = np.sqrt((errors**2).mean(axis=0))
+    np.testing.assert_allclose(tested.rmse_by_step, by_step, rtol=1e-12)
+    np.testing.assert_allclose(tested.mae_by_step, np.abs(errors).mean(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_fit_and_a_forecast_at_every_cut(recursive):
+    tested = numlstm.backtest(X, 3, [20, 37], future=FUTURE, recursive=recursive, **SMALL)
+    assert tested.cuts == (20, 37)
+    forecasts = []
+    for cut in (20, 37):
+        asked = {} if recursive else {"horizon": 3}
+        known = FUTURE[: cut + 3]
+        model = numlstm.fit(X[:cut], future=known, **asked, **SMALL).model
+        forecasts.append(model.forecast(X[:cut], 3, future=known))
+    np.testing.assert_array_equal(tested.forecasts, forecasts)
+    truths = [X[20:23], X[37:40]]
+    np.testing.assert_array_equal(tested.truths, truths)
+    require_scores(tested, forecasts, truths)
+    assert [result.nit for result in tested.results] == [1, 1]
+    assert repr(tested).startswith("<Backtest of 2 forecasts of 3 steps>\nStep  rmse y0")
+
+
+def test_targets_of_their_own_and_a_number_of_cuts():
+    y = X[:, 0] + 1
+    tested = numlstm.backtest(X, 4, 3, y=y, **SMALL)
+    assert tested.cuts == (28, 32, 36)
+    forecasts = [
+        numlstm.fit(X[:cut], y[:cut], horizon=4, **SMALL).model.forecast(X[:cut])
+        for cut in tested.cuts
+    ]
+    np.testing.assert_array_equal(tested.forecasts, forecasts)
+    require_scores(tested, forecasts, [y[cut : cut + 4, None] for cut in tested.cuts])
+
+
+def test_several_series_are_cut_at_the_same_step():
+    series = [X, X[:30] + 1]
+    tested = numlstm.backtest(series, 2, [25, 28], **SMALL)
+    model = numlstm.fit([part[:28] for part in series], horizon=2, **SMALL).model
+    expected = model.forecast([part[:28] for part in series])
+    for found, part in zip(tested.forecasts[1], expected, strict=True):
+        np.testing.assert_array_equal(found, part)
+    np.testing.assert_array_equal(tested.truths[1][1], series[1][28:30])
+    batch = np.stack([X, X + 1])
+    of_batch = numlstm.backtest(batch, 2, [25], **SMALL)
+    assert of_batch.forecasts[0].shape == of_batch.truths[0].shape == (2, 2, 2)
+    errors = of_batch.forecasts[0] - of_batch.truths[0]
+    np.testing.assert_allclose(of_batch.mae, np.abs(errors).mean(axis=(0, 1)), rtol=1e-12)
+
+
+def test_labels_are_kept():
+    days = pd.date_range("2024-01-01", periods=40)
+    frame = pd.DataFrame(X, days, ["flow", "level"])
+    known = pd.DataFrame(FUTURE, days, ["holiday"])
+    tested = numlstm.backtest(frame, 3, [20, 37], future=known, **SMALL)
+    plain = numlstm.backtest(X, 3, [20, 37], future=FUTURE, **SMALL)
+    for forecast, truth, values in zip(
+        tested.forecasts, tested.truths, plain.forecasts, strict=True
+    ):
+        np.testing.assert_array_equal(forecast, values)
+        assert (forecast.index == truth.index).all()
+        assert list(forecast.columns) == list(truth.columns) == ["flow", "level"]
+    np.testing.assert_array_equal(tested.rmse_by_step, plain.rmse_by_step)
+    panel = pd.concat([frame, frame + 1], keys=["a", "b"], names=["basin", "day"])
+    of_panel = numlstm.backtest(panel, 3, 1, **SMALL)
+    assert of_panel.forecasts[0].index.equals(of_panel.truths[0].index)
+
+
+def test_containers_of_other_libraries():
+    pl, xr = pytest.importorskip("polars"), pytest.importorskip("xarray")
+    plain = numlstm.backtest(X, 3, 1, **SMALL)
+    table = pl.DataFrame(X, schema=["flow", "level"])
+    tested = numlstm.backtest(table, 3, 1, **SMALL)
+    np.testing.assert_array_equal(tested.forecasts[0].to_numpy(), plain.forecasts[0])
+    np.testing.assert_array_equal(tested.rmse, plain.rmse)
+    array = xr.DataArray(X, dims=("time", "feature"))
+    np.testing.assert_array_equal(numlstm.backtest(array, 3, 1, **SMALL).rmse, plain.rmse)
+
+
+def test_what_did_not_come_does_not_count():
+    gaps = X[:, :1].copy()
+    gaps[38] = np.nan
+    tested = numlstm.backtest(gaps, 3, 1, missing="mask", **SMALL)
+    error = np.abs(tested.forecasts[0] - gaps[37:])
+    np.testing.assert_allclose(tested.mae, np.nanmean(error), rtol=1e-12)
+    assert np.isnan(tested.mae_by_step[1])
+
+
+def test_means_alone_are_compared():
+    tested = numlstm.backtest(X, 2, 1, loss="gaussian_nll", **SMALL)
+    assert tested.forecasts[0].shape == (2, 4)
+    require_scores(tested, [tested.forecasts[0][:, :2]], [X[38:]])
+
+
+@pytest.mark.parametrize(
+    ("cuts", "options", "words"),
+    [
+        ([38], {}, "a cut after 38 steps leaves no 3 steps to compare with"),
+        ([], {}, "cuts must have one number of steps"),
+        (14, {}, "14 cuts of 3 steps each need more than 42 steps"),
+        (1, {"lengths": [3]}, "lengths= does not go with it"),
+        (1, {"recursive": True, "y": X}, "leave one of them out"),
+        (1, {"loss": "cross_entropy"}, "horizon= and future= forecast numbers"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused(cuts, options, words):
+    with pytest.raises(ValueError, match=words):
+        numlstm.backtest(X, 3, cuts, **options, **SMALL)
+    with pytest.raises(TypeError, match="has no keyword 'units'"):
+        numlstm.backtest(X, 3, 1, units=3)
