@@ -191,7 +191,8 @@ class FreshBatches:
     def read(self) -> Dataset:
         """The latest batch of the stream in the network's units."""
         if self.stream.epoch == 0 and self.stream.count == 1:
-            return self.data.train
+            first: Dataset = self.data.train
+            return first
         arrays = self.stream.arrays()
         try:
             batch = read_dataset(arrays.X, arrays.y, self._reading, **arrays.rows)

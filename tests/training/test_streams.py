@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -535,6 +536,19 @@ def test_a_batch_may_be_reused_by_whom_it_belongs_to():
                 yield room
 
     assert quick(Reusing()).x.tobytes() == quick(Stream(*parts(3))).x.tobytes()
+
+
+def test_no_more_than_a_batch_is_kept():
+    kept, alive = [], []
+
+    def source(rng, n):
+        alive.append(sum(ref() is not None for ref in kept))
+        X, y = drawn(rng, n)
+        kept.extend((weakref.ref(X), weakref.ref(y)))
+        return X, y
+
+    quick(source, epochs=6)
+    assert max(alive) <= 2  # X and y of the batch before
 
 
 def test_a_stream_stands_where_it_is_told_to():

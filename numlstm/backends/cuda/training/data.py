@@ -43,9 +43,7 @@ class Resident:
     def take(self, other: "Resident") -> bool:
         """Become another dataset without other memory, where its arrays have these shapes."""
         own, given = self._arrays(), other._arrays()
-        if {name: array.shape for name, array in own.items()} != {
-            name: array.shape for name, array in given.items()
-        }:
+        if _shapes(own) != _shapes(given):
             return False
         for name, array in given.items():
             over_elements(take_all, array.size, flat(own[name]), flat(array))
@@ -53,8 +51,8 @@ class Resident:
         return True
 
     def _arrays(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, name) for name in ("X", "y", "weight", "lengths", "reset")}
-        return {name: array for name, array in arrays.items() if array is not None}
+        """All that lies on the device."""
+        return {name: part for name, part in vars(self).items() if hasattr(part, "shape")}
 
     def window(self, rows, start, steps: int):
         """The same for rows (B,) and start (1,) that are on the device: a Dataset of its arrays."""
@@ -84,6 +82,10 @@ class Resident:
         result = empty(rows.shape, np.int64)
         over_elements(take_lengths, result.size, result, self.lengths, rows, start, steps)
         return result
+
+
+def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
 def _cut(array, rows, start, steps: int):
