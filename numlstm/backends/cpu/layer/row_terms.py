@@ -22,10 +22,9 @@ def pack(spec: LayerSpec, row_terms) -> np.ndarray:
     batch, lanes = len(row_terms), packing.lanes(spec.dtype)
     vectors, gates = blocks(spec.hidden_size, lanes), _gates(spec)
     padded = np.zeros((batch, 4, vectors * lanes), row_terms.dtype)
-    own = row_terms.reshape(batch, len(gates), spec.hidden_size)
-    padded[:, gates, : spec.hidden_size] = own
+    padded[:, gates, : spec.hidden_size] = row_terms.reshape(batch, len(gates), -1)
     by_vector = padded.reshape(batch, 4, vectors, lanes).swapaxes(1, 2)
-    return np.ascontiguousarray(by_vector).reshape(batch, 4 * vectors * lanes)
+    return np.ascontiguousarray(by_vector).reshape(batch, -1)
 
 
 def unpack(spec: LayerSpec, dterms: np.ndarray) -> np.ndarray:
