@@ -93,7 +93,7 @@ def layer_forward(
     batch, steps, _ = X.shape
     plain = weights.plain and reset is None and noise is None
     layout = layout_of(spec, weights, batch, steps, lengths, plain)
-    inputs = uniform(X), uniform(state[0]), uniform(state[1]), terms.pack(spec, row_terms)
+    inputs = uniform(X), uniform(state[0]), uniform(state[1]), terms.pack(spec, layout, row_terms)
     outputs = (
         np.empty((batch, steps, spec.output_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
@@ -136,7 +136,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
         np.empty((batch, spec.hidden_size), spec.dtype),
-        np.zeros(terms_shape(spec, tape), spec.dtype),
+        np.zeros(terms.shape(layout, has_terms), spec.dtype),
     )
     kernel: Any = plain_recurrence.backward
     scratch: Any
@@ -159,16 +159,8 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     if masks is not None:
         put_gradients(spec, dtheta, *dparameters)
     dX, *dstate, dterms = dinputs
-    drow_terms = terms.unpack(spec, dterms) if has_terms else None
+    drow_terms = terms.unpack(spec, layout, dterms) if has_terms else None
     return dtheta, (dX if need_dX else None), tuple(dstate), drow_terms
-
-
-def terms_shape(spec: LayerSpec, tape: LayerTape) -> tuple[int, int]:
-    """Shape of the gradient of the row terms, as dz lies in the kernel of the backward pass."""
-    layout = tape.layout
-    rows = layout.batch if tape.has_terms else 0
-    plain = tape.masks is None and not layout.by_units
-    return rows, 4 * (spec.hidden_size if plain else layout.gate)
 
 
 def _scratch(spec: LayerSpec, layout: Layout, shape, need_dX: bool) -> recurrence_by_units.Scratch:

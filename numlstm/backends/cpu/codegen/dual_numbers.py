@@ -207,31 +207,28 @@ def _lift_where(function, typingctx, condition, a, b):
 def _lift_multiply(function, typingctx, *args):
     """out = a w, and for the tangents out' = a' w + a w'."""
     sig, emit = function(typingctx, *map(_plain, args))
-    blocks = [*args[:3], args[7]]
+    ahead = len(args) - 1
 
     def codegen(context, builder, _, values):
-        def tile(out, a, w, add):
-            matrices = [
-                pack(block, which) for block, which in zip(range(3), (out, a, w), strict=True)
-            ]
-            rest = [*values[3:6], add, pack(3, 0)]
-            emit(context, builder, sig, [*matrices, *rest])
+        def tile(out, begin, a, w, add):
+            rest = [*values[4:7], add, pack(ahead, 0)]
+            emit(context, builder, sig, [out, begin, a, w, *rest])
 
         def pack(block, which):
-            value = values[7] if block == 3 else values[block]
-            start, row, column = (builder.extract_value(value, i) for i in range(3))
-            start = _parts(builder, blocks[block].types[0], start)[which]
+            start, row, column = (builder.extract_value(values[block], i) for i in range(3))
+            start = _parts(builder, args[block].types[0], start)[which]
             return cgutils.pack_struct(builder, [start, row, column])
 
-        add, of_a, of_w = values[6], *(isinstance(args[i].types[0], Dual) for i in (1, 2))
-        tile(0, 0, 0, add)
+        add, of_a, of_w = values[7], *(isinstance(args[i].types[0], Dual) for i in (2, 3))
+        tile(pack(0, 0), pack(1, 0), pack(2, 0), pack(3, 0), add)
         if of_a:
-            tile(1, 1, 0, add)
-        if of_w:
-            tile(1, 0, 1, add.type(1) if of_a else add)
+            tile(pack(0, 1), pack(1, 1), pack(2, 1), pack(3, 0), add)
+        if of_w:  # from a' w on, where that is
+            begin, add = (pack(0, 1), add.type(1)) if of_a else (pack(1, 1), add)
+            tile(pack(0, 1), begin, pack(2, 0), pack(3, 1), add)
         return context.get_dummy_value()
 
-    return types.void(*args[:3], *sig.args[3:7], args[7]), codegen
+    return types.void(*args[:4], *sig.args[4:8], args[ahead]), codegen
 
 
 @_lift("new")

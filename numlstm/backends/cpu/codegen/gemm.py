@@ -50,12 +50,20 @@ def product(out, a, w, rows, panels, k, add):
     Taken in parts that fit the caches: K_PART of a panel in the first level, ROWS_PART rows of a in
     the second. A sum goes on where the last part left it, so the parts do not show in the result.
     """
+    product_from(out, out, a, w, rows, panels, k, add)
+
+
+@kernel
+def product_from(out, begin, a, w, rows, panels, k, add):
+    """As `product`, but with `add` out[i, j] begins with begin[i, j], a Block of the same kind."""
     noinline()
     for k_first in range(0, k, K_PART):
         k_count = min(K_PART, k - k_first)
+        before = out if k_first > 0 else begin
         for row in range(0, rows, ROWS_PART):
             _product_part(
                 corner(out, row, 0),
+                corner(before, row, 0),
                 corner(a, row, k_first),
                 corner(w, 0, k_first),
                 min(ROWS_PART, rows - row),
@@ -66,7 +74,7 @@ def product(out, a, w, rows, panels, k, add):
 
 
 @kernel
-def _product_part(out, a, w, rows, panels, k, add):
+def _product_part(out, begin, a, w, rows, panels, k, add):
     """One part of `product`: every panel in turn, with all rows, a tile at a time."""
     tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
     far = panels * w.row * itemsize_of(w) > NEAR
@@ -77,10 +85,12 @@ def _product_part(out, a, w, rows, panels, k, add):
         for tile in range(tiles):
             high = (rows - row + tiles - tile - 1) // (tiles - tile)  # the rest, spread evenly
             out_corner, a_corner = corner(out, row, panel), corner(a, row, 0)
+            begin_corner = corner(begin, row, panel)
             step = wide * w.column // tiles if far or wide == 1 else 0
             after = move(w.start, (panel + wide) * w.row + tile * k * step)
             ahead = Block(after, 0, step)
-            multiply(out_corner, a_corner, corner(w, panel, 0), high, wide, k, add, ahead)
+            w_corner = corner(w, panel, 0)
+            multiply(out_corner, begin_corner, a_corner, w_corner, high, wide, k, add, ahead)
             row += high
         panel += wide
 

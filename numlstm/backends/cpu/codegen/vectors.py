@@ -464,22 +464,22 @@ TILE_SHAPES = (
 
 
 @primitive
-def multiply(typingctx, out, a, w, rows, panels, k, add, ahead):
-    """out[i, j] = sum over k of a[i, k] * w[j, k], added to what stands there with `add`.
+def multiply(typingctx, out, begin, a, w, rows, panels, k, add, ahead):
+    """out[i, j] = sum over k of a[i, k] * w[j, k], added to begin[i, j] with `add`.
 
-    out, a and w are Blocks: i counts rows, j panels of PANEL_VECTORS vectors, k >= 1 is the length
-    of the sum; w.column is the width of a panel. (rows, panels) must be one of TILE_SHAPES, whose
-    accumulators all stay in registers. Every element is summed over k in order. Meanwhile memory
-    is asked for `ahead`, a Block of what will be read next: `column` elements further at every k.
-    A column of 0 says that it is near, and several panels then do without asking.
+    out, begin, a and w are Blocks: i counts rows, j panels of PANEL_VECTORS vectors, k >= 1 is the
+    length of the sum; w.column is the width of a panel. (rows, panels) must be one of TILE_SHAPES,
+    whose accumulators all stay in registers. Every element is summed over k in order. Meanwhile
+    memory is asked for `ahead`, a Block of what will be read next: `column` elements further at
+    every k. A column of 0 says that it is near, and several panels then do without asking.
     """
     scalar = out.types[0].dtype
     vector = Vector(scalar)
 
     def codegen(context, builder, sig, args):
-        blocks = [builder.extract_value(block, i) for block in args[:3] for i in range(3)]
-        ahead_parts = [builder.extract_value(args[7], i) for i in (0, 2)]
-        values = [*blocks, *args[3:7], *ahead_parts]
+        blocks = [builder.extract_value(block, i) for block in args[:4] for i in range(3)]
+        ahead_parts = [builder.extract_value(args[8], i) for i in (0, 2)]
+        values = [*blocks, *args[4:8], *ahead_parts]
         function = _multiply_function(
             builder.module, context.get_value_type(vector), [value.type for value in values]
         )
@@ -487,7 +487,7 @@ def multiply(typingctx, out, a, w, rows, panels, k, add, ahead):
         return context.get_dummy_value()
 
     index = types.intp
-    return types.void(out, a, w, index, index, index, types.boolean, ahead), codegen
+    return types.void(out, begin, a, w, index, index, index, types.boolean, ahead), codegen
 
 
 def _multiply_function(module: ir.Module, vector: ir.VectorType, arguments: list) -> ir.Function:
@@ -505,7 +505,7 @@ def _multiply_function(module: ir.Module, vector: ir.VectorType, arguments: list
         function.attributes.add(attribute)
     builder = ir.IRBuilder(function.append_basic_block())
     *numbers, rows, panels, k, add, ahead, ahead_step = function.args
-    matrices = [numbers[:3], numbers[3:6], numbers[6:]]
+    matrices = [numbers[i : i + 3] for i in range(0, 12, 3)]
     emit = _TileEmitter(builder, vector, 4 if isinstance(vector.element, ir.FloatType) else 8)
     done = builder.append_basic_block("done")
     near = builder.and_(
@@ -548,18 +548,11 @@ class _TileEmitter:
         self.alignment = alignment
 
     def tile(self, rows: int, panels: int, matrices: list, k, add, ahead: "_Ahead") -> None:
-        """Accumulators from zero or from out, the loop over k, and back to out."""
-        out, a, w = matrices
-        (out_start, out_row, out_column), (a_start, a_row, a_column) = out, a
-        w_start, w_row, _ = w
-        outs = [
-            part
-            for row in self.every(out_start, out_row, rows)
-            for panel in self.every(row, out_column, panels)
-            for part in self.parts(panel)
-        ]
+        """Accumulators from zero or from begin, the loop over k, and to out."""
+        out, begin, (a_start, a_row, a_column), (w_start, w_row, _) = matrices
+        outs, begins = self.elements(out, rows, panels), self.elements(begin, rows, panels)
         sums = self.sum_over_k(
-            self.initial(outs, add),
+            self.initial(begins, add),
             self.every(a_start, a_row, rows),
             [part for panel in self.every(w_start, w_row, panels) for part in self.parts(panel)],
             a_column,
@@ -568,6 +561,16 @@ class _TileEmitter:
         )
         for value, pointer in zip(sums, outs, strict=True):
             _store(self.builder, value, pointer, self.alignment)
+
+    def elements(self, block, rows: int, panels: int) -> list:
+        """Pointers to the vectors of so many panels of so many rows."""
+        start, row_step, column = block
+        return [
+            part
+            for row in self.every(start, row_step, rows)
+            for panel in self.every(row, column, panels)
+            for part in self.parts(panel)
+        ]
 
     def every(self, pointer, distance, count: int) -> list:
         """Pointers to `count` places, `distance` elements apart."""
@@ -578,10 +581,10 @@ class _TileEmitter:
         """Pointers to the vectors of a panel."""
         return self.every(panel, ir.IntType(64)(self.vector.count), PANEL_VECTORS)
 
-    def initial(self, outs: list, add) -> list:
-        """Initial values of the accumulators: those in out, or zero."""
+    def initial(self, begins: list, add) -> list:
+        """Initial values of the accumulators: those in begin, or zero."""
         zero = ir.Constant(self.vector, [0.0] * self.vector.count)
-        loaded = [_load(self.builder, out, self.vector, self.alignment) for out in outs]
+        loaded = [_load(self.builder, part, self.vector, self.alignment) for part in begins]
         return [self.builder.select(add, value, zero) for value in loaded]
 
     def sum_over_k(self, initial: list, a_rows: list, w_parts: list, a_column, k, ahead) -> list:

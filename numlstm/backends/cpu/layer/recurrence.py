@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends.cpu.codegen.compile import entry, kernel, kernel_that_allocates
-from numlstm.backends.cpu.codegen.gemm import accumulate, ask_for, clear, copy, product, scale
+from numlstm.backends.cpu.codegen.gemm import (
+    accumulate,
+    ask_for,
+    clear,
+    copy,
+    product,
+    product_from,
+    scale,
+)
 from numlstm.backends.cpu.codegen.packing import blocks, odd_cache_lines
 from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import (
@@ -24,7 +32,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
     store,
 )
-from numlstm.backends.cpu.layer.row_terms import add_to_row_terms, put_row_terms
+from numlstm.backends.cpu.layer.row_terms import add_to_row_terms
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -211,6 +219,7 @@ def forward_shard(shard, layout, layer, weights, inputs, Y, carry, work, tape, t
     k = 1 + layout.inputs + layout.outputs
     w, z_row = Block(at(weights, 0), k * width, width), work.z.shape[1]
     z = Block(at(work.z, place * z_row), z_row, width)
+    own = Block(at(terms, place * terms.shape[1]), terms.shape[1], width)
     m = Block(at(work.m, place * layout.padded), layout.padded, 1)
     out = Block(at(work.out, place * layout.padded_out), layout.padded_out, width)
     w_out = Block(at(parameters.out, 0), layout.units * width, width)
@@ -221,9 +230,7 @@ def forward_shard(shard, layout, layer, weights, inputs, Y, carry, work, tape, t
         for j in range(rows):
             put_line(line + j, place + j, t, layout, unit, masks, X, carry, work, tape)
         xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
-        if terms.size > 0:
-            put_row_terms(layout, terms, place, rows, 0, z_row, z)
-        product(z, xh, w, rows, 2 * layout.vectors, k, terms.size > 0)
+        product_from(z, own, xh, w, rows, 2 * layout.vectors, k, terms.size > 0)
         for j in range(rows):
             c_now = at(carry.c, (place + j) * layout.padded)
             cells = move(tape.cells.start, (line + j) * tape.cells.row)
@@ -288,7 +295,7 @@ class Gradient(NamedTuple):
     dh: Any  # (shards, capacity, padded P) of the new hidden state
     panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W)
     dx: Any  # (shards, capacity, padded I)
-    terms: Any  # (B, 4 U L) of what rows have in z at all steps, zero at first, or empty
+    terms: Any  # of what rows have in z at all steps, zero at first: see `row_terms.py`
 
 
 @entry(allocates=True)
@@ -373,7 +380,7 @@ def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradien
             dz_j = move(dz.start, j * dz.row)
             backward_row(layout, cell, unit, row, dm, dn, dc, dz_j, dunit)
             if gradient.terms.size > 0:
-                add_to_row_terms(layout, gradient.terms, place + j, 0, layout.units, dz_j)
+                add_to_row_terms(layout, gradient.terms, place + j, dz_j)
         product(dh_all, dz, w_h, rows, layout.padded_out // width, k, False)
         for j in range(rows):
             dh = at(carry.h, (place + j) * layout.padded_out)

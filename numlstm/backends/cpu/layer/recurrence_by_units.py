@@ -17,7 +17,7 @@ from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import Block, at, lanes_of, move, panel_width
 from numlstm.backends.cpu.layer.plain_cell import forward_cells
 from numlstm.backends.cpu.layer.plain_recurrence import backward_row
-from numlstm.backends.cpu.layer.row_terms import add_to_row_terms, put_row_terms
+from numlstm.backends.cpu.layer.row_terms import put_row_terms
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -131,7 +131,7 @@ def forward_group(group, t, layout, weights, terms, Y, carry, z, tape, taped):
                 start = move(z_all.start, (line_of(layout, 0, s) - begin) * z_all.row)
                 z_step = Block(start, z_all.row, width)
                 columns = first_panel * width, panels * width
-                put_row_terms(layout, terms, 0, rows_at(layout, 0, s), *columns, z_step)
+                put_row_terms(terms, 0, rows_at(layout, 0, s), *columns, z_step)
         product(z_all, xh, w, end - begin, panels, 1 + layout.inputs, terms.size > 0)
     line, rows = _line(layout, t, first, taped), rows_at(layout, 0, t)
     z_rows = Block(move(z_all.start, (line_of(layout, 0, t) - begin) * z_all.row), z_all.row, width)
@@ -210,9 +210,8 @@ def backward_group(group, t, layout, dY, carry, tape, scratch, dterms):
             dy = move(in_caller(layout, dY, j, t, layout.units), share.unit)
             accumulate(at(carry.h, j * layout.padded + share.unit), dy, share.units)
         dz = at(scratch.dz, (line + j) * dz_row)
-        backward_row(0, t, j, share.first, share.last, layout, carry, tape, dz, gate)
-        if dterms.size > 0:
-            add_to_row_terms(layout, dterms, j, share.unit, share.units, dz)
+        given = layout, carry, tape, dz, gate, dterms
+        backward_row(0, t, j, share.first, share.last, *given)
 
 
 @kernel

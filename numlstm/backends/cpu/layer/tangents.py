@@ -67,7 +67,7 @@ def layer_forward(
     by_units = shards.is_by_units(spec, batch)
     plain = weights.plain and not by_units and reset is None and noise is None
     layout = launch.layout_of(spec, weights, batch, steps, lengths, plain)
-    inputs = tuple(map(dual_array, (X, *state, terms.pack(spec, row_terms))))
+    inputs = tuple(map(dual_array, (X, *state, terms.pack(spec, layout, row_terms))))
     outputs = (
         _empty((batch, steps, spec.output_size), spec),
         _empty((batch, spec.output_size), spec),
@@ -99,7 +99,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         _empty((batch if need_dX else 0, steps, spec.input_size), spec),
         _empty((batch, spec.output_size), spec),
         _empty((batch, spec.hidden_size), spec),
-        _zeros(launch.terms_shape(spec, tape), spec),
+        _zeros(terms.shape(layout, has_terms), spec),
     )
     scratch = _empty((layout.parts * weights.panels.size,), spec)
     kernel: Any = plain_recurrence.backward
@@ -118,7 +118,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         for part in range(2):
             put_gradients(spec, dtheta[part], *(each[part] for each in dparameters))
     dX, *dstate, dterms = map(_complex, dinputs)
-    drow_terms = terms.unpack(spec, dterms) if has_terms else None
+    drow_terms = terms.unpack(spec, layout, dterms) if has_terms else None
     return _complex(dtheta), (dX if need_dX else None), tuple(dstate), drow_terms
 
 

@@ -87,7 +87,7 @@ class Inputs(NamedTuple):
     X: Any  # (B, T, I)
     h: Any  # (B, P) initial state
     c: Any  # (B, H)
-    terms: Any  # what rows have in z at all steps: see `row_terms.py`
+    terms: Any  # what rows have in z at all steps, by place: see `row_terms.py`
 
 
 class Outputs(NamedTuple):
