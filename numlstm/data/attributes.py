@@ -48,6 +48,7 @@ def _mismatch(shape: tuple[int, ...], form: Form, pieces: bool) -> str:
 
 def require_static(static: Any, size: int | None, who: str = "the model") -> None:
     """Refuse attributes of another number than a model, or the data of a fit, has."""
+    given = None if static is None else (1, *static.shape)[-1]
     if static is None and size:
         raise ValueError(
             f"static is missing: {who} has {size} attribute(s) of every sequence, pass them as "
@@ -57,12 +58,10 @@ def require_static(static: Any, size: int | None, who: str = "the model") -> Non
         raise ValueError(
             f"static was given, and {who} has no attributes of whole sequences: leave it out"
             + ", or make the model with static_size=, as LSTM(..., static_size="
-            f"{static.shape[-1]}), or by fit(..., static=)" * (who == "the model")
+            f"{given}), or by fit(..., static=)" * (who == "the model")
         )
-    if static is not None and static.shape[-1] != size:
-        raise ValueError(
-            f"static has {static.shape[-1]} attribute(s) for each sequence, and {who} has {size}"
-        )
+    if static is not None and given != size:
+        raise ValueError(f"static has {given} attribute(s) for each sequence, and {who} has {size}")
 
 
 def static_for_network(static: Array | None, scaling: Scaling | None, dtype: str) -> Array | None:

@@ -66,7 +66,7 @@ class InputReader:
                 static = static.reshape((1, static.size))
         require_static(static, self.spec.static_size)
         if static is not None:
-            checks.shape("static", static, (batch, static.shape[-1]))
+            checks.shape("static", static, (batch, self.spec.static_size or 0))
             self.require_finite("static", static)
         return static
 

@@ -15,7 +15,6 @@ from numlstm.backends import numpy_arrays
 from numlstm.backends.cpu.codegen.compile import callback
 from numlstm.backends.cpu.codegen.packing import blocks, lanes, panel_width, panels
 from numlstm.backends.cpu.codegen.vectors import CACHE_LINE, TILE_ROWS
-from numlstm.backends.cpu.layer import row_terms
 from numlstm.backends.cpu.layer.shards import is_plain
 from numlstm.backends.cpu.layer.variant_arrays import parameters_of
 from numlstm.backends.cpu.layer.variant_cell import SLOTS, SLOTS_NORMALISED
@@ -128,7 +127,7 @@ def bind(
     With `per_group` there is one for every so many rows, whose own first row is row 0. With
     `summed` a backward pass adds to the gradient of the terms, in the memory of the nets.
     """
-    terms = row_terms.pack(spec.layers[0], given.terms)
+    terms = _by_vectors(spec, given.terms)
     static = _in_lines(given.static)
     arrays = terms, static, np.zeros(terms.shape if summed else (0, 0), spec.dtype)
     groups = blocks(len(terms), per_group) if per_group else 1
@@ -161,6 +160,28 @@ def _own_places(
         own[f"{name}_row"] = stride
         own[f"{name}_at"] = place + _integers(values, row * stride) - here if array.size else 0
     return own
+
+
+def _by_vectors(spec: NetworkSpec, terms: np.ndarray) -> np.ndarray:
+    """(B, U * 4 L) of (B, G H), as z lies: the gates of one vector of units after another."""
+    rows, width, own = len(terms), lanes(spec.dtype), _own_gates(spec)
+    vectors = blocks(spec.hidden_size, width)
+    whole = np.zeros((rows, len(GATES), vectors * width), spec.dtype)
+    whole[:, own, : spec.hidden_size] = terms.reshape(rows, len(own), spec.hidden_size)
+    by_vectors = whole.reshape(rows, len(GATES), vectors, width).swapaxes(1, 2)
+    return np.ascontiguousarray(by_vectors).reshape(rows, len(GATES) * vectors * width)
+
+
+def of_gates(spec: NetworkSpec, dz: np.ndarray) -> np.ndarray:
+    """(B, G H) of (B, 4 U L) as dz lies: gate after gate, units in whole vectors."""
+    rows, own = len(dz), _own_gates(spec)
+    whole = dz.reshape(rows, len(GATES), dz.shape[1] // len(GATES))
+    return whole[:, own, : spec.hidden_size].reshape(rows, len(own) * spec.hidden_size)
+
+
+def _own_gates(spec: NetworkSpec) -> list[int]:
+    """The places of the gates that have weights of their own."""
+    return [GATES.index(gate) for gate in spec.cell.gates]
 
 
 def _integers(values: Packer, count: int) -> int:

@@ -31,12 +31,11 @@ from numlstm import backends
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.backends.cpu.codegen.vectors import at, get
 from numlstm.backends.cpu.launch import uniform
-from numlstm.backends.cpu.layer import row_terms
 from numlstm.data.scaling import Scaling
 from numlstm.network.network import Network, Weights
 from numlstm.stepping.kernels.pointers import call_at, or_null
 from numlstm.stepping.kernels.step import JVP, SIZES, STEP, VJP, WRONG_SIZE, Sizes, step_once
-from numlstm.stepping.memory import Attributes, Bound, NetMemory, bind, write_net
+from numlstm.stepping.memory import Attributes, Bound, NetMemory, bind, of_gates, write_net
 
 
 class CFunction(NamedTuple):
@@ -262,8 +261,8 @@ def bound_nets(
 
 def static_gradient(stepper: Stepper, static: np.ndarray, dterms: np.ndarray) -> np.ndarray:
     """The gradient of attributes (B, S) from that of what they add, as the nets sum it."""
-    layer = stepper._made.spec.layers[0]
-    given = layer.of_static, stepper._made.static, static, row_terms.unpack(layer, dterms)
+    spec, weights = stepper._made.spec, stepper._made.static
+    given = spec.layers[0].of_static, weights, static, of_gates(spec, dterms)
     _, dstatic = backends.get("cpu").head_backward(*given)
     return np.asarray(dstatic)
 

@@ -327,6 +327,8 @@ def test_attributes_that_are_missing_or_do_not_fit():
             call(static=np.full(SIZE, np.nan))
         with pytest.raises(ValueError, match="static"):
             call(static=np.zeros((7, SIZE)))
+        with pytest.raises(ValueError, match="static"):
+            call(static=1.0)
     plain = a_model(output_size=3)
     for call in (
         lambda: plain.step(x, static=np.zeros((2, SIZE))),

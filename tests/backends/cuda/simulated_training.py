@@ -137,6 +137,7 @@ def datasets():
     classes = np.arange(35).reshape(5, 7) % 3
     yield "classes", Dataset(X, classes, weight[..., 0], lengths)
     yield "classes of rows", Dataset(X, classes[:, 0], weight[:, 0, 0], lengths, True)
+    yield "with attributes", Dataset(X, drawn(5, 7, 3), weight, lengths, static=drawn(5, 4))
 
 
 @pytest.mark.parametrize(("name", "data"), list(datasets()))
@@ -147,7 +148,7 @@ def test_windows_of_data(name, data):
         for start, stop in ((0, 7), (0, 3), (3, 7), (6, 7)):
             ours, theirs = resident.cut(start, stop, rows), data.cut(start, stop, rows)
             assert resident.total_weight(start, stop, rows) == theirs.total_weight()
-            for part in ("X", "y", "weight", "lengths", "reset"):
+            for part in ("X", "y", "weight", "lengths", "reset", "static"):
                 expected = getattr(theirs, part)
                 if expected is None:
                     assert getattr(ours, part) is None
@@ -280,6 +281,45 @@ def test_a_result_goes_on_with_the_state_of_its_method():
     four = numlstm.fit(X, y, **SMALL | {"backend": "cuda", "epochs": 4})
     two = numlstm.fit(X, y, **SMALL | {"backend": "cuda", "epochs": 2})
     require_bits(numlstm.fit(X, y, model=two, epochs=2, rng=0, progress=False).x, four.x)
+
+
+def test_fits_of_sequences_with_attributes():
+    X, y = series(4, 5)
+    static = drawn(4, 3)
+    require_same_fit(X, y, static=static, batch_size=2)
+    require_same_fit(X, y, static=static, dtype="float32", bptt_steps=2)
+    more = {"bidirectional": True, "num_layers": 2, "cell": {"layer_norm": True}}
+    require_same_fit(X, y[:, -1], static=static, validation=0.25, **more)
+    dropout = dict.fromkeys(("inputs", "states", "weights"), 0.2)
+    cell = {"forget_gate": "coupled"}
+    require_same_fit(X, y, static=static, bptt_steps=3, dropout=dropout, cell=cell)
+    require_same_fit(X, y, static=static, method="L-BFGS-B")
+
+
+def test_a_model_of_sequences_with_attributes():
+    ours, theirs = (
+        numlstm.LSTM(2, 3, 1, static_size=4, dtype="float64", rng=0, backend=name)
+        for name in ("cuda", "reference")
+    )
+    X, static = drawn(3, 5, 2), drawn(3, 4)
+    for given in (static, arrays.asarray(static)):
+        Y, _ = ours.forward(arrays.asarray(X), static=given)
+        expected, pullback = theirs.vjp(X, static=static)
+        np.testing.assert_allclose(arrays.to_numpy(Y), expected, rtol=1e-12)
+        y, _ = ours.step(arrays.asarray(X[:, 0].copy()), static=given)
+        np.testing.assert_allclose(arrays.to_numpy(y), expected[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(ours.predict(X, static=static), expected, rtol=1e-12)
+    alike, _ = ours.step(arrays.asarray(X[:, 0].copy()), static=arrays.asarray(static[1]))
+    np.testing.assert_allclose(arrays.to_numpy(alike)[1], expected[1, 0], rtol=1e-12)
+    gradients, wanted = ours.vjp(X, static=static)[1](expected), pullback(expected)
+    for name in ("theta", "X", "static"):
+        np.testing.assert_allclose(
+            getattr(gradients, name), getattr(wanted, name), rtol=1e-11, atol=1e-14
+        )
+    np.testing.assert_array_equal(  # both run on the compiled step of the CPU
+        ours.njit(static=static[0]).initial_state().h,
+        theirs.njit(static=static[0]).initial_state().h,
+    )
 
 
 def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path):
