@@ -54,6 +54,12 @@ class DataConfig(Noun):
     batch_size: int = option(32, checks.size, full_batch=attrgetter("stateful"))
     bptt_steps: int | None = option(None, partial(checks.optional, checks.size))
     stateful: bool = option(False, checks.flag)
+    window: int | None = option(None, partial(checks.optional, checks.size))
+    stride: int = option(1, checks.size)
+    predict_last: int = option(1, checks.size)
+    shuffle: str = option(
+        "samples", partial(checks.choice, options=("samples", "blocks")), full_batch=False
+    )
     # share of the inputs that are the network's own forecasts; a function gets the epoch
     scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
 
@@ -76,8 +82,8 @@ class GivenModel(NamedTuple):
 class Data(NamedTuple):
     """The data of a fit in the network's units."""
 
-    train: Dataset
-    validation: Dataset | None
+    train: Any  # Dataset, or WindowedDataset
+    validation: Any
     scaling: Scaling | None
     filling: Imputer | None
     output_size: int
@@ -97,9 +103,9 @@ def prepare(
 ) -> Data:
     """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, model = config.criterion, model or GivenModel()
-    reading = _reading(config, model)
+    reading = reading_of(config, model)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
-    _require_channels(train, config, model)
+    require_channels(train.X.shape[2], config, model)
     warned = warn_of_fill_values(train)
     given, bptt_steps = train, config.bptt_steps
     if config.stateful:
@@ -121,8 +127,8 @@ def prepare(
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
     asked = outputs if model.num_outputs is None else model.num_outputs
     output_size = _output_size(parts, config, asked)
-    _check_targets(parts, config)
-    scaling = _scaling(parts[0], forecast, config, model)
+    check_targets(parts, config)
+    scaling = scaling_of(partial(_own_scaling, parts[0], forecast, config), config, model)
     filling = _filling(parts[0], model) if reading.missing else None
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
     if config.stateful:
@@ -140,7 +146,7 @@ def prepare(
     )
 
 
-def _reading(config: DataConfig, model: GivenModel) -> Reading:
+def reading_of(config: DataConfig, model: GivenModel) -> Reading:
     return Reading(
         input_size=None if _masks_anew(config, model) else model.num_features,
         nan_policy=config.nan_policy,
@@ -157,9 +163,9 @@ def _masks_anew(config: DataConfig, model: GivenModel) -> bool:
     return config.missing == "mask" and model.filling is None
 
 
-def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> None:
+def require_channels(features: int, config: DataConfig, model: GivenModel) -> None:
     """Refuse a new model without inputs for the mask channels."""
-    inputs = 2 * data.X.shape[2]
+    inputs = 2 * features
     if _masks_anew(config, model) and model.num_features not in (None, inputs):
         raise ValueError(
             "missing='mask' does not go with the model given, which has 'raise' and "
@@ -196,7 +202,7 @@ def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
 
 
-def _check_targets(parts: list[Dataset], config: DataConfig) -> None:
+def check_targets(parts: list[Dataset], config: DataConfig) -> None:
     """Refuse targets that the loss cannot have, and say where parts seem to differ in unit."""
     if config.criterion.regression and len(parts) == 2:
         _warn_of_other_targets(*parts)
@@ -256,15 +262,13 @@ def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) 
     return outputs
 
 
-def _scaling(
-    train: Dataset, forecast: bool, config: DataConfig, model: GivenModel
-) -> Scaling | None:
+def scaling_of(own: Callable[[], Scaling], config: DataConfig, model: GivenModel) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
     kept = model.scaling
     if kept is None:
-        return None if config.standardize is False else _own_scaling(train, forecast, config)
+        return None if config.standardize is False else own()
     asked = config.standardize
-    if asked is False or (asked and not kept.is_near(_own_scaling(train, forecast, config))):
+    if asked is False or (asked and not kept.is_near(own())):
         other = " of other data" if asked else ""
         raise ValueError(
             f"standardize={asked} does not go with the model given, which keeps a scaling{other}: "

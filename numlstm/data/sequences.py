@@ -18,6 +18,9 @@ _NAN = "remove or fill it, or fit with missing='mask', to which it is a missing 
 class Dataset:
     """Padded sequences, their targets, and the weight of every target.
 
+    Those who learn from it use `count`, `last`, `extent`, `steps`, `order`, `total_weight` and
+    `cut`; what has these may stand in its place, as `numlstm.data.windows.WindowedDataset` does.
+
     Attributes
     ----------
     X : ndarray, shape (B, T, I)
@@ -47,6 +50,20 @@ class Dataset:
     reset: np.ndarray | None = None
     names: Names = UNNAMED
     sample_weight: np.ndarray | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of features per step."""
+        return int(self.X.shape[2])
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Rows in the order of an epoch."""
+        return rng.permutation(self.count)
 
     @property
     def valid(self) -> np.ndarray:

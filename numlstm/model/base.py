@@ -92,6 +92,7 @@ class Model:
         # set by training, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.forecasts: bool | None = None
+        self.window: int | None = None
         self.scaling: Scaling | None = None
         self.filling: Imputer | None = None
 

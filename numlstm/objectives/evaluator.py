@@ -36,7 +36,7 @@ def pieces(spec: NetworkSpec, data: Any) -> Iterator[tuple[slice, list[tuple[int
     """Rows of a dataset, and the windows of them, that are passed forward at once."""
     # a bidirectional network needs sequences whole: then fewer of them at once
     size = max(1, _HELD // (spec.hidden_width * max(1, data.steps())))
-    for rows in _blocks(data.X.shape[0], size if spec.bidirectional else 1024):
+    for rows in _blocks(data.count, size if spec.bidirectional else 1024):
         k = None
         if not spec.bidirectional:
             k = max(1, _HELD // ((rows.stop - rows.start) * spec.hidden_width))
@@ -104,7 +104,7 @@ class Evaluator:
         total, gradient = 0.0, np.zeros(theta.size)
         spec = self.network.spec
         taped = spec.hidden_width * spec.num_layers * (k or data.steps())
-        for rows in _blocks(data.X.shape[0], max(1, _TAPED // max(1, taped))):
+        for rows in _blocks(data.count, max(1, _TAPED // max(1, taped))):
             state = None
             for start, stop in windows(data.steps(rows), k):
                 window, extent = data.cut(start, stop, rows), _extent(start, stop, rows)
@@ -129,7 +129,7 @@ class Evaluator:
         weights = run(self.network.tangents.pack, with_tangent(theta, v))
         scale, total = 1.0 / data.total_weight(), np.zeros(theta.size)
         taped = 2 * spec.hidden_width * spec.num_layers * data.steps()
-        for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
+        for rows in _blocks(data.count, max(1, _TAPED // max(1, taped))):
             window = data.cut(0, data.steps(rows), rows)
             if window.total_weight() > 0:
                 total += run(self._hvp, weights, window, scale, extent=window.extent)

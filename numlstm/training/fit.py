@@ -12,6 +12,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.arrays import Arrays
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
+from numlstm.data.window_preparation import prepare_windows
 from numlstm.model.base import drawn
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
@@ -74,6 +75,10 @@ def fit(
     epochs: int = 100,
     bptt_steps: int | None = None,
     stateful: bool = False,
+    window: int | None = None,
+    stride: int = 1,
+    predict_last: int = 1,
+    shuffle: str = "samples",
     scheduled_sampling: float | Callable[[int], float] | None = None,
     validation: Any = None,
     patience: int | None = None,
@@ -348,6 +353,10 @@ def fit(
         batch_size=batch_size,
         bptt_steps=bptt_steps,
         stateful=stateful,
+        window=window,
+        stride=stride,
+        predict_last=predict_last,
+        shuffle=shuffle,
         scheduled_sampling=scheduled_sampling,
     )
     training = TrainingConfig(
@@ -372,7 +381,8 @@ def fit(
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
-    data = prepare(
+    read = prepare if settings.data.window is None else prepare_windows
+    data = read(
         arrays,
         settings.data,
         settings.dtype,
@@ -406,8 +416,8 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
-    read = {"forecast": arrays.y is None, "data": data.words}
-    return _result(trained, progress, ending, settings, read)
+    words = {"forecast": arrays.y is None, "data": data.words}
+    return _result(trained, progress, ending, settings, words)
 
 
 def _given(model: LSTM | None) -> GivenModel | None:
@@ -424,13 +434,16 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
         settings.network,
-        input_size=data.train.X.shape[2],
+        input_size=data.train.num_inputs,
         output_size=data.output_size if has_head else None,
     )
     theta = drawn(spec, draws.stream(INITIAL), start.init) if given is None else given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)
     model.scaling, model.filling, model.names = data.scaling, data.filling, data.names
-    model.output = "last" if data.train.last else "sequence"
+    model.window = settings.data.window
+    # of a window the last output is that of the step; only the reverse half has to begin there
+    each_step = model.window is not None and not spec.bidirectional
+    model.output = "last" if data.train.last and not each_step else "sequence"
     model.forecasts = data.forecasts
     return model
 

@@ -219,7 +219,7 @@ class Trainer:
         batch = [*batches, []][done]  # none where Ctrl-C came while the epoch was judged
         schema.whole("window", progress.window, most=len(batch))
         rows = batches[min(done, len(batches) - 1)][0].rows
-        count = self.problem.train.X.shape[0] if isinstance(rows, slice) else len(rows)
+        count = self.problem.train.count if isinstance(rows, slice) else len(rows)
         axes: tuple[int, ...] = len(spec.layers), count
         if progress.best.ndim:  # of members those that learn from the rows
             axes = (int(np.count_nonzero(self.update.train.shares(rows))), *axes)
@@ -227,10 +227,10 @@ class Trainer:
 
     def _batches(self) -> list[Any]:
         """Rows of every batch of this epoch, in an order that only the seed and epoch decide."""
-        count, size = self.problem.train.X.shape[0], self.config.batch_size
-        if count <= size:
+        train, size = self.problem.train, self.config.batch_size
+        if (count := train.count) <= size:
             return [slice(None)]
-        order = self.draws.stream(SHUFFLE, self.progress.epoch).permutation(count)
+        order = train.order(self.draws.stream(SHUFFLE, self.progress.epoch))
         return [order[start : start + size] for start in range(0, count, size)]
 
     def _windows(self, rows: Any) -> list[Window]:

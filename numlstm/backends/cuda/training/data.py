@@ -26,7 +26,7 @@ class Resident:
 
     def __init__(self, data: Any):
         self._data = data
-        self.last = data.last
+        self.last, self.count, self.order = data.last, data.count, data.order
         self.steps, self.total_weight = data.steps, data.total_weight
         self.X, self.y, self.weight = map(on_device, (data.X, data.y, data.weight))
         self.lengths, self.reset = (
