@@ -54,6 +54,7 @@ class DataConfig(Noun):
     batch_size: int = option(32, checks.size, full_batch=attrgetter("stateful"))
     bptt_steps: int | None = option(None, partial(checks.optional, checks.size))
     stateful: bool = option(False, checks.flag)
+    # steps of a sample of long series, which end every `stride` steps; targets at the end of each
     window: int | None = option(None, partial(checks.optional, checks.size))
     stride: int = option(1, checks.size)
     predict_last: int = option(1, checks.size)
@@ -147,6 +148,7 @@ def prepare(
 
 
 def reading_of(config: DataConfig, model: GivenModel) -> Reading:
+    """How the arrays of a fit are read."""
     return Reading(
         input_size=None if _masks_anew(config, model) else model.num_features,
         nan_policy=config.nan_policy,

@@ -294,8 +294,8 @@ def _take_moments(
 
 def _input_weight(given: _Given, number: int, until: int) -> float:
     """What every step of a series counts as input: the mean of what its targets do."""
-    if given.weights is None:
-        return 1.0
+    if not isinstance(given.weights, list):
+        return 1.0 if given.weights is None else float(given.weights[number])
     return float(np.mean(given.weights[number][:until])) if until else 0.0
 
 

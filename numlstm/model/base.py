@@ -72,6 +72,7 @@ class Model:
     """
 
     names: Names = UNNAMED  # of features and targets, set by training
+    window: int | None = None  # the same of a model of windows over series
     _drawn: str | None = None  # the digest of theta as it was drawn, of a model that was
 
     @classmethod
@@ -92,7 +93,6 @@ class Model:
         # set by training, for `predict`: "sequence" or "last", and the units of the data
         self.output = "sequence"
         self.forecasts: bool | None = None
-        self.window: int | None = None
         self.scaling: Scaling | None = None
         self.filling: Imputer | None = None
 

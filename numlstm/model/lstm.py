@@ -16,6 +16,7 @@ from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.rollout import Rollout
 from numlstm.model.summary import Summary
+from numlstm.model.windows import OWN, asked_window, of_every_step
 from numlstm.network import slices
 from numlstm.network.network import Network, network_on
 from numlstm.utils import checks, nouns
@@ -99,6 +100,9 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
     forecasts : bool or None
         Whether the outputs are values of the first O inputs one step later, as `rollout` needs;
         set by `fit`, by its targets and its loss. None: the model was never fitted.
+    window : int or None
+        The steps of the windows over series that `fit` trained it on, which `predict` reads for
+        every step; None: whole sequences.
 
     Raises
     ------
@@ -409,16 +413,34 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
 
     @overload
     def predict(
-        self, X: Array, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Array,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
+        window: int | None = OWN,
     ) -> Array: ...
 
     @overload  # of a list of series a list, unless there is one prediction per series
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
+        window: int | None = OWN,
     ) -> Any: ...
 
     def predict(
-        self, X: Any, *, lengths: Any = None, reset: Any = None, noise_rng: Any = None
+        self,
+        X: Any,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        noise_rng: Any = None,
+        window: int | None = OWN,
     ) -> Any:
         """The predictions of the trained network for X, in the units of the data it was trained on.
 
@@ -437,6 +459,10 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
             Draw the masks of `dropout` from this source, for Monte-Carlo dropout: the spread of
             such predictions says how sure the model is (Gal & Ghahramani 2016). Row i of a
             batch of T steps has masks of its own, whatever the other rows hold. Default: no noise.
+        window : int or None, optional
+            Every step's prediction from so many steps up to it alone, beginning in the initial
+            state, and NaN where there are fewer. None carries the state on from the first step.
+            Default: what the model was trained on, `LSTM.window`.
 
         Returns
         -------
@@ -471,16 +497,35 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         >>> [Y.shape for Y in model.predict([np.ones(3), np.ones(5)])]
         [(3, 1), (5, 1)]
         """
+        window = asked_window(self, window)
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
-        return given.restore(self._predicted(given.stepwise, lengths, reset, noise_rng), self.names)
+        Y = self._predicted(given.stepwise, lengths, reset, noise_rng, window)
+        return given.restore(Y, self.names)
 
-    def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:
+    def _predicted(
+        self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None, window: int | None = None
+    ) -> Any:
         """The predictions for arrays without labels."""
         X, lengths, form = sequences.read_inputs(
             X, self.num_features, lengths=lengths, missing=self.filling is not None
         )
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
-        dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
+        reset = sequences.read_reset(reset, form, X.shape[1])
+        if window is None:
+            return form.restore(self._outputs(X, lengths, reset, noise_rng, self.output == "last"))
+        rng = noise_rng if noise_rng is None else generator(noise_rng)  # goes on from part to part
+
+        def outputs(part: Array, begins: Array | None) -> Array:
+            return self._outputs(part, None, begins, rng, True)
+
+        sizes = window, self.spec.width
+        return form.restore(of_every_step(outputs, sizes, X, lengths, reset))
+
+    def _outputs(
+        self, X: Array, lengths: Array | None, reset: Array | None, noise_rng: Any, last: bool
+    ) -> Array:
+        """What the network makes of inputs (B, T, I), both in the units of the data."""
+        dtype = X.dtype
         X = network_inputs(X, self.filling, self.scaling, self.spec.dtype, reset)
         derived = self._derived()
         limits = derived.range
@@ -492,7 +537,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         )
         Y, _, _ = self._pass_for(X)(
             *(self.network, derived.weights_with(noise), X, None, lengths),
-            last=self.output == "last",
+            last=last,
             reset=reset,
             noise=noise,
             seen=seen,
@@ -503,7 +548,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         if self.scaling is not None:
             with checks.within_range(*said):
                 Y = self.scaling.outputs(Y)
-        return form.restore(checks.cast(Y, *said))
+        return checks.cast(Y, *said)
 
 
 def load(

@@ -37,6 +37,7 @@ class Content(NamedTuple):
     output: str = "sequence"
     forecasts: bool | None = None
     drawn: str | None = None  # the digest of theta as it was drawn
+    window: int | None = None
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -51,6 +52,7 @@ class Content(NamedTuple):
             output=model.output,
             forecasts=model.forecasts,
             drawn=model._drawn,
+            window=model.window,
         )
 
     @classmethod
@@ -71,6 +73,7 @@ class Content(NamedTuple):
             output=meta["output"],
             forecasts=meta.get("forecasts", guessed),
             drawn=meta.get("drawn"),
+            window=meta.get("window"),
         )
         content.require_sense()
         return content
@@ -87,6 +90,8 @@ class Content(NamedTuple):
         self.names.require_fit(features, self.spec.width)
         schema.one_of("output", self.output, ("sequence", "last"))
         schema.one_of("forecasts", self.forecasts, (None, False, True))
+        if self.window is not None:
+            schema.whole("window", self.window, least=1)
         if self.drawn is not None and not _DIGEST.fullmatch(schema.text("drawn", self.drawn)):
             raise ValueError(f"drawn must be a SHA-256, received {schema.received(self.drawn)}")
 
@@ -107,8 +112,8 @@ class Content(NamedTuple):
             "drawn": self.drawn,
             "forecasts": self.forecasts,
         }
-        named = self.names._asdict().items()
-        return meta | {key: names for key, names in named if names is not None}
+        named = {**self.names._asdict(), "window": self.window}.items()
+        return meta | {key: value for key, value in named if value is not None}
 
 
 def _plain(value: Any) -> Any:
@@ -120,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 def _require_known(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Refuse members and entries that are not those of a model."""
-    schema.mapping("meta", meta, ("spec", "output"), ("drawn", "forecasts", *Names._fields))
+    schema.mapping("meta", meta, ("spec", "output"), ("drawn", "forecasts", "window", *Names._fields))
     known = {f"{name}/{key}" for name, kind in _PARTS.items() for key in kind._fields}
     if unknown := sorted(arrays.keys() - known - {"theta"}):
         raise ValueError(f"a model has no array {unknown[0]!r}")
@@ -245,4 +250,5 @@ def read_model(kind: type[M], path: Target, arithmetic: Arithmetic) -> M:
         model._drawn = digest(theta)
     model.output, model.forecasts, model.names = content.output, content.forecasts, content.names
     model.scaling, model.filling = content.scaling, content.filling
+    model.window = content.window
     return model
