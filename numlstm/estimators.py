@@ -29,7 +29,7 @@ from numlstm.data import labels, sequences
 from numlstm.data.tokens import in_rows, require_no_tokens
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.training.fit import fit
-from numlstm.training.keywords import INSTEAD
+from numlstm.training.keywords import INSTEAD, OF_CLASSES
 from numlstm.utils import checks, notices, nouns
 from numlstm.utils.nouns import suggesting
 
@@ -70,6 +70,10 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         batch_size: int = 32,
         epochs: int = 100,
         bptt_steps: int | None = None,
+        window: int | None = None,
+        stride: int = 1,
+        predict_last: int = 1,
+        shuffle: str = "samples",
         validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
@@ -102,6 +106,10 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.batch_size = batch_size
         self.epochs = epochs
         self.bptt_steps = bptt_steps
+        self.window = window
+        self.stride = stride
+        self.predict_last = predict_last
+        self.shuffle = shuffle
         self.validation = validation
         self.patience = patience
         self.tol = tol
@@ -390,6 +398,9 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         As in `numlstm.fit`.
     batch_size, epochs, bptt_steps : int, optional
         As in `numlstm.fit`.
+    window, stride, predict_last, shuffle : optional
+        As in `numlstm.fit`, with ``output="sequence"``: windows over long series. `predict` gives
+        NaN where the history is too short, and `score` leaves that out.
     validation : float, tuple (X, y) or (X, y, sample_weight), or dict, optional
         Fraction of the sequences to judge each epoch by, or data, read as those of `fit`.
     patience, tol, standardize, nan_policy, missing : optional
@@ -517,6 +528,10 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         truth, predicted, weight = self._scored(X, y, sample_weight)
+        if self.window is not None:
+            there = ~np.isnan(predicted.reshape(len(predicted), -1)).any(axis=1)
+            truth, predicted = truth[there], predicted[there]
+            weight = None if weight is None else weight[there]
         if self.nan_policy != "omit" or not np.isnan(truth).any():
             return float(r2_score(truth, predicted, sample_weight=weight))
         columns = (part.reshape(len(part), -1).T for part in (truth, predicted))
@@ -597,7 +612,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     _losses = ("cross_entropy",)
     _plain_targets = staticmethod(labels.classes)
 
-    @suggesting(_NOUNS, SYNONYMS, INSTEAD)
+    @suggesting(_NOUNS, SYNONYMS, OF_CLASSES)
     def __init__(
         self,
         hidden_size: int = 32,

@@ -1,6 +1,6 @@
 """From the user's arrays to training and validation data in the network's units."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -204,7 +204,7 @@ def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
 
 
-def check_targets(parts: list[Dataset], config: DataConfig) -> None:
+def check_targets(parts: Sequence[Any], config: DataConfig) -> None:
     """Refuse targets that the loss cannot have, and say where parts seem to differ in unit."""
     if config.criterion.regression and len(parts) == 2:
         _warn_of_other_targets(*parts)
@@ -213,7 +213,7 @@ def check_targets(parts: list[Dataset], config: DataConfig) -> None:
             require_probabilities(part)
 
 
-def _warn_of_other_targets(train: Dataset, judge: Dataset) -> None:
+def _warn_of_other_targets(train: Any, judge: Any) -> None:
     """Say where targets to judge by lie elsewhere than those that are learned from."""
     mean, scale = moments(train.y, train.weight > 0)
     for column, (center, spread) in enumerate(zip(mean, scale, strict=True)):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.utils import checks
+from numlstm.utils.lazy import cached_property
 from numlstm.utils.types import Array
 
 _AT_ONCE = 2**21  # elements of a slice where the whole is read
@@ -71,11 +72,12 @@ class Source:
     def read(self, start: int, stop: int) -> Array:
         """The steps from `start` to before `stop`, (n, N)."""
         part = slice(start + self.shift, stop + self.shift)
-        values = self.array[part] if self.row is None else self.array[self.row, part]
+        values: Any = self.array[part] if self.row is None else self.array[self.row, part]
         if type(values) is not np.ndarray or values.dtype != self.dtype:
             values = checks.array(self.name, values, None, finite=False)
             values = values.astype(self.dtype, copy=False)
-        return values.reshape(len(values), self.width)
+        steps: Array = values.reshape(len(values), self.width)
+        return steps
 
     def slices(self, block: int, steps: int | None = None) -> Iterator[tuple[int, int]]:
         """(start, stop) of slices that are read at once; `block` steps or a multiple."""
@@ -89,7 +91,7 @@ class Source:
         array = self.array
         if type(array) is not np.ndarray or array.dtype != self.dtype:
             return None
-        series = array if self.row is None else array[self.row]
+        series: Array = array if self.row is None else array[self.row]
         if not (series.flags.c_contiguous and series.flags.aligned):
             return None
         return series[self.shift : self.shift + self.steps].reshape(self.steps, self.width)
@@ -126,10 +128,13 @@ class Series:
         """Number of steps of each, (S,)."""
         return np.array([source.steps for source in self.sources], np.int64)
 
-    @property
-    def is_lazy(self) -> bool:
-        """Whether some are not plain arrays in memory."""
-        return any(source.base is None for source in self.sources)
+    @cached_property
+    def addresses(self) -> Array | None:
+        """Where each begins, (S,), if all lie in memory as they are read, and are of one type."""
+        bases = [source.base for source in self.sources]
+        if any(base is None or base.dtype != self.dtype for base in bases):
+            return None
+        return np.array([base.ctypes.data for base in bases if base is not None], np.int64)
 
     def before(self, count: int) -> "Series":
         """Without the last steps of each."""
@@ -211,7 +216,9 @@ def read_targets(y: Any, like: Series) -> Series:
     """Targets of every step: (T,) or (T, O), a list of them, or (S, T) or (S, T, O)."""
     if like.kind != "batch":
         listed = like.kind == "list" and isinstance(y, (list, tuple))
-        parts = [part if hasattr(part, "shape") else np.asarray(part) for part in y] if listed else y
+        parts = (
+            [part if hasattr(part, "shape") else np.asarray(part) for part in y] if listed else y
+        )
         found = read_series("y", parts)
     else:
         array = _array("y", y)

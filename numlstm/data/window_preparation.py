@@ -121,7 +121,7 @@ class _Given(NamedTuple):
 
 
 def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
-    """The series of a call, with their labels compared; nothing is read of what is not in memory."""
+    """The series of a call, with their labels compared; nothing is read that is not in memory."""
     given = labels.inputs("X", arrays.X, reading.names.features, arrays.reset)
     if reading.classes and not has_lazy(arrays.X):
         require_no_tokens(given)
@@ -309,7 +309,7 @@ def _require_values(
         return
     step, column = (int(index) for index in np.argwhere(~good)[0])
     where = [] if source.row is None else [source.row]
-    index = tuple([*where, start + step + source.shift, column])
+    index = (*where, start + step + source.shift, column)
     title = name + source.name[1:]  # which may be an entry of a list
     what = f"NaN: {nan}" if not there[step, column] else "inf: replace it by a number"
     raise ValueError(f"{title} has NaN or infinite values, the first at index {index}; {what}")
@@ -432,7 +432,8 @@ def _dataset(
 
 def _ends(samples: Samples, number: int) -> Array:
     """The last steps of all windows of a series."""
-    return samples.first[number] + samples.stride * np.arange(samples.counts[number])
+    ends: Array = samples.first[number] + samples.stride * np.arange(samples.counts[number])
+    return ends
 
 
 def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array:
@@ -472,7 +473,8 @@ def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tup
         own = windows[-at % every_nth :: every_nth]
         at += int(steps[number])
         weights.append(weight * own[:, None])
-    return np.concatenate([y for y, _ in scan.kept]), np.concatenate(weights)
+    every: Array = np.concatenate([y for y, _ in scan.kept])
+    return every, np.concatenate(weights)
 
 
 # --- targets and units ----------------------------------------------------------------------------

@@ -105,7 +105,8 @@ class Targets:
         weight: Array = (~np.isnan(y)).astype(np.float64)
         if self.since is not None:
             weight[: max(0, int(self.since[number]) - start)] = 0
-        return weight * self._factors(number, start, stop)
+        weight *= self._factors(number, start, stop)
+        return weight
 
     def _factors(self, number: int, start: int, stop: int) -> Any:
         """What steps of a series count where they have a target, (n, 1) or ()."""
@@ -133,9 +134,10 @@ class Units:
 
     def targets(self, y: Array) -> Array:
         """Targets (..., O) as the loss reads them."""
-        if self.scaling is not None:
-            return self.scaling.targets(y, self.dtype)
-        return y.astype(self.dtype)
+        scaled: Array = (
+            y.astype(self.dtype) if self.scaling is None else self.scaling.targets(y, self.dtype)
+        )
+        return scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +170,9 @@ class WindowedDataset:
         or of many an even part, by which it is told what a constant would reach.
     names : Names
         Of features and targets.
+    kernels : module or None
+        Those of a backend that cut and standardise at once; to the bits of NumPy, which does it
+        where there are none.
     """
 
     X: Series
@@ -181,6 +186,7 @@ class WindowedDataset:
     y: Array
     weight: Array
     names: Names = UNNAMED
+    kernels: Any = None
 
     @property
     def count(self) -> int:
@@ -254,10 +260,25 @@ class WindowedDataset:
     def _inputs(self, series: Array, ends: Array, start: int, stop: int) -> Array:
         begins = ends - (self.window - 1)
         if self.units.filling is None:
+            if self.kernels is not None:
+                return self._standardised(series, begins + start, stop - start)
             return self.units.inputs(self.X.gather(series, begins + start, stop - start), None)
         # what is missing is filled by what came before it in its window
         reset = self._reset(series, ends, 0, stop)
         return self.units.inputs(self.X.gather(series, begins, stop), reset)[:, start:]
+
+    def _standardised(self, series: Array, begins: Array, steps: int) -> Array:
+        X, scaling = self.X, self.units.scaling
+        itemsize, held = np.dtype(X.dtype).itemsize, None
+        if X.addresses is None:
+            held = X.gather(series, begins, steps)
+            addresses = held.ctypes.data + itemsize * held[0].size * np.arange(len(series))
+        else:
+            addresses = X.addresses[series] + itemsize * X.width * begins
+        mean, scale = (np.zeros(X.width), np.ones(X.width)) if scaling is None else scaling[:2]
+        result = np.empty((len(series), steps, X.width), self.units.dtype)
+        self.kernels.standardised(addresses, X.dtype, mean, scale, result)
+        return result
 
     def _reset(self, series: Array, ends: Array, start: int, stop: int) -> Array | None:
         if self.resets is None:
@@ -293,6 +314,10 @@ class WindowedDataset:
             shape = (*shape, self.targets.width)
         dtype = np.dtype(np.int64 if self.targets.classes else self.units.dtype)
         return np.zeros(shape, dtype), np.zeros(shape, self.units.dtype)
+
+    def cut_by(self, kernels: Any) -> "WindowedDataset":
+        """The same, by the kernels of a backend."""
+        return replace(self, kernels=kernels)
 
     def in_units(self, units: Units) -> "WindowedDataset":
         """The same of data that were not converted before."""

@@ -522,7 +522,7 @@ class LSTM(Derivatives, Rollout, Persistence, Summary):
         return form.restore(of_every_step(outputs, sizes, X, lengths, reset))
 
     def _outputs(
-        self, X: Array, lengths: Array | None, reset: Array | None, noise_rng: Any, last: bool
+        self, X: Any, lengths: Array | None, reset: Array | None, noise_rng: Any, last: bool
     ) -> Array:
         """What the network makes of inputs (B, T, I), both in the units of the data."""
         dtype = X.dtype

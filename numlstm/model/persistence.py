@@ -125,7 +125,9 @@ def _plain(value: Any) -> Any:
 
 def _require_known(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Refuse members and entries that are not those of a model."""
-    schema.mapping("meta", meta, ("spec", "output"), ("drawn", "forecasts", "window", *Names._fields))
+    schema.mapping(
+        "meta", meta, ("spec", "output"), ("drawn", "forecasts", "window", *Names._fields)
+    )
     known = {f"{name}/{key}" for name, kind in _PARTS.items() for key in kind._fields}
     if unknown := sorted(arrays.keys() - known - {"theta"}):
         raise ValueError(f"a model has no array {unknown[0]!r}")

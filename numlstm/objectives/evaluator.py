@@ -13,6 +13,7 @@ import numpy as np
 
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import Dataset
+from numlstm.data.windows import WindowedDataset
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, with_tangent
 from numlstm.optim.losses import CURVATURES
@@ -59,9 +60,12 @@ class Evaluator:
     network: Network
     loss: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
-    def resident(self, data: Dataset) -> Any:
-        """The dataset in the backend's memory."""
-        return self.network.backend.arrays.resident(data)
+    def resident(self, data: Dataset | WindowedDataset) -> Any:
+        """The dataset in the backend's memory; of windows over series what is cut of them."""
+        backend = self.network.backend
+        if isinstance(data, WindowedDataset):
+            data = data.cut_by(backend.windows())
+        return backend.arrays.resident(data)
 
     def step(
         self,

@@ -26,7 +26,7 @@ from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
 from numlstm.training.fit import loop_config, new_model, train
 from numlstm.training.interrupt import SigintGuard
-from numlstm.training.keywords import INSTEAD
+from numlstm.training.keywords import IN_ENSEMBLES
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import RunConfig, Settings, Start, TrainingConfig, settle
@@ -124,7 +124,7 @@ def _spread(each: np.ndarray) -> np.ndarray:
     return spread
 
 
-@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS, INSTEAD)
+@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS, IN_ENSEMBLES)
 def ensemble(
     X: Any,
     y: Any = None,

@@ -335,8 +335,8 @@ def _require_windows(settings: Settings) -> None:
     if data.output == "last":
         raise ValueError(
             "window= cuts samples out of series that have a target for every step, and "
-            "output='last' means one target for each sequence: leave output out and give y a "
-            "target per step; a sample's is that of its last step"
+            "output='last' means one target for each sequence: say output='sequence' and give y "
+            "a target per step; a sample's is that of its last step"
         )
     if data.stateful:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A dataset on the device, and windows of it."""
+"""A dataset on the device, or brought there batch by batch, and windows of it."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,6 +13,7 @@ from numlstm.backends.cuda.device.memory import (
     full,
     on_device,
     over_elements,
+    send,
 )
 from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import like
@@ -37,6 +38,9 @@ class Resident:
         """Some rows' steps from `start` to before `stop`: see `Dataset.cut`."""
         index = on_device(np.arange(self.X.shape[0])[rows])
         return self.window(index, on_device(np.array([start], np.int64)), stop - start)
+
+    def feed(self, start: int, stop: int, rows: Any, fed: Any) -> None:
+        """Nothing has to be brought over for an update: `window` cuts what it needs."""
 
     def window(self, rows, start, steps: int):
         """The same for rows (B,) and start (1,) that are on the device: a Dataset of its arrays."""
@@ -65,6 +69,34 @@ class Resident:
         result = empty(rows.shape, np.int64)
         over_elements(take_lengths, result.size, result, self.lengths, rows, start, steps)
         return result
+
+
+_ARRAYS = "X", "y", "weight", "reset"
+
+
+class FromHost:
+    """Windows over series that stay in the host's memory: what is cut is brought over."""
+
+    def __init__(self, data: Any):
+        self._data = data
+        self.last, self.count, self.order = data.last, data.count, data.order
+        self.steps, self.total_weight = data.steps, data.total_weight
+
+    def cut(self, start: int, stop: int, rows: Any = slice(None)):
+        """Some samples' steps from `start` to before `stop`: see `Dataset.cut`."""
+        return self.feed(start, stop, rows, None)
+
+    def feed(self, start: int, stop: int, rows: Any, fed: Any):
+        """The same, into the arrays of one that was cut before, of the same shape."""
+        part = self._data.cut(start, stop, rows)
+        found = {name: getattr(part, name) for name in _ARRAYS}
+        arrays = {name: array for name, array in found.items() if array is not None}
+        if fed is None:
+            return replace(part, **{name: on_device(array) for name, array in arrays.items()})
+        for name, array in arrays.items():
+            target = getattr(fed, name)
+            send(np.ascontiguousarray(array, target.dtype), target)
+        return fed
 
 
 def _cut(array, rows, start, steps: int):
