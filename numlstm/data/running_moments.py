@@ -31,7 +31,8 @@ class RunningMoments:
         for start in range(0, len(values), _BLOCK):
             part = slice(start, start + _BLOCK)
             own = weight if np.ndim(weight) == 0 else np.asarray(weight)[part, None]
-            self._add(values[part].astype(np.float64), valid[part] & (own > 0), own)
+            own_order = np.array(values[part], np.float64, order="C")  # sums depend on it
+            self._add(own_order, valid[part] & (own > 0), own)
 
     def _add(self, values: Array, valid: Array, weight: Array | float) -> None:
         values = np.where(valid, values, 0.0)
