@@ -191,6 +191,21 @@ def fit(
         every epoch: so are `fun` and, without `validation`, the loss of `tol` and `patience`. In
         `predict` the series has the initial state once, and its loss may differ. The windows are
         `bptt_steps` long, by default as long as the rows of X.
+    window : int, optional
+        Train on windows of so many steps over long series, which begin in the initial state, in
+        random order. Nothing is laid out: they are cut, and standardised, as a batch is drawn, of
+        arrays in memory or of what has shape, dtype and slicing, as `numpy.memmap` and the arrays
+        of h5py, zarr and dask, X and y alike. X is (T, I), a list of such, or (S, T, I); y has a
+        target for every step, a window's is that of its last. No window reaches across the start
+        of a series; those without a target are left out. The model remembers it, `LSTM.window`,
+        and predicts every step from a window of its own.
+    stride : int, optional
+        Steps from the end of one window to the end of the next.
+    predict_last : int, optional
+        So many steps at the end of a window have targets.
+    shuffle : {"samples", "blocks"}, optional
+        Order of windows: any, or for stores in chunks, of which a random order reads each chunk
+        again and again, blocks of 1024 consecutive ones, eight of them shuffled together.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
@@ -209,7 +224,9 @@ def fit(
         with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
         names; they need a dict where the fit has `lengths` or `reset`, or series of different
         lengths and they are padded. With `stateful` they are one series that begins in the
-        initial state.
+        initial state. With `window` a fraction cuts every series in time: windows that end before
+        the cut are learned from, those that end behind it judge; data of their own are other
+        series.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
@@ -329,6 +346,9 @@ def fit(
     (True, True)
     >>> result.model.predict(series).shape
     (300, 1)
+    >>> result = numlstm.fit(series, window=20, hidden_size=8, epochs=5, rng=0)
+    >>> result.data
+    'one series of 300 steps, one feature, the next value as target, 280 windows of 20 steps'
     """
     network = NetworkSpec(
         input_size=1,  # the data say how many
