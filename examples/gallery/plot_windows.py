@@ -2,9 +2,9 @@
 How much of the past is needed
 ==============================
 
-One long series of a river, learned in windows that are cut out of it when a batch is drawn: nothing is
-laid out, and the same lines read a file that is larger than memory. Windows of different lengths
-show how far back the network has to look.
+One long series of a river, learned in windows that are cut out of it when a batch is drawn: nothing
+is laid out, and the same lines read a file that is larger than memory. Windows of different
+lengths show how far back the network has to look.
 """
 
 import matplotlib.pyplot as plt
@@ -26,9 +26,9 @@ for t in range(1, days):
 flow = fast + slow
 
 # %%
-# Every third day is the end of a sample, and the last fifth of the days judges: no window that is learned
-# from has a day in common with it. The model remembers its window, and predicts every day from the
-# days up to it alone.
+# Every third day is the end of a sample, and the last fifth of the days judges: no window that is
+# learned from has a day in common with it. The model remembers its window, and predicts every day
+# from the days up to it alone.
 
 errors, last = {}, slice(-days // 5, None)
 for window in (5, 20, 60, 180):
@@ -49,7 +49,7 @@ for window in (5, 20, 60, 180):
 print(result.data)
 
 # %%
-# A short window sees the fast reservoir only. `window=None` carries the state from day to day instead.
+# A short window sees the fast reservoir only. `window=None` carries the state from day to day.
 
 carried = result.model.predict(rain, window=None)[:, 0]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

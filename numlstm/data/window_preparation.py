@@ -123,12 +123,12 @@ class _Given(NamedTuple):
 def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
     """The series of a call, with their labels compared; nothing is read that is not in memory."""
     given = labels.inputs("X", arrays.X, reading.names.features, arrays.reset)
-    if reading.classes and not has_lazy(arrays.X):
+    if reading.classes and not has_lazy(given.sliceable):
         require_no_tokens(given)
     wanted = reading.names.targets
     targets = labels.companion(given, "y", arrays.y, wanted if wanted and len(wanted) > 1 else None)
     beside = {name: labels.beside(given, name, value) for name, value in arrays.rows.items()}
-    X = read_series("X", given.stepwise, beside["lengths"])
+    X = read_series("X", given.sliceable, beside["lengths"])
     if reading.input_size is not None and X.width != reading.input_size:
         raise ValueError(
             f"X has {X.width} feature(s) per step, but the network reads {reading.input_size}"
@@ -139,7 +139,7 @@ def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
     names = Names(given.features or reading.names.features, wanted or own)
     weights, resets = _beside(X, beside["sample_weight"], beside["reset"])
     if arrays.y is not None:
-        y = read_targets(targets.values if reading.classes else targets.stepwise, X)
+        y = read_targets(targets.sliceable, X)
         if reading.classes and y.width > 1:
             raise ValueError(
                 f"y must have one class per step, received {y.width} numbers; classes are whole "

@@ -106,6 +106,24 @@ def test_arrays_of_other_libraries(library, tmp_path):
             same(windowed(array.from_array(whole, chunks=chunks), y), expected)
 
 
+def test_a_netcdf_file_is_read_slice_by_slice(tmp_path):
+    xr = pytest.importorskip("xarray")
+    whole, y = np.stack([s[:22] for s in SERIES]), np.stack([part[:22] for part in TARGETS])
+    dims = ("feature", "basin", "time")  # not in the order in which they are read
+    data = xr.Dataset(
+        {"X": (dims, whole.transpose(2, 0, 1)), "y": (dims[1:], y[..., 0])},
+        coords={"feature": ["rain", "heat"]},
+    )
+    data.to_netcdf(tmp_path / "data.nc", engine="scipy")
+    with xr.open_dataset(tmp_path / "data.nc", engine="scipy") as file:
+        result = windowed(file.X, file.y)
+        assert not file.X.variable._in_memory
+        same(result, windowed(whole, y))
+        assert list(result.model.feature_names_in_) == ["rain", "heat"]
+        apart = [[part.isel(basin=i) for i in range(2)] for part in (file.X, file.y)]
+        same(windowed(*apart), result)
+
+
 def test_a_resumed_fit_has_the_bits_of_one_that_was_not_stopped(tmp_path):
     options = {"batch_size": 8, "validation": 0.3, "checkpoint": tmp_path / "run"}
     X = [Sliced(series) for series in SERIES]
