@@ -27,7 +27,7 @@ def read(name: str, array: Any, wanted: tuple[str, ...] | None, like: Labelled |
         import xarray as xr  # whoever has a Variable has loaded it
 
         array = xr.DataArray(array)
-    if not hasattr(array, "values") or hasattr(array, "data_vars"):
+    if not hasattr(type(array), "values") or hasattr(array, "data_vars"):
         raise TypeError(
             f"{name} is an xarray {type(array).__name__}, which is no single array: pass "
             f'{name}.to_dataarray("feature"), or one of its variables'
