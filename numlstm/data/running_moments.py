@@ -12,32 +12,43 @@ from numlstm.utils.types import Array
 _BLOCK = 4096  # steps of which moments are taken at once: the bits depend on it
 
 
-class RunningMoments:
-    """The moments of the columns of what is added, (n, N) after (n, N).
+class Ends:
+    """The range of the columns of what is added, (n, N) after (n, N); what is NaN does not count.
 
     Attributes
     ----------
     least, most : ndarray, shape (N,)
-        The range of all values that count.
+        The smallest and the largest value; infinite where there is none.
     """
 
     def __init__(self, width: int):
-        self._weight, self._mean, self._spread = np.zeros((3, width))
         self.least, self.most = np.full(width, np.inf), np.full(width, -np.inf)
+
+    def add(self, values: Array) -> None:
+        """More values, (n, N)."""
+        self.least = np.fmin(self.least, np.fmin.reduce(values, axis=0, initial=np.inf))
+        self.most = np.fmax(self.most, np.fmax.reduce(values, axis=0, initial=-np.inf))
+
+
+class RunningMoments(Ends):
+    """The moments of the columns of what is added, and their range, of what counts."""
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        self._weight, self._mean, self._spread = np.zeros((3, width))
         self._whole = np.ones(width, bool)
 
-    def add(self, values: Array, valid: Array, weight: Array | float = 1.0) -> None:
+    def count(self, values: Array, valid: Array, weight: Array | float = 1.0) -> None:
         """Values where they are `valid` (n, N), each as often as its weight says, (n,) or ()."""
         for start in range(0, len(values), _BLOCK):
             part = slice(start, start + _BLOCK)
             own = weight if np.ndim(weight) == 0 else np.asarray(weight)[part, None]
             own_order = np.array(values[part], np.float64, order="C")  # sums depend on it
-            self._add(own_order, valid[part] & (own > 0), own)
+            self._count(own_order, valid[part] & (own > 0), own)
 
-    def _add(self, values: Array, valid: Array, weight: Array | float) -> None:
+    def _count(self, values: Array, valid: Array, weight: Array | float) -> None:
+        self.add(np.where(valid, values, np.nan))
         values = np.where(valid, values, 0.0)
-        self.least = np.minimum(self.least, np.min(values, axis=0, where=valid, initial=np.inf))
-        self.most = np.maximum(self.most, np.max(values, axis=0, where=valid, initial=-np.inf))
         self._whole &= np.all(np.rint(values) == values, axis=0)
         shares = np.where(valid, weight, 0.0)
         total = shares.sum(axis=0)

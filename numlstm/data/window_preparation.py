@@ -25,7 +25,7 @@ from numlstm.data.preparation import (
     require_channels,
     scaling_of,
 )
-from numlstm.data.running_moments import RunningMoments
+from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.scaling import REMEDY, Scaling
 from numlstm.data.sequences import Form, read_reset
 from numlstm.data.sources import Series, Source, has_lazy, read_series, read_targets
@@ -209,7 +209,7 @@ class _Scan:
     names: tuple[str, str]
     inputs: RunningMoments  # of what is learned from
     outputs: RunningMoments
-    every: tuple[RunningMoments, RunningMoments]  # of all
+    every: tuple[Ends, Ends]  # of all
     follows: bool | None = None  # whether targets are the next inputs
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
     kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
@@ -220,7 +220,7 @@ def _scan(given: _Given, until: Array, dtype: str, where: str = "") -> _Scan:
     """Read all once, in slices, and refuse what cannot be learned from."""
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
-    every = RunningMoments(X.width), RunningMoments(y.width)
+    every = Ends(X.width), Ends(y.width)
     scan = _Scan(given, until, (f"{where}X", f"{where}y"), *parts, every)
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
     every_nth, at = max(1, -(-int(X.steps.sum()) // _KEPT)), 0
@@ -284,12 +284,12 @@ def _take_moments(
     (values, there), (y, weight) = inputs, targets
     given, learned = scan.given, slice(0, max(0, int(scan.until[number]) - start))
     given_weight = _input_weight(given, number, int(scan.until[number]))
-    scan.inputs.add(values[learned], there[learned], given_weight)
-    scan.every[0].add(values, there)
+    scan.inputs.count(values[learned], there[learned], given_weight)
+    scan.every[0].add(values)
     if not given.reading.classes:
         counts = weight.max(axis=1)  # alike for all targets of a step that are there
-        scan.outputs.add(y[learned], weight[learned] > 0, counts[learned])
-    scan.every[1].add(y, weight > 0)
+        scan.outputs.count(y[learned], weight[learned] > 0, counts[learned])
+    scan.every[1].add(np.where(weight > 0, y, np.nan))
 
 
 def _input_weight(given: _Given, number: int, until: int) -> float:
@@ -456,19 +456,18 @@ def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tup
     """The targets (n, O) that were kept, and what each counts in all windows."""
     steps = scan.given.X.steps
     every_nth, at = max(1, -(-int(steps.sum()) // _KEPT)), 0
-    left_out = np.ones(int(samples.counts.sum()), bool)
+    there = np.ones(int(samples.counts.sum()), bool)
     if samples.kept is not None:
-        left_out[:] = False
-        left_out[samples.kept] = True
+        there[:] = False
+        there[samples.kept] = True
     weights, first = [], 0
     for number, (_, weight) in enumerate(scan.kept):
         ends = _ends(samples, number)
-        ends = ends[left_out[first : first + len(ends)]]
+        ends = ends[there[first : first + len(ends)]]
         first += int(samples.counts[number])
-        windows = np.zeros(steps[number] + 1)
-        np.add.at(windows, ends - (last - 1), 1)
-        np.subtract.at(windows, ends + 1, 1)
-        windows = np.cumsum(windows)[:-1]
+        size = int(steps[number]) + 1
+        begun, ended = (np.bincount(at, minlength=size) for at in (ends - (last - 1), ends + 1))
+        windows = np.cumsum(begun - ended)[:-1]
         windows[: since[number]] = 0
         own = windows[-at % every_nth :: every_nth]
         at += int(steps[number])
@@ -495,7 +494,7 @@ def _output_size(parts: list[_Part], config: DataConfig, outputs: int | None) ->
     return outputs
 
 
-def _require_probabilities(found: RunningMoments) -> None:
+def _require_probabilities(found: Ends) -> None:
     if (found.least < 0).any() or (found.most > 1).any():
         raise ValueError(
             "binary_cross_entropy needs targets between 0 and 1, received "

@@ -255,7 +255,7 @@ def test_moments_of_blocks_are_those_of_the_whole(seed, size, weighted):
     running = RunningMoments(3)
     for start in (0, 4096, 8192):
         part = slice(start, start + 4096)
-        running.add(values[part], valid[part], 1.0 if weight is None else weight[part])
+        running.count(values[part], valid[part], 1.0 if weight is None else weight[part])
     expected = moments(values, valid, None if weight is None else weight[:, None])
     for ours, theirs in zip(running.result(), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-11)
