@@ -32,7 +32,7 @@ from numlstm.data.sources import Series, Source, has_lazy, read_series, read_tar
 from numlstm.data.targets import Reading, read_weight, require_classes, require_outputs
 from numlstm.data.tokens import require_no_tokens
 from numlstm.data.validation import fraction_of, own_data, require_targets_of
-from numlstm.data.windows import Samples, Targets, Units, WindowedDataset
+from numlstm.data.windows import Samples, Targets, Units, WindowedDataset, narrow
 from numlstm.utils import checks, notices
 from numlstm.utils.random_streams import RandomStreams
 from numlstm.utils.types import Array
@@ -235,6 +235,8 @@ def _scan(given: _Given, until: Array, dtype: str, where: str = "") -> _Scan:
             first = -(at + start) % every_nth
             kept.append((own[first::every_nth].copy(), weight[first::every_nth]))
         at += source.steps
+        if (counts == targets.width).all():  # as in most series, of which nothing is kept then
+            counts = np.broadcast_to(np.array(targets.width, dtype), source.steps)
         scan.counts.append(counts)
         scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
     return scan
@@ -410,18 +412,20 @@ def _dataset(
         begins=given.begins,
     )
     sums = _sums(scan, samples, since, config.predict_last)
-    if not sums.all():
+    if sums is not None and not sums.all():
         kept = np.flatnonzero(sums)
-        samples, sums = replace(samples, kept=kept), sums[kept]
+        sums = sums[kept]
+        samples = replace(samples, kept=kept.astype(narrow(samples.count)))
     if not samples.count:
         raise ValueError("there is nothing to learn: no target with a weight above zero is left")
-    alike = bool((sums == config.predict_last * targets.width).all())
+    if sums is not None and (sums == config.predict_last * targets.width).all():
+        sums = None
     y, weight = _kept_targets(scan, samples, since, config.predict_last)
     if targets.classes:
         y, weight = np.nan_to_num(y[:, 0]).astype(np.int64), weight[:, 0]
     return WindowedDataset(
         *(given.X, targets, samples, window, Units(dtype)),
-        sums=None if alike else sums,
+        sums=sums,
         coarse=config.shuffle == "blocks",
         resets=given.resets,
         y=np.where(weight > 0, y, y.dtype.type(0)),
@@ -436,34 +440,36 @@ def _ends(samples: Samples, number: int) -> Array:
     return ends
 
 
-def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array:
-    """What the targets of every sample count together, (N,)."""
-    sums = [np.empty(0)]
+def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array | None:
+    """What the targets of every sample count together, (N,); None: 1 for each number."""
+    exact = np.float32 if scan.given.weights is None else np.float64  # of whole numbers
+    sums, alike = [np.empty(0, exact)], True
     for number, counts in enumerate(scan.counts):
-        counts = np.where(np.arange(len(counts)) < since[number], 0, counts)
         begins = _ends(samples, number) - (last - 1)
-        if last == 1:
-            sums.append(counts[begins].astype(np.float64))
+        if counts.strides == (0,) and (begins >= since[number]).all():
+            sums.append(np.broadcast_to(exact(last * counts[0]), len(begins)))
             continue
+        alike = False
+        counts = np.where(np.arange(len(counts)) < since[number], 0, counts)
+        rows = np.lib.stride_tricks.sliding_window_view(counts, last)
         for start in range(0, len(begins), _AT_ONCE):
-            rows = np.lib.stride_tricks.sliding_window_view(counts, last)
             part = rows[begins[start : start + _AT_ONCE]]
-            sums.append(part.sum(axis=1, dtype=np.float64))
-    return np.concatenate(sums)
+            sums.append(part.sum(axis=1, dtype=np.float64).astype(exact))
+    return None if alike else np.concatenate(sums)
 
 
 def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tuple[Array, Array]:
     """The targets (n, O) that were kept, and what each counts in all windows."""
     steps = scan.given.X.steps
     every_nth, at = max(1, -(-int(steps.sum()) // _KEPT)), 0
-    there = np.ones(int(samples.counts.sum()), bool)
+    there = None
     if samples.kept is not None:
-        there[:] = False
+        there = np.zeros(int(samples.counts.sum()), bool)
         there[samples.kept] = True
     weights, first = [], 0
     for number, (_, weight) in enumerate(scan.kept):
         ends = _ends(samples, number)
-        ends = ends[there[first : first + len(ends)]]
+        ends = ends if there is None else ends[there[first : first + len(ends)]]
         first += int(samples.counts[number])
         size = int(steps[number]) + 1
         begun, ended = (np.bincount(at, minlength=size) for at in (ends - (last - 1), ends + 1))

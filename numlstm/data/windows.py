@@ -16,6 +16,11 @@ _IN_ORDER = 1024  # consecutive samples of a block, where the order is coarse
 _BLOCKS = 8  # that are shuffled together
 
 
+def narrow(count: int) -> Any:
+    """The narrowest type of integers for so many samples."""
+    return np.int32 if count < 2**31 else np.int64
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Where the windows of a dataset end: every `stride` steps in every series.
@@ -26,7 +31,7 @@ class Samples:
         The first end in every series, and how many there are.
     stride : int
         Steps from one end to the next.
-    kept : ndarray of int64, or None
+    kept : ndarray of int, or None
         Those that are samples, by their number; None: all.
     """
 
@@ -47,7 +52,7 @@ class Samples:
         else:
             numbers = np.asarray(rows, np.int64)
         if self.kept is not None:
-            numbers = self.kept[numbers]
+            numbers = self.kept[numbers].astype(np.int64)
         behind = np.cumsum(self.counts)
         series = np.searchsorted(behind, numbers, side="right")
         before = numbers - (behind[series] - self.counts[series])
@@ -218,13 +223,16 @@ class WindowedDataset:
 
     def order(self, rng: np.random.Generator) -> Array:
         """Samples in the order of an epoch."""
+        dtype = narrow(self.count)
         if not self.coarse:
-            return rng.permutation(self.count)
+            order = np.arange(self.count, dtype=dtype)
+            rng.shuffle(order)  # to the order of `permutation`, in half its memory
+            return order
         blocks = rng.permutation(-(-self.count // _IN_ORDER))
         parts = []
         for start in range(0, len(blocks), _BLOCKS):
             begins = blocks[start : start + _BLOCKS] * _IN_ORDER
-            rows = (begins[:, None] + np.arange(_IN_ORDER)).ravel()
+            rows = (begins[:, None] + np.arange(_IN_ORDER)).ravel().astype(dtype)
             parts.append(rng.permutation(rows[rows < self.count]))
         return np.concatenate(parts)
 
@@ -240,7 +248,7 @@ class WindowedDataset:
             count = len(range(*rows.indices(self.count))) if isinstance(rows, slice) else len(rows)
             return float(count * (stop - max(start, first)) * self.targets.width)
         if start <= first and stop == self.window:
-            return float(np.sum(self.sums[rows]))
+            return float(np.sum(self.sums[rows], dtype=np.float64))
         places = self.samples.places(rows)
         return float(np.sum(self._targets(*places, start, stop)[1], dtype=np.float64))
 
