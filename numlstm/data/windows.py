@@ -7,13 +7,13 @@ import numpy as np
 
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
+from numlstm.data.orders import InBlocks, Shuffled
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset
 from numlstm.data.sources import Series
 from numlstm.utils.types import Array
 
-_IN_ORDER = 1024  # consecutive samples of a block, where the order is coarse
-_BLOCKS = 8  # that are shuffled together
+_LISTED = 2**22  # samples up to which an order is a list of them
 
 
 def narrow(count: int) -> Any:
@@ -57,6 +57,11 @@ class Samples:
         series = np.searchsorted(behind, numbers, side="right")
         before = numbers - (behind[series] - self.counts[series])
         return series, self.first[series] + self.stride * before
+
+
+def _numbers(rows: Any) -> Any:
+    """Rows as an index of arrays."""
+    return rows if isinstance(rows, slice) else np.asarray(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,20 +226,15 @@ class WindowedDataset:
         """Itself: its weights were given for a mean."""
         return self
 
-    def order(self, rng: np.random.Generator) -> Array:
+    def order(self, rng: np.random.Generator) -> Any:
         """Samples in the order of an epoch."""
-        dtype = narrow(self.count)
-        if not self.coarse:
-            order = np.arange(self.count, dtype=dtype)
-            rng.shuffle(order)  # to the order of `permutation`, in half its memory
-            return order
-        blocks = rng.permutation(-(-self.count // _IN_ORDER))
-        parts = []
-        for start in range(0, len(blocks), _BLOCKS):
-            begins = blocks[start : start + _BLOCKS] * _IN_ORDER
-            rows = (begins[:, None] + np.arange(_IN_ORDER)).ravel().astype(dtype)
-            parts.append(rng.permutation(rows[rows < self.count]))
-        return np.concatenate(parts)
+        if self.coarse:
+            return InBlocks(self.count, rng)
+        if self.count > _LISTED:
+            return Shuffled(self.count, rng)
+        order = np.arange(self.count, dtype=narrow(self.count))
+        rng.shuffle(order)  # to the order of `permutation`, in half its memory
+        return order
 
     def total_weight(
         self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
@@ -248,7 +248,7 @@ class WindowedDataset:
             count = len(range(*rows.indices(self.count))) if isinstance(rows, slice) else len(rows)
             return float(count * (stop - max(start, first)) * self.targets.width)
         if start <= first and stop == self.window:
-            return float(np.sum(self.sums[rows], dtype=np.float64))
+            return float(np.sum(self.sums[_numbers(rows)], dtype=np.float64))
         places = self.samples.places(rows)
         return float(np.sum(self._targets(*places, start, stop)[1], dtype=np.float64))
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from helpers.sliced import Sliced, windows_by_hand
 from numlstm.backends import cpu
 from numlstm.data.arrays import Arrays
+from numlstm.data.orders import InBlocks, Shuffled
 from numlstm.data.preparation import DataConfig
 from numlstm.data.running_moments import RunningMoments
 from numlstm.data.scaling import moments
@@ -129,7 +130,7 @@ def test_weights_are_those_of_the_targets():
 
 @given(
     lengths=st.lists(st.integers(20, 60), min_size=1, max_size=4),
-    fraction=st.floats(0.1, 0.6),
+    fraction=st.floats(0.3, 0.6),
     stride=st.integers(1, 5),
     last=st.integers(1, 7),
     forecast=st.booleans(),
@@ -277,12 +278,37 @@ def test_next_values_that_are_given_as_targets_are_known():
 
 
 @pytest.mark.parametrize("shuffle", ["samples", "blocks"])
-def test_an_epoch_has_every_sample_once(shuffle):
+@pytest.mark.parametrize("listed", [2**22, 0])
+def test_an_epoch_has_every_sample_once(shuffle, listed, monkeypatch):
+    monkeypatch.setattr("numlstm.data.windows._LISTED", listed)
     data = prepared(rng.standard_normal((30_000, 1)), shuffle=shuffle).train
     order = data.order(np.random.default_rng(0))
-    np.testing.assert_array_equal(np.sort(order), np.arange(data.count))
-    blocks = [len(np.unique(order[i : i + 256] // 1024)) for i in range(0, 20_000, 256)]
+    batches = [np.asarray(order[at : at + 256]) for at in range(0, data.count, 256)]
+    assert [len(order[at : at + 256]) for at in (0, 29_952)] == [256, data.count - 29_952]
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(data.count))
+    blocks = [len(np.unique(batch // 1024)) for batch in batches[:-1]]
     assert max(blocks) <= 16 if shuffle == "blocks" else min(blocks) > 16
+
+
+@given(st.integers(1, 20_000), st.integers(0, 9), st.sampled_from([Shuffled, InBlocks]))
+def test_orders_that_are_computed_have_every_sample_once(count, seed, kind):
+    order = kind(count, np.random.default_rng(seed))
+    whole = np.asarray(order[0:count])
+    np.testing.assert_array_equal(np.sort(whole), np.arange(count))
+    cut = seed * count // 10
+    parts = np.concatenate([np.asarray(order[:cut]), np.asarray(order[cut:])])
+    np.testing.assert_array_equal(parts, whole)
+    other = np.asarray(kind(count, np.random.default_rng(seed + 1))[0:count])
+    assert count < 20 or (other != whole).any()
+
+
+def test_places_and_samples_have_nothing_to_do_with_each_other():
+    """Rank correlations of an order with its places, and of neighbours, are those of chance."""
+    values = np.asarray(Shuffled(100_000, np.random.default_rng(0))[0:100_000])
+    for lag, (a, b) in enumerate([(values, np.arange(100_000)), (values[1:], values[:-1])]):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.015, lag
+    counts = np.histogram2d(values, np.arange(100_000), bins=20)[0]
+    assert 300 < np.sum((counts - 250) ** 2 / 250) < 460  # chi-squared of about 361 freedoms
 
 
 # --- what is refused, and said --------------------------------------------------------------------

@@ -39,6 +39,10 @@ class Resident:
         index = on_device(np.arange(self.X.shape[0])[rows])
         return self.window(index, on_device(np.array([start], np.int64)), stop - start)
 
+    def numbers(self, rows: Any) -> np.ndarray:
+        """Rows by number."""
+        return np.arange(self.count)[rows]
+
     def feed(self, start: int, stop: int, rows: Any, fed: Any) -> None:
         """Nothing has to be brought over for an update: `window` cuts what it needs."""
 
@@ -85,6 +89,10 @@ class FromHost:
     def cut(self, start: int, stop: int, rows: Any = slice(None)):
         """Some samples' steps from `start` to before `stop`: see `Dataset.cut`."""
         return self.feed(start, stop, rows, None)
+
+    def numbers(self, rows: Any) -> np.ndarray:
+        """Samples by number."""
+        return np.arange(*rows.indices(self.count)) if isinstance(rows, slice) else np.asarray(rows)
 
     def feed(self, start: int, stop: int, rows: Any, fed: Any):
         """The same, into the arrays of one that was cut before, of the same shape."""

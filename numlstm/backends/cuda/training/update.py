@@ -79,7 +79,7 @@ class Update:
     def evaluate(self, context) -> tuple[np.ndarray, State]:
         """(loss, norm and the two faults of the update), state after the window."""
         start, stop, chosen, _ = context.window
-        rows = np.arange(self.train.count)[chosen]
+        rows = self.train.numbers(chosen)
         kind = Kind(rows.size, stop - start, self.carried is None)
         program = self._program(kind)
         program.fed = self.train.feed(start, stop, chosen, program.fed)
