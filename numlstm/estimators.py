@@ -30,7 +30,7 @@ from numlstm.data.tokens import in_rows, require_no_tokens
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.fit import fit
-from numlstm.training.keywords import INSTEAD
+from numlstm.training.keywords import INSTEAD, OF_CLASSES
 from numlstm.utils import checks, notices, nouns
 from numlstm.utils.nouns import suggesting
 
@@ -75,6 +75,10 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         batch_size: int = 32,
         epochs: int = 100,
         bptt_steps: int | None = None,
+        window: int | None = None,
+        stride: int = 1,
+        predict_last: int = 1,
+        shuffle: str = "samples",
         validation: Any = None,
         patience: int | None = None,
         tol: float | None = None,
@@ -109,6 +113,10 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.batch_size = batch_size
         self.epochs = epochs
         self.bptt_steps = bptt_steps
+        self.window = window
+        self.stride = stride
+        self.predict_last = predict_last
+        self.shuffle = shuffle
         self.validation = validation
         self.patience = patience
         self.tol = tol
@@ -469,6 +477,9 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         As in `numlstm.fit`.
     batch_size, epochs, bptt_steps : int, optional
         As in `numlstm.fit`.
+    window, stride, predict_last, shuffle : optional
+        As in `numlstm.fit`, with ``output="sequence"``: windows over long series. `predict` gives
+        NaN where the history is too short, and `score` leaves that out.
     validation : float, tuple (X, y) or (X, y, sample_weight), or dict, optional
         Fraction of the sequences to judge each epoch by, or data, read as those of `fit`.
     patience, tol, metrics, standardize, nan_policy, missing : optional
@@ -652,6 +663,10 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         See the class.
         """
         truth, predicted, weight = self._scored(X, y, sample_weight, static)
+        if self.window is not None:
+            there = ~np.isnan(predicted.reshape(len(predicted), -1)).any(axis=1)
+            truth, predicted = truth[there], predicted[there]
+            weight = None if weight is None else weight[there]
         if self.nan_policy != "omit" or not np.isnan(truth).any():
             return float(r2_score(truth, predicted, sample_weight=weight))
         columns = (part.reshape(len(part), -1).T for part in (truth, predicted))
@@ -738,7 +753,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     _losses = ("cross_entropy",)
     _plain_targets = staticmethod(labels.classes)
 
-    @suggesting(_NOUNS, SYNONYMS, INSTEAD)
+    @suggesting(_NOUNS, SYNONYMS, OF_CLASSES)
     def __init__(
         self,
         hidden_size: int = 32,

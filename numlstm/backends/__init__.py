@@ -27,6 +27,7 @@ need_dX=True)``                                        or None); dY and dstate m
 ``transitions()``                                      kernels for the Jacobians of steps, or None
 ``update()``                                           an `Update` of the backend's own, as in
                                                        `numlstm.training.update`, or None
+``windows()``                                          kernels that cut windows of series, or None
 =====================================================  ==========================================
 
 X (B, T, I), Y (B, T, P), h (B, P), c (B, H), theta flat, lengths (B,) integers or None. Rows are
@@ -58,6 +59,10 @@ before ``backward(spec, thetas, tape, dY, need_dX)`` -> (dthetas, dX or None): w
 What ``transitions()`` gives has ``fill(spec, weights, tape, index, J, by_X)``, which puts the
 derivatives of a layer's states after every step by those before it into J (B, T, 2, layers, H, S),
 and by its inputs into by_X (B, T, 2, H, I).
+
+What ``windows()`` gives has ``standardised(addresses, source, mean, scale, result)``, which fills
+result (B, T, I) with (x - mean) / scale of windows that lie in the host's memory, computed in
+float64.
 """
 
 import functools
@@ -81,6 +86,7 @@ CONTRACT = (
     "members",
     "transitions",
     "update",
+    "windows",
 )
 
 REGISTRY = {

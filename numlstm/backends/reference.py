@@ -123,6 +123,10 @@ def update() -> None:
     """Updates are made in NumPy's memory."""
 
 
+def windows() -> None:
+    """They are cut by NumPy."""
+
+
 def transitions() -> None:
     """The definition takes one direction at a time."""
 

@@ -16,7 +16,8 @@ _DIGITS = 1e-4  # to which they are written in texts
 _LEAST = 1e19  # values below are not looked at
 _FAR = 1e-4  # of a known fill value, which no measurement beside it comes near to
 _GAP = 1e-10  # the same of one that is not known
-_OF_A_FIT = " and pass missing='mask'"  # the remedy where a model is to be fitted
+OF_A_FIT = " and pass missing='mask'"  # the remedy where a model is to be fitted
+OF_TARGETS = " and pass nan_policy='omit'"
 
 
 def remedy_of(filling: Imputer | None) -> str:
@@ -24,15 +25,14 @@ def remedy_of(filling: Imputer | None) -> str:
     return ", which this model fills" if filling else ", for a model fitted with missing='mask'"
 
 
-def warn_of_fill_values(data: Dataset, where: str = "", remedy: str = _OF_A_FIT) -> bool:
+def warn_of_fill_values(data: Dataset, where: str = "", remedy: str = OF_A_FIT) -> bool:
     """Whether a number that files write for a missing value is among the data; it is said."""
     names = data.names
-    if _warn(f"{where}X", data.X, observed(data), names.features, remedy):
+    if warn_of_values(f"{where}X", data.X, observed(data), names.features, remedy):
         return True
     if data.y.dtype.kind != "f":  # they are classes
         return False
-    omit = " and pass nan_policy='omit'"
-    return _warn(f"{where}y", data.y, data.weight > 0, names.targets, omit)
+    return warn_of_values(f"{where}y", data.y, data.weight > 0, names.targets, OF_TARGETS)
 
 
 def warn_of_filled_inputs(
@@ -49,12 +49,13 @@ def warn_of_filled_inputs(
     valid = ~np.isnan(X)
     if lengths is not None:
         valid &= mask(lengths, X.shape[1])[..., None]
-    _warn(name, X, valid, features, remedy_of(filling))
+    warn_of_values(name, X, valid, features, remedy_of(filling))
 
 
-def _warn(
+def warn_of_values(
     name: str, values: Array, valid: Array, titles: tuple[str, ...] | None, remedy: str
 ) -> bool:
+    """The same of values (..., N) where they are valid."""
     found = [
         f"{value:.7g}, {count} time(s) in column {titles[column] if titles else column}"
         for column, value, count in _fill_values(values, valid)

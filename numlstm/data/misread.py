@@ -104,8 +104,9 @@ def _of_series(data: Dataset, given: Given) -> str:
         if is_list(given.X):
             rows_as_sequences = "np.concatenate(X)[..., None] with np.concatenate(y)"
         doubt = (
-            "its rows are shifted copies of each other, as windows over a series are: if every row "
-            f"is a sequence of its own, pass {rows_as_sequences}"
+            "its rows are shifted copies of each other, as windows over a series are: pass the "
+            f"series itself with window={rows.shape[1]}, or {rows_as_sequences} if every row is a "
+            "sequence of its own"
         )
         return (
             doubt + f"; if lagged values are meant as features, {_as_steps(data, given)}" * single

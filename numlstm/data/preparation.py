@@ -1,6 +1,6 @@
 """From the user's arrays to training and validation data in the network's units."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -67,6 +67,13 @@ class DataConfig(Noun):
     stateful: bool = option(False, checks.flag)
     # how many steps ahead are forecast at once; None: the next one, or what y is
     horizon: int | None = option(None, partial(checks.optional, checks.size))
+    # steps of a sample of long series, which end every `stride` steps; targets at the end of each
+    window: int | None = option(None, partial(checks.optional, checks.size))
+    stride: int = option(1, checks.size)
+    predict_last: int = option(1, checks.size)
+    shuffle: str = option(
+        "samples", partial(checks.choice, options=("samples", "blocks")), full_batch=False
+    )
     # share of the inputs that are the network's own forecasts; a function gets the epoch
     scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
     weight: str | None = option(None, read_weight)
@@ -92,8 +99,8 @@ class GivenModel(NamedTuple):
 class Data(NamedTuple):
     """The data of a fit in the network's units."""
 
-    train: Dataset
-    validation: Dataset | None
+    train: Any  # Dataset, or WindowedDataset
+    validation: Any
     scaling: Scaling | None
     filling: Imputer | None
     output_size: int
@@ -116,10 +123,12 @@ def prepare(
     """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, model = config.criterion, model or GivenModel()
     _require_agreement(arrays, config, model)
-    reading = _reading(config, model, known=arrays.future is not None)
+    reading = reading_of(config, model, known=arrays.future is not None)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     ahead = train.ahead
-    _require_channels(train, config, model)
+    require_channels(train.X.shape[2], config, model)
+    if ahead is not None and model.ahead is None and config.missing != "mask":
+        _require_width(train, model)
     if model.num_features is not None:
         require_static(train.static, model.static_size)
     warned = warn_of_fill_values(_once(train, ahead))
@@ -145,8 +154,9 @@ def prepare(
     asked = outputs if model.num_outputs is None else model.num_outputs
     output_size = _output_size(parts, config, asked)
     seen = [_once(part, ahead) for part in parts]
-    _check_targets(seen, config)
-    scaling = _scaling(seen[0], forecast, config, model, ahead)
+    check_targets(seen, config)
+    own = partial(_own_scaling, seen[0], forecast, config)
+    scaling = scaling_of(partial(_of_all_steps, own, ahead), config, model)
     filling = _filling(seen[0], model, ahead) if reading.missing else None
     if config.weight is not None:  # of the loss alone
         parts = [with_series_weight(part) for part in parts]
@@ -191,7 +201,8 @@ def _require_agreement(arrays: Arrays, config: DataConfig, model: GivenModel) ->
         )
 
 
-def _reading(config: DataConfig, model: GivenModel, *, known: bool) -> Reading:
+def reading_of(config: DataConfig, model: GivenModel, *, known: bool = False) -> Reading:
+    """How the arrays of a fit are read."""
     ahead = model.ahead or Ahead(config.horizon, 0, 1)
     # of a new model the inputs are those of a step with what is known ahead
     as_laid_out = known and model.ahead is None
@@ -213,12 +224,9 @@ def _masks_anew(config: DataConfig, model: GivenModel) -> bool:
     return config.missing == "mask" and model.filling is None
 
 
-def _require_channels(data: Dataset, config: DataConfig, model: GivenModel) -> None:
+def require_channels(features: int, config: DataConfig, model: GivenModel) -> None:
     """Refuse a new model without inputs for the mask channels."""
-    wide = data.X.shape[2]
-    if data.ahead is not None and model.ahead is None and config.missing != "mask":
-        _require_width(data, model)
-    inputs = 2 * wide
+    inputs = 2 * features
     if _masks_anew(config, model) and model.num_features not in (None, inputs):
         raise ValueError(
             "missing='mask' does not go with the model given, which has 'raise' and "
@@ -280,7 +288,7 @@ def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
 
 
-def _check_targets(parts: list[Dataset], config: DataConfig) -> None:
+def check_targets(parts: Sequence[Any], config: DataConfig) -> None:
     """Refuse targets that the loss cannot have, and say where parts seem to differ in unit."""
     if config.criterion.regression and len(parts) == 2:
         _warn_of_other_targets(*parts)
@@ -289,7 +297,7 @@ def _check_targets(parts: list[Dataset], config: DataConfig) -> None:
             require_probabilities(part)
 
 
-def _warn_of_other_targets(train: Dataset, judge: Dataset) -> None:
+def _warn_of_other_targets(train: Any, judge: Any) -> None:
     """Say where targets to judge by lie elsewhere than those that are learned from."""
     mean, scale = moments(train.y, train.weight > 0)
     for column, (center, spread) in enumerate(zip(mean, scale, strict=True)):
@@ -340,15 +348,13 @@ def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) 
     return outputs
 
 
-def _scaling(
-    train: Dataset, forecast: bool, config: DataConfig, model: GivenModel, ahead: Ahead | None
-) -> Scaling | None:
+def _of_all_steps(own: Callable[[], Scaling], ahead: Ahead | None) -> Scaling:
+    """The units of all columns, where those of several steps stand side by side."""
+    return own() if ahead is None else ahead.scaling(own())
+
+
+def scaling_of(own: Callable[[], Scaling], config: DataConfig, model: GivenModel) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
-
-    def own() -> Scaling:
-        once = _own_scaling(train, forecast, config)
-        return once if ahead is None else ahead.scaling(once)
-
     kept = model.scaling
     if kept is None:
         return None if config.standardize is False else own()

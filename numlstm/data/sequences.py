@@ -18,6 +18,9 @@ _NAN = "remove or fill it, or fit with missing='mask', to which it is a missing 
 class Dataset:
     """Padded sequences, their targets, and the weight of every target.
 
+    Those who learn from it use `count`, `last`, `extent`, `steps`, `order`, `total_weight` and
+    `cut`; what has these may stand in its place, as `numlstm.data.windows.WindowedDataset` does.
+
     Attributes
     ----------
     X : ndarray, shape (B, T, I)
@@ -57,6 +60,15 @@ class Dataset:
     ahead: Any = None
     lost: int = 0
     static: np.ndarray | None = None
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of features per step."""
+        return int(self.X.shape[2])
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Rows in the order of an epoch."""
+        return rng.permutation(self.count)
 
     @property
     def valid(self) -> np.ndarray:

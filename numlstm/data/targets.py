@@ -106,7 +106,7 @@ def _read_arrays(
     )
     if 0 in array.shape:
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
-    weight = None if sample_weight is None else _read_weight(sample_weight, form, array.shape[1])
+    weight = None if sample_weight is None else read_weight(sample_weight, form, array.shape[1])
     reset = read_reset(reset, form, array.shape[1])
     static = read_static(static, form, pieces=reading.pieces)
     if reading.horizon is not None or future is not None or reading.future:
@@ -302,15 +302,20 @@ def _present(y: Array, lengths: Array | None, last: bool, reading: Reading) -> t
     y = np.where(present, y, y.dtype.type(0))
     checks.require_finite("y", y, f"remove it, or pass {_OMIT}, to which it is no target")
     if reading.classes:
-        whole = np.equal(np.floor(y), y) & (y >= 0)
-        if not whole.all():
-            where = tuple(map(int, np.argwhere(~whole)[0]))
-            raise ValueError(
-                "classes must be whole numbers from 0 on, one per target; "
-                f"received {y[where]} at index {where}{_unlabelled(y[where])}"
-            )
+        require_classes(y)
         y = y.astype(np.int64)
     return y, present
+
+
+def require_classes(y: Array) -> None:
+    """Refuse targets of classes that are no numbers of them."""
+    whole = np.equal(np.floor(y), y) & (y >= 0)
+    if not whole.all():
+        where = tuple(map(int, np.argwhere(~whole)[0]))
+        raise ValueError(
+            "classes must be whole numbers from 0 on, one per target; "
+            f"received {y[where]} at index {where}{_unlabelled(y[where])}"
+        )
 
 
 def _unlabelled(value: float) -> str:
@@ -322,7 +327,7 @@ def _unlabelled(value: float) -> str:
     )
 
 
-def _read_weight(value: Any, form: Form, steps: int) -> Array:
+def read_weight(value: Any, form: Form, steps: int) -> Array:
     """Sample weights as (B,) or (B, T)."""
     checks.require_unmasked("sample_weight", value, "0")
     if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:

@@ -41,11 +41,11 @@ def with_validation(
     if given is None:
         return Parts(train, None, "")
     if isinstance(given, (tuple, list, Mapping)):
-        own = _own_data(given, arrays, reading)
+        own = own_data(given, arrays, reading)
         judge = _read(own, arrays, reading)
         lost = judge.lost or int(own.y is None)
         return Parts(train, judge, sequences_in_words(judge, lost=lost))
-    fraction = _fraction(given)
+    fraction = fraction_of(given)
     share = f"{100 * fraction:.4g} %"
     if (classes := _classes(train, loss)) is not None:
         learned, judge = _drawn(train, fraction, classes, rng)
@@ -58,7 +58,7 @@ def with_validation(
     return Parts(learned, judge, words)
 
 
-def _own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
+def own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
     """The arrays of a validation that is no fraction."""
     if isinstance(given, Mapping):
         require_known("validation", given, list(Arrays._fields[:-1]))
@@ -102,10 +102,7 @@ def _require_said(own: Arrays, arrays: Arrays, reading: Reading) -> None:
 
 
 def _read(own: Arrays, arrays: Arrays, reading: Reading) -> Dataset:
-    if own.y is None and arrays.y is not None:
-        raise ValueError(
-            'validation needs targets as the fit has them: "y" of a dict, or a tuple (X, y)'
-        )
+    require_targets_of(own, arrays)
     try:
         judge = read_dataset(own.X, own.y, reading, **own.rows)
     except (TypeError, ValueError) as error:
@@ -113,7 +110,16 @@ def _read(own: Arrays, arrays: Arrays, reading: Reading) -> Dataset:
     return replace(streams(judge, 1), lost=judge.lost) if reading.pieces else judge
 
 
-def _fraction(given: Any) -> float:
+def require_targets_of(own: Arrays, arrays: Arrays) -> None:
+    """Refuse data without targets where the fit has some."""
+    if own.y is None and arrays.y is not None:
+        raise ValueError(
+            'validation needs targets as the fit has them: "y" of a dict, or a tuple (X, y)'
+        )
+
+
+def fraction_of(given: Any) -> float:
+    """The share of the data that is set aside."""
     try:
         fraction = checks.real("validation", given)
     except TypeError:

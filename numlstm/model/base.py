@@ -74,6 +74,7 @@ class Model:
     """
 
     names: Names = UNNAMED  # of features and targets, set by training
+    window: int | None = None  # the same of a model of windows over series
     _drawn: str | None = None  # the digest of theta as it was drawn, of a model that was
 
     @classmethod

@@ -31,6 +31,15 @@ class SequenceState(State):
         return made
 
 
+class Rows(NamedTuple):
+    """Sequences in the units of the data; their attributes in those of the network."""
+
+    X: Array  # (B, T, I)
+    lengths: Array | None  # (B,)
+    reset: Array | None  # (B, T)
+    static: Array | None  # (B, S)
+
+
 class Request(NamedTuple):
     """What a prediction is asked for beside its inputs."""
 
@@ -39,6 +48,7 @@ class Request(NamedTuple):
     return_state: bool = False
     future: Any = None  # features that are known ahead, from the first step on
     static: Any = None  # attributes of whole sequences
+    window: int | None = None  # steps of the sequence that every step's prediction reads
 
     def checked(self, spec: NetworkSpec, noise_rng: Any) -> "Request":
         """The same, or an error for what no network of this kind can do."""
@@ -46,7 +56,13 @@ class Request(NamedTuple):
         keeps = checks.flag("return_state", self.return_state)
         if keeps or self.state is not None:
             _require_continuation(spec, noise_rng)
-        return Request(output, self.state, keeps)
+        if self.window is not None and (keeps or self.state is not None or output is not None):
+            raise ValueError(
+                f"each step is predicted from the {self.window} steps up to it, which begin in the "
+                "initial state: pass window=None with state=, return_state= or output=, which "
+                "carries the state from step to step"
+            )
+        return self._replace(output=output, return_state=keeps)
 
 
 _OUTPUTS = ("sequence", "last")

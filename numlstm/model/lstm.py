@@ -15,12 +15,13 @@ from numlstm.data.attributes import read_static, require_static, static_for_netw
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import digest, drawn
-from numlstm.model.continuation import Continuation, Gaps, Request, at_ends, require_ends
+from numlstm.model.continuation import Continuation, Gaps, Request, Rows, at_ends, require_ends
 from numlstm.model.derivatives import Derivatives
 from numlstm.model.forecast import Forecast
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.summary import Summary
+from numlstm.model.windows import OWN, asked_window, of_every_step
 from numlstm.network import slices
 from numlstm.network.network import Network, network_on
 from numlstm.utils import checks, nouns
@@ -114,6 +115,9 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
     forecasts : bool or None
         Whether the outputs are values of the first O inputs one step later, as `rollout` needs;
         set by `fit`, by its targets and its loss. None: the model was never fitted.
+    window : int or None
+        The steps of the windows over series that `fit` trained it on, which `predict` reads for
+        every step; None: whole sequences.
 
     Raises
     ------
@@ -467,6 +471,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         reset: Any = None,
         static: Any = None,
         noise_rng: Any = None,
+        window: int | None = OWN,
     ) -> Array: ...
 
     @overload  # of a list of series a list, unless there is one prediction per series
@@ -482,6 +487,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         reset: Any = None,
         static: Any = None,
         noise_rng: Any = None,
+        window: int | None = OWN,
     ) -> Any: ...
 
     def predict(
@@ -496,6 +502,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         reset: Any = None,
         static: Any = None,
         noise_rng: Any = None,
+        window: int | None = OWN,
     ) -> Any:
         """The predictions of the trained network for X, in the units of the data it was trained on.
 
@@ -532,6 +539,10 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             Draw the masks of `dropout` from this source, for Monte-Carlo dropout: the spread of
             such predictions says how sure the model is (Gal & Ghahramani 2016). Row i of a
             batch of T steps has masks of its own, whatever the other rows hold. Default: no noise.
+        window : int or None, optional
+            Every step's prediction from so many steps up to it alone, beginning in the initial
+            state, and NaN where there are fewer. None carries the state on from the first step.
+            Default: what the model was trained on, `LSTM.window`.
 
         Returns
         -------
@@ -580,7 +591,8 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         >>> bool((np.concatenate([first, second]) == model.predict(series)).all())
         True
         """
-        asked = Request(output, state, return_state).checked(self.spec, noise_rng)
+        asked = Request(output, state, return_state, window=asked_window(self, window))
+        asked = asked.checked(self.spec, noise_rng)
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
         asked = asked._replace(
             future=self._known(given, future),
@@ -594,13 +606,36 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         self, X: Any, lengths: Any, reset: Any, static: Any = None, noise_rng: Any = None
     ) -> Any:
         """The predictions for arrays without labels."""
-        return self._continued(X, lengths, reset, Request(static=static), noise_rng)[0]
+        asked = Request(static=static, window=self.window)
+        return self._continued(X, lengths, reset, asked, noise_rng)[0]
 
     def _continued(
         self, X: Any, lengths: Any, reset: Any, asked: Request, noise_rng: Any
-    ) -> tuple[Any, State]:
+    ) -> tuple[Any, State | None]:
         """The predictions that are asked for arrays without labels, and the final state."""
-        given, form, dtype = self._read(X, lengths, reset, asked)
+        X, lengths, form = sequences.read_inputs(
+            X, self.num_features, lengths=lengths, missing=self.filling is not None
+        )
+        warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
+        reset = sequences.read_reset(reset, form, X.shape[1])
+        X = self._with_future(X, lengths, form, asked.future)
+        static = read_static(asked.static, form)
+        require_static(static, self.spec.static_size)
+        rows = Rows(X, lengths, reset, static_for_network(static, self.scaling, self.spec.dtype))
+        if asked.window is None:
+            Y, final = self._outputs(rows, asked, noise_rng)
+        else:
+            rng = noise_rng if noise_rng is None else generator(noise_rng)  # goes on in all parts
+            last = asked._replace(output="last")
+            Y = of_every_step(
+                lambda part: self._outputs(part, last, rng)[0], asked.window, self.spec.width, rows
+            )
+            final = None
+        return form.restore(Y), final
+
+    def _outputs(self, rows: Rows, asked: Request, noise_rng: Any) -> tuple[Array, State]:
+        """What the network makes of sequences, both in the units of the data; the final state."""
+        given, dtype = self._read(rows, asked), rows.X.dtype
         derived = self._derived()
         limits = derived.range
         limits.require_products(given.inputs)
@@ -626,19 +661,11 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         if self.scaling is not None:
             with checks.within_range(*said):
                 Y = self.scaling.outputs(Y)
-        Y = form.restore(checks.cast(Y, *said))
-        return Y, given.state_of(State(*map(arrays.to_numpy, final)))
+        return checks.cast(Y, *said), given.state_of(State(*map(arrays.to_numpy, final)))
 
-    def _read(
-        self, X: Any, lengths: Any, reset: Any, asked: Request
-    ) -> tuple[Continuation, sequences.Form, Any]:
-        """Arrays without labels in the network's units; their form and their precision."""
-        X, lengths, form = sequences.read_inputs(
-            X, self.num_features, lengths=lengths, missing=self.filling is not None
-        )
-        warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
-        dtype, reset = X.dtype, sequences.read_reset(reset, form, X.shape[1])
-        X = self._with_future(X, lengths, form, asked.future)
+    def _read(self, rows: Rows, asked: Request) -> Continuation:
+        """Sequences in the network's units, behind the state that they go on from."""
+        X, lengths, reset, static = rows
         if asked.output == "last" != self.output:
             require_ends(X, lengths)
         reader = InputReader(self.network, X)
@@ -650,14 +677,10 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
             X = np.ascontiguousarray(network_inputs(gaps.X, *units, gaps.reset)[:, 1:])
         else:
             X = network_inputs(X, *units, reset)
-        static = read_static(asked.static, form)
-        require_static(static, self.spec.static_size)
-        static = static_for_network(static, self.scaling, self.spec.dtype)
         bound = max(reader.bound, checks.bound(X))
         if static is not None:
             bound = max(bound, checks.bound(static))
-        inputs = ModelInputs(X, state, lengths, reset, bound, static)
-        return Continuation(inputs, observed), form, dtype
+        return Continuation(ModelInputs(X, state, lengths, reset, bound, static), observed)
 
     def _with_future(self, X: Array, lengths: Any, form: sequences.Form, future: Any) -> Array:
         """X (B, T, I) beside what is known of the steps ahead."""

@@ -39,6 +39,7 @@ class Content(NamedTuple):
     forecasts: bool | None = None
     drawn: str | None = None  # the digest of theta as it was drawn
     ahead: Ahead | None = None  # older files do not know it
+    window: int | None = None
 
     @classmethod
     def of(cls, model: Model) -> Self:
@@ -54,6 +55,7 @@ class Content(NamedTuple):
             forecasts=model.forecasts,
             drawn=model._drawn,
             ahead=model.ahead,
+            window=model.window,
         )
 
     @classmethod
@@ -75,6 +77,7 @@ class Content(NamedTuple):
             forecasts=meta.get("forecasts", guessed),
             drawn=meta.get("drawn"),
             ahead=Ahead.restored(meta.get("ahead")),
+            window=meta.get("window"),
         )
         content.require_sense()
         return content
@@ -96,6 +99,8 @@ class Content(NamedTuple):
         self.names.require_fit(features, self.spec.width, future, self.spec.static_size)
         schema.one_of("output", self.output, ("sequence", "last"))
         schema.one_of("forecasts", self.forecasts, (None, False, True))
+        if self.window is not None:
+            schema.whole("window", self.window, least=1)
         if self.drawn is not None and not _DIGEST.fullmatch(schema.text("drawn", self.drawn)):
             raise ValueError(f"drawn must be a SHA-256, received {schema.received(self.drawn)}")
 
@@ -118,8 +123,8 @@ class Content(NamedTuple):
         }
         if self.ahead is not None:
             meta["ahead"] = self.ahead._asdict()
-        named = self.names._asdict().items()
-        return meta | {key: names for key, names in named if names is not None}
+        named = {**self.names._asdict(), "window": self.window}.items()
+        return meta | {key: value for key, value in named if value is not None}
 
 
 def _plain(value: Any) -> Any:
@@ -132,7 +137,7 @@ def _plain(value: Any) -> Any:
 def _require_known(arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Refuse members and entries that are not those of a model."""
     schema.mapping(
-        "meta", meta, ("spec", "output"), ("drawn", "forecasts", "ahead", *Names._fields)
+        "meta", meta, ("spec", "output"), ("drawn", "forecasts", "ahead", "window", *Names._fields)
     )
     known = {f"{name}/{key}" for name, kind in _PARTS.items() for key in kind._fields}
     if unknown := sorted(arrays.keys() - known - {"theta"}):
@@ -258,4 +263,5 @@ def read_model(kind: type[M], path: Target, arithmetic: Arithmetic) -> M:
         model._drawn = digest(theta)
     model.output, model.forecasts, model.names = content.output, content.forecasts, content.names
     model.scaling, model.filling, model.ahead = content.scaling, content.filling, content.ahead
+    model.window = content.window
     return model

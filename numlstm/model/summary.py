@@ -141,6 +141,8 @@ def _prediction(model: Model) -> str:
         return _ahead(model, model.horizon)
     targets = model.names.targets and model.names.outputs(model.spec.width)
     when = "at every step" if model.output == "sequence" else "after the last step"
+    if model.window is not None:
+        when = f"at every step, from the {count(model.window, 'step')} up to it"
     what = listed(targets) if targets else count(model.spec.width, "output")
     if model.forecasts:
         return f"the next value of {listed(targets) if targets else _inputs(model)}, {when}"

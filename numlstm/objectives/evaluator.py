@@ -13,6 +13,7 @@ import numpy as np
 
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.sequences import Dataset
+from numlstm.data.windows import WindowedDataset
 from numlstm.network.dropout import NetworkNoise
 from numlstm.network.network import Network, Weights, constant, with_tangent
 from numlstm.optim.losses import CURVATURES
@@ -38,7 +39,7 @@ def pieces(spec: NetworkSpec, data: Any) -> Iterator[tuple[slice, list[tuple[int
     """Rows of a dataset, and the windows of them, that are passed forward at once."""
     # a bidirectional network needs sequences whole: then fewer of them at once
     size = max(1, _HELD // (spec.hidden_width * max(1, data.steps())))
-    for rows in _blocks(data.X.shape[0], size if spec.bidirectional else 1024):
+    for rows in _blocks(data.count, size if spec.bidirectional else 1024):
         k = None
         if not spec.bidirectional:
             k = max(1, _HELD // ((rows.stop - rows.start) * spec.hidden_width))
@@ -61,9 +62,12 @@ class Evaluator:
     network: Network
     loss: Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
-    def resident(self, data: Dataset) -> Any:
-        """The dataset in the backend's memory."""
-        return self.network.backend.arrays.resident(data)
+    def resident(self, data: Dataset | WindowedDataset) -> Any:
+        """The dataset in the backend's memory; of windows over series what is cut of them."""
+        backend = self.network.backend
+        if isinstance(data, WindowedDataset):
+            data = data.cut_by(backend.windows())
+        return backend.arrays.resident(data)
 
     def step(
         self,
@@ -114,7 +118,7 @@ class Evaluator:
         total, gradient = 0.0, np.zeros(theta.size)
         spec = self.network.spec
         taped = spec.hidden_width * spec.num_layers * (k or data.steps())
-        for rows in _blocks(data.X.shape[0], max(1, _TAPED // max(1, taped))):
+        for rows in _blocks(data.count, max(1, _TAPED // max(1, taped))):
             state = None
             for start, stop in windows(data.steps(rows), k):
                 window, extent = data.cut(start, stop, rows), _extent(start, stop, rows)
@@ -139,7 +143,7 @@ class Evaluator:
         weights = run(self.network.tangents.pack, with_tangent(theta, v))
         scale, total = 1.0 / data.total_weight(), np.zeros(theta.size)
         taped = 2 * spec.hidden_width * spec.num_layers * data.steps()
-        for rows in _blocks(len(data.X), max(1, _TAPED // max(1, taped))):
+        for rows in _blocks(data.count, max(1, _TAPED // max(1, taped))):
             window = data.cut(0, data.steps(rows), rows)
             if window.total_weight() > 0:
                 total += run(self._hvp, weights, window, scale, extent=window.extent)

@@ -38,6 +38,15 @@ class MemberData:
         """Inputs, (B, T, I)."""
         return self.data.X
 
+    @property
+    def count(self) -> int:
+        """Number of sequences."""
+        return self.data.count
+
+    def order(self, rng: np.random.Generator) -> np.ndarray:
+        """Sequences in the order of an epoch."""
+        return self.data.order(rng)
+
     def steps(self, rows: Any = slice(None)) -> int:
         """Length of the longest of the rows."""
         return self.data.steps(rows)

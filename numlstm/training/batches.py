@@ -94,15 +94,15 @@ class OfData:
         batches = self._batches
         done = schema.whole("batch", number, most=len(batches))
         rows = batches[min(done, len(batches) - 1)][0].rows
-        count = self._update.train.X.shape[0] if isinstance(rows, slice) else len(rows)
+        count = self._update.train.count if isinstance(rows, slice) else len(rows)
         # no window where Ctrl-C came while the epoch was judged
         return Place([*batches, []][done], rows, count)
 
     def _rows(self, epoch: int) -> list[Any]:
-        count, size = self._update.train.X.shape[0], self._size
-        if count <= size:
+        train, size = self._update.train, self._size
+        if (count := train.count) <= size:
             return [slice(None)]
-        order = self._draws.stream(SHUFFLE, epoch).permutation(count)
+        order = train.order(self._draws.stream(SHUFFLE, epoch))
         return [order[start : start + size] for start in range(0, count, size)]
 
     def _windows(self, rows: Any) -> list[Window]:
@@ -131,6 +131,11 @@ def require_able(settings: Settings, arrays: Arrays) -> None:
                 f"{name} of a fit on batches that X yields needs validation=, data that stay: the "
                 "batches are gone once they were learned from"
             )
+    if data.window is not None:
+        raise ValueError(
+            "window= cuts samples out of series that are all there, and X yields batches: let each "
+            "batch be windows, or pass the series"
+        )
     if data.horizon is not None:
         raise ValueError(
             "horizon= lays out series beside their own later steps, and X yields batches: let each "
@@ -192,7 +197,7 @@ class OfStream:
         count = self._fresh.stream.count
         done = schema.whole("batch", number, most=count)
         windows = self._batch.windows if done < count else []
-        return Place(windows, slice(None), self._update.train.X.shape[0])
+        return Place(windows, slice(None), self._update.train.count)
 
     def _lay(self, batch: Any) -> None:
         self._guard.check()

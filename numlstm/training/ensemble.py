@@ -27,7 +27,7 @@ from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
 from numlstm.training.fit import judging_of, loop_config, new_model, new_optimizer, train
 from numlstm.training.interrupt import SigintGuard
-from numlstm.training.keywords import INSTEAD
+from numlstm.training.keywords import IN_ENSEMBLES
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import (
@@ -173,7 +173,7 @@ def _spread(each: np.ndarray) -> np.ndarray:
     return spread
 
 
-@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS, INSTEAD)
+@suggesting({"cell": Cell, "init": Init, "limits": LimitsConfig}, SYNONYMS, IN_ENSEMBLES)
 def ensemble(
     X: Any,
     y: Any = None,

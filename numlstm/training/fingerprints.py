@@ -13,10 +13,13 @@ import numpy as np
 
 from numlstm.data.preparation import Data
 from numlstm.data.sequences import Dataset
+from numlstm.data.windows import WindowedDataset
 from numlstm.model.lstm import LSTM
 from numlstm.optim.optimizers import OptimizerState
 from numlstm.training.settings import Settings
 from numlstm.utils.nouns import Noun
+
+_SOURCES, _STEPS = 32, 8  # of data that are not in memory, about so many are looked at
 
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
@@ -34,8 +37,8 @@ def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
     prints["learning_rate"] = repr(settings.training.rate)
     prints["backend"] = model.network.backend.name  # what "auto" stands for: bits depend on it
     prints["initial parameters"] = _digest(model.theta)
-    prints["training data"] = _digest(*_arrays(data.train))
-    prints["validation data"] = _digest(*_arrays(data.validation))
+    prints["training data"] = _print(data.train)
+    prints["validation data"] = _print(data.validation)
     return prints
 
 
@@ -83,11 +86,30 @@ def _word(value: Any) -> str:
     return repr(value)
 
 
-def _arrays(data: Dataset | None) -> tuple[np.ndarray | None, ...]:
+def _print(data: Dataset | WindowedDataset | None) -> str:
     if data is None:
-        return ()
+        return _digest()
     static = () if data.static is None else (data.static,)  # as runs without had it before
-    return (data.X, data.y, data.weight, data.lengths, data.reset, *static)
+    if isinstance(data, WindowedDataset):
+        return _digest(*_parts_of_windows(data), *static)
+    return _digest(data.X, data.y, data.weight, data.lengths, data.reset, *static)
+
+
+def _parts_of_windows(data: WindowedDataset) -> Iterator[np.ndarray | None]:
+    """What tells series from others: all that is in memory, of others sizes and some steps."""
+    samples = data.samples
+    yield from (data.y, data.weight, data.sums, samples.first, samples.counts, samples.kept)
+    yield from data.resets or ()
+    sources = [*data.X.sources, *data.targets.y.sources]
+    every = max(1, len(sources) // _SOURCES)
+    for number, source in enumerate(sources):
+        yield np.array([source.steps, source.width])
+        if source.base is not None:
+            yield source.base
+        elif number % every == 0:
+            last = source.steps - 1
+            places = sorted({last * place // _STEPS for place in range(_STEPS + 1)})
+            yield np.concatenate([source.read(at, at + 1) for at in places])
 
 
 def _digest(*arrays: np.ndarray | None) -> str:

@@ -13,6 +13,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.arrays import Arrays
 from numlstm.data.batches import FreshBatches, is_stream, prepare_batches
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
+from numlstm.data.window_preparation import prepare_windows
 from numlstm.model.base import drawn
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
@@ -82,6 +83,10 @@ def fit(
     epochs: int = 100,
     bptt_steps: int | None = None,
     stateful: bool = False,
+    window: int | None = None,
+    stride: int = 1,
+    predict_last: int = 1,
+    shuffle: str = "samples",
     scheduled_sampling: float | Callable[[int], float] | None = None,
     validation: Any = None,
     patience: int | None = None,
@@ -221,6 +226,21 @@ def fit(
         every epoch: so are `fun` and, without `validation`, the loss of `tol` and `patience`. In
         `predict` the series has the initial state once, and its loss may differ. The windows are
         `bptt_steps` long, by default as long as the rows of X.
+    window : int, optional
+        Train on windows of so many steps over long series, which begin in the initial state, in
+        random order. Nothing is laid out: they are cut, and standardised, as a batch is drawn, of
+        arrays in memory or of what has shape, dtype and slicing, as `numpy.memmap` and the arrays
+        of h5py, zarr and dask, X and y alike. X is (T, I), a list of such, or (S, T, I); y has a
+        target for every step, a window's is that of its last. No window reaches across the start
+        of a series; those without a target are left out. The model remembers it, `LSTM.window`,
+        and predicts every step from a window of its own.
+    stride : int, optional
+        Steps from the end of one window to the end of the next.
+    predict_last : int, optional
+        So many steps at the end of a window have targets.
+    shuffle : {"samples", "blocks"}, optional
+        Order of windows: any, or for stores in chunks, of which a random order reads each chunk
+        again and again, blocks of 1024 consecutive ones, eight of them shuffled together.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
@@ -239,7 +259,9 @@ def fit(
         with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
         names, or "static"; they need a dict where the fit has `lengths`, `reset` or `static`, or
         series of different lengths and they are padded. With `stateful` they are one series that
-        begins in the initial state.
+        begins in the initial state. With `window` a fraction cuts every series in time: windows
+        that end before the cut are learned from, those that end behind it judge; data of their own
+        are other series.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
@@ -403,6 +425,12 @@ def fit(
     ...     return {"X": np.sin(rng.uniform(0, 6, (n, 1, 1)) + np.arange(30)[:, None] / 5)}
     >>> numlstm.fit(waves, hidden_size=8, epochs=3, rng=0).data.partition(",")[0]
     'a stream of batches from a callable'
+
+    Windows over the series:
+
+    >>> result = numlstm.fit(series, window=20, hidden_size=8, epochs=5, rng=0)
+    >>> result.data
+    'one series of 300 steps, one feature, the next value as target, 280 windows of 20 steps'
     """
     network = NetworkSpec(
         input_size=1,  # the data say how many
@@ -427,6 +455,10 @@ def fit(
         batch_size=batch_size,
         bptt_steps=bptt_steps,
         stateful=stateful,
+        window=window,
+        stride=stride,
+        predict_last=predict_last,
+        shuffle=shuffle,
         scheduled_sampling=scheduled_sampling,
         horizon=horizon,
         weight=weight,
@@ -506,7 +538,8 @@ def _read(
     start, outputs = _given(settings.start.model), settings.network.output_size
     given = settings.data, settings.dtype, draws, start, outputs
     if not is_stream(arrays.X):
-        return prepare(arrays, *given), None
+        read = prepare if settings.data.window is None else prepare_windows
+        return read(arrays, *given), None
     require_able_of_batches(settings, arrays)
     fresh = prepare_batches(arrays, *given)
     return fresh.data, fresh
@@ -535,14 +568,17 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
     has_head = given is None or given.spec.output_size is not None
     spec = replace(
         settings.network,
-        input_size=data.train.X.shape[2],
+        input_size=data.train.num_inputs,
         output_size=data.output_size if has_head else None,
         static_size=None if data.train.static is None else data.train.static.shape[1],
     )
     theta = drawn(spec, draws.stream(INITIAL), start.init) if given is None else given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)
     model.scaling, model.filling, model.names = data.scaling, data.filling, data.names
-    model.output = "last" if data.train.last else "sequence"
+    model.window = settings.data.window
+    # of a window the last output is that of the step; only the reverse half has to begin there
+    each_step = model.window is not None and not spec.bidirectional
+    model.output = "last" if data.train.last and not each_step else "sequence"
     model.forecasts, model.ahead = data.forecasts, data.ahead
     return model
 

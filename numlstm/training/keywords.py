@@ -1,11 +1,11 @@
 """What other packages have a keyword for, and numlstm another way."""
 
 _PAST = (
-    "a network reads whole series and keeps what it needs of the past in its state: pass the "
-    "series as they are"
+    "pass the series as they are: a network keeps what it needs of the past in its state; for "
+    "samples of n steps each, which begin anew, pass window=n"
 )
 INSTEAD = {
-    **dict.fromkeys(("window", "window_size", "lookback", "lags", "n_lags"), _PAST),
+    **dict.fromkeys(("window_size", "lookback", "lags", "n_lags"), _PAST),
     **dict.fromkeys(
         ("groups", "group"),
         "pass each series as an entry of a list, or a frame with levels of series and of time",
@@ -22,3 +22,15 @@ INSTEAD = {
         ("test_size", "test_split"), "set data aside yourself, or pass validation=0.2 to stop by"
     ),
 }
+
+_WINDOWS = ("window", "stride", "predict_last", "shuffle")
+IN_ENSEMBLES = INSTEAD | dict.fromkeys(
+    _WINDOWS,
+    "members learn from sequences that are laid out; for windows over series call fit for each "
+    "member, with another rng=",
+)
+OF_CLASSES = INSTEAD | dict.fromkeys(
+    _WINDOWS,
+    "before its first whole window a series has no class to predict; numlstm.fit(..., window=n, "
+    "loss='cross_entropy') gives logits, and NaN there",
+)

@@ -207,6 +207,7 @@ def settle(
     training.require_held(network.dtype)
     settings = Settings(network, start, data, training, run)
     _require_whole_sequences(settings)
+    _require_windows(settings)
     _require_able(settings)
     _warn_unused(settings, asked)
     return settings
@@ -281,6 +282,8 @@ def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
     for name, has in _keywords_of(model).items():
         if name == "missing" and _may_mask(model):  # the data say whether they fit
             continue
+        if name == "window" and has is None:  # a model of whole sequences may learn of windows
+            continue
         if name in said and meaning[name](name, said[name]) != has:
             raise ValueError(
                 f"{name}={_in_short(said[name])!r} does not go with the model given, which has "
@@ -304,7 +307,8 @@ def _keywords_of(model: LSTM) -> dict[str, Any]:
     """What a model has by the names of keywords, but for the rates of dropout: they may change."""
     has = {option.name: getattr(model.spec, option.name) for option in fields(NetworkSpec)}
     del has["dropout"]
-    return has | {"missing": _missing(model), "backend": model.network.backend.name}
+    own = {"missing": _missing(model), "window": model.window}
+    return has | own | {"backend": model.network.backend.name}
 
 
 def _missing(model: LSTM) -> str:
@@ -333,10 +337,11 @@ def _require_units(model: LSTM, data: DataConfig) -> None:
 def _of_the_model(
     network: NetworkSpec, model: LSTM, start: Start, data: DataConfig
 ) -> tuple[NetworkSpec, DataConfig]:
-    """The network and the rule for missing inputs of a model given."""
+    """The network, the rule for missing inputs and the window of a model given."""
     dropout = model.spec.dropout if start.keeps_dropout else network.dropout
     missing = data.missing if _may_mask(model) else _missing(model)
-    return replace(model.spec, dropout=dropout), replace(data, missing=missing)
+    window = data.window if model.window is None else model.window
+    return replace(model.spec, dropout=dropout), replace(data, missing=missing, window=window)
 
 
 def _require_whole_sequences(settings: Settings) -> None:
@@ -358,6 +363,49 @@ def require_forward(network: NetworkSpec, horizon: int | None, future: Any) -> N
         raise ValueError(
             "horizon= and future= are for forecasts, and a bidirectional network reads a sequence "
             "from its end too, so that it would see what it is to forecast: leave bidirectional out"
+        )
+
+
+def _require_windows(settings: Settings) -> None:
+    """Refuse what does not go with windows, and what goes with windows alone."""
+    data, network = settings.data, settings.network
+    if data.window is None:
+        for name in ("stride", "predict_last", "shuffle"):
+            if name in data.changed():
+                raise ValueError(
+                    f"{name}={getattr(data, name)!r} is of windows over series: pass window= too, "
+                    "the number of steps of each"
+                )
+        return
+    if data.predict_last > data.window:
+        raise ValueError(
+            f"predict_last={data.predict_last} is more than the steps of a window, {data.window}"
+        )
+    if data.output == "last":
+        raise ValueError(
+            "window= cuts samples out of series that have a target for every step, and "
+            "output='last' means one target for each sequence: say output='sequence' and give y "
+            "a target per step; a sample's is that of its last step"
+        )
+    if data.stateful:
+        raise ValueError(
+            "window= and stateful=True are two ways to train on long series: windows begin in the "
+            "initial state, in any order, streams carry it on from one to the next; leave one out"
+        )
+    if data.scheduled_sampling is not None:
+        raise ValueError(
+            "scheduled_sampling runs freely over whole sequences, and window= asks for the end of "
+            "each window alone: leave one out"
+        )
+    if network.bidirectional and data.predict_last > 1:
+        raise ValueError(
+            "predict_last needs outputs of several steps of a window, and those of a bidirectional "
+            "network before the last have read what comes after them: leave it out"
+        )
+    if settings.training.method == LEAST_SQUARES:
+        raise ValueError(
+            "method 'least_squares' needs the residuals of all windows at once: pass another "
+            "method, as 'L-BFGS-B', or windows that are laid out"
         )
 
 

@@ -17,7 +17,7 @@ from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.data.preparation import DataConfig
 from numlstm.optim.bounds import LimitsConfig
-from numlstm.training.keywords import INSTEAD
+from numlstm.training.keywords import IN_ENSEMBLES, INSTEAD, OF_CLASSES
 from numlstm.training.settings import RunConfig, TrainingConfig
 
 NOUNS = {"cell": Cell, "init": Init, "limits": LimitsConfig}
@@ -36,8 +36,8 @@ def defaults(function) -> dict:
     return {p.name: p.default for p in inspect.signature(function).parameters.values()}
 
 
-def test_fit_has_at_most_54_arguments():
-    assert len(defaults(numlstm.fit)) <= 54
+def test_fit_has_at_most_58_arguments():
+    assert len(defaults(numlstm.fit)) <= 58
 
 
 @pytest.mark.parametrize("function", FACE)
@@ -273,3 +273,13 @@ def test_what_there_is_no_keyword_for_is_answered(name):
         with pytest.raises(TypeError) as error:
             function(np.zeros(9), **{name: 3})
         assert str(error.value).endswith(INSTEAD[name])
+
+
+@pytest.mark.parametrize("name", ["window", "stride", "predict_last", "shuffle"])
+def test_windows_are_refused_where_there_are_none(name):
+    with pytest.raises(TypeError, match="call fit for each member") as error:
+        numlstm.ensemble(np.zeros(9), **{name: 3})
+    assert str(error.value).endswith(IN_ENSEMBLES[name])
+    with pytest.raises(TypeError, match="no class to predict") as error:
+        numlstm.LSTMClassifier(**{name: 3})
+    assert str(error.value).endswith(OF_CLASSES[name])

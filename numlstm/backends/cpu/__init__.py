@@ -27,6 +27,7 @@ __all__ = [
     "tangents",
     "transitions",
     "update",
+    "windows",
 ]
 
 name = "cpu"
@@ -54,3 +55,8 @@ def update() -> None:
 def transitions():
     """The Jacobians of all steps, from the tape."""
     return importlib.import_module("numlstm.backends.cpu.layer.jacobians")
+
+
+def windows():
+    """Kernels that cut windows out of series, standardised on the way."""
+    return importlib.import_module("numlstm.backends.cpu.layer.windows")

@@ -71,6 +71,10 @@ def update() -> type[Update]:
     return Update
 
 
+def windows() -> None:
+    """They are cut by NumPy, and brought over."""
+
+
 # --- layer ----------------------------------------------------------------------------------------
 
 

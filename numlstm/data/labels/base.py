@@ -46,6 +46,11 @@ class Labelled:
         """The values, with an axis for features where they are known to be one per step."""
         return self.values
 
+    @property
+    def sliceable(self) -> Any:
+        """The same, but read slice by slice where the values are not in memory."""
+        return self.stepwise
+
     def agreed(self, other: "Labelled") -> "Labelled":
         """The other one, which must have the same labels where both have some."""
         require_same(self, other)

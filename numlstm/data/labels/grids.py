@@ -12,6 +12,7 @@ from numlstm.data.labels.base import Labelled, require_same
 from numlstm.data.labels.lists import Several
 from numlstm.data.labels.names import FEATURES, SEQUENCES, TIMES, Names, called, order, tells_apart
 from numlstm.data.labels.times import Likeness
+from numlstm.utils.lazy import cached_property
 
 _EITHER = frozenset({"sample"})  # a sequence to some, a step of one to others
 _ROLES = {"B": "sequence", "T": "time", "I": "feature"}
@@ -26,7 +27,7 @@ def read(name: str, array: Any, wanted: tuple[str, ...] | None, like: Labelled |
         import xarray as xr  # whoever has a Variable has loaded it
 
         array = xr.DataArray(array)
-    if not hasattr(array, "values") or hasattr(array, "data_vars"):
+    if not hasattr(type(array), "values") or hasattr(array, "data_vars"):
         raise TypeError(
             f"{name} is an xarray {type(array).__name__}, which is no single array: pass "
             f'{name}.to_dataarray("feature"), or one of its variables'
@@ -56,19 +57,34 @@ class Grid(Labelled):
         self.name, self.array = name, array
         self.dims = _dims(name, array, like)
         _require_no_stack(name, array, self.dims.get("T"))
-        values = array.transpose(*self.dims.values()).values
+        self._ordered = array.transpose(*self.dims.values())
         self._along = {role: self._axis(dim) for role, dim in self.dims.items()}
         features = self._along.get("I")
         if features is not None:
             have = tuple(str(label) for label in features.labels)
             positions, self.features = order(name, have, wanted)
             if positions is not None:
-                values = values[..., positions]
+                self._ordered = self._ordered.isel({self.dims["I"]: positions})
         elif "I" not in self.dims and array.name is not None:
             self.is_column = True
             _, self.features = order(name, (str(array.name),), wanted)
-        self.values = values
         self.axes = self._seen(next(iter(self.dims))).axes  # for what is no DataArray
+
+    @cached_property
+    def values(self) -> Any:  # read where they are asked for
+        """The values, with axes and features in the order in which they are read."""
+        return self._ordered.values
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the values are in a file, or still to be computed."""
+        return not getattr(self._ordered.variable, "_in_memory", True)
+
+    @property
+    def sliceable(self) -> Any:
+        """The variable itself, where it is not in memory and has axes as series have."""
+        alike = list(self.dims) in (["T"], ["T", "I"], ["B", "T", "I"])
+        return self._ordered.variable if self.is_lazy and alike else self.stepwise
 
     @property
     def roles(self) -> str:

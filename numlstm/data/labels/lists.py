@@ -31,6 +31,12 @@ class Several(Labelled):
         """The arrays of the series."""
         return [item.values for item in self.items]
 
+    @property
+    def sliceable(self) -> Any:
+        """The same, but of what is not in memory what is read slice by slice."""
+        lazy = any(getattr(item, "is_lazy", False) for item in self.items)
+        return [item.sliceable for item in self.items] if lazy else self.stepwise
+
     def agreed(self, other: Labelled) -> Labelled:
         """The other one: a list with the same labels, series by series."""
         require_same(self, other)

@@ -322,6 +322,24 @@ def test_a_model_of_sequences_with_attributes():
     )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 2},
+        {"predict_last": 2, "validation": 0.4, "num_layers": 2, "dropout": {"layers": 0.2}},
+        {"bptt_steps": 2, "dtype": "float32"},
+        {"reset": drawn(2, 8) > 0.5, "epochs": 4},
+        {"missing": "mask", "method": "L-BFGS-B"},
+    ],
+    ids=lambda options: ", ".join(options),
+)
+def test_fits_on_windows_that_are_brought_over(options):
+    X, y = series(2, 8)
+    if "missing" in options:
+        X = np.where(drawn(2, 8, 2) > 1, np.nan, X)
+    require_same_fit(X, y, window=3, **options)
+
+
 def test_a_run_that_is_stopped_resumes_to_the_same_bits(tmp_path):
     X, y = series()
     options = SMALL | {"backend": "cuda", "bptt_steps": 3}

@@ -20,7 +20,7 @@ from numlstm.backends.cuda.device.memory import full as full
 from numlstm.backends.cuda.device.memory import zeros as zeros
 from numlstm.backends.cuda.device.target import cuda
 from numlstm.backends.cuda.training import losses, masks
-from numlstm.backends.cuda.training.data import Resident
+from numlstm.backends.cuda.training.data import FromHost, Resident
 from numlstm.cell.elementary import like
 
 
@@ -172,9 +172,9 @@ def without_padding(array, lengths):
     return result
 
 
-def resident(data) -> Resident:
+def resident(data) -> Resident | FromHost:
     """A `numlstm.data.sequences.Dataset` where the backend reads it."""
-    return Resident(data)
+    return Resident(data) if isinstance(data.X, np.ndarray) else FromHost(data)
 
 
 def loss(function, prediction, target, weight, scale):

@@ -1,4 +1,4 @@
-"""A dataset on the device, and windows of it."""
+"""A dataset on the device, or brought there batch by batch, and windows of it."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from numlstm.backends.cuda.device.memory import (
     full,
     on_device,
     over_elements,
+    send,
 )
 from numlstm.backends.cuda.device.target import cuda
 from numlstm.cell.elementary import like
@@ -27,7 +28,7 @@ class Resident:
 
     def __init__(self, data: Any):
         self._data = data
-        self.last = data.last
+        self.last, self.count, self.order = data.last, data.count, data.order
         self.steps, self.total_weight = data.steps, data.total_weight
         self.X, self.y, self.weight = map(on_device, (data.X, data.y, data.weight))
         self.lengths, self.reset, self.static = (
@@ -53,6 +54,13 @@ class Resident:
     def _arrays(self) -> dict[str, Any]:
         """All that lies on the device."""
         return {name: part for name, part in vars(self).items() if hasattr(part, "shape")}
+
+    def numbers(self, rows: Any) -> np.ndarray:
+        """Rows by number."""
+        return np.arange(self.count)[rows]
+
+    def feed(self, start: int, stop: int, rows: Any, fed: Any) -> None:
+        """Nothing has to be brought over for an update: `window` cuts what it needs."""
 
     def window(self, rows, start, steps: int):
         """The same for rows (B,) and start (1,) that are on the device: a Dataset of its arrays."""
@@ -86,6 +94,38 @@ class Resident:
 
 def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+
+
+_ARRAYS = "X", "y", "weight", "reset"
+
+
+class FromHost:
+    """Windows over series that stay in the host's memory: what is cut is brought over."""
+
+    def __init__(self, data: Any):
+        self._data = data
+        self.last, self.count, self.order = data.last, data.count, data.order
+        self.steps, self.total_weight = data.steps, data.total_weight
+
+    def cut(self, start: int, stop: int, rows: Any = slice(None)):
+        """Some samples' steps from `start` to before `stop`: see `Dataset.cut`."""
+        return self.feed(start, stop, rows, None)
+
+    def numbers(self, rows: Any) -> np.ndarray:
+        """Samples by number."""
+        return np.arange(*rows.indices(self.count)) if isinstance(rows, slice) else np.asarray(rows)
+
+    def feed(self, start: int, stop: int, rows: Any, fed: Any):
+        """The same, into the arrays of one that was cut before, of the same shape."""
+        part = self._data.cut(start, stop, rows)
+        found = {name: getattr(part, name) for name in _ARRAYS}
+        arrays = {name: array for name, array in found.items() if array is not None}
+        if fed is None:
+            return replace(part, **{name: on_device(array) for name, array in arrays.items()})
+        for name, array in arrays.items():
+            target = getattr(fed, name)
+            send(np.ascontiguousarray(array, target.dtype), target)
+        return fed
 
 
 def _cut(array, rows, start, steps: int):

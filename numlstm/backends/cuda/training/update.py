@@ -90,9 +90,10 @@ class Update:
     def evaluate(self, context) -> tuple[np.ndarray, State]:
         """(loss, norm and the two faults of the update), state after the window."""
         start, stop, chosen, _ = context.window
-        rows = np.arange(self.train.X.shape[0])[chosen]
+        rows = self.train.numbers(chosen)
         kind = Kind(rows.size, stop - start, self.carried is None)
         program = self._program(kind)
+        program.fed = self.train.feed(start, stop, chosen, program.fed)
         if not kind.first and self.carried is not program.state:
             for target, part in zip(program.state, self.carried, strict=True):
                 over_elements(arrays.put, part.size, flat(part), flat(target), 0)
@@ -138,6 +139,7 @@ class Program:
         self.owner, self.kind = owner, kind
         self._arena, self._runs = Arena(), 0
         self._graph: Any = None
+        self.fed: Any = None  # the window, where it was brought over
         count = optimizers.numbers_of(owner.method, owner.constants, 1, 1.0).size
         self.numbers = empty(1 + count, np.float64)  # scale of the loss, then those of the update
         self.integers = empty(2 + kind.rows, np.int64)  # first step, number of the window, rows
@@ -172,7 +174,7 @@ class Program:
     def _launch(self) -> None:
         owner, (rows, steps, first) = self.owner, self.kind
         start, number, chosen = self.integers[0:1], self.integers[1:2], self.integers[2:]
-        window = owner.train.window(chosen, start, steps)
+        window = owner.train.window(chosen, start, steps) if self.fed is None else self.fed
         noise = owner.evaluator.network.draw_noise(owner.draws, number, rows, steps)
         value, gradient, state = owner.evaluator.step(
             *(owner.theta, window, None if first else self.state, self.numbers[0:1], noise)

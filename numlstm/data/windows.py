@@ -1,0 +1,345 @@
+"""Windows over long series: a dataset of samples that are cut when they are asked for."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.attributes import static_for_network
+from numlstm.data.labels import UNNAMED, Names
+from numlstm.data.missing import Imputer, network_inputs
+from numlstm.data.orders import InBlocks, Shuffled
+from numlstm.data.scaling import Scaling
+from numlstm.data.sequences import Dataset
+from numlstm.data.sources import Series
+from numlstm.utils.types import Array
+
+_LISTED = 2**22  # samples up to which an order is a list of them
+
+
+def narrow(count: int) -> Any:
+    """The narrowest type of integers for so many samples."""
+    return np.int32 if count < 2**31 else np.int64
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Where the windows of a dataset end: every `stride` steps in every series.
+
+    Attributes
+    ----------
+    first, counts : ndarray of int64, shape (S,)
+        The first end in every series, and how many there are.
+    stride : int
+        Steps from one end to the next.
+    kept : ndarray of int, or None
+        Those that are samples, by their number; None: all.
+    """
+
+    first: Array
+    counts: Array
+    stride: int
+    kept: Array | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return int(self.counts.sum()) if self.kept is None else len(self.kept)
+
+    def places(self, rows: Any) -> tuple[Array, Array]:
+        """Series and last step of some samples, each (B,)."""
+        if isinstance(rows, slice):
+            numbers = np.arange(*rows.indices(self.count))
+        else:
+            numbers = np.asarray(rows, np.int64)
+        if self.kept is not None:
+            numbers = self.kept[numbers].astype(np.int64)
+        behind = np.cumsum(self.counts)
+        series = np.searchsorted(behind, numbers, side="right")
+        before = numbers - (behind[series] - self.counts[series])
+        return series, self.first[series] + self.stride * before
+
+
+def _numbers(rows: Any) -> Any:
+    """Rows as an index of arrays."""
+    return rows if isinstance(rows, slice) else np.asarray(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets of every step, and what they count.
+
+    Attributes
+    ----------
+    y : Series
+        As they were given, NaN where there is none.
+    last : int
+        How many steps at the end of a window have a target.
+    classes : bool
+        Whether they are numbers of classes.
+    since : ndarray of int64, shape (S,), or None
+        The first step of every series whose target counts.
+    weights : list of ndarray, each (T_s,), or ndarray (S,), or None
+        What the targets of a step, or of a series, count.
+    begins : list of ndarray of bool, each (T_s,), or None
+        Of forecasts: where the next step begins a sequence anew, so that nothing is forecast.
+    """
+
+    y: Series
+    last: int
+    classes: bool
+    since: Array | None = None
+    weights: Any = None
+    begins: list[Array] | None = None
+
+    @property
+    def width(self) -> int:
+        """Numbers that a target has in the network's units."""
+        return 1 if self.classes else self.y.width
+
+    def gather(self, series: Array, ends: Array) -> tuple[Array, Array]:
+        """Targets (B, last, O) with zeros where there is none, and what each counts, float64."""
+        begins = ends - (self.last - 1)
+        y = self.y.gather(series, begins, self.last)
+        weight = (~np.isnan(y)).astype(np.float64)
+        if self.since is not None:
+            steps = begins[:, None] + np.arange(self.last)
+            weight *= (steps >= self.since[series, None])[..., None]
+        if self.begins is not None or self.weights is not None:
+            for row, number, begin in zip(weight, series.tolist(), begins.tolist(), strict=True):
+                row *= self._factors(number, begin, begin + self.last)
+        return np.where(weight > 0, y, y.dtype.type(0)), weight
+
+    def counting(self, y: Array, number: int, start: int) -> Array:
+        """What targets y (n, O) of the steps from `start` on count in one series, float64."""
+        stop = start + len(y)
+        weight: Array = (~np.isnan(y)).astype(np.float64)
+        if self.since is not None:
+            weight[: max(0, int(self.since[number]) - start)] = 0
+        weight *= self._factors(number, start, stop)
+        return weight
+
+    def _factors(self, number: int, start: int, stop: int) -> Any:
+        """What steps of a series count where they have a target, (n, 1) or ()."""
+        factor: Any = 1.0
+        if isinstance(self.weights, list):
+            factor = self.weights[number][start:stop, None]
+        elif self.weights is not None:
+            factor = self.weights[number]
+        if self.begins is not None:
+            factor = factor * ~self.begins[number][start:stop, None]
+        return factor
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What makes network inputs and targets of the data."""
+
+    dtype: str
+    scaling: Scaling | None = None
+    filling: Imputer | None = None
+
+    def inputs(self, X: Array, reset: Array | None) -> Array:
+        """Windows (B, T, I) as the network reads them; each is a sequence of its own."""
+        return network_inputs(X, self.filling, self.scaling, self.dtype, reset)
+
+    def targets(self, y: Array) -> Array:
+        """Targets (..., O) as the loss reads them."""
+        scaled: Array = (
+            y.astype(self.dtype) if self.scaling is None else self.scaling.targets(y, self.dtype)
+        )
+        return scaled
+
+
+@dataclass(frozen=True, eq=False)
+class WindowedDataset:
+    """Windows of `window` steps over series, each a sequence of its own.
+
+    To those who learn from it, it is what `numlstm.data.sequences.Dataset` is: rows, here samples,
+    that are cut. They are made of the series as they are whenever that is asked for.
+
+    Attributes
+    ----------
+    X : Series
+        Inputs, as they were given.
+    targets : Targets
+        Targets, as they were given.
+    samples : Samples
+        Where windows end.
+    window : int
+        Steps of each.
+    units : Units
+        The network's.
+    sums : ndarray, shape (N,), or None
+        What the targets of every sample count together; None: 1 for each number.
+    coarse : bool
+        Whether blocks of consecutive samples are drawn, not single ones.
+    resets : list of ndarray of bool, each (T_s,), or None
+        Where a series begins anew before a step.
+    static : ndarray, shape (S, A), or None
+        Attributes of every series.
+    y, weight : ndarray, shape (N, O), or (N,) for classes
+        Targets of steps, in the network's units, and what they count in all windows: all of them,
+        or of many an even part, by which it is told what a constant would reach.
+    names : Names
+        Of features and targets.
+    kernels : module or None
+        Those of a backend that cut and standardise at once; to the bits of NumPy, which does it
+        where there are none.
+    """
+
+    X: Series
+    targets: Targets
+    samples: Samples
+    window: int
+    units: Units
+    sums: Array | None
+    coarse: bool
+    resets: list[Array] | None
+    y: Array
+    weight: Array
+    static: Array | None = None
+    names: Names = UNNAMED
+    kernels: Any = None
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return self.samples.count
+
+    @property
+    def series(self) -> Array:
+        """The number of the series that every sample is judged with, (N,)."""
+        return self.samples.places(slice(None))[0]
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of features that the network reads."""
+        return self.X.width * (1 if self.units.filling is None else 2)
+
+    @property
+    def last(self) -> bool:
+        """Whether a sample has one target, that of its last step."""
+        return self.targets.last == 1
+
+    @property
+    def extent(self) -> int:
+        """Number of steps in all samples."""
+        return self.count * self.window
+
+    def steps(self, rows: Any = slice(None)) -> int:
+        """Length of a sample."""
+        return self.window
+
+    def balanced(self) -> "WindowedDataset":
+        """Itself: its weights were given for a mean."""
+        return self
+
+    def order(self, rng: np.random.Generator) -> Any:
+        """Samples in the order of an epoch."""
+        if self.coarse:
+            return InBlocks(self.count, rng)
+        if self.count > _LISTED:
+            return Shuffled(self.count, rng)
+        order = np.arange(self.count, dtype=narrow(self.count))
+        rng.shuffle(order)  # to the order of `permutation`, in half its memory
+        return order
+
+    def total_weight(
+        self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
+    ) -> float:
+        """Sum of the weights of all targets, or of those of a `cut`."""
+        stop = self.window if stop is None else stop
+        first = self._first_target
+        if stop <= first:
+            return 0.0
+        if self.sums is None:
+            count = len(range(*rows.indices(self.count))) if isinstance(rows, slice) else len(rows)
+            return float(count * (stop - max(start, first)) * self.targets.width)
+        if start <= first and stop == self.window:
+            return float(np.sum(self.sums[_numbers(rows)], dtype=np.float64))
+        places = self.samples.places(rows)
+        return float(np.sum(self._targets(*places, start, stop)[1], dtype=np.float64))
+
+    @property
+    def _first_target(self) -> int:
+        """The step of a window from which on there are targets."""
+        return self.window - self.targets.last
+
+    def cut(self, start: int, stop: int, rows: Any = slice(None)) -> Dataset:
+        """Some samples' steps from `start` to before `stop`, in the network's units."""
+        series, ends = self.samples.places(rows)
+        reset = self._reset(series, ends, start, stop)
+        y, weight = self._targets(series, ends, start, stop)
+        X = self._inputs(series, ends, start, stop)
+        static = None if self.static is None else self.static[series]
+        return Dataset(X, y, weight, None, self.last, reset, static=static)
+
+    def _inputs(self, series: Array, ends: Array, start: int, stop: int) -> Array:
+        begins = ends - (self.window - 1)
+        if self.units.filling is None:
+            if self.kernels is not None:
+                return self._standardised(series, begins + start, stop - start)
+            return self.units.inputs(self.X.gather(series, begins + start, stop - start), None)
+        # what is missing is filled by what came before it in its window
+        reset = self._reset(series, ends, 0, stop)
+        return self.units.inputs(self.X.gather(series, begins, stop), reset)[:, start:]
+
+    def _standardised(self, series: Array, begins: Array, steps: int) -> Array:
+        X, scaling = self.X, self.units.scaling
+        itemsize, held = np.dtype(X.dtype).itemsize, None
+        if X.addresses is None:
+            held = X.gather(series, begins, steps)
+            addresses = held.ctypes.data + itemsize * held[0].size * np.arange(len(series))
+        else:
+            addresses = X.addresses[series] + itemsize * X.width * begins
+        mean, scale = (np.zeros(X.width), np.ones(X.width)) if scaling is None else scaling[:2]
+        result = np.empty((len(series), steps, X.width), self.units.dtype)
+        self.kernels.standardised(addresses, X.dtype, mean, scale, result)
+        return result
+
+    def _reset(self, series: Array, ends: Array, start: int, stop: int) -> Array | None:
+        if self.resets is None:
+            return None
+        begins = ends - (self.window - 1) + start
+        result = np.empty((len(series), stop - start), bool)
+        for row, number, begin in zip(result, series, begins, strict=True):
+            row[:] = self.resets[number][begin : begin + stop - start]
+        return result
+
+    def _targets(self, series: Array, ends: Array, start: int, stop: int) -> tuple[Array, Array]:
+        """Targets and weights of a cut, (B, O) or (B, n, O)."""
+        if stop <= self._first_target:
+            return self._no_targets(len(series), stop - start)
+        y, weight = self.targets.gather(series, ends)
+        weight = weight.astype(self.units.dtype)
+        if self.targets.classes:
+            y, weight = y[..., 0].astype(np.int64), weight[..., 0]
+        else:
+            y = self.units.targets(y)
+        if self.last:
+            y, weight = y[:, 0], weight[:, 0]
+            return y, weight if stop == self.window else np.zeros_like(weight)
+        wide = self._no_targets(len(series), self.window)
+        for whole, part in zip(wide, (y, weight), strict=True):
+            whole[:, self._first_target :] = part
+        y, weight = (np.ascontiguousarray(part[:, start:stop]) for part in wide)
+        return y, weight
+
+    def _no_targets(self, rows: int, steps: int) -> tuple[Array, Array]:
+        shape: tuple[int, ...] = (rows,) if self.last else (rows, steps)
+        if not self.targets.classes:
+            shape = (*shape, self.targets.width)
+        dtype = np.dtype(np.int64 if self.targets.classes else self.units.dtype)
+        return np.zeros(shape, dtype), np.zeros(shape, self.units.dtype)
+
+    def cut_by(self, kernels: Any) -> "WindowedDataset":
+        """The same, by the kernels of a backend."""
+        return replace(self, kernels=kernels)
+
+    def in_units(self, units: Units) -> "WindowedDataset":
+        """The same of data that were not converted before."""
+        y = self.y if self.targets.classes else units.targets(self.y)
+        static = static_for_network(self.static, units.scaling, units.dtype)
+        weight = self.weight.astype(units.dtype)
+        return replace(self, units=units, y=y, weight=weight, static=static)

@@ -1,0 +1,69 @@
+"""Predictions of every step from a window of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numlstm.model.continuation import Rows
+from numlstm.utils import checks
+from numlstm.utils.types import Array
+
+_ROWS = 1024  # windows that are passed forward at once
+_HELD = 2**22  # elements of them
+
+
+class _Own:
+    """That a keyword was left out: what the model remembers is meant."""
+
+    def __repr__(self) -> str:
+        return "<the model's>"
+
+
+OWN: Any = _Own()
+
+
+def asked_window(model: Any, window: Any) -> int | None:
+    """The window of a prediction, the model's where nothing is said."""
+    if window is OWN:
+        own: int | None = model.window
+        return own
+    if window is not None:
+        return checks.size("window", window)
+    if model.window is not None and model.spec.bidirectional:
+        raise ValueError(
+            "window=None carries the state from step to step, and a bidirectional network, which "
+            f"was trained on windows of {model.window} steps, reads each from its end too: leave "
+            "window out"
+        )
+    return None
+
+
+def of_every_step(outputs: Callable[[Rows], Array], window: int, width: int, rows: Rows) -> Array:
+    """What `outputs` makes of windows as rows, (N, O), as (B, T, O) of these `rows`.
+
+    It is that of the step in which a window ends, NaN where none does; `width` is O.
+    """
+    X, lengths, reset, static = rows
+    batch, steps, features = X.shape
+    most = max(1, min(_ROWS, _HELD // (window * features)))
+    result = np.full((batch, steps, width), np.nan, X.dtype)
+    for row in range(batch):
+        count = (steps if lengths is None else int(lengths[row])) - window + 1
+        for start in range(0, max(0, count), most):
+            stop = min(start + most, count)
+            part = Rows(
+                _cut(X[row], window, start, stop),
+                None,
+                None if reset is None else _cut(reset[row], window, start, stop),
+                None if static is None else np.repeat(static[row : row + 1], stop - start, axis=0),
+            )
+            result[row, start + window - 1 : stop + window - 1] = outputs(part)
+    return result
+
+
+def _cut(series: Array, window: int, start: int, stop: int) -> Array:
+    """Windows (n, window, ...) that begin at the steps from `start` to before `stop`."""
+    part = series[start : stop + window - 1]
+    views = np.lib.stride_tricks.sliding_window_view(part, window, axis=0)
+    return np.ascontiguousarray(np.moveaxis(views, -1, 1))

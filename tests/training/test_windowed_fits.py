@@ -1,0 +1,298 @@
+"""Fits on windows over series, and the predictions of their models."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+
+import numlstm
+from helpers.fits import quick, same
+from helpers.sliced import Sliced, windows_by_hand
+
+rng = np.random.default_rng(3)
+WINDOW = 9
+SERIES = [rng.standard_normal((steps, 2)).astype("float32") for steps in (30, 22)]
+TARGETS = [
+    np.convolve(series[:, 0], [0.5, 0.3, 0.2])[: len(series), None].astype("float32")
+    for series in SERIES
+]
+BY_HAND = np.concatenate([windows_by_hand(series, WINDOW) for series in SERIES])
+LAST = np.concatenate([y[WINDOW - 1 :] for y in TARGETS])
+BACKENDS = ["reference", "cpu"]
+
+
+def windowed(X=SERIES, y=TARGETS, **options):
+    return quick(X, y, **{"window": WINDOW, **options})
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"batch_size": 8, "dropout": {"states": 0.2}, "patience": 5},
+        {"batch_size": 64, "bptt_steps": 4},
+        {"method": "L-BFGS-B", "dtype": "float64"},
+        {"method": "Newton-CG", "dtype": "float64"},
+        {"bidirectional": True, "num_layers": 2},
+    ],
+)
+def test_it_is_the_fit_on_windows_that_are_laid_out(backend, options):
+    options = {"standardize": False, "backend": backend, **options}
+    ours = windowed(**options)
+    theirs = quick(BY_HAND, LAST, output="last", **options)
+    same(ours, theirs)
+
+
+def test_several_last_steps_are_targets_with_a_weight():
+    y = np.concatenate([windows_by_hand(part, WINDOW) for part in TARGETS])
+    weight = np.broadcast_to(np.arange(WINDOW) >= WINDOW - 4, y.shape[:2]).astype(float)
+    ours = windowed(predict_last=4, standardize=False)
+    theirs = quick(BY_HAND, y, sample_weight=weight, standardize=False)
+    same(ours, theirs)
+    assert ours.output == "sequence"
+
+
+def test_classes_and_validation_of_other_series():
+    y = [(part[:, 0] > 0).astype(int) for part in TARGETS]
+    labels = np.concatenate([part[WINDOW - 1 :] for part in y])
+    options = {"loss": "cross_entropy", "standardize": False}
+    ours = windowed(y=y, validation=(SERIES[:1], y[:1]), **options)
+    split = windows_by_hand(SERIES[0], WINDOW), labels[: 30 - WINDOW + 1]
+    theirs = quick(BY_HAND, labels, validation=split, output="last", **options)
+    same(ours, theirs)
+    by_name = windowed(y=y, validation={"X": SERIES[:1], "y": y[:1]}, **options)
+    same(ours, by_name)
+
+
+def test_every_form_of_the_same_series_gives_the_same_fit():
+    whole = np.stack([series[:22] for series in SERIES])
+    y = np.stack([part[:22] for part in TARGETS])
+    options = {"validation": 0.25, "batch_size": 8}
+    first = windowed(whole, y, **options)
+    for X, own in (
+        (list(whole), list(y)),
+        (Sliced(whole), Sliced(y)),
+        ([Sliced(part) for part in whole], list(y)),
+        (np.concatenate([whole, np.full_like(whole, np.nan)], axis=1), None),
+    ):
+        if own is None:
+            X, own = X, np.concatenate([y, y], axis=1)
+            same(windowed(X, own, lengths=[22, 22], **options), first)
+        else:
+            same(windowed(X, own, **options), first)
+
+
+@pytest.mark.parametrize("library", ["h5py", "zarr", "dask"])
+def test_arrays_of_other_libraries(library, tmp_path):
+    made = pytest.importorskip(library)
+    whole, y = np.stack([s[:22] for s in SERIES]), np.stack([part[:22] for part in TARGETS])
+    expected = windowed(whole, y)
+    if library == "h5py":
+        with made.File(tmp_path / "data.h5", "w") as file:
+            X = file.create_dataset("X", data=whole, chunks=(1, 5, 2))
+            same(windowed(X, file.create_dataset("y", data=y)), expected)
+    elif library == "zarr":
+        X = made.create_array(str(tmp_path / "X"), shape=whole.shape, chunks=(1, 5, 2), dtype="f4")
+        X[...] = whole
+        same(windowed(X, y), expected)
+    else:
+        array = pytest.importorskip("dask.array")
+        for chunks in ((1, 5, 2), (2, 22, 1), (2, 7, 2)):
+            same(windowed(array.from_array(whole, chunks=chunks), y), expected)
+
+
+def test_a_netcdf_file_is_read_slice_by_slice(tmp_path):
+    xr = pytest.importorskip("xarray")
+    whole, y = np.stack([s[:22] for s in SERIES]), np.stack([part[:22] for part in TARGETS])
+    dims = ("feature", "basin", "time")  # not in the order in which they are read
+    data = xr.Dataset(
+        {"X": (dims, whole.transpose(2, 0, 1)), "y": (dims[1:], y[..., 0])},
+        coords={"feature": ["rain", "heat"]},
+    )
+    data.to_netcdf(tmp_path / "data.nc", engine="scipy")
+    with xr.open_dataset(tmp_path / "data.nc", engine="scipy") as file:
+        result = windowed(file.X, file.y)
+        assert not file.X.variable._in_memory
+        same(result, windowed(whole, y))
+        assert list(result.model.feature_names_in_) == ["rain", "heat"]
+        apart = [[part.isel(basin=i) for i in range(2)] for part in (file.X, file.y)]
+        same(windowed(*apart), result)
+
+
+def test_a_resumed_fit_has_the_bits_of_one_that_was_not_stopped(tmp_path):
+    options = {"batch_size": 8, "validation": 0.3, "checkpoint": tmp_path / "run"}
+    X = [Sliced(series) for series in SERIES]
+    windowed(X, epochs=2, **options)
+    same(
+        windowed(X, epochs=4, resume=True, **options),
+        windowed(X, epochs=4, batch_size=8, validation=0.3),
+    )
+    other = [series.copy() for series in SERIES]
+    other[0][-1, 0] += 1
+    for changed, words in (
+        (list(map(Sliced, other)), "training data"),
+        (SERIES, "training data"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            windowed(changed, epochs=4, resume=True, **options)
+    for name, value in (("window", 8), ("stride", 2), ("predict_last", 2), ("shuffle", "blocks")):
+        with pytest.raises(ValueError, match=name):
+            windowed(X, epochs=4, resume=True, **{**options, name: value})
+
+
+def test_inputs_are_left_as_they_are():
+    X, y = [s.copy() for s in SERIES], [part.copy() for part in TARGETS]
+    y[0][3] = np.nan
+    given = [part.copy() for part in (*X, *y)]
+    windowed(X, y, nan_policy="omit", sample_weight=[2.0, 3.0], validation=0.3)
+    for part, before in zip((*X, *y), given, strict=True):
+        np.testing.assert_array_equal(part, before)
+
+
+def test_frames_and_their_names():
+    pd = pytest.importorskip("pandas")
+    index = pd.date_range("2000", periods=30)
+    X = pd.DataFrame(SERIES[0], index=index, columns=["rain", "heat"])
+    y = pd.Series(TARGETS[0][:, 0], index=index, name="flow")
+    result = windowed(X, y)
+    same(result, windowed(SERIES[0], TARGETS[0]))
+    found = result.model.predict(X[["heat", "rain"]])
+    assert list(found.columns) == ["flow"]
+    assert found.index.equals(index)
+    np.testing.assert_array_equal(found.to_numpy(), result.model.predict(SERIES[0]))
+    with pytest.raises(ValueError, match="y has the labels of X in another order"):
+        windowed(X, y.iloc[::-1])
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stateful": True}, "two ways to train on long series"),
+        ({"scheduled_sampling": 0.5, "y": None}, "runs freely over whole sequences"),
+        ({"output": "last"}, "a target per step; a sample's is that of its last step"),
+        ({"window": 0}, "window must be an integer >= 1"),
+        ({"stride": 0}, "stride must be an integer >= 1"),
+        ({"predict_last": 10}, "predict_last=10 is more than the steps of a window, 9"),
+        ({"predict_last": 2, "bidirectional": True}, "have read what comes after them"),
+        ({"method": "least_squares"}, "residuals of all windows"),
+        ({"window": None, "stride": 2}, "stride=2 is of windows over series: pass window="),
+        ({"window": None, "shuffle": "blocks"}, "shuffle='blocks' is of windows"),
+        ({"shuffle": "all"}, r"shuffle must be one of \['samples', 'blocks'\]"),
+        ({"y": np.zeros(2)}, "a target for every step"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        windowed(**options)
+
+
+# --- the model ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"missing": "mask"}])
+def test_every_step_is_predicted_from_its_own_window(backend, options, monkeypatch):
+    monkeypatch.setattr("numlstm.model.windows._ROWS", 5)
+    model = windowed(backend=backend, **options).model
+    reset = [rng.random(len(series)) < 0.1 for series in SERIES]
+    X = [series.copy() for series in SERIES]
+    if options.get("missing"):
+        X[0][4:25, 1] = np.nan
+    for series, flags, Y in zip(X, reset, model.predict(X, reset=reset), strict=True):
+        assert Y.shape == (len(series), 1)
+        assert Y.dtype == "float32"
+        assert np.isnan(Y[: WINDOW - 1]).all()
+        for end in range(WINDOW - 1, len(series)):
+            part = slice(end - WINDOW + 1, end + 1)
+            alone = model.predict(series[part][None], reset=flags[part][None])[0, -1]
+            if backend == "cpu":  # BLAS, in the reference, has other bits for other batches
+                assert alone.tobytes() == Y[end].tobytes()
+            np.testing.assert_allclose(Y[end], alone, rtol=1e-4, atol=1e-6)
+            if model.output == "sequence":
+                sequence = model.predict(series[part], reset=flags[part], window=None)
+                np.testing.assert_allclose(Y[end], sequence[-1], rtol=1e-4, atol=1e-6)
+
+
+def test_any_model_may_be_asked_for_windows_and_this_one_for_its_state():
+    model = windowed().model
+    assert model.window == WINDOW
+    carried = model.predict(SERIES, window=None)
+    other = numlstm.LSTM.from_spec(model.spec, "auto", model.theta.copy())
+    other.scaling = model.scaling
+    for ours, theirs in zip(carried, other.predict(SERIES), strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+    for ours, theirs in zip(
+        model.predict(SERIES), other.predict(SERIES, window=WINDOW), strict=True
+    ):
+        assert ours.tobytes() == theirs.tobytes()
+    padded = np.zeros((2, 30, 2), "float32")
+    for row, series in zip(padded, SERIES, strict=True):
+        row[: len(series)] = series
+    found = model.predict(padded, lengths=[30, 22])
+    assert np.isnan(found[1, 22:]).all()
+    np.testing.assert_array_equal(found[1, :22], model.predict(SERIES)[1])
+    assert np.isnan(model.predict(SERIES[0][:5])).all()
+    with pytest.raises(ValueError, match="window must be an integer"):
+        model.predict(SERIES, window=0)
+    with pytest.raises(ValueError, match=r"window=None carries the state .* reads each from its"):
+        windowed(bidirectional=True).model.predict(SERIES, window=None)
+
+
+def test_masks_of_dropout_differ_from_window_to_window():
+    model = windowed(dropout={"states": 0.5}).model
+    same_windows = np.tile(SERIES[0][:1], (40, 1))
+    found = model.predict(same_windows, noise_rng=0)[WINDOW - 1 :]
+    assert len(np.unique(found)) > 10
+    again = model.predict(same_windows, noise_rng=0)[WINDOW - 1 :]
+    assert found.tobytes() == again.tobytes()
+
+
+def test_the_window_is_remembered():
+    model = windowed().model
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    copies = [numlstm.load(file), pickle.loads(pickle.dumps(model)), model.astype("float64")]
+    for copy in copies:
+        assert copy.window == WINDOW
+    assert "at every step, from the 9 steps up to it" in str(model)
+    plain = io.BytesIO()
+    numlstm.LSTM(1, 2, rng=0).save(plain)
+    plain.seek(0)
+    assert numlstm.load(plain).window is None
+    model.window = 0
+    with pytest.raises(ValueError, match="window must be an integer from 1"):
+        model.save(io.BytesIO())
+
+
+def test_going_on_with_a_model_takes_its_window():
+    model = windowed().model
+    same(quick(SERIES, TARGETS, model=model), windowed(model=model))
+    with pytest.raises(ValueError, match="window=5 does not go with the model given, which has 9"):
+        windowed(window=5, model=model)
+    fresh = numlstm.LSTM(2, 4, 1, rng=0)
+    assert windowed(model=fresh).model.window == WINDOW
+    assert fresh.window is None
+
+
+def test_the_regressor_passes_windows_on():
+    pytest.importorskip("sklearn")
+    options = {"hidden_size": 4, "epochs": 3, "random_state": 0, "window": WINDOW}
+    regressor = numlstm.LSTMRegressor(output="sequence", **options)
+    y = [part[:, 0] for part in TARGETS]
+    regressor.fit(SERIES, y)
+    assert regressor.model_.window == WINDOW
+    truth = np.concatenate([part[WINDOW - 1 :] for part in y])
+    found = np.concatenate([part[WINDOW - 1 :] for part in regressor.predict(SERIES)])
+    apart = np.square(truth - found).sum() / np.square(truth - truth.mean()).sum()
+    np.testing.assert_allclose(regressor.score(SERIES, y), 1 - apart, rtol=1e-5)
+    with pytest.raises(ValueError, match="say output='sequence'"):
+        numlstm.LSTMRegressor(**options).fit(SERIES, [1.0, 2.0])
