@@ -211,11 +211,8 @@ def _read_others(arrays: Arrays, reading: Reading, given: _Given, config: DataCo
         others = _read(own, like, config)
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation: {error}") from error
-    require_static(
-        others.static,
-        None if given.static is None else given.static.shape[1],
-        "the data of the fit",
-    )
+    size = None if given.static is None else given.static.shape[1]
+    require_static(others.static, size, "the data of the fit")
     if others.y.width != given.y.width:
         raise ValueError(
             f"validation has {others.y.width} target(s) per step, y has {given.y.width}"
