@@ -29,6 +29,7 @@ from numlstm.data.preparation import (
 from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.scaling import REMEDY, Scaling, moments
 from numlstm.data.sequences import Form, read_reset
+from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Series, Source, has_lazy, read_series, read_targets
 from numlstm.data.targets import Reading, read_weight, require_classes, require_outputs
 from numlstm.data.tokens import require_no_tokens
@@ -104,8 +105,6 @@ def _require_able(arrays: Arrays, config: DataConfig, model: GivenModel) -> None
     """Refuse what windows over series do not have."""
     if config.horizon is not None or arrays.future is not None or model.ahead is not None:
         raise ValueError("window= does not go with horizon= and future=: leave window out")
-    if config.weight is not None:
-        raise ValueError("window= does not go with weight=: pass the weights as sample_weight=")
 
 
 # --- what was given -------------------------------------------------------------------------------
@@ -229,40 +228,64 @@ class _Scan:
 
     given: _Given
     until: Array  # (S,) the step of every series at which what is learned from ends
-    names: tuple[str, str]
     inputs: RunningMoments  # of what is learned from
     outputs: RunningMoments
     every: tuple[Ends, Ends]  # of all
     follows: bool | None = None  # whether targets are the next inputs
+    factor: Array | None = None  # (S, O) what every target of a series counts beside that
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
     kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
     warned: bool = False
 
 
-def _scan(given: _Given, until: Array, dtype: str, where: str = "") -> _Scan:
+def _scan(given: _Given, until: Array, config: DataConfig, dtype: str) -> _Scan:
     """Read all once, in slices, and refuse what cannot be learned from."""
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
     every = Ends(X.width), Ends(y.width)
-    scan = _Scan(given, until, (f"{where}X", f"{where}y"), *parts, every)
+    scan = _Scan(given, until, *parts, every)
+    weighs, deviations = config.weight is not None, []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
     every_nth, at = max(1, -(-int(X.steps.sum()) // _KEPT)), 0
     for number, source in enumerate(X.sources):
-        counts = np.empty(source.steps, dtype)
-        kept = []
+        counts = np.empty((source.steps, y.width)) if weighs else np.empty(source.steps, dtype)
+        kept, own_moments = [], RunningMoments(y.width)
         for start, stop in source.slices(_BLOCK):
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)
             _look(scan, number, start, values, own, weight)
-            counts[start:stop] = weight.astype(dtype).sum(axis=1, dtype=np.float64)
+            counts[start:stop] = weight if weighs else _together(weight, dtype)
+            if weighs:
+                learned = slice(0, max(0, int(until[number]) - start))
+                own_moments.count(own[learned], weight[learned] > 0)
             first = -(at + start) % every_nth
             kept.append((own[first::every_nth].copy(), weight[first::every_nth]))
         at += source.steps
-        if (counts == targets.width).all():  # as in most series, of which nothing is kept then
-            counts = np.broadcast_to(np.array(targets.width, dtype), source.steps)
+        if (counts == (1 if weighs else targets.width)).all():  # as in most: nothing is kept then
+            counts = np.broadcast_to(counts[0].copy(), counts.shape)
+        deviations.append(own_moments.deviation)
         scan.counts.append(counts)
         scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
-    return scan
+    return _weighed(scan, np.stack(deviations), dtype) if weighs else scan
+
+
+def _together(weight: Array, dtype: str) -> Array:
+    """What all targets of a step count, (n,), of what each does, (n, O)."""
+    total: Array = weight.astype(dtype).sum(axis=1, dtype=np.float64)
+    return total.astype(dtype)
+
+
+def _weighed(scan: _Scan, deviations: Array, dtype: str) -> _Scan:
+    """The same where series count by the deviations (S, O) of their targets."""
+    factor = _balanced(even(weight_of(deviations)))
+    counts = []
+    for own, part in zip(factor, scan.counts, strict=True):
+        alike = part.strides[0] == 0
+        total = _together((part[:1] if alike else part) * own, dtype)
+        counts.append(np.broadcast_to(total[0], len(part)) if alike else total)
+    pairs = zip(scan.kept, factor, strict=True)
+    kept = [(y, weight * own) for (y, weight), own in pairs]
+    return replace(scan, factor=factor, counts=counts, kept=kept)
 
 
 def _slice(given: _Given, number: int, start: int, stop: int) -> tuple[Array, Array]:
@@ -280,19 +303,17 @@ def _look(
     given, place = scan.given, (scan.given.X.sources[number], start)
     there = ~np.isnan(values)
     omits = given.reading.nan_policy == "omit"
-    _require_values(scan.names[0], place, values, there, _NAN if not given.reading.missing else "")
+    _require_values("X", place, values, there, _NAN if not given.reading.missing else "")
     there_y = ~np.isnan(targets)
     if not given.forecast:
         place = given.y.sources[number], start
-        _require_values(scan.names[1], place, targets, there_y, "" if omits else _NO_TARGET)
+        _require_values("y", place, targets, there_y, "" if omits else _NO_TARGET)
     if given.reading.classes:
         require_classes(np.where(there_y, targets, 0.0))
     if not scan.warned:
-        scan.warned = warn_of_values(
-            scan.names[0], values, there, given.names.features, OF_A_FIT
-        ) or (
+        scan.warned = warn_of_values("X", values, there, given.names.features, OF_A_FIT) or (
             not (given.forecast or given.reading.classes)
-            and warn_of_values(scan.names[1], targets, there_y, given.names.targets, OF_TARGETS)
+            and warn_of_values("y", targets, there_y, given.names.targets, OF_TARGETS)
         )
     _take_moments(scan, number, start, (values, there), (targets, weight))
     if not given.forecast and scan.follows is not False:
@@ -375,10 +396,10 @@ class _Part:
         return self.scan.inputs
 
 
-def _whole(given: _Given, config: DataConfig, dtype: str, where: str = "") -> _Part:
+def _whole(given: _Given, config: DataConfig, dtype: str) -> _Part:
     """All windows of series."""
     _say_short(given, config)
-    scan = _scan(given, given.X.steps, dtype, where)
+    scan = _scan(given, given.X.steps, config, dtype)
     return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
 
 
@@ -391,7 +412,7 @@ def _parts(
     _say_short(given, config)
     steps = given.X.steps
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = _scan(given, cut, dtype)
+    scan = _scan(given, cut, config, dtype)
     try:
         train = _dataset(scan, config, dtype, np.zeros_like(cut), cut)
         judge = _dataset(scan, config, dtype, cut, steps)
@@ -433,6 +454,7 @@ def _dataset(
         since=since if since.any() else None,
         weights=given.weights,
         begins=given.begins,
+        factor=scan.factor,
     )
     sums = _sums(scan, samples, since, config.predict_last)
     if sums is not None and not sums.all():
@@ -466,12 +488,14 @@ def _ends(samples: Samples, number: int) -> Array:
 
 def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array | None:
     """What the targets of every sample count together, (N,); None: 1 for each number."""
-    exact = np.float32 if scan.given.weights is None else np.float64  # of whole numbers
+    whole = scan.given.weights is None and scan.factor is None
+    width, exact = scan.given.y.width, np.float32 if whole else np.float64
     sums, alike = [np.empty(0, exact)], True
     for number, counts in enumerate(scan.counts):
         begins = _ends(samples, number) - (last - 1)
         if counts.strides == (0,) and (begins >= since[number]).all():
-            sums.append(np.broadcast_to(exact(last * counts[0]), len(begins)))
+            alike &= counts[0] == width
+            sums.append(np.broadcast_to(exact(last * float(counts[0])), len(begins)))
             continue
         alike = False
         counts = np.where(np.arange(len(counts)) < since[number], 0, counts)

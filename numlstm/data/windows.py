@@ -83,6 +83,8 @@ class Targets:
         What the targets of a step, or of a series, count.
     begins : list of ndarray of bool, each (T_s,), or None
         Of forecasts: where the next step begins a sequence anew, so that nothing is forecast.
+    factor : ndarray, shape (S, O), or None
+        What every target of a series counts beside that.
     """
 
     y: Series
@@ -91,6 +93,7 @@ class Targets:
     since: Array | None = None
     weights: Any = None
     begins: list[Array] | None = None
+    factor: Array | None = None
 
     @property
     def width(self) -> int:
@@ -105,7 +108,7 @@ class Targets:
         if self.since is not None:
             steps = begins[:, None] + np.arange(self.last)
             weight *= (steps >= self.since[series, None])[..., None]
-        if self.begins is not None or self.weights is not None:
+        if any(part is not None for part in (self.begins, self.weights, self.factor)):
             for row, number, begin in zip(weight, series.tolist(), begins.tolist(), strict=True):
                 row *= self._factors(number, begin, begin + self.last)
         return np.where(weight > 0, y, y.dtype.type(0)), weight
@@ -120,7 +123,7 @@ class Targets:
         return weight
 
     def _factors(self, number: int, start: int, stop: int) -> Any:
-        """What steps of a series count where they have a target, (n, 1) or ()."""
+        """What steps of a series count where they have a target, (n, O), (n, 1), (O,) or ()."""
         factor: Any = 1.0
         if isinstance(self.weights, list):
             factor = self.weights[number][start:stop, None]
@@ -128,7 +131,7 @@ class Targets:
             factor = self.weights[number]
         if self.begins is not None:
             factor = factor * ~self.begins[number][start:stop, None]
-        return factor
+        return factor if self.factor is None else factor * self.factor[number]
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,8 +161,8 @@ def fit(
         sigma the standard deviation of its targets in the units of the data, so that a dry
         catchment counts as a wet one (Kratzert et al. 2019, eq. 1; the 0.1 is meant for mm per
         day). With a target per step, for losses of regression; series of validation are weighted
-        by their own sigma, `standardize` has the moments that it has without. Of one series it
-        changes nothing.
+        by their own sigma, with `window` and a fraction by that of the steps before the cut;
+        `standardize` has the moments that it has without. Of one series it changes nothing.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read. Rows that
         are padded in front are refused.
