@@ -278,7 +278,9 @@ def fit(
         "cross_entropy" class numbers, of "binary_cross_entropy" probabilities. Every target with a
         weight above zero counts alike. Of several series "nse" and "kge" are the median over the
         series, all others those of all targets together; ``result.per_series`` has them apart. The
-        scale of "mase" is the mean change from step to step in the training data.
+        scale of "mase" is the mean change from step to step in the training data. With `window` a
+        target counts once in each window that has it, which may be several with `predict_last`; the
+        changes are those of the series.
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
         variance 1 over the training data, each counted by its `sample_weight`; an input without a
