@@ -4,6 +4,7 @@ The data are read once, in slices, before: what is not finite is refused, what h
 out, and the units are taken. Nothing of them is kept but a part of the targets.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,8 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels
+from numlstm.data.ahead import Ahead, require_all
+from numlstm.data.ahead_sources import Beside, beside, ending, read_known
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import read_static, require_static
+from numlstm.data.description import ahead_in_words, known_in_words
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
 from numlstm.data.labels import Names
 from numlstm.data.missing import Imputer
@@ -22,8 +26,11 @@ from numlstm.data.preparation import (
     DataConfig,
     GivenModel,
     check_targets,
+    of_all_steps,
     reading_of,
+    require_agreement,
     require_channels,
+    require_width,
     scaling_of,
 )
 from numlstm.data.running_moments import Ends, RunningMoments
@@ -31,7 +38,13 @@ from numlstm.data.scaling import REMEDY, Scaling, moments
 from numlstm.data.sequences import Form, read_reset
 from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Series, Source, has_lazy, read_series, read_targets
-from numlstm.data.targets import Reading, read_weight, require_classes, require_outputs
+from numlstm.data.targets import (
+    Reading,
+    read_weight,
+    require_ahead,
+    require_classes,
+    require_outputs,
+)
 from numlstm.data.tokens import require_no_tokens
 from numlstm.data.validation import fraction_of, own_data, require_targets_of
 from numlstm.data.windows import Samples, Targets, Units, WindowedDataset, narrow
@@ -56,12 +69,15 @@ def prepare_windows(
 ) -> Data:
     """Read the series of a fit on windows; see `numlstm.data.preparation.prepare`."""
     model = model or GivenModel()
-    _require_able(arrays, config, model)
-    reading = reading_of(config, model)
+    require_agreement(arrays, config, model)
+    reading = reading_of(config, model, known=arrays.future is not None)
     given = _read(arrays, reading, config)
+    ahead = given.ahead
     if model.num_features is not None:
         require_static(given.static, model.static_size)
-    require_channels(given.X.width, config, model)
+    require_channels(given.wide.width, config, model)
+    if ahead is not None and model.ahead is None and config.missing != "mask":
+        require_width(ahead.columns, given.wide.width, model)
     fraction, others, said = None, None, ""
     if isinstance(arrays.validation, (tuple, list, dict)) or hasattr(arrays.validation, "keys"):
         others = _read_others(arrays, reading, given, config)
@@ -75,11 +91,10 @@ def prepare_windows(
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
     size = _output_size(parts, config, outputs if model.num_outputs is None else model.num_outputs)
-    check_targets([part.data for part in parts], config)
-    scaling = scaling_of(partial(_own_scaling, train, config), config, model)
-    filling = None
-    if reading.missing:
-        filling = model.filling or Imputer(train.inputs.result()[0])
+    check_targets([part.once for part in parts], config)
+    own = partial(_own_scaling, train, config)
+    scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
+    filling = _filling(train, model) if reading.missing else None
     units = Units(dtype, scaling, filling)
     for part in parts:
         _require_range(part, units)
@@ -97,14 +112,11 @@ def prepare_windows(
         bptt_steps=config.bptt_steps,
         words=_in_words(train, config) + said,
         names=given.names,
-        forecasts=train.forecast and config.criterion.regression and config.criterion.outputs == 1,
+        forecasts=train.forecast
+        and config.criterion.regression
+        and config.criterion.outputs == train.data.targets.horizon == 1,
+        ahead=ahead,
     )
-
-
-def _require_able(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
-    """Refuse what windows over series do not have."""
-    if config.horizon is not None or arrays.future is not None or model.ahead is not None:
-        raise ValueError("window= does not go with horizon= and future=: leave window out")
 
 
 # --- what was given -------------------------------------------------------------------------------
@@ -113,8 +125,8 @@ def _require_able(arrays: Arrays, config: DataConfig, model: GivenModel) -> None
 class _Given(NamedTuple):
     """Series and what stands beside them, before anything was read of them."""
 
-    X: Series
-    y: Series
+    X: Series  # of forecasts with what is known of the next step alone
+    y: Series  # of forecasts those of the next steps, which may be more
     weights: Any  # of steps, a list of (T_s,), of series (S,), or None
     resets: list[Array] | None
     begins: list[Array] | None  # of forecasts: resets before the value forecast
@@ -122,11 +134,19 @@ class _Given(NamedTuple):
     names: Names
     reading: Reading
     static: Array | None = None  # (S, A) attributes of the series
+    ahead: Ahead | None = None
+    wide: Series = None  # type: ignore[assignment]  # X with all that is known ahead
+    total: Array = None  # type: ignore[assignment]  # (S,) steps that were given
+
+    @property
+    def features(self) -> int:
+        """Number of features that are not known ahead."""
+        return self.X.width - (0 if self.ahead is None else self.ahead.future)
 
     @property
     def words(self) -> str:
         """How many series of how many steps."""
-        steps = self.X.steps + self.forecast
+        steps = self.total
         least, most = int(steps.min()), int(steps.max())
         length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
         return f"one series of {length}" if len(steps) == 1 else f"{len(steps)} series of {length}"
@@ -140,13 +160,13 @@ def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
     wanted = reading.names.targets
     targets = labels.companion(given, "y", arrays.y, wanted if wanted and len(wanted) > 1 else None)
     own = {name: getattr(arrays, name) for name in ("sample_weight", "lengths", "reset")}
-    beside = {name: labels.beside(given, name, value) for name, value in own.items()}
-    X = read_series("X", given.sliceable, beside["lengths"])
+    beside_X = {name: labels.beside(given, name, value) for name, value in own.items()}
+    X = read_series("X", given.sliceable, beside_X["lengths"])
     if reading.input_size is not None and X.width != reading.input_size:
         raise ValueError(
             f"X has {X.width} feature(s) per step, but the network reads {reading.input_size}"
         )
-    if beside["lengths"] is not None and isinstance(X.sources[0].array, np.ndarray):
+    if beside_X["lengths"] is not None and isinstance(X.sources[0].array, np.ndarray):
         require_right_padding(X.sources[0].array, X.steps)
     attributes = labels.attributes(given, arrays.static, reading.names.static)
     static = read_static(attributes.values, Form(X.kind, tuple(X.steps.tolist())))
@@ -156,22 +176,57 @@ def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
         *(given.features or said.features, wanted or titles),
         static=attributes.names or said.static,
     )
-    weights, resets = _beside(X, beside["sample_weight"], beside["reset"])
+    weights, resets = _beside(X, beside_X["sample_weight"], beside_X["reset"])
+    y = X if arrays.y is None else read_targets(targets.sliceable, X)
+    if reading.horizon is not None or arrays.future is not None or reading.future:
+        require_ahead(arrays.y, arrays.future, reading, 1)
+        known, titles = labels.known_ahead(given, arrays.future, said.future)
+        future = None if known is None else read_known(known, X, reading.future)
+        names = names._replace(future=titles or said.future)
+        forecast = arrays.y is None
+        as_given = _Given(X, y, weights, resets, None, forecast, names, reading, static)
+        return _ahead(as_given, future)
     if arrays.y is not None:
-        y = read_targets(targets.sliceable, X)
         if reading.classes and y.width > 1:
             raise ValueError(
                 f"y must have one class per step, received {y.width} numbers; classes are whole "
                 "numbers, not one-hot: y.argmax(axis=-1) numbers one-hot classes"
             )
-        return _Given(X, y, weights, resets, None, False, names, reading, static)
+        return _Given(
+            *(X, y, weights, resets, None, False, names, reading, static),
+            wide=X,
+            total=X.steps,
+        )
     if reading.classes:
         raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
-    if isinstance(weights, list):
-        weights = [part[1:] for part in weights]
-    begins = None if resets is None else [part[1:] for part in resets]
-    moved = X.before(1), X.ahead(1)
-    return _Given(*moved, weights, resets, begins, True, names, reading, static)
+    own, later = X.before(1), (_later(weights), resets, _later(resets))
+    return _Given(*(own, X.ahead(1), *later, True, names, reading, static), wide=own, total=X.steps)
+
+
+def _later(values: Any) -> Any:
+    """Of every series what stands beside the next step."""
+    return [part[1:] for part in values] if isinstance(values, list) else values
+
+
+def _ahead(given: _Given, known: Series | None) -> _Given:
+    """The same for forecasts: a step has what is known ahead, and later targets."""
+    X, steps = given.X, given.X.steps
+    ahead = Ahead(given.reading.horizon, 0 if known is None else known.width, given.y.width)
+    used, once, wide = steps - 1, X.before(1), X.before(1)
+    if known is not None:
+        if given.resets is not None:
+            ahead.require_no_breaks()
+        used = np.maximum(0, np.minimum(used, known.steps - ahead.steps))
+        once, wide = (beside(X, known, count, used) for count in (1, ahead.steps))
+    return given._replace(
+        X=once,
+        y=ending(given.y.ahead(1)),
+        weights=_later(given.weights),
+        begins=_later(given.resets),
+        ahead=ahead,
+        wide=wide,
+        total=steps,
+    )
 
 
 def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array] | None]:
@@ -202,7 +257,10 @@ def _balanced(weights: Any) -> Any:
 def _read_others(arrays: Arrays, reading: Reading, given: _Given, config: DataConfig) -> _Given:
     """The series of a validation of their own."""
     like = reading._replace(
-        input_size=given.X.width, names=given.names, ragged=arrays.lengths is not None
+        input_size=given.features,
+        names=given.names,
+        ragged=arrays.lengths is not None,
+        future=None if given.ahead is None else given.ahead.future,
     )
     own = own_data(arrays.validation, arrays, like)
     require_targets_of(own, arrays)
@@ -248,9 +306,10 @@ def _scan(given: _Given, until: Array, config: DataConfig, dtype: str) -> _Scan:
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
     every_nth, at = max(1, -(-int(X.steps.sum()) // _KEPT)), 0
     for number, source in enumerate(X.sources):
-        counts = np.empty((source.steps, y.width)) if weighs else np.empty(source.steps, dtype)
+        total = y.sources[number].steps
+        counts = np.empty((total, y.width)) if weighs else np.empty(total, dtype)
         kept, own_moments = [], RunningMoments(y.width)
-        for start, stop in source.slices(_BLOCK):
+        for start, stop in _slices(source, total):
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)
             _look(scan, number, start, values, own, weight)
@@ -260,7 +319,8 @@ def _scan(given: _Given, until: Array, config: DataConfig, dtype: str) -> _Scan:
                 own_moments.count(own[learned], weight[learned] > 0)
             first = -(at + start) % every_nth
             kept.append((own[first::every_nth].copy(), weight[first::every_nth]))
-        at += source.steps
+        _require_rest(given, number)
+        at += total
         if (counts == (1 if weighs else targets.width)).all():  # as in most: nothing is kept then
             counts = np.broadcast_to(counts[0].copy(), counts.shape)
         deviations.append(own_moments.deviation)
@@ -288,9 +348,18 @@ def _weighed(scan: _Scan, deviations: Array, dtype: str) -> _Scan:
     return replace(scan, factor=factor, counts=counts, kept=kept)
 
 
+def _slices(source: Source, total: int) -> Iterator[tuple[int, int]]:
+    """Of a series what is read at once, and then of the targets that come after it."""
+    yield from source.slices(_BLOCK)
+    for start in range(source.steps, total, _BLOCK):
+        yield start, min(start + _BLOCK, total)
+
+
 def _slice(given: _Given, number: int, start: int, stop: int) -> tuple[Array, Array]:
     """Inputs and targets of some steps of a series."""
-    if not given.forecast:
+    if start >= (source := given.X.sources[number]).steps:
+        return np.empty((0, source.width), source.dtype), given.y.sources[number].read(start, stop)
+    if not given.forecast or given.ahead is not None:
         return tuple(part.sources[number].read(start, stop) for part in (given.X, given.y))  # type: ignore[return-value]
     values = given.X.sources[number].read(start, stop + 1)  # the last one is read as target alone
     return values[:-1], values[1:]
@@ -300,24 +369,43 @@ def _look(
     scan: _Scan, number: int, start: int, values: Array, targets: Array, weight: Array
 ) -> None:
     """Look at some steps of a series: inputs (n, I), targets (n, O) and what these count."""
-    given, place = scan.given, (scan.given.X.sources[number], start)
-    there = ~np.isnan(values)
-    omits = given.reading.nan_policy == "omit"
-    _require_values("X", place, values, there, _NAN if not given.reading.missing else "")
-    there_y = ~np.isnan(targets)
+    given, reading, own = scan.given, scan.given.reading, scan.given.features
+    there, there_y = ~np.isnan(values), ~np.isnan(targets)
+    source, nan = given.X.sources[number], "" if reading.missing else _NAN
+    _require_values((source, start), values[:, :own], there[:, :own], nan)
+    if isinstance(source, Beside):
+        _require_values((source.known, start + 1), values[:, own:], there[:, own:], nan)
     if not given.forecast:
-        place = given.y.sources[number], start
-        _require_values("y", place, targets, there_y, "" if omits else _NO_TARGET)
+        nan = "" if reading.nan_policy == "omit" else _NO_TARGET
+    _require_values((given.y.sources[number], start), targets, there_y, nan)
     if given.reading.classes:
         require_classes(np.where(there_y, targets, 0.0))
     if not scan.warned:
-        scan.warned = warn_of_values("X", values, there, given.names.features, OF_A_FIT) or (
+        scan.warned = warn_of_values("X", values, there, _features(given), OF_A_FIT) or (
             not (given.forecast or given.reading.classes)
             and warn_of_values("y", targets, there_y, given.names.targets, OF_TARGETS)
         )
     _take_moments(scan, number, start, (values, there), (targets, weight))
-    if not given.forecast and scan.follows is not False:
+    if not given.forecast and scan.follows is not False and len(values):
         scan.follows = _are_next(values, targets, weight > 0, scan.follows)
+
+
+def _features(given: _Given) -> tuple[str, ...] | None:
+    """Names of the features with those that are known of the next step."""
+    names = given.names if given.ahead is None else given.ahead.names_once(given.names)
+    features: tuple[str, ...] | None = names.features
+    return features
+
+
+def _require_rest(given: _Given, number: int) -> None:
+    """Refuse what is not finite of what is known of later steps than the last one's next."""
+    source = given.wide.sources[number]
+    if not isinstance(source, Beside):
+        return
+    start = source.steps + 1
+    values = source.known.read(start, source.steps + source.horizon)
+    nan = "" if given.reading.missing else _NAN
+    _require_values((source.known, start), values, ~np.isnan(values), nan)
 
 
 def _take_moments(
@@ -345,9 +433,7 @@ def _input_weight(given: _Given, number: int, until: int) -> float:
     return float(np.mean(given.weights[number][:until])) if until else 0.0
 
 
-def _require_values(
-    name: str, place: tuple[Source, int], values: Array, there: Array, nan: str
-) -> None:
+def _require_values(place: tuple[Source, int], values: Array, there: Array, nan: str) -> None:
     """Refuse infinite values, and NaN where `nan` says what to do about it."""
     source, start = place
     good = np.isfinite(values) | (~there & (not nan))
@@ -356,9 +442,10 @@ def _require_values(
     step, column = (int(index) for index in np.argwhere(~good)[0])
     where = [] if source.row is None else [source.row]
     index = (*where, start + step + source.shift, column)
-    title = name + source.name[1:]  # which may be an entry of a list
     what = f"NaN: {nan}" if not there[step, column] else "inf: replace it by a number"
-    raise ValueError(f"{title} has NaN or infinite values, the first at index {index}; {what}")
+    raise ValueError(
+        f"{source.name} has NaN or infinite values, the first at index {index}; {what}"
+    )
 
 
 def _are_next(values: Array, targets: Array, there: Array, before: bool | None) -> bool | None:
@@ -391,6 +478,14 @@ class _Part:
         return self.given.forecast or bool(self.scan.follows)
 
     @property
+    def once(self) -> WindowedDataset:
+        """Its data with the targets that are kept once, those of the next step."""
+        if self.data.targets.horizon == 1:
+            return self.data
+        width = self.given.y.width
+        return replace(self.data, y=self.data.y[:, :width], weight=self.data.weight[:, :width])
+
+    @property
     def inputs(self) -> RunningMoments:
         """Moments of the inputs that are learned from."""
         return self.scan.inputs
@@ -414,7 +509,7 @@ def _parts(
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
     scan = _scan(given, cut, config, dtype)
     try:
-        train = _dataset(scan, config, dtype, np.zeros_like(cut), cut)
+        train = _dataset(scan, config, dtype, np.zeros_like(cut), cut, ends=True)
         judge = _dataset(scan, config, dtype, cut, steps)
     except ValueError as error:
         raise ValueError(
@@ -431,9 +526,11 @@ def _say_short(given: _Given, config: DataConfig) -> None:
         return
     if short == len(steps):
         ahead = " and the value that is forecast" * given.forecast
+        if given.ahead is not None and given.ahead.future:
+            ahead += ", and all that is known ahead of each"
         raise ValueError(
             f"window={window} is longer than X: its longest series has "
-            f"{int(steps.max()) + given.forecast} step(s), and a sample is {window} steps{ahead}"
+            f"{int(given.total.max())} step(s), and a sample is {window} steps{ahead}"
         )
     notices.warn(
         f"{short} of {len(steps)} series are shorter than the window of {window} steps, and have "
@@ -442,21 +539,33 @@ def _say_short(given: _Given, config: DataConfig) -> None:
 
 
 def _dataset(
-    scan: _Scan, config: DataConfig, dtype: str, since: Array, until: Array
+    scan: _Scan,
+    config: DataConfig,
+    dtype: str,
+    since: Array,
+    until: Array,
+    *,
+    ends: bool = False,
 ) -> WindowedDataset:
-    """Windows that end from the steps `since` (S,) on, before `until` (S,)."""
+    """Windows that end from the steps `since` (S,) on, before `until` (S,).
+
+    Where all `ends` there, no later target counts.
+    """
     given, window = scan.given, config.window or 1
     first = window - 1 + config.stride * np.maximum(0, -(-(since - window + 1) // config.stride))
     counts = np.maximum(0, -(-(until - first) // config.stride))
     samples = Samples(first, counts, config.stride)
+    horizon = 1 if given.ahead is None else given.ahead.steps
     targets = Targets(
         *(given.y, config.predict_last, given.reading.classes),
         since=since if since.any() else None,
         weights=given.weights,
         begins=given.begins,
         factor=scan.factor,
+        horizon=horizon,
+        until=until if ends and horizon > 1 else None,
     )
-    sums = _sums(scan, samples, since, config.predict_last)
+    sums = _sums(scan, samples, targets)
     if sums is not None and not sums.all():
         kept = np.flatnonzero(sums)
         sums = sums[kept]
@@ -465,11 +574,13 @@ def _dataset(
         raise ValueError("there is nothing to learn: no target with a weight above zero is left")
     if sums is not None and (sums == config.predict_last * targets.width).all():
         sums = None
-    y, weight = _kept_targets(scan, samples, since, config.predict_last)
+    y, weight = _kept_targets(scan, samples, targets)
+    if given.ahead is not None:
+        require_all(weight, given.ahead, int(given.total.max()))
     if targets.classes:
         y, weight = np.nan_to_num(y[:, 0]).astype(np.int64), weight[:, 0]
     return WindowedDataset(
-        *(given.X, targets, samples, window, Units(dtype)),
+        *(given.wide, targets, samples, window, Units(dtype)),
         sums=sums,
         coarse=config.shuffle == "blocks",
         resets=given.resets,
@@ -486,19 +597,20 @@ def _ends(samples: Samples, number: int) -> Array:
     return ends
 
 
-def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array | None:
+def _sums(scan: _Scan, samples: Samples, targets: Targets) -> Array | None:
     """What the targets of every sample count together, (N,); None: 1 for each number."""
-    whole = scan.given.weights is None and scan.factor is None
-    width, exact = scan.given.y.width, np.float32 if whole else np.float64
+    whole = targets.weights is None and targets.factor is None
+    exact, last = np.float32 if whole else np.float64, targets.last
     sums, alike = [np.empty(0, exact)], True
     for number, counts in enumerate(scan.counts):
         begins = _ends(samples, number) - (last - 1)
-        if counts.strides == (0,) and (begins >= since[number]).all():
-            alike &= counts[0] == width
+        since = 0 if targets.since is None else targets.since[number]
+        if targets.horizon == 1 and counts.strides == (0,) and (begins >= since).all():
+            alike &= counts[0] == targets.width
             sums.append(np.broadcast_to(exact(last * float(counts[0])), len(begins)))
             continue
         alike = False
-        counts = np.where(np.arange(len(counts)) < since[number], 0, counts)
+        counts = _with_later(np.where(np.arange(len(counts)) < since, 0, counts), targets, number)
         rows = np.lib.stride_tricks.sliding_window_view(counts, last)
         for start in range(0, len(begins), _AT_ONCE):
             part = rows[begins[start : start + _AT_ONCE]]
@@ -506,9 +618,30 @@ def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array | Non
     return None if alike else np.concatenate(sums)
 
 
-def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tuple[Array, Array]:
-    """The targets (n, O) that were kept, and what each counts in all windows."""
-    steps = scan.given.X.steps
+def _with_later(counts: Array, targets: Targets, number: int) -> Array:
+    """What the targets of each step (T_s,) count with those that are beside them."""
+    if targets.horizon == 1:
+        return counts
+    steps, horizon = len(counts), targets.horizon
+    if targets.until is not None:
+        counts = np.where(np.arange(steps) < targets.until[number], counts, 0)
+    counts = np.concatenate([counts, np.zeros(horizon - 1)])
+    unbroken = np.ones(steps, bool)
+    total = np.zeros(steps)
+    for k in range(horizon):
+        if targets.begins is not None:
+            begins = targets.begins[number][k:]
+            unbroken[: len(begins)] &= ~begins
+        total += counts[k : k + steps] * unbroken
+    return total
+
+
+def _kept_targets(scan: _Scan, samples: Samples, targets: Targets) -> tuple[Array, Array]:
+    """The targets (n, h O) that were kept, and what each counts in all windows.
+
+    Of those that stand side by side each column has all, as often as it has them.
+    """
+    steps, last = scan.given.y.steps, targets.last
     every_nth, at = max(1, -(-int(steps.sum()) // _KEPT)), 0
     there = None
     if samples.kept is not None:
@@ -521,13 +654,17 @@ def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tup
         first += int(samples.counts[number])
         size = int(steps[number]) + 1
         begun, ended = (np.bincount(at, minlength=size) for at in (ends - (last - 1), ends + 1))
-        windows = np.cumsum(begun - ended)[:-1]
-        windows[: since[number]] = 0
-        own = windows[-at % every_nth :: every_nth]
+        windows, columns = np.cumsum(begun - ended)[:-1], []
+        for k in range(targets.horizon):
+            there_k = np.concatenate([np.zeros(k, windows.dtype), windows])[: len(windows)]
+            there_k[: 0 if targets.since is None else targets.since[number]] = 0
+            if targets.until is not None:
+                there_k[targets.until[number] :] = 0
+            columns.append(weight * there_k[-at % every_nth :: every_nth, None])
         at += int(steps[number])
-        weights.append(weight * own[:, None])
+        weights.append(np.concatenate(columns, axis=1))
     every: Array = np.concatenate([y for y, _ in scan.kept])
-    return every, np.concatenate(weights)
+    return np.tile(every, targets.horizon), np.concatenate(weights)
 
 
 # --- targets and units ----------------------------------------------------------------------------
@@ -536,7 +673,7 @@ def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tup
 def _output_size(parts: list[_Part], config: DataConfig, outputs: int | None) -> int:
     """Number of outputs: that asked for, if it fits the targets, or what they need."""
     loss = config.criterion
-    needed = loss.outputs * parts[0].given.y.width
+    needed = loss.outputs * parts[0].data.targets.width
     if loss.classes:
         needed = max(2, *(int(part.scan.every[1].most[0]) + 1 for part in parts))
     if config.loss == "binary_cross_entropy":
@@ -554,6 +691,12 @@ def _require_probabilities(found: Ends) -> None:
             "binary_cross_entropy needs targets between 0 and 1, received "
             f"{found.least.min():g} to {found.most.max():g}"
         )
+
+
+def _filling(train: _Part, model: GivenModel) -> Imputer:
+    """How missing inputs are filled: as a given model does, or by what was observed."""
+    once, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
+    return model.filling or (once if ahead is None else ahead.filling(once))
 
 
 def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
@@ -586,22 +729,26 @@ def _scaling_in_time(train: _Part, config: DataConfig) -> Scaling:
 def _require_range(part: _Part, units: Units) -> None:
     """Refuse data that leave the range of the network's dtype; both ends say so."""
     inputs, targets = part.scan.every
-    scaling = units.scaling
+    scaling, ahead = units.scaling, part.given.ahead
     with checks.within_range("X", units.dtype, REMEDY):
         ends = np.nan_to_num(np.stack([inputs.least, inputs.most]), posinf=0.0, neginf=0.0)
+        ends = ends if ahead is None else ahead.of_inputs(ends)
         (ends if scaling is None else scaling.inputs(ends)).astype(units.dtype)
     if not part.given.reading.classes:
         with checks.within_range("y", units.dtype, REMEDY):
             ends = np.nan_to_num(np.stack([targets.least, targets.most]), posinf=0.0, neginf=0.0)
-            units.targets(ends)
+            units.targets(np.tile(ends, part.data.targets.horizon))
 
 
 def _in_words(train: _Part, config: DataConfig) -> str:
     """The data of a fit: "3 series of 900 steps, 2 features, a target per step, 1,500 windows"."""
     given, loss = train.given, config.criterion
-    features, width = given.X.width, given.y.width
+    features, width, ahead = given.features, given.y.width, given.ahead
     words = [given.words, "one feature" if features == 1 else f"{features} features"]
-    if given.forecast:
+    words += known_in_words(0 if ahead is None else ahead.future)
+    if ahead is not None and ahead.horizon is not None:
+        words.append(ahead_in_words(ahead, given.forecast))
+    elif given.forecast:
         words.append("the next value as target")
     elif loss.classes:
         count = max(2, int(train.scan.every[1].most[0]) + 1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.ahead import side_by_side
 from numlstm.data.attributes import static_for_network
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
@@ -85,6 +86,11 @@ class Targets:
         Of forecasts: where the next step begins a sequence anew, so that nothing is forecast.
     factor : ndarray, shape (S, O), or None
         What every target of a series counts beside that.
+    horizon : int
+        How many steps of `y` a step has as targets, side by side: its own and those that follow.
+        Where there may be none, `y` is `numlstm.data.ahead_sources.ending`.
+    until : ndarray of int64, shape (S,), or None
+        The first step of every series from which on targets do not count.
     """
 
     y: Series
@@ -94,24 +100,46 @@ class Targets:
     weights: Any = None
     begins: list[Array] | None = None
     factor: Array | None = None
+    horizon: int = 1
+    until: Array | None = None
 
     @property
     def width(self) -> int:
         """Numbers that a target has in the network's units."""
-        return 1 if self.classes else self.y.width
+        return 1 if self.classes else self.y.width * self.horizon
 
     def gather(self, series: Array, ends: Array) -> tuple[Array, Array]:
         """Targets (B, last, O) with zeros where there is none, and what each counts, float64."""
-        begins = ends - (self.last - 1)
-        y = self.y.gather(series, begins, self.last)
+        begins, span = ends - (self.last - 1), self.last + self.horizon - 1
+        y = self.y.gather(series, begins, span)
         weight = (~np.isnan(y)).astype(np.float64)
+        steps = begins[:, None] + np.arange(span)
         if self.since is not None:
-            steps = begins[:, None] + np.arange(self.last)
             weight *= (steps >= self.since[series, None])[..., None]
+        if self.until is not None:
+            weight *= (steps < self.until[series, None])[..., None]
         if any(part is not None for part in (self.begins, self.weights, self.factor)):
             for row, number, begin in zip(weight, series.tolist(), begins.tolist(), strict=True):
-                row *= self._factors(number, begin, begin + self.last)
+                factor = self._factors(number, begin, begin + span)
+                part = row[: len(factor)] if np.ndim(factor) > 1 else row  # steps that there are
+                part *= factor
+        if self.horizon > 1:
+            y, weight = (side_by_side(part, self.horizon) for part in (y, weight))
+            if self.begins is not None:
+                weight *= self._unbroken(series, begins)
         return np.where(weight > 0, y, y.dtype.type(0)), weight
+
+    def _unbroken(self, series: Array, begins: Array) -> Array:
+        """Whether the same sequence goes on to each target, (B, last, h O)."""
+        assert self.begins is not None
+        broken = np.zeros((len(series), self.last + self.horizon - 1, 1), np.int64)
+        for row, number, begin in zip(broken, series.tolist(), begins.tolist(), strict=True):
+            flags = self.begins[number][begin : begin + len(row)]
+            row[: len(flags), 0] = flags
+        until = np.cumsum(broken, axis=1)
+        before = (until - broken)[:, : self.last]
+        same: Array = side_by_side(until, self.horizon) == before
+        return np.repeat(same, self.y.width, axis=2)
 
     def counting(self, y: Array, number: int, start: int) -> Array:
         """What targets y (n, O) of the steps from `start` on count in one series, float64."""

@@ -13,6 +13,7 @@ from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.sequences import Form, read_inputs
 from numlstm.model.continuation import Request
 from numlstm.model.rollout import Rollout
+from numlstm.model.windows import require_window
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
@@ -28,7 +29,10 @@ class Forecast(Rollout):
         """Forecast what comes after the series that were observed.
 
         A model fitted with a `horizon` gives all of it in one pass; one fitted without y feeds its
-        forecasts back, as `rollout` does, with the features that are known of each step.
+        forecasts back, as `rollout` does, with the features that are known of each step. Of a model
+        trained on windows the last `LSTM.window` steps of X are read, from the initial state: in
+        one pass for all steps, or to warm up, after which the state is carried on from step to
+        step.
 
         Parameters
         ----------
@@ -122,7 +126,7 @@ class Forecast(Rollout):
 
     def _at_once(self, X: Any, future: Any, static: Any) -> Any:
         """The last outputs for arrays without labels, by step: (B, h, O), (h, O) or a list."""
-        asked = Request(output="last", future=future, static=static)
+        asked = Request(output="last", future=future, static=static, end=self.window)
         Y, _ = self._continued(X, None, None, asked, None)
         assert self.ahead is not None
         Y = self.ahead.by_step(Y)
@@ -148,6 +152,10 @@ class Forecast(Rollout):
         exogenous = None
         if future is not None:
             X, exogenous = self._laid_out(X, count, future)
+        if self.window is not None:
+            X = X if hasattr(X, "shape") else np.asarray(X)
+            require_window(X.shape[X.ndim == 3], self.window)
+            X = X[..., -self.window :, :] if X.ndim > 1 else X[-self.window :]
         stepper, spec, given = self._closed_loop(X, count, exogenous, static)
         return given.forecasts(in_slices(self.network.on_host.runner, stepper, spec, given))
 

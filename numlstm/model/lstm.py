@@ -21,7 +21,7 @@ from numlstm.model.forecast import Forecast
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.summary import Summary
-from numlstm.model.windows import OWN, asked_window, of_every_step
+from numlstm.model.windows import OWN, asked_window, last_steps, of_every_step
 from numlstm.network import slices
 from numlstm.network.network import Network, network_on
 from numlstm.utils import checks, nouns
@@ -622,6 +622,8 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         static = read_static(asked.static, form)
         require_static(static, self.spec.static_size)
         rows = Rows(X, lengths, reset, static_for_network(static, self.scaling, self.spec.dtype))
+        if asked.end is not None:
+            rows = last_steps(rows, asked.end)
         if asked.window is None:
             Y, final = self._outputs(rows, asked, noise_rng)
         else:

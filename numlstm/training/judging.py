@@ -189,7 +189,8 @@ class Judging(NamedTuple):
 def _naive(train: Dataset | WindowedDataset, scaling: Scaling | None) -> Array:
     """The mean change from a target to the next one in the training data, in their units."""
     if isinstance(train, WindowedDataset):
-        return naive_error(np.sum(list(_changes_of_series(train)), axis=0))
+        changes = np.sum(list(_changes_of_series(train)), axis=0)
+        return np.tile(naive_error(changes), train.targets.horizon)
     if train.last:
         raise ValueError(
             "metrics='mase' compares with the forecast of the last value, which needs a target "

@@ -509,13 +509,11 @@ def test_breaks_and_forecasts_of_windows():
     apart = [piece for part in values for piece in (part[:12], part[12:])]
     changes = np.concatenate([np.abs(np.diff(piece[1:], axis=0)) for piece in apart])
     mae = windowed(values, None, reset=reset, metrics="mae").history["training_mae"]
-    np.testing.assert_allclose(
-        result.history["training_mase"], mae / changes.mean(), rtol=1e-9
-    )
+    np.testing.assert_allclose(result.history["training_mase"], mae / changes.mean(), rtol=1e-9)
 
 
 def test_series_without_a_window_are_there_without_a_number():
     X, y = long_series()
     with pytest.warns(UserWarning, match=r"shorter than the window|NaN where"):
-        result = windowed(X + [X[0][:3]], y + [y[0][:3]], metrics=["rmse"])
+        result = windowed([*X, X[0][:3]], [*y, y[0][:3]], metrics=["rmse"])
     assert np.isnan(result.per_series["training_rmse"]).tolist() == [False, False, False, True]
