@@ -199,8 +199,12 @@ def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
         )
     if reading.classes:
         raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
-    own, later = X.before(1), (_later(weights), resets, _later(resets))
-    return _Given(*(own, X.ahead(1), *later, True, names, reading, static), wide=own, total=X.steps)
+    inputs, later = X.before(1), (_later(weights), resets, _later(resets))
+    return _Given(
+        *(inputs, X.ahead(1), *later, True, names, reading, static),
+        wide=inputs,
+        total=X.steps,
+    )
 
 
 def _later(values: Any) -> Any:

@@ -178,7 +178,8 @@ def fit(
         t + `horizon`, by step and then by feature, of X or, where it is given, of `y`. With
         `future` a step reads the features of all these steps; one of which they are not all there
         is left out. Of targets those count that there are. For losses of numbers. Default: y as it
-        is, or the next value, from which `LSTM.forecast` goes on step by step.
+        is, or the next value, from which `LSTM.forecast` goes on step by step. With `window` both
+        are laid out window by window.
     static : array_like, shape (B, S), or (B,) for one attribute, or (S,) for one series, optional
         Attributes of whole sequences, such as the area of a catchment: inputs that are the same at
         all steps of a sequence, whose product with the weights ``weight_is`` is computed once for
