@@ -268,12 +268,12 @@ def _read_others(arrays: Arrays, reading: Reading, given: _Given, config: DataCo
     )
     own = own_data(arrays.validation, arrays, like)
     require_targets_of(own, arrays)
+    size = None if given.static is None else given.static.shape[1]
     try:
         others = _read(own, like, config)
+        require_static(others.static, size, "the data of the fit")
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation: {error}") from error
-    size = None if given.static is None else given.static.shape[1]
-    require_static(others.static, size, "the data of the fit")
     if others.y.width != given.y.width:
         raise ValueError(
             f"validation has {others.y.width} target(s) per step, y has {given.y.width}"

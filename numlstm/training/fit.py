@@ -388,16 +388,16 @@ def fit(
     epoch is one pass; or a callable ``(rng, n)``, of which an epoch is one call: rng is a
     `numpy.random.Generator` that only `fit`'s `rng` and the number of the call decide, n is
     `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some of "X", "y",
-    "sample_weight", "lengths" and "reset"; its sequences begin in the initial state. Kinds, sizes
-    and the moments of `standardize` and `missing` are those of the first batch, which all others
-    must be like; a class that it lacks needs `output_size`. All passes must have the same number of
-    batches. What the iterable or callable raises goes through. `fun` is then the mean loss over the
-    batches of the epoch whose parameters are returned, each before its update; whether it is a
-    success is tried on the first batch. `validation` is data of their own, and `patience` and
-    `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods. A resumed run
-    passes over the batches that were done, of an iterable those of all passes before, too: it has
-    the same bits where these are the same again. Of a callable the checkpoint is written every few
-    seconds and at the end.
+    "sample_weight", "lengths", "reset" and "static"; its sequences begin in the initial state.
+    Kinds, sizes and the moments of `standardize` and `missing` are those of the first batch, which
+    all others must be like; a class that it lacks needs `output_size`. All passes must have the
+    same number of batches. What the iterable or callable raises goes through. `fun` is then the
+    mean loss over the batches of the epoch whose parameters are returned, each before its update;
+    whether it is a success is tried on the first batch. `validation` is data of their own, and
+    `patience` and `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods.
+    A resumed run passes over the batches that were done, of an iterable those of all passes before,
+    too: it has the same bits where these are the same again. Of a callable the checkpoint is
+    written every few seconds and at the end.
 
     References
     ----------
