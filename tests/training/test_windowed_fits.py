@@ -287,6 +287,22 @@ def test_what_makes_no_sense_is_refused(options, words):
         windowed(**options)
 
 
+def test_a_covariance_is_that_of_windows():
+    options = {"method": "L-BFGS-B", "dtype": "float64"}
+    ours = windowed(**options)
+    for given in ((SERIES, TARGETS), (SERIES,), (BY_HAND,), (SERIES[0], TARGETS[0])):
+        with pytest.raises(
+            ValueError, match=r"windows of 9 steps.* laid out, X of shape \(N, 9, I"
+        ):
+            ours.covariance(*given, weight_decay=0.1)
+    found = ours.covariance(BY_HAND, LAST, weight_decay=0.1)
+    theirs = quick(BY_HAND, LAST, output="last", **options)
+    theirs.model.theta, theirs.model.scaling = ours.x, ours.model.scaling
+    theirs.x = ours.x
+    expected = theirs.covariance(BY_HAND, LAST, weight_decay=0.1)
+    np.testing.assert_allclose(found.matrix, expected.matrix, rtol=1e-9)
+
+
 # --- the model ------------------------------------------------------------------------------------
 
 
