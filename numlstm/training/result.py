@@ -194,12 +194,12 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
                 f"loss={self.loss!r}, where the sum of squares is not least: fit with loss='mse', "
                 "or ask numlstm.ensemble for the spread of several fits"
             )
-        window, shape = self.model.window, getattr(X, "shape", ())
+        window, shape = self.model.window, tuple(getattr(X, "shape", ()))
         if window is not None and (y is None or len(shape) != 3 or shape[1] != window):
             raise ValueError(
                 f"this fit learned from windows of {window} steps, and the covariance is that of "
-                f"all of them: pass them laid out, X of shape (N, {window}, I), and as y the "
-                "targets of their last steps, (N, O)"
+                f"all of them: pass them laid out, X of shape (N, {window}, I), and y (N, {window}, "
+                "O) with NaN at the steps that had no target, with nan_policy='omit'"
             )
         if self.get("weight") is not None and sample_weight is None:
             raise ValueError(
