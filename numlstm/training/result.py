@@ -198,8 +198,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         if window is not None and (y is None or len(shape) != 3 or shape[1] != window):
             raise ValueError(
                 f"this fit learned from windows of {window} steps, and the covariance is that of "
-                f"all of them: pass them laid out, X of shape (N, {window}, I), and y (N, {window}, "
-                "O) with NaN at the steps that had no target, with nan_policy='omit'"
+                f"all of them: pass them laid out, X of shape (N, {window}, I), and y "
+                f"(N, {window}, O), NaN at the steps that had no target, with nan_policy='omit'"
             )
         if self.get("weight") is not None and sample_weight is None:
             raise ValueError(
