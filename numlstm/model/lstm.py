@@ -539,7 +539,7 @@ class LSTM(Derivatives, Forecast, Persistence, Summary):
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
         asked = asked._replace(future=self._known(given, future))
         Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
-        Y = given.restore(Y, self._output_names)
+        Y = given.restore(Y, self.output_names)
         return (Y, final) if asked.return_state else Y
 
     def _predicted(self, X: Any, lengths: Any, reset: Any, noise_rng: Any = None) -> Any:

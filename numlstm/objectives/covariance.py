@@ -159,10 +159,9 @@ class Covariance:
                 "noise=True needs the spread of the residuals, which absolute_sigma=True does not "
                 "estimate: add your own to std"
             )
-        names = self.model.names
-        given, lengths, reset = labels.with_rows(X, names, lengths, reset)
+        given, lengths, reset = labels.with_rows(X, self.model.names, lengths, reset)
         band = self._band(given.stepwise, lengths, reset, level, noise)
-        return Band(*(given.restore(part, names) for part in band))
+        return Band(*(given.restore(part, self.model.output_names) for part in band))
 
     def _band(self, X: Any, lengths: Any, reset: Any, level: float, noise: bool) -> Band:
         """The band for arrays without labels."""
@@ -219,6 +218,11 @@ def covariance(
     **rows: Any,
 ) -> Covariance:
     """The covariance of the parameters of a fitted model; the arguments of `FitResult`'s method."""
+    if model.num_future:
+        raise ValueError(
+            "covariance has no future=, and this model was fitted with features known ahead: for "
+            "the spread of its forecasts take numlstm.ensemble, or fit with loss='gaussian_nll'"
+        )
     checks.flag("absolute_sigma", absolute_sigma)
     checks.optional(checks.size, "rank", rank)
     checks.optional(checks.flag, "progress", progress)

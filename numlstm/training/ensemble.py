@@ -118,7 +118,7 @@ class Ensemble:
         rows = {"lengths": lengths, "reset": reset, "noise_rng": noise_rng}
         rows["future"] = first._known(given, future)
         each = [model.predict(given.stepwise, **rows) for model in self.models]
-        return _restored(given, each, first._output_names)
+        return _restored(given, each, first.output_names)
 
     def forecast(
         self, X: Any, horizon: int | None = None, *, future: Any = None
