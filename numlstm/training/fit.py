@@ -214,9 +214,9 @@ def fit(
         the state that its beginning leaves, with `stateful` too; of sequences with one class each
         a draw by `rng` with a share of every class, the last of a class being learned from; else
         the last sequences. Data of their own are ``(X, y)``, ``(X, y, sample_weight)``, or a dict
-        with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
-        names; they need a dict where the fit has `lengths` or `reset`, or series of different
-        lengths and they are padded. With `stateful` they are one series that begins in the
+        with some of "X", "y", "sample_weight", "lengths", "reset" and "future", as the arguments of
+        these names; they need a dict where the fit has `lengths`, `reset` or `future`, or series of
+        different lengths and they are padded. With `stateful` they are one series that begins in the
         initial state.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
