@@ -216,8 +216,8 @@ def fit(
         the last sequences. Data of their own are ``(X, y)``, ``(X, y, sample_weight)``, or a dict
         with some of "X", "y", "sample_weight", "lengths", "reset" and "future", as the arguments of
         these names; they need a dict where the fit has `lengths`, `reset` or `future`, or series of
-        different lengths and they are padded. With `stateful` they are one series that begins in the
-        initial state.
+        different lengths and they are padded. With `stateful` they are one series that begins in
+        the initial state.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
