@@ -124,7 +124,7 @@ class Ensemble:
         rows["future"] = first._known(given, future)
         rows["static"] = labels.attributes(given, static, first.names.static).values
         each = [model.predict(given.stepwise, **rows) for model in self.models]
-        return _restored(given, each, first._output_names)
+        return _restored(given, each, first.output_names)
 
     def forecast(
         self, X: Any, horizon: int | None = None, *, future: Any = None, static: Any = None

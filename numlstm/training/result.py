@@ -163,9 +163,9 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         Raises
         ------
         ValueError, TypeError
-            As `fit` for the data; where y is left out and the fit had one; where as many
-            parameters as residuals leave no noise to estimate; and for a fit of another loss than
-            "mse", of which the sum of squares is not least.
+            As `fit` for the data; where y is left out and the fit had one; for a fit with `future`;
+            where as many parameters as residuals leave no noise to estimate; and for a fit of
+            another loss than "mse", of which the sum of squares is not least.
 
         Warns
         -----
