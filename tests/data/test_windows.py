@@ -176,7 +176,7 @@ def test_no_more_is_read_than_the_windows_that_are_cut():
 
 def test_a_long_series_is_read_in_slices_and_targets_of_it_are_kept_in_part(monkeypatch):
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 2 * 4096)
-    monkeypatch.setattr("numlstm.data.window_preparation._KEPT", 1000)
+    monkeypatch.setattr("numlstm.data.window_scan._KEPT", 1000)
     X = Sliced(rng.standard_normal((20_000, 1)).astype("float32"))
     data = prepared(X, dtype="float32").train
     assert X.largest <= 2 * 4096 + 1
