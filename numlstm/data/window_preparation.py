@@ -55,7 +55,7 @@ def prepare_windows(
     train, judge = _parts(given, fraction, config, dtype)
     if others is not None:
         try:
-            judge = _whole(others, config, dtype)
+            judge = _whole(others, config, dtype, "validation: ")
         except ValueError as error:
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
@@ -110,7 +110,7 @@ class _Part:
 
 def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
-    _say_short(given, config)
+    _say_short(given, config, where)
     scan = scan_all(given, given.X.steps, dtype, where)
     return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
 
@@ -136,7 +136,7 @@ def _parts(
     return _Part(given, train, scan), _Part(given, judge, scan)
 
 
-def _say_short(given: GivenSeries, config: DataConfig) -> None:
+def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
     """Refuse series that are all shorter than a window, and say how many are."""
     window, steps = config.window or 1, given.X.steps
     if not (short := int((steps < window).sum())):
@@ -148,8 +148,8 @@ def _say_short(given: GivenSeries, config: DataConfig) -> None:
             f"{int(steps.max()) + given.forecast} step(s), and a sample is {window} steps{ahead}"
         )
     notices.warn(
-        f"{short} of {len(steps)} series are shorter than the window of {window} steps, and have "
-        "no sample"
+        f"{where}{short} of {len(steps)} series are shorter than the window of {window} steps, "
+        "and have no sample"
     )
 
 
@@ -202,6 +202,8 @@ def _sums(scan: Scan, samples: Samples, since: Array, last: int) -> Array | None
     sums, alike = [np.empty(0, exact)], True
     for number, counts in enumerate(scan.counts):
         begins = _ends(samples, number) - (last - 1)
+        if not len(begins):
+            continue
         if counts.strides == (0,) and (begins >= since[number]).all():
             sums.append(np.broadcast_to(exact(last * counts[0]), len(begins)))
             continue

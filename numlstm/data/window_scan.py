@@ -29,7 +29,7 @@ class Scan:
 
     given: GivenSeries
     until: Array  # (S,) the step of every series at which what is learned from ends
-    names: tuple[str, str]
+    where: str  # before names in warnings
     inputs: RunningMoments  # of what is learned from
     outputs: RunningMoments
     every: tuple[Ends, Ends]  # of all
@@ -44,12 +44,12 @@ def scan_all(given: GivenSeries, until: Array, dtype: str, where: str = "") -> S
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
     every = Ends(X.width), Ends(y.width)
-    scan = Scan(given, until, (f"{where}X", f"{where}y"), *parts, every)
+    scan = Scan(given, until, where, *parts, every)
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
     nth, at = every_nth(X.steps), 0
     for number, source in enumerate(X.sources):
         counts = np.empty(source.steps, dtype)
-        kept = []
+        kept = [(np.empty((0, y.width), y.dtype), np.empty((0, y.width)))]
         for start, stop in source.slices(_BLOCK):
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)
@@ -80,23 +80,26 @@ def _look(
     given, place = scan.given, (scan.given.X.sources[number], start)
     there = ~np.isnan(values)
     omits = given.reading.nan_policy == "omit"
-    _require_values(scan.names[0], place, values, there, _NAN if not given.reading.missing else "")
+    _require_values("X", place, values, there, _NAN if not given.reading.missing else "")
     there_y = ~np.isnan(targets)
     if not given.forecast:
         place = given.y.sources[number], start
-        _require_values(scan.names[1], place, targets, there_y, "" if omits else _NO_TARGET)
+        _require_values("y", place, targets, there_y, "" if omits else _NO_TARGET)
     if given.reading.classes:
         require_classes(np.where(there_y, targets, 0.0))
     if not scan.warned:
-        scan.warned = warn_of_values(
-            scan.names[0], values, there, given.names.features, OF_A_FIT
-        ) or (
-            not (given.forecast or given.reading.classes)
-            and warn_of_values(scan.names[1], targets, there_y, given.names.targets, OF_TARGETS)
-        )
+        _warn(scan, (values, there), (targets, there_y))
     _take_moments(scan, number, start, (values, there), (targets, weight))
     if not given.forecast and scan.follows is not False:
         scan.follows = _are_next(values, targets, weight > 0, scan.follows)
+
+
+def _warn(scan: Scan, inputs: tuple[Array, Array], targets: tuple[Array, Array]) -> None:
+    """Say, once, where numbers stand for what is missing."""
+    given, names = scan.given, scan.given.names
+    scan.warned = warn_of_values(f"{scan.where}X", *inputs, names.features, OF_A_FIT)
+    if not (scan.warned or given.forecast or given.reading.classes):
+        scan.warned = warn_of_values(f"{scan.where}y", *targets, names.targets, OF_TARGETS)
 
 
 def _take_moments(

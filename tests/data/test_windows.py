@@ -357,6 +357,18 @@ def test_series_that_are_too_short_are_said():
     with pytest.warns(UserWarning, match="1 of 3 series are shorter than the window of 30 steps"):
         data = prepared(SERIES, TARGETS, window=30).train
     assert data.count == 11 + 31
+    with pytest.warns(UserWarning, match="1 of 2 series are shorter"):  # it has no step before one
+        assert prepared([SERIES[0], SERIES[1][:1]]).train.count == 33
+
+
+@pytest.mark.filterwarnings("ignore:.*beyond all that are learned from")
+def test_what_is_said_of_other_series_says_so():
+    with pytest.warns(UserWarning, match="^validation: 1 of 2 series are shorter than the window"):
+        prepared(SERIES[::2], TARGETS[::2], validation=(SERIES[:2], TARGETS[:2]), window=26)
+    X = SERIES[0].copy()
+    X[3, 1] = 1e20
+    with pytest.warns(UserWarning, match=r"^validation: X has 1e\+20"):
+        prepared(SERIES, TARGETS, validation=(X, TARGETS[0]))
 
 
 def test_numbers_for_missing_values_are_said():
