@@ -1,6 +1,7 @@
 """Windows over series: what is cut, what is read for it, and what units it has."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -185,6 +186,17 @@ def test_a_long_series_is_read_in_slices_and_targets_of_it_are_kept_in_part(monk
     np.testing.assert_allclose(data.y[1:], every_20th[1:], rtol=1e-6)
     assert data.weight[0] == 0
     assert (data.weight[1:] == 1).all()
+
+
+def test_series_are_not_laid_out_nor_copied():
+    X = np.random.default_rng(0).standard_normal((20, 5000, 64), dtype=np.float32)
+    y = X[..., :1].copy()
+    tracemalloc.start()
+    data = prepared(X, y, window=365, dtype="float32", validation=0.2).train
+    data.cut(0, 365, data.order(np.random.default_rng(0))[:4])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes  # laid out they were 365 times as large
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", ">f4", "float16"])
