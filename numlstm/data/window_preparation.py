@@ -4,19 +4,14 @@ The data are read once, in slices, before: what is not finite is refused, what h
 out, and the units are taken. Nothing of them is kept but a part of the targets.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.data import labels
 from numlstm.data.arrays import Arrays
-from numlstm.data.attributes import read_static, require_static
-from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
-from numlstm.data.labels import Names
+from numlstm.data.attributes import require_static
 from numlstm.data.missing import Imputer
-from numlstm.data.padding import require_right_padding
 from numlstm.data.preparation import (
     Data,
     DataConfig,
@@ -28,21 +23,16 @@ from numlstm.data.preparation import (
 )
 from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.scaling import REMEDY, Scaling, moments
-from numlstm.data.sequences import Form, read_reset
-from numlstm.data.sources import Series, Source, has_lazy, read_series, read_targets
-from numlstm.data.targets import Reading, read_weight, require_classes, require_outputs
-from numlstm.data.tokens import require_no_tokens
-from numlstm.data.validation import fraction_of, own_data, require_targets_of
+from numlstm.data.targets import require_outputs
+from numlstm.data.validation import fraction_of
+from numlstm.data.window_reading import GivenSeries, read_given, read_others
+from numlstm.data.window_scan import Scan, every_nth, input_weight, scan_all
 from numlstm.data.windows import Samples, Targets, Units, WindowedDataset, narrow
 from numlstm.utils import checks, notices
 from numlstm.utils.random_streams import RandomStreams
 from numlstm.utils.types import Array
 
-_BLOCK = 4096  # steps; slices that are read are multiples
-_KEPT = 2**20  # steps whose targets are kept
 _AT_ONCE = 2**16  # windows whose weights are summed at once
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
-_NO_TARGET = "remove it, or pass nan_policy='omit', to which it is no target"
 
 
 def prepare_windows(
@@ -57,19 +47,19 @@ def prepare_windows(
     model = model or GivenModel()
     _require_able(arrays, config, model)
     reading = reading_of(config, model)
-    given = _read(arrays, reading, config)
+    given = read_given(arrays, reading)
     if model.num_features is not None:
         require_static(given.static, model.static_size)
     require_channels(given.X.width, config, model)
     fraction, others, said = None, None, ""
     if isinstance(arrays.validation, (tuple, list, dict)) or hasattr(arrays.validation, "keys"):
-        others = _read_others(arrays, reading, given, config)
+        others = read_others(arrays, reading, given)
     elif arrays.validation is not None:
         fraction = fraction_of(arrays.validation)
     train, judge = _parts(given, fraction, config, dtype)
     if others is not None:
         try:
-            judge = _whole(others, config, dtype)
+            judge = _whole(others, config, dtype, "validation: ")
         except ValueError as error:
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
@@ -108,251 +98,6 @@ def _require_able(arrays: Arrays, config: DataConfig, model: GivenModel) -> None
         raise ValueError("window= does not go with weight=: pass the weights as sample_weight=")
 
 
-# --- what was given -------------------------------------------------------------------------------
-
-
-class _Given(NamedTuple):
-    """Series and what stands beside them, before anything was read of them."""
-
-    X: Series
-    y: Series
-    weights: Any  # of steps, a list of (T_s,), of series (S,), or None
-    resets: list[Array] | None
-    begins: list[Array] | None  # of forecasts: resets before the value forecast
-    forecast: bool
-    names: Names
-    reading: Reading
-    static: Array | None = None  # (S, A) attributes of the series
-
-    @property
-    def words(self) -> str:
-        """How many series of how many steps."""
-        steps = self.X.steps + self.forecast
-        least, most = int(steps.min()), int(steps.max())
-        length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
-        return f"one series of {length}" if len(steps) == 1 else f"{len(steps)} series of {length}"
-
-
-def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
-    """The series of a call, with their labels compared; nothing is read that is not in memory."""
-    given = labels.inputs("X", arrays.X, reading.names.features, arrays.reset)
-    if reading.classes and not has_lazy(given.sliceable):
-        require_no_tokens(given)
-    wanted = reading.names.targets
-    targets = labels.companion(given, "y", arrays.y, wanted if wanted and len(wanted) > 1 else None)
-    own = {name: getattr(arrays, name) for name in ("sample_weight", "lengths", "reset")}
-    beside = {name: labels.beside(given, name, value) for name, value in own.items()}
-    X = read_series("X", given.sliceable, beside["lengths"])
-    if reading.input_size is not None and X.width != reading.input_size:
-        raise ValueError(
-            f"X has {X.width} feature(s) per step, but the network reads {reading.input_size}"
-        )
-    if beside["lengths"] is not None and isinstance(X.sources[0].array, np.ndarray):
-        require_right_padding(X.sources[0].array, X.steps)
-    attributes = labels.attributes(given, arrays.static, reading.names.static)
-    static = read_static(attributes.values, Form(X.kind, tuple(X.steps.tolist())))
-    titles = None if reading.classes else (given if arrays.y is None else targets).features
-    said = reading.names
-    names = Names(
-        *(given.features or said.features, wanted or titles),
-        static=attributes.names or said.static,
-    )
-    weights, resets = _beside(X, beside["sample_weight"], beside["reset"])
-    if arrays.y is not None:
-        y = read_targets(targets.sliceable, X)
-        if reading.classes and y.width > 1:
-            raise ValueError(
-                f"y must have one class per step, received {y.width} numbers; classes are whole "
-                "numbers, not one-hot: y.argmax(axis=-1) numbers one-hot classes"
-            )
-        return _Given(X, y, weights, resets, None, False, names, reading, static)
-    if reading.classes:
-        raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
-    if isinstance(weights, list):
-        weights = [part[1:] for part in weights]
-    begins = None if resets is None else [part[1:] for part in resets]
-    moved = X.before(1), X.ahead(1)
-    return _Given(*moved, weights, resets, begins, True, names, reading, static)
-
-
-def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array] | None]:
-    """Weights of steps or series, and resets, of every series."""
-    counts = X.steps.tolist()
-    form = Form(X.kind, tuple(counts))
-    steps = max(counts) if X.kind != "batch" else int(X.sources[0].array.shape[1])
-    weights: Any = None
-    if sample_weight is not None:
-        weights = read_weight(sample_weight, form, steps)
-        if weights.ndim == 2:
-            weights = [row[:count] for row, count in zip(weights, counts, strict=True)]
-        weights = _balanced(weights)
-    flags = read_reset(reset, form, steps)
-    resets = None
-    if flags is not None:
-        resets = [row[:count] for row, count in zip(flags, counts, strict=True)]
-    return weights, resets
-
-
-def _balanced(weights: Any) -> Any:
-    """The same with the largest between 1 and 2: the ratios of weights count alone."""
-    largest = float(np.max([np.max(part, initial=0.0) for part in weights]))
-    unit = 2.0 ** (np.frexp(largest)[1] - 1) if largest > 0 else 1.0
-    return [part / unit for part in weights] if isinstance(weights, list) else weights / unit
-
-
-def _read_others(arrays: Arrays, reading: Reading, given: _Given, config: DataConfig) -> _Given:
-    """The series of a validation of their own."""
-    like = reading._replace(
-        input_size=given.X.width, names=given.names, ragged=arrays.lengths is not None
-    )
-    own = own_data(arrays.validation, arrays, like)
-    require_targets_of(own, arrays)
-    try:
-        others = _read(own, like, config)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"validation: {error}") from error
-    size = None if given.static is None else given.static.shape[1]
-    require_static(others.static, size, "the data of the fit")
-    if others.y.width != given.y.width:
-        raise ValueError(
-            f"validation has {others.y.width} target(s) per step, y has {given.y.width}"
-        )
-    return others
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class _Scan:
-    """What is known of the data after they were read once."""
-
-    given: _Given
-    until: Array  # (S,) the step of every series at which what is learned from ends
-    names: tuple[str, str]
-    inputs: RunningMoments  # of what is learned from
-    outputs: RunningMoments
-    every: tuple[Ends, Ends]  # of all
-    follows: bool | None = None  # whether targets are the next inputs
-    counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
-    kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
-    warned: bool = False
-
-
-def _scan(given: _Given, until: Array, dtype: str, where: str = "") -> _Scan:
-    """Read all once, in slices, and refuse what cannot be learned from."""
-    X, y = given.X, given.y
-    parts = RunningMoments(X.width), RunningMoments(y.width)
-    every = Ends(X.width), Ends(y.width)
-    scan = _Scan(given, until, (f"{where}X", f"{where}y"), *parts, every)
-    targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
-    every_nth, at = max(1, -(-int(X.steps.sum()) // _KEPT)), 0
-    for number, source in enumerate(X.sources):
-        counts = np.empty(source.steps, dtype)
-        kept = []
-        for start, stop in source.slices(_BLOCK):
-            values, own = _slice(given, number, start, stop)
-            weight = targets.counting(own, number, start)
-            _look(scan, number, start, values, own, weight)
-            counts[start:stop] = weight.astype(dtype).sum(axis=1, dtype=np.float64)
-            first = -(at + start) % every_nth
-            kept.append((own[first::every_nth].copy(), weight[first::every_nth]))
-        at += source.steps
-        if (counts == targets.width).all():  # as in most series, of which nothing is kept then
-            counts = np.broadcast_to(np.array(targets.width, dtype), source.steps)
-        scan.counts.append(counts)
-        scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
-    return scan
-
-
-def _slice(given: _Given, number: int, start: int, stop: int) -> tuple[Array, Array]:
-    """Inputs and targets of some steps of a series."""
-    if not given.forecast:
-        return tuple(part.sources[number].read(start, stop) for part in (given.X, given.y))  # type: ignore[return-value]
-    values = given.X.sources[number].read(start, stop + 1)  # the last one is read as target alone
-    return values[:-1], values[1:]
-
-
-def _look(
-    scan: _Scan, number: int, start: int, values: Array, targets: Array, weight: Array
-) -> None:
-    """Look at some steps of a series: inputs (n, I), targets (n, O) and what these count."""
-    given, place = scan.given, (scan.given.X.sources[number], start)
-    there = ~np.isnan(values)
-    omits = given.reading.nan_policy == "omit"
-    _require_values(scan.names[0], place, values, there, _NAN if not given.reading.missing else "")
-    there_y = ~np.isnan(targets)
-    if not given.forecast:
-        place = given.y.sources[number], start
-        _require_values(scan.names[1], place, targets, there_y, "" if omits else _NO_TARGET)
-    if given.reading.classes:
-        require_classes(np.where(there_y, targets, 0.0))
-    if not scan.warned:
-        scan.warned = warn_of_values(
-            scan.names[0], values, there, given.names.features, OF_A_FIT
-        ) or (
-            not (given.forecast or given.reading.classes)
-            and warn_of_values(scan.names[1], targets, there_y, given.names.targets, OF_TARGETS)
-        )
-    _take_moments(scan, number, start, (values, there), (targets, weight))
-    if not given.forecast and scan.follows is not False:
-        scan.follows = _are_next(values, targets, weight > 0, scan.follows)
-
-
-def _take_moments(
-    scan: _Scan,
-    number: int,
-    start: int,
-    inputs: tuple[Array, Array],
-    targets: tuple[Array, Array],
-) -> None:
-    (values, there), (y, weight) = inputs, targets
-    given, learned = scan.given, slice(0, max(0, int(scan.until[number]) - start))
-    given_weight = _input_weight(given, number, int(scan.until[number]))
-    scan.inputs.count(values[learned], there[learned], given_weight)
-    scan.every[0].add(values)
-    if not given.reading.classes:
-        counts = weight.max(axis=1)  # alike for all targets of a step that are there
-        scan.outputs.count(y[learned], weight[learned] > 0, counts[learned])
-    scan.every[1].add(np.where(weight > 0, y, np.nan))
-
-
-def _input_weight(given: _Given, number: int, until: int) -> float:
-    """What every step of a series counts as input: the mean of what its targets do."""
-    if not isinstance(given.weights, list):
-        return 1.0 if given.weights is None else float(given.weights[number])
-    return float(np.mean(given.weights[number][:until])) if until else 0.0
-
-
-def _require_values(
-    name: str, place: tuple[Source, int], values: Array, there: Array, nan: str
-) -> None:
-    """Refuse infinite values, and NaN where `nan` says what to do about it."""
-    source, start = place
-    good = np.isfinite(values) | (~there & (not nan))
-    if good.all():
-        return
-    step, column = (int(index) for index in np.argwhere(~good)[0])
-    where = [] if source.row is None else [source.row]
-    index = (*where, start + step + source.shift, column)
-    title = name + source.name[1:]  # which may be an entry of a list
-    what = f"NaN: {nan}" if not there[step, column] else "inf: replace it by a number"
-    raise ValueError(f"{title} has NaN or infinite values, the first at index {index}; {what}")
-
-
-def _are_next(values: Array, targets: Array, there: Array, before: bool | None) -> bool | None:
-    """Whether targets are the first features of the next step, where they are any."""
-    if targets.shape[1] > values.shape[1]:
-        return False
-    there = there[:-1]
-    if not there.any():
-        return before
-    following = values[1:, : targets.shape[1]]
-    dtype = np.float32 if np.float32 in (values.dtype, targets.dtype) else np.float64
-    pair = targets[:-1][there].astype(dtype), following[there].astype(dtype)
-    return bool(np.array_equal(*pair))
-
-
 # --- samples --------------------------------------------------------------------------------------
 
 
@@ -360,9 +105,9 @@ def _are_next(values: Array, targets: Array, there: Array, before: bool | None) 
 class _Part:
     """What is learned from, or judged by."""
 
-    given: _Given
+    given: GivenSeries
     data: WindowedDataset  # in the units of the data
-    scan: _Scan
+    scan: Scan
 
     @property
     def forecast(self) -> bool:
@@ -375,15 +120,15 @@ class _Part:
         return self.scan.inputs
 
 
-def _whole(given: _Given, config: DataConfig, dtype: str, where: str = "") -> _Part:
+def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
-    _say_short(given, config)
-    scan = _scan(given, given.X.steps, dtype, where)
+    _say_short(given, config, where)
+    scan = scan_all(given, given.X.steps, dtype, where)
     return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
 
 
 def _parts(
-    given: _Given, fraction: float | None, config: DataConfig, dtype: str
+    given: GivenSeries, fraction: float | None, config: DataConfig, dtype: str
 ) -> tuple[_Part, _Part | None]:
     """Windows to learn from, and those that end in the last part of every series."""
     if fraction is None:
@@ -391,7 +136,7 @@ def _parts(
     _say_short(given, config)
     steps = given.X.steps
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = _scan(given, cut, dtype)
+    scan = scan_all(given, cut, dtype)
     try:
         train = _dataset(scan, config, dtype, np.zeros_like(cut), cut)
         judge = _dataset(scan, config, dtype, cut, steps)
@@ -403,7 +148,7 @@ def _parts(
     return _Part(given, train, scan), _Part(given, judge, scan)
 
 
-def _say_short(given: _Given, config: DataConfig) -> None:
+def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
     """Refuse series that are all shorter than a window, and say how many are."""
     window, steps = config.window or 1, given.X.steps
     if not (short := int((steps < window).sum())):
@@ -415,13 +160,13 @@ def _say_short(given: _Given, config: DataConfig) -> None:
             f"{int(steps.max()) + given.forecast} step(s), and a sample is {window} steps{ahead}"
         )
     notices.warn(
-        f"{short} of {len(steps)} series are shorter than the window of {window} steps, and have "
-        "no sample"
+        f"{where}{short} of {len(steps)} series are shorter than the window of {window} steps, "
+        "and have no sample"
     )
 
 
 def _dataset(
-    scan: _Scan, config: DataConfig, dtype: str, since: Array, until: Array
+    scan: Scan, config: DataConfig, dtype: str, since: Array, until: Array
 ) -> WindowedDataset:
     """Windows that end from the steps `since` (S,) on, before `until` (S,)."""
     given, window = scan.given, config.window or 1
@@ -464,12 +209,14 @@ def _ends(samples: Samples, number: int) -> Array:
     return ends
 
 
-def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array | None:
+def _sums(scan: Scan, samples: Samples, since: Array, last: int) -> Array | None:
     """What the targets of every sample count together, (N,); None: 1 for each number."""
     exact = np.float32 if scan.given.weights is None else np.float64  # of whole numbers
     sums, alike = [np.empty(0, exact)], True
     for number, counts in enumerate(scan.counts):
         begins = _ends(samples, number) - (last - 1)
+        if not len(begins):
+            continue
         if counts.strides == (0,) and (begins >= since[number]).all():
             sums.append(np.broadcast_to(exact(last * counts[0]), len(begins)))
             continue
@@ -482,10 +229,10 @@ def _sums(scan: _Scan, samples: Samples, since: Array, last: int) -> Array | Non
     return None if alike else np.concatenate(sums)
 
 
-def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tuple[Array, Array]:
+def _kept_targets(scan: Scan, samples: Samples, since: Array, last: int) -> tuple[Array, Array]:
     """The targets (n, O) that were kept, and what each counts in all windows."""
     steps = scan.given.X.steps
-    every_nth, at = max(1, -(-int(steps.sum()) // _KEPT)), 0
+    nth, at = every_nth(steps), 0
     there = None
     if samples.kept is not None:
         there = np.zeros(int(samples.counts.sum()), bool)
@@ -499,7 +246,7 @@ def _kept_targets(scan: _Scan, samples: Samples, since: Array, last: int) -> tup
         begun, ended = (np.bincount(at, minlength=size) for at in (ends - (last - 1), ends + 1))
         windows = np.cumsum(begun - ended)[:-1]
         windows[: since[number]] = 0
-        own = windows[-at % every_nth :: every_nth]
+        own = windows[-at % nth :: nth]
         at += int(steps[number])
         weights.append(weight * own[:, None])
     every: Array = np.concatenate([y for y, _ in scan.kept])
@@ -539,7 +286,7 @@ def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
         return scaling
     every = range(len(static))
     steps = train.scan.until.tolist()
-    weight = np.array([[_input_weight(train.given, number, steps[number])] for number in every])
+    weight = np.array([[input_weight(train.given, number, steps[number])] for number in every])
     mean, scale = moments(static, np.ones(static.shape, bool), weight)
     return scaling._replace(static_mean=mean, static_scale=scale)
 

@@ -11,7 +11,7 @@ from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.orders import InBlocks, Shuffled
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset
-from numlstm.data.sources import Series
+from numlstm.data.sources import Series, as_it_is
 from numlstm.utils.types import Array
 
 _LISTED = 2**22  # samples up to which an order is a list of them
@@ -97,10 +97,10 @@ class Targets:
         """Numbers that a target has in the network's units."""
         return 1 if self.classes else self.y.width
 
-    def gather(self, series: Array, ends: Array) -> tuple[Array, Array]:
+    def gather(self, series: Array, ends: Array, kernels: Any = None) -> tuple[Array, Array]:
         """Targets (B, last, O) with zeros where there is none, and what each counts, float64."""
         begins = ends - (self.last - 1)
-        y = self.y.gather(series, begins, self.last)
+        y = self.y.gather(series, begins, self.last, kernels)
         weight = (~np.isnan(y)).astype(np.float64)
         if self.since is not None:
             steps = begins[:, None] + np.arange(self.last)
@@ -287,15 +287,14 @@ class WindowedDataset:
 
     def _standardised(self, series: Array, begins: Array, steps: int) -> Array:
         X, scaling = self.X, self.units.scaling
-        itemsize, held = np.dtype(X.dtype).itemsize, None
         if X.addresses is None:
             held = X.gather(series, begins, steps)
-            addresses = held.ctypes.data + itemsize * held[0].size * np.arange(len(series))
+            places = held.ctypes.data + held[0].nbytes * np.arange(len(series))
         else:
-            addresses = X.addresses[series] + itemsize * X.width * begins
-        mean, scale = (np.zeros(X.width), np.ones(X.width)) if scaling is None else scaling[:2]
+            places = X.places_of(series, begins)
+        mean, scale = as_it_is(X.width) if scaling is None else scaling[:2]
         result = np.empty((len(series), steps, X.width), self.units.dtype)
-        self.kernels.standardised(addresses, X.dtype, mean, scale, result)
+        self.kernels.standardised(places, X.dtype, mean, scale, result)
         return result
 
     def _reset(self, series: Array, ends: Array, start: int, stop: int) -> Array | None:
@@ -311,7 +310,7 @@ class WindowedDataset:
         """Targets and weights of a cut, (B, O) or (B, n, O)."""
         if stop <= self._first_target:
             return self._no_targets(len(series), stop - start)
-        y, weight = self.targets.gather(series, ends)
+        y, weight = self.targets.gather(series, ends, self.kernels)
         weight = weight.astype(self.units.dtype)
         if self.targets.classes:
             y, weight = y[..., 0].astype(np.int64), weight[..., 0]

@@ -194,6 +194,11 @@ def test_what_makes_no_sense_is_refused(options, words):
         windowed(**options)
 
 
+def test_a_covariance_is_that_of_whole_sequences():
+    with pytest.raises(ValueError, match="this fit was on windows of 9 steps"):
+        windowed().covariance(SERIES, TARGETS)
+
+
 # --- the model ------------------------------------------------------------------------------------
 
 

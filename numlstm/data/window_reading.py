@@ -1,0 +1,126 @@
+"""The series of a fit on windows, as they were given: nothing is read that is not in memory."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.data import labels
+from numlstm.data.arrays import Arrays
+from numlstm.data.attributes import read_static, require_static
+from numlstm.data.labels import Names
+from numlstm.data.padding import require_right_padding
+from numlstm.data.sequences import Form, read_reset
+from numlstm.data.sources import Series, has_lazy, read_series, read_targets
+from numlstm.data.targets import Reading, read_weight
+from numlstm.data.tokens import require_no_tokens
+from numlstm.data.validation import own_data, require_targets_of
+from numlstm.utils.types import Array
+
+
+class GivenSeries(NamedTuple):
+    """Series and what stands beside them, before anything was read of them."""
+
+    X: Series
+    y: Series
+    weights: Any  # of steps, a list of (T_s,), of series (S,), or None
+    resets: list[Array] | None
+    begins: list[Array] | None  # of forecasts: resets before the value forecast
+    forecast: bool
+    names: Names
+    reading: Reading
+    static: Array | None = None  # (S, A) attributes of the series
+
+    @property
+    def words(self) -> str:
+        """How many series of how many steps."""
+        steps = self.X.steps + self.forecast
+        least, most = int(steps.min()), int(steps.max())
+        length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
+        return f"one series of {length}" if len(steps) == 1 else f"{len(steps)} series of {length}"
+
+
+def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
+    """The series of a call, with their labels compared; nothing is read that is not in memory."""
+    given = labels.inputs("X", arrays.X, reading.names.features, arrays.reset)
+    if reading.classes and not has_lazy(given.sliceable):
+        require_no_tokens(given)
+    wanted = reading.names.targets
+    targets = labels.companion(given, "y", arrays.y, wanted if wanted and len(wanted) > 1 else None)
+    own = {name: getattr(arrays, name) for name in ("sample_weight", "lengths", "reset")}
+    beside = {name: labels.beside(given, name, value) for name, value in own.items()}
+    X = read_series("X", given.sliceable, beside["lengths"])
+    if reading.input_size is not None and X.width != reading.input_size:
+        raise ValueError(
+            f"X has {X.width} feature(s) per step, but the network reads {reading.input_size}"
+        )
+    if beside["lengths"] is not None and isinstance(X.sources[0].array, np.ndarray):
+        require_right_padding(X.sources[0].array, X.steps)
+    attributes = labels.attributes(given, arrays.static, reading.names.static)
+    static = read_static(attributes.values, Form(X.kind, tuple(X.steps.tolist())))
+    titles = None if reading.classes else (given if arrays.y is None else targets).features
+    said = reading.names
+    names = Names(
+        *(given.features or said.features, wanted or titles),
+        static=attributes.names or said.static,
+    )
+    weights, resets = _beside(X, beside["sample_weight"], beside["reset"])
+    if arrays.y is not None:
+        y = read_targets(targets.sliceable, X)
+        if reading.classes and y.width > 1:
+            raise ValueError(
+                f"y must have one class per step, received {y.width} numbers; classes are whole "
+                "numbers, not one-hot: y.argmax(axis=-1) numbers one-hot classes"
+            )
+        return GivenSeries(X, y, weights, resets, None, False, names, reading, static)
+    if reading.classes:
+        raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
+    if isinstance(weights, list):
+        weights = [part[1:] for part in weights]
+    begins = None if resets is None else [part[1:] for part in resets]
+    moved = X.before(1), X.ahead(1)
+    return GivenSeries(*moved, weights, resets, begins, True, names, reading, static)
+
+
+def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array] | None]:
+    """Weights of steps or series, and resets, of every series."""
+    counts = X.steps.tolist()
+    form = Form(X.kind, tuple(counts))
+    steps = max(counts) if X.kind != "batch" else int(X.sources[0].array.shape[1])
+    weights: Any = None
+    if sample_weight is not None:
+        weights = read_weight(sample_weight, form, steps)
+        if weights.ndim == 2:
+            weights = [row[:count] for row, count in zip(weights, counts, strict=True)]
+        weights = _balanced(weights)
+    flags = read_reset(reset, form, steps)
+    resets = None
+    if flags is not None:
+        resets = [row[:count] for row, count in zip(flags, counts, strict=True)]
+    return weights, resets
+
+
+def _balanced(weights: Any) -> Any:
+    """The same with the largest between 1 and 2: the ratios of weights count alone."""
+    largest = float(np.max([np.max(part, initial=0.0) for part in weights]))
+    unit = 2.0 ** (np.frexp(largest)[1] - 1) if largest > 0 else 1.0
+    return [part / unit for part in weights] if isinstance(weights, list) else weights / unit
+
+
+def read_others(arrays: Arrays, reading: Reading, given: GivenSeries) -> GivenSeries:
+    """The series of a validation of their own."""
+    like = reading._replace(
+        input_size=given.X.width, names=given.names, ragged=arrays.lengths is not None
+    )
+    own = own_data(arrays.validation, arrays, like)
+    require_targets_of(own, arrays)
+    try:
+        others = read_given(own, like)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation: {error}") from error
+    size = None if given.static is None else given.static.shape[1]
+    require_static(others.static, size, "the data of the fit")
+    if others.y.width != given.y.width:
+        raise ValueError(
+            f"validation has {others.y.width} target(s) per step, y has {given.y.width}"
+        )
+    return others
