@@ -480,7 +480,6 @@ def fit(
         nouns.read(Init, "init", init), model, backend, training, keeps_dropout=dropout is None
     )
     settings = settle(network, start, reading, training, run)
-    require_forward(network, horizon, future)
     arrays = Arrays(X, y, sample_weight, lengths, reset, future, static, validation)
     return _run(arrays, settings, rng)
 
@@ -538,10 +537,12 @@ def _read(
     start, outputs = _given(settings.start.model), settings.network.output_size
     given = settings.data, settings.dtype, draws, start, outputs
     if not is_stream(arrays.X):
+        require_forward(settings, arrays.forecasts or settings.data.horizon is not None)
         read = prepare if settings.data.window is None else prepare_windows
         return read(arrays, *given), None
     require_able_of_batches(settings, arrays)
     fresh = prepare_batches(arrays, *given)
+    require_forward(settings, fresh.forecast)
     return fresh.data, fresh
 
 
