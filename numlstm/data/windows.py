@@ -283,7 +283,8 @@ class WindowedDataset:
             return self.units.inputs(self.X.gather(series, begins + start, stop - start), None)
         # what is missing is filled by what came before it in its window
         reset = self._reset(series, ends, 0, stop)
-        return self.units.inputs(self.X.gather(series, begins, stop), reset)[:, start:]
+        X = self.units.inputs(self.X.gather(series, begins, stop), reset)
+        return np.ascontiguousarray(X[:, start:])
 
     def _standardised(self, series: Array, begins: Array, steps: int) -> Array:
         X, scaling = self.X, self.units.scaling
