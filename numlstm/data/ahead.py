@@ -264,7 +264,7 @@ def dataset(series: Series, future: Future | None, horizon: int | None) -> Datas
     require_all(combined, ahead, int(ends.max()))
     known = None if future is None else future.values
     return Dataset(
-        inputs(X, known, ahead.steps, 0, count),
+        np.ascontiguousarray(inputs(X, known, ahead.steps, 0, count)),
         np.where(there, y_later, y_later.dtype.type(0)),
         combined,
         None if (used == count).all() else used,

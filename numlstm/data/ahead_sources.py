@@ -54,6 +54,20 @@ class Ending(Source):
             result[: last - start] = super().read(start, last)
         return result
 
+    @property
+    def parts(self) -> list[Source]:
+        """What it is read from."""
+        return [Source(*_fields(self))]
+
+    @property
+    def base(self) -> None:
+        """What lies behind its end is not in memory."""
+
+
+def _fields(source: Source) -> list[Any]:
+    """Those of all sources."""
+    return [getattr(source, field.name) for field in fields(Source)]
+
 
 def beside(own: Series, known: Series, horizon: int, steps: Array) -> Series:
     """The first `steps` (S,) of every series, beside each what is known of `horizon` ahead."""
@@ -68,10 +82,7 @@ def beside(own: Series, known: Series, horizon: int, steps: Array) -> Series:
 
 def ending(series: Series) -> Series:
     """The same, with NaN behind the end of each."""
-    names = [field.name for field in fields(Source)]
-    sources: list[Source] = [
-        Ending(*(getattr(source, name) for name in names)) for source in series.sources
-    ]
+    sources: list[Source] = [Ending(*_fields(source)) for source in series.sources]
     return Series(sources, series.kind)
 
 

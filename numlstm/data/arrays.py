@@ -18,6 +18,11 @@ class Arrays(NamedTuple):
     validation: Any = None  # a fraction, a tuple (X, y) or (X, y, sample_weight), or a mapping
 
     @property
+    def forecasts(self) -> bool:
+        """Whether what is to come is learned."""
+        return self.y is None or self.future is not None
+
+    @property
     def rows(self) -> dict[str, Any]:
         """What says more of the rows of X, by name."""
         return {name: getattr(self, name) for name in _OF_ROWS}

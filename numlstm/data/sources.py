@@ -141,6 +141,12 @@ class Series:
             return None
         return np.array([base.ctypes.data for base in bases if base is not None], np.int64)
 
+    def places_of(self, series: Array, begins: Array) -> Array:
+        """Addresses of steps (B,) of series (B,)."""
+        assert self.addresses is not None
+        places: Array = self.addresses[series] + np.dtype(self.dtype).itemsize * self.width * begins
+        return places
+
     def before(self, count: int) -> "Series":
         """Without the last steps of each."""
         return Series([_moved(source, 0, count) for source in self.sources], self.kind)
@@ -149,9 +155,16 @@ class Series:
         """What comes so many steps later, at all steps of `before`."""
         return Series([_moved(source, count, count) for source in self.sources], self.kind)
 
-    def gather(self, series: Array, begins: Array, steps: int) -> Array:
-        """Windows (B, steps, N) of series (B,), from the steps `begins` (B,) on."""
+    def gather(self, series: Array, begins: Array, steps: int, kernels: Any = None) -> Array:
+        """Windows (B, steps, N) of series (B,), from the steps `begins` (B,) on.
+
+        `kernels` are those of a backend that reads what lies in memory, where it has some.
+        """
         result = np.empty((len(series), steps, self.width), self.dtype)
+        if kernels is not None and self.addresses is not None:
+            places = self.places_of(series, begins)
+            kernels.standardised(places, self.dtype, *as_it_is(self.width), result)
+            return result
         for rows, source, start, stop in self._reads(series, begins, steps):
             values = source.read(start, stop)
             for row in rows:
@@ -175,6 +188,11 @@ class Series:
             pending = _Read([row], source, start, start + steps)
         if pending is not None:
             yield pending
+
+
+def as_it_is(width: int) -> tuple[Array, Array]:
+    """Mean and scale of features that stay as they are."""
+    return np.zeros(width), np.ones(width)
 
 
 class _Read(NamedTuple):

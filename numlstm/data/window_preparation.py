@@ -4,23 +4,16 @@ The data are read once, in slices, before: what is not finite is refused, what h
 out, and the units are taken. Nothing of them is kept but a part of the targets.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.data import labels
-from numlstm.data.ahead import Ahead, require_all
-from numlstm.data.ahead_sources import Beside, beside, ending, read_known
+from numlstm.data.ahead import require_all
 from numlstm.data.arrays import Arrays
-from numlstm.data.attributes import read_static, require_static
+from numlstm.data.attributes import require_static
 from numlstm.data.description import ahead_in_words, known_in_words
-from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
-from numlstm.data.labels import Names
 from numlstm.data.missing import Imputer
-from numlstm.data.padding import require_right_padding
 from numlstm.data.preparation import (
     Data,
     DataConfig,
@@ -35,28 +28,16 @@ from numlstm.data.preparation import (
 )
 from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.scaling import REMEDY, Scaling, moments
-from numlstm.data.sequences import Form, read_reset
-from numlstm.data.series_weight import even, weight_of
-from numlstm.data.sources import Series, Source, has_lazy, read_series, read_targets
-from numlstm.data.targets import (
-    Reading,
-    read_weight,
-    require_ahead,
-    require_classes,
-    require_outputs,
-)
-from numlstm.data.tokens import require_no_tokens
-from numlstm.data.validation import fraction_of, own_data, require_targets_of
+from numlstm.data.targets import require_outputs
+from numlstm.data.validation import fraction_of
+from numlstm.data.window_reading import GivenSeries, read_given, read_others
+from numlstm.data.window_scan import Scan, every_nth, input_weight, scan_all
 from numlstm.data.windows import Samples, Targets, Units, WindowedDataset, narrow
 from numlstm.utils import checks, notices
 from numlstm.utils.random_streams import RandomStreams
 from numlstm.utils.types import Array
 
-_BLOCK = 4096  # steps; slices that are read are multiples
-_KEPT = 2**20  # steps whose targets are kept
 _AT_ONCE = 2**16  # windows whose weights are summed at once
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
-_NO_TARGET = "remove it, or pass nan_policy='omit', to which it is no target"
 
 
 def prepare_windows(
@@ -71,7 +52,7 @@ def prepare_windows(
     model = model or GivenModel()
     require_agreement(arrays, config, model)
     reading = reading_of(config, model, known=arrays.future is not None)
-    given = _read(arrays, reading, config)
+    given = read_given(arrays, reading)
     ahead = given.ahead
     if model.num_features is not None:
         require_static(given.static, model.static_size)
@@ -80,13 +61,13 @@ def prepare_windows(
         require_width(ahead.columns, given.wide.width, model)
     fraction, others, said = None, None, ""
     if isinstance(arrays.validation, (tuple, list, dict)) or hasattr(arrays.validation, "keys"):
-        others = _read_others(arrays, reading, given, config)
+        others = read_others(arrays, reading, given)
     elif arrays.validation is not None:
         fraction = fraction_of(arrays.validation)
     train, judge = _parts(given, fraction, config, dtype)
     if others is not None:
         try:
-            judge = _whole(others, config, dtype)
+            judge = _whole(others, config, dtype, "validation: ")
         except ValueError as error:
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
@@ -119,352 +100,6 @@ def prepare_windows(
     )
 
 
-# --- what was given -------------------------------------------------------------------------------
-
-
-class _Given(NamedTuple):
-    """Series and what stands beside them, before anything was read of them."""
-
-    X: Series  # of forecasts with what is known of the next step alone
-    y: Series  # of forecasts those of the next steps, which may be more
-    weights: Any  # of steps, a list of (T_s,), of series (S,), or None
-    resets: list[Array] | None
-    begins: list[Array] | None  # of forecasts: resets before the value forecast
-    forecast: bool
-    names: Names
-    reading: Reading
-    static: Array | None = None  # (S, A) attributes of the series
-    ahead: Ahead | None = None
-    wide: Series = None  # type: ignore[assignment]  # X with all that is known ahead
-    total: Array = None  # type: ignore[assignment]  # (S,) steps that were given
-
-    @property
-    def features(self) -> int:
-        """Number of features that are not known ahead."""
-        return self.X.width - (0 if self.ahead is None else self.ahead.future)
-
-    @property
-    def words(self) -> str:
-        """How many series of how many steps."""
-        steps = self.total
-        least, most = int(steps.min()), int(steps.max())
-        length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
-        return f"one series of {length}" if len(steps) == 1 else f"{len(steps)} series of {length}"
-
-
-def _read(arrays: Arrays, reading: Reading, config: DataConfig) -> _Given:
-    """The series of a call, with their labels compared; nothing is read that is not in memory."""
-    given = labels.inputs("X", arrays.X, reading.names.features, arrays.reset)
-    if reading.classes and not has_lazy(given.sliceable):
-        require_no_tokens(given)
-    wanted = reading.names.targets
-    targets = labels.companion(given, "y", arrays.y, wanted if wanted and len(wanted) > 1 else None)
-    own = {name: getattr(arrays, name) for name in ("sample_weight", "lengths", "reset")}
-    beside_X = {name: labels.beside(given, name, value) for name, value in own.items()}
-    X = read_series("X", given.sliceable, beside_X["lengths"])
-    if reading.input_size is not None and X.width != reading.input_size:
-        raise ValueError(
-            f"X has {X.width} feature(s) per step, but the network reads {reading.input_size}"
-        )
-    if beside_X["lengths"] is not None and isinstance(X.sources[0].array, np.ndarray):
-        require_right_padding(X.sources[0].array, X.steps)
-    attributes = labels.attributes(given, arrays.static, reading.names.static)
-    static = read_static(attributes.values, Form(X.kind, tuple(X.steps.tolist())))
-    titles = None if reading.classes else (given if arrays.y is None else targets).features
-    said = reading.names
-    names = Names(
-        *(given.features or said.features, wanted or titles),
-        static=attributes.names or said.static,
-    )
-    weights, resets = _beside(X, beside_X["sample_weight"], beside_X["reset"])
-    y = X if arrays.y is None else read_targets(targets.sliceable, X)
-    if reading.horizon is not None or arrays.future is not None or reading.future:
-        require_ahead(arrays.y, arrays.future, reading, 1)
-        known, titles = labels.known_ahead(given, arrays.future, said.future)
-        future = None if known is None else read_known(known, X, reading.future)
-        names = names._replace(future=titles or said.future)
-        forecast = arrays.y is None
-        as_given = _Given(X, y, weights, resets, None, forecast, names, reading, static)
-        return _ahead(as_given, future)
-    if arrays.y is not None:
-        if reading.classes and y.width > 1:
-            raise ValueError(
-                f"y must have one class per step, received {y.width} numbers; classes are whole "
-                "numbers, not one-hot: y.argmax(axis=-1) numbers one-hot classes"
-            )
-        return _Given(
-            *(X, y, weights, resets, None, False, names, reading, static),
-            wide=X,
-            total=X.steps,
-        )
-    if reading.classes:
-        raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
-    inputs, later = X.before(1), (_later(weights), resets, _later(resets))
-    return _Given(
-        *(inputs, X.ahead(1), *later, True, names, reading, static),
-        wide=inputs,
-        total=X.steps,
-    )
-
-
-def _later(values: Any) -> Any:
-    """Of every series what stands beside the next step."""
-    return [part[1:] for part in values] if isinstance(values, list) else values
-
-
-def _ahead(given: _Given, known: Series | None) -> _Given:
-    """The same for forecasts: a step has what is known ahead, and later targets."""
-    X, steps = given.X, given.X.steps
-    ahead = Ahead(given.reading.horizon, 0 if known is None else known.width, given.y.width)
-    used, once, wide = steps - 1, X.before(1), X.before(1)
-    if known is not None:
-        if given.resets is not None:
-            ahead.require_no_breaks()
-        used = np.maximum(0, np.minimum(used, known.steps - ahead.steps))
-        once, wide = (beside(X, known, count, used) for count in (1, ahead.steps))
-    return given._replace(
-        X=once,
-        y=ending(given.y.ahead(1)),
-        weights=_later(given.weights),
-        begins=_later(given.resets),
-        ahead=ahead,
-        wide=wide,
-        total=steps,
-    )
-
-
-def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array] | None]:
-    """Weights of steps or series, and resets, of every series."""
-    counts = X.steps.tolist()
-    form = Form(X.kind, tuple(counts))
-    steps = max(counts) if X.kind != "batch" else int(X.sources[0].array.shape[1])
-    weights: Any = None
-    if sample_weight is not None:
-        weights = read_weight(sample_weight, form, steps)
-        if weights.ndim == 2:
-            weights = [row[:count] for row, count in zip(weights, counts, strict=True)]
-        weights = _balanced(weights)
-    flags = read_reset(reset, form, steps)
-    resets = None
-    if flags is not None:
-        resets = [row[:count] for row, count in zip(flags, counts, strict=True)]
-    return weights, resets
-
-
-def _balanced(weights: Any) -> Any:
-    """The same with the largest between 1 and 2: the ratios of weights count alone."""
-    largest = float(np.max([np.max(part, initial=0.0) for part in weights]))
-    unit = 2.0 ** (np.frexp(largest)[1] - 1) if largest > 0 else 1.0
-    return [part / unit for part in weights] if isinstance(weights, list) else weights / unit
-
-
-def _read_others(arrays: Arrays, reading: Reading, given: _Given, config: DataConfig) -> _Given:
-    """The series of a validation of their own."""
-    like = reading._replace(
-        input_size=given.features,
-        names=given.names,
-        ragged=arrays.lengths is not None,
-        future=None if given.ahead is None else given.ahead.future,
-    )
-    own = own_data(arrays.validation, arrays, like)
-    require_targets_of(own, arrays)
-    size = None if given.static is None else given.static.shape[1]
-    try:
-        others = _read(own, like, config)
-        require_static(others.static, size, "the data of the fit")
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"validation: {error}") from error
-    if others.y.width != given.y.width:
-        raise ValueError(
-            f"validation has {others.y.width} target(s) per step, y has {given.y.width}"
-        )
-    return others
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
-@dataclass(eq=False)
-class _Scan:
-    """What is known of the data after they were read once."""
-
-    given: _Given
-    until: Array  # (S,) the step of every series at which what is learned from ends
-    inputs: RunningMoments  # of what is learned from
-    outputs: RunningMoments
-    every: tuple[Ends, Ends]  # of all
-    follows: bool | None = None  # whether targets are the next inputs
-    factor: Array | None = None  # (S, O) what every target of a series counts beside that
-    counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
-    kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
-    warned: bool = False
-
-
-def _scan(given: _Given, until: Array, config: DataConfig, dtype: str) -> _Scan:
-    """Read all once, in slices, and refuse what cannot be learned from."""
-    X, y = given.X, given.y
-    parts = RunningMoments(X.width), RunningMoments(y.width)
-    every = Ends(X.width), Ends(y.width)
-    scan = _Scan(given, until, *parts, every)
-    weighs, deviations = config.weight is not None, []
-    targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
-    every_nth, at = max(1, -(-int(X.steps.sum()) // _KEPT)), 0
-    for number, source in enumerate(X.sources):
-        total = y.sources[number].steps
-        counts = np.empty((total, y.width)) if weighs else np.empty(total, dtype)
-        kept, own_moments = [], RunningMoments(y.width)
-        for start, stop in _slices(source, total):
-            values, own = _slice(given, number, start, stop)
-            weight = targets.counting(own, number, start)
-            _look(scan, number, start, values, own, weight)
-            counts[start:stop] = weight if weighs else _together(weight, dtype)
-            if weighs:
-                learned = slice(0, max(0, int(until[number]) - start))
-                own_moments.count(own[learned], weight[learned] > 0)
-            first = -(at + start) % every_nth
-            kept.append((own[first::every_nth].copy(), weight[first::every_nth]))
-        _require_rest(given, number)
-        at += total
-        if (counts == (1 if weighs else targets.width)).all():  # as in most: nothing is kept then
-            counts = np.broadcast_to(counts[0].copy(), counts.shape)
-        deviations.append(own_moments.deviation)
-        scan.counts.append(counts)
-        scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
-    return _weighed(scan, np.stack(deviations), dtype) if weighs else scan
-
-
-def _together(weight: Array, dtype: str) -> Array:
-    """What all targets of a step count, (n,), of what each does, (n, O)."""
-    total: Array = weight.astype(dtype).sum(axis=1, dtype=np.float64)
-    return total.astype(dtype)
-
-
-def _weighed(scan: _Scan, deviations: Array, dtype: str) -> _Scan:
-    """The same where series count by the deviations (S, O) of their targets."""
-    factor = _balanced(even(weight_of(deviations)))
-    counts = []
-    for own, part in zip(factor, scan.counts, strict=True):
-        alike = part.strides[0] == 0
-        total = _together((part[:1] if alike else part) * own, dtype)
-        counts.append(np.broadcast_to(total[0], len(part)) if alike else total)
-    pairs = zip(scan.kept, factor, strict=True)
-    kept = [(y, weight * own) for (y, weight), own in pairs]
-    return replace(scan, factor=factor, counts=counts, kept=kept)
-
-
-def _slices(source: Source, total: int) -> Iterator[tuple[int, int]]:
-    """Of a series what is read at once, and then of the targets that come after it."""
-    yield from source.slices(_BLOCK)
-    for start in range(source.steps, total, _BLOCK):
-        yield start, min(start + _BLOCK, total)
-
-
-def _slice(given: _Given, number: int, start: int, stop: int) -> tuple[Array, Array]:
-    """Inputs and targets of some steps of a series."""
-    if start >= (source := given.X.sources[number]).steps:
-        return np.empty((0, source.width), source.dtype), given.y.sources[number].read(start, stop)
-    if not given.forecast or given.ahead is not None:
-        return tuple(part.sources[number].read(start, stop) for part in (given.X, given.y))  # type: ignore[return-value]
-    values = given.X.sources[number].read(start, stop + 1)  # the last one is read as target alone
-    return values[:-1], values[1:]
-
-
-def _look(
-    scan: _Scan, number: int, start: int, values: Array, targets: Array, weight: Array
-) -> None:
-    """Look at some steps of a series: inputs (n, I), targets (n, O) and what these count."""
-    given, reading, own = scan.given, scan.given.reading, scan.given.features
-    there, there_y = ~np.isnan(values), ~np.isnan(targets)
-    source, nan = given.X.sources[number], "" if reading.missing else _NAN
-    _require_values((source, start), values[:, :own], there[:, :own], nan)
-    if isinstance(source, Beside):
-        _require_values((source.known, start + 1), values[:, own:], there[:, own:], nan)
-    if not given.forecast:
-        nan = "" if reading.nan_policy == "omit" else _NO_TARGET
-    _require_values((given.y.sources[number], start), targets, there_y, nan)
-    if given.reading.classes:
-        require_classes(np.where(there_y, targets, 0.0))
-    if not scan.warned:
-        scan.warned = warn_of_values("X", values, there, _features(given), OF_A_FIT) or (
-            not (given.forecast or given.reading.classes)
-            and warn_of_values("y", targets, there_y, given.names.targets, OF_TARGETS)
-        )
-    _take_moments(scan, number, start, (values, there), (targets, weight))
-    if not given.forecast and scan.follows is not False and len(values):
-        scan.follows = _are_next(values, targets, weight > 0, scan.follows)
-
-
-def _features(given: _Given) -> tuple[str, ...] | None:
-    """Names of the features with those that are known of the next step."""
-    names = given.names if given.ahead is None else given.ahead.names_once(given.names)
-    features: tuple[str, ...] | None = names.features
-    return features
-
-
-def _require_rest(given: _Given, number: int) -> None:
-    """Refuse what is not finite of what is known of later steps than the last one's next."""
-    source = given.wide.sources[number]
-    if not isinstance(source, Beside):
-        return
-    start = source.steps + 1
-    values = source.known.read(start, source.steps + source.horizon)
-    nan = "" if given.reading.missing else _NAN
-    _require_values((source.known, start), values, ~np.isnan(values), nan)
-
-
-def _take_moments(
-    scan: _Scan,
-    number: int,
-    start: int,
-    inputs: tuple[Array, Array],
-    targets: tuple[Array, Array],
-) -> None:
-    (values, there), (y, weight) = inputs, targets
-    given, learned = scan.given, slice(0, max(0, int(scan.until[number]) - start))
-    given_weight = _input_weight(given, number, int(scan.until[number]))
-    scan.inputs.count(values[learned], there[learned], given_weight)
-    scan.every[0].add(values)
-    if not given.reading.classes:
-        counts = weight.max(axis=1)  # alike for all targets of a step that are there
-        scan.outputs.count(y[learned], weight[learned] > 0, counts[learned])
-    scan.every[1].add(np.where(weight > 0, y, np.nan))
-
-
-def _input_weight(given: _Given, number: int, until: int) -> float:
-    """What every step of a series counts as input: the mean of what its targets do."""
-    if not isinstance(given.weights, list):
-        return 1.0 if given.weights is None else float(given.weights[number])
-    return float(np.mean(given.weights[number][:until])) if until else 0.0
-
-
-def _require_values(place: tuple[Source, int], values: Array, there: Array, nan: str) -> None:
-    """Refuse infinite values, and NaN where `nan` says what to do about it."""
-    source, start = place
-    good = np.isfinite(values) | (~there & (not nan))
-    if good.all():
-        return
-    step, column = (int(index) for index in np.argwhere(~good)[0])
-    where = [] if source.row is None else [source.row]
-    index = (*where, start + step + source.shift, column)
-    what = f"NaN: {nan}" if not there[step, column] else "inf: replace it by a number"
-    raise ValueError(
-        f"{source.name} has NaN or infinite values, the first at index {index}; {what}"
-    )
-
-
-def _are_next(values: Array, targets: Array, there: Array, before: bool | None) -> bool | None:
-    """Whether targets are the first features of the next step, where they are any."""
-    if targets.shape[1] > values.shape[1]:
-        return False
-    there = there[:-1]
-    if not there.any():
-        return before
-    following = values[1:, : targets.shape[1]]
-    dtype = np.float32 if np.float32 in (values.dtype, targets.dtype) else np.float64
-    pair = targets[:-1][there].astype(dtype), following[there].astype(dtype)
-    return bool(np.array_equal(*pair))
-
-
 # --- samples --------------------------------------------------------------------------------------
 
 
@@ -472,9 +107,9 @@ def _are_next(values: Array, targets: Array, there: Array, before: bool | None) 
 class _Part:
     """What is learned from, or judged by."""
 
-    given: _Given
+    given: GivenSeries
     data: WindowedDataset  # in the units of the data
-    scan: _Scan
+    scan: Scan
 
     @property
     def forecast(self) -> bool:
@@ -495,15 +130,15 @@ class _Part:
         return self.scan.inputs
 
 
-def _whole(given: _Given, config: DataConfig, dtype: str) -> _Part:
+def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
-    _say_short(given, config)
-    scan = _scan(given, given.X.steps, config, dtype)
+    _say_short(given, config, where)
+    scan = scan_all(given, given.X.steps, config.weight is not None, dtype, where)
     return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
 
 
 def _parts(
-    given: _Given, fraction: float | None, config: DataConfig, dtype: str
+    given: GivenSeries, fraction: float | None, config: DataConfig, dtype: str
 ) -> tuple[_Part, _Part | None]:
     """Windows to learn from, and those that end in the last part of every series."""
     if fraction is None:
@@ -511,7 +146,7 @@ def _parts(
     _say_short(given, config)
     steps = given.X.steps
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = _scan(given, cut, config, dtype)
+    scan = scan_all(given, cut, config.weight is not None, dtype)
     try:
         train = _dataset(scan, config, dtype, np.zeros_like(cut), cut, ends=True)
         judge = _dataset(scan, config, dtype, cut, steps)
@@ -523,7 +158,7 @@ def _parts(
     return _Part(given, train, scan), _Part(given, judge, scan)
 
 
-def _say_short(given: _Given, config: DataConfig) -> None:
+def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
     """Refuse series that are all shorter than a window, and say how many are."""
     window, steps = config.window or 1, given.X.steps
     if not (short := int((steps < window).sum())):
@@ -537,13 +172,13 @@ def _say_short(given: _Given, config: DataConfig) -> None:
             f"{int(given.total.max())} step(s), and a sample is {window} steps{ahead}"
         )
     notices.warn(
-        f"{short} of {len(steps)} series are shorter than the window of {window} steps, and have "
-        "no sample"
+        f"{where}{short} of {len(steps)} series are shorter than the window of {window} steps, "
+        "and have no sample"
     )
 
 
 def _dataset(
-    scan: _Scan,
+    scan: Scan,
     config: DataConfig,
     dtype: str,
     since: Array,
@@ -601,13 +236,15 @@ def _ends(samples: Samples, number: int) -> Array:
     return ends
 
 
-def _sums(scan: _Scan, samples: Samples, targets: Targets) -> Array | None:
+def _sums(scan: Scan, samples: Samples, targets: Targets) -> Array | None:
     """What the targets of every sample count together, (N,); None: 1 for each number."""
     whole = targets.weights is None and targets.factor is None
     exact, last = np.float32 if whole else np.float64, targets.last
     sums, alike = [np.empty(0, exact)], True
     for number, counts in enumerate(scan.counts):
         begins = _ends(samples, number) - (last - 1)
+        if not len(begins):
+            continue
         since = 0 if targets.since is None else targets.since[number]
         if targets.horizon == 1 and counts.strides == (0,) and (begins >= since).all():
             alike &= counts[0] == targets.width
@@ -640,13 +277,13 @@ def _with_later(counts: Array, targets: Targets, number: int) -> Array:
     return total
 
 
-def _kept_targets(scan: _Scan, samples: Samples, targets: Targets) -> tuple[Array, Array]:
+def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array, Array]:
     """The targets (n, h O) that were kept, and what each counts in all windows.
 
     Of those that stand side by side each column has all, as often as it has them.
     """
     steps, last = scan.given.y.steps, targets.last
-    every_nth, at = max(1, -(-int(steps.sum()) // _KEPT)), 0
+    nth, at = every_nth(steps), 0
     there = None
     if samples.kept is not None:
         there = np.zeros(int(samples.counts.sum()), bool)
@@ -664,7 +301,7 @@ def _kept_targets(scan: _Scan, samples: Samples, targets: Targets) -> tuple[Arra
             there_k[: 0 if targets.since is None else targets.since[number]] = 0
             if targets.until is not None:
                 there_k[targets.until[number] :] = 0
-            columns.append(weight * there_k[-at % every_nth :: every_nth, None])
+            columns.append(weight * there_k[-at % nth :: nth, None])
         at += int(steps[number])
         weights.append(np.concatenate(columns, axis=1))
     every: Array = np.concatenate([y for y, _ in scan.kept])
@@ -710,7 +347,7 @@ def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
         return scaling
     every = range(len(static))
     steps = train.scan.until.tolist()
-    weight = np.array([[_input_weight(train.given, number, steps[number])] for number in every])
+    weight = np.array([[input_weight(train.given, number, steps[number])] for number in every])
     mean, scale = moments(static, np.ones(static.shape, bool), weight)
     return scaling._replace(static_mean=mean, static_scale=scale)
 

@@ -12,7 +12,7 @@ from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.orders import InBlocks, Shuffled
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset
-from numlstm.data.sources import Series
+from numlstm.data.sources import Series, as_it_is
 from numlstm.utils.types import Array
 
 _LISTED = 2**22  # samples up to which an order is a list of them
@@ -108,10 +108,10 @@ class Targets:
         """Numbers that a target has in the network's units."""
         return 1 if self.classes else self.y.width * self.horizon
 
-    def gather(self, series: Array, ends: Array) -> tuple[Array, Array]:
+    def gather(self, series: Array, ends: Array, kernels: Any = None) -> tuple[Array, Array]:
         """Targets (B, last, O) with zeros where there is none, and what each counts, float64."""
         begins, span = ends - (self.last - 1), self.last + self.horizon - 1
-        y = self.y.gather(series, begins, span)
+        y = self.y.gather(series, begins, span, kernels)
         weight = (~np.isnan(y)).astype(np.float64)
         steps = begins[:, None] + np.arange(span)
         if self.since is not None:
@@ -314,19 +314,19 @@ class WindowedDataset:
             return self.units.inputs(self.X.gather(series, begins + start, stop - start), None)
         # what is missing is filled by what came before it in its window
         reset = self._reset(series, ends, 0, stop)
-        return self.units.inputs(self.X.gather(series, begins, stop), reset)[:, start:]
+        X = self.units.inputs(self.X.gather(series, begins, stop), reset)
+        return np.ascontiguousarray(X[:, start:])
 
     def _standardised(self, series: Array, begins: Array, steps: int) -> Array:
         X, scaling = self.X, self.units.scaling
-        itemsize, held = np.dtype(X.dtype).itemsize, None
         if X.addresses is None:
             held = X.gather(series, begins, steps)
-            addresses = held.ctypes.data + itemsize * held[0].size * np.arange(len(series))
+            places = held.ctypes.data + held[0].nbytes * np.arange(len(series))
         else:
-            addresses = X.addresses[series] + itemsize * X.width * begins
-        mean, scale = (np.zeros(X.width), np.ones(X.width)) if scaling is None else scaling[:2]
+            places = X.places_of(series, begins)
+        mean, scale = as_it_is(X.width) if scaling is None else scaling[:2]
         result = np.empty((len(series), steps, X.width), self.units.dtype)
-        self.kernels.standardised(addresses, X.dtype, mean, scale, result)
+        self.kernels.standardised(places, X.dtype, mean, scale, result)
         return result
 
     def _reset(self, series: Array, ends: Array, start: int, stop: int) -> Array | None:
@@ -342,7 +342,7 @@ class WindowedDataset:
         """Targets and weights of a cut, (B, O) or (B, n, O)."""
         if stop <= self._first_target:
             return self._no_targets(len(series), stop - start)
-        y, weight = self.targets.gather(series, ends)
+        y, weight = self.targets.gather(series, ends, self.kernels)
         weight = weight.astype(self.units.dtype)
         if self.targets.classes:
             y, weight = y[..., 0].astype(np.int64), weight[..., 0]

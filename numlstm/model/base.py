@@ -128,7 +128,7 @@ class Model:
         return 0 if self.ahead is None else self.ahead.future
 
     @property
-    def _output_names(self) -> Names:
+    def output_names(self) -> Names:
         """Names of the features, and of the outputs of a step where several are forecast."""
         ahead = self.ahead
         if ahead is None or ahead.horizon is None:

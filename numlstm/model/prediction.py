@@ -166,7 +166,7 @@ class Prediction(Model):
             static=labels.attributes(given, static, self.names.static).values,
         )
         Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
-        Y = given.restore(Y, self._output_names)
+        Y = given.restore(Y, self.output_names)
         return (Y, final) if asked.return_state else Y
 
     def _predicted(

@@ -166,7 +166,7 @@ class Covariance:
         rows = {"lengths": lengths, "reset": reset}
         rows["static"] = labels.attributes(given, static, names.static).values
         band = self._band(given.stepwise, rows, level, noise)
-        return Band(*(given.restore(part, names) for part in band))
+        return Band(*(given.restore(part, self.model.output_names) for part in band))
 
     def _band(self, X: Any, rows: dict[str, Any], level: float, noise: bool) -> Band:
         """The band for arrays without labels."""
@@ -224,6 +224,11 @@ def covariance(
     **rows: Any,
 ) -> Covariance:
     """The covariance of the parameters of a fitted model; the arguments of `FitResult`'s method."""
+    if model.num_future:
+        raise ValueError(
+            "covariance has no future=, and this model was fitted with features known ahead: for "
+            "the spread of its forecasts take numlstm.ensemble, or fit with loss='gaussian_nll'"
+        )
     checks.flag("absolute_sigma", absolute_sigma)
     checks.optional(checks.size, "rank", rank)
     checks.optional(checks.flag, "progress", progress)

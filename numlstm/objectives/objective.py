@@ -38,10 +38,10 @@ def objective(
     sample_weight: Any = None,
     lengths: Any = None,
     reset: Any = None,
-    future: Any = None,
     static: Any = None,
     output: str | None = None,
     nan_policy: str = "raise",
+    future: Any = None,
 ) -> "Objective":
     """The loss of a network on data as a function of its parameters, for `scipy.optimize`.
 

@@ -143,6 +143,7 @@ def bind(
         sizes = shared._replace(
             **{name: getattr(shared, name) + away - here for name in ELSEWHERE},
             **_own_places(values, arrays, places, group * per_group, here),
+            home=memory[here:].ctypes.data,
         )
         memory[here + step.SIZES : here + step.SIZES + len(sizes)] = sizes
     nets = memory[: groups * line].reshape(groups, line)

@@ -124,7 +124,7 @@ class Ensemble:
         rows["future"] = first._known(given, future)
         rows["static"] = labels.attributes(given, static, first.names.static).values
         each = [model.predict(given.stepwise, **rows) for model in self.models]
-        return _restored(given, each, first._output_names)
+        return _restored(given, each, first.output_names)
 
     def forecast(
         self, X: Any, horizon: int | None = None, *, future: Any = None, static: Any = None
@@ -363,7 +363,6 @@ def ensemble(
     _require_able(network, reading, training)
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
-    require_forward(network, horizon, future)
     arrays = Arrays(X, y, sample_weight, lengths, reset, future, static, validation)
     if is_stream(X):
         raise TypeError(
@@ -408,6 +407,7 @@ def _trained(
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
     outputs = settings.network.output_size
+    require_forward(settings, arrays.forecasts or settings.data.horizon is not None)
     data = prepare(arrays, settings.data, settings.dtype, draws, outputs=outputs)
     count = len(data.train.X)
     if bootstrap and count == 1:

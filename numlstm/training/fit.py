@@ -257,12 +257,12 @@ def fit(
         the state that its beginning leaves, with `stateful` too; of sequences with one class each
         a draw by `rng` with a share of every class, the last of a class being learned from; else
         the last sequences. Data of their own are ``(X, y)``, ``(X, y, sample_weight)``, or a dict
-        with some of "X", "y", "sample_weight", "lengths" and "reset", as the arguments of these
-        names, or "static"; they need a dict where the fit has `lengths`, `reset` or `static`, or
-        series of different lengths and they are padded. With `stateful` they are one series that
-        begins in the initial state. With `window` a fraction cuts every series in time: windows
-        that end before the cut are learned from, those that end behind it judge; data of their own
-        are other series.
+        with some of "X", "y", "sample_weight", "lengths", "reset", "future" and "static", as the
+        arguments of these names; they need a dict where the fit has one of the last four, or series
+        of different lengths and they are padded. With `stateful` they are one series that begins in
+        the initial state. With `window` a fraction cuts every series in time: windows that end
+        before the cut are learned from, those that end behind it judge; data of their own are other
+        series.
     patience : int, optional
         Stop after so many epochs without a better validation loss and return the best parameters.
         Without `validation` it is the loss of the epoch's last parameters on the training data,
@@ -483,7 +483,6 @@ def fit(
         nouns.read(Init, "init", init), model, backend, training, keeps_dropout=dropout is None
     )
     settings = settle(network, start, reading, training, run)
-    require_forward(network, horizon, future)
     arrays = Arrays(X, y, sample_weight, lengths, reset, future, static, validation)
     return _run(arrays, settings, rng)
 
@@ -541,10 +540,12 @@ def _read(
     start, outputs = _given(settings.start.model), settings.network.output_size
     given = settings.data, settings.dtype, draws, start, outputs
     if not is_stream(arrays.X):
+        require_forward(settings, arrays.forecasts or settings.data.horizon is not None)
         read = prepare if settings.data.window is None else prepare_windows
         return read(arrays, *given), None
     require_able_of_batches(settings, arrays)
     fresh = prepare_batches(arrays, *given)
+    require_forward(settings, fresh.forecast)
     return fresh.data, fresh
 
 

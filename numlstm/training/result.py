@@ -163,9 +163,10 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
         Raises
         ------
         ValueError, TypeError
-            As `fit` for the data; where y is left out and the fit had one; where as many
-            parameters as residuals leave no noise to estimate; and for a fit of another loss than
-            "mse", of which the sum of squares is not least.
+            As `fit` for the data; where y is left out and the fit had one; for a fit with `future`,
+            and for one on windows; where as many parameters as residuals leave no noise to
+            estimate; and for a fit of another loss than "mse", of which the sum of squares is not
+            least.
 
         Warns
         -----
@@ -194,13 +195,6 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
                 f"loss={self.loss!r}, where the sum of squares is not least: fit with loss='mse', "
                 "or ask numlstm.ensemble for the spread of several fits"
             )
-        window, shape = self.model.window, tuple(getattr(X, "shape", ()))
-        if window is not None and (y is None or len(shape) != 3 or shape[1] != window):
-            raise ValueError(
-                f"this fit learned from windows of {window} steps, and the covariance is that of "
-                f"all of them: pass them laid out, X of shape (N, {window}, I), and y "
-                f"(N, {window}, O), NaN at the steps that had no target, with nan_policy='omit'"
-            )
         if self.get("weight") is not None and sample_weight is None:
             raise ValueError(
                 f"this fit had weight={self.get('weight')!r}, and the covariance is that of its "
@@ -211,6 +205,12 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
             raise ValueError(
                 "this fit had a y, and without one its targets would be the next values of X: pass "
                 "the y of the fit"
+            )
+        if self.model.window is not None:
+            raise ValueError(
+                f"this fit was on windows of {self.model.window} steps, and covariance reads whole "
+                "sequences: lay out windows, X of shape (N, window, I) and y of shape (N, O), and "
+                "ask for that of a fit on them"
             )
         return covariance(
             *(self.model, self.x, X, y, self.fixed),

@@ -357,12 +357,13 @@ def _require_whole_sequences(settings: Settings) -> None:
             )
 
 
-def require_forward(network: NetworkSpec, horizon: int | None, future: Any) -> None:
-    """Refuse forecasts of networks that read what is to be forecast."""
-    if network.bidirectional and (horizon is not None or future is not None):
+def require_forward(settings: Settings, forecasts: bool) -> None:
+    """Refuse forecasts of networks that read what is to be forecast; a window ends before it."""
+    if settings.network.bidirectional and forecasts and settings.data.window is None:
         raise ValueError(
-            "horizon= and future= are for forecasts, and a bidirectional network reads a sequence "
-            "from its end too, so that it would see what it is to forecast: leave bidirectional out"
+            "a bidirectional network reads a sequence from its end too, so that it would see the "
+            "values that it is to forecast: leave bidirectional out, pass targets as y, or pass "
+            "window=, windows that end before what is forecast"
         )
 
 

@@ -1,6 +1,7 @@
 """Windows over series: what is cut, what is read for it, and what units it has."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def test_no_more_is_read_than_the_windows_that_are_cut():
 
 def test_a_long_series_is_read_in_slices_and_targets_of_it_are_kept_in_part(monkeypatch):
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 2 * 4096)
-    monkeypatch.setattr("numlstm.data.window_preparation._KEPT", 1000)
+    monkeypatch.setattr("numlstm.data.window_scan._KEPT", 1000)
     X = Sliced(rng.standard_normal((20_000, 1)).astype("float32"))
     data = prepared(X, dtype="float32").train
     assert X.largest <= 2 * 4096 + 1
@@ -185,6 +186,17 @@ def test_a_long_series_is_read_in_slices_and_targets_of_it_are_kept_in_part(monk
     np.testing.assert_allclose(data.y[1:], every_20th[1:], rtol=1e-6)
     assert data.weight[0] == 0
     assert (data.weight[1:] == 1).all()
+
+
+def test_series_are_not_laid_out_nor_copied():
+    X = np.random.default_rng(0).standard_normal((20, 5000, 64), dtype=np.float32)
+    y = X[..., :1].copy()
+    tracemalloc.start()
+    data = prepared(X, y, window=365, dtype="float32", validation=0.2).train
+    data.cut(0, 365, data.order(np.random.default_rng(0))[:4])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes  # laid out they were 365 times as large
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", ">f4", "float16"])
@@ -357,6 +369,18 @@ def test_series_that_are_too_short_are_said():
     with pytest.warns(UserWarning, match="1 of 3 series are shorter than the window of 30 steps"):
         data = prepared(SERIES, TARGETS, window=30).train
     assert data.count == 11 + 31
+    with pytest.warns(UserWarning, match="1 of 2 series are shorter"):  # it has no step before one
+        assert prepared([SERIES[0], SERIES[1][:1]]).train.count == 33
+
+
+@pytest.mark.filterwarnings("ignore:.*beyond all that are learned from")
+def test_what_is_said_of_other_series_says_so():
+    with pytest.warns(UserWarning, match="^validation: 1 of 2 series are shorter than the window"):
+        prepared(SERIES[::2], TARGETS[::2], validation=(SERIES[:2], TARGETS[:2]), window=26)
+    X = SERIES[0].copy()
+    X[3, 1] = 1e20
+    with pytest.warns(UserWarning, match=r"^validation: X has 1e\+20"):
+        prepared(SERIES, TARGETS, validation=(X, TARGETS[0]))
 
 
 def test_numbers_for_missing_values_are_said():

@@ -78,7 +78,7 @@ def test_every_field_of_a_network_is_exported():
         *("input_size", "hidden_size", "output_size", "num_layers", "dtype", "bidirectional"),
         *("residual", "proj_size", "cell", "learned_state", "dropout"),
         "precision",  # of a GPU; in C numbers are what they are
-        "static_size",  # see `test_static.py`
+        "static_size",  # see `test_attributes_in_c.py`
     ]
 
 

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import combinations, islice, product
 from pathlib import Path
@@ -239,9 +240,11 @@ def loops(case: Case) -> None:
         require_the_same_anywhere(partial(_loop, model_of(case), case, batch))
 
 
-def _loop(model: numlstm.LSTM, case: Case, batch: tuple, place: Place) -> list[np.ndarray]:
+def _loop(
+    model: numlstm.LSTM, case: Case, batch: tuple, place: Place, static: Any = None
+) -> list[np.ndarray]:
     """All that the loops write."""
-    rng, stepper = np.random.default_rng(case.seed), model.njit(derivatives=True)
+    rng, stepper = np.random.default_rng(case.seed), model.njit(derivatives=True, static=static)
 
     def drawn(*like: np.ndarray) -> list[np.ndarray]:
         return [place(rng.standard_normal(a.shape).astype(a.dtype)) for a in like]
@@ -275,6 +278,27 @@ def closed_loop(case: Case) -> None:
     rollout.backward(stepper, case.spec, tape, Y)
 
 
+def with_attributes(case: Case) -> None:
+    """Passes, loops and a rollout of sequences with attributes."""
+    spec, rng = replace(case.spec, static_size=3), np.random.default_rng(case.seed)
+    theta = rng.standard_normal(spec.num_parameters).astype(spec.dtype)
+    model, X = numlstm.LSTM.from_spec(spec, "cpu", theta), case.numbers.X
+    static = rng.standard_normal((case.B, 3)).astype(spec.dtype)
+    Y, pullback = model.vjp(X, lengths=case.numbers.lengths, static=static)
+    pullback(Y)
+    if spec.bidirectional:
+        return
+    model.step(X[:, 0], static=static)
+    for batch in ((), (case.B,)):
+        require_the_same_anywhere(partial(_loop, model, case, batch, static=static[0]))
+    if spec.width <= spec.input_size:
+        stepper, fed = stepper_of(spec, theta, None, derivatives=True), np.zeros(X.shape[:2], bool)
+        for side in guard.SIDES:
+            with guard.guarded_nets(side):
+                Y, _, tape = rollout.forward(stepper, spec, X, fed, None, True, static)
+                rollout.backward(stepper, spec, tape, Y)
+
+
 def in_c(case: Case) -> None:
     """The exported C file."""
     model = model_of(case)
@@ -292,7 +316,7 @@ def in_c(case: Case) -> None:
 def operations(case: Case, compiler: bool) -> Iterator[Callable[[Case], None]]:
     """Those that this network has."""
     spec = case.spec
-    yield from (passes, derivatives_along)
+    yield from (passes, derivatives_along, with_attributes)
     if can_batch(Network(spec, cpu)):
         yield of_members
     if not spec.bidirectional:
@@ -338,8 +362,9 @@ def small_cases() -> Iterator[Work]:
     most = {"layer_norm": True, "proj_size": 5, "dropout": "all", "learned_state": True}
     every = (passes, derivatives_along, transitions)
     for levels, work in (
-        (double, (*every, of_members)),
+        (double, (*every, of_members, with_attributes)),
         (double | variant | {"num_layers": 2}, (*every, single_steps, closed_loop)),
+        (single | most | {"output_size": 1}, (with_attributes,)),
         (double | {"by_units": True, "hidden_size": 17, "chunk": 1}, (passes,)),
         (single | most | {"output_size": 1, "num_layers": 2}, (passes, derivatives_along)),
     ):

@@ -254,6 +254,18 @@ def test_its_objective_has_the_loss_of_the_fit():
     assert fun.value(result.x) == pytest.approx(result.fun, rel=1e-12)
 
 
+def test_bands_of_all_steps_ahead():
+    series = pd.Series(X[:, 0], DAYS[:STEPS], name="flow")
+    options = SMALL | {"hidden_size": 1, "weight_decay": 0.1}
+    result = numlstm.fit(series, horizon=2, **options)
+    band = result.covariance(series, weight_decay=0.1).predict(series)
+    assert list(band.std.columns) == ["flow+1", "flow+2"]
+    pd.testing.assert_frame_equal(band.mean, result.model.predict(series))
+    told = numlstm.fit(X, future=FUTURE, **SMALL)
+    with pytest.raises(ValueError, match="this model was fitted with features known ahead"):
+        told.covariance(X)
+
+
 def test_an_ensemble_forecasts():
     options = SMALL | {"members": 2, "bootstrap": False}
     for horizon in (None, 3):

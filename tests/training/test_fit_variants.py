@@ -294,3 +294,13 @@ def test_a_mask_tells_what_values_cannot(quick):
     y = np.isfinite(X).astype(float)
     result = quick(X, y, missing="mask", epochs=60, batch_size=5, standardize=False)
     assert result.fun < 0.05
+
+
+@pytest.mark.parametrize(
+    "X", [np.zeros((2, 5, 1)), lambda rng, n: {"X": rng.normal(size=(n, 5, 1))}]
+)
+def test_a_network_that_reads_what_it_is_to_forecast_is_refused(X, quick):
+    with pytest.raises(ValueError, match="would see the values that it is to forecast"):
+        quick(X, None, bidirectional=True)
+    windows = quick(np.sin(np.arange(30.0)), None, bidirectional=True, window=5)
+    assert windows.model.window == 5

@@ -146,7 +146,7 @@ def test_a_tuple_that_cannot_say_it_is_refused():
         ({"X": batch()[0], "y": batch()[1], "lengths": [3]}, ValueError, "validation: lengths"),
         (batch()[0], TypeError, r"must be a fraction, a tuple.*; sequences without y are \{"),
         (np.ones(1), TypeError, r"must be a fraction, a tuple.*; sequences without y are \{"),
-        ("a fifth", TypeError, r'"reset", "static"; received \'a fifth\'$'),
+        ("a fifth", TypeError, r'"reset", "future", "static"; received \'a fifth\'$'),
         (2, ValueError, "must lie between 0 and 1, received 2"),
     ],
 )

@@ -136,7 +136,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
         np.empty((batch, spec.hidden_size), spec.dtype),
-        np.zeros(terms.shape(layout, has_terms), spec.dtype),
+        np.zeros(terms.shape(spec, layout, has_terms), spec.dtype),
     )
     kernel: Any = plain_recurrence.backward
     scratch: Any

@@ -86,6 +86,17 @@ def _read(context, builder, kind, pointer, index):
 
 
 @intrinsic
+def at_address(typingctx, address, pointer):
+    """A pointer of the same kind to an address; the given one where that is 0."""
+
+    def codegen(context, builder, sig, args):
+        there = builder.inttoptr(args[0], args[1].type)
+        return builder.select(cgutils.is_null(builder, there), args[1], there)
+
+    return pointer(types.int64, pointer), codegen
+
+
+@intrinsic
 def is_null(typingctx, pointer):
     """Whether a pointer is null."""
 

@@ -31,6 +31,7 @@ from numlstm.cell.encoding import Variant
 from numlstm.cell.equations import cell_forward
 from numlstm.stepping.kernels.pointers import (
     as_floats,
+    at_address,
     call_at,
     is_null,
     own_frame,
@@ -93,6 +94,7 @@ class Sizes(NamedTuple):
     terms_row: int  # from one row of the three to the next, 0 where all rows share them
     static_row: int
     dterms_row: int
+    home: int  # address of the memory that places count from, 0 where it is where this stands
 
 
 class Part(NamedTuple):
@@ -139,6 +141,12 @@ def read_net(memory, number):
     values = recast(move(memory, sizes.values_at), number)
     scaling = as_floats(move(memory, sizes.scaling_at))
     return Net(sizes, move(memory, sizes.parts_at), scaling, values)
+
+
+@kernel
+def home_of(memory):
+    """The net itself, of one that may be a copy of its head."""
+    return at_address(read_numbers(move(memory, SIZES), 0, Sizes).home, memory)
 
 
 @kernel
@@ -504,6 +512,7 @@ def take_step(layer_step, memory, x, h, c, y, batch):
     """The step, if the arguments are right; its status."""
     fault = fault_of(memory, (x, h, c, y), batch)
     if fault == DONE:
+        memory = home_of(memory)
         at_once = read_net(memory, x).sizes.rows
         advance_all(layer_step, at_once, memory, x, h, c, y, batch)
     return fault

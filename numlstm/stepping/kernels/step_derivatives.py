@@ -36,6 +36,7 @@ from numlstm.stepping.kernels.step import (
     carve,
     cell_of,
     fault_of,
+    home_of,
     read_net,
     shape_of,
     variant_layer,
@@ -51,6 +52,7 @@ def step_jvp(memory, x, h, c, y, dx, dh, dc, dy, batch):
     """The step and its derivative along (dx, dh, dc); the parameters are constants."""
     fault = fault_of(memory, (x, h, c, y, dx, dh, dc, dy), batch)
     if fault == DONE:
+        memory = home_of(memory)
         at_once = read_net(memory, x).sizes.rows_derived
         xx, hh, cc, yy = dual(x, dx), dual(h, dh), dual(c, dc), dual(y, dy)
         advance_all(variant_layer, at_once, memory, xx, hh, cc, yy, batch)
@@ -412,6 +414,7 @@ def step_vjp(memory, x, h, c, dy, dh, dc, dx, dtheta, batch):
     """Gradients through a step: of the state in place, of x, and added to dtheta if not null."""
     fault = fault_of(memory, (x, h, c, dy, dh, dc, dx), batch)
     if fault == DONE:
+        memory = home_of(memory)
         s, row, learns = read_net(memory, x).sizes, 0, not is_null(dtheta)
         while row < batch:
             rows = min(s.rows_derived, batch - row)

@@ -56,15 +56,13 @@ class Rows(NamedTuple):
     dh: Any  # (T, B, padded H), and so dc
     dc: Any
     dz: Any  # (T, 2, 4, U L) of the row at hand
-    nothing: Any  # an empty array (0, 0)
 
 
 @kernel_that_allocates
 def new_rows(layout, index, J, by_X):
     """Scratch for what is to be filled."""
     sizes, gate = (layout.steps, layout.batch, layout.padded), layout.vectors * lanes_of(J)
-    dz = new(J, (layout.steps, 2, 4, gate))
-    return Rows(index, J, by_X, new(J, sizes), new(J, sizes), dz, new(J, (0, 0)))
+    return Rows(index, J, by_X, new(J, sizes), new(J, sizes), new(J, (layout.steps, 2, 4, gate)))
 
 
 @entry(allocates=True)
@@ -85,8 +83,9 @@ def plain_step(t, layout, theta, tape, rows):
             place = get(layout.place, shard) + j
             for part in range(2):
                 dz = begin(part, place, t, layout, rows)
-                given = layout, carry, tape, dz, gate, rows.nothing
-                plain_recurrence.backward_row(shard, t, j, 0, layout.vectors, *given)
+                plain_recurrence.backward_row(
+                    shard, t, j, 0, layout.vectors, layout, carry, tape, dz, gate
+                )
                 put_by_c(part, place, t, layout, rows)
             put_by_products(place, t, layout, theta, rows)
 

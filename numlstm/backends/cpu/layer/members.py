@@ -91,7 +91,7 @@ def forward(spec: LayerSpec, thetas, X, lengths=None, state=None):
     Y = _padded_with_zeros((members, batch, steps, spec.hidden_size), layout, spec)
     memory = from_pool((members, layout.memory(True)), spec.dtype)
     work = members * layout.lines * panels[0].size
-    terms = np.empty((0, 0), spec.dtype)
+    terms = np.empty((0, 0, 0), spec.dtype)
     given = layout.numbers, thetas, panels, X, terms, Y, tuple(carry), z, memory
     call(forward_members, members, work, *given)
     return Y, MembersTape(layout, memory, carry)
@@ -137,7 +137,7 @@ def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
         from_pool((members, layout.parts, capacity, row), dtype),
         empty((members, layout.parts, PANELS_OF_DZ, LINES_OF_DZ, width), dtype),
         empty((members, layout.parts, capacity, blocks(inputs, width) * width), dtype),
-        empty((members, 0, 0), dtype),
+        empty((members, 0, 0, 0), dtype),
     )
     given = layout.numbers, thetas, kept.memory, tuple(kept.carry), dY, dthetas
     work = 2 * members * layout.lines * columns * rows

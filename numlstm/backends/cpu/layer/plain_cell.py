@@ -39,11 +39,10 @@ def forward_cells(first, last, z, c_now, h_now, tape):
 
 
 @kernel
-def backward_cells(first, last, tape, c_prev, c_step, dh, dc_now, dz, gate, total, totalled):
+def backward_cells(first, last, tape, c_prev, c_step, dh, dc_now, dz, gate):
     """dz and dc of one row. dz (4, gate): each gate's units begin `gate` elements further.
 
-    c_prev (U, c_step, L) lies on the tape of the step before, or is the initial state. If it is
-    `totalled`, dz is added to total (U, 4, L).
+    c_prev (U, c_step, L) lies on the tape of the step before, or is the initial state.
     """
     lanes = lanes_of(dh)
     # from the last unit to the first, so that what the last vector writes beyond the units of one
@@ -67,15 +66,3 @@ def backward_cells(first, last, tape, c_prev, c_step, dh, dc_now, dz, gate, tota
         store_pair(move(dz, gate), cu, cv, dz_f)
         store_pair(move(dz, 2 * gate), cu, cv, dz_g)
         store_pair(move(dz, 3 * gate), cu, cv, dz_o)
-        if totalled:
-            zu, zv = 4 * cu, 4 * cv
-            add_pair(total, zu, zv, dz_i)
-            add_pair(total, zu + lanes, zv + lanes, dz_f)
-            add_pair(total, zu + 2 * lanes, zv + 2 * lanes, dz_g)
-            add_pair(total, zu + 3 * lanes, zv + 3 * lanes, dz_o)
-
-
-@kernel
-def add_pair(pointer, first, second, pair):
-    """pointer[first:] += pair, and so the second half."""
-    store_pair(pointer, first, second, load_pair(pointer, first, second) + pair)

@@ -32,6 +32,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
 )
 from numlstm.backends.cpu.layer.plain_cell import SLOTS, backward_cells, forward_cells
+from numlstm.backends.cpu.layer.row_terms import block_of
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -83,7 +84,7 @@ def forward_shard(shard, layout, weights, X, terms, Y, carry, z, tape, taped):
     k = 1 + layout.inputs + layout.units
     w = Block(at(weights, 0), k * width, width)
     z_rows = Block(at(z, place * z.shape[1]), z.shape[1], width)
-    own = Block(at(terms, place * terms.shape[1]), terms.shape[1], width)
+    own = block_of(layout, terms, place, z_rows)
     for t in range(layout.steps):
         line = line_of(layout, shard, t) if taped else place
         following = line_of(layout, shard, t + 1) if taped else place
@@ -174,17 +175,15 @@ def backward_shard(shard, layout, columns, dY, carry, tape, gradient):
                 accumulate(dh_row, dy, layout.units)
                 ask_for(move(dy, -layout.units), layout.units)
             dz = move(start, j * dz_row)
-            given = layout, carry, tape, dz, gate, gradient.terms
-            backward_row(shard, t, j, 0, layout.vectors, *given)
+            backward_row(shard, t, j, 0, layout.vectors, layout, carry, tape, dz, gate)
         product(dh, Block(start, dz_row, 1), w_h, rows, layout.padded // width, 4 * gate, False)
     use_dz(shard, 0, last, waiting, gate, layout, columns, tape, gradient)
 
 
 @kernel
-def backward_row(shard, t, j, first, last, layout, carry, tape, dz, gate, terms):
+def backward_row(shard, t, j, first, last, layout, carry, tape, dz, gate):
     """The cells of one row, backward, a range of vectors of units."""
-    place = get(layout.place, shard) + j
-    row, total = place * layout.padded, at(terms, place * terms.shape[1])
+    row = (get(layout.place, shard) + j) * layout.padded
     cells = move(tape.cells.start, (line_of(layout, shard, t) + j) * tape.cells.row)
     dh, dc = at(carry.h, row), at(carry.c, row)
     c_prev, c_step = move(tape.c_first.start, row), 1
@@ -193,5 +192,4 @@ def backward_row(shard, t, j, first, last, layout, carry, tape, dz, gate, terms)
         c_prev = move(tape.cells.start, before + (SLOTS - 1) * lanes_of(carry.c))
         c_step = SLOTS
     ask_for_cells(shard, t, j, first, last, layout, tape)
-    totalled = terms.size > 0
-    backward_cells(first, last, cells, c_prev, c_step, dh, dc, dz, gate, total, totalled)
+    backward_cells(first, last, cells, c_prev, c_step, dh, dc, dz, gate)

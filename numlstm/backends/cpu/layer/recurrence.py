@@ -32,7 +32,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     panel_width,
     store,
 )
-from numlstm.backends.cpu.layer.row_terms import add_to_row_terms
+from numlstm.backends.cpu.layer.row_terms import block_of
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -219,7 +219,7 @@ def forward_shard(shard, layout, layer, weights, inputs, Y, carry, work, tape, t
     k = 1 + layout.inputs + layout.outputs
     w, z_row = Block(at(weights, 0), k * width, width), work.z.shape[1]
     z = Block(at(work.z, place * z_row), z_row, width)
-    own = Block(at(terms, place * terms.shape[1]), terms.shape[1], width)
+    own = block_of(layout, terms, place, z)
     m = Block(at(work.m, place * layout.padded), layout.padded, 1)
     out = Block(at(work.out, place * layout.padded_out), layout.padded_out, width)
     w_out = Block(at(parameters.out, 0), layout.units * width, width)
@@ -377,10 +377,7 @@ def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradien
             cells = move(tape.cells.start, line * tape.cells.row)
             row = row_at(shard, place + j, t, -1, layout, masks, work, cells, c_prev, c_step)
             dc = at(carry.c, (place + j) * layout.padded)
-            dz_j = move(dz.start, j * dz.row)
-            backward_row(layout, cell, unit, row, dm, dn, dc, dz_j, dunit)
-            if gradient.terms.size > 0:
-                add_to_row_terms(layout, gradient.terms, place + j, dz_j)
+            backward_row(layout, cell, unit, row, dm, dn, dc, move(dz.start, j * dz.row), dunit)
         product(dh_all, dz, w_h, rows, layout.padded_out // width, k, False)
         for j in range(rows):
             dh = at(carry.h, (place + j) * layout.padded_out)

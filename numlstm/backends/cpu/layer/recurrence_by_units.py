@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.backends.cpu.codegen.compile import entry, kernel
-from numlstm.backends.cpu.codegen.gemm import accumulate, clear, copy, product
+from numlstm.backends.cpu.codegen.gemm import accumulate, clear, copy, corner, product
 from numlstm.backends.cpu.codegen.packing import blocks
 from numlstm.backends.cpu.codegen.parallel import for_shards
 from numlstm.backends.cpu.codegen.vectors import Block, at, lanes_of, move, panel_width
 from numlstm.backends.cpu.layer.plain_cell import forward_cells
 from numlstm.backends.cpu.layer.plain_recurrence import backward_row
-from numlstm.backends.cpu.layer.row_terms import put_row_terms
+from numlstm.backends.cpu.layer.row_terms import add_lines, block_of, put_row_terms
 from numlstm.backends.cpu.layer.tape import (
     Inputs,
     Outputs,
@@ -36,6 +36,7 @@ from numlstm.backends.cpu.layer.weights import (
     LINES_OF_DZ,
     PANELS_OF_DZ,
     Columns,
+    Summed,
     add_to_dW,
     pack_columns,
     put_dX,
@@ -127,11 +128,10 @@ def forward_group(group, t, layout, weights, terms, Y, carry, z, tape, taped):
         line = _line(layout, t, first, taped)
         xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
         if terms.size > 0:
+            own = corner(block_of(layout, terms, 0, z_all), 0, first_panel)
             for s in range(first, min(first + layout.chunk, layout.steps)):
-                start = move(z_all.start, (line_of(layout, 0, s) - begin) * z_all.row)
-                z_step = Block(start, z_all.row, width)
-                columns = first_panel * width, panels * width
-                put_row_terms(terms, 0, rows_at(layout, 0, s), *columns, z_step)
+                z_step = corner(z_all, line_of(layout, 0, s) - begin, 0)
+                put_row_terms(own, rows_at(layout, 0, s), panels, z_step)
         product(z_all, xh, w, end - begin, panels, 1 + layout.inputs, terms.size > 0)
     line, rows = _line(layout, t, first, taped), rows_at(layout, 0, t)
     z_rows = Block(move(z_all.start, (line_of(layout, 0, t) - begin) * z_all.row), z_all.row, width)
@@ -183,16 +183,15 @@ def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, scratch)
     carry = read_carry(layout, doutputs)
     pack_columns(driver, layout, theta, scratch.columns, layout.vectors * lanes_of(theta))
     for t in range(layout.steps - 1, -2, -1):
-        given = t, layout, doutputs.Y, carry, tape, scratch, dinputs.terms
-        for_shards(backward_group, driver, groups, given)
-    for_shards(dW_of_group, driver, groups, (layout, tape, scratch, dtheta))
+        for_shards(backward_group, driver, groups, (t, layout, doutputs.Y, carry, tape, scratch))
+    for_shards(dW_of_group, driver, groups, (layout, tape, scratch, dtheta, dinputs.terms))
     if dX.size > 0:
         for_shards(dX_of_group, driver, groups, (groups, layout, scratch, dX))
     write_carry(layout, carry, dinputs)
 
 
 @kernel
-def backward_group(group, t, layout, dY, carry, tape, scratch, dterms):
+def backward_group(group, t, layout, dY, carry, tape, scratch):
     """dh_t = dz_{t+1} W_hh, then dz_t, of a group of units; t = -1: dh_0 alone."""
     width, gate = panel_width(dY), layout.vectors * lanes_of(dY)
     share, k = read_group(group, layout, width), 4 * gate
@@ -210,13 +209,15 @@ def backward_group(group, t, layout, dY, carry, tape, scratch, dterms):
             dy = move(in_caller(layout, dY, j, t, layout.units), share.unit)
             accumulate(at(carry.h, j * layout.padded + share.unit), dy, share.units)
         dz = at(scratch.dz, (line + j) * dz_row)
-        given = layout, carry, tape, dz, gate, dterms
-        backward_row(0, t, j, share.first, share.last, *given)
+        backward_row(0, t, j, share.first, share.last, layout, carry, tape, dz, gate)
 
 
 @kernel
-def dW_of_group(group, layout, tape, scratch, dtheta):
-    """dW = sum of dz xh' over all lines, of the group's units, and from there to dtheta."""
+def dW_of_group(group, layout, tape, scratch, dtheta, dterms):
+    """dW = sum of dz xh' over all lines, of the group's units, and from there to dtheta.
+
+    And the sums of dz by rows.
+    """
     width, k = panel_width(dtheta), 1 + layout.inputs + layout.units
     gate = layout.vectors * lanes_of(dtheta)
     share, lines = read_group(group, layout, width), line_of(layout, 0, layout.steps)
@@ -224,7 +225,10 @@ def dW_of_group(group, layout, tape, scratch, dtheta):
     panels = at(scratch.panels, group * PANELS_OF_DZ * LINES_OF_DZ * width)
     first, last = 2 * share.first, 2 * share.last
     clear(move(dW, first * k * width), (last - first) * k * width)
-    add_to_dW(first, last, 0, lines, dz, gate, layout, tape, dW, panels)
+    if dterms.size > 0:
+        add_lines(0, 0, layout.steps, first, last, dz, gate, layout, dterms)
+    apart = Summed(0, 0, 0, dterms)
+    add_to_dW(first, last, 0, lines, dz, gate, layout, tape, dW, panels, apart)
     for u in range(share.first, share.last):
         unpack(u, layout, dW, dtheta)
 

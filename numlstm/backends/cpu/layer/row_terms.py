@@ -1,6 +1,7 @@
 """What a row has in z at all of its steps: sums begin with it, and its gradient is that of z.
 
-Both lie as z does, (B, U * 4 * L), by place, and are empty where there is none. The letters in the
+Both lie in panels as the weights do, (2U, B, W), rows by place, and are empty where there is none:
+so a product finds those of its tile, and dz to be summed, next to each other. The letters in the
 shape comments: see `tape.py`.
 """
 
@@ -9,39 +10,48 @@ import numpy as np
 from numlstm.architecture.spec import LayerSpec
 from numlstm.backends.cpu.codegen import packing
 from numlstm.backends.cpu.codegen.compile import kernel
-from numlstm.backends.cpu.codegen.gemm import copy
-from numlstm.backends.cpu.codegen.packing import blocks
-from numlstm.backends.cpu.codegen.vectors import at, lanes_of, load, move, noinline, store
+from numlstm.backends.cpu.codegen.gemm import accumulate, copy
+from numlstm.backends.cpu.codegen.vectors import (
+    Block,
+    at,
+    get,
+    lanes_of,
+    load,
+    move,
+    noinline,
+    panel_width,
+    store,
+)
 from numlstm.backends.cpu.layer.shards import Layout
-from numlstm.backends.cpu.layer.tape import HEADER
+from numlstm.backends.cpu.layer.tape import HEADER, line_of, rows_at
 
 
 def pack(spec: LayerSpec, layout: Layout, row_terms) -> np.ndarray:
     """From (B, G H), as the kernels read them; gates without weights of their own have none."""
     if row_terms is None:
-        return np.empty((0, 0), spec.dtype)
+        return np.empty((0, 0, 0), spec.dtype)
     lanes, gates = packing.lanes(spec.dtype), _gates(spec)
-    vectors = blocks(spec.hidden_size, lanes)
-    padded = np.zeros((layout.batch, 4, vectors * lanes), row_terms.dtype)
+    padded = np.zeros((layout.batch, 4, layout.gate), row_terms.dtype)
     by_gate = row_terms.reshape(layout.batch, len(gates), spec.hidden_size)
     padded[:, gates, : spec.hidden_size] = by_gate[_order(layout)]
-    by_vector = padded.reshape(layout.batch, 4, vectors, lanes).swapaxes(1, 2)
-    return np.ascontiguousarray(by_vector).reshape(layout.batch, 4 * vectors * lanes)
+    by_vector = padded.reshape(layout.batch, 2, 2, layout.gate // lanes, lanes)
+    panels = by_vector.transpose(3, 1, 0, 2, 4)  # of two gates of a vector of units each
+    return np.ascontiguousarray(panels).reshape(shape(spec, layout, True))
 
 
-def shape(layout: Layout, given: bool) -> tuple[int, int]:
-    """Shape of the gradient, if such terms were given."""
-    return (layout.batch if given else 0), 4 * layout.gate
+def shape(spec: LayerSpec, layout: Layout, given: bool) -> tuple[int, int, int]:
+    """Shape as the kernels read them, if such terms were given."""
+    lanes = packing.lanes(spec.dtype)
+    return (2 * layout.gate // lanes, layout.batch, 2 * lanes) if given else (0, 0, 0)
 
 
 def unpack(spec: LayerSpec, layout: Layout, dterms: np.ndarray) -> np.ndarray:
     """The gradient (B, G H), in the caller's order, from that of the kernels."""
     lanes, gates = packing.lanes(spec.dtype), _gates(spec)
-    by_vector = dterms.reshape(layout.batch, layout.gate // lanes, 4, lanes)
-    by_gate = by_vector.swapaxes(1, 2).reshape(layout.batch, 4, layout.gate)
+    panels = dterms.reshape(layout.gate // lanes, 2, layout.batch, 2, lanes)
+    by_gate = panels.transpose(2, 1, 3, 0, 4).reshape(layout.batch, 4, layout.gate)
     result = np.empty((layout.batch, len(gates) * spec.hidden_size), dterms.dtype)
-    own = by_gate[:, gates, : spec.hidden_size]
-    result[_order(layout)] = own.reshape(result.shape)
+    result[_order(layout)] = by_gate[:, gates, : spec.hidden_size].reshape(result.shape)
     return result
 
 
@@ -56,19 +66,50 @@ def _order(layout: Layout) -> np.ndarray:
 
 
 @kernel
-def put_row_terms(terms, place, rows, first, count, z):
-    """z = elements `first` to `first + count` of the terms of some rows; z is a Block."""
-    noinline()
-    for j in range(rows):
-        copy(move(z.start, j * z.row), at(terms, (place + j) * terms.shape[1] + first), count)
+def block_of(layout, terms, place, z):
+    """The terms of the rows from a place on, as a Block; z itself, which may be read, for none."""
+    if terms.size == 0:
+        return z
+    width = panel_width(terms)
+    return Block(at(terms, place * width), width, layout.batch * width)
 
 
 @kernel
-def add_to_row_terms(layout, terms, place, dz):
-    """terms += dz (4, U L) of a row."""
+def put_row_terms(terms, rows, panels, z):
+    """z = the terms of some rows, a range of panels; both are Blocks."""
     noinline()
-    lanes, own = lanes_of(dz), at(terms, place * terms.shape[1])
-    for u in range(layout.vectors):
-        for gate in range(4):
-            to = move(own, (4 * u + gate) * lanes)
-            store(to, 0, load(to, 0) + load(dz, (gate * layout.vectors + u) * lanes))
+    for panel in range(panels):
+        for j in range(rows):
+            to = move(z.start, j * z.row + panel * z.column)
+            copy(to, move(terms.start, j * terms.row + panel * terms.column), z.column)
+
+
+@kernel
+def add_panel(shard, t_first, t_last, p, panel, layout, terms):
+    """terms += panel p (lines, W) of dz, of the lines from step t_first to t_last.
+
+    Like `add_lines` from the last step to the first, so that a row's sum does not depend on how
+    many steps come at once.
+    """
+    noinline()
+    width, begin = panel_width(panel), line_of(layout, shard, t_first)
+    own = at(terms, (p * layout.batch + get(layout.place, shard)) * width)
+    for t in range(t_last - 1, t_first - 1, -1):
+        lines = move(panel, (line_of(layout, shard, t) - begin) * width)
+        accumulate(own, lines, rows_at(layout, shard, t) * width)
+
+
+@kernel
+def add_lines(shard, t_first, t_last, first, last, dz, gate, layout, terms):
+    """terms += lines of dz (4, gate), a range of panels; dz is a Block that begins at t_first."""
+    noinline()
+    lanes, begin = lanes_of(dz.start), line_of(layout, shard, t_first)
+    for p in range(first, last):
+        own = at(terms, (p * layout.batch + get(layout.place, shard)) * 2 * lanes)
+        source = move(dz.start, p % 2 * 2 * gate + p // 2 * lanes)
+        for t in range(t_last - 1, t_first - 1, -1):
+            for j in range(rows_at(layout, shard, t)):
+                line = move(source, (line_of(layout, shard, t) - begin + j) * dz.row)
+                to = move(own, j * 2 * lanes)
+                store(to, 0, load(to, 0) + load(line, 0))
+                store(to, lanes, load(to, lanes) + load(line, gate))

@@ -99,7 +99,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         _empty((batch if need_dX else 0, steps, spec.input_size), spec),
         _empty((batch, spec.output_size), spec),
         _empty((batch, spec.hidden_size), spec),
-        _zeros(terms.shape(layout, has_terms), spec),
+        _zeros(terms.shape(spec, layout, has_terms), spec),
     )
     scratch = _empty((layout.parts * weights.panels.size,), spec)
     kernel: Any = plain_recurrence.backward

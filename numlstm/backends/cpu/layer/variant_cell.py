@@ -19,7 +19,6 @@ from numlstm.backends.cpu.codegen.vectors import (
     put,
     store_pair,
 )
-from numlstm.backends.cpu.layer.plain_cell import add_pair
 from numlstm.cell.activations import activate_limited, slope_limited
 from numlstm.cell.elementary import fma, like, reduction
 from numlstm.cell.encoding import (
@@ -175,6 +174,12 @@ def backward_row(layout, cell, unit, row, dm, dn, dc_now, dz, dunit):
         normalise_gates_backward(layout, unit, row, dz, dunit, 0, 3 if early else 4)
     if early:
         add_cell_backward(layout, unit, row, dc_now, dz, dunit)
+
+
+@kernel
+def add_pair(pointer, first, second, pair):
+    """pointer[first:] += pair, and so the second half."""
+    store_pair(pointer, first, second, load_pair(pointer, first, second) + pair)
 
 
 # --- gates that see the cell before they are normalised -------------------------------------------

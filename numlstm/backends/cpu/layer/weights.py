@@ -23,6 +23,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     put,
     store,
 )
+from numlstm.backends.cpu.layer.row_terms import add_lines, add_panel
 from numlstm.backends.cpu.layer.tape import in_caller, line_of, read_layout, rows_at
 
 MANY = 2**16  # numbers to rearrange that are worth a meeting of the threads
@@ -149,7 +150,7 @@ def _pack_columns_of(panel, layout, theta, columns, gate):
 
 @kernel
 def use_dz(shard, t_first, t_last, waiting, gate, layout, columns, tape, gradient):
-    """dW += dz' xh and dx = dz W_ih of the waiting lines, steps t_first to t_last.
+    """dW += dz' xh, dx = dz W_ih and sums of dz of the waiting lines, steps t_first to t_last.
 
     A line of dz has `gate` numbers for each of the four gates.
     """
@@ -161,15 +162,30 @@ def use_dz(shard, t_first, t_last, waiting, gate, layout, columns, tape, gradien
     width = panel_width(columns.x)
     dW = at(gradient.dW, shard * 2 * layout.vectors * w_k * width)
     panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
-    add_to_dW(0, 2 * layout.vectors, line, waiting, dz, gate, layout, tape, dW, panels)
+    summed = Summed(shard, t_first, t_first, gradient.terms)
+    if gradient.terms.size > 0 and waiting <= LINES_OF_DZ:
+        summed = Summed(shard, t_first, t_last, gradient.terms)
+    elif gradient.terms.size > 0:
+        whole = 2 * layout.vectors
+        add_lines(shard, t_first, t_last, 0, whole, dz, gate, layout, gradient.terms)
+    add_to_dW(0, 2 * layout.vectors, line, waiting, dz, gate, layout, tape, dW, panels, summed)
     if gradient.dX.size > 0:
         dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
         w_x = Block(at(columns.x, 0), 4 * gate * width, width)
         put_dX(shard, t_first, t_last, waiting, dz, w_x, layout, dx, gradient.dX)
 
 
+class Summed(NamedTuple):
+    """The steps of the lines of which `add_to_dW` also sums dz by rows: all of them, or none."""
+
+    shard: int
+    t_first: int
+    t_last: int
+    terms: Any  # see `row_terms.py`
+
+
 @kernel
-def add_to_dW(first, last, line, lines, dz, gate, layout, tape, dW, panels):
+def add_to_dW(first, last, line, lines, dz, gate, layout, tape, dW, panels, summed):
     """dW += sum of dz xh' over lines of tape, a range of panels. dW (2U, K, W), dz (lines, 4 gate).
 
     A few panels of dz are brought together: in place, their lines would collide in the cache.
@@ -184,6 +200,9 @@ def add_to_dW(first, last, line, lines, dz, gate, layout, tape, dW, panels):
             for n in range(high):
                 panel = move(panels, n * LINES_OF_DZ * width)
                 copy_panel(panel, move(dz.start, part * dz.row), dz.row, p + n, gate, count)
+                if summed.t_last > summed.t_first:
+                    steps = summed.shard, summed.t_first, summed.t_last
+                    add_panel(*steps, p + n, panel, layout, summed.terms)
             out = Block(move(dW, p * k * width), width, k * width)
             product(out, xh, Block(panels, LINES_OF_DZ * width, width), k, high, count, True)
 
