@@ -53,6 +53,12 @@ autosummary_context = {
         "unused_on_full_batches",
         "set_fit_request",
         "set_partial_fit_request",
+        "set_predict_log_proba_request",
+        "set_predict_proba_request",
+        "set_predict_request",
+        "set_predict_log_proba_request",
+        "set_predict_proba_request",
+        "set_predict_request",
         "set_score_request",
     }
 }

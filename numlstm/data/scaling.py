@@ -4,7 +4,7 @@ Data have the precision in which they were given until they are standardised: wh
 digits is then in the network's units, where float32 has room for it.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -16,7 +16,14 @@ from numlstm.utils.types import Array
 REMEDY = "fit with standardize=True, or with dtype='float64'"
 
 
-class Scaling(NamedTuple):
+class _Moments(NamedTuple):
+    x_mean: Array
+    x_scale: Array
+    y_mean: Array | None = None
+    y_scale: Array | None = None
+
+
+class Scaling(_Moments):
     """Mean and scale of every input feature and, for regression, of every target.
 
     Attributes
@@ -26,7 +33,8 @@ class Scaling(NamedTuple):
     y_mean, y_scale : ndarray, shape (O,), or None
         The same of the targets; None where targets have no unit (classes).
     static_mean, static_scale : ndarray, shape (S,), or None
-        The same of the attributes of whole sequences; None where there are none.
+        The same of the attributes of whole sequences, by keyword; None where there are none. They
+        are no entries of the tuple, which has the four others.
 
     Examples
     --------
@@ -37,12 +45,33 @@ class Scaling(NamedTuple):
     (2.0, 11.0)
     """
 
-    x_mean: Array
-    x_scale: Array
-    y_mean: Array | None = None
-    y_scale: Array | None = None
-    static_mean: Array | None = None
-    static_scale: Array | None = None
+    # all names, as files and `_asdict` know them; entries are the first four
+    _fields = (*_Moments._fields, "static_mean", "static_scale")  # type: ignore[assignment]
+    _field_defaults: ClassVar = dict.fromkeys(_fields[2:])  # type: ignore[misc]
+
+    static_mean: Array | None
+    static_scale: Array | None
+
+    def __new__(
+        cls,
+        x_mean: Array,
+        x_scale: Array,
+        y_mean: Array | None = None,
+        y_scale: Array | None = None,
+        *,
+        static_mean: Array | None = None,
+        static_scale: Array | None = None,
+    ) -> Self:
+        """A tuple of the first four."""
+        made = super().__new__(cls, x_mean, x_scale, y_mean, y_scale)
+        made.static_mean, made.static_scale = static_mean, static_scale
+        return made
+
+    def _asdict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._fields}
+
+    def _replace(self, **changes: Any) -> Self:
+        return type(self)(**{**self._asdict(), **changes})
 
     def require_fit(self, features: int, outputs: int, static: int | None = None) -> None:
         """Refuse invalid units, and those of other numbers of features, targets and attributes."""

@@ -42,7 +42,8 @@ y = np.cumsum(X[..., :1], axis=1)
 # an update is launched by itself, then in memory of its own, and from the third time on as a graph
 dropout = {"layers": 0.1, "states": 0.1, "weights": 0.1}
 options = {"hidden_size": 4, "num_layers": 2, "epochs": 5, "dropout": dropout, "rng": 0}
-result = numlstm.fit(X, y, backend="cuda", progress=False, **options)
+static = np.linspace(0, 1, 12, dtype="float32").reshape(4, 3)
+result = numlstm.fit(X, y, static=static, backend="cuda", progress=False, **options)
 assert result.message == "All epochs were run.", result.message
 assert result.nfev == 5
 
@@ -64,3 +65,9 @@ for foreign in (
     assert Z.shape == Y.shape
     assert one.step(cuda.to_device(X[:, 0, :1].copy()))[0].shape == (4, 1)
 assert one.predict(X[..., :1]).shape == (4, 6, 1)
+
+many = numlstm.LSTM(2, 4, 1, static_size=3, backend="cuda", rng=0)
+given = cuda.to_device(static)
+assert many.vjp(there, static=given)[1](many.forward(there, static=given)[0]).static.shape == (4, 3)
+for attributes in (given, cuda.to_device(static[0])):
+    assert many.step(cuda.to_device(X[:, 0].copy()), static=attributes)[0].shape == (4, 1)

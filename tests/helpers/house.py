@@ -19,6 +19,8 @@ SLOW = {
     "test_gallery": "minutes",
     "test_interrupt": "seconds",
     "test_killed_fit": "seconds",
+    "test_row_terms": "seconds",
+    "test_static": "seconds",
     "test_step_derivatives": "seconds",
     "test_stepper": "seconds",
     "test_threads": "minutes",
