@@ -69,7 +69,8 @@ def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: 
             kept.append((own[first::nth].copy(), weight[first::nth]))
         _require_rest(given, number)
         at += total
-        if (counts == (1 if weighs else targets.width)).all():  # as in most: nothing is kept then
+        # as in most: nothing is kept then
+        if total and (counts == (1 if weighs else targets.width)).all():
             counts = np.broadcast_to(counts[0].copy(), counts.shape)
         deviations.append(own_moments.deviation)
         scan.counts.append(counts)

@@ -66,9 +66,9 @@ def test_it_is_the_fit_on_windows_that_are_laid_out(backend, future, horizon, gi
 
 
 def test_a_window_may_be_read_from_its_end_too():
-    X, later = by_hand(SERIES, TARGETS, KNOWN, 3)
+    X, later = by_hand(SERIES, TARGETS, KNOWN, 2)
     options = {"standardize": False, "bidirectional": True}
-    ours = windowed(y=TARGETS, future=KNOWN, horizon=3, **options)
+    ours = windowed(y=TARGETS, future=KNOWN, horizon=2, **options)
     same(ours, quick(X, later[:, 0], output="last", nan_policy="omit", **options))
     forecast = ours.model.forecast(SERIES, future=KNOWN)
     every = ours.model.predict(SERIES, future=KNOWN)
@@ -152,6 +152,20 @@ def test_every_form_of_the_same_series_gives_the_same_fit():
     ragged = windowed(padded, y_padded, future=tail, lengths=[24, 24], **options)
     longer = windowed(list(X), list(y), future=list(tail), **options)
     same(ragged, longer)
+
+
+@pytest.mark.parametrize("weight", [None, "nse"])
+@pytest.mark.parametrize("future", [None, KNOWN])
+def test_series_without_a_window_have_no_sample(weight, future):
+    X = [*SERIES, SERIES[0][:1], SERIES[1][:5]]
+    known = None if future is None else [*future, future[0][:3], future[1][:7]]
+    options = {"horizon": 2, "weight": weight, "standardize": False}
+    with pytest.warns(UserWarning, match="2 of 4 series are shorter than the window of 7 steps"):
+        ours = windowed(X, future=known, **options)
+    theirs = windowed(SERIES, future=future, **options)
+    assert ours.nfev == theirs.nfev
+    if weight is None:
+        same(ours, theirs)
 
 
 def test_other_series_judge():
