@@ -89,7 +89,7 @@ def _weighed(scan: Scan, deviations: Array, dtype: str) -> Scan:
     factor = balanced(even(weight_of(deviations)))
     counts = []
     for own, part in zip(factor, scan.counts, strict=True):
-        alike = part.strides[0] == 0
+        alike = len(part) > 0 and part.strides[0] == 0
         total = _together((part[:1] if alike else part) * own, dtype)
         counts.append(np.broadcast_to(total[0], len(part)) if alike else total)
     pairs = zip(scan.kept, factor, strict=True)
