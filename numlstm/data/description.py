@@ -6,6 +6,7 @@ from numlstm.data.ahead import Ahead
 from numlstm.data.sequences import Dataset, with_axes
 from numlstm.data.targets import needed_outputs
 from numlstm.optim.losses import Loss
+from numlstm.utils.types import Array
 
 
 def describe(
@@ -33,10 +34,16 @@ def describe(
     words.append("the next value as target" if forecast else _targets_in_words(data, loss))
     if ahead is not None and ahead.horizon is not None:
         words[-1] = ahead_in_words(ahead, forecast)
-    if data.static is not None:
-        count = data.static.shape[1]
-        words.append("one attribute of each" if count == 1 else f"{count} attributes of each")
+    words += attributes_in_words(data.static)
     return ", ".join(words + _exceptions(data))
+
+
+def attributes_in_words(static: Array | None) -> list[str]:
+    """How many attributes every sequence has."""
+    if static is None:
+        return []
+    count = static.shape[1]
+    return ["one attribute of each" if count == 1 else f"{count} attributes of each"]
 
 
 def known_in_words(count: int) -> list[str]:

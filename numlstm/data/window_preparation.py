@@ -12,7 +12,7 @@ import numpy as np
 from numlstm.data.ahead import require_all
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import require_static
-from numlstm.data.description import ahead_in_words, known_in_words
+from numlstm.data.description import ahead_in_words, attributes_in_words, known_in_words
 from numlstm.data.missing import Imputer
 from numlstm.data.preparation import (
     Data,
@@ -396,6 +396,7 @@ def _in_words(train: _Part, config: DataConfig) -> str:
         words.append(f"a target per step of {count} classes")
     else:
         words.append("a target per step" if width == 1 else f"{width} targets per step")
+    words += attributes_in_words(given.static)
     words += ["weighted"] * (given.weights is not None)
     if given.resets is not None:
         words.append(f"{sum(int(part.sum()) for part in given.resets)} resets")

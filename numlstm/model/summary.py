@@ -140,13 +140,18 @@ def _prediction(model: Model) -> str:
     if model.horizon is not None:
         return _ahead(model, model.horizon)
     targets = model.names.targets and model.names.outputs(model.spec.width)
-    when = "at every step" if model.output == "sequence" else "after the last step"
-    if model.window is not None:
-        when = f"at every step, from the {count(model.window, 'step')} up to it"
+    when = _when(model)
     what = listed(targets) if targets else count(model.spec.width, "output")
     if model.forecasts:
         return f"the next value of {listed(targets) if targets else _inputs(model)}, {when}"
     return f"{what} {when}"
+
+
+def _when(model: Model) -> str:
+    """At which steps there is a prediction, and what it is made from."""
+    if model.window is not None:
+        return f"at every step, from the {count(model.window, 'step')} up to it"
+    return "at every step" if model.output == "sequence" else "after the last step"
 
 
 def _ahead(model: Model, horizon: int) -> str:
@@ -154,7 +159,7 @@ def _ahead(model: Model, horizon: int) -> str:
     ahead = model.ahead
     targets = 1 if ahead is None else ahead.targets
     what = listed(model.names.targets) if model.names.targets else count(targets, "target")
-    return f"the next {count(horizon, 'step')} of {what}, at every step"
+    return f"the next {count(horizon, 'step')} of {what}, {_when(model)}"
 
 
 def _inputs(model: Model) -> str:

@@ -183,6 +183,7 @@ def test_a_window_has_the_attributes_of_its_series(backend, options):
     repeated = np.repeat(STATIC, COUNTS, axis=0)
     same(ours, quick(BY_HAND, LAST, static=repeated, output="last", **options))
     assert ours.model.spec.static_size == 3
+    assert "a target per step, 3 attributes of each, 36 windows" in ours.data
     assert ours.x.tobytes() != windowed(static=STATIC[::-1], **options).x.tobytes()
 
 

@@ -62,6 +62,7 @@ def test_it_is_the_fit_on_windows_that_are_laid_out(backend, future, horizon, gi
     theirs = quick(X, later[:, 0], output="last", nan_policy="omit", **options)
     same(ours, theirs)
     assert ours.model.horizon == horizon
+    assert "at every step, from the 7 steps up to it" in str(ours.model)
     assert ours.model.num_future == (0 if future is None else 1)
 
 
@@ -199,6 +200,20 @@ def test_every_step_is_predicted_from_its_own_window():
     both = model.forecast(SERIES, future=KNOWN)
     for series, known, Y in zip(SERIES, KNOWN, both, strict=True):
         assert Y.tobytes() == model.forecast(series, future=known).tobytes()
+
+
+@pytest.mark.parametrize(
+    "options", [{"missing": "mask"}, {"loss": "gaussian_nll"}, {"static": [[1.0], [2.0]]}]
+)
+def test_a_forecast_is_the_last_step_that_is_predicted(options):
+    X, known = ([part.copy() for part in parts] for parts in (SERIES, KNOWN))
+    if "missing" in options:
+        X[0][-9:-2, 1] = known[1][-6] = np.nan
+    beside = {name: options[name] for name in ("static",) if name in options}
+    model = windowed(X, TARGETS, future=known, horizon=2, **options).model
+    every = model.predict(X, future=known, **beside)
+    for Y, found in zip(every, model.forecast(X, future=known, **beside), strict=True):
+        assert found.tobytes() == model.ahead.by_step(Y[-1]).tobytes()
 
 
 @pytest.mark.parametrize("known", [True, False])
