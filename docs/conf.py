@@ -56,9 +56,6 @@ autosummary_context = {
         "set_predict_log_proba_request",
         "set_predict_proba_request",
         "set_predict_request",
-        "set_predict_log_proba_request",
-        "set_predict_proba_request",
-        "set_predict_request",
         "set_score_request",
     }
 }
