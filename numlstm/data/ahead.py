@@ -67,6 +67,14 @@ class Ahead(NamedTuple):
                 f"{features} feature(s) and {outputs} output(s)"
             )
 
+    def require_no_breaks(self) -> None:
+        """Refuse what would tell a network of what comes after a break."""
+        if self.future and self.steps > 1:
+            raise ValueError(
+                "reset does not go with future= and horizon=, which would tell a network of what "
+                "comes after the break: cut the series there, into a list"
+            )
+
     def by_step(self, Y: Array) -> Array:
         """Outputs (..., W) as (..., h, O), or (..., h, 2 O) where there are log-variances."""
         parts = Y.reshape(*Y.shape[:-1], -1, self.steps, self.targets)
@@ -78,13 +86,16 @@ class Ahead(NamedTuple):
         """The data with every feature and target once, as of the next step."""
         features = data.X.shape[-1] - self.columns + self.future
         parts = {name: getattr(data, name)[..., : self.targets] for name in ("y", "weight")}
-        names = data.names
-        if names.features is not None and self.future:
-            future = names.future or tuple(f"future {i}" for i in range(self.future))
-            names = names._replace(features=(*names.features, *future))
-        elif self.future:
-            names = names._replace(features=None)
+        names = self.names_once(data.names)
         return replace(data, X=data.X[..., :features], names=names, ahead=None, **parts)
+
+    def names_once(self, names: Any) -> Any:
+        """The names where those of the features known ahead come after the others."""
+        if not self.future:
+            return names
+        future = names.future or tuple(f"future {i}" for i in range(self.future))
+        own = names.features
+        return names._replace(features=None if own is None else (*own, *future))
 
     def scaling(self, once: Scaling) -> Scaling:
         """The scaling of all columns: a feature has one unit, and so has a target."""
@@ -92,20 +103,20 @@ class Ahead(NamedTuple):
         if y_mean is not None and y_scale is not None:
             y_mean, y_scale = np.tile(y_mean, self.steps), np.tile(y_scale, self.steps)
         return once._replace(
-            x_mean=self._inputs(once.x_mean),
-            x_scale=self._inputs(once.x_scale),
+            x_mean=self.of_inputs(once.x_mean),
+            x_scale=self.of_inputs(once.x_scale),
             y_mean=y_mean,
             y_scale=y_scale,
         )
 
     def filling(self, once: Imputer) -> Imputer:
         """The rule for missing values of all columns."""
-        return Imputer(self._inputs(once.mean))
+        return Imputer(self.of_inputs(once.mean))
 
-    def _inputs(self, values: Array) -> Array:
-        """One value for each feature as one for each column."""
-        own = len(values) - self.future
-        return np.concatenate([values[:own], np.tile(values[own:], self.steps)])
+    def of_inputs(self, values: Array) -> Array:
+        """One value for each feature, (..., N), as one for each column."""
+        own = values.shape[-1] - self.future
+        return np.concatenate([values[..., :own], np.tile(values[..., own:], self.steps)], axis=-1)
 
 
 class Future(NamedTuple):
@@ -200,8 +211,13 @@ def inputs(X: Any, future: Any, horizon: int, start: int, stop: int) -> Array:
 
 def targets(y: Any, horizon: int, start: int, stop: int) -> Array:
     """[y_(t+1), ..., y_(t+h)] for the steps t of a slice, (..., stop - start, h O)."""
-    later = steps(y, start + 1, stop + horizon)
-    return np.concatenate([later[..., k : k + stop - start, :] for k in range(horizon)], axis=-1)
+    return side_by_side(steps(y, start + 1, stop + horizon), horizon)
+
+
+def side_by_side(later: Array, horizon: int) -> Array:
+    """Each step (..., n + h - 1, O) beside the h - 1 that follow it, (..., n, h O)."""
+    count = later.shape[-2] - (horizon - 1)
+    return np.concatenate([later[..., k : k + count, :] for k in range(horizon)], axis=-1)
 
 
 class Series(NamedTuple):
@@ -245,7 +261,7 @@ def dataset(series: Series, future: Future | None, horizon: int | None) -> Datas
         spread = np.repeat(stepwise[..., None], ahead.targets, axis=2)
         combined = there * targets(spread, ahead.steps, 0, count)
         own = weight if weight.ndim == 1 else _of_targets(weight, reset, count)
-    _require_all(combined, ahead, int(ends.max()))
+    require_all(combined, ahead, int(ends.max()))
     known = None if future is None else future.values
     return Dataset(
         np.ascontiguousarray(inputs(X, known, ahead.steps, 0, count)),
@@ -261,11 +277,8 @@ def dataset(series: Series, future: Future | None, horizon: int | None) -> Datas
 
 
 def _require_sense(ahead: Ahead, reset: Array | None) -> None:
-    if reset is not None and ahead.future and ahead.steps > 1:
-        raise ValueError(
-            "reset does not go with future= and horizon=, which would tell a network of what comes "
-            "after the break: cut the series there, into a list"
-        )
+    if reset is not None:
+        ahead.require_no_breaks()
 
 
 def _unbroken(reset: Array, ahead: Ahead, count: int) -> Array:
@@ -293,7 +306,7 @@ def _nothing(ahead: Ahead, longest: int) -> str:
     )
 
 
-def _require_all(combined: Array, ahead: Ahead, longest: int) -> None:
+def require_all(combined: Array, ahead: Ahead, longest: int) -> None:
     """Refuse targets that no step has."""
     counts = combined.reshape(-1, ahead.steps, ahead.targets).any(axis=(0, 2))
     if not counts.any():

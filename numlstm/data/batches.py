@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.arrays import Arrays
+from numlstm.data.attributes import require_static
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
 from numlstm.data.sequences import Dataset, is_list
@@ -228,6 +229,8 @@ class FreshBatches:
     def _require_alike(self, batch: Dataset, forecast: bool) -> None:
         """Refuse targets of another kind or number than those of the first batch."""
         loss, first = self.config.criterion, self.data.train
+        size = None if first.static is None else first.static.shape[1]
+        require_static(batch.static, size, "the first batch")
         if forecast != self.forecast:
             raise ValueError(
                 f"it has {'no' if forecast else 'a'} y, and the first batch had "

@@ -29,18 +29,23 @@ def describe(
     if pieces > 1:
         words[0] += f" in {pieces} consecutive pieces"
     words.append("one feature" if features == 1 else f"{features} features")
-    if known:
-        words.append(f"{'one' if known == 1 else known} known ahead")
+    words += known_in_words(known)
     words.append("the next value as target" if forecast else _targets_in_words(data, loss))
     if ahead is not None and ahead.horizon is not None:
-        words[-1] = _ahead_in_words(ahead, forecast)
+        words[-1] = ahead_in_words(ahead, forecast)
     if data.static is not None:
         count = data.static.shape[1]
         words.append("one attribute of each" if count == 1 else f"{count} attributes of each")
     return ", ".join(words + _exceptions(data))
 
 
-def _ahead_in_words(ahead: Ahead, forecast: bool) -> str:
+def known_in_words(count: int) -> list[str]:
+    """How many features are known ahead."""
+    return [f"{'one' if count == 1 else count} known ahead"] if count else []
+
+
+def ahead_in_words(ahead: Ahead, forecast: bool) -> str:
+    """What is forecast, so many steps ahead."""
     what = "value" if forecast else "target"
     if ahead.steps == 1:
         return f"the next {what} as target" if forecast else "the next target"

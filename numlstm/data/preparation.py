@@ -122,13 +122,13 @@ def prepare(
 ) -> Data:
     """Read, split, standardise and lay out the data of a fit, of a network of so many outputs."""
     loss, model = config.criterion, model or GivenModel()
-    _require_agreement(arrays, config, model)
+    require_agreement(arrays, config, model)
     reading = reading_of(config, model, known=arrays.future is not None)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     ahead = train.ahead
     require_channels(train.X.shape[2], config, model)
     if ahead is not None and model.ahead is None and config.missing != "mask":
-        _require_width(train, model)
+        require_width(ahead.columns, train.X.shape[2], model)
     if model.num_features is not None:
         require_static(train.static, model.static_size)
     warned = warn_of_fill_values(_once(train, ahead))
@@ -156,7 +156,7 @@ def prepare(
     seen = [_once(part, ahead) for part in parts]
     check_targets(seen, config)
     own = partial(_own_scaling, seen[0], forecast, config)
-    scaling = scaling_of(partial(_of_all_steps, own, ahead), config, model)
+    scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
     filling = _filling(seen[0], model, ahead) if reading.missing else None
     if config.weight is not None:  # of the loss alone
         parts = [with_series_weight(part) for part in parts]
@@ -184,7 +184,7 @@ def _once(data: Dataset, ahead: Ahead | None) -> Dataset:
     return data if ahead is None else ahead.once(data)
 
 
-def _require_agreement(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
+def require_agreement(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
     """Refuse another horizon, or other features known ahead, than the model given has."""
     has = model.ahead
     if has is None:
@@ -236,9 +236,8 @@ def require_channels(features: int, config: DataConfig, model: GivenModel) -> No
         )
 
 
-def _require_width(data: Dataset, model: GivenModel) -> None:
+def require_width(known: int, width: int, model: GivenModel) -> None:
     """Refuse a new model without inputs for what is known ahead."""
-    known, width = data.ahead.columns, data.X.shape[2]
     if model.num_features not in (None, width):
         raise ValueError(
             f"the model given has {model.num_features} input(s), and a step has {width} with the "
@@ -348,7 +347,7 @@ def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) 
     return outputs
 
 
-def _of_all_steps(own: Callable[[], Scaling], ahead: Ahead | None) -> Scaling:
+def of_all_steps(own: Callable[[], Scaling], ahead: Ahead | None) -> Scaling:
     """The units of all columns, where those of several steps stand side by side."""
     return own() if ahead is None else ahead.scaling(own())
 

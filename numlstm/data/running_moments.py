@@ -74,6 +74,11 @@ class RunningMoments(Ends):
         self._mean = np.where(self._weight > 0, moved, np.where(weight > 0, mean, 0.0))
         self._spread, self._weight = unit * np.sqrt(variance), total
 
+    @property
+    def deviation(self) -> Array:
+        """The standard deviation, (N,); of what does not vary it is 0, but for rounding."""
+        return self._spread.copy()
+
     def result(self) -> tuple[Array, Array]:
         """Mean and standard deviation, each (N,); of what does not vary the latter is 1."""
         constant = self._spread <= 4 * np.finfo(np.float64).eps * np.abs(self._mean)

@@ -34,7 +34,12 @@ def series_weight(targets: Array, valid: Array) -> Array:
     after. So here: targets (B, T, ...) are in the units of the data. `valid`, of the same shape,
     says which of them there are; of none sigma is 0.
     """
-    result: Array = 1 / (_deviation(targets, valid) + EPSILON) ** 2
+    return weight_of(_deviation(targets, valid))
+
+
+def weight_of(deviation: Array) -> Array:
+    """The weights of series whose targets have these standard deviations, (S, ...)."""
+    result: Array = 1 / (deviation + EPSILON) ** 2
     return result
 
 
@@ -58,11 +63,14 @@ def with_series_weight(data: Dataset) -> Dataset:
             "weight='nse' needs the standard deviation of every series, and so a target for every "
             "step: there is one per sequence. Weights of sequences are sample_weight="
         )
-    factor = series_weight(data.y, data.weight > 0)
-    _require_effect(factor)
-    if data.y.shape[-1] > 1:
-        factor = factor / factor.mean(axis=0)
+    factor = even(series_weight(data.y, data.weight > 0))
     return replace(data, weight=data.weight * factor[:, None]).balanced()
+
+
+def even(factor: Array) -> Array:
+    """The weights of series (S, O), of several targets those by which none counts for more."""
+    _require_effect(factor)
+    return factor / factor.mean(axis=0) if factor.shape[1] > 1 else factor
 
 
 def _require_effect(factor: Array) -> None:

@@ -86,6 +86,11 @@ class Source:
         return ((at, min(at + size, steps)) for at in range(0, steps, size))
 
     @property
+    def parts(self) -> list["Source"]:
+        """What it is read from."""
+        return [self]
+
+    @property
     def base(self) -> Array | None:
         """Its values (T, N), where they lie in memory as they are read, step by step."""
         array = self.array

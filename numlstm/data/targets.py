@@ -110,7 +110,7 @@ def _read_arrays(
     reset = read_reset(reset, form, array.shape[1])
     static = read_static(static, form, pieces=reading.pieces)
     if reading.horizon is not None or future is not None or reading.future:
-        _require_ahead(y, future, reading, len(array))
+        require_ahead(y, future, reading, len(array))
         known = Future.of(future, form, reading.missing, reading.future)
         values, there = array, ~np.isnan(array)
         if y is not None:
@@ -129,7 +129,7 @@ def _read_arrays(
     return Dataset(array, y, combined, lengths, last, reset, sample_weight=weight, static=static)
 
 
-def _require_ahead(y: Any, future: Any, reading: Reading, rows: int) -> None:
+def require_ahead(y: Any, future: Any, reading: Reading, rows: int) -> None:
     """Refuse what does not go with forecasts of more than the next value."""
     if not reading.loss.regression:
         raise ValueError(

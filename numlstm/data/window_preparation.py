@@ -9,16 +9,21 @@ from functools import partial
 
 import numpy as np
 
+from numlstm.data.ahead import require_all
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import require_static
+from numlstm.data.description import ahead_in_words, known_in_words
 from numlstm.data.missing import Imputer
 from numlstm.data.preparation import (
     Data,
     DataConfig,
     GivenModel,
     check_targets,
+    of_all_steps,
     reading_of,
+    require_agreement,
     require_channels,
+    require_width,
     scaling_of,
 )
 from numlstm.data.running_moments import Ends, RunningMoments
@@ -45,12 +50,15 @@ def prepare_windows(
 ) -> Data:
     """Read the series of a fit on windows; see `numlstm.data.preparation.prepare`."""
     model = model or GivenModel()
-    _require_able(arrays, config, model)
-    reading = reading_of(config, model)
+    require_agreement(arrays, config, model)
+    reading = reading_of(config, model, known=arrays.future is not None)
     given = read_given(arrays, reading)
+    ahead = given.ahead
     if model.num_features is not None:
         require_static(given.static, model.static_size)
-    require_channels(given.X.width, config, model)
+    require_channels(given.wide.width, config, model)
+    if ahead is not None and model.ahead is None and config.missing != "mask":
+        require_width(ahead.columns, given.wide.width, model)
     fraction, others, said = None, None, ""
     if isinstance(arrays.validation, (tuple, list, dict)) or hasattr(arrays.validation, "keys"):
         others = read_others(arrays, reading, given)
@@ -64,11 +72,10 @@ def prepare_windows(
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
     size = _output_size(parts, config, outputs if model.num_outputs is None else model.num_outputs)
-    check_targets([part.data for part in parts], config)
-    scaling = scaling_of(partial(_own_scaling, train, config), config, model)
-    filling = None
-    if reading.missing:
-        filling = model.filling or Imputer(train.inputs.result()[0])
+    check_targets([part.once for part in parts], config)
+    own = partial(_own_scaling, train, config)
+    scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
+    filling = _filling(train, model) if reading.missing else None
     units = Units(dtype, scaling, filling)
     for part in parts:
         _require_range(part, units)
@@ -86,16 +93,11 @@ def prepare_windows(
         bptt_steps=config.bptt_steps,
         words=_in_words(train, config) + said,
         names=given.names,
-        forecasts=train.forecast and config.criterion.regression and config.criterion.outputs == 1,
+        forecasts=train.forecast
+        and config.criterion.regression
+        and config.criterion.outputs == train.data.targets.horizon == 1,
+        ahead=ahead,
     )
-
-
-def _require_able(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
-    """Refuse what windows over series do not have."""
-    if config.horizon is not None or arrays.future is not None or model.ahead is not None:
-        raise ValueError("window= does not go with horizon= and future=: leave window out")
-    if config.weight is not None:
-        raise ValueError("window= does not go with weight=: pass the weights as sample_weight=")
 
 
 # --- samples --------------------------------------------------------------------------------------
@@ -115,6 +117,14 @@ class _Part:
         return self.given.forecast or bool(self.scan.follows)
 
     @property
+    def once(self) -> WindowedDataset:
+        """Its data with the targets that are kept once, those of the next step."""
+        if self.data.targets.horizon == 1:
+            return self.data
+        width = self.given.y.width
+        return replace(self.data, y=self.data.y[:, :width], weight=self.data.weight[:, :width])
+
+    @property
     def inputs(self) -> RunningMoments:
         """Moments of the inputs that are learned from."""
         return self.scan.inputs
@@ -123,7 +133,7 @@ class _Part:
 def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
     _say_short(given, config, where)
-    scan = scan_all(given, given.X.steps, dtype, where)
+    scan = scan_all(given, given.X.steps, config.weight is not None, dtype, where)
     return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
 
 
@@ -136,9 +146,9 @@ def _parts(
     _say_short(given, config)
     steps = given.X.steps
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = scan_all(given, cut, dtype)
+    scan = scan_all(given, cut, config.weight is not None, dtype)
     try:
-        train = _dataset(scan, config, dtype, np.zeros_like(cut), cut)
+        train = _dataset(scan, config, dtype, np.zeros_like(cut), cut, ends=True)
         judge = _dataset(scan, config, dtype, cut, steps)
     except ValueError as error:
         raise ValueError(
@@ -155,9 +165,11 @@ def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
         return
     if short == len(steps):
         ahead = " and the value that is forecast" * given.forecast
+        if given.ahead is not None and given.ahead.future:
+            ahead += ", and all that is known ahead of each"
         raise ValueError(
             f"window={window} is longer than X: its longest series has "
-            f"{int(steps.max()) + given.forecast} step(s), and a sample is {window} steps{ahead}"
+            f"{int(given.total.max())} step(s), and a sample is {window} steps{ahead}"
         )
     notices.warn(
         f"{where}{short} of {len(steps)} series are shorter than the window of {window} steps, "
@@ -166,20 +178,33 @@ def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
 
 
 def _dataset(
-    scan: Scan, config: DataConfig, dtype: str, since: Array, until: Array
+    scan: Scan,
+    config: DataConfig,
+    dtype: str,
+    since: Array,
+    until: Array,
+    *,
+    ends: bool = False,
 ) -> WindowedDataset:
-    """Windows that end from the steps `since` (S,) on, before `until` (S,)."""
+    """Windows that end from the steps `since` (S,) on, before `until` (S,).
+
+    Where all `ends` there, no later target counts.
+    """
     given, window = scan.given, config.window or 1
     first = window - 1 + config.stride * np.maximum(0, -(-(since - window + 1) // config.stride))
     counts = np.maximum(0, -(-(until - first) // config.stride))
     samples = Samples(first, counts, config.stride)
+    horizon = 1 if given.ahead is None else given.ahead.steps
     targets = Targets(
         *(given.y, config.predict_last, given.reading.classes),
         since=since if since.any() else None,
         weights=given.weights,
         begins=given.begins,
+        factor=scan.factor,
+        horizon=horizon,
+        until=until if ends and horizon > 1 else None,
     )
-    sums = _sums(scan, samples, since, config.predict_last)
+    sums = _sums(scan, samples, targets)
     if sums is not None and not sums.all():
         kept = np.flatnonzero(sums)
         sums = sums[kept]
@@ -188,11 +213,13 @@ def _dataset(
         raise ValueError("there is nothing to learn: no target with a weight above zero is left")
     if sums is not None and (sums == config.predict_last * targets.width).all():
         sums = None
-    y, weight = _kept_targets(scan, samples, since, config.predict_last)
+    y, weight = _kept_targets(scan, samples, targets)
+    if given.ahead is not None:
+        require_all(weight, given.ahead, int(given.total.max()))
     if targets.classes:
         y, weight = np.nan_to_num(y[:, 0]).astype(np.int64), weight[:, 0]
     return WindowedDataset(
-        *(given.X, targets, samples, window, Units(dtype)),
+        *(given.wide, targets, samples, window, Units(dtype)),
         sums=sums,
         coarse=config.shuffle == "blocks",
         resets=given.resets,
@@ -209,19 +236,22 @@ def _ends(samples: Samples, number: int) -> Array:
     return ends
 
 
-def _sums(scan: Scan, samples: Samples, since: Array, last: int) -> Array | None:
+def _sums(scan: Scan, samples: Samples, targets: Targets) -> Array | None:
     """What the targets of every sample count together, (N,); None: 1 for each number."""
-    exact = np.float32 if scan.given.weights is None else np.float64  # of whole numbers
+    whole = targets.weights is None and targets.factor is None
+    exact, last = np.float32 if whole else np.float64, targets.last
     sums, alike = [np.empty(0, exact)], True
     for number, counts in enumerate(scan.counts):
         begins = _ends(samples, number) - (last - 1)
         if not len(begins):
             continue
-        if counts.strides == (0,) and (begins >= since[number]).all():
-            sums.append(np.broadcast_to(exact(last * counts[0]), len(begins)))
+        since = 0 if targets.since is None else targets.since[number]
+        if targets.horizon == 1 and counts.strides == (0,) and (begins >= since).all():
+            alike &= counts[0] == targets.width
+            sums.append(np.broadcast_to(exact(last * float(counts[0])), len(begins)))
             continue
         alike = False
-        counts = np.where(np.arange(len(counts)) < since[number], 0, counts)
+        counts = _with_later(np.where(np.arange(len(counts)) < since, 0, counts), targets, number)
         rows = np.lib.stride_tricks.sliding_window_view(counts, last)
         for start in range(0, len(begins), _AT_ONCE):
             part = rows[begins[start : start + _AT_ONCE]]
@@ -229,9 +259,30 @@ def _sums(scan: Scan, samples: Samples, since: Array, last: int) -> Array | None
     return None if alike else np.concatenate(sums)
 
 
-def _kept_targets(scan: Scan, samples: Samples, since: Array, last: int) -> tuple[Array, Array]:
-    """The targets (n, O) that were kept, and what each counts in all windows."""
-    steps = scan.given.X.steps
+def _with_later(counts: Array, targets: Targets, number: int) -> Array:
+    """What the targets of each step (T_s,) count with those that are beside them."""
+    if targets.horizon == 1:
+        return counts
+    steps, horizon = len(counts), targets.horizon
+    if targets.until is not None:
+        counts = np.where(np.arange(steps) < targets.until[number], counts, 0)
+    counts = np.concatenate([counts, np.zeros(horizon - 1)])
+    unbroken = np.ones(steps, bool)
+    total = np.zeros(steps)
+    for k in range(horizon):
+        if targets.begins is not None:
+            begins = targets.begins[number][k:]
+            unbroken[: len(begins)] &= ~begins
+        total += counts[k : k + steps] * unbroken
+    return total
+
+
+def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array, Array]:
+    """The targets (n, h O) that were kept, and what each counts in all windows.
+
+    Of those that stand side by side each column has all, as often as it has them.
+    """
+    steps, last = scan.given.y.steps, targets.last
     nth, at = every_nth(steps), 0
     there = None
     if samples.kept is not None:
@@ -244,13 +295,17 @@ def _kept_targets(scan: Scan, samples: Samples, since: Array, last: int) -> tupl
         first += int(samples.counts[number])
         size = int(steps[number]) + 1
         begun, ended = (np.bincount(at, minlength=size) for at in (ends - (last - 1), ends + 1))
-        windows = np.cumsum(begun - ended)[:-1]
-        windows[: since[number]] = 0
-        own = windows[-at % nth :: nth]
+        windows, columns = np.cumsum(begun - ended)[:-1], []
+        for k in range(targets.horizon):
+            there_k = np.concatenate([np.zeros(k, windows.dtype), windows])[: len(windows)]
+            there_k[: 0 if targets.since is None else targets.since[number]] = 0
+            if targets.until is not None:
+                there_k[targets.until[number] :] = 0
+            columns.append(weight * there_k[-at % nth :: nth, None])
         at += int(steps[number])
-        weights.append(weight * own[:, None])
+        weights.append(np.concatenate(columns, axis=1))
     every: Array = np.concatenate([y for y, _ in scan.kept])
-    return every, np.concatenate(weights)
+    return np.tile(every, targets.horizon), np.concatenate(weights)
 
 
 # --- targets and units ----------------------------------------------------------------------------
@@ -259,7 +314,7 @@ def _kept_targets(scan: Scan, samples: Samples, since: Array, last: int) -> tupl
 def _output_size(parts: list[_Part], config: DataConfig, outputs: int | None) -> int:
     """Number of outputs: that asked for, if it fits the targets, or what they need."""
     loss = config.criterion
-    needed = loss.outputs * parts[0].given.y.width
+    needed = loss.outputs * parts[0].data.targets.width
     if loss.classes:
         needed = max(2, *(int(part.scan.every[1].most[0]) + 1 for part in parts))
     if config.loss == "binary_cross_entropy":
@@ -277,6 +332,12 @@ def _require_probabilities(found: Ends) -> None:
             "binary_cross_entropy needs targets between 0 and 1, received "
             f"{found.least.min():g} to {found.most.max():g}"
         )
+
+
+def _filling(train: _Part, model: GivenModel) -> Imputer:
+    """How missing inputs are filled: as a given model does, or by what was observed."""
+    once, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
+    return model.filling or (once if ahead is None else ahead.filling(once))
 
 
 def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
@@ -309,22 +370,26 @@ def _scaling_in_time(train: _Part, config: DataConfig) -> Scaling:
 def _require_range(part: _Part, units: Units) -> None:
     """Refuse data that leave the range of the network's dtype; both ends say so."""
     inputs, targets = part.scan.every
-    scaling = units.scaling
+    scaling, ahead = units.scaling, part.given.ahead
     with checks.within_range("X", units.dtype, REMEDY):
         ends = np.nan_to_num(np.stack([inputs.least, inputs.most]), posinf=0.0, neginf=0.0)
+        ends = ends if ahead is None else ahead.of_inputs(ends)
         (ends if scaling is None else scaling.inputs(ends)).astype(units.dtype)
     if not part.given.reading.classes:
         with checks.within_range("y", units.dtype, REMEDY):
             ends = np.nan_to_num(np.stack([targets.least, targets.most]), posinf=0.0, neginf=0.0)
-            units.targets(ends)
+            units.targets(np.tile(ends, part.data.targets.horizon))
 
 
 def _in_words(train: _Part, config: DataConfig) -> str:
     """The data of a fit: "3 series of 900 steps, 2 features, a target per step, 1,500 windows"."""
     given, loss = train.given, config.criterion
-    features, width = given.X.width, given.y.width
+    features, width, ahead = given.features, given.y.width, given.ahead
     words = [given.words, "one feature" if features == 1 else f"{features} features"]
-    if given.forecast:
+    words += known_in_words(0 if ahead is None else ahead.future)
+    if ahead is not None and ahead.horizon is not None:
+        words.append(ahead_in_words(ahead, given.forecast))
+    elif given.forecast:
         words.append("the next value as target")
     elif loss.classes:
         count = max(2, int(train.scan.every[1].most[0]) + 1)

@@ -5,13 +5,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels
+from numlstm.data.ahead import Ahead
+from numlstm.data.ahead_sources import beside, ending, read_known
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import read_static, require_static
 from numlstm.data.labels import Names
 from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import Form, read_reset
 from numlstm.data.sources import Series, has_lazy, read_series, read_targets
-from numlstm.data.targets import Reading, read_weight
+from numlstm.data.targets import Reading, read_weight, require_ahead
 from numlstm.data.tokens import require_no_tokens
 from numlstm.data.validation import own_data, require_targets_of
 from numlstm.utils.types import Array
@@ -20,8 +22,8 @@ from numlstm.utils.types import Array
 class GivenSeries(NamedTuple):
     """Series and what stands beside them, before anything was read of them."""
 
-    X: Series
-    y: Series
+    X: Series  # of forecasts with what is known of the next step alone
+    y: Series  # of forecasts those of the next steps, which may be more
     weights: Any  # of steps, a list of (T_s,), of series (S,), or None
     resets: list[Array] | None
     begins: list[Array] | None  # of forecasts: resets before the value forecast
@@ -29,11 +31,19 @@ class GivenSeries(NamedTuple):
     names: Names
     reading: Reading
     static: Array | None = None  # (S, A) attributes of the series
+    ahead: Ahead | None = None
+    wide: Series = None  # type: ignore[assignment]  # X with all that is known ahead
+    total: Array = None  # type: ignore[assignment]  # (S,) steps that were given
+
+    @property
+    def features(self) -> int:
+        """Number of features that are not known ahead."""
+        return self.X.width - (0 if self.ahead is None else self.ahead.future)
 
     @property
     def words(self) -> str:
         """How many series of how many steps."""
-        steps = self.X.steps + self.forecast
+        steps = self.total
         least, most = int(steps.min()), int(steps.max())
         length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
         return f"one series of {length}" if len(steps) == 1 else f"{len(steps)} series of {length}"
@@ -47,13 +57,13 @@ def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
     wanted = reading.names.targets
     targets = labels.companion(given, "y", arrays.y, wanted if wanted and len(wanted) > 1 else None)
     own = {name: getattr(arrays, name) for name in ("sample_weight", "lengths", "reset")}
-    beside = {name: labels.beside(given, name, value) for name, value in own.items()}
-    X = read_series("X", given.sliceable, beside["lengths"])
+    beside_X = {name: labels.beside(given, name, value) for name, value in own.items()}
+    X = read_series("X", given.sliceable, beside_X["lengths"])
     if reading.input_size is not None and X.width != reading.input_size:
         raise ValueError(
             f"X has {X.width} feature(s) per step, but the network reads {reading.input_size}"
         )
-    if beside["lengths"] is not None and isinstance(X.sources[0].array, np.ndarray):
+    if beside_X["lengths"] is not None and isinstance(X.sources[0].array, np.ndarray):
         require_right_padding(X.sources[0].array, X.steps)
     attributes = labels.attributes(given, arrays.static, reading.names.static)
     static = read_static(attributes.values, Form(X.kind, tuple(X.steps.tolist())))
@@ -63,22 +73,61 @@ def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
         *(given.features or said.features, wanted or titles),
         static=attributes.names or said.static,
     )
-    weights, resets = _beside(X, beside["sample_weight"], beside["reset"])
+    weights, resets = _beside(X, beside_X["sample_weight"], beside_X["reset"])
+    y = X if arrays.y is None else read_targets(targets.sliceable, X)
+    if reading.horizon is not None or arrays.future is not None or reading.future:
+        require_ahead(arrays.y, arrays.future, reading, 1)
+        known, titles = labels.known_ahead(given, arrays.future, said.future)
+        future = None if known is None else read_known(known, X, reading.future)
+        names = names._replace(future=titles or said.future)
+        forecast = arrays.y is None
+        as_given = GivenSeries(X, y, weights, resets, None, forecast, names, reading, static)
+        return _ahead(as_given, future)
     if arrays.y is not None:
-        y = read_targets(targets.sliceable, X)
         if reading.classes and y.width > 1:
             raise ValueError(
                 f"y must have one class per step, received {y.width} numbers; classes are whole "
                 "numbers, not one-hot: y.argmax(axis=-1) numbers one-hot classes"
             )
-        return GivenSeries(X, y, weights, resets, None, False, names, reading, static)
+        return GivenSeries(
+            *(X, y, weights, resets, None, False, names, reading, static),
+            wide=X,
+            total=X.steps,
+        )
     if reading.classes:
         raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
-    if isinstance(weights, list):
-        weights = [part[1:] for part in weights]
-    begins = None if resets is None else [part[1:] for part in resets]
-    moved = X.before(1), X.ahead(1)
-    return GivenSeries(*moved, weights, resets, begins, True, names, reading, static)
+    inputs, later = X.before(1), (_later(weights), resets, _later(resets))
+    return GivenSeries(
+        *(inputs, X.ahead(1), *later, True, names, reading, static),
+        wide=inputs,
+        total=X.steps,
+    )
+
+
+def _later(values: Any) -> Any:
+    """Of every series what stands beside the next step."""
+    return [part[1:] for part in values] if isinstance(values, list) else values
+
+
+def _ahead(given: GivenSeries, known: Series | None) -> GivenSeries:
+    """The same for forecasts: a step has what is known ahead, and later targets."""
+    X, steps = given.X, given.X.steps
+    ahead = Ahead(given.reading.horizon, 0 if known is None else known.width, given.y.width)
+    used, once, wide = steps - 1, X.before(1), X.before(1)
+    if known is not None:
+        if given.resets is not None:
+            ahead.require_no_breaks()
+        used = np.maximum(0, np.minimum(used, known.steps - ahead.steps))
+        once, wide = (beside(X, known, count, used) for count in (1, ahead.steps))
+    return given._replace(
+        X=once,
+        y=ending(given.y.ahead(1)),
+        weights=_later(given.weights),
+        begins=_later(given.resets),
+        ahead=ahead,
+        wide=wide,
+        total=steps,
+    )
 
 
 def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array] | None]:
@@ -91,7 +140,7 @@ def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array]
         weights = read_weight(sample_weight, form, steps)
         if weights.ndim == 2:
             weights = [row[:count] for row, count in zip(weights, counts, strict=True)]
-        weights = _balanced(weights)
+        weights = balanced(weights)
     flags = read_reset(reset, form, steps)
     resets = None
     if flags is not None:
@@ -99,7 +148,7 @@ def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array]
     return weights, resets
 
 
-def _balanced(weights: Any) -> Any:
+def balanced(weights: Any) -> Any:
     """The same with the largest between 1 and 2: the ratios of weights count alone."""
     largest = float(np.max([np.max(part, initial=0.0) for part in weights]))
     unit = 2.0 ** (np.frexp(largest)[1] - 1) if largest > 0 else 1.0
@@ -109,16 +158,19 @@ def _balanced(weights: Any) -> Any:
 def read_others(arrays: Arrays, reading: Reading, given: GivenSeries) -> GivenSeries:
     """The series of a validation of their own."""
     like = reading._replace(
-        input_size=given.X.width, names=given.names, ragged=arrays.lengths is not None
+        input_size=given.features,
+        names=given.names,
+        ragged=arrays.lengths is not None,
+        future=None if given.ahead is None else given.ahead.future,
     )
     own = own_data(arrays.validation, arrays, like)
     require_targets_of(own, arrays)
+    size = None if given.static is None else given.static.shape[1]
     try:
         others = read_given(own, like)
+        require_static(others.static, size, "the data of the fit")
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation: {error}") from error
-    size = None if given.static is None else given.static.shape[1]
-    require_static(others.static, size, "the data of the fit")
     if others.y.width != given.y.width:
         raise ValueError(
             f"validation has {others.y.width} target(s) per step, y has {given.y.width}"

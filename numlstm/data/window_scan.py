@@ -1,14 +1,17 @@
 """Series are read once before they are learned from: checked, and their units taken."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from numlstm.data.ahead_sources import Beside
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
 from numlstm.data.running_moments import Ends, RunningMoments
+from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Source
 from numlstm.data.targets import require_classes
-from numlstm.data.window_reading import GivenSeries
+from numlstm.data.window_reading import GivenSeries, balanced
 from numlstm.data.windows import Targets
 from numlstm.utils.types import Array
 
@@ -34,40 +37,78 @@ class Scan:
     outputs: RunningMoments
     every: tuple[Ends, Ends]  # of all
     follows: bool | None = None  # whether targets are the next inputs
+    factor: Array | None = None  # (S, O) what every target of a series counts beside that
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
     kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
     warned: bool = False
 
 
-def scan_all(given: GivenSeries, until: Array, dtype: str, where: str = "") -> Scan:
+def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: str = "") -> Scan:
     """Read all once, in slices, and refuse what cannot be learned from."""
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
     every = Ends(X.width), Ends(y.width)
     scan = Scan(given, until, where, *parts, every)
+    deviations = []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
-    nth, at = every_nth(X.steps), 0
+    nth, at = every_nth(y.steps), 0
     for number, source in enumerate(X.sources):
-        counts = np.empty(source.steps, dtype)
+        total = y.sources[number].steps
+        counts = np.empty((total, y.width)) if weighs else np.empty(total, dtype)
         kept = [(np.empty((0, y.width), y.dtype), np.empty((0, y.width)))]
-        for start, stop in source.slices(_BLOCK):
+        own_moments = RunningMoments(y.width)
+        for start, stop in _slices(source, total):
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)
             _look(scan, number, start, values, own, weight)
-            counts[start:stop] = weight.astype(dtype).sum(axis=1, dtype=np.float64)
+            counts[start:stop] = weight if weighs else _together(weight, dtype)
+            if weighs:
+                learned = slice(0, max(0, int(until[number]) - start))
+                own_moments.count(own[learned], weight[learned] > 0)
             first = -(at + start) % nth
             kept.append((own[first::nth].copy(), weight[first::nth]))
-        at += source.steps
-        if (counts == targets.width).all():  # as in most series, of which nothing is kept then
-            counts = np.broadcast_to(np.array(targets.width, dtype), source.steps)
+        _require_rest(given, number)
+        at += total
+        # as in most: nothing is kept then
+        if total and (counts == (1 if weighs else targets.width)).all():
+            counts = np.broadcast_to(counts[0].copy(), counts.shape)
+        deviations.append(own_moments.deviation)
         scan.counts.append(counts)
         scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
-    return scan
+    return _weighed(scan, np.stack(deviations), dtype) if weighs else scan
+
+
+def _together(weight: Array, dtype: str) -> Array:
+    """What all targets of a step count, (n,), of what each does, (n, O)."""
+    total: Array = weight.astype(dtype).sum(axis=1, dtype=np.float64)
+    return total.astype(dtype)
+
+
+def _weighed(scan: Scan, deviations: Array, dtype: str) -> Scan:
+    """The same where series count by the deviations (S, O) of their targets."""
+    factor = balanced(even(weight_of(deviations)))
+    counts = []
+    for own, part in zip(factor, scan.counts, strict=True):
+        alike = len(part) > 0 and part.strides[0] == 0
+        total = _together((part[:1] if alike else part) * own, dtype)
+        counts.append(np.broadcast_to(total[0], len(part)) if alike else total)
+    pairs = zip(scan.kept, factor, strict=True)
+    kept = [(y, weight * own) for (y, weight), own in pairs]
+    return replace(scan, factor=factor, counts=counts, kept=kept)
+
+
+def _slices(source: Source, total: int) -> Iterator[tuple[int, int]]:
+    """Of a series what is read at once, and then of the targets that come after it."""
+    yield from source.slices(_BLOCK)
+    for start in range(source.steps, total, _BLOCK):
+        yield start, min(start + _BLOCK, total)
 
 
 def _slice(given: GivenSeries, number: int, start: int, stop: int) -> tuple[Array, Array]:
     """Inputs and targets of some steps of a series."""
-    if not given.forecast:
+    if start >= (source := given.X.sources[number]).steps:
+        return np.empty((0, source.width), source.dtype), given.y.sources[number].read(start, stop)
+    if not given.forecast or given.ahead is not None:
         return tuple(part.sources[number].read(start, stop) for part in (given.X, given.y))  # type: ignore[return-value]
     values = given.X.sources[number].read(start, stop + 1)  # the last one is read as target alone
     return values[:-1], values[1:]
@@ -77,29 +118,48 @@ def _look(
     scan: Scan, number: int, start: int, values: Array, targets: Array, weight: Array
 ) -> None:
     """Look at some steps of a series: inputs (n, I), targets (n, O) and what these count."""
-    given, place = scan.given, (scan.given.X.sources[number], start)
-    there = ~np.isnan(values)
-    omits = given.reading.nan_policy == "omit"
-    _require_values("X", place, values, there, _NAN if not given.reading.missing else "")
-    there_y = ~np.isnan(targets)
+    given, reading, own = scan.given, scan.given.reading, scan.given.features
+    there, there_y = ~np.isnan(values), ~np.isnan(targets)
+    source, nan = given.X.sources[number], "" if reading.missing else _NAN
+    _require_values((source, start), values[:, :own], there[:, :own], nan)
+    if isinstance(source, Beside):
+        _require_values((source.known, start + 1), values[:, own:], there[:, own:], nan)
     if not given.forecast:
-        place = given.y.sources[number], start
-        _require_values("y", place, targets, there_y, "" if omits else _NO_TARGET)
+        nan = "" if reading.nan_policy == "omit" else _NO_TARGET
+    _require_values((given.y.sources[number], start), targets, there_y, nan)
     if given.reading.classes:
         require_classes(np.where(there_y, targets, 0.0))
     if not scan.warned:
         _warn(scan, (values, there), (targets, there_y))
     _take_moments(scan, number, start, (values, there), (targets, weight))
-    if not given.forecast and scan.follows is not False:
+    if not given.forecast and scan.follows is not False and len(values):
         scan.follows = _are_next(values, targets, weight > 0, scan.follows)
 
 
 def _warn(scan: Scan, inputs: tuple[Array, Array], targets: tuple[Array, Array]) -> None:
     """Say, once, where numbers stand for what is missing."""
     given, names = scan.given, scan.given.names
-    scan.warned = warn_of_values(f"{scan.where}X", *inputs, names.features, OF_A_FIT)
+    scan.warned = warn_of_values(f"{scan.where}X", *inputs, _features(given), OF_A_FIT)
     if not (scan.warned or given.forecast or given.reading.classes):
         scan.warned = warn_of_values(f"{scan.where}y", *targets, names.targets, OF_TARGETS)
+
+
+def _features(given: GivenSeries) -> tuple[str, ...] | None:
+    """Names of the features with those that are known of the next step."""
+    names = given.names if given.ahead is None else given.ahead.names_once(given.names)
+    features: tuple[str, ...] | None = names.features
+    return features
+
+
+def _require_rest(given: GivenSeries, number: int) -> None:
+    """Refuse what is not finite of what is known of later steps than the last one's next."""
+    source = given.wide.sources[number]
+    if not isinstance(source, Beside):
+        return
+    start = source.steps + 1
+    values = source.known.read(start, source.steps + source.horizon)
+    nan = "" if given.reading.missing else _NAN
+    _require_values((source.known, start), values, ~np.isnan(values), nan)
 
 
 def _take_moments(
@@ -127,9 +187,7 @@ def input_weight(given: GivenSeries, number: int, until: int) -> float:
     return float(np.mean(given.weights[number][:until])) if until else 0.0
 
 
-def _require_values(
-    name: str, place: tuple[Source, int], values: Array, there: Array, nan: str
-) -> None:
+def _require_values(place: tuple[Source, int], values: Array, there: Array, nan: str) -> None:
     """Refuse infinite values, and NaN where `nan` says what to do about it."""
     source, start = place
     good = np.isfinite(values) | (~there & (not nan))
@@ -138,9 +196,10 @@ def _require_values(
     step, column = (int(index) for index in np.argwhere(~good)[0])
     where = [] if source.row is None else [source.row]
     index = (*where, start + step + source.shift, column)
-    title = name + source.name[1:]  # which may be an entry of a list
     what = f"NaN: {nan}" if not there[step, column] else "inf: replace it by a number"
-    raise ValueError(f"{title} has NaN or infinite values, the first at index {index}; {what}")
+    raise ValueError(
+        f"{source.name} has NaN or infinite values, the first at index {index}; {what}"
+    )
 
 
 def _are_next(values: Array, targets: Array, there: Array, before: bool | None) -> bool | None:

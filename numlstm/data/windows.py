@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.ahead import side_by_side
 from numlstm.data.attributes import static_for_network
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
@@ -83,6 +84,13 @@ class Targets:
         What the targets of a step, or of a series, count.
     begins : list of ndarray of bool, each (T_s,), or None
         Of forecasts: where the next step begins a sequence anew, so that nothing is forecast.
+    factor : ndarray, shape (S, O), or None
+        What every target of a series counts beside that.
+    horizon : int
+        How many steps of `y` a step has as targets, side by side: its own and those that follow.
+        Where there may be none, `y` is `numlstm.data.ahead_sources.ending`.
+    until : ndarray of int64, shape (S,), or None
+        The first step of every series from which on targets do not count.
     """
 
     y: Series
@@ -91,24 +99,47 @@ class Targets:
     since: Array | None = None
     weights: Any = None
     begins: list[Array] | None = None
+    factor: Array | None = None
+    horizon: int = 1
+    until: Array | None = None
 
     @property
     def width(self) -> int:
         """Numbers that a target has in the network's units."""
-        return 1 if self.classes else self.y.width
+        return 1 if self.classes else self.y.width * self.horizon
 
     def gather(self, series: Array, ends: Array, kernels: Any = None) -> tuple[Array, Array]:
         """Targets (B, last, O) with zeros where there is none, and what each counts, float64."""
-        begins = ends - (self.last - 1)
-        y = self.y.gather(series, begins, self.last, kernels)
+        begins, span = ends - (self.last - 1), self.last + self.horizon - 1
+        y = self.y.gather(series, begins, span, kernels)
         weight = (~np.isnan(y)).astype(np.float64)
+        steps = begins[:, None] + np.arange(span)
         if self.since is not None:
-            steps = begins[:, None] + np.arange(self.last)
             weight *= (steps >= self.since[series, None])[..., None]
-        if self.begins is not None or self.weights is not None:
+        if self.until is not None:
+            weight *= (steps < self.until[series, None])[..., None]
+        if any(part is not None for part in (self.begins, self.weights, self.factor)):
             for row, number, begin in zip(weight, series.tolist(), begins.tolist(), strict=True):
-                row *= self._factors(number, begin, begin + self.last)
+                factor = self._factors(number, begin, begin + span)
+                part = row[: len(factor)] if np.ndim(factor) > 1 else row  # steps that there are
+                part *= factor
+        if self.horizon > 1:
+            y, weight = (side_by_side(part, self.horizon) for part in (y, weight))
+            if self.begins is not None:
+                weight *= self._unbroken(series, begins)
         return np.where(weight > 0, y, y.dtype.type(0)), weight
+
+    def _unbroken(self, series: Array, begins: Array) -> Array:
+        """Whether the same sequence goes on to each target, (B, last, h O)."""
+        assert self.begins is not None
+        broken = np.zeros((len(series), self.last + self.horizon - 1, 1), np.int64)
+        for row, number, begin in zip(broken, series.tolist(), begins.tolist(), strict=True):
+            flags = self.begins[number][begin : begin + len(row)]
+            row[: len(flags), 0] = flags
+        until = np.cumsum(broken, axis=1)
+        before = (until - broken)[:, : self.last]
+        same: Array = side_by_side(until, self.horizon) == before
+        return np.repeat(same, self.y.width, axis=2)
 
     def counting(self, y: Array, number: int, start: int) -> Array:
         """What targets y (n, O) of the steps from `start` on count in one series, float64."""
@@ -120,7 +151,7 @@ class Targets:
         return weight
 
     def _factors(self, number: int, start: int, stop: int) -> Any:
-        """What steps of a series count where they have a target, (n, 1) or ()."""
+        """What steps of a series count where they have a target, (n, O), (n, 1), (O,) or ()."""
         factor: Any = 1.0
         if isinstance(self.weights, list):
             factor = self.weights[number][start:stop, None]
@@ -128,7 +159,7 @@ class Targets:
             factor = self.weights[number]
         if self.begins is not None:
             factor = factor * ~self.begins[number][start:stop, None]
-        return factor
+        return factor if self.factor is None else factor * self.factor[number]
 
 
 @dataclass(frozen=True, eq=False)

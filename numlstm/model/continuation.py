@@ -49,6 +49,7 @@ class Request(NamedTuple):
     future: Any = None  # features that are known ahead, from the first step on
     static: Any = None  # attributes of whole sequences
     window: int | None = None  # steps of the sequence that every step's prediction reads
+    end: int | None = None  # steps at the end of the sequence that are read, None: all
 
     def checked(self, spec: NetworkSpec, noise_rng: Any) -> "Request":
         """The same, or an error for what no network of this kind can do."""

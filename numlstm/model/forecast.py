@@ -1,6 +1,5 @@
 """What comes after a series: by the outputs for all steps ahead, or by a rollout."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,15 @@ from numlstm.data.attributes import read_static
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.sequences import Form, read_inputs
 from numlstm.model.continuation import Request
+from numlstm.model.prediction import Prediction
 from numlstm.model.rollout import Rollout
+from numlstm.model.windows import require_window
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 
-class Forecast(Rollout):
+class Forecast(Prediction, Rollout):
     """The forecasts of `numlstm.LSTM` after the end of its inputs."""
-
-    _continued: Callable[..., tuple[Any, Any]]  # predictions and final state; `LSTM` has it
 
     def forecast(
         self, X: Any, horizon: int | None = None, *, future: Any = None, static: Any = None
@@ -28,7 +27,10 @@ class Forecast(Rollout):
         """Forecast what comes after the series that were observed.
 
         A model fitted with a `horizon` gives all of it in one pass; one fitted without y feeds its
-        forecasts back, as `rollout` does, with the features that are known of each step.
+        forecasts back, as `rollout` does, with the features that are known of each step. Of a model
+        trained on windows the last `LSTM.window` steps of X are read, from the initial state: in
+        one pass for all steps, or to warm up, after which the state is carried on from step to
+        step.
 
         Parameters
         ----------
@@ -105,24 +107,9 @@ class Forecast(Rollout):
         Y = [part[:count] for part in Y] if isinstance(Y, list) else Y[..., :count, :]
         return after, Y
 
-    def _known(self, given: labels.Labelled, future: Any) -> Any:
-        """What is known ahead, without labels, from the first step of the inputs on."""
-        if future is None and self.num_future:
-            ahead = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
-            raise ValueError(
-                f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
-                f"future=, a row for each step of X and for the {ahead} after"
-            )
-        if future is not None and not self.num_future:
-            raise ValueError(
-                "this model was fitted without features known ahead: leave future= out, or fit "
-                "with it"
-            )
-        return labels.known_ahead(given, future, self.names.future)[0]
-
     def _at_once(self, X: Any, future: Any, static: Any) -> Any:
         """The last outputs for arrays without labels, by step: (B, h, O), (h, O) or a list."""
-        asked = Request(output="last", future=future, static=static)
+        asked = Request(output="last", future=future, static=static, end=self.window)
         Y, _ = self._continued(X, None, None, asked, None)
         assert self.ahead is not None
         Y = self.ahead.by_step(Y)
@@ -148,6 +135,10 @@ class Forecast(Rollout):
         exogenous = None
         if future is not None:
             X, exogenous = self._laid_out(X, count, future)
+        if self.window is not None:
+            X = X if hasattr(X, "shape") else np.asarray(X)
+            require_window(X.shape[X.ndim == 3], self.window)
+            X = X[..., -self.window :, :] if X.ndim > 1 else X[-self.window :]
         stepper, spec, given = self._closed_loop(X, count, exogenous, static)
         return given.forecasts(in_slices(self.network.on_host.runner, stepper, spec, given))
 

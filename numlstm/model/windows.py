@@ -62,6 +62,25 @@ def of_every_step(outputs: Callable[[Rows], Array], window: int, width: int, row
     return result
 
 
+def last_steps(rows: Rows, window: int) -> Rows:
+    """The last steps of all sequences."""
+    X, lengths, reset, static = rows
+    ends = np.full(len(X), X.shape[1]) if lengths is None else np.asarray(lengths)
+    require_window(int(ends.min()), window)
+    steps = ends[:, None] - window + np.arange(window)
+    own = np.arange(len(X))[:, None]
+    return Rows(X[own, steps], None, None if reset is None else reset[own, steps], static)
+
+
+def require_window(steps: int, window: int) -> None:
+    """Refuse to forecast from less than was learned from."""
+    if steps < window:
+        raise ValueError(
+            f"this model was trained on windows of {window} steps, and forecasts from the last "
+            f"{window} of X, which has {steps}"
+        )
+
+
 def _cut(series: Array, window: int, start: int, stop: int) -> Array:
     """Windows (n, window, ...) that begin at the steps from `start` to before `stop`."""
     part = series[start : stop + window - 1]

@@ -69,6 +69,7 @@ def backtest(
     *,
     y: Any = None,
     future: Any = None,
+    static: Any = None,
     recursive: bool = False,
     **fit_keywords: Any,
 ) -> Backtest:
@@ -91,6 +92,8 @@ def backtest(
         What to forecast, one per step. Default: `series` itself.
     future : array_like or list, optional
         Features known ahead: as in `fit`, with a row for each step of the series.
+    static : array_like, optional
+        Attributes of the series: as in `fit`.
     recursive : bool, optional
         Forecast one step ahead and feed the forecasts back, as `LSTM.rollout` does. Default: all h
         steps at once, as ``fit(horizon=h)`` does.
@@ -140,8 +143,9 @@ def backtest(
     for cut in places:
         before = parts.steps(given, series, 0, cut, batch=batch)
         past = None if y is None else parts.steps(of, y, 0, cut, batch=batch)
-        result = fit(before, past, future=future, horizon=direct, **fit_keywords)
-        forecasts.append(result.model.forecast(before, horizon, future=future))
+        beside = {"future": future, "static": static}
+        result = fit(before, past, horizon=direct, **beside, **fit_keywords)
+        forecasts.append(result.model.forecast(before, horizon, **beside))
         truths.append(parts.steps(of, target, cut, cut + horizon, batch=batch))
         results.append(result)
     errors = np.concatenate([_errors(*pair) for pair in zip(forecasts, truths, strict=True)])

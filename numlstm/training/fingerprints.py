@@ -100,7 +100,8 @@ def _parts_of_windows(data: WindowedDataset) -> Iterator[np.ndarray | None]:
     samples = data.samples
     yield from (data.y, data.weight, data.sums, samples.first, samples.counts, samples.kept)
     yield from data.resets or ()
-    sources = [*data.X.sources, *data.targets.y.sources]
+    given = [*data.X.sources, *data.targets.y.sources]
+    sources = [part for source in given for part in source.parts]
     every = max(1, len(sources) // _SOURCES)
     for number, source in enumerate(sources):
         yield np.array([source.steps, source.width])

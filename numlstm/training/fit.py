@@ -161,8 +161,8 @@ def fit(
         sigma the standard deviation of its targets in the units of the data, so that a dry
         catchment counts as a wet one (Kratzert et al. 2019, eq. 1; the 0.1 is meant for mm per
         day). With a target per step, for losses of regression; series of validation are weighted
-        by their own sigma, `standardize` has the moments that it has without. Of one series it
-        changes nothing.
+        by their own sigma, with `window` and a fraction by that of the steps before the cut;
+        `standardize` has the moments that it has without. Of one series it changes nothing.
     lengths : array_like of int, shape (B,), optional
         Length of each row of an X of shape (B, T, I); what lies behind it is never read. Rows that
         are padded in front are refused.
@@ -178,7 +178,8 @@ def fit(
         t + `horizon`, by step and then by feature, of X or, where it is given, of `y`. With
         `future` a step reads the features of all these steps; one of which they are not all there
         is left out. Of targets those count that there are. For losses of numbers. Default: y as it
-        is, or the next value, from which `LSTM.forecast` goes on step by step.
+        is, or the next value, from which `LSTM.forecast` goes on step by step. With `window` both
+        are laid out window by window.
     static : array_like, shape (B, S), or (B,) for one attribute, or (S,) for one series, optional
         Attributes of whole sequences, such as the area of a catchment: inputs that are the same at
         all steps of a sequence, whose product with the weights ``weight_is`` is computed once for
@@ -278,7 +279,9 @@ def fit(
         "cross_entropy" class numbers, of "binary_cross_entropy" probabilities. Every target with a
         weight above zero counts alike. Of several series "nse" and "kge" are the median over the
         series, all others those of all targets together; ``result.per_series`` has them apart. The
-        scale of "mase" is the mean change from step to step in the training data.
+        scale of "mase" is the mean change from step to step in the training data. With `window` a
+        target counts once in each window that has it, which may be several with `predict_last`; the
+        changes are those of the series.
     standardize : bool, optional
         Shift and scale every input feature, and every target of a regression loss, to mean 0 and
         variance 1 over the training data, each counted by its `sample_weight`; an input without a
@@ -385,16 +388,16 @@ def fit(
     epoch is one pass; or a callable ``(rng, n)``, of which an epoch is one call: rng is a
     `numpy.random.Generator` that only `fit`'s `rng` and the number of the call decide, n is
     `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some of "X", "y",
-    "sample_weight", "lengths" and "reset"; its sequences begin in the initial state. Kinds, sizes
-    and the moments of `standardize` and `missing` are those of the first batch, which all others
-    must be like; a class that it lacks needs `output_size`. All passes must have the same number of
-    batches. What the iterable or callable raises goes through. `fun` is then the mean loss over the
-    batches of the epoch whose parameters are returned, each before its update; whether it is a
-    success is tried on the first batch. `validation` is data of their own, and `patience` and
-    `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods. A resumed run
-    passes over the batches that were done, of an iterable those of all passes before, too: it has
-    the same bits where these are the same again. Of a callable the checkpoint is written every few
-    seconds and at the end.
+    "sample_weight", "lengths", "reset" and "static"; its sequences begin in the initial state.
+    Kinds, sizes and the moments of `standardize` and `missing` are those of the first batch, which
+    all others must be like; a class that it lacks needs `output_size`. All passes must have the
+    same number of batches. What the iterable or callable raises goes through. `fun` is then the
+    mean loss over the batches of the epoch whose parameters are returned, each before its update;
+    whether it is a success is tried on the first batch. `validation` is data of their own, and
+    `patience` and `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods.
+    A resumed run passes over the batches that were done, of an iterable those of all passes before,
+    too: it has the same bits where these are the same again. Of a callable the checkpoint is
+    written every few seconds and at the end.
 
     References
     ----------

@@ -1,6 +1,6 @@
 """Metrics of a fit, gathered while its loss is computed, in the units of the data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from numlstm.data.preparation import Data
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset
+from numlstm.data.windows import WindowedDataset
 from numlstm.objectives.scores import NAMES, Sums, measured, naive_changes, naive_error
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks, notices
@@ -17,6 +18,7 @@ from numlstm.utils.types import Array
 # of several series the median, as hydrologists compare models; all others count targets alike
 _MEDIAN = ("nse", "kge")
 _ROWS = 256  # that are read at once for the changes of the training data
+_STEPS = 4096  # of long series, or a multiple
 
 
 class Metric(NamedTuple):
@@ -100,6 +102,7 @@ class Judging(NamedTuple):
     series: Array  # of every row of the data that judge
     outputs: int  # targets per step
     naive: Any  # error of the naive forecast, (O,), for "mase"
+    num_series: int
     members: int | None = None  # of an ensemble
 
     @classmethod
@@ -123,7 +126,10 @@ class Judging(NamedTuple):
         naive: Any = np.nan
         if any(metric == Metric("mase") for metric in metrics):
             naive = _naive(data.train, data.scaling)
-        return cls(metrics, part, loss, data.scaling, series, outputs, naive, members)
+        count = int(series.max()) + 1
+        if isinstance(judge, WindowedDataset):  # of which some may have no window
+            count = len(judge.samples.counts)
+        return cls(metrics, part, loss, data.scaling, series, outputs, naive, count, members)
 
     def watch(self) -> Any:
         """What sees the outputs of one pass over the data: a `Watching`, of members several."""
@@ -180,8 +186,11 @@ class Judging(NamedTuple):
             )
 
 
-def _naive(train: Dataset, scaling: Scaling | None) -> Array:
+def _naive(train: Dataset | WindowedDataset, scaling: Scaling | None) -> Array:
     """The mean change from a target to the next one in the training data, in their units."""
+    if isinstance(train, WindowedDataset):
+        changes = np.sum(list(_changes_of_series(train)), axis=0)
+        return np.tile(naive_error(changes), train.targets.horizon)
     if train.last:
         raise ValueError(
             "metrics='mase' compares with the forecast of the last value, which needs a target "
@@ -199,6 +208,22 @@ def _naive(train: Dataset, scaling: Scaling | None) -> Array:
     return naive_error(changes)
 
 
+def _changes_of_series(train: WindowedDataset) -> Iterator[Array]:
+    """Sum and number of the changes in every series, up to the end of its last window.
+
+    Each once, however many windows it is in; their targets are read once more.
+    """
+    samples, targets = train.samples, train.targets
+    behind = samples.first + samples.stride * (samples.counts - 1) + 1
+    for number, (source, count) in enumerate(zip(targets.y.sources, samples.counts, strict=True)):
+        for start, stop in source.slices(_STEPS, int(behind[number]) if count else 0):
+            start = max(0, start - 1)  # from the last step of the slice before
+            y = source.read(start, stop)
+            there = targets.counting(y, number, start) > 0
+            begins = None if train.resets is None else train.resets[number][None, start:stop, None]
+            yield naive_changes(y[None], there[None], begins)
+
+
 class Watching:
     """Sees outputs, targets and weights piece by piece; then it has the metrics.
 
@@ -208,7 +233,7 @@ class Watching:
 
     def __init__(self, judging: Judging):
         self._judging = judging
-        self._sums = Sums.none(int(judging.series.max()) + 1, judging.outputs)
+        self._sums = Sums.none(judging.num_series, judging.outputs)
         self._kept: list[tuple[Array, Array, Array]] = []  # rows, truths, predictions of steps
 
     def __call__(self, rows: slice, Y: Array, y: Array, weight: Array) -> None:

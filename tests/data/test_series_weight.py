@@ -5,6 +5,7 @@ import pytest
 
 import numlstm
 from helpers.fits import batch, quick, same
+from helpers.sliced import Sliced
 from numlstm.data.series_weight import series_weight
 
 
@@ -170,3 +171,96 @@ def test_it_is_part_of_what_a_run_is(tmp_path):
     quick(X, y, weight="nse", checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match=r"differs in.*weight"):
         quick(X, y, checkpoint=tmp_path / "run", resume=True, epochs=5)
+
+
+# --- windows --------------------------------------------------------------------------------------
+
+WINDOW = {"window": 5, "standardize": False}
+
+
+def long_series(O=1):  # noqa: E741
+    rng = np.random.default_rng(4)
+    X = [rng.standard_normal((steps, 2)).astype("float32") for steps in (30, 41, 22)]
+    y = [3 + part[:, :1] * 1.5**i * np.arange(1, O + 1) for i, part in enumerate(X)]
+    return X, y
+
+
+def by_hand(y, ends):
+    parts = [part[None, :end] for part, end in zip(y, ends, strict=True)]
+    return np.concatenate([series_weight(part, ~np.isnan(part)) for part in parts])
+
+
+@pytest.mark.parametrize("more", [{}, {"predict_last": 3, "batch_size": 8}, {"loss": "mae"}])
+@pytest.mark.parametrize("missing", [False, True])
+def test_windows_have_the_weights_of_their_series(more, missing):
+    X, y = long_series()
+    if missing:
+        y[1][5:9] = np.nan
+    options = WINDOW | more | {"nan_policy": "omit", "dtype": "float64"}
+    weight = by_hand(y, map(len, y))[:, 0]
+    one, other = (
+        quick(X, y, **options, **own) for own in ({"weight": "nse"}, {"sample_weight": weight})
+    )
+    np.testing.assert_allclose(one.x, other.x, rtol=1e-10)
+    assert one.fun == pytest.approx(other.fun, rel=1e-12)
+    assert one.weight == "nse"
+    plain = quick(X, y, **options)
+    assert abs(plain.fun - one.fun) > 1e-3 * one.fun
+
+
+def test_windows_with_weights_of_steps_too():
+    X, y = long_series()
+    own = [np.random.default_rng(0).integers(1, 5, len(part)).astype(float) for part in X]
+    factor = by_hand(y, map(len, y))[:, 0]
+    both = [part * each for part, each in zip(own, factor, strict=True)]
+    options = WINDOW | {"dtype": "float64"}
+    one = quick(X, y, weight="nse", sample_weight=own, **options)
+    np.testing.assert_allclose(one.x, quick(X, y, sample_weight=both, **options).x, rtol=1e-10)
+
+
+def test_a_cut_in_time_has_the_deviations_of_what_is_learned_from():
+    X, y = long_series()
+    cuts = [22, 31, 16]  # of 30, 41 and 22 steps
+    judge = {"X": X, "y": y, "sample_weight": by_hand(y, cuts)[:, 0]}
+    one = quick(X, y, weight="nse", validation=0.25, **WINDOW)
+    other = quick(X, y, sample_weight=by_hand(y, cuts)[:, 0], validation=0.25, **WINDOW)
+    for name, values in one.history.items():
+        np.testing.assert_allclose(values, other.history[name], rtol=1e-6)
+    apart = quick(X, y, weight="nse", validation=(X, y), **WINDOW)
+    judge["sample_weight"] = by_hand(y, map(len, y))[:, 0]
+    own = quick(X, y, sample_weight=judge["sample_weight"], validation=judge, **WINDOW)
+    np.testing.assert_allclose(
+        apart.history["validation_loss"], own.history["validation_loss"], rtol=1e-6
+    )
+
+
+def test_several_targets_of_windows_count_alike():
+    X, y = long_series(O=2)
+    y[0][4, 1] = np.nan
+    factor = by_hand(y, map(len, y))
+    factor /= factor.mean(axis=0)
+    result = quick(
+        X, y, weight="nse", nan_policy="omit", window=5, epochs=1, learning_rate=1e-30
+    )  # fmt: skip
+    scale, error, count = result.model.scaling.y_scale, 0.0, 0.0
+    for truth, Y, own in zip(y, result.model.predict(X), factor, strict=True):
+        there = ~np.isnan(truth[4:]) * own
+        error += np.sum(there * np.nan_to_num((Y[4:] - truth[4:]) / scale) ** 2)
+        count += np.sum(there)
+    assert result.fun == pytest.approx(error / count, rel=1e-5)
+
+
+def test_the_moments_of_windows_are_those_without_it():
+    X, y = long_series()
+    plain, weighted = (quick(X, y, window=5, **more) for more in ({}, {"weight": "nse"}))
+    for part, own in zip(plain.model.scaling, weighted.model.scaling, strict=True):
+        np.testing.assert_array_equal(part, own)
+
+
+def test_the_weights_of_windows_have_the_same_bits_from_any_source():
+    X, y = long_series()
+    whole = [np.stack([part[:22] for part in parts]) for parts in (X, y)]
+    options = {"window": 5, "weight": "nse", "validation": 0.3}
+    first = quick(*whole, **options)
+    same(quick(*map(list, whole), **options), first)
+    same(quick(*map(Sliced, whole), **options), first)

@@ -309,8 +309,11 @@ def test_what_a_model_cannot_forecast_is_refused(recursive, direct):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"bidirectional": True, "horizon": 2}, "it would see what it is to forecast"),
-        ({"bidirectional": True, "future": FUTURE}, "it would see what it is to forecast"),
+        ({"bidirectional": True, "horizon": 2}, "it would see the values that it is to forecast"),
+        (
+            {"bidirectional": True, "future": FUTURE},
+            "it would see the values that it is to forecast",
+        ),
         ({"horizon": 2, "scheduled_sampling": 0.5}, "leave one of them out"),
         ({"horizon": 0}, "horizon must be"),
         ({"future": FUTURE, "validation": (X,)}, "received 1 values"),

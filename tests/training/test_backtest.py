@@ -125,3 +125,19 @@ def test_what_cannot_be_tested_is_refused(cuts, options, words):
         numlstm.backtest(X, 3, cuts, **options, **SMALL)
     with pytest.raises(TypeError, match="has no keyword 'units'"):
         numlstm.backtest(X, 3, 1, units=3)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+@pytest.mark.parametrize("window", [None, 8])
+def test_attributes_and_windows(recursive, window):
+    series, static = np.stack([X, X[::-1] + 1]), np.array([[1.0, 3.0], [2.0, 5.0]])
+    future = np.stack([FUTURE, FUTURE[::-1]])
+    options = SMALL | {"static": static, "window": window}
+    tested = numlstm.backtest(series, 2, [30], future=future, recursive=recursive, **options)
+    asked = {} if recursive else {"horizon": 2}
+    model = numlstm.fit(series[:, :30], future=future[:, :32], **asked, **options).model
+    forecast = model.forecast(series[:, :30], 2, future=future[:, :32], static=static)
+    np.testing.assert_array_equal(tested.forecasts[0], forecast)
+    require_scores(tested, list(forecast), list(series[:, 30:32]))
+    other = model.forecast(series[:, :30], 2, future=future[:, :32], static=static + 1)
+    assert (other != forecast).any()

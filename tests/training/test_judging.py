@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeWarning
 
 import numlstm
 from helpers.fits import PowerCut, batch, cut_the_power, quick, same, stop_after
+from helpers.sliced import Sliced
 from numlstm import metrics
 from numlstm.objectives import evaluator
 from numlstm.objectives.evaluator import Evaluator
@@ -447,3 +448,72 @@ def test_scipy_says_nothing_of_metrics():
     with warnings.catch_warnings():
         warnings.simplefilter("error", OptimizeWarning)
         quick(*batch(), metrics="rmse", method="BFGS")
+
+
+# --- windows --------------------------------------------------------------------------------------
+
+WINDOW = 6
+
+
+def long_series():
+    rng = np.random.default_rng(3)
+    X = [rng.standard_normal((steps, 2)) for steps in (40, 30, 20)]
+    return X, [5 + i * part[:, :1].cumsum(axis=0) for i, part in enumerate(X, 1)]
+
+
+def windowed(X, y, **options):
+    return quick(X, y, **{"window": WINDOW, "metrics": ALL, "dtype": "float64", **options})
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 7}, {"weight": "nse"}])
+def test_windows_are_judged_by_series(options):
+    X, y = long_series()
+    result = windowed(X, y, **options)
+    ends = [[part[WINDOW - 1 :] for part in parts] for parts in (y, result.model.predict(X))]
+    require_expected(result, "training", *ends, y)
+
+
+@pytest.mark.parametrize("source", [list, lambda parts: list(map(Sliced, parts))])
+def test_the_changes_of_windows_are_those_of_the_series(source, monkeypatch):
+    monkeypatch.setattr("numlstm.training.judging._STEPS", 4)
+    monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 4)
+    X, y = long_series()
+    y[1][7:9] = np.nan
+    result = windowed(source(X), source(y), nan_policy="omit", validation=0.25)
+    cuts = [30, 22, 15]
+    learned = [part[:cut] for part, cut in zip(y, cuts, strict=True)]
+    Y = result.model.predict(X)
+    pairs = [[part[cut:] for part, cut in zip(parts, cuts, strict=True)] for parts in (y, Y)]
+    require_expected(result, "validation", *pairs, learned)
+
+
+def test_a_target_counts_in_each_window_that_has_it():
+    X, y = long_series()
+    result = windowed(X, y, predict_last=3, stride=2)
+    truths, outputs = [], []
+    for series, truth in zip(X, y, strict=True):
+        parts = [slice(end - WINDOW, end) for end in range(WINDOW, len(series) + 1, 2)]
+        truths.append(np.concatenate([truth[part][-3:] for part in parts]))
+        Y = [result.model.predict(series[part], window=None)[-3:] for part in parts]
+        outputs.append(np.concatenate(Y))
+    last = [WINDOW + (len(part) - WINDOW) // 2 * 2 for part in y]
+    learned = [part[:end] for part, end in zip(y, last, strict=True)]
+    require_expected(result, "training", truths, outputs, learned)
+
+
+def test_breaks_and_forecasts_of_windows():
+    X, _ = long_series()
+    values = [part[:, :1].cumsum(axis=0) for part in X]
+    reset = [np.arange(len(part)) == 12 for part in values]
+    result = windowed(values, None, reset=reset, metrics="mase")
+    apart = [piece for part in values for piece in (part[:12], part[12:])]
+    changes = np.concatenate([np.abs(np.diff(piece[1:], axis=0)) for piece in apart])
+    mae = windowed(values, None, reset=reset, metrics="mae").history["training_mae"]
+    np.testing.assert_allclose(result.history["training_mase"], mae / changes.mean(), rtol=1e-9)
+
+
+def test_series_without_a_window_are_there_without_a_number():
+    X, y = long_series()
+    with pytest.warns(UserWarning, match=r"shorter than the window|NaN where"):
+        result = windowed([*X, X[0][:3]], [*y, y[0][:3]], metrics=["rmse"])
+    assert np.isnan(result.per_series["training_rmse"]).tolist() == [False, False, False, True]

@@ -514,3 +514,17 @@ def test_cross_validation_cuts_them_by_rows():
         rest = np.setdiff1d(np.arange(B), fold)
         own = LSTMRegressor(3, epochs=3, random_state=0).fit(X[rest], target[rest], static=A[rest])
         assert own.score(X[fold], target[fold], static=A[fold]) == score
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+def test_members_forecast_series_with_attributes(horizon):
+    options = {"static": A, "members": 2, "hidden_size": 3, "epochs": 1, "rng": 0}
+    series = X.cumsum(axis=1)
+    many = numlstm.ensemble(series, horizon=horizon, **options)
+    mean, spread = many.forecast(series, 3, static=A)
+    each = [model.forecast(series, 3, static=A) for model in many.models]
+    np.testing.assert_array_equal(mean, np.mean(each, axis=0))
+    np.testing.assert_allclose(spread, np.std(each, axis=0), rtol=1e-6, atol=1e-9)
+    assert (many.forecast(series, 3, static=A + 1)[0] != mean).any()
+    with pytest.raises(ValueError, match="static is missing"):
+        many.forecast(series, 3)

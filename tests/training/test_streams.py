@@ -578,3 +578,21 @@ def test_a_sine_is_learned_from_waves_that_never_come_again():
     error = result.model.predict(held_out[0]) - held_out[1]
     assert np.mean(error[:, 5:] ** 2) < 1e-3
     assert result.success
+
+
+@pytest.mark.parametrize("later", [None, np.ones((4, 2)), np.ones((4, 1))])
+def test_batches_have_the_attributes_of_the_first_one(later):
+    rng = np.random.default_rng(0)
+    X, static = rng.standard_normal((2, 4, 6, 1)), rng.standard_normal((2, 4, 1))
+    batches = [{"X": X[0], "static": static[0]}, {"X": X[1], "static": later}]
+    batches[1] = {name: part for name, part in batches[1].items() if part is not None}
+    if later is not None and later.shape == (4, 1):
+        result = numlstm.fit(Stream(*batches), hidden_size=3, epochs=2, rng=0)
+        assert result.model.spec.static_size == 1
+        return
+    words = "static is missing" if later is None else r"static has 2 attribute\(s\)"
+    with pytest.raises(ValueError, match=rf"batch 2 of pass 1 over X: {words}.*the first batch"):
+        numlstm.fit(Stream(*batches), hidden_size=3, epochs=2, rng=0)
+    if later is None:
+        with pytest.raises(ValueError, match="the first batch has no attributes"):
+            numlstm.fit(Stream(*batches[::-1]), hidden_size=3, epochs=2, rng=0)

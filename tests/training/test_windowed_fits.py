@@ -169,6 +169,99 @@ def test_frames_and_their_names():
         windowed(X, y.iloc[::-1])
 
 
+# --- attributes -----------------------------------------------------------------------------------
+
+STATIC = np.array([[0.5, 20.0, 3.0], [1.5, 40.0, 1.0]])
+COUNTS = [len(series) - WINDOW + 1 for series in SERIES]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("options", [{}, {"batch_size": 8, "dropout": {"states": 0.2}}])
+def test_a_window_has_the_attributes_of_its_series(backend, options):
+    options = {"standardize": False, "backend": backend, **options}
+    ours = windowed(static=STATIC, **options)
+    repeated = np.repeat(STATIC, COUNTS, axis=0)
+    same(ours, quick(BY_HAND, LAST, static=repeated, output="last", **options))
+    assert ours.model.spec.static_size == 3
+    assert ours.x.tobytes() != windowed(static=STATIC[::-1], **options).x.tobytes()
+
+
+def test_predictions_with_attributes():
+    model = windowed(static=STATIC).model
+    np.testing.assert_allclose(model.scaling.static_mean, STATIC.mean(axis=0))
+    np.testing.assert_allclose(model.scaling.static_scale, STATIC.std(axis=0))
+    found = model.predict(SERIES, static=STATIC)
+    for series, own, Y in zip(SERIES, STATIC, found, strict=True):
+        alone = model.predict(windows_by_hand(series, WINDOW), static=np.tile(own, (len(Y) - 8, 1)))
+        assert Y[WINDOW - 1 :].tobytes() == alone[:, -1].tobytes()
+        assert Y.tobytes() == model.predict(series, static=own).tobytes()
+    other = model.predict(SERIES, static=STATIC + 1)
+    assert (other[0][WINDOW:] != found[0][WINDOW:]).all()
+    with pytest.raises(ValueError, match="static is missing"):
+        model.predict(SERIES)
+
+
+def test_attributes_of_validation():
+    judge = {"X": SERIES[:1], "y": TARGETS[:1], "static": STATIC[1:] + 0.25}
+    ours = windowed(static=STATIC, validation=judge, standardize=False)
+    count = COUNTS[0]
+    split = {
+        "X": BY_HAND[:count],
+        "y": LAST[:count],
+        "static": np.repeat(judge["static"], count, axis=0),
+    }
+    repeated = np.repeat(STATIC, COUNTS, axis=0)
+    options = {"output": "last", "standardize": False}
+    same(ours, quick(BY_HAND, LAST, static=repeated, validation=split, **options))
+    cut = windowed(static=STATIC, validation=0.25)
+    assert cut.history["validation_loss"].size == 3
+    for wrong, words in (
+        ({"X": SERIES, "y": TARGETS}, "validation: static is missing"),
+        ({**judge, "static": STATIC[:1, :2]}, r"validation: static has 2 attribute\(s\)"),
+        ((SERIES, TARGETS), "validation as a tuple cannot say its static"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            windowed(static=STATIC, validation=wrong)
+
+
+def test_attributes_with_the_names_of_series():
+    pd = pytest.importorskip("pandas")
+    days = pd.date_range("2000", periods=22)
+    index = pd.MultiIndex.from_product([["a", "b"], days], names=["site", "day"])
+    values = np.concatenate([series[:22] for series in SERIES])
+    X = pd.DataFrame(values, index=index, columns=["rain", "heat"])
+    y = pd.Series(np.concatenate([part[:22, 0] for part in TARGETS]), index=index, name="flow")
+    static = pd.DataFrame(STATIC, index=["a", "b"], columns=["area", "height", "slope"])
+    result = windowed(X, y, static=static)
+    plain = [np.stack([part[:22] for part in parts]) for parts in (SERIES, TARGETS)]
+    same(result, windowed(*plain, static=STATIC))
+    found = result.model.predict(X, static=static.iloc[:, ::-1])
+    expected = result.model.predict(plain[0], static=STATIC)
+    np.testing.assert_array_equal(found["flow"], expected.ravel())
+    with pytest.raises(ValueError, match="static has the labels of X in another order"):
+        windowed(X, y, static=static.iloc[::-1])
+    with pytest.raises(ValueError, match="static"):
+        windowed(X, y, static=static.rename(index={"a": "c"}))
+
+
+def test_attributes_horizons_and_weights_together():
+    """All of a forecaster of many catchments at once, in any form of the same series."""
+    whole, y = np.stack([s[:22] for s in SERIES]), np.stack([part[:22] for part in TARGETS])
+    known = np.random.default_rng(0).standard_normal((2, 25, 1)).astype("float32")
+    options = {
+        "static": STATIC, "future": known, "horizon": 3, "validation": 0.25, "weight": "nse",
+        "metrics": ["nse", "mase"], "predict_last": 2, "batch_size": 8,
+    }  # fmt: skip
+    first = windowed(whole, y, **options)
+    lazy = {**options, "future": list(known)}
+    same(windowed([Sliced(part) for part in whole], list(y), **lazy), first)
+    forecast = first.model.forecast(whole, future=known, static=STATIC)
+    assert forecast.shape == (2, 3, 1)
+    every = first.model.predict(whole, future=known, static=STATIC)
+    assert forecast.tobytes() == every[:, -1, :, None].tobytes()
+    assert first.per_series["validation_nse"].shape == (2,)
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 

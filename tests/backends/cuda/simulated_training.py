@@ -330,6 +330,8 @@ def test_a_model_of_sequences_with_attributes():
         {"bptt_steps": 2, "dtype": "float32"},
         {"reset": drawn(2, 8) > 0.5, "epochs": 4},
         {"missing": "mask", "method": "L-BFGS-B"},
+        {"static": drawn(2, 3), "batch_size": 2, "weight": "nse"},
+        {"horizon": 2, "future": drawn(2, 10, 1), "batch_size": 2, "epochs": 4},
     ],
     ids=lambda options: ", ".join(options),
 )

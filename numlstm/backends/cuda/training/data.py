@@ -96,7 +96,7 @@ def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
-_ARRAYS = "X", "y", "weight", "reset"
+_ARRAYS = "X", "y", "weight", "reset", "static"
 
 
 class FromHost:

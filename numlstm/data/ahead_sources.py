@@ -1,0 +1,108 @@
+"""Series of forecasts, laid out when they are read: nothing of them is copied before."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from numlstm.data.ahead import inputs
+from numlstm.data.sources import Series, Source, read_series
+from numlstm.utils.types import Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Beside(Source):
+    """The steps of a series, beside each what is known of the steps ahead of it.
+
+    Attributes
+    ----------
+    own, known : Source
+        The series, and what is known, from its first step on.
+    horizon : int
+        Of how many steps ahead.
+    """
+
+    own: Source
+    known: Source
+    horizon: int
+
+    def read(self, start: int, stop: int) -> Array:
+        """The steps from `start` to before `stop`, (n, I + h F)."""
+        now, known = self.own.read(start, stop), self.known.read(start, stop + self.horizon)
+        wide: Array = inputs(now, known, self.horizon, 0, stop - start)
+        return wide.astype(self.dtype, copy=False)
+
+    @property
+    def parts(self) -> list[Source]:
+        """What it is read from."""
+        return [self.own, self.known]
+
+    @property
+    def base(self) -> None:
+        """It does not lie in memory as it is read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ending(Source):
+    """A series that has NaN behind its end."""
+
+    def read(self, start: int, stop: int) -> Array:
+        """The steps from `start` to before `stop`, (n, N)."""
+        last = min(stop, self.steps)
+        result = np.full((stop - start, self.width), np.nan, self.dtype)
+        if start < last:
+            result[: last - start] = super().read(start, last)
+        return result
+
+    @property
+    def parts(self) -> list[Source]:
+        """What it is read from."""
+        return [Source(*_fields(self))]
+
+    @property
+    def base(self) -> None:
+        """What lies behind its end is not in memory."""
+
+
+def _fields(source: Source) -> list[Any]:
+    """Those of all sources."""
+    return [getattr(source, field.name) for field in fields(Source)]
+
+
+def beside(own: Series, known: Series, horizon: int, steps: Array) -> Series:
+    """The first `steps` (S,) of every series, beside each what is known of `horizon` ahead."""
+    sources: list[Source] = []
+    for one, other, count in zip(own.sources, known.sources, steps.tolist(), strict=True):
+        width = one.width + horizon * other.width
+        dtype = "float32" if {one.dtype, other.dtype} == {"float32"} else "float64"
+        place = one.name, one.array, count, width, dtype, one.row, one.shift
+        sources.append(Beside(*place, own=one, known=other, horizon=horizon))
+    return Series(sources, own.kind)
+
+
+def ending(series: Series) -> Series:
+    """The same, with NaN behind the end of each."""
+    sources: list[Source] = [Ending(*_fields(source)) for source in series.sources]
+    return Series(sources, series.kind)
+
+
+def read_known(value: Any, X: Series, wanted: int | None) -> Series:
+    """Features that are known ahead, for the series X."""
+    found = read_series("future", value)
+    if len(found.sources) != len(X.sources) or (X.kind == "series") != (found.kind == "series"):
+        raise ValueError(
+            f"future must have the form of X, with one entry for each of the {len(X.sources)} "
+            f"series; received {len(found.sources)}"
+        )
+    if wanted is not None and found.width != wanted:
+        raise ValueError(
+            f"future has {found.width} feature(s) per step, and the model was fitted with {wanted}"
+        )
+    short = np.flatnonzero(found.steps < X.steps)
+    if short.size:
+        row = int(short[0])
+        raise ValueError(
+            f"future must have a row for each of the {X.steps[row]} steps of X"
+            f"{f' of row {row}' * (len(X.sources) > 1)}; received {found.steps[row]}"
+        )
+    return found
