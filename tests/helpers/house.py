@@ -11,6 +11,7 @@ HELPERS = ROOT / "tests" / "helpers"
 
 # test modules that `-m quick` leaves out, and what they take even when all kernels are compiled
 SLOW = {
+    "test_attributes": "seconds",
     "test_covariance": "seconds",
     "test_cuda": "minutes",
     "test_documents": "seconds",
@@ -19,7 +20,6 @@ SLOW = {
     "test_gallery": "minutes",
     "test_interrupt": "seconds",
     "test_killed_fit": "seconds",
-    "test_row_terms": "seconds",
     "test_static": "seconds",
     "test_step_derivatives": "seconds",
     "test_stepper": "seconds",

@@ -85,7 +85,7 @@ def test_what_float32_cannot_hold_is_refused(backend):
         model.predict(1e300 * X)
     unit = 1e300
     model.scaling = Scaling(unit * SCALING.x_mean, unit * SCALING.x_scale, *(
-        unit * part for part in SCALING[2:]
+        unit * part for part in SCALING[2:4]
     ))  # fmt: skip
     far = model.predict(unit * X)
     model.scaling = SCALING

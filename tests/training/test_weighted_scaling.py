@@ -147,7 +147,7 @@ def test_inputs_without_a_target_that_counts_are_read(size):
     y[:, -1, 0], weight[:, -1] = X[:, :-1, 0].mean(axis=1), size
     result = quick(X, y, sample_weight=weight, hidden_size=8, epochs=60)
     expected = [X.mean()], [X.std()], [y[:, -1].mean()], [y[:, -1].std()]
-    np.testing.assert_allclose(result.model.scaling, expected, rtol=1e-12)
+    np.testing.assert_allclose(result.model.scaling[:4], expected, rtol=1e-12)
     assert result.fun < 0.02  # of a variance of 1
 
 
