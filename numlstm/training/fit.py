@@ -22,7 +22,7 @@ from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer, OptimizerState
 from numlstm.training.batches import require_able as require_able_of_batches
 from numlstm.training.checkpoints import Record, open_checkpoint
-from numlstm.training.ending import Ending, bars, end
+from numlstm.training.ending import Ending, bars, end, warn_of_worse
 from numlstm.training.fingerprints import fingerprint, fingerprint_of_state
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.judging import Judging
@@ -377,7 +377,8 @@ def fit(
         For a checkpoint that can no longer be written.
     UserWarning
         For targets of validation that are in other units than those of training, by all signs;
-        For steps of unequal length in the index of X; for numbers that files write for what is
+        where no epoch is better, by `validation`, than the model given;
+        for steps of unequal length in the index of X; for numbers that files write for what is
         missing: documented ones (netCDF: 9.97e36, CMIP: 1e20, and others) whatever their share, or
         one huge number, far from all others of its column, that at most half of it has.
 
@@ -524,6 +525,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
+        given = settings.start.model
+        if judge is not None and given is not None and not given.is_new:
+            warn_of_worse(problem, progress, ending.outcome, given.theta)
     forecast = arrays.y is None if fresh is None else fresh.forecast
     read: dict[str, Any] = {"forecast": forecast, "data": data.words}
     if ending.per_series:
