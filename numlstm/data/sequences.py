@@ -248,19 +248,25 @@ def input_weight(data: Dataset) -> np.ndarray | None:
     given = data.sample_weight
     if given is None or given.ndim == 1:
         return None if given is None else given[:, None, None]
-    valid = data.valid
-    begins = np.zeros(given.shape, bool) if data.reset is None else data.reset.copy()
-    begins[:, 0] = True
-    place = np.cumsum(begins).reshape(begins.shape) - 1
-    largest = np.max(given, where=valid, initial=0.0)
+    largest = np.max(given, where=data.valid, initial=0.0)
     unit = largest if 0 < largest < 1 else 1.0  # in it, no digit of a mean of small ones is lost
+    return mean_weights(given, data.reset, data.valid, unit)[..., None]
+
+
+def mean_weights(
+    given: np.ndarray, reset: np.ndarray | None, valid: np.ndarray, unit: float = 1.0
+) -> np.ndarray:
+    """Weights of steps, all (B, T), as the mean of their sequences, in a unit."""
+    begins = np.zeros(given.shape, bool) if reset is None else reset.copy()
+    begins[:, :1] = True
+    place = np.cumsum(begins).reshape(begins.shape) - 1
     peak = np.max(given, axis=1, where=valid, initial=0.0)[:, None]  # of each, no sum overflows
     share = np.where(valid, given, 0.0) / np.where(peak > 0, peak, 1.0)
     count, total = (
-        np.bincount(place[valid], part, place.max() + 1) for part in (None, share[valid])
+        np.bincount(place[valid], part, place.max(initial=0) + 1) for part in (None, share[valid])
     )
     mean: np.ndarray = (total / np.maximum(count, 1))[place] * (peak / unit)
-    return mean[..., None]
+    return mean
 
 
 def varies(data: Dataset) -> bool:

@@ -114,7 +114,7 @@ class _Part:
     @property
     def forecast(self) -> bool:
         """Whether targets are the values of the next inputs."""
-        return self.given.forecast or bool(self.scan.follows)
+        return self.given.forecast or self.scan.follows
 
     @property
     def once(self) -> WindowedDataset:
@@ -345,9 +345,9 @@ def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
     scaling = _scaling_in_time(train, config)
     if (static := train.given.static) is None:
         return scaling
-    every = range(len(static))
-    steps = train.scan.until.tolist()
-    weight = np.array([[input_weight(train.given, number, steps[number])] for number in every])
+    steps = enumerate(train.scan.until.tolist())
+    own = [np.max(input_weight(train.given, *place), initial=0.0) for place in steps]
+    weight = np.array(own)[:, None]
     mean, scale = moments(static, np.ones(static.shape, bool), weight)
     return scaling._replace(static_mean=mean, static_scale=scale)
 
@@ -358,13 +358,22 @@ def _scaling_in_time(train: _Part, config: DataConfig) -> Scaling:
     if not config.criterion.regression:
         return Scaling(*inputs)
     outputs = train.given.y.width
-    if train.forecast and not isinstance(train.given.weights, list):
+    if train.forecast and not _vary(train):
         return Scaling(*inputs, *(part[:outputs].copy() for part in inputs))
     targets = train.scan.outputs.result()
     if train.forecast:
         for part, own in zip(inputs, targets, strict=True):
             part[:outputs] = own
     return Scaling(*inputs, *targets)
+
+
+def _vary(train: _Part) -> bool:
+    """Whether steps of one series have different weights."""
+    weights = train.given.weights
+    if not isinstance(weights, list):
+        return False
+    learned = (part[:until] for part, until in zip(weights, train.scan.until, strict=True))
+    return any((part != part[:1]).any() for part in learned)
 
 
 def _require_range(part: _Part, units: Units) -> None:

@@ -96,7 +96,7 @@ def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
         )
     if reading.classes:
         raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
-    inputs, later = X.before(1), (_later(weights), resets, _later(resets))
+    inputs, later = X.before(1), (_later(weights, resets), resets, _later(resets))
     return GivenSeries(
         *(inputs, X.ahead(1), *later, True, names, reading, static),
         wide=inputs,
@@ -104,9 +104,18 @@ def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
     )
 
 
-def _later(values: Any) -> Any:
-    """Of every series what stands beside the next step."""
-    return [part[1:] for part in values] if isinstance(values, list) else values
+def _later(values: Any, resets: list[Array] | None = None) -> Any:
+    """Of every series what stands beside the next step.
+
+    What the next sequence counts, after a reset, says nothing of a step.
+    """
+    if not isinstance(values, list):
+        return values
+    later = [part[1:] for part in values]
+    if resets is None:
+        return later
+    triples = zip(resets, values, later, strict=True)
+    return [np.where(begins[1:], own[:-1], part) for begins, own, part in triples]
 
 
 def _ahead(given: GivenSeries, known: Series | None) -> GivenSeries:
@@ -122,7 +131,7 @@ def _ahead(given: GivenSeries, known: Series | None) -> GivenSeries:
     return given._replace(
         X=once,
         y=ending(given.y.ahead(1)),
-        weights=_later(given.weights),
+        weights=_later(given.weights, given.resets),
         begins=_later(given.resets),
         ahead=ahead,
         wide=wide,
