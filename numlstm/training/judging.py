@@ -125,7 +125,7 @@ class Judging(NamedTuple):
         outputs = 1 if loss.classes else data.output_size // loss.outputs
         naive: Any = np.nan
         if any(metric == Metric("mase") for metric in metrics):
-            naive = _naive(data.train, data.scaling)
+            naive = _naive(data)
         count = int(series.max()) + 1
         if isinstance(judge, WindowedDataset):  # of which some may have no window
             count = len(judge.samples.counts)
@@ -186,26 +186,31 @@ class Judging(NamedTuple):
             )
 
 
-def _naive(train: Dataset | WindowedDataset, scaling: Scaling | None) -> Array:
-    """The mean change from a target to the next one in the training data, in their units."""
+def _naive(data: Data) -> Array:
+    """The mean change from a target to the next one in the training data, in their units.
+
+    Of targets further ahead it is that of the next step.
+    """
+    train, scaling = data.train, data.scaling
+    steps = 1 if data.ahead is None else data.ahead.steps
     if isinstance(train, WindowedDataset):
         changes = np.sum(list(_changes_of_series(train)), axis=0)
-        return np.tile(naive_error(changes), train.targets.horizon)
+        return np.tile(naive_error(changes), steps)
     if train.last:
         raise ValueError(
             "metrics='mase' compares with the forecast of the last value, which needs a target "
             "for every step: there is one per sequence"
         )
-    parts = []
+    parts, once = [], train.y.shape[-1] // steps
     for start in range(0, train.count, _ROWS):
         rows = slice(start, start + _ROWS)
         window = train.cut(0, train.steps(rows), rows)
         begins = None if window.reset is None else window.reset[..., None]
-        parts.append(naive_changes(window.y, window.weight > 0, begins))
+        parts.append(naive_changes(window.y[..., :once], window.weight[..., :once] > 0, begins))
     changes = np.sum(parts, axis=0)
     if scaling is not None and scaling.y_scale is not None:
-        changes[0] *= scaling.y_scale
-    return naive_error(changes)
+        changes[0] *= scaling.y_scale[:once]
+    return np.tile(naive_error(changes), steps)
 
 
 def _changes_of_series(train: WindowedDataset) -> Iterator[Array]:

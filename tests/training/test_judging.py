@@ -512,6 +512,18 @@ def test_breaks_and_forecasts_of_windows():
     np.testing.assert_allclose(result.history["training_mase"], mae / changes.mean(), rtol=1e-9)
 
 
+@pytest.mark.parametrize("options", [{}, {"window": 5}])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_far_targets_are_compared_with_changes_from_step_to_step(options, standardize):
+    values = np.arange(50.0) ** 2
+    steps = np.abs(np.diff(values[1:])).mean()  # 50
+    assert steps == 50
+    options = {"standardize": standardize, "dtype": "float64", **options}
+    result = quick(values, metrics=["mase", "mae"], horizon=3, **options)
+    mase, mae = (result.history[f"training_{name}"] for name in ("mase", "mae"))
+    np.testing.assert_allclose(mase, mae / steps, rtol=1e-9)
+
+
 def test_series_without_a_window_are_there_without_a_number():
     X, y = long_series()
     with pytest.warns(UserWarning, match=r"shorter than the window|NaN where"):
