@@ -11,7 +11,7 @@ import numpy as np
 from numlstm.data.ahead import Ahead
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import require_static, weight_of_rows
-from numlstm.data.description import describe
+from numlstm.data.description import contents_of, describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.misread import Given, warn_of_misreading
@@ -265,7 +265,7 @@ def _in_words(
         train, lost = ahead.once(train), given.lost
         given = replace(given, X=given.X[..., : given.X.shape[2] - ahead.columns])
     counts = {"forecast": forecast, "pieces": pieces, "lost": lost, "ahead": ahead}
-    words = describe(train, config.criterion, **counts)
+    words = describe(contents_of(train, config.criterion, **counts))
     classes = not config.criterion.regression
     as_given = Given(arrays.X, forecast, classes, pieces > 1, said)
     warn_of_misreading(given, as_given, words)

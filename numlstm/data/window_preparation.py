@@ -12,7 +12,7 @@ import numpy as np
 from numlstm.data.ahead import require_all
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import require_static
-from numlstm.data.description import ahead_in_words, attributes_in_words, known_in_words
+from numlstm.data.description import Contents, describe
 from numlstm.data.missing import Imputer
 from numlstm.data.preparation import (
     Data,
@@ -392,26 +392,34 @@ def _require_range(part: _Part, units: Units) -> None:
 
 def _in_words(train: _Part, config: DataConfig) -> str:
     """The data of a fit: "3 series of 900 steps, 2 features, a target per step, 1,500 windows"."""
-    given, loss = train.given, config.criterion
-    features, width, ahead = given.features, given.y.width, given.ahead
-    words = [given.words, "one feature" if features == 1 else f"{features} features"]
-    words += known_in_words(0 if ahead is None else ahead.future)
-    if ahead is not None and ahead.horizon is not None:
-        words.append(ahead_in_words(ahead, given.forecast))
-    elif given.forecast:
-        words.append("the next value as target")
-    elif loss.classes:
-        count = max(2, int(train.scan.every[1].most[0]) + 1)
-        words.append(f"a target per step of {count} classes")
-    else:
-        words.append("a target per step" if width == 1 else f"{width} targets per step")
-    words += attributes_in_words(given.static)
-    words += ["weighted"] * (given.weights is not None)
-    if given.resets is not None:
-        words.append(f"{sum(int(part.sum()) for part in given.resets)} resets")
     every = f", every {config.stride} steps" * (config.stride > 1)
     kept = train.data.samples.kept
     left = int(train.data.samples.counts.sum()) - train.data.count
     without = f", {left:,} without a target" if kept is not None and left else ""
-    words.append(f"{train.data.count:,} windows of {config.window} steps{every}{without}")
-    return ", ".join(words)
+    samples = f"{train.data.count:,} windows of {config.window} steps{every}{without}"
+    return f"{describe(_contents(train, config))}, {samples}"
+
+
+def _contents(train: _Part, config: DataConfig) -> Contents:
+    """What is said of the series, whatever is learned from of them."""
+    given, scan = train.given, train.scan
+    classes = None
+    if config.criterion.classes:
+        classes = max(2, int(scan.every[1].most[0]) + 1)
+    weights, resets = given.weights, given.resets
+    return Contents(
+        size=given.words,
+        features=given.features,
+        targets=given.y.width,
+        last=False,
+        forecast=given.forecast,
+        ahead=given.ahead,
+        static=given.static,
+        missing=scan.total - scan.present,
+        total=scan.total,
+        all_weigh=weights is None or all(map(np.all, weights)),
+        weighted=weights is not None,
+        resets=None if resets is None else sum(int(part.sum()) for part in resets),
+        classes=classes,
+        unseen=tuple(sorted(set(range(classes or 0)) - scan.classes)),
+    )

@@ -9,6 +9,7 @@ from numlstm.data.ahead import Ahead
 from numlstm.data.ahead_sources import beside, ending, read_known
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import read_static, require_static
+from numlstm.data.description import lengths_in_words
 from numlstm.data.labels import Names
 from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import Form, read_reset
@@ -43,10 +44,7 @@ class GivenSeries(NamedTuple):
     @property
     def words(self) -> str:
         """How many series of how many steps."""
-        steps = self.total
-        least, most = int(steps.min()), int(steps.max())
-        length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
-        return f"one series of {length}" if len(steps) == 1 else f"{len(steps)} series of {length}"
+        return lengths_in_words(self.total, "series", "series")
 
 
 def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:

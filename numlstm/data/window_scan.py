@@ -43,6 +43,9 @@ class Scan:
     factor: Array | None = None  # (S, O) what every target of a series counts beside that
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
     kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
+    classes: set[int] = field(default_factory=set)  # those of targets that count
+    present: int = 0  # targets that count
+    total: int = 0  # targets of steps
     warned: bool = False
 
     @property
@@ -192,6 +195,10 @@ def _take_moments(scan: Scan, piece: _Piece, own: Array | float) -> None:
         counts = weight.max(axis=1)  # alike for all targets of a step that are there
         scan.outputs.count(y[learned], weight[learned] > 0, counts[learned])
     scan.every[1].add(np.where(weight > 0, y, np.nan))
+    there = weight[: len(values)] > 0
+    scan.total, scan.present = scan.total + there.size, scan.present + int(there.sum())
+    if scan.given.reading.classes:
+        scan.classes.update(np.unique(y[weight > 0]).astype(np.int64).tolist())
 
 
 def input_weight(given: GivenSeries, number: int, until: int) -> Array | float:

@@ -7,7 +7,6 @@ import numpy as np
 
 from numlstm.data.preparation import Data
 from numlstm.data.scaling import Scaling
-from numlstm.data.sequences import Dataset
 from numlstm.data.windows import WindowedDataset
 from numlstm.objectives.scores import NAMES, Sums, measured, naive_changes, naive_error
 from numlstm.optim.losses import Loss

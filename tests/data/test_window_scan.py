@@ -40,8 +40,9 @@ def both(X, y=None, **options):
 def alike(X, y=None, **options):
     plain, windowed = both(X, y, **options)
     assert plain.forecasts == windowed.forecasts
-    for one, other in zip(plain.scaling._asdict().values(), windowed.scaling._asdict().values(),
-                          strict=True):  # fmt: skip
+    assert windowed.words.startswith(plain.words.replace("sequences of", "series of") + ", ")
+    for name, one in plain.scaling._asdict().items():
+        other = getattr(windowed.scaling, name)
         assert (one is None) == (other is None)
         if one is not None:
             np.testing.assert_allclose(other, one, rtol=1e-11)
@@ -120,3 +121,45 @@ def test_pieces_say_what_the_whole_says(of_X, of_y):
         assert pieces.count == 60
         if size == 1:
             assert whole.same == (off == 0)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def words(y, **options):
+    """What is said of the data but for their size, which is the same with windows."""
+    return alike(SERIES, y, **options).words.partition("steps, ")[2]
+
+
+def test_nothing_is_forgotten_of_the_data():
+    y = [series[:, :1] * [1, 2] for series in SERIES]
+    y[0][:3] = np.nan
+    found = words(
+        y,
+        nan_policy="omit",
+        sample_weight=WEIGHTS["even"],
+        reset=[np.arange(len(part)) == 3 for part in SERIES],
+        static=STATIC,
+    )
+    assert found.startswith(
+        "2 features, 2 targets per step, one attribute of each, 6 of 252 targets missing, "
+        "weighted, 3 resets, "
+    )
+    weights = [np.ones(len(part)) for part in SERIES]
+    weights[1][4] = 0
+    assert ", 8 of 252 targets without weight, weighted, " in words(
+        y, nan_policy="omit", sample_weight=weights
+    )
+
+
+def test_classes_of_no_target_are_said():
+    y = [np.arange(len(part)) % 2 * 3 for part in SERIES]
+    found = words(y, loss="cross_entropy")
+    assert found.startswith("2 features, a target per step of 4 classes (1, 2 in none), ")
+
+
+def test_padding_has_no_weight():
+    """Of shorter series there is a weight for every step that they have."""
+    y = [np.where(np.arange(len(part)) == 7, np.nan, part[:, 0]) for part in SERIES]
+    ones = [np.ones(len(part)) for part in SERIES]
+    assert "3 of 126 targets missing" in words(y, nan_policy="omit", sample_weight=ones)
