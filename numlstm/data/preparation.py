@@ -99,7 +99,7 @@ class GivenModel(NamedTuple):
 class Data(NamedTuple):
     """The data of a fit in the network's units."""
 
-    train: Any  # Dataset, or WindowedDataset
+    train: Any  # TrainingData
     validation: Any
     scaling: Scaling | None
     filling: Imputer | None

@@ -28,6 +28,7 @@ from numlstm.data.preparation import (
 )
 from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.scaling import REMEDY, Scaling, moments
+from numlstm.data.sequences import TrainingData
 from numlstm.data.targets import require_outputs
 from numlstm.data.validation import fraction_of
 from numlstm.data.window_reading import GivenSeries, read_given, read_others
@@ -79,7 +80,7 @@ def prepare_windows(
     units = Units(dtype, scaling, filling)
     for part in parts:
         _require_range(part, units)
-    data = [part.data.in_units(units) for part in parts]
+    data: list[TrainingData] = [part.data.in_units(units) for part in parts]
     if judge is not None:
         share = "windows that end in the last {:.4g} %" if fraction else "{}"
         said = share.format(100 * fraction if fraction else judge.given.words)

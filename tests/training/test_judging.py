@@ -475,7 +475,7 @@ def test_windows_are_judged_by_series(options):
 
 @pytest.mark.parametrize("source", [list, lambda parts: list(map(Sliced, parts))])
 def test_the_changes_of_windows_are_those_of_the_series(source, monkeypatch):
-    monkeypatch.setattr("numlstm.training.judging._STEPS", 4)
+    monkeypatch.setattr("numlstm.data.windows._STEPS", 4)
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 4)
     X, y = long_series()
     y[1][7:9] = np.nan
