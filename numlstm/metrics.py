@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from numlstm.data import labels
+from numlstm.data.changes import naive_changes
 from numlstm.data.sequences import is_list
-from numlstm.objectives.scores import UNDEFINED, Sums, measured, naive_changes, naive_error
+from numlstm.objectives.scores import UNDEFINED, Sums, measured, naive_error
 from numlstm.utils import checks, notices
 from numlstm.utils.types import Array
 

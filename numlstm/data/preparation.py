@@ -11,11 +11,12 @@ import numpy as np
 from numlstm.data.ahead import Ahead
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import require_static, weight_of_rows
-from numlstm.data.description import describe
+from numlstm.data.description import contents_of, describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.misread import Given, warn_of_misreading
 from numlstm.data.missing import Imputer
+from numlstm.data.next_inputs import NextInputs
 from numlstm.data.scaling import Scaling, moments
 from numlstm.data.sequences import Dataset, input_weight, observed, streams, varies
 from numlstm.data.series_weight import read_weight, with_series_weight
@@ -33,7 +34,6 @@ from numlstm.utils import checks, notices
 from numlstm.utils.nouns import Noun, option
 from numlstm.utils.random_streams import SPLIT, RandomStreams
 
-_PRECISIONS = ("float16", "float32", "float64")
 _FEWEST = 20  # targets whose range says something
 _FAR = 1e3  # standard deviations, beyond which targets have another unit
 
@@ -99,7 +99,7 @@ class GivenModel(NamedTuple):
 class Data(NamedTuple):
     """The data of a fit in the network's units."""
 
-    train: Any  # Dataset, or WindowedDataset
+    train: Any  # TrainingData
     validation: Any
     scaling: Scaling | None
     filling: Imputer | None
@@ -265,7 +265,7 @@ def _in_words(
         train, lost = ahead.once(train), given.lost
         given = replace(given, X=given.X[..., : given.X.shape[2] - ahead.columns])
     counts = {"forecast": forecast, "pieces": pieces, "lost": lost, "ahead": ahead}
-    words = describe(train, config.criterion, **counts)
+    words = describe(contents_of(train, config.criterion, **counts))
     classes = not config.criterion.regression
     as_given = Given(arrays.X, forecast, classes, pieces > 1, said)
     warn_of_misreading(given, as_given, words)
@@ -429,20 +429,10 @@ def _followed(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def _equal(targets: np.ndarray, inputs: np.ndarray) -> bool:
     """Whether these are the same numbers, of which one may have been rounded before."""
-    if targets.shape != inputs.shape:
-        return False
-    name = min(_precision(targets), _precision(inputs), key=_PRECISIONS.index)
-    with np.errstate(over="ignore"):
-        targets, inputs, given = targets.astype(name), inputs.astype(name), (targets, inputs)
-    nothing_left = not targets.any() and any(map(np.any, given))  # numbers below that precision
-    return np.array_equal(targets, inputs) and not nothing_left
-
-
-def _precision(values: np.ndarray) -> str:
-    """The narrowest type that holds the values, whatever theirs is: float16 is read as float32."""
-    with np.errstate(over="ignore"):
-        kept = (name for name in _PRECISIONS if np.array_equal(values, values.astype(name)))
-        return next(kept, "float64")  # with NaN
+    found = NextInputs()
+    if targets.shape == inputs.shape:
+        found.add(targets, inputs)
+    return targets.shape == inputs.shape and found.same
 
 
 def _require_forecasts(data: Dataset, ahead: Ahead | None) -> None:

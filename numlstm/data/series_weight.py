@@ -11,6 +11,7 @@ from numlstm.utils.types import Array
 
 # of Kratzert et al. (2019), who measure in mm per day; it keeps weights of constant series finite
 EPSILON = 0.1
+_LARGEST = 1e150  # standard deviation of which there is a square, and one over it
 
 
 def read_weight(name: str, value: Any) -> str | None:
@@ -39,6 +40,13 @@ def series_weight(targets: Array, valid: Array) -> Array:
 
 def weight_of(deviation: Array) -> Array:
     """The weights of series whose targets have these standard deviations, (S, ...)."""
+    largest = float(np.max(deviation))
+    if largest > _LARGEST:
+        raise ValueError(
+            f"weight='nse' divides by the squares of the standard deviations of series, the "
+            f"largest of which is {largest:.3g}, beyond the range of float64: give y in a larger "
+            "unit"
+        )
     result: Array = 1 / (deviation + EPSILON) ** 2
     return result
 
@@ -47,8 +55,11 @@ def _deviation(targets: Array, valid: Array) -> Array:
     """Standard deviation over the valid steps, in float64."""
     count = np.maximum(valid.sum(axis=1), 1)
     values = np.where(valid, targets, 0).astype(np.float64)
+    _, exponent = np.frexp(np.max(np.abs(values), axis=1, initial=0.0))
+    unit = np.ldexp(1.0, exponent - 1)  # in it no sum overflows, and no digit is another
+    values /= unit[:, None]
     apart = np.where(valid, values - (values.sum(axis=1) / count)[:, None], 0)
-    result: Array = np.sqrt(np.square(apart).sum(axis=1) / count)
+    result: Array = unit * np.sqrt(np.square(apart).sum(axis=1) / count)
     return result
 
 

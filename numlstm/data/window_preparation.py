@@ -12,7 +12,7 @@ import numpy as np
 from numlstm.data.ahead import require_all
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import require_static
-from numlstm.data.description import ahead_in_words, attributes_in_words, known_in_words
+from numlstm.data.description import Contents, describe
 from numlstm.data.missing import Imputer
 from numlstm.data.preparation import (
     Data,
@@ -28,6 +28,7 @@ from numlstm.data.preparation import (
 )
 from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.scaling import REMEDY, Scaling, moments
+from numlstm.data.sequences import TrainingData
 from numlstm.data.targets import require_outputs
 from numlstm.data.validation import fraction_of
 from numlstm.data.window_reading import GivenSeries, read_given, read_others
@@ -79,7 +80,7 @@ def prepare_windows(
     units = Units(dtype, scaling, filling)
     for part in parts:
         _require_range(part, units)
-    data = [part.data.in_units(units) for part in parts]
+    data: list[TrainingData] = [part.data.in_units(units) for part in parts]
     if judge is not None:
         share = "windows that end in the last {:.4g} %" if fraction else "{}"
         said = share.format(100 * fraction if fraction else judge.given.words)
@@ -114,7 +115,7 @@ class _Part:
     @property
     def forecast(self) -> bool:
         """Whether targets are the values of the next inputs."""
-        return self.given.forecast or bool(self.scan.follows)
+        return self.given.forecast or self.scan.follows
 
     @property
     def once(self) -> WindowedDataset:
@@ -345,9 +346,9 @@ def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
     scaling = _scaling_in_time(train, config)
     if (static := train.given.static) is None:
         return scaling
-    every = range(len(static))
-    steps = train.scan.until.tolist()
-    weight = np.array([[input_weight(train.given, number, steps[number])] for number in every])
+    steps = enumerate(train.scan.until.tolist())
+    own = [np.max(input_weight(train.given, *place), initial=0.0) for place in steps]
+    weight = np.array(own)[:, None]
     mean, scale = moments(static, np.ones(static.shape, bool), weight)
     return scaling._replace(static_mean=mean, static_scale=scale)
 
@@ -358,13 +359,22 @@ def _scaling_in_time(train: _Part, config: DataConfig) -> Scaling:
     if not config.criterion.regression:
         return Scaling(*inputs)
     outputs = train.given.y.width
-    if train.forecast and not isinstance(train.given.weights, list):
+    if train.forecast and not _vary(train):
         return Scaling(*inputs, *(part[:outputs].copy() for part in inputs))
     targets = train.scan.outputs.result()
     if train.forecast:
         for part, own in zip(inputs, targets, strict=True):
             part[:outputs] = own
     return Scaling(*inputs, *targets)
+
+
+def _vary(train: _Part) -> bool:
+    """Whether steps of one series have different weights."""
+    weights = train.given.weights
+    if not isinstance(weights, list):
+        return False
+    learned = (part[:until] for part, until in zip(weights, train.scan.until, strict=True))
+    return any((part != part[:1]).any() for part in learned)
 
 
 def _require_range(part: _Part, units: Units) -> None:
@@ -383,26 +393,34 @@ def _require_range(part: _Part, units: Units) -> None:
 
 def _in_words(train: _Part, config: DataConfig) -> str:
     """The data of a fit: "3 series of 900 steps, 2 features, a target per step, 1,500 windows"."""
-    given, loss = train.given, config.criterion
-    features, width, ahead = given.features, given.y.width, given.ahead
-    words = [given.words, "one feature" if features == 1 else f"{features} features"]
-    words += known_in_words(0 if ahead is None else ahead.future)
-    if ahead is not None and ahead.horizon is not None:
-        words.append(ahead_in_words(ahead, given.forecast))
-    elif given.forecast:
-        words.append("the next value as target")
-    elif loss.classes:
-        count = max(2, int(train.scan.every[1].most[0]) + 1)
-        words.append(f"a target per step of {count} classes")
-    else:
-        words.append("a target per step" if width == 1 else f"{width} targets per step")
-    words += attributes_in_words(given.static)
-    words += ["weighted"] * (given.weights is not None)
-    if given.resets is not None:
-        words.append(f"{sum(int(part.sum()) for part in given.resets)} resets")
     every = f", every {config.stride} steps" * (config.stride > 1)
     kept = train.data.samples.kept
     left = int(train.data.samples.counts.sum()) - train.data.count
     without = f", {left:,} without a target" if kept is not None and left else ""
-    words.append(f"{train.data.count:,} windows of {config.window} steps{every}{without}")
-    return ", ".join(words)
+    samples = f"{train.data.count:,} windows of {config.window} steps{every}{without}"
+    return f"{describe(_contents(train, config))}, {samples}"
+
+
+def _contents(train: _Part, config: DataConfig) -> Contents:
+    """What is said of the series, whatever is learned from of them."""
+    given, scan = train.given, train.scan
+    classes = None
+    if config.criterion.classes:
+        classes = max(2, int(scan.every[1].most[0]) + 1)
+    weights, resets = given.weights, given.resets
+    return Contents(
+        size=given.words,
+        features=given.features,
+        targets=given.y.width,
+        last=False,
+        forecast=given.forecast,
+        ahead=given.ahead,
+        static=given.static,
+        missing=scan.total - scan.present,
+        total=scan.total,
+        all_weigh=weights is None or all(map(np.all, weights)),
+        weighted=weights is not None,
+        resets=None if resets is None else sum(int(part.sum()) for part in resets),
+        classes=classes,
+        unseen=tuple(sorted(set(range(classes or 0)) - scan.classes)),
+    )

@@ -9,6 +9,7 @@ from numlstm.data.ahead import Ahead
 from numlstm.data.ahead_sources import beside, ending, read_known
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import read_static, require_static
+from numlstm.data.description import lengths_in_words
 from numlstm.data.labels import Names
 from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import Form, read_reset
@@ -43,10 +44,7 @@ class GivenSeries(NamedTuple):
     @property
     def words(self) -> str:
         """How many series of how many steps."""
-        steps = self.total
-        least, most = int(steps.min()), int(steps.max())
-        length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
-        return f"one series of {length}" if len(steps) == 1 else f"{len(steps)} series of {length}"
+        return lengths_in_words(self.total, "series", "series")
 
 
 def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
@@ -96,7 +94,7 @@ def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
         )
     if reading.classes:
         raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
-    inputs, later = X.before(1), (_later(weights), resets, _later(resets))
+    inputs, later = X.before(1), (_later(weights, resets), resets, _later(resets))
     return GivenSeries(
         *(inputs, X.ahead(1), *later, True, names, reading, static),
         wide=inputs,
@@ -104,9 +102,18 @@ def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
     )
 
 
-def _later(values: Any) -> Any:
-    """Of every series what stands beside the next step."""
-    return [part[1:] for part in values] if isinstance(values, list) else values
+def _later(values: Any, resets: list[Array] | None = None) -> Any:
+    """Of every series what stands beside the next step.
+
+    What the next sequence counts, after a reset, says nothing of a step.
+    """
+    if not isinstance(values, list):
+        return values
+    later = [part[1:] for part in values]
+    if resets is None:
+        return later
+    triples = zip(resets, values, later, strict=True)
+    return [np.where(begins[1:], own[:-1], part) for begins, own, part in triples]
 
 
 def _ahead(given: GivenSeries, known: Series | None) -> GivenSeries:
@@ -122,7 +129,7 @@ def _ahead(given: GivenSeries, known: Series | None) -> GivenSeries:
     return given._replace(
         X=once,
         y=ending(given.y.ahead(1)),
-        weights=_later(given.weights),
+        weights=_later(given.weights, given.resets),
         begins=_later(given.resets),
         ahead=ahead,
         wide=wide,

@@ -1,5 +1,6 @@
 """Windows over long series: a dataset of samples that are cut when they are asked for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from numlstm.data.ahead import side_by_side
 from numlstm.data.attributes import static_for_network
+from numlstm.data.changes import naive_changes
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.orders import InBlocks, Shuffled
@@ -16,6 +18,7 @@ from numlstm.data.sources import Series, as_it_is
 from numlstm.utils.types import Array
 
 _LISTED = 2**22  # samples up to which an order is a list of them
+_STEPS = 4096  # that are read at once for the changes of the data, or a multiple
 
 
 def narrow(count: int) -> Any:
@@ -186,7 +189,7 @@ class Units:
 class WindowedDataset:
     """Windows of `window` steps over series, each a sequence of its own.
 
-    To those who learn from it, it is what `numlstm.data.sequences.Dataset` is: rows, here samples,
+    To those who learn from it, it is `numlstm.data.sequences.TrainingData`: rows, here samples,
     that are cut. They are made of the series as they are whenever that is asked for.
 
     Attributes
@@ -244,6 +247,11 @@ class WindowedDataset:
         return self.samples.places(slice(None))[0]
 
     @property
+    def num_series(self) -> int:
+        """How many series there are, of which some may have no sample."""
+        return len(self.samples.counts)
+
+    @property
     def num_inputs(self) -> int:
         """Number of features that the network reads."""
         return self.X.width * (1 if self.units.filling is None else 2)
@@ -291,6 +299,28 @@ class WindowedDataset:
             return float(np.sum(self.sums[_numbers(rows)], dtype=np.float64))
         places = self.samples.places(rows)
         return float(np.sum(self._targets(*places, start, stop)[1], dtype=np.float64))
+
+    def changes(self, scale: Array) -> Array:
+        """Sum and number of the changes of targets from step to step, (2, O), in the data's units.
+
+        Each once, however many windows it is in, up to the end of the last window of its series.
+        Targets are read once more; they are in the units of the data, whatever their `scale` is.
+        """
+        return np.sum(list(self._changes_of_series()), axis=0)  # type: ignore[no-any-return]
+
+    def _changes_of_series(self) -> Iterator[Array]:
+        samples, targets = self.samples, self.targets
+        behind = samples.first + samples.stride * (samples.counts - 1) + 1
+        sources = zip(targets.y.sources, samples.counts, strict=True)
+        for number, (source, count) in enumerate(sources):
+            for start, stop in source.slices(_STEPS, int(behind[number]) if count else 0):
+                start = max(0, start - 1)  # from the last step of the slice before
+                y = source.read(start, stop)
+                there = targets.counting(y, number, start) > 0
+                begins = None
+                if self.resets is not None:
+                    begins = self.resets[number][None, start:stop, None]
+                yield naive_changes(y[None], there[None], begins)
 
     @property
     def _first_target(self) -> int:

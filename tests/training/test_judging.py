@@ -475,7 +475,7 @@ def test_windows_are_judged_by_series(options):
 
 @pytest.mark.parametrize("source", [list, lambda parts: list(map(Sliced, parts))])
 def test_the_changes_of_windows_are_those_of_the_series(source, monkeypatch):
-    monkeypatch.setattr("numlstm.training.judging._STEPS", 4)
+    monkeypatch.setattr("numlstm.data.windows._STEPS", 4)
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 4)
     X, y = long_series()
     y[1][7:9] = np.nan
@@ -510,6 +510,18 @@ def test_breaks_and_forecasts_of_windows():
     changes = np.concatenate([np.abs(np.diff(piece[1:], axis=0)) for piece in apart])
     mae = windowed(values, None, reset=reset, metrics="mae").history["training_mae"]
     np.testing.assert_allclose(result.history["training_mase"], mae / changes.mean(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 5}])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_far_targets_are_compared_with_changes_from_step_to_step(options, standardize):
+    values = np.arange(50.0) ** 2
+    steps = np.abs(np.diff(values[1:])).mean()  # 50
+    assert steps == 50
+    options = {"standardize": standardize, "dtype": "float64", **options}
+    result = quick(values, metrics=["mase", "mae"], horizon=3, **options)
+    mase, mae = (result.history[f"training_{name}"] for name in ("mase", "mae"))
+    np.testing.assert_allclose(mase, mae / steps, rtol=1e-9)
 
 
 def test_series_without_a_window_are_there_without_a_number():
