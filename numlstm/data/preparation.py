@@ -454,11 +454,6 @@ def _require_forecasts(data: Dataset, ahead: Ahead | None) -> None:
         )
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
-    if data.static is not None:
-        raise ValueError(
-            "scheduled_sampling needs sequences without static: repeat the attributes as features "
-            "of every step"
-        )
     if not _equal(*_followed(data)):
         raise ValueError(
             "scheduled_sampling feeds forecasts back as inputs, so targets must be the next "
