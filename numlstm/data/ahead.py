@@ -22,7 +22,7 @@ class Ahead(NamedTuple):
     Attributes
     ----------
     horizon : int or None
-        How many steps it forecasts at once. None: the next one, and further ones from its own
+        How many steps it forecasts at own. None: the next one, and further ones from its own
         forecasts.
     future : int
         Number of features that are known ahead, F.
@@ -36,7 +36,7 @@ class Ahead(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """How many steps are forecast at once."""
+        """How many steps are forecast at own."""
         return self.horizon or 1
 
     @property
@@ -82,14 +82,14 @@ class Ahead(NamedTuple):
             *Y.shape[:-1], self.steps, -1
         )
 
-    def once(self, data: Dataset) -> Dataset:
+    def one_step(self, data: Dataset) -> Dataset:
         """The data with every feature and target once, as of the next step."""
         features = data.X.shape[-1] - self.columns + self.future
         parts = {name: getattr(data, name)[..., : self.targets] for name in ("y", "weight")}
-        names = self.names_once(data.names)
+        names = self.one_step_names(data.names)
         return replace(data, X=data.X[..., :features], names=names, ahead=None, **parts)
 
-    def names_once(self, names: Any) -> Any:
+    def one_step_names(self, names: Any) -> Any:
         """The names where those of the features known ahead come after the others."""
         if not self.future:
             return names
@@ -97,21 +97,21 @@ class Ahead(NamedTuple):
         own = names.features
         return names._replace(features=None if own is None else (*own, *future))
 
-    def scaling(self, once: Scaling) -> Scaling:
+    def scaling(self, own: Scaling) -> Scaling:
         """The scaling of all columns: a feature has one unit, and so has a target."""
-        y_mean, y_scale = once.y_mean, once.y_scale
+        y_mean, y_scale = own.y_mean, own.y_scale
         if y_mean is not None and y_scale is not None:
             y_mean, y_scale = np.tile(y_mean, self.steps), np.tile(y_scale, self.steps)
-        return once._replace(
-            x_mean=self.of_inputs(once.x_mean),
-            x_scale=self.of_inputs(once.x_scale),
+        return own._replace(
+            x_mean=self.of_inputs(own.x_mean),
+            x_scale=self.of_inputs(own.x_scale),
             y_mean=y_mean,
             y_scale=y_scale,
         )
 
-    def filling(self, once: Imputer) -> Imputer:
+    def filling(self, own: Imputer) -> Imputer:
         """The rule for missing values of all columns."""
-        return Imputer(self.of_inputs(once.mean))
+        return Imputer(self.of_inputs(own.mean))
 
     def of_inputs(self, values: Array) -> Array:
         """One value for each feature, (..., N), as one for each column."""
@@ -220,7 +220,7 @@ def side_by_side(later: Array, horizon: int) -> Array:
     return np.concatenate([later[..., k : k + count, :] for k in range(horizon)], axis=-1)
 
 
-class Series(NamedTuple):
+class Padded(NamedTuple):
     """Arrays to be laid out."""
 
     X: Array  # (B, T, I)
@@ -231,7 +231,7 @@ class Series(NamedTuple):
     reset: Array | None  # (B, T)
 
 
-def dataset(series: Series, future: Future | None, horizon: int | None) -> Dataset:
+def dataset(series: Padded, future: Future | None, horizon: int | None) -> Dataset:
     """What a network learns from that forecasts at every step.
 
     A step of which not all is known that the network is to be told is left out, as is the last one,

@@ -11,7 +11,7 @@ from numlstm.utils.types import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Beside(Source):
+class WithFuture(Source):
     """The steps of a series, beside each what is known of the steps ahead of it.
 
     Attributes
@@ -43,7 +43,7 @@ class Beside(Source):
 
 
 @dataclass(frozen=True, eq=False)
-class Ending(Source):
+class NanPadded(Source):
     """A series that has NaN behind its end."""
 
     def read(self, start: int, stop: int) -> Array:
@@ -76,13 +76,13 @@ def beside(own: Series, known: Series, horizon: int, steps: Array) -> Series:
         width = one.width + horizon * other.width
         dtype = "float32" if {one.dtype, other.dtype} == {"float32"} else "float64"
         place = one.name, one.array, count, width, dtype, one.row, one.shift
-        sources.append(Beside(*place, own=one, known=other, horizon=horizon))
+        sources.append(WithFuture(*place, own=one, known=other, horizon=horizon))
     return Series(sources, own.kind)
 
 
 def ending(series: Series) -> Series:
     """The same, with NaN behind the end of each."""
-    sources: list[Source] = [Ending(*_fields(source)) for source in series.sources]
+    sources: list[Source] = [NanPadded(*_fields(source)) for source in series.sources]
     return Series(sources, series.kind)
 
 

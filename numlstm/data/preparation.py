@@ -181,7 +181,7 @@ def prepare(
 
 def _once(data: Dataset, ahead: Ahead | None) -> Dataset:
     """The data with every feature and target once."""
-    return data if ahead is None else ahead.once(data)
+    return data if ahead is None else ahead.one_step(data)
 
 
 def require_agreement(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
@@ -262,7 +262,7 @@ def _in_words(
     forecast, pieces = arrays.y is None, len(given.X) if config.stateful else 1
     ahead, lost = given.ahead, None
     if ahead is not None:
-        train, lost = ahead.once(train), given.lost
+        train, lost = ahead.one_step(train), given.lost
         given = replace(given, X=given.X[..., : given.X.shape[2] - ahead.columns])
     counts = {"forecast": forecast, "pieces": pieces, "lost": lost, "ahead": ahead}
     words = describe(train, config.criterion, **counts)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.data.ahead import Future, Series, dataset
+from numlstm.data.ahead import Future, Padded, dataset
 from numlstm.data.attributes import read_static, static_for_network
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
@@ -119,7 +119,7 @@ def _read_arrays(
         elif lengths is not None:
             there &= mask(lengths, array.shape[1])[..., None]
         zeroed = np.where(there, values, values.dtype.type(0))
-        series = Series(array, zeroed, there, lengths, weight, reset)
+        series = Padded(array, zeroed, there, lengths, weight, reset)
         return replace(dataset(series, known, reading.horizon), static=static)
     if y is None:
         return replace(_forecast(array, lengths, weight, reset, reading), static=static)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from numlstm.data.ahead_sources import Beside
+from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
 from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.series_weight import even, weight_of
@@ -122,7 +122,7 @@ def _look(
     there, there_y = ~np.isnan(values), ~np.isnan(targets)
     source, nan = given.X.sources[number], "" if reading.missing else _NAN
     _require_values((source, start), values[:, :own], there[:, :own], nan)
-    if isinstance(source, Beside):
+    if isinstance(source, WithFuture):
         _require_values((source.known, start + 1), values[:, own:], there[:, own:], nan)
     if not given.forecast:
         nan = "" if reading.nan_policy == "omit" else _NO_TARGET
@@ -146,7 +146,7 @@ def _warn(scan: Scan, inputs: tuple[Array, Array], targets: tuple[Array, Array])
 
 def _features(given: GivenSeries) -> tuple[str, ...] | None:
     """Names of the features with those that are known of the next step."""
-    names = given.names if given.ahead is None else given.ahead.names_once(given.names)
+    names = given.names if given.ahead is None else given.ahead.one_step_names(given.names)
     features: tuple[str, ...] | None = names.features
     return features
 
@@ -154,7 +154,7 @@ def _features(given: GivenSeries) -> tuple[str, ...] | None:
 def _require_rest(given: GivenSeries, number: int) -> None:
     """Refuse what is not finite of what is known of later steps than the last one's next."""
     source = given.wide.sources[number]
-    if not isinstance(source, Beside):
+    if not isinstance(source, WithFuture):
         return
     start = source.steps + 1
     values = source.known.read(start, source.steps + source.horizon)

@@ -267,10 +267,10 @@ class Prediction(Model):
     def _known(self, given: labels.Labelled, future: Any) -> Any:
         """What is known ahead, without labels, from the first step of the inputs on."""
         if future is None and self.num_future:
-            ahead = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
+            after = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
             raise ValueError(
                 f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
-                f"future=, a row for each step of X and for the {ahead} after"
+                f"future=, a row for each step of X and for the {after} after"
             )
         if future is not None and not self.num_future:
             raise ValueError(
