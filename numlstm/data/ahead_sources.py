@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.ahead import inputs
+from numlstm.data.ahead import inputs, refuse_form, require_future
 from numlstm.data.sources import Series, Source, read_series
 from numlstm.utils.types import Array
 
@@ -90,19 +90,6 @@ def read_known(value: Any, X: Series, wanted: int | None) -> Series:
     """Features that are known ahead, for the series X."""
     found = read_series("future", value)
     if len(found.sources) != len(X.sources) or (X.kind == "series") != (found.kind == "series"):
-        raise ValueError(
-            f"future must have the form of X, with one entry for each of the {len(X.sources)} "
-            f"series; received {len(found.sources)}"
-        )
-    if wanted is not None and found.width != wanted:
-        raise ValueError(
-            f"future has {found.width} feature(s) per step, and the model was fitted with {wanted}"
-        )
-    short = np.flatnonzero(found.steps < X.steps)
-    if short.size:
-        row = int(short[0])
-        raise ValueError(
-            f"future must have a row for each of the {X.steps[row]} steps of X"
-            f"{f' of row {row}' * (len(X.sources) > 1)}; received {found.steps[row]}"
-        )
+        refuse_form(value, len(X.sources))
+    require_future(found.width, found.steps, X.steps, wanted=wanted)
     return found

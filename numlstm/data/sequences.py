@@ -11,7 +11,8 @@ from numlstm.data.padding import require_right_padding
 from numlstm.utils import checks
 
 _ORDINARY = 2.0**60  # weights up to it, and down to its inverse, keep their digits
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
+# what to do about a missing input
+NAN_INPUT = "remove or fill it, or fit with missing='mask', to which it is a missing input"
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ def _require_values(name: str, array: np.ndarray, missing: bool) -> None:
     """Finite numbers, or NaN where values may be missing."""
     if missing:
         array = np.where(np.isnan(array), array.dtype.type(0), array)
-    checks.require_finite(name, array, _NAN)
+    checks.require_finite(name, array, NAN_INPUT)
 
 
 def _refuse_features(X: Any, array: np.ndarray, form: Form, input_size: int) -> NoReturn:

@@ -8,6 +8,7 @@ import numpy as np
 from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
 from numlstm.data.running_moments import Ends, RunningMoments
+from numlstm.data.sequences import NAN_INPUT
 from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Source
 from numlstm.data.targets import require_classes
@@ -17,7 +18,6 @@ from numlstm.utils.types import Array
 
 _BLOCK = 4096  # steps; slices that are read are multiples
 _KEPT = 2**20  # steps whose targets are kept
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
 _NO_TARGET = "remove it, or pass nan_policy='omit', to which it is no target"
 
 
@@ -120,7 +120,7 @@ def _look(
     """Look at some steps of a series: inputs (n, I), targets (n, O) and what these count."""
     given, reading, own = scan.given, scan.given.reading, scan.given.features
     there, there_y = ~np.isnan(values), ~np.isnan(targets)
-    source, nan = given.X.sources[number], "" if reading.missing else _NAN
+    source, nan = given.X.sources[number], "" if reading.missing else NAN_INPUT
     _require_values((source, start), values[:, :own], there[:, :own], nan)
     if isinstance(source, WithFuture):
         _require_values((source.known, start + 1), values[:, own:], there[:, own:], nan)
@@ -158,7 +158,7 @@ def _require_rest(given: GivenSeries, number: int) -> None:
         return
     start = source.steps + 1
     values = source.known.read(start, source.steps + source.horizon)
-    nan = "" if given.reading.missing else _NAN
+    nan = "" if given.reading.missing else NAN_INPUT
     _require_values((source.known, start), values, ~np.isnan(values), nan)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from numlstm import backends
 from numlstm.data import labels, sequences
-from numlstm.data.ahead import Future, inputs, steps
+from numlstm.data.ahead import Future, inputs, refuse_form, steps
 from numlstm.data.attributes import read_static
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.sequences import Form, read_inputs
@@ -122,7 +122,7 @@ class Forecast(Prediction, Rollout):
         form = Form("list", tuple(map(len, X)))
         parts = [None] * len(X) if future is None else future
         if len(parts) != len(X):
-            Future.of(future, form, False, self.num_future)
+            refuse_form(future, len(X))
         own: Any = [None] * len(X) if static is None else read_static(static, form)
         rows = zip(X, parts, own, strict=True)
         return [self._rolled_out(series, count, *beside) for series, *beside in rows]
@@ -147,10 +147,10 @@ class Forecast(Prediction, Rollout):
 
         Beside forecast s stands what is known of the step after it; that of the last is not read.
         """
-        known = Future.of(future, form, False, self.num_future)
+        known = Future.of(future, form, False)
         assert known is not None
         rows, total, _ = X.shape
-        known.require(np.full(rows, total), count)
+        known.require(np.full(rows, total), count, self.num_future)
         warn_of_filled_inputs("future", known.values, known.lengths, self.names.future)
         later = steps(known.values, total + 1, total + 1 + count)
         return inputs(X, known.values, 1, 0, total), later[0] if form.kind == "series" else later

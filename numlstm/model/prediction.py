@@ -255,10 +255,11 @@ class Prediction(Model):
         """X (B, T, I) beside what is known of the steps ahead."""
         if self.ahead is None or future is None:
             return X
-        known = Future.of(future, form, self.filling is not None, self.num_future)
+        known = Future.of(future, form, self.filling is not None)
         assert known is not None
         rows, steps, _ = X.shape
-        known.require(np.full(rows, steps) if lengths is None else lengths, self.ahead.steps)
+        ends = np.full(rows, steps) if lengths is None else lengths
+        known.require(ends, self.ahead.steps, self.num_future)
         warn_of_filled_inputs(
             "future", known.values, known.lengths, self.names.future, self.filling
         )
