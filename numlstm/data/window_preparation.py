@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from numlstm.data.ahead import require_all
-from numlstm.data.arrays import Arrays
+from numlstm.data.arrays import Arrays, is_own_data
 from numlstm.data.attributes import require_static
 from numlstm.data.description import ahead_in_words, attributes_in_words, known_in_words
 from numlstm.data.missing import Imputer
@@ -60,7 +60,7 @@ def prepare_windows(
     if ahead is not None and model.ahead is None and config.missing != "mask":
         require_width(ahead.columns, given.wide.width, model)
     fraction, others, said = None, None, ""
-    if isinstance(arrays.validation, (tuple, list, dict)) or hasattr(arrays.validation, "keys"):
+    if is_own_data(arrays.validation):
         others = read_others(arrays, reading, given)
     elif arrays.validation is not None:
         fraction = fraction_of(arrays.validation)
