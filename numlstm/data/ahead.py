@@ -4,6 +4,7 @@ All of it is a function of a slice of steps. A source is an array, or anything w
 gives arrays by slicing, of shape (..., T, N), with steps in its axis before the last.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
@@ -227,6 +228,18 @@ def side_by_side(later: Array, horizon: int) -> Array:
     return np.concatenate([later[..., k : k + count, :] for k in range(horizon)], axis=-1)
 
 
+def unbroken(begins: Array, horizon: int) -> Iterator[Array]:
+    """Whether a sequence goes on from a step to the target 1, 2, ..., h steps ahead, each (..., n).
+
+    `begins` (..., n + h - 1) says of every step whether the one after it begins another sequence.
+    """
+    count = begins.shape[-1] - (horizon - 1)
+    same = np.ones((*begins.shape[:-1], count), bool)
+    for k in range(horizon):
+        same = same & ~begins[..., k : k + count]
+        yield same
+
+
 class Padded(NamedTuple):
     """Arrays to be laid out."""
 
@@ -264,7 +277,8 @@ def dataset(series: Padded, future: Future | None, horizon: int | None) -> Datas
     y_later = targets(y, ahead.steps, 0, count)
     there = targets(present, ahead.steps, 0, count) & mask(used, count)[..., None]
     if reset is not None:
-        there &= _unbroken(reset, ahead, count)
+        same = list(unbroken(_begins(reset, count + ahead.steps - 1), ahead.steps))
+        there &= np.repeat(np.stack(same, axis=-1), ahead.targets, axis=2)
     combined = there.astype(np.float32)
     own = weight
     if weight is not None:
@@ -292,12 +306,9 @@ def _require_sense(ahead: Ahead, reset: Array | None) -> None:
         ahead.require_no_breaks()
 
 
-def _unbroken(reset: Array, ahead: Ahead, count: int) -> Array:
-    """Where no reset lies between a step and the one that is forecast, (B, count, h O)."""
-    part = np.cumsum(reset, axis=1)[..., None]
-    later = targets(part, ahead.steps, 0, count)
-    same: Array = np.repeat(later == part[:, :count], ahead.targets, axis=2)
-    return same
+def _begins(reset: Array, count: int) -> Array:
+    """Whether the next step begins another sequence, of the first steps, (B, count)."""
+    return steps(reset[..., None], 1, count + 1)[..., 0]
 
 
 def _of_targets(weight: Array, reset: Array | None, count: int) -> Array:
@@ -305,8 +316,7 @@ def _of_targets(weight: Array, reset: Array | None, count: int) -> Array:
     later = steps(weight[..., None], 1, count + 1)[..., 0]
     if reset is None:
         return later
-    begins = steps(reset[..., None], 1, count + 1)[..., 0]
-    return np.where(begins, weight[:, :count], later)
+    return np.where(_begins(reset, count), weight[:, :count], later)
 
 
 def _nothing(ahead: Ahead, longest: int) -> str:

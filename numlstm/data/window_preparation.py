@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from numlstm.data.ahead import require_all
+from numlstm.data.ahead import require_all, unbroken
 from numlstm.data.arrays import Arrays, is_own_data
 from numlstm.data.attributes import require_static
 from numlstm.data.description import ahead_in_words, attributes_in_words, known_in_words
@@ -267,13 +267,13 @@ def _with_later(counts: Array, targets: Targets, number: int) -> Array:
     if targets.until is not None:
         counts = np.where(np.arange(steps) < targets.until[number], counts, 0)
     counts = np.concatenate([counts, np.zeros(horizon - 1)])
-    unbroken = np.ones(steps, bool)
+    begins = np.zeros(len(counts), bool)
+    if targets.begins is not None:
+        own = targets.begins[number]
+        begins[: len(own)] = own
     total = np.zeros(steps)
-    for k in range(horizon):
-        if targets.begins is not None:
-            begins = targets.begins[number][k:]
-            unbroken[: len(begins)] &= ~begins
-        total += counts[k : k + steps] * unbroken
+    for k, same in enumerate(unbroken(begins, horizon)):
+        total += counts[k : k + steps] * same
     return total
 
 
