@@ -72,7 +72,7 @@ def prepare_windows(
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
     size = _output_size(parts, config, outputs if model.num_outputs is None else model.num_outputs)
-    check_targets([part.once for part in parts], config)
+    check_targets([part.one_step for part in parts], config)
     own = partial(_own_scaling, train, config)
     scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
     filling = _filling(train, model) if reading.missing else None
@@ -117,7 +117,7 @@ class _Part:
         return self.given.forecast or bool(self.scan.follows)
 
     @property
-    def once(self) -> WindowedDataset:
+    def one_step(self) -> WindowedDataset:
         """Its data with the targets that are kept once, those of the next step."""
         if self.data.targets.horizon == 1:
             return self.data
@@ -336,8 +336,8 @@ def _require_probabilities(found: Ends) -> None:
 
 def _filling(train: _Part, model: GivenModel) -> Imputer:
     """How missing inputs are filled: as a given model does, or by what was observed."""
-    once, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
-    return model.filling or (once if ahead is None else ahead.filling(once))
+    own, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
+    return model.filling or (own if ahead is None else ahead.filling(own))
 
 
 def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
