@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.arrays import Arrays
+from numlstm.data.arrays import Arrays, forms, is_own_data, is_pair
 from numlstm.data.attributes import require_static
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
@@ -22,11 +22,10 @@ from numlstm.data.targets import (
     require_probabilities,
 )
 from numlstm.utils import checks
-from numlstm.utils.nouns import require_known
 from numlstm.utils.random_streams import BATCHES, RandomStreams
 
 _NAMES = [name for name in Arrays._fields if name not in ("future", "validation")]
-_FORMS = f"a tuple (X, y) or (X, y, sample_weight), or a dict with some of {_NAMES}"
+_FORMS = forms(_NAMES)
 _AGAIN = (
     "pass an object of a class whose __iter__ begins anew, or a callable (rng, n) that returns a "
     "batch"
@@ -67,15 +66,7 @@ def _is_name(value: Any) -> bool:
 
 def arrays_of(batch: Any, place: str) -> Arrays:
     """A batch in any of its forms."""
-    if isinstance(batch, Mapping):
-        try:
-            require_known("the batch", batch, _NAMES)
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
-        if batch.get("X") is None:
-            raise ValueError(f'{place}: a batch needs "X", its sequences')
-        return Arrays(**batch)
-    if isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
+    if is_pair(batch):
         if _is_name(batch[0]):
             raise TypeError(
                 f"{place}: a batch is {_FORMS}; received {checks.shown(batch[0])} and what has "
@@ -86,12 +77,16 @@ def arrays_of(batch: Any, place: str) -> Arrays:
                 f"{place}: a list can mean series or the pair of X and y: yield a tuple (X, y), or "
                 '{"X": [...]} for series'
             )
-        return Arrays(*batch)
-    size = f" of {len(batch)} values" if isinstance(batch, (tuple, list)) else ""
-    raise TypeError(
-        f"{place}: a batch is {_FORMS}; received {type(batch).__name__}{size}"
-        + '; to forecast the next value pass {"X": X}' * _is_array(batch)
-    )
+    elif not isinstance(batch, Mapping):
+        size = f" of {len(batch)} values" if isinstance(batch, (tuple, list)) else ""
+        raise TypeError(
+            f"{place}: a batch is {_FORMS}; received {type(batch).__name__}{size}"
+            + '; to forecast the next value pass {"X": X}' * _is_array(batch)
+        )
+    try:
+        return Arrays.read("the batch", batch, _NAMES)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
 
 
 class BatchStream:
@@ -282,7 +277,7 @@ def _require_alone(arrays: Arrays) -> None:
             raise ValueError(
                 f"{name} stands in the batches of a stream, not beside it: let each be {_FORMS}"
             )
-    if isinstance(arrays.validation, (tuple, list, Mapping)) or arrays.validation is None:
+    if is_own_data(arrays.validation) or arrays.validation is None:
         return
     raise ValueError(
         "validation of a stream must be data of their own, (X, y) or a dict, received "

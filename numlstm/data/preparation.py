@@ -131,12 +131,12 @@ def prepare(
         require_width(ahead.columns, train.X.shape[2], model)
     if model.num_features is not None:
         require_static(train.static, model.static_size)
-    warned = warn_of_fill_values(_once(train, ahead))
+    warned = warn_of_fill_values(_one_step(train, ahead))
     given, bptt_steps = train, config.bptt_steps
     if config.stateful:
         bptt_steps = _window(train, bptt_steps)
         train = streams(train, 1)
-    forecast = arrays.y is None or are_next_inputs(_once(train, ahead))
+    forecast = arrays.y is None or are_next_inputs(_one_step(train, ahead))
     if config.scheduled_sampling is not None:
         _require_forecasts(train, ahead)
         _require_one_unit(model.scaling)
@@ -149,11 +149,11 @@ def prepare(
         _require_same_attributes(train, split.judge)
         words += f"; validation: {split.words}"
         if not warned:
-            warn_of_fill_values(_once(split.judge, ahead), "validation: ")
+            warn_of_fill_values(_one_step(split.judge, ahead), "validation: ")
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
     asked = outputs if model.num_outputs is None else model.num_outputs
     output_size = _output_size(parts, config, asked)
-    seen = [_once(part, ahead) for part in parts]
+    seen = [_one_step(part, ahead) for part in parts]
     check_targets(seen, config)
     own = partial(_own_scaling, seen[0], forecast, config)
     scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
@@ -179,9 +179,9 @@ def prepare(
     )
 
 
-def _once(data: Dataset, ahead: Ahead | None) -> Dataset:
+def _one_step(data: Dataset, ahead: Ahead | None) -> Dataset:
     """The data with every feature and target once."""
-    return data if ahead is None else ahead.once(data)
+    return data if ahead is None else ahead.one_step(data)
 
 
 def require_agreement(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
@@ -262,7 +262,7 @@ def _in_words(
     forecast, pieces = arrays.y is None, len(given.X) if config.stateful else 1
     ahead, lost = given.ahead, None
     if ahead is not None:
-        train, lost = ahead.once(train), given.lost
+        train, lost = ahead.one_step(train), given.lost
         given = replace(given, X=given.X[..., : given.X.shape[2] - ahead.columns])
     counts = {"forecast": forecast, "pieces": pieces, "lost": lost, "ahead": ahead}
     words = describe(contents_of(train, config.criterion, **counts))
@@ -398,8 +398,8 @@ def _filling(train: Dataset, model: GivenModel, ahead: Ahead | None) -> Imputer:
     """How missing inputs are filled: as a given model does, or by what was observed."""
     if model.filling is not None:
         return model.filling
-    once = Imputer(_moments(train)[0])
-    return once if ahead is None else ahead.filling(once)
+    own = Imputer(_moments(train)[0])
+    return own if ahead is None else ahead.filling(own)
 
 
 def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -444,11 +444,6 @@ def _require_forecasts(data: Dataset, ahead: Ahead | None) -> None:
         )
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
-    if data.static is not None:
-        raise ValueError(
-            "scheduled_sampling needs sequences without static: repeat the attributes as features "
-            "of every step"
-        )
     if not _equal(*_followed(data)):
         raise ValueError(
             "scheduled_sampling feeds forecasts back as inputs, so targets must be the next "

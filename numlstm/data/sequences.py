@@ -13,7 +13,8 @@ from numlstm.utils import checks
 
 _ORDINARY = 2.0**60  # weights up to it, and down to its inverse, keep their digits
 _ROWS = 256  # that are read at once for the changes of the data
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
+# what to do about a missing input
+NAN_INPUT = "remove or fill it, or fit with missing='mask', to which it is a missing input"
 
 
 class TrainingData(Protocol):
@@ -396,7 +397,7 @@ def _require_values(name: str, array: np.ndarray, missing: bool) -> None:
     """Finite numbers, or NaN where values may be missing."""
     if missing:
         array = np.where(np.isnan(array), array.dtype.type(0), array)
-    checks.require_finite(name, array, _NAN)
+    checks.require_finite(name, array, NAN_INPUT)
 
 
 def _refuse_features(X: Any, array: np.ndarray, form: Form, input_size: int) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.data.ahead import Future, Series, dataset
+from numlstm.data.ahead import Future, Padded, dataset
 from numlstm.data.attributes import read_static, static_for_network
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
@@ -111,7 +111,7 @@ def _read_arrays(
     static = read_static(static, form, pieces=reading.pieces)
     if reading.horizon is not None or future is not None or reading.future:
         require_ahead(y, future, reading, len(array))
-        known = Future.of(future, form, reading.missing, reading.future)
+        known = Future.of(future, form, reading.missing)
         values, there = array, ~np.isnan(array)
         if y is not None:
             values, last = _read_targets(y, form, reading._replace(output="sequence"))
@@ -119,7 +119,9 @@ def _read_arrays(
         elif lengths is not None:
             there &= mask(lengths, array.shape[1])[..., None]
         zeroed = np.where(there, values, values.dtype.type(0))
-        series = Series(array, zeroed, there, lengths, weight, reset)
+        series = Padded(array, zeroed, there, lengths, weight, reset)
+        if known is not None:
+            known.require(series.ends, wanted=reading.future)
         return replace(dataset(series, known, reading.horizon), static=static)
     if y is None:
         return replace(_forecast(array, lengths, weight, reset, reading), static=static)

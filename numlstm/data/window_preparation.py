@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from numlstm.data.ahead import require_all
-from numlstm.data.arrays import Arrays
+from numlstm.data.ahead import require_all, unbroken
+from numlstm.data.arrays import Arrays, is_own_data
 from numlstm.data.attributes import require_static
 from numlstm.data.description import Contents, describe
 from numlstm.data.missing import Imputer
@@ -61,7 +61,7 @@ def prepare_windows(
     if ahead is not None and model.ahead is None and config.missing != "mask":
         require_width(ahead.columns, given.wide.width, model)
     fraction, others, said = None, None, ""
-    if isinstance(arrays.validation, (tuple, list, dict)) or hasattr(arrays.validation, "keys"):
+    if is_own_data(arrays.validation):
         others = read_others(arrays, reading, given)
     elif arrays.validation is not None:
         fraction = fraction_of(arrays.validation)
@@ -73,7 +73,7 @@ def prepare_windows(
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
     size = _output_size(parts, config, outputs if model.num_outputs is None else model.num_outputs)
-    check_targets([part.once for part in parts], config)
+    check_targets([part.one_step for part in parts], config)
     own = partial(_own_scaling, train, config)
     scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
     filling = _filling(train, model) if reading.missing else None
@@ -118,7 +118,7 @@ class _Part:
         return self.given.forecast or self.scan.follows
 
     @property
-    def once(self) -> WindowedDataset:
+    def one_step(self) -> WindowedDataset:
         """Its data with the targets that are kept once, those of the next step."""
         if self.data.targets.horizon == 1:
             return self.data
@@ -268,13 +268,13 @@ def _with_later(counts: Array, targets: Targets, number: int) -> Array:
     if targets.until is not None:
         counts = np.where(np.arange(steps) < targets.until[number], counts, 0)
     counts = np.concatenate([counts, np.zeros(horizon - 1)])
-    unbroken = np.ones(steps, bool)
+    begins = np.zeros(len(counts), bool)
+    if targets.begins is not None:
+        own = targets.begins[number]
+        begins[: len(own)] = own
     total = np.zeros(steps)
-    for k in range(horizon):
-        if targets.begins is not None:
-            begins = targets.begins[number][k:]
-            unbroken[: len(begins)] &= ~begins
-        total += counts[k : k + steps] * unbroken
+    for k, same in enumerate(unbroken(begins, horizon)):
+        total += counts[k : k + steps] * same
     return total
 
 
@@ -337,8 +337,8 @@ def _require_probabilities(found: Ends) -> None:
 
 def _filling(train: _Part, model: GivenModel) -> Imputer:
     """How missing inputs are filled: as a given model does, or by what was observed."""
-    once, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
-    return model.filling or (once if ahead is None else ahead.filling(once))
+    own, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
+    return model.filling or (own if ahead is None else ahead.filling(own))
 
 
 def _own_scaling(train: _Part, config: DataConfig) -> Scaling:

@@ -120,14 +120,14 @@ def _ahead(given: GivenSeries, known: Series | None) -> GivenSeries:
     """The same for forecasts: a step has what is known ahead, and later targets."""
     X, steps = given.X, given.X.steps
     ahead = Ahead(given.reading.horizon, 0 if known is None else known.width, given.y.width)
-    used, once, wide = steps - 1, X.before(1), X.before(1)
+    used, one_step, wide = steps - 1, X.before(1), X.before(1)
     if known is not None:
         if given.resets is not None:
             ahead.require_no_breaks()
         used = np.maximum(0, np.minimum(used, known.steps - ahead.steps))
-        once, wide = (beside(X, known, count, used) for count in (1, ahead.steps))
+        one_step, wide = (beside(X, known, count, used) for count in (1, ahead.steps))
     return given._replace(
-        X=once,
+        X=one_step,
         y=ending(given.y.ahead(1)),
         weights=_later(given.weights, given.resets),
         begins=_later(given.resets),

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.data.ahead_sources import Beside
+from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
 from numlstm.data.next_inputs import NextInputs
 from numlstm.data.running_moments import Ends, RunningMoments
-from numlstm.data.sequences import mean_weights
+from numlstm.data.sequences import NAN_INPUT, mean_weights
 from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Source
 from numlstm.data.targets import require_classes
@@ -20,7 +20,6 @@ from numlstm.utils.types import Array
 
 _BLOCK = 4096  # steps; slices that are read are multiples
 _KEPT = 2**20  # steps whose targets are kept
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
 _NO_TARGET = "remove it, or pass nan_policy='omit', to which it is no target"
 
 
@@ -145,9 +144,9 @@ def _look(scan: Scan, piece: _Piece) -> None:
     number, start, values, targets, _ = piece
     given, reading, own = scan.given, scan.given.reading, scan.given.features
     there, there_y = ~np.isnan(values), ~np.isnan(targets)
-    source, nan = given.X.sources[number], "" if reading.missing else _NAN
+    source, nan = given.X.sources[number], "" if reading.missing else NAN_INPUT
     _require_values((source, start), values[:, :own], there[:, :own], nan)
-    if isinstance(source, Beside):
+    if isinstance(source, WithFuture):
         _require_values((source.known, start + 1), values[:, own:], there[:, own:], nan)
     if not given.forecast:
         nan = "" if reading.nan_policy == "omit" else _NO_TARGET
@@ -168,7 +167,7 @@ def _warn(scan: Scan, inputs: tuple[Array, Array], targets: tuple[Array, Array])
 
 def _features(given: GivenSeries) -> tuple[str, ...] | None:
     """Names of the features with those that are known of the next step."""
-    names = given.names if given.ahead is None else given.ahead.names_once(given.names)
+    names = given.names if given.ahead is None else given.ahead.one_step_names(given.names)
     features: tuple[str, ...] | None = names.features
     return features
 
@@ -176,11 +175,11 @@ def _features(given: GivenSeries) -> tuple[str, ...] | None:
 def _require_rest(given: GivenSeries, number: int) -> None:
     """Refuse what is not finite of what is known of later steps than the last one's next."""
     source = given.wide.sources[number]
-    if not isinstance(source, Beside):
+    if not isinstance(source, WithFuture):
         return
     start = source.steps + 1
     values = source.known.read(start, source.steps + source.horizon)
-    nan = "" if given.reading.missing else _NAN
+    nan = "" if given.reading.missing else NAN_INPUT
     _require_values((source.known, start), values, ~np.isnan(values), nan)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.ahead import side_by_side
+from numlstm.data.ahead import side_by_side, unbroken
 from numlstm.data.attributes import static_for_network
 from numlstm.data.changes import naive_changes
 from numlstm.data.labels import UNNAMED, Names
@@ -135,13 +135,11 @@ class Targets:
     def _unbroken(self, series: Array, begins: Array) -> Array:
         """Whether the same sequence goes on to each target, (B, last, h O)."""
         assert self.begins is not None
-        broken = np.zeros((len(series), self.last + self.horizon - 1, 1), np.int64)
-        for row, number, begin in zip(broken, series.tolist(), begins.tolist(), strict=True):
-            flags = self.begins[number][begin : begin + len(row)]
-            row[: len(flags), 0] = flags
-        until = np.cumsum(broken, axis=1)
-        before = (until - broken)[:, : self.last]
-        same: Array = side_by_side(until, self.horizon) == before
+        flags = np.zeros((len(series), self.last + self.horizon - 1), bool)
+        for row, number, begin in zip(flags, series.tolist(), begins.tolist(), strict=True):
+            there = self.begins[number][begin : begin + len(row)]
+            row[: len(there)] = there
+        same = np.stack(list(unbroken(flags, self.horizon)), axis=-1)
         return np.repeat(same, self.y.width, axis=2)
 
     def counting(self, y: Array, number: int, start: int) -> Array:

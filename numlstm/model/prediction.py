@@ -255,10 +255,11 @@ class Prediction(Model):
         """X (B, T, I) beside what is known of the steps ahead."""
         if self.ahead is None or future is None:
             return X
-        known = Future.of(future, form, self.filling is not None, self.num_future)
+        known = Future.of(future, form, self.filling is not None)
         assert known is not None
         rows, steps, _ = X.shape
-        known.require(np.full(rows, steps) if lengths is None else lengths, self.ahead.steps)
+        ends = np.full(rows, steps) if lengths is None else lengths
+        known.require(ends, self.ahead.steps, self.num_future)
         warn_of_filled_inputs(
             "future", known.values, known.lengths, self.names.future, self.filling
         )
@@ -267,10 +268,10 @@ class Prediction(Model):
     def _known(self, given: labels.Labelled, future: Any) -> Any:
         """What is known ahead, without labels, from the first step of the inputs on."""
         if future is None and self.num_future:
-            ahead = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
+            after = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
             raise ValueError(
                 f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
-                f"future=, a row for each step of X and for the {ahead} after"
+                f"future=, a row for each step of X and for the {after} after"
             )
         if future is not None and not self.num_future:
             raise ValueError(

@@ -112,8 +112,8 @@ def objective(
     rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset}
     data = read_dataset(X, y, reading, **rows, future=future, static=static)
     require_static(data.static, model.spec.static_size)
-    once = data if data.ahead is None else data.ahead.once(data)
-    warn_of_fill_values(once, remedy=remedy_of(model.filling))
+    one_step = data if data.ahead is None else data.ahead.one_step(data)
+    warn_of_fill_values(one_step, remedy=remedy_of(model.filling))
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
         require_probabilities(data)

@@ -157,9 +157,14 @@ UNDEFINED = dict.fromkeys(NAMES, _NO_TRUTH) | {
 }
 
 
+def of_outputs(name: str, sums: Sums, naive: Any = np.nan) -> Array:
+    """A measure of every series and output, (S, O). `naive` is what "mase" divides by."""
+    return _MEASURES[name](sums, naive)
+
+
 def measured(name: str, sums: Sums, naive: Any = np.nan) -> Array:
-    """A measure of every series, (S,): the mean over outputs. `naive` is what "mase" divides by."""
-    value: Array = _MEASURES[name](sums, naive).mean(axis=1)
+    """A measure of every series, (S,): the mean over outputs."""
+    value: Array = of_outputs(name, sums, naive).mean(axis=1)
     return value
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from numlstm.data import labels
 from numlstm.data.labels import parts
+from numlstm.objectives.scores import Sums, of_outputs
 from numlstm.training.fit import fit
 from numlstm.training.result import FitResult
 from numlstm.utils import checks
@@ -148,8 +149,18 @@ def backtest(
         forecasts.append(result.model.forecast(before, horizon, **beside))
         truths.append(parts.steps(of, target, cut, cut + horizon, batch=batch))
         results.append(result)
-    errors = np.concatenate([_errors(*pair) for pair in zip(forecasts, truths, strict=True)])
-    return Backtest(tuple(places), forecasts, truths, results, *_scores(errors))
+    by_step = _sums(forecasts, truths)
+    pooled = by_step.pooled()
+    return Backtest(
+        tuple(places),
+        forecasts,
+        truths,
+        results,
+        rmse=of_outputs("rmse", pooled)[0],
+        mae=of_outputs("mae", pooled)[0],
+        rmse_by_step=of_outputs("rmse", by_step),
+        mae_by_step=of_outputs("mae", by_step),
+    )
 
 
 def _require_known(keywords: Mapping[str, Any]) -> None:
@@ -183,12 +194,23 @@ def _places(cuts: Any, horizon: int, steps: int) -> list[int]:
     return places
 
 
-def _errors(forecast: Any, truth: Any) -> Array:
-    """Forecasts less what came, (B, h, O); log-variances are no forecasts."""
-    values = [labels.read("forecasts", part).stepwise for part in (forecast, truth)]
-    pair = [np.stack(list(map(_with_features, _rows(part)))) for part in values]
-    targets = pair[1].shape[-1]
-    return np.asarray(pair[0][..., :targets] - pair[1], np.float64)
+def _sums(forecasts: list[Any], truths: list[Any]) -> Sums:
+    """Sums over all cuts, in which each step ahead is what a series is elsewhere."""
+    true, pred = (np.concatenate(list(map(_by_step, part))) for part in (truths, forecasts))
+    rows, horizon, targets = true.shape
+    pred = pred[..., :targets]  # log-variances are no forecasts
+    known = ~np.isnan(true) & ~np.isnan(pred)
+    true, pred, known = (part.reshape(-1, targets) for part in (true, pred, known))
+    sums = Sums.none(horizon, targets)
+    with np.errstate(all="ignore"):  # of a network that diverged
+        sums.add(true, pred, known, np.tile(np.arange(horizon), rows))
+    return sums
+
+
+def _by_step(values: Any) -> Array:
+    """Forecasts, or what came, as (B, h, ...) without labels."""
+    rows = _rows(labels.read("forecasts", values).stepwise)
+    return np.stack([_with_features(row) for row in rows]).astype(np.float64)
 
 
 def _rows(values: Any) -> list[Array]:
@@ -200,19 +222,3 @@ def _rows(values: Any) -> list[Array]:
 
 def _with_features(series: Array) -> Array:
     return series[:, None] if series.ndim == 1 else series
-
-
-def _scores(errors: Array) -> tuple[Array, Array, Array, Array]:
-    """Of errors (N, h, O) where they are known: rmse and mae, and both step by step."""
-    known = ~np.isnan(errors)
-    kept = np.where(known, errors, 0.0)
-
-    def mean(values: Array, axes: tuple[int, ...]) -> Array:
-        count = known.sum(axis=axes)
-        return np.where(count, values.sum(axis=axes) / np.maximum(count, 1), np.nan)
-
-    square, size = np.square(kept), np.abs(kept)
-    return (
-        *(np.sqrt(mean(square, (0, 1))), mean(size, (0, 1))),
-        *(np.sqrt(mean(square, (0,))), mean(size, (0,))),
-    )

@@ -260,7 +260,9 @@ def _state_of(result: FitResult, method: str) -> OptimizerState | None:
         why = "the state of the result's optimiser is not finite, or not of its model's parameters"
     else:
         return state
-    _warn(f"{why}: {method!r} begins anew from the parameters, as with model=result.model")
+    notices.warn_optimize(
+        f"{why}: {method!r} begins anew from the parameters, as with model=result.model"
+    )
     return None
 
 
@@ -443,16 +445,10 @@ def _warn_unused(settings: Settings, asked: tuple[Noun, ...]) -> None:
     training = settings.training
     if not training.stochastic:
         for name in sorted(name for noun in asked for name in noun.unused_on_full_batches()):
-            _warn(f"Method {training.method} does not use {name}.")
+            notices.warn_optimize(f"Method {training.method} does not use {name}.")
     if unknown := training.unknown_options:
         known = ", ".join(OPTIMIZERS[training.method].defaults)
-        _warn(f"Unknown solver options of {training.method!r}: {', '.join(unknown)}; "
-              f"it has {known}")  # fmt: skip
+        said = f"Unknown solver options of {training.method!r}: {', '.join(unknown)}"
+        notices.warn_optimize(f"{said}; it has {known}")
     if settings.network.num_layers == 1 and settings.network.dropout.layers > 0:
-        _warn("dropout lies between layers: with num_layers=1 it does nothing.")
-
-
-def _warn(message: str) -> None:
-    from scipy.optimize import OptimizeWarning
-
-    notices.warn(message, OptimizeWarning)
+        notices.warn_optimize("dropout lies between layers: with num_layers=1 it does nothing.")

@@ -119,6 +119,17 @@ def test_nothing_is_forecast_across_a_reset():
     np.testing.assert_array_equal(data.weight[0], expected)
 
 
+@given(
+    begins=st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=1, max_size=3),
+    horizon=st.integers(1, 7),
+)
+def test_a_sequence_goes_on_until_another_begins(begins, horizon):
+    found = np.stack(list(ahead.unbroken(np.array(begins), horizon)), axis=-1)
+    assert found.shape == (len(begins), 8 - horizon, horizon)
+    for row, n, h in np.ndindex(found.shape):
+        assert found[row, n, h] == (not any(begins[row][n : n + h + 1]))
+
+
 def test_missing_values_are_no_targets():
     X = numbers(6, 1)
     X[3] = np.nan

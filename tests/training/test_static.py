@@ -323,8 +323,6 @@ def test_what_a_model_does_not_have_or_needs(plain):
         without.jacobian(X, wrt="static")
     with pytest.raises(ValueError, match="static_size"):
         numlstm.LSTM(1, 3, static_size=0)
-    with pytest.raises(ValueError, match="scheduled_sampling needs sequences without static"):
-        numlstm.fit(X, static=A, scheduled_sampling=0.5, **FEW)
     for call in (lambda: model.step(X[0, 0]), model.njit, model.cfunc):
         with pytest.raises(ValueError, match=r"static is missing: the model has \d attribute"):
             call()

@@ -374,7 +374,7 @@ NO_BATCH = {
     "a group": (("north", X), TypeError, r"received 'north' and .* \[part for _, part in X\]"),
     "a group by two": ((("north", 3), X), TypeError, r"received \('north', 3\) and what has"),
     "unknown names": ({"X": X, "Y": Y}, ValueError, "the batch has no 'Y': did you mean 'y'"),
-    "no X": ({"y": Y}, ValueError, 'a batch needs "X"'),
+    "no X": ({"y": Y}, ValueError, 'the batch needs "X"'),
 }
 UNLIKE = {
     **NO_BATCH,

@@ -266,6 +266,13 @@ def test_attributes_horizons_and_weights_together():
 # --- what is refused ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("window", [None, WINDOW])
+def test_a_frame_is_no_validation(window):
+    frame = pytest.importorskip("pandas").DataFrame({"a": np.zeros(30)})
+    with pytest.raises(TypeError, match=r"validation must be a fraction, .*sequences without y"):
+        windowed(validation=frame, window=window)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

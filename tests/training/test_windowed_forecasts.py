@@ -273,6 +273,26 @@ def test_what_makes_no_sense_is_refused(options, words):
         windowed(**options)
 
 
+@pytest.mark.parametrize(
+    ("future", "model"),
+    [
+        (KNOWN[:1], None),
+        (KNOWN[0], None),
+        ([part[:-4] for part in KNOWN], None),
+        ([np.tile(part, 2) for part in KNOWN], {"future": KNOWN}),
+    ],
+)
+def test_a_future_that_does_not_fit_is_refused_in_the_same_words(future, model):
+    messages = []
+    for window in (None, WINDOW):
+        options = {"horizon": 2, "window": window}
+        first = None if model is None else quick(SERIES, **model, **options)
+        with pytest.raises(ValueError, match=r"^future (must|has)") as caught:
+            quick(SERIES, future=future, model=first, **options)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
 @pytest.mark.parametrize("place", [(0, 5), (1, 24)])
 def test_what_is_not_finite_is_named(place):
     known = [part.copy() for part in KNOWN]
