@@ -302,6 +302,34 @@ def test_an_epoch_has_every_sample_once(shuffle, listed, monkeypatch):
     assert max(blocks) <= 16 if shuffle == "blocks" else min(blocks) > 16
 
 
+def decompressed(reads, chunk, kept):
+    """How often a store of chunks that keeps the last ones `kept` decompresses each on average."""
+    held, times = dict.fromkeys(range(-kept, 0)), []
+    for _, start, stop in reads:
+        for number in range(start // chunk, (stop - 1) // chunk + 1):
+            if number not in held:
+                times.append(number)
+                del held[next(iter(held))]
+            held.pop(number, None)
+            held[number] = None  # the last one read
+    return len(times) / len(set(times))
+
+
+def test_blocks_are_for_stores_that_keep_some_chunks():
+    found = {}
+    for shuffle in ("samples", "blocks"):
+        X = Sliced(np.zeros((150_000, 1), "float32"))
+        data = prepared(X, np.zeros((150_000, 1)), window=60, shuffle=shuffle).train
+        X.read.clear()
+        order = data.order(np.random.default_rng(0))
+        for at in range(0, data.count, 256):
+            data.cut(0, 60, order[at : at + 256])
+        found[shuffle] = [decompressed(X.read, 4096, kept) for kept in (16, 1)]
+    assert found["blocks"][0] < 8
+    assert found["blocks"][1] > 100
+    assert min(found["samples"]) > 100
+
+
 @given(st.integers(1, 20_000), st.integers(0, 9), st.sampled_from([Shuffled, InBlocks]))
 def test_orders_that_are_computed_have_every_sample_once(count, seed, kind):
     order = kind(count, np.random.default_rng(seed))
