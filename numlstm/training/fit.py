@@ -243,8 +243,9 @@ def fit(
     predict_last : int, optional
         So many steps at the end of a window have targets; 1 in a bidirectional network.
     shuffle : {"samples", "blocks"}, optional
-        Order of windows: any, or for stores in chunks, of which a random order reads each chunk
-        again and again, blocks of 1024 consecutive ones, eight of them shuffled together.
+        Order of windows: any, or for stores that keep the chunks that they read last, of which a
+        random order reads each again and again, blocks of 1024 consecutive ones, eight of them
+        shuffled together.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
