@@ -219,7 +219,9 @@ def fit(
         without `bptt_steps` a pass is a single update, and so is the call of a callable.
     bptt_steps : int, optional
         Truncated back-propagation through time: one update per window of so many steps, the
-        state carried from window to window, the gradient not. Default: whole sequences.
+        state carried from window to window, the gradient not. Default: whole sequences. Beside
+        `window` each of those windows is cut so, from its first step on, and the gradient of a
+        target goes back to the last cut before it: with 4 of a window of 10, through two steps.
     stateful : bool, optional
         X is one long series, its rows (if any) consecutive pieces, the end of each followed by the
         beginning of the next: train `batch_size` contiguous parts of it in parallel (fewer, where
@@ -234,14 +236,16 @@ def fit(
         of h5py, zarr and dask, X and y alike. X is (T, I), a list of such, or (S, T, I); y has a
         target for every step, a window's is that of its last. No window reaches across the start
         of a series; those without a target are left out. The model remembers it, `LSTM.window`,
-        and predicts every step from a window of its own.
+        and predicts every step from a window of its own. Not with `stateful`,
+        `scheduled_sampling`, ``output="last"``, "least_squares" or batches that X yields.
     stride : int, optional
         Steps from the end of one window to the end of the next.
     predict_last : int, optional
-        So many steps at the end of a window have targets.
+        So many steps at the end of a window have targets; 1 in a bidirectional network.
     shuffle : {"samples", "blocks"}, optional
-        Order of windows: any, or for stores in chunks, of which a random order reads each chunk
-        again and again, blocks of 1024 consecutive ones, eight of them shuffled together.
+        Order of windows: any, or for stores that keep the chunks that they read last, of which a
+        random order reads each again and again, blocks of 1024 consecutive ones, eight of them
+        shuffled together.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
@@ -395,7 +399,8 @@ def fit(
     same number of batches. What the iterable or callable raises goes through. `fun` is then the
     mean loss over the batches of the epoch whose parameters are returned, each before its update;
     whether it is a success is tried on the first batch. `validation` is data of their own, and
-    `patience` and `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods.
+    `patience`, `tol` and `metrics` need it. What needs data that are all there is refused: the page
+    "Data" of the documentation has the list, under "Fresh data: streams".
     A resumed run passes over the batches that were done, of an iterable those of all passes before,
     too: it has the same bits where these are the same again. Of a callable the checkpoint is
     written every few seconds and at the end.

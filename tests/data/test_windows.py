@@ -302,6 +302,36 @@ def test_an_epoch_has_every_sample_once(shuffle, listed, monkeypatch):
     assert max(blocks) <= 16 if shuffle == "blocks" else min(blocks) > 16
 
 
+def decompressed(reads, chunk, kept):
+    """How many chunks a store decompresses that keeps the last ones, so many."""
+    held, count = dict.fromkeys(range(-kept, 0)), 0
+    for _, start, stop in reads:
+        for number in range(start // chunk, (stop - 1) // chunk + 1):
+            if number not in held:
+                count += 1
+                del held[next(iter(held))]
+            held.pop(number, None)
+            held[number] = None  # the last one read
+    return count
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "kept", "least", "most"),
+    [("samples", 16, 500, 2000), ("blocks", 1, 100, 200), ("blocks", 16, 1, 6)],
+)
+def test_blocks_are_for_stores_that_keep_some_chunks(shuffle, kept, least, most):
+    steps, chunk = 300_000, 4096
+    X = Sliced(np.zeros((steps, 1), "float32"))
+    data = prepared(X, np.zeros((steps, 1), "float32"), window=60, shuffle=shuffle).train
+    X.read.clear()
+    order = data.order(np.random.default_rng(0))
+    seen = data.count if shuffle == "blocks" else 8192
+    for at in range(0, seen, 256):
+        data.cut(0, 60, order[at : at + 256])
+    of_an_epoch = decompressed(X.read, chunk, kept) * data.count / seen
+    assert least < of_an_epoch / (steps / chunk) < most
+
+
 @given(st.integers(1, 20_000), st.integers(0, 9), st.sampled_from([Shuffled, InBlocks]))
 def test_orders_that_are_computed_have_every_sample_once(count, seed, kind):
     order = kind(count, np.random.default_rng(seed))
