@@ -3,6 +3,7 @@
 Kinds and sizes, names and units are those of the first batch; all later ones must agree with it.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -89,6 +90,39 @@ def arrays_of(batch: Any, place: str) -> Arrays:
         raise ValueError(f"{place}: {error}") from None
 
 
+def _require_call(source: Any) -> None:
+    """Refuse a function that cannot be called for a batch, or that yields several."""
+    name = getattr(source, "__name__", type(source).__name__)
+    called = "X is called as X(rng, n), for n sequences drawn by a Generator, and returns a batch"
+    if inspect.isgeneratorfunction(source) or inspect.isgeneratorfunction(type(source).__call__):
+        raise TypeError(
+            f"{called}, and {name} is a function that yields: let it return one batch, or pass an "
+            "object of a class whose __iter__ yields those of an epoch"
+        )
+    try:
+        signature = inspect.signature(source)
+    except (TypeError, ValueError):  # of what is compiled there may be none
+        return
+    try:
+        signature.bind(None, 1)
+    except TypeError as error:
+        raise TypeError(f"{called}, and {name} does not take these: {error}") from None
+
+
+def _require_asked(X: Any, size: int, place: str) -> None:
+    """Refuse rows that are as many as the sequences asked for, and are read as steps of one."""
+    levels = getattr(getattr(X, "index", None), "nlevels", 1)
+    shape = getattr(X, "shape", ())
+    if len(shape) != 2 or shape[0] != size or levels > 1 or hasattr(X, "dims"):
+        return
+    array = "X" if isinstance(X, np.ndarray) else "np.asarray(X)"
+    raise ValueError(
+        f"{place}: {size} sequence(s) were asked for, and X of shape {shape} is "
+        f"read as one series of {size} step(s): return {array}[..., None] for sequences of "
+        f"{shape[1]} steps with one feature each; {array}[None] says that one series is meant"
+    )
+
+
 class BatchStream:
     """Batches as a fit asks for them: of one epoch after another, in each one after another.
 
@@ -99,6 +133,8 @@ class BatchStream:
 
     def __init__(self, source: Any, size: int, draws: RandomStreams):
         self.repeats = isinstance(source, Iterable)
+        if not self.repeats:
+            _require_call(source)
         self.epoch, self.count = -1, 0  # the epoch of the latest batch, and its number, from 1 on
         self._source, self._size, self._draws = source, size, draws
         self._iterator: Iterator[Any] | None = None  # of a pass that is not over
@@ -151,7 +187,10 @@ class BatchStream:
 
     def arrays(self) -> Arrays:
         """The latest batch."""
-        return arrays_of(self._batch, self.place)
+        found = arrays_of(self._batch, self.place)
+        if not self.repeats:
+            _require_asked(found.X, self._size, self.place)
+        return found
 
     def _call(self) -> bool:
         if self.count:

@@ -29,7 +29,7 @@ class Backtest:
         Numbers of steps after which it was forecast, N.
     forecasts, truths : list
         Of every cut what was forecast and what came, each (h, O) or (B, h, O), or a list of (h, O);
-        of frames and DataArrays with their labels.
+        of frames and DataArrays with their labels, of a column a frame, as `forecast` gives it.
     results : list of FitResult
         Of every cut the fit.
     rmse, mae : ndarray, shape (O,)
@@ -37,6 +37,8 @@ class Backtest:
         ahead; what is NaN did not come, and does not count.
     rmse_by_step, mae_by_step : ndarray, shape (h, O)
         The same for each step ahead.
+    recursive : bool
+        Whether forecasts were fed back, step by step, or all steps forecast at once.
     """
 
     cuts: tuple[int, ...]
@@ -47,6 +49,7 @@ class Backtest:
     mae: Array
     rmse_by_step: Array
     mae_by_step: Array
+    recursive: bool
 
     def __repr__(self) -> str:
         """The errors step by step, in a table."""
@@ -59,7 +62,8 @@ class Backtest:
             (first, *(f"{value:.4g}" for pair in zip(*line, strict=True) for value in pair))
             for first, line in zip(firsts, lines, strict=True)
         ]
-        head = f"<Backtest of {len(self.cuts)} forecasts of {horizon} steps>"
+        way = "fed back" if self.recursive else "at once"
+        head = f"<Backtest of {len(self.cuts)} forecasts of {horizon} steps, {way}>"
         return f"{head}\n{Table(tuple(titles), rows, 'r' * len(titles))}"
 
 
@@ -71,13 +75,14 @@ def backtest(
     y: Any = None,
     future: Any = None,
     static: Any = None,
-    recursive: bool = False,
+    recursive: bool | None = None,
     **fit_keywords: Any,
 ) -> Backtest:
     """Forecast as if it were then: fit to what came before, and compare with what came after.
 
     At every cut a network is fitted anew to all steps before it, an expanding window, and forecasts
-    the next `horizon` ones.
+    the next `horizon` ones: what ``fit(series, **fit_keywords)`` and ``forecast(series, horizon)``
+    give.
 
     Parameters
     ----------
@@ -96,8 +101,10 @@ def backtest(
     static : array_like, optional
         Attributes of the series: as in `fit`.
     recursive : bool, optional
-        Forecast one step ahead and feed the forecasts back, as `LSTM.rollout` does. Default: all h
-        steps at once, as ``fit(horizon=h)`` does.
+        True: learn the next step and feed the forecasts back, as `fit` without a horizon and
+        `LSTM.forecast` do. False: forecast all h steps at once, as ``fit(horizon=h)`` does.
+        Default: True where such a network can, without `y`, with the losses "mse", "mae" and
+        "huber" and no mask channels; else False. A model given forecasts as it was fitted to.
     **fit_keywords
         Further arguments of `fit`, the same at every cut; not those that say something of rows or
         of one run: "sample_weight", "lengths", "reset", "checkpoint", "resume".
@@ -106,7 +113,7 @@ def backtest(
     -------
     result : Backtest
         With ``cuts``, ``forecasts``, ``truths``, ``results``, ``rmse``, ``mae`` (O,),
-        ``rmse_by_step`` and ``mae_by_step`` (h, O), in the units of the data.
+        ``rmse_by_step`` and ``mae_by_step`` (h, O), in the units of the data, and ``recursive``.
 
     Raises
     ------
@@ -127,8 +134,10 @@ def backtest(
     ((194, 197), (3, 1))
     """
     horizon = checks.size("horizon", horizon)
-    recursive = checks.flag("recursive", recursive)
     _require_known(fit_keywords)
+    if recursive is None:
+        recursive = _feeds_back(y, fit_keywords)
+    recursive = checks.flag("recursive", recursive)
     given = labels.inputs("series", series)
     if recursive and y is not None:
         raise ValueError(
@@ -138,16 +147,19 @@ def backtest(
     steps = min(parts.counts(given), default=0)
     places = _places(cuts, horizon, steps)
     batch = np.ndim(given.values) == 3 if not isinstance(given.values, list) else False
-    target, of = (series, given) if y is None else (y, labels.companion(given, "y", y))
+    of = labels.companion(given, "y", y)
+    target = of.values if type(of) is labels.Labelled else y
     direct = None if recursive else horizon
     forecasts, truths, results = [], [], []
     for cut in places:
         before = parts.steps(given, series, 0, cut, batch=batch)
-        past = None if y is None else parts.steps(of, y, 0, cut, batch=batch)
-        beside = {"future": future, "static": static}
-        result = fit(before, past, horizon=direct, **beside, **fit_keywords)
-        forecasts.append(result.model.forecast(before, horizon, **beside))
-        truths.append(parts.steps(of, target, cut, cut + horizon, batch=batch))
+        past = None if y is None else parts.steps(of, target, 0, cut, batch=batch)
+        known = {"future": future, "static": static}
+        result = fit(before, past, horizon=direct, **known, **fit_keywords)
+        forecasts.append(result.model.forecast(before, horizon, **known))
+        after = parts.steps(given, series, cut, cut + horizon, batch=batch)
+        came = None if y is None else parts.steps(of, target, cut, cut + horizon, batch=batch)
+        truths.append(_as_forecast(after, came, result.model.names, batch))
         results.append(result)
     by_step = _sums(forecasts, truths)
     pooled = by_step.pooled()
@@ -160,7 +172,18 @@ def backtest(
         mae=of_outputs("mae", pooled)[0],
         rmse_by_step=of_outputs("rmse", by_step),
         mae_by_step=of_outputs("mae", by_step),
+        recursive=recursive,
     )
+
+
+def _feeds_back(y: Any, keywords: Mapping[str, Any]) -> bool:
+    """Whether what `fit` makes without a horizon forecasts by a rollout."""
+    given = keywords.get("model")
+    if getattr(getattr(given, "model", given), "horizon", None) is not None:
+        return False
+    losses = ("mse", "mae", "huber")  # whose outputs are values
+    values = keywords.get("loss", "mse") in losses
+    return y is None and values and keywords.get("missing", "raise") == "raise"
 
 
 def _require_known(keywords: Mapping[str, Any]) -> None:
@@ -211,6 +234,18 @@ def _by_step(values: Any) -> Array:
     """Forecasts, or what came, as (B, h, ...) without labels."""
     rows = _rows(labels.read("forecasts", values).stepwise)
     return np.stack([_with_features(row) for row in rows]).astype(np.float64)
+
+
+def _as_forecast(series: Any, y: Any, names: labels.Names, batch: bool) -> Any:
+    """What came, with the labels of its forecast: those of the series, and the targets' names."""
+    given = labels.read("series", series, names.features)
+    values = (given if y is None else labels.companion(given, "y", y)).stepwise
+    if isinstance(values, (list, tuple)):
+        values = [_with_features(np.asarray(part)) for part in values]
+    else:
+        values = np.asarray(values)
+        values = values[..., None] if values.ndim == 1 + batch else values
+    return given.restore(values, names)
 
 
 def _rows(values: Any) -> list[Array]:

@@ -530,9 +530,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
-        given = settings.start.model
-        if judge is not None and given is not None and not given.is_new:
-            warn_of_worse(problem, progress, ending.outcome, given.theta)
+        begun = settings.start.model
+        if judge is not None and begun is not None and not begun.is_new:
+            warn_of_worse(problem, progress, ending.outcome, begun.theta)
     forecast = arrays.y is None if fresh is None else fresh.forecast
     read: dict[str, Any] = {"forecast": forecast, "data": data.words}
     if ending.per_series:

@@ -35,7 +35,9 @@ def test_a_fit_and_a_forecast_at_every_cut(recursive):
     np.testing.assert_array_equal(tested.truths, truths)
     require_scores(tested, forecasts, truths)
     assert [result.nit for result in tested.results] == [1, 1]
-    assert repr(tested).startswith("<Backtest of 2 forecasts of 3 steps>\nStep  rmse y0")
+    way = "fed back" if recursive else "at once"
+    assert tested.recursive is recursive
+    assert repr(tested).startswith(f"<Backtest of 2 forecasts of 3 steps, {way}>\nStep  rmse y0")
 
 
 def test_targets_of_their_own_and_a_number_of_cuts():
@@ -47,12 +49,58 @@ def test_targets_of_their_own_and_a_number_of_cuts():
         for cut in tested.cuts
     ]
     np.testing.assert_array_equal(tested.forecasts, forecasts)
+    assert not tested.recursive
+    np.testing.assert_array_equal(tested.truths[0], y[28:32, None])
     require_scores(tested, forecasts, [y[cut : cut + 4, None] for cut in tested.cuts])
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": "huber"}, {"window": 8}, {"bptt_steps": 5}])
+def test_what_is_tested_is_what_fit_and_forecast_give(options):
+    tested = numlstm.backtest(X, 3, [20], future=FUTURE, **options, **SMALL)
+    model = numlstm.fit(X[:20], future=FUTURE[:23], **options, **SMALL).model
+    forecast = model.forecast(X[:20], 3, future=FUTURE[:23])
+    np.testing.assert_array_equal(tested.forecasts[0], forecast)
+    assert tested.recursive
+
+
+def test_a_model_given_forecasts_as_it_was_fitted():
+    for horizon in (None, 3):
+        first = numlstm.fit(X[:20], horizon=horizon, **SMALL)
+        tested = numlstm.backtest(X, 3, [20], model=first.model, epochs=1, rng=1)
+        model = numlstm.fit(X[:20], model=first.model, epochs=1, rng=1).model
+        np.testing.assert_array_equal(tested.forecasts[0], model.forecast(X[:20], 3))
+        assert tested.recursive is (horizon is None)
+
+
+def test_truths_have_the_form_of_the_forecasts():
+    days = pd.date_range("2024-01-01", periods=40)
+    sales, other = pd.Series(X[:, 0], days, name="sales"), pd.Series(X[:, 1], days, name="other")
+    tested = numlstm.backtest(sales, 3, 1, **SMALL)
+    assert list(tested.truths[0].columns) == list(tested.forecasts[0].columns) == ["sales"]
+    pd.testing.assert_series_equal(tested.truths[0]["sales"], sales[37:], check_freq=False)
+    for y in (other, other.to_numpy()):
+        tested = numlstm.backtest(sales, 3, 1, y=y, **SMALL)
+        error = tested.truths[0] - tested.forecasts[0]
+        assert error.shape == (3, 1)
+        np.testing.assert_allclose(tested.mae, error.abs().mean(), rtol=1e-12)
+        np.testing.assert_array_equal(tested.truths[0].iloc[:, 0], X[37:, 1])
+    panel = pd.concat([sales, sales + 1], keys=["a", "b"], names=["shop", "day"])
+    tested = numlstm.backtest(panel, 3, 1, y=np.tile(X[:, 1], 2), **SMALL)
+    np.testing.assert_array_equal(tested.truths[0]["y0"], np.tile(X[37:, 1], 2))
+    assert tested.truths[0].index.equals(tested.forecasts[0].index)
+
+
+def test_targets_of_a_batch_without_an_axis_for_them():
+    batch = np.stack([X, X + 1])
+    tested = numlstm.backtest(batch, 2, [25], y=batch[..., 0], **SMALL)
+    np.testing.assert_array_equal(tested.truths[0], batch[:, 25:27, :1])
+    error = np.abs(tested.forecasts[0] - tested.truths[0])
+    np.testing.assert_allclose(tested.mae, error.mean(axis=(0, 1)), rtol=1e-12)
 
 
 def test_several_series_are_cut_at_the_same_step():
     series = [X, X[:30] + 1]
-    tested = numlstm.backtest(series, 2, [25, 28], **SMALL)
+    tested = numlstm.backtest(series, 2, [25, 28], recursive=False, **SMALL)
     model = numlstm.fit([part[:28] for part in series], horizon=2, **SMALL).model
     expected = model.forecast([part[:28] for part in series])
     for found, part in zip(tested.forecasts[1], expected, strict=True):
