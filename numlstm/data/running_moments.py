@@ -12,7 +12,7 @@ from numlstm.utils.types import Array
 _BLOCK = 4096  # steps of which moments are taken at once: the bits depend on it
 
 
-class Ends:
+class Range:
     """The range of the columns of what is added, (n, N) after (n, N); what is NaN does not count.
 
     Attributes
@@ -30,7 +30,7 @@ class Ends:
         self.most = np.fmax(self.most, np.fmax.reduce(values, axis=0, initial=-np.inf))
 
 
-class RunningMoments(Ends):
+class RunningMoments(Range):
     """The moments of the columns of what is added, and their range, of what counts."""
 
     def __init__(self, width: int):

@@ -27,7 +27,7 @@ from numlstm.data.preparation import (
     require_width,
     scaling_of,
 )
-from numlstm.data.running_moments import Ends, RunningMoments
+from numlstm.data.running_moments import Range, RunningMoments
 from numlstm.data.scaling import REMEDY, Scaling, moments
 from numlstm.data.sequences import TrainingData
 from numlstm.data.targets import require_outputs
@@ -344,7 +344,7 @@ def _output_size(parts: list[_Part], config: DataConfig, outputs: int | None) ->
     return outputs
 
 
-def _require_probabilities(found: Ends) -> None:
+def _require_probabilities(found: Range) -> None:
     if (found.least < 0).any() or (found.most > 1).any():
         raise ValueError(
             "binary_cross_entropy needs targets between 0 and 1, received "
