@@ -16,6 +16,9 @@ from numlstm.utils.types import Array
 REMEDY = "fit with standardize=True, or with dtype='float64'"
 
 
+Moments = tuple[Array, Array]  # mean and standard deviation of every column
+
+
 class _Moments(NamedTuple):
     x_mean: Array
     x_scale: Array
@@ -198,7 +201,7 @@ class Scaling(_Moments):
 _ENDS = (np.min, np.inf), (np.max, -np.inf)
 
 
-def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[Array, Array]:
+def moments(values: Array, valid: Array, weight: Array | None = None) -> Moments:
     """Mean and standard deviation over the valid entries of `values` (..., N), each (N,).
 
     An entry of weight w counts as w equal ones; of weights, which broadcast to `values`, the ratios
