@@ -367,10 +367,15 @@ def _combined(present: Array, weight: Array | None, last: bool) -> Array:
     return combined
 
 
+def classes_of(largest: int) -> int:
+    """How many classes there are at least where this is the largest number of one."""
+    return max(2, largest + 1)
+
+
 def needed_outputs(data: Dataset, loss: Loss) -> int:
     """Number of outputs per step that the targets need."""
     if loss.classes:
-        return max(2, int(data.y.max()) + 1)
+        return classes_of(int(data.y.max()))
     return loss.outputs * int(data.y.shape[-1])
 
 

@@ -5,31 +5,28 @@ out, and the units are taken. Nothing of them is kept but a part of the targets.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from numlstm.data.ahead import require_all, unbroken
 from numlstm.data.arrays import Arrays, is_own_data
-from numlstm.data.attributes import require_static
 from numlstm.data.description import Contents, describe
-from numlstm.data.missing import Imputer
 from numlstm.data.preparation import (
     Data,
     DataConfig,
     GivenModel,
     check_targets,
-    of_all_steps,
+    outputs_of,
     reading_of,
     require_agreement,
-    require_channels,
-    require_width,
-    scaling_of,
+    require_model,
+    units_of,
 )
-from numlstm.data.running_moments import Ends, RunningMoments
-from numlstm.data.scaling import REMEDY, Scaling, moments
+from numlstm.data.running_moments import Range
+from numlstm.data.scaling import REMEDY, Moments, moments
 from numlstm.data.sequences import TrainingData
-from numlstm.data.targets import require_outputs
+from numlstm.data.targets import classes_of
 from numlstm.data.validation import fraction_of
 from numlstm.data.window_reading import GivenSeries, read_given, read_others
 from numlstm.data.window_scan import Scan, every_nth, input_weight, scan_all
@@ -55,11 +52,7 @@ def prepare_windows(
     reading = reading_of(config, model, known=arrays.future is not None)
     given = read_given(arrays, reading)
     ahead = given.ahead
-    if model.num_features is not None:
-        require_static(given.static, model.static_size)
-    require_channels(given.wide.width, config, model)
-    if ahead is not None and model.ahead is None and config.missing != "mask":
-        require_width(ahead.columns, given.wide.width, model)
+    require_model(given.wide.width, given.static, ahead, config, model)
     fraction, others, said = None, None, ""
     if is_own_data(arrays.validation):
         others = read_others(arrays, reading, given)
@@ -72,11 +65,12 @@ def prepare_windows(
         except ValueError as error:
             raise type(error)(f"validation: {error}") from error
     parts = [part for part in (train, judge) if part is not None]
-    size = _output_size(parts, config, outputs if model.num_outputs is None else model.num_outputs)
+    if config.loss == "binary_cross_entropy":
+        for part in parts:
+            _require_probabilities(part.scan.every[1])
+    size = outputs_of(parts, config, outputs if model.num_outputs is None else model.num_outputs)
     check_targets([part.one_step for part in parts], config)
-    own = partial(_own_scaling, train, config)
-    scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
-    filling = _filling(train, model) if reading.missing else None
+    scaling, filling = units_of(train, ahead, config, model)
     units = Units(dtype, scaling, filling)
     for part in parts:
         _require_range(part, units)
@@ -106,7 +100,10 @@ def prepare_windows(
 
 @dataclass(eq=False)
 class _Part:
-    """What is learned from, or judged by."""
+    """What is learned from, or judged by, and its statistics.
+
+    Every step that is learned from counts once, not once for every window.
+    """
 
     given: GivenSeries
     data: WindowedDataset  # in the units of the data
@@ -126,16 +123,46 @@ class _Part:
         return replace(self.data, y=self.data.y[:, :width], weight=self.data.weight[:, :width])
 
     @property
-    def inputs(self) -> RunningMoments:
-        """Moments of the inputs that are learned from."""
-        return self.scan.inputs
+    def inputs(self) -> Moments:
+        return self.scan.inputs.result()
+
+    @property
+    def targets(self) -> Moments:
+        return self.scan.outputs.result()
+
+    @property
+    def attributes(self) -> Moments | None:
+        if (static := self.given.static) is None:
+            return None
+        steps = enumerate(self.scan.until.tolist())
+        own = [np.max(input_weight(self.given, *place), initial=0.0) for place in steps]
+        return moments(static, np.ones(static.shape, bool), np.array(own)[:, None])
+
+    @property
+    def varies(self) -> bool:
+        if not isinstance(weights := self.given.weights, list):
+            return False
+        learned = (part[:until] for part, until in zip(weights, self.scan.until, strict=True))
+        return any((part != part[:1]).any() for part in learned)
+
+    @property
+    def num_one_step(self) -> int:
+        return self.given.y.width
+
+    @property
+    def num_targets(self) -> int:
+        return self.data.targets.width
+
+    @property
+    def num_classes(self) -> int:
+        return classes_of(int(self.scan.every[1].most[0]))
 
 
 def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
     _say_short(given, config, where)
     scan = scan_all(given, given.X.steps, config.weight is not None, dtype, where)
-    return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
+    return _Part(given, _dataset(scan, config, dtype, _Cut(0 * scan.until, scan.until)), scan)
 
 
 def _parts(
@@ -149,8 +176,8 @@ def _parts(
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
     scan = scan_all(given, cut, config.weight is not None, dtype)
     try:
-        train = _dataset(scan, config, dtype, np.zeros_like(cut), cut, ends=True)
-        judge = _dataset(scan, config, dtype, cut, steps)
+        train = _dataset(scan, config, dtype, _Cut(0 * cut, cut, closes=True))
+        judge = _dataset(scan, config, dtype, _Cut(cut, steps))
     except ValueError as error:
         raise ValueError(
             f"validation={fraction:g} leaves no window with a target on one side of the cuts in "
@@ -178,49 +205,51 @@ def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
     )
 
 
-def _dataset(
-    scan: Scan,
-    config: DataConfig,
-    dtype: str,
-    since: Array,
-    until: Array,
-    *,
-    ends: bool = False,
-) -> WindowedDataset:
-    """Windows that end from the steps `since` (S,) on, before `until` (S,).
+class _Cut(NamedTuple):
+    """The part of series in which windows end."""
 
-    Where all `ends` there, no later target counts.
-    """
-    given, window = scan.given, config.window or 1
-    first = window - 1 + config.stride * np.maximum(0, -(-(since - window + 1) // config.stride))
-    counts = np.maximum(0, -(-(until - first) // config.stride))
-    samples = Samples(first, counts, config.stride)
-    horizon = 1 if given.ahead is None else given.ahead.steps
-    targets = Targets(
-        *(given.y, config.predict_last, given.reading.classes),
-        since=since if since.any() else None,
-        weights=given.weights,
-        begins=given.begins,
-        factor=scan.factor,
-        horizon=horizon,
-        until=until if ends and horizon > 1 else None,
-    )
-    sums = _sums(scan, samples, targets)
-    if sums is not None and not sums.all():
-        kept = np.flatnonzero(sums)
-        sums = sums[kept]
-        samples = replace(samples, kept=kept.astype(narrow(samples.count)))
-    if not samples.count:
-        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
-    if sums is not None and (sums == config.predict_last * targets.width).all():
-        sums = None
+    since: Array  # (S,) the first step of it
+    until: Array  # (S,) the first one behind it
+    closes: bool = False  # whether no target behind it counts
+
+    def samples(self, config: DataConfig) -> Samples:
+        """Where windows end."""
+        stride, least = config.stride, (config.window or 1) - 1
+        first = least + stride * np.maximum(0, -(-(self.since - least) // stride))
+        return Samples(first, np.maximum(0, -(-(self.until - first) // stride)), stride)
+
+    def targets(self, scan: Scan, config: DataConfig) -> Targets:
+        """Targets of its steps."""
+        given = scan.given
+        horizon = 1 if given.ahead is None else given.ahead.steps
+        return Targets(
+            y=given.y,
+            last=config.predict_last,
+            classes=given.reading.classes,
+            since=self.since if self.since.any() else None,
+            weights=given.weights,
+            begins=given.begins,
+            factor=scan.factor,
+            horizon=horizon,
+            until=self.until if self.closes and horizon > 1 else None,
+        )
+
+
+def _dataset(scan: Scan, config: DataConfig, dtype: str, cut: _Cut) -> WindowedDataset:
+    """The windows that end in a part of series."""
+    given, targets = scan.given, cut.targets(scan, config)
+    samples, sums = _with_target(scan, cut.samples(config), targets)
     y, weight = _kept_targets(scan, samples, targets)
     if given.ahead is not None:
         require_all(weight, given.ahead, int(given.total.max()))
     if targets.classes:
         y, weight = np.nan_to_num(y[:, 0]).astype(np.int64), weight[:, 0]
     return WindowedDataset(
-        *(given.wide, targets, samples, window, Units(dtype)),
+        X=given.wide,
+        targets=targets,
+        samples=samples,
+        window=config.window or 1,
+        units=Units(dtype),
         sums=sums,
         coarse=config.shuffle == "blocks",
         resets=given.resets,
@@ -229,6 +258,20 @@ def _dataset(
         weight=weight,
         names=given.names,
     )
+
+
+def _with_target(scan: Scan, samples: Samples, targets: Targets) -> tuple[Samples, Array | None]:
+    """The samples that have a target, and what those of each count; None: 1 for each number."""
+    sums = _sums(scan, samples, targets)
+    if sums is not None and not sums.all():
+        kept = np.flatnonzero(sums)
+        sums = sums[kept]
+        samples = replace(samples, kept=kept.astype(narrow(samples.count)))
+    if not samples.count:
+        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
+    if sums is not None and (sums == targets.last * targets.width).all():
+        sums = None
+    return samples, sums
 
 
 def _ends(samples: Samples, number: int) -> Array:
@@ -312,69 +355,12 @@ def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array
 # --- targets and units ----------------------------------------------------------------------------
 
 
-def _output_size(parts: list[_Part], config: DataConfig, outputs: int | None) -> int:
-    """Number of outputs: that asked for, if it fits the targets, or what they need."""
-    loss = config.criterion
-    needed = loss.outputs * parts[0].data.targets.width
-    if loss.classes:
-        needed = max(2, *(int(part.scan.every[1].most[0]) + 1 for part in parts))
-    if config.loss == "binary_cross_entropy":
-        for part in parts:
-            _require_probabilities(part.scan.every[1])
-    if outputs is None:
-        return needed
-    require_outputs(outputs, needed, config.loss)
-    return outputs
-
-
-def _require_probabilities(found: Ends) -> None:
+def _require_probabilities(found: Range) -> None:
     if (found.least < 0).any() or (found.most > 1).any():
         raise ValueError(
             "binary_cross_entropy needs targets between 0 and 1, received "
             f"{found.least.min():g} to {found.most.max():g}"
         )
-
-
-def _filling(train: _Part, model: GivenModel) -> Imputer:
-    """How missing inputs are filled: as a given model does, or by what was observed."""
-    own, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
-    return model.filling or (own if ahead is None else ahead.filling(own))
-
-
-def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
-    """The units of what is learned from: every step counts once, not once for every window."""
-    scaling = _scaling_in_time(train, config)
-    if (static := train.given.static) is None:
-        return scaling
-    steps = enumerate(train.scan.until.tolist())
-    own = [np.max(input_weight(train.given, *place), initial=0.0) for place in steps]
-    weight = np.array(own)[:, None]
-    mean, scale = moments(static, np.ones(static.shape, bool), weight)
-    return scaling._replace(static_mean=mean, static_scale=scale)
-
-
-def _scaling_in_time(train: _Part, config: DataConfig) -> Scaling:
-    """The units of inputs and targets."""
-    inputs = train.inputs.result()
-    if not config.criterion.regression:
-        return Scaling(*inputs)
-    outputs = train.given.y.width
-    if train.forecast and not _vary(train):
-        return Scaling(*inputs, *(part[:outputs].copy() for part in inputs))
-    targets = train.scan.outputs.result()
-    if train.forecast:
-        for part, own in zip(inputs, targets, strict=True):
-            part[:outputs] = own
-    return Scaling(*inputs, *targets)
-
-
-def _vary(train: _Part) -> bool:
-    """Whether steps of one series have different weights."""
-    weights = train.given.weights
-    if not isinstance(weights, list):
-        return False
-    learned = (part[:until] for part, until in zip(weights, train.scan.until, strict=True))
-    return any((part != part[:1]).any() for part in learned)
 
 
 def _require_range(part: _Part, units: Units) -> None:
@@ -404,9 +390,7 @@ def _in_words(train: _Part, config: DataConfig) -> str:
 def _contents(train: _Part, config: DataConfig) -> Contents:
     """What is said of the series, whatever is learned from of them."""
     given, scan = train.given, train.scan
-    classes = None
-    if config.criterion.classes:
-        classes = max(2, int(scan.every[1].most[0]) + 1)
+    classes = train.num_classes if config.criterion.classes else None
     weights, resets = given.weights, given.resets
     return Contents(
         size=given.words,

@@ -9,7 +9,7 @@ import numpy as np
 from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
 from numlstm.data.next_inputs import NextInputs
-from numlstm.data.running_moments import Ends, RunningMoments
+from numlstm.data.running_moments import Range, RunningMoments
 from numlstm.data.sequences import NAN_INPUT, mean_weights
 from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Source
@@ -37,7 +37,7 @@ class Scan:
     where: str  # before names in warnings
     inputs: RunningMoments  # of what is learned from
     outputs: RunningMoments
-    every: tuple[Ends, Ends]  # of all
+    every: tuple[Range, Range]  # of all
     following: NextInputs = field(default_factory=NextInputs)  # inputs, of targets
     factor: Array | None = None  # (S, O) what every target of a series counts beside that
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
@@ -57,7 +57,7 @@ def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: 
     """Read all once, in slices, and refuse what cannot be learned from."""
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
-    every = Ends(X.width), Ends(y.width)
+    every = Range(X.width), Range(y.width)
     scan = Scan(given, until, where, *parts, every)
     deviations = []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
