@@ -62,8 +62,19 @@ def _place(x: Labelled, future: Labelled, mine: Axis, others: Axis) -> int:
     start = 0
     if alike and mine.is_comparable(others):
         start = int(np.argmax(every == first[0])) if len(others) else 0
+    _require_own(x, mine, future, others)
     _require_labels(x, mine, future, others.cut(start, start + len(mine)))
     return start
+
+
+def _require_own(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:
+    """Refuse what has only rows that lie ahead."""
+    if len(others) and mine.ends_before(others):
+        raise ValueError(
+            f"{future.name} begins at {others.at(0)}, behind the end of {x.name} at "
+            f"{mine.at(-1)}: it needs the rows of {x.name}, too, of which the network is told as "
+            "it reads them; join both, as in pandas.concat([past, ahead])"
+        )
 
 
 def _require_labels(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:
