@@ -293,13 +293,16 @@ def test_a_feature_in_both_is_said():
 # --- errors ---------------------------------------------------------------------------------------
 
 
-def test_a_rollout_of_frames_points_to_forecast():
+def test_a_rollout_without_what_is_known_ahead_points_to_forecast():
     series, known = frames()
     model = numlstm.fit(series, future=known, **SMALL).model
-    with pytest.raises(
-        ValueError, match=r"lacks 'holiday'.*use model.forecast\(X, steps, future=\)"
-    ):
+    words = r"known ahead, holiday, the future= of the fit: use model.forecast\(X, steps, future=\)"
+    with pytest.raises(ValueError, match=words):
         model.rollout(series, 3)
+    plain = numlstm.fit(X[:, 0], future=FUTURE, **SMALL).model
+    for observed in (X[:, 0], X[:, :1], X[None, :, :1], pd.Series(X[:, 0])):
+        with pytest.raises(ValueError, match=r"ahead, 1 feature\(s\), the future= of the fit"):
+            plain.rollout(observed, 3)
     beside = series.assign(holiday=FUTURE[1 : STEPS + 1])
     later = pd.DataFrame(FUTURE[STEPS + 1 : STEPS + 4], columns=["holiday"])
     pd.testing.assert_frame_equal(
