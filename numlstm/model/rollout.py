@@ -186,7 +186,7 @@ class Rollout(Export):
         if given.features is not None and own is not None:
             lacking = set(given.features) == set(own)
         else:
-            shape = getattr(given.stepwise, "shape", ())
+            shape: Any = getattr(given.stepwise, "shape", ())
             width = shape[-1] if len(shape) > 1 else len(shape)  # 0: not known here
             lacking = width == self.num_features
         if lacking:

@@ -25,7 +25,7 @@ def aligned(x: Labelled, future: Labelled) -> Any:
         axis = list(future.dims).index("T")
         if isinstance(x, Grid) and "B" in x.dims:
             require_same(x._seen("B"), future._seen("B"))
-    mine, others = _time(x), _time(future)
+    mine, others = time_axis(x), time_axis(future)
     values = future.stepwise
     if mine is None or others is None or not len(mine):
         return values
@@ -46,7 +46,8 @@ def _of_all(x: Labelled, future: Several) -> list[Any]:
     return [aligned(*pair) for pair in zip(x.items, future.items, strict=True)]
 
 
-def _time(labelled: Labelled) -> Axis | None:
+def time_axis(labelled: Labelled) -> Axis | None:
+    """The labels of the steps, where there are some."""
     axes = labelled._seen("T").axes if isinstance(labelled, Grid) else labelled.axes
     return axes[0] if axes else None
 
