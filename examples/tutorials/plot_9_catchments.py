@@ -122,7 +122,7 @@ print("median:", score.median().round(2).to_dict())
 assert score["NSE"].median() > 0.7
 
 # %%
-# Do the attributes help? The same without them, on the same catchments. Where there are few, say 30,
+# Do the attributes help? The same without them, on the same catchments. Where there are few (30),
 # attributes help those that are learned from, and may mislead in others: always look at both.
 
 plain = numlstm.fit(train[inputs], train["flow"], **settings).model

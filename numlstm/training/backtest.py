@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.data.labels import parts
+from numlstm.data.labels import moments, parts
 from numlstm.objectives.scores import Sums, of_outputs
 from numlstm.training.fit import fit
 from numlstm.training.result import FitResult
@@ -91,8 +91,9 @@ def backtest(
         number of steps each.
     horizon : int
         Number of steps that are forecast, h.
-    cuts : int or sequence of int
-        After how many steps to forecast, each at least h before the end of the shortest series; or
+    cuts : int, sequence of int, or dates
+        After how many steps to forecast, each at least h before the end of the shortest series, or
+        dates of the series' index, in any form: the first time that is forecast. Or one integer,
         how many times: the last h steps are then forecast, the h before, and so on.
     y : array_like or list, optional
         What to forecast, one per step. Default: `series` itself.
@@ -145,7 +146,7 @@ def backtest(
             "of them out"
         )
     steps = min(parts.counts(given), default=0)
-    places = _places(cuts, horizon, steps)
+    places = _places(_counted(cuts, given), horizon, steps)
     batch = np.ndim(given.values) == 3 if not isinstance(given.values, list) else False
     of = labels.companion(given, "y", y)
     target = of.values if type(of) is labels.Labelled else y
@@ -193,6 +194,17 @@ def _require_known(keywords: Mapping[str, Any]) -> None:
                 f"backtest fits again and again to parts of the series: {name}= does not go with "
                 "it; write the loop by fit and forecast"
             )
+
+
+def _counted(cuts: Any, given: labels.Labelled) -> Any:
+    """The cuts, dates as the numbers of steps before them."""
+    if moments.is_moment(cuts):
+        cuts = [cuts]
+    if np.ndim(cuts) == 0:
+        return cuts
+    return [
+        moments.steps_before("cuts", given, cut) if moments.is_moment(cut) else cut for cut in cuts
+    ]
 
 
 def _places(cuts: Any, horizon: int, steps: int) -> list[int]:

@@ -179,7 +179,20 @@ def known_ahead(
         return None, None
     _require_no_names(x, "future", future)
     given = read("future", future, wanted, x)
+    if wanted is None:  # else the names are those of a model, which had to choose them
+        _say_shared(x, given)
     return ahead.aligned(x, given), given.features
+
+
+def _say_shared(x: Labelled, future: Labelled) -> None:
+    """Say which features are both observed and known ahead."""
+    known = set(future.features or ())
+    if shared := [feature for feature in x.features or () if feature in known]:
+        listed = ", ".join(map(repr, shared))
+        warn(
+            f"{x.name} and future both have {listed}: what is known ahead is read from future, and "
+            f"in {x.name} it is read again and, without y, forecast; leave it out of {x.name}"
+        )
 
 
 def _require_no_names(x: Labelled, name: str, value: Any) -> None:

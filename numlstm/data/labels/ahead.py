@@ -25,7 +25,7 @@ def aligned(x: Labelled, future: Labelled) -> Any:
         axis = list(future.dims).index("T")
         if isinstance(x, Grid) and "B" in x.dims:
             require_same(x._seen("B"), future._seen("B"))
-    mine, others = _time(x), _time(future)
+    mine, others = time_axis(x), time_axis(future)
     values = future.stepwise
     if mine is None or others is None or not len(mine):
         return values
@@ -46,7 +46,8 @@ def _of_all(x: Labelled, future: Several) -> list[Any]:
     return [aligned(*pair) for pair in zip(x.items, future.items, strict=True)]
 
 
-def _time(labelled: Labelled) -> Axis | None:
+def time_axis(labelled: Labelled) -> Axis | None:
+    """The labels of the steps, where there are some."""
     axes = labelled._seen("T").axes if isinstance(labelled, Grid) else labelled.axes
     return axes[0] if axes else None
 
@@ -62,8 +63,19 @@ def _place(x: Labelled, future: Labelled, mine: Axis, others: Axis) -> int:
     start = 0
     if alike and mine.is_comparable(others):
         start = int(np.argmax(every == first[0])) if len(others) else 0
+    _require_own(x, mine, future, others)
     _require_labels(x, mine, future, others.cut(start, start + len(mine)))
     return start
+
+
+def _require_own(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:
+    """Refuse what has only rows that lie ahead."""
+    if len(others) and mine.ends_before(others):
+        raise ValueError(
+            f"{future.name} begins at {others.at(0)}, behind the end of {x.name} at "
+            f"{mine.at(-1)}: it needs the rows of {x.name}, too, of which the network is told as "
+            "it reads them; join both, as in pandas.concat([past, ahead])"
+        )
 
 
 def _require_labels(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:
