@@ -11,6 +11,7 @@ how it reads what is known.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.dates import DateFormatter, WeekdayLocator
 
 import numlstm
 
@@ -98,12 +99,12 @@ assert (rmse["told"] < 0.7 * rmse[["not told", "last week"]].min(axis=1)).all()
 
 # %%
 # The error of the backtest is also what to expect of the forecast. The noise is in it, which the
-# spread of an ensemble would not have. For nine days of ten a band of 1.64 times the error, if it
-# is normal; nobody could be better than the noise, 10.
+# spread of an ensemble would not have. If errors are normal, nine days of ten are within 1.64 times
+# that; nobody could be better than the noise, 10.
 
 band = 1.64 * told.rmse[0]
 inside = (error["told"].abs() < band).mean()
-print(f"forecasts are {band:.0f} off at most, on {inside:.0%} of the days of the backtest")
+print(f"within {band:.0f} of what was sold: {inside:.0%} of the forecasts of the backtest")
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(10, 4), width_ratios=[2.8, 1], layout="constrained"
@@ -124,8 +125,8 @@ left.axvline(past.index[-1], color="0.5", linestyle="--", linewidth=1)
 left.set(ylabel="sales", title="Four weeks ahead", xlim=shown.index[[0, -1]])
 left.set_ylim(top=1.3 * shown["sales"].max())
 left.legend(ncols=3, fontsize="small", loc="upper left")
-left.xaxis.set_major_locator(plt.matplotlib.dates.WeekdayLocator(0, 2))
-left.xaxis.set_major_formatter(plt.matplotlib.dates.DateFormatter("%d %b"))
+left.xaxis.set_major_locator(WeekdayLocator(byweekday=0, interval=2))
+left.xaxis.set_major_formatter(DateFormatter("%d %b"))
 rmse.plot.bar(ax=right, color=["tab:blue", "tab:orange", "0.7"], width=0.8, rot=0)
 right.axhline(10, color="0.3", linestyle=":", label="noise")
 right.set(xlabel="", ylabel="root mean squared error", title="Backtest, 6 times 4 weeks")
