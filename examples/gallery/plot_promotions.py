@@ -72,7 +72,7 @@ forecast = model.forecast(sales, h, future=known)["sales"]
 # How good would it have been?
 # ----------------------------
 # :func:`numlstm.backtest` goes back to six days in the past, fits to what was known then and
-# forecasts four weeks. As above, every forecast is fed back (``recursive=True``). Beside it stand
+# forecasts four weeks, as above by feeding every forecast back (``recursive=True``). Beside it are
 # a network that is not told, and a forecast that costs nothing: the last week again and again, a
 # day like the same weekday of the last week known.
 
