@@ -19,7 +19,7 @@ from numlstm.data.missing import Imputer
 from numlstm.data.next_inputs import NextInputs
 from numlstm.data.scaling import Moments, Scaling, moments
 from numlstm.data.sequences import Dataset, input_weight, observed, streams, varies
-from numlstm.data.series_weight import read_weight, with_series_weight
+from numlstm.data.series_weight import read_rule, with_series_weight
 from numlstm.data.targets import (
     Reading,
     classes_of,
@@ -76,7 +76,7 @@ class DataConfig(Noun):
     )
     # share of the inputs that are the network's own forecasts; a function gets the epoch
     scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
-    weight: str | None = option(None, read_weight)
+    weight: str | None = option(None, read_rule)
 
     @property
     def criterion(self) -> Loss:

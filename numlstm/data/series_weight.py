@@ -15,7 +15,7 @@ EPSILON = 0.1
 _LARGEST = 1e150  # standard deviation of which there is a square, and one over it
 
 
-def read_weight(name: str, value: Any) -> str | None:
+def read_rule(name: str, value: Any) -> str | None:
     """The name of a rule, or None."""
     if value is None or isinstance(value, str):
         return checks.optional(checks.choice, name, value, options=("nse",))  # type: ignore[no-any-return]

@@ -106,7 +106,9 @@ def _read_arrays(
     )
     if 0 in array.shape:
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
-    weight = None if sample_weight is None else read_weight(sample_weight, form, array.shape[1])
+    weight = (
+        None if sample_weight is None else read_sample_weight(sample_weight, form, array.shape[1])
+    )
     reset = read_reset(reset, form, array.shape[1])
     static = read_static(static, form, pieces=reading.pieces)
     if reading.horizon is not None or future is not None or reading.future:
@@ -329,7 +331,7 @@ def _unlabelled(value: float) -> str:
     )
 
 
-def read_weight(value: Any, form: Form, steps: int) -> Array:
+def read_sample_weight(value: Any, form: Form, steps: int) -> Array:
     """Sample weights as (B,) or (B, T)."""
     checks.require_unmasked("sample_weight", value, "0")
     if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:

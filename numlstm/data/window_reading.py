@@ -14,7 +14,7 @@ from numlstm.data.labels import Names
 from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import Form, read_reset
 from numlstm.data.sources import Series, has_lazy, read_series, read_targets
-from numlstm.data.targets import Reading, read_weight, require_ahead
+from numlstm.data.targets import Reading, read_sample_weight, require_ahead
 from numlstm.data.tokens import require_no_tokens
 from numlstm.data.validation import own_data, require_targets_of
 from numlstm.utils.types import Array
@@ -175,7 +175,7 @@ def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array]
     steps = max(counts) if X.kind != "batch" else int(X.sources[0].array.shape[1])
     weights: Any = None
     if sample_weight is not None:
-        weights = read_weight(sample_weight, form, steps)
+        weights = read_sample_weight(sample_weight, form, steps)
         if weights.ndim == 2:
             weights = [row[:count] for row, count in zip(weights, counts, strict=True)]
         weights = balanced(weights)

@@ -20,7 +20,7 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer, OptimizerState
-from numlstm.training.batches import require_able as require_able_of_batches
+from numlstm.training.batches import require_streamable
 from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, bars, end, warn_of_worse
 from numlstm.training.fingerprints import fingerprint, fingerprint_of_state
@@ -552,7 +552,7 @@ def _read(
         require_forward(settings, arrays.forecasts or settings.data.horizon is not None)
         read = prepare if settings.data.window is None else prepare_windows
         return read(arrays, *given), None
-    require_able_of_batches(settings, arrays)
+    require_streamable(settings, arrays)
     fresh = prepare_batches(arrays, *given)
     require_forward(settings, fresh.forecast)
     return fresh.data, fresh
