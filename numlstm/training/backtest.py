@@ -148,8 +148,7 @@ def backtest(
     steps = min(parts.counts(given), default=0)
     places = _places(_counted(cuts, given), horizon, steps)
     batch = np.ndim(given.values) == 3 if not isinstance(given.values, list) else False
-    of = labels.companion(given, "y", y)
-    target = of.values if type(of) is labels.Labelled else y
+    of, target = _targets(given, y)
     direct = None if recursive else horizon
     forecasts, truths, results = [], [], []
     for cut in places:
@@ -175,6 +174,14 @@ def backtest(
         mae_by_step=of_outputs("mae", by_step),
         recursive=recursive,
     )
+
+
+def _targets(given: labels.Labelled, y: Any) -> tuple[labels.Labelled, Any]:
+    """What is to be forecast, with its labels and as it is; of rows of a panel by series."""
+    of = labels.companion(given, "y", y)
+    if type(of) is labels.Labelled:
+        return of, of.values
+    return labels.read("y", y, None, given), y
 
 
 def _feeds_back(y: Any, keywords: Mapping[str, Any]) -> bool:

@@ -148,6 +148,24 @@ def test_dates_that_are_no_cuts():
             numlstm.backtest(series, 3, [cut], **SMALL)
 
 
+@pytest.mark.parametrize("target", [None, "w"])
+def test_series_of_a_panel_are_told_apart_in_any_order_of_rows(target):
+    a = pd.DataFrame({"v": X[:, 0], "w": X[:, 1]}, a_day(slice(None)))
+    panel = pd.concat([a, a + 100], keys=["a", "b"], names=["shop", "day"])
+    rows = np.arange(80).reshape(2, 40).T.copy()
+    rows[37:] = rows[37:, ::-1]  # the other shop comes first
+    found = []
+    for frame in (panel, panel.iloc[rows.ravel()]):
+        y = None if target is None else frame[target]
+        found.append(numlstm.backtest(frame[["v"]], 3, 1, y=y, **SMALL))
+    assert found[1].truths[0].index.equals(found[1].forecasts[0].index)
+    name = target or "v"
+    assert list(found[1].truths[0].columns) == [name]
+    later = panel[panel.index.get_level_values("day") >= a_day(37)]
+    pd.testing.assert_series_equal(found[1].truths[0][name].sort_index(), later[name])
+    np.testing.assert_allclose(found[1].rmse, found[0].rmse, rtol=1e-12)
+
+
 def test_targets_of_a_batch_without_an_axis_for_them():
     batch = np.stack([X, X + 1])
     tested = numlstm.backtest(batch, 2, [25], y=batch[..., 0], **SMALL)
