@@ -156,10 +156,12 @@ def backtest(
         past = None if y is None else parts.steps(of, target, 0, cut, batch=batch)
         known = {"future": future, "static": static}
         result = fit(before, past, horizon=direct, **known, **fit_keywords)
-        forecasts.append(result.model.forecast(before, horizon, **known))
+        forecast = result.model.forecast(before, horizon, **known)
         after = parts.steps(given, series, cut, cut + horizon, batch=batch)
         came = None if y is None else parts.steps(of, target, cut, cut + horizon, batch=batch)
-        truths.append(_as_forecast(after, came, result.model.names, batch))
+        forecast, truth = _alike(after, forecast, came, result.model.names, batch)
+        forecasts.append(forecast)
+        truths.append(truth)
         results.append(result)
     by_step = _sums(forecasts, truths)
     pooled = by_step.pooled()
@@ -255,8 +257,8 @@ def _by_step(values: Any) -> Array:
     return np.stack([_with_features(row) for row in rows]).astype(np.float64)
 
 
-def _as_forecast(series: Any, y: Any, names: labels.Names, batch: bool) -> Any:
-    """What came, with the labels of its forecast: those of the series, and the targets' names."""
+def _alike(series: Any, forecast: Any, y: Any, names: labels.Names, batch: bool) -> tuple[Any, Any]:
+    """A forecast and what came, with the same labels: of the series then, and of the targets."""
     given = labels.read("series", series, names.features)
     values = (given if y is None else labels.companion(given, "y", y)).stepwise
     if isinstance(values, (list, tuple)):
@@ -264,7 +266,8 @@ def _as_forecast(series: Any, y: Any, names: labels.Names, batch: bool) -> Any:
     else:
         values = np.asarray(values)
         values = values[..., None] if values.ndim == 1 + batch else values
-    return given.restore(values, names)
+    found = labels.read("forecasts", forecast).stepwise
+    return given.restore(found, names), given.restore(values, names)
 
 
 def _rows(values: Any) -> list[Array]:

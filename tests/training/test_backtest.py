@@ -84,6 +84,11 @@ def test_truths_have_the_form_of_the_forecasts():
         assert error.shape == (3, 1)
         np.testing.assert_allclose(tested.mae, error.abs().mean(), rtol=1e-12)
         np.testing.assert_array_equal(tested.truths[0].iloc[:, 0], X[37:, 1])
+    gap = sales.drop(days[10])
+    with pytest.warns(UserWarning, match="unequal step"):  # where a forecast has no dates
+        tested = numlstm.backtest(gap, 3, 1, **SMALL)
+    assert tested.forecasts[0].index.equals(days[37:])
+    assert (tested.truths[0] - tested.forecasts[0]).notna().all(axis=None)
     panel = pd.concat([sales, sales + 1], keys=["a", "b"], names=["shop", "day"])
     tested = numlstm.backtest(panel, 3, 1, y=np.tile(X[:, 1], 2), **SMALL)
     np.testing.assert_array_equal(tested.truths[0]["y0"], np.tile(X[37:, 1], 2))
