@@ -503,6 +503,51 @@ def test_estimators_know_the_names_of_attributes():
     assert np.isfinite(judged.result_.history["validation_loss"]).all()
 
 
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+def test_attributes_of_a_validation_go_by_the_names_of_the_fit_that_it_judges(kind):
+    target, turned = (Y[:, -1, 0] > Y[:, -1, 0].mean()) * 1, FRAME[NAMES[::-1]]
+    few = {"hidden_size": 3, "epochs": 2, "random_state": 0}
+
+    def losses(static, judged, after=None):
+        estimator = kind(**few, validation={"X": X, "y": target, "static": judged})
+        if after is not None:
+            estimator.set_params(validation=None).fit(X, target, static=after)
+            estimator.set_params(validation={"X": X, "y": target, "static": judged})
+        return estimator.fit(X, target, static=static).result_.history["validation_loss"]
+
+    expected = losses(A, A)
+    for judged in (FRAME, turned, A):
+        np.testing.assert_array_equal(losses(FRAME, judged), expected)
+        np.testing.assert_array_equal(losses(FRAME, judged, after=turned), expected)
+    np.testing.assert_array_equal(losses(A, FRAME, after=turned), expected)
+    with pytest.raises(ValueError, match="static lacks 'kind' and has 'sort', which is not known"):
+        losses(FRAME, FRAME.rename(columns={"kind": "sort"}))
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+def test_an_array_between_frames_does_not_make_their_names_forgotten(kind):
+    target, turned = (Y[:, -1, 0] > Y[:, -1, 0].mean()) * 1, FRAME[NAMES[::-1]]
+    first = {"classes": [0, 1]} if kind is LSTMClassifier else {}
+
+    def learned(*tables):
+        estimator = kind(3, random_state=0).partial_fit(X, target, static=tables[0], **first)
+        for table in tables[1:]:
+            estimator.partial_fit(X, target, static=table)
+        return estimator
+
+    expected = learned(A, A, A)
+    for last in (A, FRAME, turned):
+        found = learned(FRAME, A, last)
+        np.testing.assert_array_equal(found.result_.x, expected.result_.x)
+        assert found.model_.names.static == tuple(NAMES)
+    between = learned(FRAME, A)
+    np.testing.assert_array_equal(
+        between.predict(X, static=turned), between.predict(X, static=FRAME)
+    )
+    anew = between.fit(X, target, static=A)
+    assert anew.model_.names.static is None
+
+
 def test_cross_validation_cuts_them_by_rows():
     target = Y[:, -1, 0]
     regressor = LSTMRegressor(3, epochs=3, random_state=0)
