@@ -410,6 +410,40 @@ def test_a_row_for_each_series_by_its_name(plain):
         result.model.predict(panel(X), static=FRAME.assign(area=1.0))
 
 
+@pytest.mark.parametrize("names", [SITES, list(range(100, 100 + B)), [(i, "x") for i in range(B)]])
+def test_a_list_of_series_has_their_names(names):
+    series = [pd.Series(part[:, 0], name=name) for part, name in zip(X, names, strict=True)]
+    targets = [pd.DataFrame({"r": part[:, 0]}) for part in Y]
+    index = pd.Index(names, tupleize_cols=False)
+    table = FRAME.set_axis(index)
+    result = numlstm.fit(series, targets, static=table, **FEW)
+    for static in (A, FRAME.reset_index(drop=True)):  # of an index that nobody chose
+        assert numlstm.fit(series, targets, static=static, **FEW).fun == result.fun
+    with pytest.raises(ValueError, match="static has the labels of X in another order") as caught:
+        numlstm.fit(series, targets, static=table[::-1], **FEW)
+    code = re.search(r"pass (static.*?\]\]);", str(caught.value))[1]
+    if not isinstance(names[0], tuple):
+        assert eval(code, {"static": table[::-1], "X": series}).equals(table)
+    with pytest.raises(ValueError, match="static has other labels than X"):
+        result.model.predict(series, static=FRAME.set_axis([f"other {i}" for i in range(B)]))
+    alike = [part.rename("q") for part in series]  # the name of what was measured
+    assert numlstm.fit(alike, targets, static=FRAME[::-1].set_axis(SITES), **FEW).nit
+    grids = [xr.DataArray(part, dims=["time"], name=name) for part, name in zip(X[..., 0], SITES, strict=True)]
+    static = xr.DataArray(A, dims=["site", "attribute"], coords={"site": SITES})
+    assert numlstm.fit(grids, targets, static=static, **FEW).fun == result.fun
+    with pytest.raises(ValueError, match="static has the labels of X in another order"):
+        numlstm.fit(grids, targets, static=static[::-1], **FEW)
+
+
+def test_targets_called_as_the_series_have_their_order():
+    series = [pd.Series(part[:, 0], name=site) for part, site in zip(X, SITES, strict=True)]
+    targets = [pd.Series(part[:, 0], name=site) for part, site in zip(Y, SITES, strict=True)]
+    assert numlstm.fit(series, targets, **FEW).nit
+    assert numlstm.fit(series, [part.rename(f"r {part.name}") for part in targets], **FEW).nit
+    with pytest.raises(ValueError, match="y has the labels of X in another order.*the series of y"):
+        numlstm.fit(series, targets[::-1], **FEW)
+
+
 def test_the_fix_that_the_message_names_is_one():
     static, frame = FRAME[::-1], panel(X)
     with pytest.raises(ValueError, match="pass static") as caught:

@@ -76,6 +76,11 @@ class Grid(Labelled):
         return self._ordered.values
 
     @property
+    def title(self) -> Any:
+        """The name of an array without a dimension of features, as the caller has it."""
+        return self.array.name if self.is_column else None
+
+    @property
     def is_lazy(self) -> bool:
         """Whether the values are in a file, or still to be computed."""
         return not getattr(self._ordered.variable, "_in_memory", True)
