@@ -607,8 +607,8 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         """What was given to learn from; `reset` where it says what the data are like."""
         self._checked_loss()
         names = None if reset else self._names_of_static
-        how = {"reset": reset, "names": names}
-        X, y, sample_weight, static = self._unlabelled(X, y, sample_weight, static, **how)
+        rows = X, y, sample_weight, static
+        X, y, sample_weight, static = self._unlabelled(*rows, reset=reset, names=names)
         X = self._read(X, reset=reset)
         y = self._read_targets(X, y, "numeric")
         if reset:  # whether a target is a number, and predictions are to be numbers too
@@ -963,8 +963,8 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         self._checked_loss()
         given = X
         names = None if reset else self._names_of_static
-        how = {"reset": reset, "names": names}
-        X, y, sample_weight, static = self._unlabelled(X, y, sample_weight, static, **how)
+        rows = X, y, sample_weight, static
+        X, y, sample_weight, static = self._unlabelled(*rows, reset=reset, names=names)
         X = self._learned_from(given, self._read(X, reset=reset))
         return X, self._read_labels(X, y), sample_weight, static
 

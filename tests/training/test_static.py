@@ -428,7 +428,10 @@ def test_a_list_of_series_has_their_names(names):
         result.model.predict(series, static=FRAME.set_axis([f"other {i}" for i in range(B)]))
     alike = [part.rename("q") for part in series]  # the name of what was measured
     assert numlstm.fit(alike, targets, static=FRAME[::-1].set_axis(SITES), **FEW).nit
-    grids = [xr.DataArray(part, dims=["time"], name=name) for part, name in zip(X[..., 0], SITES, strict=True)]
+    grids = [
+        xr.DataArray(part, dims=["time"], name=name)
+        for part, name in zip(X[..., 0], SITES, strict=True)
+    ]
     static = xr.DataArray(A, dims=["site", "attribute"], coords={"site": SITES})
     assert numlstm.fit(grids, targets, static=static, **FEW).fun == result.fun
     with pytest.raises(ValueError, match="static has the labels of X in another order"):
@@ -440,8 +443,15 @@ def test_targets_called_as_the_series_have_their_order():
     targets = [pd.Series(part[:, 0], name=site) for part, site in zip(Y, SITES, strict=True)]
     assert numlstm.fit(series, targets, **FEW).nit
     assert numlstm.fit(series, [part.rename(f"r {part.name}") for part in targets], **FEW).nit
-    with pytest.raises(ValueError, match="y has the labels of X in another order.*the series of y"):
+    with pytest.raises(
+        ValueError, match=r"y has the labels of X in another order.*the series of y"
+    ):
         numlstm.fit(series, targets[::-1], **FEW)
+    coords = {"site": SITES, "day": np.arange(T)}
+    for inputs in (panel(X), xr.DataArray(X[..., 0], dims=["site", "day"], coords=coords)):
+        assert numlstm.fit(inputs, targets, output="sequence", **FEW).nit
+        with pytest.raises(ValueError, match="y has the labels of X in another order"):
+            numlstm.fit(inputs, targets[::-1], **FEW)
 
 
 def test_the_fix_that_the_message_names_is_one():

@@ -127,9 +127,7 @@ def _make_samples(frame: Frame) -> None:
         )
 
 
-def beside(
-    x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None
-) -> Any:
+def beside(x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None) -> Any:
     """One value for each row or step of the inputs x, with the same labels."""
     return None if value is None else _one_per_row(x, companion(x, name, value, wanted))
 
@@ -173,9 +171,7 @@ def companion(
     return x.agreed(read(name, value, wanted, x))
 
 
-def same_names(
-    x: Labelled, name: str, value: Any, like: Labelled | None
-) -> tuple[str, ...] | None:
+def same_names(x: Labelled, name: str, value: Any, like: Labelled | None) -> tuple[str, ...] | None:
     """The names of x, where a value has these in whatever order; else None.
 
     What has other names is another thing, of which position tells what it stands beside.

@@ -56,8 +56,7 @@ class Several(Labelled):
 
     def agreed(self, other: Labelled) -> Labelled:
         """The other one: a list with the same labels, series by series."""
-        require_same(self, other)
-        self._require_order(other)
+        self.require_order(other)
         if isinstance(other, Several) and len(self.items) == len(other.items):
             pairs = zip(self.items, other.items, strict=True)
             return Several(other.name, [mine.agreed(theirs) for mine, theirs in pairs], other.axes)
@@ -66,11 +65,15 @@ class Several(Labelled):
                 mine.agreed(Labelled(f"{other.name}[{index}]", part))
         return other
 
-    def _require_order(self, other: Labelled) -> None:
-        """Refuse the names of these series in another order; other names may be of anything."""
-        mine, theirs = self.titles, other.titles if isinstance(other, Several) else None
-        if mine is not None and theirs is not None and mine.is_permutation(theirs):
-            require_same(labelled(self.name, mine), labelled(other.name, theirs))
+    @property
+    def keys(self) -> Axis | None:
+        """The labels of the series, or else their names."""
+        return self.axes[0] if self.axes else self.titles
+
+    def require_order(self, other: Labelled) -> None:
+        """Refuse other labels of series, and their names in another order than these have."""
+        require_same(self, other)
+        require_order(self.name, self.keys, other)
 
     def require_rows(self, rows: Labelled) -> None:
         """Refuse rows of other labels than the series have, or than they are called."""
@@ -100,3 +103,13 @@ class Several(Labelled):
         return [
             gap for item, part in zip(self.items, resets, strict=True) for gap in item.gaps(part)
         ]
+
+
+def require_order(name: str, keys: Axis | None, other: Labelled) -> None:
+    """Refuse a list whose series are called as those of `name`, in another order.
+
+    Other names may be of anything.
+    """
+    theirs = other.keys if isinstance(other, Several) else None
+    if keys is not None and theirs is not None and keys.is_permutation(theirs):
+        require_same(labelled(name, keys), labelled(other.name, theirs))
