@@ -190,6 +190,66 @@ def test_series_in_one_frame_and_data_arrays(direct):
         model.forecast(array, future=beside.sel(basin=["b", "a"]))
 
 
+def several(values, days, name):
+    """Series (B, T) in every form that has labels."""
+    xr = pytest.importorskip("xarray")
+    keys = list("xyz")
+    grid = xr.DataArray(values, dims=["basin", "day"], coords={"basin": keys, "day": days})
+    parts = [pd.DataFrame({name: row}, days.rename("day")) for row in values]
+    panel = pd.concat(parts, keys=keys, names=["basin"])
+    named = [part[name].rename(key) for part, key in zip(parts, keys, strict=True)]
+    return {"grid": grid, "turned": grid.T, "panel": panel, "frames": parts, "named": named}
+
+
+def reversed_series(given):
+    """The same, its series in another order."""
+    if isinstance(given, list):
+        return given[::-1]
+    keys = list("zyx")
+    return given.loc[keys] if isinstance(given, pd.DataFrame) else given.sel(basin=keys)
+
+
+FORMS = ["grid", "turned", "panel", "frames", "named"]
+
+
+@pytest.mark.parametrize("horizon", [None, 2])
+@pytest.mark.parametrize("form", FORMS)
+def test_series_and_what_is_known_of_them_in_any_two_forms(form, horizon):
+    values = numbers(3, STEPS).cumsum(axis=1)
+    known = numbers(3, STEPS + 10, seed=1)
+    days = pd.date_range("2024-01-01", periods=STEPS + 10)  # from ten days before X on
+    series = several(values[:, : STEPS - 2], days[10 : STEPS + 8], "q")[form]
+    plain = numlstm.fit(
+        values[:, : STEPS - 2, None], future=known[:, 10:, None], horizon=horizon, **SMALL
+    )
+    expected = plain.model.forecast(values[:, : STEPS - 2, None], 2, future=known[:, 10:, None])
+    for beside, future in several(known, days, "f").items():
+        result = numlstm.fit(series, future=future, horizon=horizon, **SMALL)
+        np.testing.assert_array_equal(result.x, plain.x)
+        Y = result.model.forecast(series, 2, future=future)
+        parts = [np.asarray(part) for part in Y] if isinstance(Y, list) else np.asarray(Y)
+        if form == "turned":
+            parts = np.moveaxis(parts, 0, 1)
+        np.testing.assert_array_equal(np.reshape(parts, (3, 2, 1)), expected)
+        if "frames" not in (form, beside):  # of which no one knows what they are of
+            with pytest.raises(ValueError, match="future has the labels of X in another order"):
+                numlstm.fit(series, future=reversed_series(future), horizon=horizon, **SMALL)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("beside", FORMS)
+def test_what_is_known_of_other_times_or_of_fewer_series_is_refused(form, beside):
+    days = pd.date_range("2024-01-01", periods=STEPS + 5)
+    series = several(numbers(3, STEPS), days[:STEPS], "q")[form]
+    later = several(numbers(3, STEPS), days[5:], "f")[beside]
+    with pytest.raises(ValueError, match="other labels than X"):
+        numlstm.fit(series, future=later, **SMALL)
+    alike = several(numbers(3, STEPS), days[:STEPS], "f")[beside]
+    if isinstance(alike, list):
+        with pytest.raises(ValueError, match="future has 2 series, and X has 3: one for each"):
+            numlstm.fit(series, future=alike[:2], **SMALL)
+
+
 def test_other_labels_are_refused(direct):
     series, known = frames()
     model = numlstm.fit(series, future=known, horizon=3, **SMALL).model

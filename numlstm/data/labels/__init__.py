@@ -22,7 +22,7 @@ from numlstm.utils.notices import warn
 __all__ = [
     "UNNAMED", "Attributes", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
     "attributes", "beside", "classes", "companion", "inputs", "known_ahead", "read",
-    "require_no_steps", "require_plain", "samples", "targets", "weights", "with_rows",
+    "require_no_steps", "require_plain", "same_names", "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -127,9 +127,9 @@ def _make_samples(frame: Frame) -> None:
         )
 
 
-def beside(x: Labelled, name: str, value: Any) -> Any:
+def beside(x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None) -> Any:
     """One value for each row or step of the inputs x, with the same labels."""
-    return None if value is None else _one_per_row(x, companion(x, name, value))
+    return None if value is None else _one_per_row(x, companion(x, name, value, wanted))
 
 
 def _one_per_row(x: Labelled, other: Labelled) -> Any:
@@ -169,6 +169,16 @@ def companion(
     """What stands beside the inputs x, such as targets; labels must agree where both have some."""
     _require_no_names(x, name, value)
     return x.agreed(read(name, value, wanted, x))
+
+
+def same_names(x: Labelled, name: str, value: Any, like: Labelled | None) -> tuple[str, ...] | None:
+    """The names of x, where a value has these in whatever order; else None.
+
+    What has other names is another thing, of which position tells what it stands beside.
+    """
+    own = read(name, value, None, like).features
+    alike = own is not None and x.features is not None and set(own) == set(x.features)
+    return x.features if alike else None
 
 
 def known_ahead(
