@@ -6,6 +6,7 @@ out, and the units are taken. Nothing of them is kept but a part of the targets.
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -135,7 +136,7 @@ def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") 
     """All windows of series."""
     _say_short(given, config, where)
     scan = scan_all(given, given.X.steps, config.weight is not None, dtype, where)
-    return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
+    return _Part(given, _dataset(scan, config, dtype, _Cut(0 * scan.until, scan.until)), scan)
 
 
 def _parts(
@@ -149,8 +150,8 @@ def _parts(
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
     scan = scan_all(given, cut, config.weight is not None, dtype)
     try:
-        train = _dataset(scan, config, dtype, np.zeros_like(cut), cut, ends=True)
-        judge = _dataset(scan, config, dtype, cut, steps)
+        train = _dataset(scan, config, dtype, _Cut(0 * cut, cut, closes=True))
+        judge = _dataset(scan, config, dtype, _Cut(cut, steps))
     except ValueError as error:
         raise ValueError(
             f"validation={fraction:g} leaves no window with a target on one side of the cuts in "
@@ -178,49 +179,51 @@ def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
     )
 
 
-def _dataset(
-    scan: Scan,
-    config: DataConfig,
-    dtype: str,
-    since: Array,
-    until: Array,
-    *,
-    ends: bool = False,
-) -> WindowedDataset:
-    """Windows that end from the steps `since` (S,) on, before `until` (S,).
+class _Cut(NamedTuple):
+    """The part of series in which windows end."""
 
-    Where all `ends` there, no later target counts.
-    """
-    given, window = scan.given, config.window or 1
-    first = window - 1 + config.stride * np.maximum(0, -(-(since - window + 1) // config.stride))
-    counts = np.maximum(0, -(-(until - first) // config.stride))
-    samples = Samples(first, counts, config.stride)
-    horizon = 1 if given.ahead is None else given.ahead.steps
-    targets = Targets(
-        *(given.y, config.predict_last, given.reading.classes),
-        since=since if since.any() else None,
-        weights=given.weights,
-        begins=given.begins,
-        factor=scan.factor,
-        horizon=horizon,
-        until=until if ends and horizon > 1 else None,
-    )
-    sums = _sums(scan, samples, targets)
-    if sums is not None and not sums.all():
-        kept = np.flatnonzero(sums)
-        sums = sums[kept]
-        samples = replace(samples, kept=kept.astype(narrow(samples.count)))
-    if not samples.count:
-        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
-    if sums is not None and (sums == config.predict_last * targets.width).all():
-        sums = None
+    since: Array  # (S,) the first step of it
+    until: Array  # (S,) the first one behind it
+    closes: bool = False  # whether no target behind it counts
+
+    def samples(self, config: DataConfig) -> Samples:
+        """Where windows end."""
+        stride, least = config.stride, (config.window or 1) - 1
+        first = least + stride * np.maximum(0, -(-(self.since - least) // stride))
+        return Samples(first, np.maximum(0, -(-(self.until - first) // stride)), stride)
+
+    def targets(self, scan: Scan, config: DataConfig) -> Targets:
+        """Targets of its steps."""
+        given = scan.given
+        horizon = 1 if given.ahead is None else given.ahead.steps
+        return Targets(
+            y=given.y,
+            last=config.predict_last,
+            classes=given.reading.classes,
+            since=self.since if self.since.any() else None,
+            weights=given.weights,
+            begins=given.begins,
+            factor=scan.factor,
+            horizon=horizon,
+            until=self.until if self.closes and horizon > 1 else None,
+        )
+
+
+def _dataset(scan: Scan, config: DataConfig, dtype: str, cut: _Cut) -> WindowedDataset:
+    """The windows that end in a part of series."""
+    given, targets = scan.given, cut.targets(scan, config)
+    samples, sums = _with_target(scan, cut.samples(config), targets)
     y, weight = _kept_targets(scan, samples, targets)
     if given.ahead is not None:
         require_all(weight, given.ahead, int(given.total.max()))
     if targets.classes:
         y, weight = np.nan_to_num(y[:, 0]).astype(np.int64), weight[:, 0]
     return WindowedDataset(
-        *(given.wide, targets, samples, window, Units(dtype)),
+        X=given.wide,
+        targets=targets,
+        samples=samples,
+        window=config.window or 1,
+        units=Units(dtype),
         sums=sums,
         coarse=config.shuffle == "blocks",
         resets=given.resets,
@@ -229,6 +232,20 @@ def _dataset(
         weight=weight,
         names=given.names,
     )
+
+
+def _with_target(scan: Scan, samples: Samples, targets: Targets) -> tuple[Samples, Array | None]:
+    """The samples that have a target, and what those of each count; None: 1 for each number."""
+    sums = _sums(scan, samples, targets)
+    if sums is not None and not sums.all():
+        kept = np.flatnonzero(sums)
+        sums = sums[kept]
+        samples = replace(samples, kept=kept.astype(narrow(samples.count)))
+    if not samples.count:
+        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
+    if sums is not None and (sums == targets.last * targets.width).all():
+        sums = None
+    return samples, sums
 
 
 def _ends(samples: Samples, number: int) -> Array:
