@@ -180,14 +180,14 @@ def test_no_more_is_read_than_the_windows_that_are_cut():
 def test_a_long_series_is_read_in_slices_and_targets_of_it_are_kept_in_part(monkeypatch):
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 2 * 4096)
     monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 1000)
-    X = Sliced(rng.standard_normal((20_000, 1)).astype("float32"))
+    X = Sliced(np.random.default_rng(1).standard_normal((20_000, 1)).astype("float32"))
     data = prepared(X, dtype="float32", standardize=False).train
     assert X.largest <= 2 * 4096 + 1
     assert 500 < len(data.y) <= 1000
     assert (data.weight == 1).all()
     places = np.flatnonzero(np.isin(X._values, data.y))  # each is the value of some step
     assert len(data.y) <= len(places) <= len(data.y) + 20
-    assert places.min() >= 7
+    assert places.min() >= 1
     assert np.abs(data.y.mean()) < 0.15
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 5 * 4096)
     again = prepared(X, dtype="float32", standardize=False).train
@@ -234,6 +234,7 @@ def test_of_the_steps_that_are_in_windows_a_part_is_kept(stride, last, horizon, 
 
 def test_a_constant_is_known_of_a_long_series(monkeypatch):
     monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 500)
+    rng = np.random.default_rng(1)
     X, y = rng.standard_normal((3000, 1)), np.zeros(3000)
     y[1::2] = rng.standard_normal(1500)
     data = prepared(X, y, standardize=False).train

@@ -145,6 +145,43 @@ def test_a_resumed_fit_has_the_bits_of_one_that_was_not_stopped(tmp_path):
             windowed(X, epochs=4, resume=True, **{**options, name: value})
 
 
+LAYOUTS = {
+    "rows": lambda series: series,
+    "columns": np.asfortranarray,
+    "features": lambda series: np.concatenate([series, series], axis=1)[:, :2],
+    "transposed": lambda series: np.ascontiguousarray(series.T).T,
+    "every other": lambda series: np.repeat(series, 2, axis=0)[::2],
+    "frame": lambda series: pytest.importorskip("pandas").DataFrame(series).to_numpy(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_is_told_by_its_values_however_they_lie_in_memory(layout, tmp_path):
+    options = {"batch_size": 8, "checkpoint": tmp_path / "run"}
+    X = [LAYOUTS[layout](series) for series in SERIES]
+    windowed(X, epochs=1, **options)
+    same(windowed(SERIES, epochs=2, resume=True, **options), windowed(epochs=2, batch_size=8))
+    windowed(SERIES, epochs=3, resume=True, **options)
+    other = [series.copy() for series in SERIES]
+    other[1][14, 0] += np.float32(1e-3)  # no step that a few would show
+    with pytest.raises(ValueError, match="training data"):
+        windowed(list(map(LAYOUTS[layout], other)), epochs=4, resume=True, **options)
+
+
+def test_the_units_of_the_model_given_are_a_part_of_a_run(tmp_path):
+    X = [np.where(np.abs(part) > 2, np.nan, part) for part in SERIES]
+    model = windowed(X, missing="mask").model
+    given = {"missing": "mask", "checkpoint": tmp_path / "run"}
+    windowed(X, model=model, epochs=1, **given)
+    other = pickle.loads(pickle.dumps(model))
+    other.scaling = model.scaling._replace(x_mean=model.scaling.x_mean + 1)
+    filled = pickle.loads(pickle.dumps(model))
+    filled.filling = model.filling._replace(mean=model.filling.mean + 1)
+    for changed in (other, filled):
+        with pytest.raises(ValueError, match="training data"):
+            windowed(X, model=changed, epochs=2, resume=True, **given)
+
+
 def test_inputs_are_left_as_they_are():
     X, y = [s.copy() for s in SERIES], [part.copy() for part in TARGETS]
     y[0][3] = np.nan
