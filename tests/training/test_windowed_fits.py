@@ -145,6 +145,41 @@ def test_a_resumed_fit_has_the_bits_of_one_that_was_not_stopped(tmp_path):
             windowed(X, epochs=4, resume=True, **{**options, name: value})
 
 
+class Rows:
+    """Shape, dtype and slicing, and nothing else."""
+
+    index = ()  # a name that frames have, too
+
+    def __init__(self, values):
+        self._values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __getitem__(self, key):
+        if not isinstance(key, (slice, tuple)):
+            raise TypeError("it is sliced alone")
+        return self._values[key]
+
+
+@pytest.mark.parametrize("wrap", [Rows, lambda part: part])
+@pytest.mark.parametrize("form", ["batch", "list"])
+def test_what_is_had_by_slicing_is_read_by_all(wrap, form):
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    if form == "list":
+        given, targets = [Rows(part) for part in X], [wrap(part) for part in y]
+    else:
+        given, targets = Rows(X), wrap(y)
+    ours, theirs = windowed(given, targets), windowed(X, y)
+    same(ours, theirs)
+    for options in ({}, {"window": None}):
+        expected = theirs.model.predict(X, **options)
+        np.testing.assert_array_equal(np.stack(ours.model.predict(given, **options)), expected)
+    same(quick(given, targets), quick(X, y))
+    beside = {"sample_weight": np.ones((2, 22)), "static": np.ones((2, 1))}
+    named = {name: Rows(value) for name, value in beside.items()}
+    if form == "batch":
+        same(quick(given, targets, **named), quick(X, y, **beside))
+        same(windowed(given, targets, **named), windowed(X, y, **beside))
+
+
 LAYOUTS = {
     "rows": lambda series: series,
     "columns": np.asfortranarray,
