@@ -6,6 +6,7 @@ them is read than is asked for, and nothing that was read is kept.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from numlstm.utils import checks
 from numlstm.utils.lazy import cached_property
 from numlstm.utils.types import Array
 
+_LABELS = ("index", "iloc"), ("coords", "dims")  # what pandas' and xarray's data have
 _AT_ONCE = 2**21  # elements of a slice where the whole is read
 
 
@@ -33,7 +35,8 @@ def is_lazy(value: Any) -> bool:
 def _is_array(value: Any) -> bool:
     """Whether it has shape, dtype and slicing, and no labels of its own."""
     has = all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__"))
-    return has and not hasattr(value, "index") and not hasattr(value, "coords")
+    labels = any(all(map(partial(hasattr, value), names)) for names in _LABELS)
+    return has and not labels
 
 
 def has_lazy(value: Any) -> bool:

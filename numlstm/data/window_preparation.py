@@ -12,6 +12,7 @@ import numpy as np
 from numlstm.data.ahead import require_all, unbroken
 from numlstm.data.arrays import Arrays, is_own_data
 from numlstm.data.description import Contents, describe
+from numlstm.data.kept_targets import Grid
 from numlstm.data.preparation import (
     Data,
     DataConfig,
@@ -29,7 +30,7 @@ from numlstm.data.sequences import TrainingData
 from numlstm.data.targets import classes_of
 from numlstm.data.validation import fraction_of
 from numlstm.data.window_reading import GivenSeries, read_given, read_others
-from numlstm.data.window_scan import Scan, every_nth, input_weight, scan_all
+from numlstm.data.window_scan import Scan, input_weight, scan_all
 from numlstm.data.windows import Samples, Targets, Units, WindowedDataset, narrow
 from numlstm.utils import checks, notices
 from numlstm.utils.random_streams import RandomStreams
@@ -161,7 +162,8 @@ class _Part:
 def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
     _say_short(given, config, where)
-    scan = scan_all(given, given.X.steps, config.weight is not None, dtype, where)
+    grid = _grid(given, given.X.steps, config)
+    scan = scan_all(given, grid, config.weight is not None, dtype, where)
     return _Part(given, _dataset(scan, config, dtype, _Cut(0 * scan.until, scan.until)), scan)
 
 
@@ -174,7 +176,7 @@ def _parts(
     _say_short(given, config)
     steps = given.X.steps
     cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = scan_all(given, cut, config.weight is not None, dtype)
+    scan = scan_all(given, _grid(given, cut, config), config.weight is not None, dtype)
     try:
         train = _dataset(scan, config, dtype, _Cut(0 * cut, cut, closes=True))
         judge = _dataset(scan, config, dtype, _Cut(cut, steps))
@@ -184,6 +186,13 @@ def _parts(
             "time: windows that end before a cut are learned from, those that end behind it judge"
         ) from error
     return _Part(given, train, scan), _Part(given, judge, scan)
+
+
+def _grid(given: GivenSeries, cut: Array, config: DataConfig) -> Grid:
+    """Which steps have targets in windows that end before a cut, or behind it."""
+    horizon = 1 if given.ahead is None else given.ahead.steps
+    size = config.window or 1, config.stride, config.predict_last, horizon
+    return Grid(*size, steps=given.X.steps, cut=cut)
 
 
 def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
@@ -327,13 +336,12 @@ def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array
     Of those that stand side by side each column has all, as often as it has them.
     """
     steps, last = scan.given.y.steps, targets.last
-    nth, at = every_nth(steps), 0
     there = None
     if samples.kept is not None:
         there = np.zeros(int(samples.counts.sum()), bool)
         there[samples.kept] = True
     weights, first = [], 0
-    for number, (_, weight) in enumerate(scan.kept):
+    for number, (own, _, weight) in enumerate(scan.kept):
         ends = _ends(samples, number)
         ends = ends if there is None else ends[there[first : first + len(ends)]]
         first += int(samples.counts[number])
@@ -345,10 +353,9 @@ def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array
             there_k[: 0 if targets.since is None else targets.since[number]] = 0
             if targets.until is not None:
                 there_k[targets.until[number] :] = 0
-            columns.append(weight * there_k[-at % nth :: nth, None])
-        at += int(steps[number])
+            columns.append(weight * there_k[own, None])
         weights.append(np.concatenate(columns, axis=1))
-    every: Array = np.concatenate([y for y, _ in scan.kept])
+    every: Array = np.concatenate([y for _, y, _ in scan.kept])
     return np.tile(every, targets.horizon), np.concatenate(weights)
 
 

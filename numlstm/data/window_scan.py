@@ -8,6 +8,7 @@ import numpy as np
 
 from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
+from numlstm.data.kept_targets import Grid, KeptTargets
 from numlstm.data.next_inputs import NextInputs
 from numlstm.data.running_moments import Range, RunningMoments
 from numlstm.data.sequences import NAN_INPUT, mean_weights
@@ -19,13 +20,7 @@ from numlstm.data.windows import Targets
 from numlstm.utils.types import Array
 
 _BLOCK = 4096  # steps; slices that are read are multiples
-_KEPT = 2**20  # steps whose targets are kept
 _NO_TARGET = "remove it, or pass nan_policy='omit', to which it is no target"
-
-
-def every_nth(steps: Array) -> int:
-    """Of how many steps the targets of one are kept, of series of so many, (S,)."""
-    return max(1, -(-int(steps.sum()) // _KEPT))
 
 
 @dataclass(eq=False)
@@ -41,7 +36,8 @@ class Scan:
     following: NextInputs = field(default_factory=NextInputs)  # inputs, of targets
     factor: Array | None = None  # (S, O) what every target of a series counts beside that
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
-    kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
+    # of every series steps (n,), their targets (n, O), and what they count
+    kept: list[tuple[Array, Array, Array]] = field(default_factory=list)
     classes: set[int] = field(default_factory=set)  # those of targets that count
     present: int = 0  # targets that count
     total: int = 0  # targets of steps
@@ -53,22 +49,26 @@ class Scan:
         return self.following.count > 0 and self.following.same
 
 
-def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: str = "") -> Scan:
+def scan_all(given: GivenSeries, grid: Grid, weighs: bool, dtype: str, where: str = "") -> Scan:
     """Read all once, in slices, and refuse what cannot be learned from."""
+    until = grid.cut
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
     every = Range(X.width), Range(y.width)
     scan = Scan(given, until, where, *parts, every)
     deviations = []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
-    nth, at = every_nth(y.steps), 0
+    sample, at = KeptTargets(int(y.steps.sum()), grid), 0
+    nothing = np.empty((0, y.width), y.dtype)
     for number, source in enumerate(X.sources):
         total = y.sources[number].steps
         counts = np.empty((total, y.width)) if weighs else np.empty(total, dtype)
-        kept = [(np.empty((0, y.width), y.dtype), np.empty((0, y.width)))]
         own_moments = RunningMoments(y.width)
         own_weight = input_weight(given, number, int(until[number]))
-        before = kept[0]  # the target of the last step that was read, and what it counts
+        before = (
+            nothing,
+            np.empty((0, y.width)),
+        )  # the target of the last step that was read, and what it counts
         for start, stop in _slices(source, total):
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)
@@ -80,8 +80,7 @@ def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: 
             if weighs:
                 learned = slice(0, max(0, int(until[number]) - start))
                 own_moments.count(own[learned], weight[learned] > 0)
-            first = -(at + start) % nth
-            kept.append((own[first::nth].copy(), weight[first::nth]))
+            sample.add(number, at, start, own, weight)
         _require_rest(given, number)
         at += total
         # as in most: nothing is kept then
@@ -89,7 +88,7 @@ def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: 
             counts = np.broadcast_to(counts[0].copy(), counts.shape)
         deviations.append(own_moments.deviation)
         scan.counts.append(counts)
-        scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
+    scan.kept = sample.of_series(len(X.sources), nothing)
     return _weighed(scan, np.stack(deviations), dtype) if weighs else scan
 
 
@@ -108,7 +107,7 @@ def _weighed(scan: Scan, deviations: Array, dtype: str) -> Scan:
         total = _together((part[:1] if alike else part) * own, dtype)
         counts.append(np.broadcast_to(total[0], len(part)) if alike else total)
     pairs = zip(scan.kept, factor, strict=True)
-    kept = [(y, weight * own) for (y, weight), own in pairs]
+    kept = [(steps, y, weight * own) for (steps, y, weight), own in pairs]
     return replace(scan, factor=factor, counts=counts, kept=kept)
 
 

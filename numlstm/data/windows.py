@@ -212,7 +212,7 @@ class WindowedDataset:
         Attributes of every series.
     y, weight : ndarray, shape (N, O), or (N,) for classes
         Targets of steps, in the network's units, and what they count in all windows: all of them,
-        or of many an even part, by which it is told what a constant would reach.
+        or of many a random part, by which it is told what a constant would reach.
     names : Names
         Of features and targets.
     kernels : module or None

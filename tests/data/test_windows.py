@@ -17,6 +17,8 @@ from numlstm.data.running_moments import RunningMoments
 from numlstm.data.scaling import moments
 from numlstm.data.sources import is_lazy, read_series
 from numlstm.data.window_preparation import prepare_windows
+from numlstm.objectives.constant import worst_loss
+from numlstm.optim.losses import LOSSES
 from numlstm.utils.random_streams import RandomStreams
 
 rng = np.random.default_rng(0)
@@ -177,15 +179,66 @@ def test_no_more_is_read_than_the_windows_that_are_cut():
 
 def test_a_long_series_is_read_in_slices_and_targets_of_it_are_kept_in_part(monkeypatch):
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 2 * 4096)
-    monkeypatch.setattr("numlstm.data.window_scan._KEPT", 1000)
-    X = Sliced(rng.standard_normal((20_000, 1)).astype("float32"))
-    data = prepared(X, dtype="float32").train
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 1000)
+    X = Sliced(np.random.default_rng(1).standard_normal((20_000, 1)).astype("float32"))
+    data = prepared(X, dtype="float32", standardize=False).train
     assert X.largest <= 2 * 4096 + 1
-    assert len(data.y) == 1000
-    every_20th = (X._values[1::20] - data.units.scaling.y_mean) / data.units.scaling.y_scale
-    np.testing.assert_allclose(data.y[1:], every_20th[1:], rtol=1e-6)
-    assert data.weight[0] == 0
-    assert (data.weight[1:] == 1).all()
+    assert 500 < len(data.y) <= 1000
+    assert (data.weight == 1).all()
+    places = np.flatnonzero(np.isin(X._values, data.y))  # each is the value of some step
+    assert len(data.y) <= len(places) <= len(data.y) + 20
+    assert places.min() >= 1
+    assert np.abs(data.y.mean()) < 0.15
+    monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 5 * 4096)
+    again = prepared(X, dtype="float32", standardize=False).train
+    np.testing.assert_array_equal(again.y, data.y)  # however they are read
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 24])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_no_period_of_targets_agrees_with_the_part_that_is_kept(period, offset, monkeypatch):
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 500)
+    X, y = rng.standard_normal((4000, 1)), np.full(4000, np.nan)
+    y[offset::period] = rng.standard_normal(len(y[offset::period]))
+    options = {"nan_policy": "omit", "validation": 0.25, "window": 8, "stride": 2}
+    if (offset + 1) % 2 and not period % 2:
+        with pytest.raises(ValueError, match="leaves no window with a target"):
+            prepared(X, y, **options)
+        return
+    data = prepared(X, y, **options)
+    for part in (data.train, data.validation):
+        most = min(500, part.count)
+        assert most / 2 <= (part.weight > 0).sum() <= most
+    alike = prepared(np.stack([X]), np.stack([y]), **options)
+    np.testing.assert_array_equal(data.train.y, alike.train.y)
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+@pytest.mark.parametrize("last", [1, 4])
+@pytest.mark.parametrize("stride", [1, 5])
+def test_of_the_steps_that_are_in_windows_a_part_is_kept(stride, last, horizon, monkeypatch):
+    y = [rng.standard_normal(steps) for steps in (300, 250)]
+    X = [np.stack([part, part], axis=1) for part in y]
+    options = {"stride": stride, "predict_last": last, "horizon": horizon, "validation": 0.3}
+    options["standardize"] = False
+    whole = prepared(X, y, **options)
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 499)
+    sampled = prepared(X, y, **options)
+    for one, other in ((whole.train, sampled.train), (whole.validation, sampled.validation)):
+        # fewer than are kept: so all of those that count are there
+        rows = (one.weight > 0).any(axis=1)
+        there = (other.weight > 0).any(axis=1)
+        np.testing.assert_array_equal(one.y[rows], other.y[there])
+        np.testing.assert_array_equal(one.weight[rows], other.weight[there])
+
+
+def test_a_constant_is_known_of_a_long_series(monkeypatch):
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 500)
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((3000, 1)), np.zeros(3000)
+    y[1::2] = rng.standard_normal(1500)
+    data = prepared(X, y, standardize=False).train
+    assert worst_loss(LOSSES["mse"], data) == pytest.approx(2 * np.var(y), rel=0.3)
 
 
 def test_series_are_not_laid_out_nor_copied():

@@ -145,6 +145,78 @@ def test_a_resumed_fit_has_the_bits_of_one_that_was_not_stopped(tmp_path):
             windowed(X, epochs=4, resume=True, **{**options, name: value})
 
 
+class Rows:
+    """Shape, dtype and slicing, and nothing else."""
+
+    index = ()  # a name that frames have, too
+
+    def __init__(self, values):
+        self._values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __getitem__(self, key):
+        if not isinstance(key, (slice, tuple)):
+            raise TypeError("it is sliced alone")
+        return self._values[key]
+
+
+@pytest.mark.parametrize("wrap", [Rows, lambda part: part])
+@pytest.mark.parametrize("form", ["batch", "list"])
+def test_what_is_had_by_slicing_is_read_by_all(wrap, form):
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    if form == "list":
+        given, targets = [Rows(part) for part in X], [wrap(part) for part in y]
+    else:
+        given, targets = Rows(X), wrap(y)
+    ours, theirs = windowed(given, targets), windowed(X, y)
+    same(ours, theirs)
+    for options in ({}, {"window": None}):
+        expected = theirs.model.predict(X, **options)
+        np.testing.assert_array_equal(np.stack(ours.model.predict(given, **options)), expected)
+    same(quick(given, targets), quick(X, y))
+    beside = {"sample_weight": np.ones((2, 22)), "static": np.ones((2, 1))}
+    named = {name: Rows(value) for name, value in beside.items()}
+    if form == "batch":
+        same(quick(given, targets, **named), quick(X, y, **beside))
+        same(windowed(given, targets, **named), windowed(X, y, **beside))
+
+
+LAYOUTS = {
+    "rows": lambda series: series,
+    "columns": np.asfortranarray,
+    "features": lambda series: np.concatenate([series, series], axis=1)[:, :2],
+    "transposed": lambda series: np.ascontiguousarray(series.T).T,
+    "every other": lambda series: np.repeat(series, 2, axis=0)[::2],
+    "frame": lambda series: pytest.importorskip("pandas").DataFrame(series).to_numpy(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_is_told_by_its_values_however_they_lie_in_memory(layout, tmp_path):
+    options = {"batch_size": 8, "checkpoint": tmp_path / "run"}
+    X = [LAYOUTS[layout](series) for series in SERIES]
+    windowed(X, epochs=1, **options)
+    same(windowed(SERIES, epochs=2, resume=True, **options), windowed(epochs=2, batch_size=8))
+    windowed(SERIES, epochs=3, resume=True, **options)
+    other = [series.copy() for series in SERIES]
+    other[1][14, 0] += np.float32(1e-3)  # no step that a few would show
+    with pytest.raises(ValueError, match="training data"):
+        windowed(list(map(LAYOUTS[layout], other)), epochs=4, resume=True, **options)
+
+
+def test_the_units_of_the_model_given_are_a_part_of_a_run(tmp_path):
+    X = [np.where(np.abs(part) > 2, np.nan, part) for part in SERIES]
+    model = windowed(X, missing="mask").model
+    given = {"missing": "mask", "checkpoint": tmp_path / "run"}
+    windowed(X, model=model, epochs=1, **given)
+    other = pickle.loads(pickle.dumps(model))
+    other.scaling = model.scaling._replace(x_mean=model.scaling.x_mean + 1)
+    filled = pickle.loads(pickle.dumps(model))
+    filled.filling = model.filling._replace(mean=model.filling.mean + 1)
+    for changed in (other, filled):
+        with pytest.raises(ValueError, match="training data"):
+            windowed(X, model=changed, epochs=2, resume=True, **given)
+
+
 def test_inputs_are_left_as_they_are():
     X, y = [s.copy() for s in SERIES], [part.copy() for part in TARGETS]
     y[0][3] = np.nan

@@ -18,6 +18,7 @@ from numlstm.data.labels.names import UNNAMED, Names
 from numlstm.data.labels.panels import Panel
 from numlstm.utils import checks
 from numlstm.utils.notices import warn
+from numlstm.utils.sliced import whole
 
 __all__ = [
     "UNNAMED", "Attributes", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
@@ -136,9 +137,10 @@ def _one_per_row(x: Labelled, other: Labelled) -> Any:
     """The values; of a frame of one column, or of one feature, without an axis for it."""
     if isinstance(other, Several):
         return [_one_per_row(x, item) for item in other.items]
-    of_one_step = getattr(x.values, "shape", ())[1:-1] == (1,)
-    if isinstance(other, Frame) and not of_one_step:  # else the column may be that of the steps
-        return other.values if other.column is None else other.column
+    if isinstance(other, Frame):
+        of_one_step = getattr(x.values, "shape", ())[1:-1] == (1,)
+        if not of_one_step:  # else the column may be that of the steps
+            return other.values if other.column is None else other.column
     values = other.values
     is_extra = isinstance(other, Grid) and "I" in other.dims and values.shape[-1] == 1
     return values[..., 0] if is_extra else values
@@ -160,7 +162,7 @@ def attributes(
     if kind in _LABELLED:
         read_one = of_grid if kind == "grid" else of_frame
         return read_one(x, value, wanted, many=many or "B" in x.roles)
-    return Attributes(value, None)
+    return Attributes(whole(value), None)
 
 
 def companion(

@@ -6,6 +6,8 @@ import numpy as np
 
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.names import Names
+from numlstm.utils.lazy import cached_property
+from numlstm.utils.sliced import is_sliced, whole
 
 
 class Labelled:
@@ -30,16 +32,24 @@ class Labelled:
     features: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
     past: Axis | None = None
+    _given: Any = None  # of one without labels
     is_future = False  # made by `continued`
     is_column = False  # one feature without an axis, whose name is that of the whole
 
     def __init__(self, name: str, values: Any):
-        self.name, self.values = name, values
+        self.name, self._given = name, values
+
+    @cached_property
+    def values(self) -> Any:
+        """The values; of what is had by slicing alone all are read."""
+        return whole(self._given)
 
     @property
     def roles(self) -> str:
         """The axes that there can be: sequences B, time T and features I."""
-        return "BTI" if isinstance(self.values, list) or np.ndim(self.values) == 3 else "TI"
+        given = self.values if self._given is None else self._given
+        axes = len(given.shape) if is_sliced(given) else np.ndim(given)
+        return "BTI" if isinstance(given, list) or axes == 3 else "TI"
 
     @property
     def title(self) -> Any:
@@ -54,7 +64,7 @@ class Labelled:
     @property
     def sliceable(self) -> Any:
         """The same, but read slice by slice where the values are not in memory."""
-        return self.stepwise
+        return self.stepwise if self._given is None else self._given
 
     def agreed(self, other: "Labelled") -> "Labelled":
         """The other one, which must have the same labels where both have some."""
