@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,31 @@ def test_labels_must_agree():
         metrics.rmse(true[3:], pred)
     with pytest.raises(ValueError, match="in another order"):
         metrics.rmse(true, pred, sample_weight=true[::-1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_series_with_levels(name):
+    """Columns of one frame, whatever is a series and whatever a frame, of one station too."""
+    days = pandas.date_range("2000-01-01", periods=30)
+    levels = pandas.MultiIndex.from_product([["C01", "C08"], days], names=["station", "date"])
+    true, pred = np.random.default_rng(4).integers(1, 5, (2, 60)).astype(float)
+    table = pandas.DataFrame({"flow": true, "flow_p": pred}, levels)
+    options = {"y_train": [true[:30], true[30:]]} if name == "mase" else {}
+    measure = partial(getattr(metrics, name), **options)
+    expected = measure(true, pred)
+    for one in (table.flow, table[["flow"]]):
+        for other in (table.flow_p, table[["flow_p"]].set_axis(["flow"], axis=1), pred):
+            assert measure(one, other) == pytest.approx(expected, rel=1e-13)
+    single = table.loc[["C08"]]
+    assert measure(single.flow, single.flow_p) == pytest.approx(measure(true[30:], pred[30:]))
+    each = table.groupby("station").apply(lambda part: measure(part.flow, part.flow_p))
+    assert each["C01"] == pytest.approx(measure(true[:30], pred[:30]))
+    if name in ("rmse", "mae", "r2", "accuracy"):
+        weight = np.random.default_rng(5).random(60)
+        value = measure(table.flow, table.flow_p, sample_weight=pandas.Series(weight, levels))
+        assert value == pytest.approx(measure(true, pred, sample_weight=weight), rel=1e-13)
+    with pytest.raises(ValueError, match="in another order"):
+        measure(table.flow, table.flow_p.loc[["C08", "C01"]])
 
 
 @pytest.mark.parametrize(
