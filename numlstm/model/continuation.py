@@ -7,7 +7,7 @@ import numpy as np
 from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.data.labels import Ends, Labelled
 from numlstm.data.missing import Imputer
-from numlstm.data.sequences import mask
+from numlstm.data.sequences import Form, mask
 from numlstm.model.inputs import ModelInputs
 from numlstm.utils import checks
 from numlstm.utils.types import Array
@@ -112,6 +112,13 @@ def _require_continuation(spec: NetworkSpec, noise_rng: Any) -> None:
             "noise_rng= draws masks for whole sequences, and those of a continuation would be "
             "others: leave it out, or leave state= and return_state= out"
         )
+
+
+def require_rows(state: Any, form: Form) -> None:
+    """Refuse a state of several series beside one, whose steps may be meant as these."""
+    shape = np.shape(getattr(state, "h", None))
+    if len(shape) == 3 and shape[1] > 1 and (hint := form.one_step_each(shape[1])):
+        raise ValueError(f"state has {shape[1]} rows, and X is one series of as many steps{hint}")
 
 
 def require_ends(X: Array, lengths: Array | None) -> None:

@@ -20,6 +20,7 @@ from numlstm.model.continuation import (
     at_ends,
     for_series,
     require_ends,
+    require_rows,
     with_ends,
 )
 from numlstm.model.inputs import InputReader, ModelInputs
@@ -201,6 +202,7 @@ class Prediction(Model):
         )
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         reset = sequences.read_reset(reset, form, X.shape[1])
+        require_rows(asked.state, form)
         X = self._with_future(X, lengths, form, asked.future)
         static = read_static(asked.static, form)
         require_static(static, self.spec.static_size)

@@ -294,3 +294,13 @@ def test_a_state_with_names_is_a_state(backend):
     keep = [2, 0]
     some = numlstm.State(state.h[:, keep], state.c[:, keep])
     require_same(backend, model.predict(X[keep], state=some), model.predict(X, state=plain)[keep])
+
+
+def test_one_step_of_every_series_is_no_series(backend):
+    model, X = model_on(backend), numbers(3, 8, 2)
+    _, state = model.predict(X, return_state=True)
+    with pytest.raises(
+        ValueError, match=r"state has 3 rows, .* X.reshape\(3, 1, -1\) is one step "
+    ):
+        model.predict(X[:, 0], state=state)
+    assert model.predict(X[:, 0].reshape(3, 1, -1), state=state).shape == (3, 1, 3)
