@@ -301,6 +301,13 @@ def test_arrays_that_are_refused(static, words):
 def test_one_series_has_one_row():
     with pytest.raises(ValueError, match=r"static must have shape \(S,\), .* received \(24, 3\)"):
         numlstm.fit(X[0], Y[0], static=A, **FEW)
+    for given in (X[:, 0], X[:, 0, 0]):
+        with pytest.raises(
+            ValueError, match=r"received \(24, 3\); as an array, (.*) is one step o"
+        ) as e:
+            numlstm.fit(given, Y[:, 0], static=A, **FEW)
+        advice = re.search("array, (.*) is", str(e.value))[1]
+        assert eval(advice, {"X": given}).shape == (B, 1, 1)
     with pytest.raises(TypeError, match="static"):
         numlstm.fit(X, Y, static=[["a"] * 3] * B, **FEW)
 
