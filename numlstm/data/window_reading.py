@@ -193,9 +193,9 @@ def balanced(weights: Any) -> Any:
     return [part / unit for part in weights] if isinstance(weights, list) else weights / unit
 
 
-def read_others(arrays: Arrays, reading: Reading, given: GivenSeries) -> GivenSeries:
+def read_others(arrays: Arrays, given: GivenSeries) -> GivenSeries:
     """The series of a validation of their own."""
-    like = reading._replace(
+    like = given.reading._replace(
         input_size=given.features,
         names=given.names,
         ragged=arrays.lengths is not None,
