@@ -393,7 +393,7 @@ def _in_words(train: _Part, config: DataConfig) -> str:
 
 
 def _contents(train: _Part, config: DataConfig) -> Contents:
-    """What is said of the series, whatever is learned from of them."""
+    """Facts about series, whichever of their windows are learned from."""
     given, scan = train.given, train.scan
     classes = train.num_classes if config.criterion.classes else None
     weights, resets = given.weights, given.resets
