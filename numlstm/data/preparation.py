@@ -113,7 +113,7 @@ class Data(NamedTuple):
 
 
 class Statistics(Protocol):
-    """What must be known of data for the network's units and size; a step's columns once.
+    """Numbers from which the units and the size of a network follow; those of one step.
 
     Moments are means and standard deviations of columns, and taken when they are asked for.
     """

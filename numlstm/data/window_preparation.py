@@ -54,17 +54,7 @@ def prepare_windows(
     given = read_given(arrays, reading)
     ahead = given.ahead
     require_model(given.wide.width, given.static, ahead, config, model)
-    fraction, others, said = None, None, ""
-    if is_own_data(arrays.validation):
-        others = read_others(arrays, reading, given)
-    elif arrays.validation is not None:
-        fraction = fraction_of(arrays.validation)
-    train, judge = _parts(given, fraction, config, dtype)
-    if others is not None:
-        try:
-            judge = _whole(others, config, dtype, "validation: ")
-        except ValueError as error:
-            raise type(error)(f"validation: {error}") from error
+    train, judge, said = _parts(given, arrays, config, dtype)
     parts = [part for part in (train, judge) if part is not None]
     if config.loss == "binary_cross_entropy":
         for part in parts:
@@ -77,9 +67,7 @@ def prepare_windows(
         _require_range(part, units)
     data: list[TrainingData] = [part.data.in_units(units) for part in parts]
     if judge is not None:
-        share = "windows that end in the last {:.4g} %" if fraction else "{}"
-        said = share.format(100 * fraction if fraction else judge.given.words)
-        said = f"; validation: {said}, {data[1].count:,} windows"
+        said = f"; validation: {said}, {judge.data.count:,} windows"
     return Data(
         train=data[0],
         validation=data[1] if judge is not None else None,
@@ -168,18 +156,35 @@ def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") 
 
 
 def _parts(
-    given: GivenSeries, fraction: float | None, config: DataConfig, dtype: str
-) -> tuple[_Part, _Part | None]:
+    given: GivenSeries, arrays: Arrays, config: DataConfig, dtype: str
+) -> tuple[_Part, _Part | None, str]:
+    """What to learn from, what to judge by, and the latter in words."""
+    if arrays.validation is None:
+        return _whole(given, config, dtype), None, ""
+    if not is_own_data(arrays.validation):
+        fraction = fraction_of(arrays.validation)
+        words = f"windows that end in the last {100 * fraction:.4g} %"
+        return *_cut_in_time(given, fraction, config, dtype), words
+    others = read_others(arrays, given)
+    train = _whole(given, config, dtype)
+    try:
+        judge = _whole(others, config, dtype, "validation: ")
+    except ValueError as error:
+        raise type(error)(f"validation: {error}") from error
+    return train, judge, others.words
+
+
+def _cut_in_time(
+    given: GivenSeries, fraction: float, config: DataConfig, dtype: str
+) -> tuple[_Part, _Part]:
     """Windows to learn from, and those that end in the last part of every series."""
-    if fraction is None:
-        return _whole(given, config, dtype), None
     _say_short(given, config)
     steps = given.X.steps
-    cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = scan_all(given, _grid(given, cut, config), config.weight is not None, dtype)
+    at = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
+    scan = scan_all(given, _grid(given, at, config), config.weight is not None, dtype)
     try:
-        train = _dataset(scan, config, dtype, _Cut(0 * cut, cut, closes=True))
-        judge = _dataset(scan, config, dtype, _Cut(cut, steps))
+        train = _dataset(scan, config, dtype, _Cut(0 * at, at, closes=True))
+        judge = _dataset(scan, config, dtype, _Cut(at, steps))
     except ValueError as error:
         raise ValueError(
             f"validation={fraction:g} leaves no window with a target on one side of the cuts in "
@@ -395,7 +400,7 @@ def _in_words(train: _Part, config: DataConfig) -> str:
 
 
 def _contents(train: _Part, config: DataConfig) -> Contents:
-    """What is said of the series, whatever is learned from of them."""
+    """Facts about series, whichever of their windows are learned from."""
     given, scan = train.given, train.scan
     classes = train.num_classes if config.criterion.classes else None
     weights, resets = given.weights, given.resets
