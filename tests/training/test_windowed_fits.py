@@ -454,11 +454,53 @@ def test_the_window_is_remembered():
 def test_going_on_with_a_model_takes_its_window():
     model = windowed().model
     same(quick(SERIES, TARGETS, model=model), windowed(model=model))
-    with pytest.raises(ValueError, match="window=5 does not go with the model given, which has 9"):
-        windowed(window=5, model=model)
+    other = windowed(window=5, stride=2, model=model)
+    assert (other.model.window, model.window) == (5, WINDOW)
+    assert "windows of 5 steps, every 2 steps" in other.data
     fresh = numlstm.LSTM(2, 4, 1, rng=0)
     assert windowed(model=fresh).model.window == WINDOW
     assert fresh.window is None
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "options"),
+    [
+        (SERIES[0], TARGETS[0], {"stateful": True, "bptt_steps": 5}),
+        (BY_HAND, LAST, {}),
+        (BY_HAND, LAST, {"output": "last"}),
+        (lambda rng, n: (BY_HAND[:n], LAST[:n]), None, {}),
+        (SERIES, None, {"scheduled_sampling": 0.5}),
+    ],
+)
+def test_a_model_that_had_windows_is_trained_in_any_other_way(X, y, options):
+    of_next = y is None and not callable(X)
+    model = windowed(y=None).model if of_next else windowed().model
+    words = rf"window= is not said, and so is {WINDOW}, that of the model given: .* model.window = "
+    with pytest.raises((TypeError, ValueError), match=words):
+        quick(X, y, model=model, **options)
+    model.window = None
+    assert quick(X, y, model=model, **options).model.window is None
+
+
+def test_passes_over_windows_of_other_lengths():
+    pytest.importorskip("sklearn")
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    regressor = numlstm.LSTMRegressor(4, output="sequence", random_state=0, window=WINDOW)
+    regressor.partial_fit(X, y).set_params(window=5).partial_fit(X, y)
+    assert regressor.model_.window == 5
+    assert np.isfinite(regressor.predict(X)[:, 4:]).all()
+
+
+def test_an_objective_reads_windows_that_are_laid_out():
+    model = windowed(dtype="float64").model
+    fun = numlstm.objective(model, BY_HAND, LAST)
+    Y = np.concatenate([part[WINDOW - 1 :] for part in model.predict(SERIES)])
+    residuals = (Y - LAST) / model.scaling.y_scale
+    assert fun.value(model.theta) == pytest.approx(np.mean(residuals**2), rel=1e-5)
+    with pytest.raises(ValueError, match=r"windows of 9 steps, .* whole sequences, here of 30"):
+        numlstm.objective(model, SERIES, TARGETS)
+    model.window = None
+    assert numlstm.objective(model, SERIES, TARGETS).value(model.theta) > 0
 
 
 def test_the_regressor_passes_windows_on():
