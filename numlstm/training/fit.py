@@ -393,8 +393,9 @@ def fit(
     begins anew whenever it is iterated over, as a list of batches or an object of a class with
     ``__iter__``, of which an epoch is one pass; or a callable ``(rng, n)``, of which an epoch is
     one call: rng is a `numpy.random.Generator` that only `fit`'s `rng` and the number of the call
-    decide, n is `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some of "X", "y",
-    "sample_weight", "lengths", "reset" and "static"; its sequences begin in the initial state.
+    decide, n is `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some
+    of "X", "y", "sample_weight", "lengths", "reset" and "static"; its sequences begin in the
+    initial state.
     Kinds, sizes and the moments of `standardize` and `missing` are those of the first batch, which
     all others must be like; a class that it lacks needs `output_size`. All passes must have the
     same number of batches. What the iterable or callable raises goes through. `fun` is then the

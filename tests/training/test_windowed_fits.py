@@ -180,6 +180,43 @@ def test_what_is_had_by_slicing_is_read_by_all(wrap, form):
         same(windowed(given, targets, **named), windowed(X, y, **beside))
 
 
+class Masking(Rows):
+    """A store that masks what is missing, as netCDF4 does; to NumPy it drops the mask."""
+
+    def __getitem__(self, key):
+        read = self._values[key]
+        return np.ma.masked_array(np.ma.filled(read, 99), np.ma.getmask(read))
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:])
+
+    def set_auto_mask(self, mask):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2"])
+def test_what_a_store_masks_is_missing(dtype):
+    X = np.round(9 * np.stack([SERIES[0][:22], SERIES[1]])).astype(dtype)
+    y = np.stack([TARGETS[0][:22], TARGETS[1]])
+    plain = X.astype("f4" if dtype == "f4" else "f8")
+    same(windowed(Masking(X), Masking(y)), windowed(plain, y))
+    same(quick(Masking(X), Masking(y)), quick(plain, y))
+    there = np.ma.masked_array(X, np.arange(X.size).reshape(X.shape) % 7 == 3)
+    missing = np.where(there.mask, np.nan, plain).astype(plain.dtype)
+    gaps = np.ma.masked_array(y, np.arange(y.size).reshape(y.shape) % 5 == 3)
+    omitted = np.where(gaps.mask, np.nan, y).astype("f4")
+    options = {"missing": "mask", "nan_policy": "omit"}
+    for train in (quick, windowed):
+        ours = train(Masking(there), Masking(gaps), **options)
+        theirs = train(missing, omitted, **options)
+        same(ours, theirs)
+        np.testing.assert_array_equal(
+            ours.model.predict(Masking(there)), theirs.model.predict(missing)
+        )
+        with pytest.raises(ValueError, match=r"X has .*NaN or infinite .* missing='mask'"):
+            train(Masking(there), y)
+
+
 LAYOUTS = {
     "rows": lambda series: series,
     "columns": np.asfortranarray,
