@@ -40,6 +40,8 @@ _OF_ARRAYS = (
 
 def is_stream(X: Any) -> bool:
     """Whether X is where batches come from, and no data; what can be read but once is refused."""
+    if isinstance(X, (list, tuple)):
+        return len(X) > 0 and all(map(_is_batch, X))
     if isinstance(X, (str, bytes, Mapping, MappingView, Sequence, Set)) or _is_array(X):
         return False
     if isinstance(X, type):
@@ -51,7 +53,28 @@ def is_stream(X: Any) -> bool:
             f"X is an iterator, received {type(X).__name__}, which can be read once, and every "
             f"epoch reads it anew: {_AGAIN}; series are a list, list(X)"
         )
+    if not isinstance(X, Iterable) and _has_batches(X):
+        raise TypeError(
+            f"X has batches by number, received {type(X).__name__}, and they are had by iterating: "
+            "pass [X[i] for i in range(len(X))] where all fit into memory, or give its class "
+            "an __iter__ that yields them"
+        )
     return isinstance(X, Iterable) or callable(X)
+
+
+def _is_batch(part: Any) -> bool:
+    """Whether this can only be a batch: a tuple of arrays, not of numbers, or a dict with X."""
+    if isinstance(part, Mapping):
+        return "X" in part and not _is_array(part)
+    arrays = isinstance(part, tuple) and len(part) in (2, 3)
+    return arrays and all(len(getattr(one, "shape", ())) > 0 for one in part)
+
+
+def _has_batches(X: Any) -> bool:
+    """Whether this is no iterable, but has batches that are asked for by number, as Keras' have."""
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) or not len(X):
+        return False
+    return _is_batch(X[0])
 
 
 def _is_array(X: Any) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from numlstm.utils import checks
 from numlstm.utils.lazy import cached_property
+from numlstm.utils.sliced import unmasked
 from numlstm.utils.types import Array
 
 _LABELS = ("index", "iloc"), ("coords", "dims")  # what pandas' and xarray's data have
@@ -76,6 +77,7 @@ class Source:
         """The steps from `start` to before `stop`, (n, N)."""
         part = slice(start + self.shift, stop + self.shift)
         values: Any = self.array[part] if self.row is None else self.array[self.row, part]
+        values = unmasked(values)
         if type(values) is not np.ndarray or values.dtype != self.dtype:
             values = checks.array(self.name, values, None, finite=False)
             values = values.astype(self.dtype, copy=False)

@@ -236,7 +236,8 @@ def fit(
         of h5py, zarr and dask, X and y alike. X is (T, I), a list of such, or (S, T, I); y has a
         target for every step, a window's is that of its last. No window reaches across the start
         of a series; those without a target are left out. The model remembers it, `LSTM.window`,
-        and predicts every step from a window of its own. Not with `stateful`,
+        and predicts every step from a window of its own. Where none is said it is that of a `model`
+        given; set ``model.window = None`` for whole sequences. Not with `stateful`,
         `scheduled_sampling`, ``output="last"``, "least_squares" or batches that X yields.
     stride : int, optional
         Steps from the end of one window to the end of the next.
@@ -389,11 +390,12 @@ def fit(
     Notes
     -----
     Batches may come one by one, so that data are never all in memory. As X pass an iterable that
-    begins anew whenever it is iterated over, as an object of a class with ``__iter__``, of which an
-    epoch is one pass; or a callable ``(rng, n)``, of which an epoch is one call: rng is a
-    `numpy.random.Generator` that only `fit`'s `rng` and the number of the call decide, n is
-    `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some of "X", "y",
-    "sample_weight", "lengths", "reset" and "static"; its sequences begin in the initial state.
+    begins anew whenever it is iterated over, as a list of batches or an object of a class with
+    ``__iter__``, of which an epoch is one pass; or a callable ``(rng, n)``, of which an epoch is
+    one call: rng is a `numpy.random.Generator` that only `fit`'s `rng` and the number of the call
+    decide, n is `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some
+    of "X", "y", "sample_weight", "lengths", "reset" and "static"; its sequences begin in the
+    initial state.
     Kinds, sizes and the moments of `standardize` and `missing` are those of the first batch, which
     all others must be like; a class that it lacks needs `output_size`. All passes must have the
     same number of batches. What the iterable or callable raises goes through. `fun` is then the
@@ -551,8 +553,10 @@ def _read(
     if not is_stream(arrays.X):
         require_forward(settings, arrays.forecasts or settings.data.horizon is not None)
         read = prepare if settings.data.window is None else prepare_windows
-        return read(arrays, *given), None
-    require_streamable(settings, arrays)
+        with settings.naming_window():
+            return read(arrays, *given), None
+    with settings.naming_window():
+        require_streamable(settings, arrays)
     fresh = prepare_batches(arrays, *given)
     require_forward(settings, fresh.forecast)
     return fresh.data, fresh

@@ -8,7 +8,9 @@ _PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack_
 
 
 def is_sliced(value: Any) -> bool:
-    """Whether its values are had by slicing alone."""
+    """Whether its values are had by slicing alone: netCDF4's arrays would lose their mask."""
+    if hasattr(value, "set_auto_mask"):
+        return True
     if any(hasattr(value, name) for name in (*_PROTOCOLS, "__cuda_array_interface__")):
         return False
     if not all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
@@ -30,5 +32,15 @@ def whole(value: Any) -> Any:
 
 
 def _read(value: Any) -> Any:
-    read = value[:]
+    read = unmasked(value[:])
     return read if hasattr(read, "__array__") else value
+
+
+def unmasked(read: Any) -> Any:
+    """What was read of a store that masks what is missing: NaN there."""
+    if not isinstance(read, np.ma.MaskedArray) or read.dtype.kind not in "fiub":
+        return read
+    if not np.ma.is_masked(read):
+        return read.data
+    floats = read if read.dtype.kind == "f" else read.astype(np.float64)
+    return floats.filled(np.nan)

@@ -662,3 +662,43 @@ def test_batches_have_the_attributes_of_the_first_one(later):
     if later is None:
         with pytest.raises(ValueError, match="the first batch has no attributes"):
             numlstm.fit(Stream(*batches[::-1]), hidden_size=3, epochs=2, rng=0)
+
+
+class ByNumber:
+    """Batches as Keras' PyDataset has them."""
+
+    def __init__(self, batches):
+        self._batches = batches
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, number):
+        return self._batches[number]
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+@pytest.mark.parametrize("axes", [1, 3])
+def test_a_list_of_batches_is_a_stream_of_them(form, axes):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2, 6, 8, 2))
+    y = X[..., :1].cumsum(axis=2)
+    if axes == 1:
+        X, y = X[:, 0, :, 0], y[:, 0, :, 0]
+    batches = form(zip(X, y, strict=True))
+    ours = quick(batches)
+    assert ours.data.startswith("a stream of batches from an iterable")
+
+    class Again:
+        def __iter__(self):
+            return iter(batches)
+
+    same(ours, quick(Again()))
+    same(ours, quick(form({"X": one, "y": other} for one, other in batches)))
+    with pytest.raises(TypeError, match=r"has batches by number, received ByNumber, .*__iter__"):
+        quick(ByNumber(batches))
+
+
+def test_lists_of_series_are_none():
+    parts = [((1.0, 2.0), (3.0, 4.0), (2.0, 2.5)), [[1.0, 2.0], [3.0, 4.0], [2.0, 2.5]]]
+    assert "2 sequences of 3 steps" in quick(parts).data

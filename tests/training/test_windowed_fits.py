@@ -180,6 +180,43 @@ def test_what_is_had_by_slicing_is_read_by_all(wrap, form):
         same(windowed(given, targets, **named), windowed(X, y, **beside))
 
 
+class Masking(Rows):
+    """A store that masks what is missing, as netCDF4 does; to NumPy it drops the mask."""
+
+    def __getitem__(self, key):
+        read = self._values[key]
+        return np.ma.masked_array(np.ma.filled(read, 99), np.ma.getmask(read))
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:])
+
+    def set_auto_mask(self, mask):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2"])
+def test_what_a_store_masks_is_missing(dtype):
+    X = np.round(9 * np.stack([SERIES[0][:22], SERIES[1]])).astype(dtype)
+    y = np.stack([TARGETS[0][:22], TARGETS[1]])
+    plain = X.astype("f4" if dtype == "f4" else "f8")
+    same(windowed(Masking(X), Masking(y)), windowed(plain, y))
+    same(quick(Masking(X), Masking(y)), quick(plain, y))
+    there = np.ma.masked_array(X, np.arange(X.size).reshape(X.shape) % 7 == 3)
+    missing = np.where(there.mask, np.nan, plain).astype(plain.dtype)
+    gaps = np.ma.masked_array(y, np.arange(y.size).reshape(y.shape) % 5 == 3)
+    omitted = np.where(gaps.mask, np.nan, y).astype("f4")
+    options = {"missing": "mask", "nan_policy": "omit"}
+    for train in (quick, windowed):
+        ours = train(Masking(there), Masking(gaps), **options)
+        theirs = train(missing, omitted, **options)
+        same(ours, theirs)
+        np.testing.assert_array_equal(
+            ours.model.predict(Masking(there)), theirs.model.predict(missing)
+        )
+        with pytest.raises(ValueError, match=r"X has .*NaN or infinite .* missing='mask'"):
+            train(Masking(there), y)
+
+
 LAYOUTS = {
     "rows": lambda series: series,
     "columns": np.asfortranarray,
@@ -454,11 +491,53 @@ def test_the_window_is_remembered():
 def test_going_on_with_a_model_takes_its_window():
     model = windowed().model
     same(quick(SERIES, TARGETS, model=model), windowed(model=model))
-    with pytest.raises(ValueError, match="window=5 does not go with the model given, which has 9"):
-        windowed(window=5, model=model)
+    other = windowed(window=5, stride=2, model=model)
+    assert (other.model.window, model.window) == (5, WINDOW)
+    assert "windows of 5 steps, every 2 steps" in other.data
     fresh = numlstm.LSTM(2, 4, 1, rng=0)
     assert windowed(model=fresh).model.window == WINDOW
     assert fresh.window is None
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "options"),
+    [
+        (SERIES[0], TARGETS[0], {"stateful": True, "bptt_steps": 5}),
+        (BY_HAND, LAST, {}),
+        (BY_HAND, LAST, {"output": "last"}),
+        (lambda rng, n: (BY_HAND[:n], LAST[:n]), None, {}),
+        (SERIES, None, {"scheduled_sampling": 0.5}),
+    ],
+)
+def test_a_model_that_had_windows_is_trained_in_any_other_way(X, y, options):
+    of_next = y is None and not callable(X)
+    model = windowed(y=None).model if of_next else windowed().model
+    words = rf"window= is not said, and so is {WINDOW}, that of the model given: .* model.window = "
+    with pytest.raises((TypeError, ValueError), match=words):
+        quick(X, y, model=model, **options)
+    model.window = None
+    assert quick(X, y, model=model, **options).model.window is None
+
+
+def test_passes_over_windows_of_other_lengths():
+    pytest.importorskip("sklearn")
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    regressor = numlstm.LSTMRegressor(4, output="sequence", random_state=0, window=WINDOW)
+    regressor.partial_fit(X, y).set_params(window=5).partial_fit(X, y)
+    assert regressor.model_.window == 5
+    assert np.isfinite(regressor.predict(X)[:, 4:]).all()
+
+
+def test_an_objective_reads_windows_that_are_laid_out():
+    model = windowed(dtype="float64").model
+    fun = numlstm.objective(model, BY_HAND, LAST)
+    Y = np.concatenate([part[WINDOW - 1 :] for part in model.predict(SERIES)])
+    residuals = (Y - LAST) / model.scaling.y_scale
+    assert fun.value(model.theta) == pytest.approx(np.mean(residuals**2), rel=1e-5)
+    with pytest.raises(ValueError, match=r"windows of 9 steps, .* whole sequences, here of 30"):
+        numlstm.objective(model, SERIES, TARGETS)
+    model.window = None
+    assert numlstm.objective(model, SERIES, TARGETS).value(model.theta) > 0
 
 
 def test_the_regressor_passes_windows_on():
