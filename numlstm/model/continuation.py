@@ -116,8 +116,7 @@ def _require_continuation(spec: NetworkSpec, noise_rng: Any) -> None:
 
 def require_rows(state: Any, form: Form) -> None:
     """Refuse a state of several series beside one, whose steps may be meant as these."""
-    h: Any = getattr(state, "h", None)
-    shape = np.shape(h)
+    shape: tuple[int, ...] = getattr(getattr(state, "h", None), "shape", ())
     if len(shape) == 3 and shape[1] > 1 and (hint := form.one_step_each(shape[1])):
         raise ValueError(f"state has {shape[1]} rows, and X is one series of as many steps{hint}")
 

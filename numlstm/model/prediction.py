@@ -180,7 +180,8 @@ class Prediction(Model):
             future=self._known(given, future),
             static=labels.attributes(given, static, self.names.static).values,
         )
-        Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
+        with labels.named(given):
+            Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
         Y = given.restore(Y, self.output_names)
         if final is None or not asked.return_state:
             return Y

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 import xarray as xr
@@ -296,6 +297,21 @@ def test_members_of_an_ensemble_are_fits():
 def test_arrays_that_are_refused(static, words):
     with pytest.raises(ValueError, match=words):
         numlstm.fit(X, Y, static=static, **FEW)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_column_of_names_is_no_attribute(library):
+    """As a file has it that was read without an index."""
+    flat = FRAME.rename_axis("station").reset_index()
+    static = {"pandas": lambda f: f, "polars": pl.from_pandas, "pyarrow": pa.Table.from_pandas}
+    table = static[library](flat)
+    with pytest.raises(TypeError, match="names of the series, pass static") as error:
+        numlstm.fit(X, Y, static=table, **FEW)
+    advice = re.search(r"series, pass (static\S*\))", str(error.value))[1]
+    same = numlstm.fit(X, Y, static=eval(advice, {"static": table}), **FEW)
+    np.testing.assert_array_equal(same.x, numlstm.fit(X, Y, static=A, **FEW).x)
+    with pytest.raises(TypeError, match=r"one-hot, pandas.get_dummies.*leave it out$"):
+        numlstm.fit(X, Y, static=FRAME.assign(kind=["clay", "sand"] * 12), **FEW)
 
 
 def test_one_series_has_one_row():

@@ -17,13 +17,14 @@ from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
 from numlstm.data.labels.names import UNNAMED, Names
 from numlstm.data.labels.panels import Panel
+from numlstm.data.labels.places import named
 from numlstm.utils import checks
 from numlstm.utils.notices import warn
 from numlstm.utils.sliced import whole
 
 __all__ = [
     "UNNAMED", "Attributes", "Ends", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
-    "attributes", "beside", "classes", "companion", "inputs", "known_ahead", "read",
+    "attributes", "beside", "classes", "companion", "inputs", "known_ahead", "named", "read",
     "require_no_steps", "require_plain", "same_names", "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 
