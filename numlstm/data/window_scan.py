@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from numlstm.data.ahead_sources import Beside
-from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
+from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_filled_static, warn_of_values
 from numlstm.data.running_moments import Ends, RunningMoments
 from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Source
@@ -49,7 +49,8 @@ def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: 
     parts = RunningMoments(X.width), RunningMoments(y.width)
     every = Ends(X.width), Ends(y.width)
     scan = Scan(given, until, where, *parts, every)
-    deviations = []
+    warn_of_filled_static(f"{where}static", given.static, given.names.static)
+    deviations, seen = [], []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
     nth, at = every_nth(y.steps), 0
     for number, source in enumerate(X.sources):
@@ -73,9 +74,10 @@ def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: 
         if total and (counts == (1 if weighs else targets.width)).all():
             counts = np.broadcast_to(counts[0].copy(), counts.shape)
         deviations.append(own_moments.deviation)
+        seen.append(own_moments.has_any)
         scan.counts.append(counts)
         scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
-    return _weighed(scan, np.stack(deviations), dtype) if weighs else scan
+    return _weighed(scan, np.stack(deviations), np.stack(seen), dtype) if weighs else scan
 
 
 def _together(weight: Array, dtype: str) -> Array:
@@ -84,9 +86,9 @@ def _together(weight: Array, dtype: str) -> Array:
     return total.astype(dtype)
 
 
-def _weighed(scan: Scan, deviations: Array, dtype: str) -> Scan:
-    """The same where series count by the deviations (S, O) of their targets."""
-    factor = balanced(even(weight_of(deviations)))
+def _weighed(scan: Scan, deviations: Array, seen: Array, dtype: str) -> Scan:
+    """The same where series count by the deviations (S, O) of their targets, of those `seen`."""
+    factor = balanced(even(weight_of(deviations), seen))
     counts = []
     for own, part in zip(factor, scan.counts, strict=True):
         alike = len(part) > 0 and part.strides[0] == 0
