@@ -140,7 +140,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     def _train(self, X: Any, y: Any, sample_weight: Any, static: labels.Attributes) -> Self:
         """Fit on checked data; what was learned gets names with an underscore."""
         self._source = check_random_state(self.random_state)  # of later passes, too
-        given = {**self._keywords(), "validation": self._judged()}
+        given = {**self._keywords(), "validation": self._judged(static.names)}
         return self._run(X, y, sample_weight, static, given)
 
     def _train_further(
@@ -158,6 +158,8 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
             return self._run(X, y, sample_weight, static, {**given, "output_size": outputs})
         done = self.n_iter_
         del given["init"]
+        if static.names is None:  # an array, in the order that is known
+            static = static._replace(names=self._names_of_static)
         kept = {"standardize": False if self.model_.scaling is None else None}
         self._run(X, y, sample_weight, static, {**given, **kept, "model": self.result_})
         self.n_iter_ += done
@@ -202,15 +204,18 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.n_iter_ = self.result_.nit
         return self
 
-    def _judged(self) -> Any:
-        """`validation`; data of its own are read as those of `fit`, labels by their classes."""
+    def _judged(self, names: tuple[str, ...] | None) -> Any:
+        """`validation`; data of its own are read as those of `fit`, labels by their classes.
+
+        Attributes are found by the `names` of those that are learned from.
+        """
         given, said = self.validation, isinstance(self.validation, Mapping)
         if isinstance(given, (tuple, list)) and len(given) in (2, 3):
             given = dict(zip(("X", "y", "sample_weight"), given, strict=False))
         if not isinstance(given, Mapping) or any(given.get(name) is None for name in "Xy"):
             return given
         parts = (given.get(name) for name in ("X", "y", "sample_weight", "static"))
-        X, y, sample_weight, static = self._unlabelled(*parts)
+        X, y, sample_weight, static = self._unlabelled(*parts, names=names)
         X = self._learned_from(given["X"], self._read(X, reset=False))
         y = self._validation_targets(X, y)
         read = {**given, "X": X, "y": y, "sample_weight": sample_weight}
@@ -312,10 +317,12 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         static: Any = None,
         *,
         reset: bool = False,
+        names: tuple[str, ...] | None = None,
     ) -> tuple[Any, Any, Any, labels.Attributes]:
         """X and what stands beside it without labels, which must agree.
 
-        A frame of samples stays one, for scikit-learn to read and to remember its names.
+        A frame of samples stays one, for scikit-learn to read and to remember its names. `names`
+        are those of the attributes, in the order in which they are read.
         """
         for name, value in (("X", X), ("y", y), ("sample_weight", sample_weight)):
             checks.require_unmasked(name, value, "0" if name == "sample_weight" else "np.nan")
@@ -324,7 +331,6 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         given = labels.samples(X, None if reset else self._names_of_features())
         if self.output == "last":
             labels.require_no_steps(given, y)
-        names = None if reset else self._names_of_static
         beside = (
             self._plain_targets(given, y),
             labels.weights(given, sample_weight),
@@ -437,14 +443,15 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
     ) -> tuple[np.ndarray, np.ndarray, Any]:
         """Targets, predictions and weights, one behind the other."""
         check_is_fitted(self)
-        X, y, sample_weight, attributes = self._unlabelled(X, y, sample_weight, static)
+        rows = X, y, sample_weight, static
+        X, y, sample_weight, attributes = self._unlabelled(*rows, names=self._names_of_static)
         predicted = _flat(self.predict(X, attributes.values), self.output)
         truth = _flat(y, self.output)
         return truth, predicted, _flat_weight(sample_weight, y, self.output)
 
     def _predicted(self, X: Any, static: Any) -> Any:
         check_is_fitted(self)
-        X, _, _, attributes = self._unlabelled(X, static=static)
+        X, _, _, attributes = self._unlabelled(X, static=static, names=self._names_of_static)
         return self.model_.predict(self._read(X, reset=False), static=attributes.values)
 
     def __sklearn_tags__(self) -> Any:
@@ -599,7 +606,9 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
     def _data(self, X: Any, y: Any, sample_weight: Any, static: Any, *, reset: bool) -> _Given:
         """What was given to learn from; `reset` where it says what the data are like."""
         self._checked_loss()
-        X, y, sample_weight, static = self._unlabelled(X, y, sample_weight, static, reset=reset)
+        names = None if reset else self._names_of_static
+        rows = X, y, sample_weight, static
+        X, y, sample_weight, static = self._unlabelled(*rows, reset=reset, names=names)
         X = self._read(X, reset=reset)
         y = self._read_targets(X, y, "numeric")
         if reset:  # whether a target is a number, and predictions are to be numbers too
@@ -953,7 +962,9 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         """What was given to learn from; `reset` where it says what the data are like."""
         self._checked_loss()
         given = X
-        X, y, sample_weight, static = self._unlabelled(X, y, sample_weight, static, reset=reset)
+        names = None if reset else self._names_of_static
+        rows = X, y, sample_weight, static
+        X, y, sample_weight, static = self._unlabelled(*rows, reset=reset, names=names)
         X = self._learned_from(given, self._read(X, reset=reset))
         return X, self._read_labels(X, y), sample_weight, static
 

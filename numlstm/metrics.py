@@ -1,8 +1,9 @@
 """Measures of predictions, in the units of the data: what `metrics=` of `numlstm.fit` names.
 
 Truths and predictions are arrays (N,), or (N, O) or (B, T, O) of several outputs, of which the mean
-is given, or lists of series; frames and DataArrays must have the same labels. A NaN among the
-truths is left out; where a measure is undefined, it is NaN.
+is given, or lists of series; frames and DataArrays must have the same labels. Outputs of the same
+names go by name, in any order, and those of other names by position. A NaN among the truths is left
+out; where a measure is undefined, it is NaN.
 """
 
 from typing import Any
@@ -245,7 +246,8 @@ def mase(y_true: Any, y_pred: Any, y_train: Any, *, sample_weight: Any = None) -
     >>> metrics.mase([4.0, 5.0], [5.0, 6.0], y_train=[0.0, 2.0, 0.0])
     0.5
     """
-    given = labels.read("y_train", y_train).stepwise
+    names = labels.same_names(labels.read("y_true", y_true), "y_train", y_train, None)
+    given = labels.read("y_train", y_train, names).stepwise
     parts = given if is_list(given) else [given]
     series = [checks.array("y_train", part, "float64", finite=False) for part in parts]
     changes = sum(map(_changes, series), np.zeros((2, 1)))
@@ -310,8 +312,10 @@ def _of_arrays(
 def _columns(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
     """Truths, predictions and weights (N, O), 0 where there is no truth; labels must agree."""
     given = labels.read("y_true", y_true)
-    true, pred = given.stepwise, labels.companion(given, "y_pred", y_pred).stepwise
-    weight = labels.beside(given, "sample_weight", sample_weight)
+    names = labels.same_names(given, "y_pred", y_pred, given)
+    true, pred = given.stepwise, labels.companion(given, "y_pred", y_pred, names).stepwise
+    names = labels.same_names(given, "sample_weight", sample_weight, given)
+    weight = labels.beside(given, "sample_weight", sample_weight, names)
     if not is_list(true):
         return _flat(true, pred, weight)
     if len(pred) != len(true) or (weight is not None and len(weight) != len(true)):

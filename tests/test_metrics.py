@@ -1,5 +1,6 @@
 """Measures of predictions, held to their formulae, to HydroEval and to scikit-learn."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pandas
 import pytest
 import sklearn.metrics
+import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,6 +149,30 @@ def test_labels_must_agree():
         metrics.rmse(true[3:], pred)
     with pytest.raises(ValueError, match="in another order"):
         metrics.rmse(true, pred, sample_weight=true[::-1])
+
+
+def test_outputs_of_the_same_names_go_by_name():
+    rng = np.random.default_rng(5)
+    true, noise, weight = (rng.random((30, 3)) * [1, 10, 100] for _ in range(3))
+    names, turned = list("abc"), list("cab")
+    tables = [pandas.DataFrame(part, columns=names) for part in (true, true + noise, weight)]
+    plain = [table.to_numpy() for table in tables]
+    expected = metrics.rmse(*plain[:2], sample_weight=plain[2])
+    for forms in itertools.product([names, turned], repeat=3):
+        one, other, share = (table[form] for table, form in zip(tables, forms, strict=True))
+        value = metrics.rmse(one, other, sample_weight=share)
+        assert value == pytest.approx(expected, rel=1e-13)
+        scaled = metrics.mase(one, other, y_train=share)
+        assert scaled == pytest.approx(metrics.mase(*plain), rel=1e-13)
+        cut = [[table[:9], table[9:]] for table in (one, other, share)]
+        several = metrics.rmse(*cut[:2], sample_weight=cut[2])
+        assert several == pytest.approx(expected, rel=1e-13)
+    grids = [xarray.DataArray(part, dims=["time", "target"]) for part in plain[:2]]
+    grids = [grid.assign_coords(target=names) for grid in grids]
+    value = metrics.rmse(grids[0], grids[1][:, ::-1])
+    assert value == pytest.approx(metrics.rmse(*plain[:2]), rel=1e-13)
+    other = tables[1].rename(columns={"a": "z"})[["b", "z", "c"]]  # which may be anything
+    assert metrics.rmse(tables[0], other) == metrics.rmse(plain[0], other.to_numpy())
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def _require_call(source: Any) -> None:
 def _require_asked(X: Any, size: int, place: str) -> None:
     """Refuse rows that are as many as the sequences asked for, and are read as steps of one."""
     levels = getattr(getattr(X, "index", None), "nlevels", 1)
-    shape: tuple[int, ...] = getattr(X, "shape", ())
+    shape: Any = getattr(X, "shape", ())
     if len(shape) != 2 or shape[0] != size or levels > 1 or hasattr(X, "dims"):
         return
     array = "X" if isinstance(X, np.ndarray) else "np.asarray(X)"

@@ -12,7 +12,7 @@ from numlstm.utils.types import Array
 
 
 class Contents(NamedTuple):
-    """What is said of data, whatever holds them."""
+    """Facts about data, whatever holds them."""
 
     size: str  # how many sequences of how many steps
     features: int  # that are not known ahead
@@ -39,7 +39,7 @@ def contents_of(
     lost: int | None = None,
     ahead: Ahead | None = None,
 ) -> Contents:
-    """What is said of a dataset.
+    """Facts about a dataset.
 
     `pieces` is the number of rows in which one series was given, `lost` of the steps that each has
     beyond those of the data, by default that which is only a target. Of forecasts further `ahead`

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.scaling import power_of_two
 from numlstm.data.sequences import Dataset
 from numlstm.utils import checks, notices
 from numlstm.utils.types import Array
@@ -14,7 +15,7 @@ EPSILON = 0.1
 _LARGEST = 1e150  # standard deviation of which there is a square, and one over it
 
 
-def read_weight(name: str, value: Any) -> str | None:
+def read_rule(name: str, value: Any) -> str | None:
     """The name of a rule, or None."""
     if value is None or isinstance(value, str):
         return checks.optional(checks.choice, name, value, options=("nse",))  # type: ignore[no-any-return]
@@ -55,8 +56,7 @@ def _deviation(targets: Array, valid: Array) -> Array:
     """Standard deviation over the valid steps, in float64."""
     count = np.maximum(valid.sum(axis=1), 1)
     values = np.where(valid, targets, 0).astype(np.float64)
-    _, exponent = np.frexp(np.max(np.abs(values), axis=1, initial=0.0))
-    unit = np.ldexp(1.0, exponent - 1)  # in it no sum overflows, and no digit is another
+    unit = power_of_two(np.max(np.abs(values), axis=1, initial=0.0))  # no sum overflows in it
     values /= unit[:, None]
     apart = np.where(valid, values - (values.sum(axis=1) / count)[:, None], 0)
     result: Array = unit * np.sqrt(np.square(apart).sum(axis=1) / count)

@@ -106,7 +106,9 @@ def _read_arrays(
     )
     if 0 in array.shape:
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
-    weight = None if sample_weight is None else read_weight(sample_weight, form, array.shape[1])
+    weight = (
+        None if sample_weight is None else read_sample_weight(sample_weight, form, array.shape[1])
+    )
     reset = read_reset(reset, form, array.shape[1])
     static = read_static(static, form, pieces=reading.pieces)
     if reading.horizon is not None or future is not None or reading.future:
@@ -329,7 +331,7 @@ def _unlabelled(value: float) -> str:
     )
 
 
-def read_weight(value: Any, form: Form, steps: int) -> Array:
+def read_sample_weight(value: Any, form: Form, steps: int) -> Array:
     """Sample weights as (B,) or (B, T)."""
     checks.require_unmasked("sample_weight", value, "0")
     if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:
@@ -367,10 +369,15 @@ def _combined(present: Array, weight: Array | None, last: bool) -> Array:
     return combined
 
 
+def classes_of(largest: int) -> int:
+    """How many classes there are at least where this is the largest number of one."""
+    return max(2, largest + 1)
+
+
 def needed_outputs(data: Dataset, loss: Loss) -> int:
     """Number of outputs per step that the targets need."""
     if loss.classes:
-        return max(2, int(data.y.max()) + 1)
+        return classes_of(int(data.y.max()))
     return loss.outputs * int(data.y.shape[-1])
 
 

@@ -5,33 +5,29 @@ out, and the units are taken. Nothing of them is kept but a part of the targets.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from numlstm.data.ahead import require_all, unbroken
 from numlstm.data.arrays import Arrays, is_own_data
-from numlstm.data.attributes import require_static
 from numlstm.data.description import Contents, describe
 from numlstm.data.kept_targets import Grid
-from numlstm.data.missing import Imputer
 from numlstm.data.preparation import (
     Data,
     DataConfig,
     GivenModel,
     check_targets,
-    of_all_steps,
+    outputs_of,
     reading_of,
     require_agreement,
-    require_channels,
-    require_width,
-    scaling_of,
+    require_model,
+    units_of,
 )
-from numlstm.data.running_moments import Ends, RunningMoments
-from numlstm.data.scaling import REMEDY, Scaling, moments
+from numlstm.data.running_moments import Range
+from numlstm.data.scaling import REMEDY, Moments, moments
 from numlstm.data.sequences import TrainingData
-from numlstm.data.targets import require_outputs
+from numlstm.data.targets import classes_of
 from numlstm.data.validation import fraction_of
 from numlstm.data.window_reading import GivenSeries, read_given, read_others
 from numlstm.data.window_scan import Scan, input_weight, scan_all
@@ -57,36 +53,21 @@ def prepare_windows(
     reading = reading_of(config, model, known=arrays.future is not None)
     given = read_given(arrays, reading)
     ahead = given.ahead
-    if model.num_features is not None:
-        require_static(given.static, model.static_size)
-    require_channels(given.wide.width, config, model)
-    if ahead is not None and model.ahead is None and config.missing != "mask":
-        require_width(ahead.columns, given.wide.width, model)
-    fraction, others, said = None, None, ""
-    if is_own_data(arrays.validation):
-        others = read_others(arrays, reading, given)
-    elif arrays.validation is not None:
-        fraction = fraction_of(arrays.validation)
-    train, judge = _parts(given, fraction, config, dtype)
-    if others is not None:
-        try:
-            judge = _whole(others, config, dtype, "validation: ")
-        except ValueError as error:
-            raise type(error)(f"validation: {error}") from error
+    require_model(given.wide.width, given.static, ahead, config, model)
+    train, judge, said = _parts(given, arrays, config, dtype)
     parts = [part for part in (train, judge) if part is not None]
-    size = _output_size(parts, config, outputs if model.num_outputs is None else model.num_outputs)
+    if config.loss == "binary_cross_entropy":
+        for part in parts:
+            _require_probabilities(part.scan.every[1])
+    size = outputs_of(parts, config, outputs if model.num_outputs is None else model.num_outputs)
     check_targets([part.one_step for part in parts], config)
-    own = partial(_own_scaling, train, config)
-    scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
-    filling = _filling(train, model) if reading.missing else None
+    scaling, filling = units_of(train, ahead, config, model)
     units = Units(dtype, scaling, filling)
     for part in parts:
         _require_range(part, units)
     data: list[TrainingData] = [part.data.in_units(units) for part in parts]
     if judge is not None:
-        share = "windows that end in the last {:.4g} %" if fraction else "{}"
-        said = share.format(100 * fraction if fraction else judge.given.words)
-        said = f"; validation: {said}, {data[1].count:,} windows"
+        said = f"; validation: {said}, {judge.data.count:,} windows"
     return Data(
         train=data[0],
         validation=data[1] if judge is not None else None,
@@ -108,7 +89,10 @@ def prepare_windows(
 
 @dataclass(eq=False)
 class _Part:
-    """What is learned from, or judged by."""
+    """What is learned from, or judged by, and its statistics.
+
+    Every step that is learned from counts once, not once for every window.
+    """
 
     given: GivenSeries
     data: WindowedDataset  # in the units of the data
@@ -128,9 +112,39 @@ class _Part:
         return replace(self.data, y=self.data.y[:, :width], weight=self.data.weight[:, :width])
 
     @property
-    def inputs(self) -> RunningMoments:
-        """Moments of the inputs that are learned from."""
-        return self.scan.inputs
+    def inputs(self) -> Moments:
+        return self.scan.inputs.result()
+
+    @property
+    def targets(self) -> Moments:
+        return self.scan.outputs.result()
+
+    @property
+    def attributes(self) -> Moments | None:
+        if (static := self.given.static) is None:
+            return None
+        steps = enumerate(self.scan.until.tolist())
+        own = [np.max(input_weight(self.given, *place), initial=0.0) for place in steps]
+        return moments(static, np.ones(static.shape, bool), np.array(own)[:, None])
+
+    @property
+    def varies(self) -> bool:
+        if not isinstance(weights := self.given.weights, list):
+            return False
+        learned = (part[:until] for part, until in zip(weights, self.scan.until, strict=True))
+        return any((part != part[:1]).any() for part in learned)
+
+    @property
+    def num_one_step(self) -> int:
+        return self.given.y.width
+
+    @property
+    def num_targets(self) -> int:
+        return self.data.targets.width
+
+    @property
+    def num_classes(self) -> int:
+        return classes_of(int(self.scan.every[1].most[0]))
 
 
 def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
@@ -143,18 +157,35 @@ def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") 
 
 
 def _parts(
-    given: GivenSeries, fraction: float | None, config: DataConfig, dtype: str
-) -> tuple[_Part, _Part | None]:
+    given: GivenSeries, arrays: Arrays, config: DataConfig, dtype: str
+) -> tuple[_Part, _Part | None, str]:
+    """What to learn from, what to judge by, and the latter in words."""
+    if arrays.validation is None:
+        return _whole(given, config, dtype), None, ""
+    if not is_own_data(arrays.validation):
+        fraction = fraction_of(arrays.validation)
+        words = f"windows that end in the last {100 * fraction:.4g} %"
+        return *_cut_in_time(given, fraction, config, dtype), words
+    others = read_others(arrays, given)
+    train = _whole(given, config, dtype)
+    try:
+        judge = _whole(others, config, dtype, "validation: ")
+    except ValueError as error:
+        raise type(error)(f"validation: {error}") from error
+    return train, judge, others.words
+
+
+def _cut_in_time(
+    given: GivenSeries, fraction: float, config: DataConfig, dtype: str
+) -> tuple[_Part, _Part]:
     """Windows to learn from, and those that end in the last part of every series."""
-    if fraction is None:
-        return _whole(given, config, dtype), None
     _say_short(given, config)
     steps = given.X.steps
-    cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = scan_all(given, _grid(given, cut, config), config.weight is not None, dtype)
+    at = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
+    scan = scan_all(given, _grid(given, at, config), config.weight is not None, dtype)
     try:
-        train = _dataset(scan, config, dtype, _Cut(0 * cut, cut, closes=True))
-        judge = _dataset(scan, config, dtype, _Cut(cut, steps))
+        train = _dataset(scan, config, dtype, _Cut(0 * at, at, closes=True))
+        judge = _dataset(scan, config, dtype, _Cut(at, steps))
     except ValueError as error:
         raise ValueError(
             f"validation={fraction:g} leaves no window with a target on one side of the cuts in "
@@ -337,69 +368,12 @@ def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array
 # --- targets and units ----------------------------------------------------------------------------
 
 
-def _output_size(parts: list[_Part], config: DataConfig, outputs: int | None) -> int:
-    """Number of outputs: that asked for, if it fits the targets, or what they need."""
-    loss = config.criterion
-    needed = loss.outputs * parts[0].data.targets.width
-    if loss.classes:
-        needed = max(2, *(int(part.scan.every[1].most[0]) + 1 for part in parts))
-    if config.loss == "binary_cross_entropy":
-        for part in parts:
-            _require_probabilities(part.scan.every[1])
-    if outputs is None:
-        return needed
-    require_outputs(outputs, needed, config.loss)
-    return outputs
-
-
-def _require_probabilities(found: Ends) -> None:
+def _require_probabilities(found: Range) -> None:
     if (found.least < 0).any() or (found.most > 1).any():
         raise ValueError(
             "binary_cross_entropy needs targets between 0 and 1, received "
             f"{found.least.min():g} to {found.most.max():g}"
         )
-
-
-def _filling(train: _Part, model: GivenModel) -> Imputer:
-    """How missing inputs are filled: as a given model does, or by what was observed."""
-    own, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
-    return model.filling or (own if ahead is None else ahead.filling(own))
-
-
-def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
-    """The units of what is learned from: every step counts once, not once for every window."""
-    scaling = _scaling_in_time(train, config)
-    if (static := train.given.static) is None:
-        return scaling
-    steps = enumerate(train.scan.until.tolist())
-    own = [np.max(input_weight(train.given, *place), initial=0.0) for place in steps]
-    weight = np.array(own)[:, None]
-    mean, scale = moments(static, np.ones(static.shape, bool), weight)
-    return scaling._replace(static_mean=mean, static_scale=scale)
-
-
-def _scaling_in_time(train: _Part, config: DataConfig) -> Scaling:
-    """The units of inputs and targets."""
-    inputs = train.inputs.result()
-    if not config.criterion.regression:
-        return Scaling(*inputs)
-    outputs = train.given.y.width
-    if train.forecast and not _vary(train):
-        return Scaling(*inputs, *(part[:outputs].copy() for part in inputs))
-    targets = train.scan.outputs.result()
-    if train.forecast:
-        for part, own in zip(inputs, targets, strict=True):
-            part[:outputs] = own
-    return Scaling(*inputs, *targets)
-
-
-def _vary(train: _Part) -> bool:
-    """Whether steps of one series have different weights."""
-    weights = train.given.weights
-    if not isinstance(weights, list):
-        return False
-    learned = (part[:until] for part, until in zip(weights, train.scan.until, strict=True))
-    return any((part != part[:1]).any() for part in learned)
 
 
 def _require_range(part: _Part, units: Units) -> None:
@@ -427,11 +401,9 @@ def _in_words(train: _Part, config: DataConfig) -> str:
 
 
 def _contents(train: _Part, config: DataConfig) -> Contents:
-    """What is said of the series, whatever is learned from of them."""
+    """Facts about series, whichever of their windows are learned from."""
     given, scan = train.given, train.scan
-    classes = None
-    if config.criterion.classes:
-        classes = max(2, int(scan.every[1].most[0]) + 1)
+    classes = train.num_classes if config.criterion.classes else None
     weights, resets = given.weights, given.resets
     return Contents(
         size=given.words,

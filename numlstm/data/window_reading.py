@@ -14,7 +14,7 @@ from numlstm.data.labels import Names
 from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import Form, read_reset
 from numlstm.data.sources import Series, has_lazy, read_series, read_targets
-from numlstm.data.targets import Reading, read_weight, require_ahead
+from numlstm.data.targets import Reading, read_sample_weight, require_ahead
 from numlstm.data.tokens import require_no_tokens
 from numlstm.data.validation import own_data, require_targets_of
 from numlstm.utils.types import Array
@@ -100,7 +100,7 @@ def _names(labelled: Any, targets: Any, attributes: Any, reading: Reading) -> Na
 
 
 def _one_class(given: GivenSeries) -> GivenSeries:
-    """The same, if it has no more than one class per step."""
+    """Series with one class per step; several are refused."""
     if given.reading.classes and given.y.width > 1:
         raise ValueError(
             f"y must have one class per step, received {given.y.width} numbers; classes are whole "
@@ -110,7 +110,7 @@ def _one_class(given: GivenSeries) -> GivenSeries:
 
 
 def _next_values(given: GivenSeries) -> GivenSeries:
-    """The same where the targets are the next values of X."""
+    """Series of which the next values of X are forecast."""
     if given.reading.classes:
         raise ValueError("this loss needs targets: pass y (y=None means the next value of X)")
     inputs = given.X.before(1)
@@ -138,7 +138,7 @@ def _later(values: Any, resets: list[Array] | None = None) -> Any:
 
 
 def _read_ahead(given: GivenSeries, labelled: Any, arrays: Arrays) -> GivenSeries:
-    """The same for forecasts: a step has what is known ahead, and later targets."""
+    """Series of which later targets are forecast, by what is known ahead of each step."""
     reading = given.reading
     require_ahead(arrays.y, arrays.future, reading, 1)
     values, titles = labels.known_ahead(labelled, arrays.future, reading.names.future)
@@ -148,7 +148,7 @@ def _read_ahead(given: GivenSeries, labelled: Any, arrays: Arrays) -> GivenSerie
 
 
 def _with_ahead(given: GivenSeries, known: Series | None) -> GivenSeries:
-    """The same with what is known ahead, if anything is."""
+    """Series with later targets, and with features `known` ahead, if any are."""
     X, steps = given.X, given.X.steps
     ahead = Ahead(given.reading.horizon, 0 if known is None else known.width, given.y.width)
     used, one_step, wide = steps - 1, X.before(1), X.before(1)
@@ -175,7 +175,7 @@ def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array]
     steps = max(counts) if X.kind != "batch" else int(X.sources[0].array.shape[1])
     weights: Any = None
     if sample_weight is not None:
-        weights = read_weight(sample_weight, form, steps)
+        weights = read_sample_weight(sample_weight, form, steps)
         if weights.ndim == 2:
             weights = [row[:count] for row, count in zip(weights, counts, strict=True)]
         weights = balanced(weights)
@@ -193,9 +193,9 @@ def balanced(weights: Any) -> Any:
     return [part / unit for part in weights] if isinstance(weights, list) else weights / unit
 
 
-def read_others(arrays: Arrays, reading: Reading, given: GivenSeries) -> GivenSeries:
+def read_others(arrays: Arrays, given: GivenSeries) -> GivenSeries:
     """The series of a validation of their own."""
-    like = reading._replace(
+    like = given.reading._replace(
         input_size=given.features,
         names=given.names,
         ragged=arrays.lengths is not None,

@@ -10,7 +10,7 @@ from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
 from numlstm.data.kept_targets import Grid, KeptTargets
 from numlstm.data.next_inputs import NextInputs
-from numlstm.data.running_moments import Ends, RunningMoments
+from numlstm.data.running_moments import Range, RunningMoments
 from numlstm.data.sequences import NAN_INPUT, mean_weights
 from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Source
@@ -32,7 +32,7 @@ class Scan:
     where: str  # before names in warnings
     inputs: RunningMoments  # of what is learned from
     outputs: RunningMoments
-    every: tuple[Ends, Ends]  # of all
+    every: tuple[Range, Range]  # of all
     following: NextInputs = field(default_factory=NextInputs)  # inputs, of targets
     factor: Array | None = None  # (S, O) what every target of a series counts beside that
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
@@ -54,7 +54,7 @@ def scan_all(given: GivenSeries, grid: Grid, weighs: bool, dtype: str, where: st
     until = grid.cut
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
-    every = Ends(X.width), Ends(y.width)
+    every = Range(X.width), Range(y.width)
     scan = Scan(given, until, where, *parts, every)
     deviations = []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
@@ -212,6 +212,8 @@ def input_weight(given: GivenSeries, number: int, until: int) -> Array | float:
 def _compare(scan: Scan, piece: _Piece, before: tuple[Array, Array]) -> tuple[Array, Array]:
     """Compare targets with the first features of the next step; the last target, for the next one.
 
+    Those that are learned from: what judges decides nothing.
+
     `before` is the target of the last step that was read, and what it counts.
     """
     given = scan.given
@@ -222,9 +224,10 @@ def _compare(scan: Scan, piece: _Piece, before: tuple[Array, Array]) -> tuple[Ar
     comparable = not given.forecast and given.y.width <= piece.values.shape[1]
     if count > 0 and comparable:
         following = piece.values[-count:, : given.y.width]
-        there = weight[:count] > 0
+        stop = piece.start + len(piece.values)
+        learned = np.arange(stop - count, stop) < scan.until[piece.number]
+        there = (weight[:count] > 0) & learned[:, None]
         if given.resets is not None:
-            stop = piece.start + len(piece.values)
             there &= ~given.resets[piece.number][stop - count : stop, None]
         scan.following.add(targets[:count][there], following[there])
     return targets[-1:].copy(), weight[-1:].copy()

@@ -95,7 +95,13 @@ class Forecast(Prediction, Rollout):
                 "forecasts back"
             )
         if trained is None:
+            self._require_values_of_inputs()
             self._require_forecasts()
+        if future is None and self.num_future:
+            raise ValueError(
+                f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
+                f"future=, a row for each step of X and for the {trained or count} after"
+            )
         given = labels.inputs("X", X, self.names.features)
         known = self._known(given, future)
         own = labels.attributes(given, static, self.names.static).values
@@ -106,6 +112,17 @@ class Forecast(Prediction, Rollout):
             Y = self._fed_back(values, count, known, own)
         Y = [part[:count] for part in Y] if isinstance(Y, list) else Y[..., :count, :]
         return after, Y
+
+    def _require_values_of_inputs(self) -> None:
+        """Refuse a model of other targets, or of another loss, where forecasts are fed back."""
+        if self.forecasts is False and self.output != "last" and self.filling is None:
+            raise ValueError(
+                "forecast feeds forecasts back as inputs, and this model was fitted to something "
+                "else than the next values of X: other targets, or a loss whose outputs are no "
+                "values. Fit with horizon=, the number of steps, and it forecasts y for all of "
+                "them at once, with what is known ahead as future=; or fit X with y=None; set "
+                "model.forecasts = True if the targets were the next inputs after all"
+            )
 
     def _at_once(self, X: Any, future: Any, static: Any) -> Any:
         """The last outputs for arrays without labels, by step: (B, h, O), (h, O) or a list."""

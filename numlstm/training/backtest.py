@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.data.labels import parts
+from numlstm.data.labels import moments, parts
 from numlstm.objectives.scores import Sums, of_outputs
 from numlstm.training.fit import fit
 from numlstm.training.result import FitResult
@@ -91,8 +91,9 @@ def backtest(
         number of steps each.
     horizon : int
         Number of steps that are forecast, h.
-    cuts : int or sequence of int
-        After how many steps to forecast, each at least h before the end of the shortest series; or
+    cuts : int, sequence of int, or dates
+        After how many steps to forecast, each at least h before the end of the shortest series, or
+        dates of the series' index, in any form: the first time that is forecast. Or one integer,
         how many times: the last h steps are then forecast, the h before, and so on.
     y : array_like or list, optional
         What to forecast, one per step. Default: `series` itself.
@@ -145,10 +146,9 @@ def backtest(
             "of them out"
         )
     steps = min(parts.counts(given), default=0)
-    places = _places(cuts, horizon, steps)
+    places = _places(_counted(cuts, given), horizon, steps)
     batch = np.ndim(given.values) == 3 if not isinstance(given.values, list) else False
-    of = labels.companion(given, "y", y)
-    target = of.values if type(of) is labels.Labelled else y
+    of, target = _targets(given, y)
     direct = None if recursive else horizon
     forecasts, truths, results = [], [], []
     for cut in places:
@@ -156,10 +156,12 @@ def backtest(
         past = None if y is None else parts.steps(of, target, 0, cut, batch=batch)
         known = {"future": future, "static": static}
         result = fit(before, past, horizon=direct, **known, **fit_keywords)
-        forecasts.append(result.model.forecast(before, horizon, **known))
+        forecast = result.model.forecast(before, horizon, **known)
         after = parts.steps(given, series, cut, cut + horizon, batch=batch)
         came = None if y is None else parts.steps(of, target, cut, cut + horizon, batch=batch)
-        truths.append(_as_forecast(after, came, result.model.names, batch))
+        forecast, truth = _alike(after, forecast, came, result.model.names, batch)
+        forecasts.append(forecast)
+        truths.append(truth)
         results.append(result)
     by_step = _sums(forecasts, truths)
     pooled = by_step.pooled()
@@ -174,6 +176,14 @@ def backtest(
         mae_by_step=of_outputs("mae", by_step),
         recursive=recursive,
     )
+
+
+def _targets(given: labels.Labelled, y: Any) -> tuple[labels.Labelled, Any]:
+    """What is to be forecast, with its labels and as it is; of rows of a panel by series."""
+    of = labels.companion(given, "y", y)
+    if type(of) is labels.Labelled:
+        return of, of.values
+    return labels.read("y", y, None, given), y
 
 
 def _feeds_back(y: Any, keywords: Mapping[str, Any]) -> bool:
@@ -193,6 +203,17 @@ def _require_known(keywords: Mapping[str, Any]) -> None:
                 f"backtest fits again and again to parts of the series: {name}= does not go with "
                 "it; write the loop by fit and forecast"
             )
+
+
+def _counted(cuts: Any, given: labels.Labelled) -> Any:
+    """The cuts, dates as the numbers of steps before them."""
+    if moments.is_moment(cuts):
+        cuts = [cuts]
+    if np.ndim(cuts) == 0:
+        return cuts
+    return [
+        moments.steps_before("cuts", given, cut) if moments.is_moment(cut) else cut for cut in cuts
+    ]
 
 
 def _places(cuts: Any, horizon: int, steps: int) -> list[int]:
@@ -236,8 +257,8 @@ def _by_step(values: Any) -> Array:
     return np.stack([_with_features(row) for row in rows]).astype(np.float64)
 
 
-def _as_forecast(series: Any, y: Any, names: labels.Names, batch: bool) -> Any:
-    """What came, with the labels of its forecast: those of the series, and the targets' names."""
+def _alike(series: Any, forecast: Any, y: Any, names: labels.Names, batch: bool) -> tuple[Any, Any]:
+    """A forecast and what came, with the same labels: of the series then, and of the targets."""
     given = labels.read("series", series, names.features)
     values = (given if y is None else labels.companion(given, "y", y)).stepwise
     if isinstance(values, (list, tuple)):
@@ -245,7 +266,8 @@ def _as_forecast(series: Any, y: Any, names: labels.Names, batch: bool) -> Any:
     else:
         values = np.asarray(values)
         values = values[..., None] if values.ndim == 1 + batch else values
-    return given.restore(values, names)
+    found = labels.read("forecasts", forecast).stepwise
+    return given.restore(found, names), given.restore(values, names)
 
 
 def _rows(values: Any) -> list[Array]:

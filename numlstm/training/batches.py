@@ -109,7 +109,7 @@ class ArrayBatches:
         return windows_of(self._update.train, rows, self._bptt_steps)
 
 
-def require_able(settings: Settings, arrays: Arrays) -> None:
+def require_streamable(settings: Settings, arrays: Arrays) -> None:
     """Refuse what cannot be done with batches that are gone once they were learned from."""
     training, data = settings.training, settings.data
     if not training.stochastic:

@@ -411,7 +411,11 @@ def _trained(
     data = prepare(arrays, settings.data, settings.dtype, draws, outputs=outputs)
     count = len(data.train.X)
     if bootstrap and count == 1:
-        raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
+        raise ValueError(
+            "every member learns from a resample of the sequences (bootstrap=True, the default), "
+            "which needs several, and X is one: pass bootstrap=False, and the members differ in "
+            "their initial weights alone"
+        )
     stream = draws.stream(MEMBERS)
     counts = np.ones((members, count), np.int64)  # first: no memory holds members without limit
     models = [new_model(data, settings, RandomStreams(new_seed(stream))) for _ in range(members)]

@@ -20,7 +20,7 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer, OptimizerState
-from numlstm.training.batches import require_able as require_able_of_batches
+from numlstm.training.batches import require_streamable
 from numlstm.training.checkpoints import Record, open_checkpoint
 from numlstm.training.ending import Ending, bars, end, warn_of_worse
 from numlstm.training.fingerprints import fingerprint, fingerprint_of_state
@@ -556,7 +556,7 @@ def _read(
         with settings.naming_window():
             return read(arrays, *given), None
     with settings.naming_window():
-        require_able_of_batches(settings, arrays)
+        require_streamable(settings, arrays)
     fresh = prepare_batches(arrays, *given)
     require_forward(settings, fresh.forecast)
     return fresh.data, fresh

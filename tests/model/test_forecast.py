@@ -190,6 +190,66 @@ def test_series_in_one_frame_and_data_arrays(direct):
         model.forecast(array, future=beside.sel(basin=["b", "a"]))
 
 
+def several(values, days, name):
+    """Series (B, T) in every form that has labels."""
+    xr = pytest.importorskip("xarray")
+    keys = list("xyz")
+    grid = xr.DataArray(values, dims=["basin", "day"], coords={"basin": keys, "day": days})
+    parts = [pd.DataFrame({name: row}, days.rename("day")) for row in values]
+    panel = pd.concat(parts, keys=keys, names=["basin"])
+    named = [part[name].rename(key) for part, key in zip(parts, keys, strict=True)]
+    return {"grid": grid, "turned": grid.T, "panel": panel, "frames": parts, "named": named}
+
+
+def reversed_series(given):
+    """The same, its series in another order."""
+    if isinstance(given, list):
+        return given[::-1]
+    keys = list("zyx")
+    return given.loc[keys] if isinstance(given, pd.DataFrame) else given.sel(basin=keys)
+
+
+FORMS = ["grid", "turned", "panel", "frames", "named"]
+
+
+@pytest.mark.parametrize("horizon", [None, 2])
+@pytest.mark.parametrize("form", FORMS)
+def test_series_and_what_is_known_of_them_in_any_two_forms(form, horizon):
+    values = numbers(3, STEPS).cumsum(axis=1)
+    known = numbers(3, STEPS + 10, seed=1)
+    days = pd.date_range("2024-01-01", periods=STEPS + 10)  # from ten days before X on
+    series = several(values[:, : STEPS - 2], days[10 : STEPS + 8], "q")[form]
+    plain = numlstm.fit(
+        values[:, : STEPS - 2, None], future=known[:, 10:, None], horizon=horizon, **SMALL
+    )
+    expected = plain.model.forecast(values[:, : STEPS - 2, None], 2, future=known[:, 10:, None])
+    for beside, future in several(known, days, "f").items():
+        result = numlstm.fit(series, future=future, horizon=horizon, **SMALL)
+        np.testing.assert_array_equal(result.x, plain.x)
+        Y = result.model.forecast(series, 2, future=future)
+        parts = [np.asarray(part) for part in Y] if isinstance(Y, list) else np.asarray(Y)
+        if form == "turned":
+            parts = np.moveaxis(parts, 0, 1)
+        np.testing.assert_array_equal(np.reshape(parts, (3, 2, 1)), expected)
+        if "frames" not in (form, beside):  # of which no one knows what they are of
+            with pytest.raises(ValueError, match="future has the labels of X in another order"):
+                numlstm.fit(series, future=reversed_series(future), horizon=horizon, **SMALL)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("beside", FORMS)
+def test_what_is_known_of_other_times_or_of_fewer_series_is_refused(form, beside):
+    days = pd.date_range("2024-01-01", periods=STEPS + 5)
+    series = several(numbers(3, STEPS), days[:STEPS], "q")[form]
+    later = several(numbers(3, STEPS), days[5:], "f")[beside]
+    with pytest.raises(ValueError, match="other labels than X"):
+        numlstm.fit(series, future=later, **SMALL)
+    alike = several(numbers(3, STEPS), days[:STEPS], "f")[beside]
+    if isinstance(alike, list):
+        with pytest.raises(ValueError, match="future has 2 series, and X has 3: one for each"):
+            numlstm.fit(series, future=alike[:2], **SMALL)
+
+
 def test_other_labels_are_refused(direct):
     series, known = frames()
     model = numlstm.fit(series, future=known, horizon=3, **SMALL).model
@@ -203,6 +263,9 @@ def test_other_labels_are_refused(direct):
     ):
         with pytest.raises(ValueError, match=words):
             model.forecast(series, future=future)
+    words = "future begins at 2024-02-10, behind the end of X at 2024-02-09: it needs the rows of X"
+    with pytest.raises(ValueError, match=words):
+        model.forecast(series, future=known[STEPS:])
     by_position = model.forecast(series, future=known.to_numpy())
     pd.testing.assert_frame_equal(by_position, model.forecast(series, future=known))
 
@@ -279,7 +342,40 @@ def test_an_ensemble_forecasts():
         np.testing.assert_array_equal(mean, np.mean(each, axis=0))
 
 
+def test_a_feature_in_both_is_said():
+    series, known = frames()
+    shared = series.assign(holiday=known["holiday"])
+    with pytest.warns(UserWarning, match="X and future both have 'holiday'.*leave it out of X"):
+        model = numlstm.fit(shared, future=known, **SMALL).model
+    assert model.forecast(shared, 2, future=known).shape == (2, 3)  # which is no news
+
+
 # --- errors ---------------------------------------------------------------------------------------
+
+
+def test_a_rollout_without_what_is_known_ahead_points_to_forecast():
+    series, known = frames()
+    model = numlstm.fit(series, future=known, **SMALL).model
+    words = r"known ahead, holiday, the future= of the fit: use model.forecast\(X, steps, future=\)"
+    with pytest.raises(ValueError, match=words):
+        model.rollout(series, 3)
+    plain = numlstm.fit(X[:, 0], future=FUTURE, **SMALL).model
+    for observed in (X[:, 0], X[:, :1], X[None, :, :1], pd.Series(X[:, 0])):
+        with pytest.raises(ValueError, match=r"ahead, 1 feature\(s\), the future= of the fit"):
+            plain.rollout(observed, 3)
+    beside = series.assign(holiday=FUTURE[1 : STEPS + 1])
+    later = pd.DataFrame(FUTURE[STEPS + 1 : STEPS + 4], columns=["holiday"])
+    pd.testing.assert_frame_equal(
+        model.rollout(beside, 3, later), model.forecast(series, 3, future=known)
+    )
+
+
+def test_a_forecast_of_other_targets_points_to_a_horizon():
+    words = "forecast feeds forecasts back.*Fit with horizon=.*future=; or fit X with y=None"
+    for options in ({"y": X[:, :1] ** 2}, {"loss": "gaussian_nll"}):
+        model = numlstm.fit(X, **options, **SMALL).model
+        with pytest.raises(ValueError, match=words):
+            model.forecast(X, 3)
 
 
 def test_what_a_model_cannot_forecast_is_refused(recursive, direct):
@@ -289,7 +385,9 @@ def test_what_a_model_cannot_forecast_is_refused(recursive, direct):
         (lambda: plain.forecast(X, 2, future=FUTURE), "was fitted without features known ahead"),
         (lambda: plain.predict(X, future=FUTURE), "was fitted without features known ahead"),
         (lambda: direct.forecast(X, 4, future=FUTURE), r"forecasts 3 step\(s\) at once"),
-        (lambda: direct.forecast(X), "row for each step of X and for the 3 steps after"),
+        (lambda: direct.forecast(X), "row for each step of X and for the 3 after"),
+        (lambda: direct.forecast(X, 2), "row for each step of X and for the 3 after"),
+        (lambda: recursive.forecast(X, 5), "row for each step of X and for the 5 after"),
         (lambda: recursive.predict(X), "row for each step of X and for the step after"),
         (
             lambda: direct.forecast(X, future=FUTURE[: STEPS + 2]),

@@ -84,10 +84,91 @@ def test_truths_have_the_form_of_the_forecasts():
         assert error.shape == (3, 1)
         np.testing.assert_allclose(tested.mae, error.abs().mean(), rtol=1e-12)
         np.testing.assert_array_equal(tested.truths[0].iloc[:, 0], X[37:, 1])
+    gap = sales.drop(days[10])
+    with pytest.warns(UserWarning, match="unequal step"):  # where a forecast has no dates
+        tested = numlstm.backtest(gap, 3, 1, **SMALL)
+    assert tested.forecasts[0].index.equals(days[37:])
+    assert (tested.truths[0] - tested.forecasts[0]).notna().all(axis=None)
     panel = pd.concat([sales, sales + 1], keys=["a", "b"], names=["shop", "day"])
     tested = numlstm.backtest(panel, 3, 1, y=np.tile(X[:, 1], 2), **SMALL)
     np.testing.assert_array_equal(tested.truths[0]["y0"], np.tile(X[37:, 1], 2))
     assert tested.truths[0].index.equals(tested.forecasts[0].index)
+
+
+def a_day(place):
+    return pd.date_range("2024-01-01", periods=40)[place]
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        ["2024-01-21", "2024-02-07"],
+        [a_day(20), a_day(37).date()],
+        np.array(["2024-01-20T12", "2024-02-07T00"], "datetime64[h]"),
+        pd.DatetimeIndex([a_day(20), a_day(37)]),
+        [20, pd.Period("2024-02-07", "D")],
+    ],
+)
+def test_dates_are_cuts_at_what_is_forecast_first(cuts):
+    sales = pd.DataFrame({"sales": X[:, 0]}, a_day(slice(None)))
+    expected = numlstm.backtest(X[:, 0], 3, [20, 37], **SMALL)
+    periods = sales.to_period("D")
+    column = sales.rename_axis("day").reset_index()
+    panel = pd.concat([sales, sales], keys=["a", "b"], names=["shop", "day"])
+    for frame in (sales, periods, column):
+        tested = numlstm.backtest(frame, 3, cuts, **SMALL)
+        assert tested.cuts == (20, 37)
+        np.testing.assert_array_equal(tested.rmse, expected.rmse)
+        if frame is not column:
+            assert tested.forecasts[0].index[0] == frame.index[20]
+    assert numlstm.backtest(panel, 3, cuts, **SMALL).cuts == (20, 37)
+
+
+def test_a_date_is_one_on_the_clock_of_the_series():
+    hours = pd.date_range("2024-03-01", periods=40, freq="h", tz="America/New_York")
+    frame = pd.DataFrame(X, hours, ["flow", "level"])
+    for cut in ("2024-03-01 20:00", hours[20], hours[20].tz_convert("UTC")):
+        assert numlstm.backtest(frame, 3, [cut], **SMALL).cuts == (20,)
+    assert numlstm.backtest(frame, 3, "2024-03-02", **SMALL).cuts == (24,)
+    array = pytest.importorskip("xarray").DataArray(
+        X, {"time": a_day(slice(None))}, dims=("time", "feature")
+    )
+    assert numlstm.backtest(array, 3, "2024-01-21", **SMALL).cuts == (20,)
+
+
+def test_dates_that_are_no_cuts():
+    days = a_day(slice(None))
+    frame = pd.DataFrame(X, days, ["flow", "level"])
+    later = pd.DataFrame(X, days + pd.Timedelta("3D"), ["flow", "level"])
+    for series, cut, words in (
+        (X, "2024-01-21", "cuts must be numbers of steps.*series has no dates"),
+        (frame, "soon", "'soon' is no date that can be read"),
+        (frame, "2024-01-01", "one of the times after the first of series.*from 2024-01-01"),
+        (frame, "2025-01-01", "which go from 2024-01-01 to 2024-02-09"),
+        (frame, "2024-02-08", "a cut after 38 steps leaves no 3 steps to compare with"),
+        (frame, pd.Timestamp("2024-01-21", tz="UTC"), "has a time zone, and .* has none"),
+        ([frame, later], "2024-01-21", r"after 20 of series\[0\] and 17 of series\[1\]"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            numlstm.backtest(series, 3, [cut], **SMALL)
+
+
+@pytest.mark.parametrize("target", [None, "w"])
+def test_series_of_a_panel_are_told_apart_in_any_order_of_rows(target):
+    a = pd.DataFrame({"v": X[:, 0], "w": X[:, 1]}, a_day(slice(None)))
+    panel = pd.concat([a, a + 100], keys=["a", "b"], names=["shop", "day"])
+    rows = np.arange(80).reshape(2, 40).T.copy()
+    rows[37:] = rows[37:, ::-1]  # the other shop comes first
+    found = []
+    for frame in (panel, panel.iloc[rows.ravel()]):
+        y = None if target is None else frame[target]
+        found.append(numlstm.backtest(frame[["v"]], 3, 1, y=y, **SMALL))
+    assert found[1].truths[0].index.equals(found[1].forecasts[0].index)
+    name = target or "v"
+    assert list(found[1].truths[0].columns) == [name]
+    later = panel[panel.index.get_level_values("day") >= a_day(37)]
+    pd.testing.assert_series_equal(found[1].truths[0][name].sort_index(), later[name])
+    np.testing.assert_allclose(found[1].rmse, found[0].rmse, rtol=1e-12)
 
 
 def test_targets_of_a_batch_without_an_axis_for_them():

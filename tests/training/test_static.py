@@ -408,6 +408,50 @@ def test_a_row_for_each_series_by_its_name(plain):
         result.model.predict(panel(X), static=FRAME.assign(area=1.0))
 
 
+@pytest.mark.parametrize("names", [SITES, list(range(100, 100 + B)), [(i, "x") for i in range(B)]])
+def test_a_list_of_series_has_their_names(names):
+    series = [pd.Series(part[:, 0], name=name) for part, name in zip(X, names, strict=True)]
+    targets = [pd.DataFrame({"r": part[:, 0]}) for part in Y]
+    index = pd.Index(names, tupleize_cols=False)
+    table = FRAME.set_axis(index)
+    result = numlstm.fit(series, targets, static=table, **FEW)
+    for static in (A, FRAME.reset_index(drop=True)):  # of an index that nobody chose
+        assert numlstm.fit(series, targets, static=static, **FEW).fun == result.fun
+    with pytest.raises(ValueError, match="static has the labels of X in another order") as caught:
+        numlstm.fit(series, targets, static=table[::-1], **FEW)
+    code = re.search(r"pass (static.*?\]\]);", str(caught.value))[1]
+    if not isinstance(names[0], tuple):
+        assert eval(code, {"static": table[::-1], "X": series}).equals(table)
+    with pytest.raises(ValueError, match="static has other labels than X"):
+        result.model.predict(series, static=FRAME.set_axis([f"other {i}" for i in range(B)]))
+    alike = [part.rename("q") for part in series]  # the name of what was measured
+    assert numlstm.fit(alike, targets, static=FRAME[::-1].set_axis(SITES), **FEW).nit
+    grids = [
+        xr.DataArray(part, dims=["time"], name=name)
+        for part, name in zip(X[..., 0], SITES, strict=True)
+    ]
+    static = xr.DataArray(A, dims=["site", "attribute"], coords={"site": SITES})
+    assert numlstm.fit(grids, targets, static=static, **FEW).fun == result.fun
+    with pytest.raises(ValueError, match="static has the labels of X in another order"):
+        numlstm.fit(grids, targets, static=static[::-1], **FEW)
+
+
+def test_targets_called_as_the_series_have_their_order():
+    series = [pd.Series(part[:, 0], name=site) for part, site in zip(X, SITES, strict=True)]
+    targets = [pd.Series(part[:, 0], name=site) for part, site in zip(Y, SITES, strict=True)]
+    assert numlstm.fit(series, targets, **FEW).nit
+    assert numlstm.fit(series, [part.rename(f"r {part.name}") for part in targets], **FEW).nit
+    with pytest.raises(
+        ValueError, match=r"y has the labels of X in another order.*the series of y"
+    ):
+        numlstm.fit(series, targets[::-1], **FEW)
+    coords = {"site": SITES, "day": np.arange(T)}
+    for inputs in (panel(X), xr.DataArray(X[..., 0], dims=["site", "day"], coords=coords)):
+        assert numlstm.fit(inputs, targets, output="sequence", **FEW).nit
+        with pytest.raises(ValueError, match="y has the labels of X in another order"):
+            numlstm.fit(inputs, targets[::-1], **FEW)
+
+
 def test_the_fix_that_the_message_names_is_one():
     static, frame = FRAME[::-1], panel(X)
     with pytest.raises(ValueError, match="pass static") as caught:
@@ -499,6 +543,51 @@ def test_estimators_know_the_names_of_attributes():
     judged = LSTMRegressor(3, epochs=2, validation=validation, random_state=0)
     judged.fit(table, Y[:, -1, 0], static=FRAME)
     assert np.isfinite(judged.result_.history["validation_loss"]).all()
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+def test_attributes_of_a_validation_go_by_the_names_of_the_fit_that_it_judges(kind):
+    target, turned = (Y[:, -1, 0] > Y[:, -1, 0].mean()) * 1, FRAME[NAMES[::-1]]
+    few = {"hidden_size": 3, "epochs": 2, "random_state": 0}
+
+    def losses(static, judged, after=None):
+        estimator = kind(**few, validation={"X": X, "y": target, "static": judged})
+        if after is not None:
+            estimator.set_params(validation=None).fit(X, target, static=after)
+            estimator.set_params(validation={"X": X, "y": target, "static": judged})
+        return estimator.fit(X, target, static=static).result_.history["validation_loss"]
+
+    expected = losses(A, A)
+    for judged in (FRAME, turned, A):
+        np.testing.assert_array_equal(losses(FRAME, judged), expected)
+        np.testing.assert_array_equal(losses(FRAME, judged, after=turned), expected)
+    np.testing.assert_array_equal(losses(A, FRAME, after=turned), expected)
+    with pytest.raises(ValueError, match="static lacks 'kind' and has 'sort', which is not known"):
+        losses(FRAME, FRAME.rename(columns={"kind": "sort"}))
+
+
+@pytest.mark.parametrize("kind", [LSTMRegressor, LSTMClassifier])
+def test_an_array_between_frames_does_not_make_their_names_forgotten(kind):
+    target, turned = (Y[:, -1, 0] > Y[:, -1, 0].mean()) * 1, FRAME[NAMES[::-1]]
+    first = {"classes": [0, 1]} if kind is LSTMClassifier else {}
+
+    def learned(*tables):
+        estimator = kind(3, random_state=0).partial_fit(X, target, static=tables[0], **first)
+        for table in tables[1:]:
+            estimator.partial_fit(X, target, static=table)
+        return estimator
+
+    expected = learned(A, A, A)
+    for last in (A, FRAME, turned):
+        found = learned(FRAME, A, last)
+        np.testing.assert_array_equal(found.result_.x, expected.result_.x)
+        assert found.model_.names.static == tuple(NAMES)
+    between = learned(FRAME, A)
+    np.testing.assert_array_equal(
+        between.predict(X, static=turned), between.predict(X, static=FRAME)
+    )
+    anew = between.fit(X, target, static=A)
+    assert anew.model_.names.static is None
 
 
 def test_cross_validation_cuts_them_by_rows():

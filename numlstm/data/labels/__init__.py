@@ -23,7 +23,7 @@ from numlstm.utils.sliced import whole
 __all__ = [
     "UNNAMED", "Attributes", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
     "attributes", "beside", "classes", "companion", "inputs", "known_ahead", "read",
-    "require_no_steps", "require_plain", "samples", "targets", "weights", "with_rows",
+    "require_no_steps", "require_plain", "same_names", "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -128,9 +128,9 @@ def _make_samples(frame: Frame) -> None:
         )
 
 
-def beside(x: Labelled, name: str, value: Any) -> Any:
+def beside(x: Labelled, name: str, value: Any, wanted: tuple[str, ...] | None = None) -> Any:
     """One value for each row or step of the inputs x, with the same labels."""
-    return None if value is None else _one_per_row(x, companion(x, name, value))
+    return None if value is None else _one_per_row(x, companion(x, name, value, wanted))
 
 
 def _one_per_row(x: Labelled, other: Labelled) -> Any:
@@ -173,6 +173,16 @@ def companion(
     return x.agreed(read(name, value, wanted, x))
 
 
+def same_names(x: Labelled, name: str, value: Any, like: Labelled | None) -> tuple[str, ...] | None:
+    """The names of x, where a value has these in whatever order; else None.
+
+    What has other names is another thing, of which position tells what it stands beside.
+    """
+    own = read(name, value, None, like).features
+    alike = own is not None and x.features is not None and set(own) == set(x.features)
+    return x.features if alike else None
+
+
 def known_ahead(
     x: Labelled, future: Any, wanted: tuple[str, ...] | None = None
 ) -> tuple[Any, tuple[str, ...] | None]:
@@ -181,7 +191,20 @@ def known_ahead(
         return None, None
     _require_no_names(x, "future", future)
     given = read("future", future, wanted, x)
+    if wanted is None:  # else the names are those of a model, which had to choose them
+        _say_shared(x, given)
     return ahead.aligned(x, given), given.features
+
+
+def _say_shared(x: Labelled, future: Labelled) -> None:
+    """Say which features are both observed and known ahead."""
+    known = set(future.features or ())
+    if shared := [feature for feature in x.features or () if feature in known]:
+        listed = ", ".join(map(repr, shared))
+        warn(
+            f"{x.name} and future both have {listed}: what is known ahead is read from future, and "
+            f"in {x.name} it is read again and, without y, forecast; leave it out of {x.name}"
+        )
 
 
 def _require_no_names(x: Labelled, name: str, value: Any) -> None:

@@ -1,13 +1,14 @@
 """What is known ahead of inputs: found by the labels of both, which must go on from theirs."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from numlstm.data.labels.axes import Axis
-from numlstm.data.labels.base import Labelled, require_same
+from numlstm.data.labels.base import Labelled, labelled, require_same
 from numlstm.data.labels.grids import Grid
-from numlstm.data.labels.lists import Several
+from numlstm.data.labels.lists import Several, require_order
 
 
 def aligned(x: Labelled, future: Labelled) -> Any:
@@ -18,15 +19,50 @@ def aligned(x: Labelled, future: Labelled) -> Any:
     """
     if isinstance(future, Several):
         return _of_all(x, future)
+    if isinstance(future, Grid) and "B" in future.dims:
+        x.require_rows(future._seen("B"))
+        if isinstance(x, Several):
+            rows = future.stepwise
+            _require_as_many(x, len(x.items), len(rows))
+            pairs = zip(x.items, rows, strict=True)
+            return [_from_first(item, future, row, 0) for item, row in pairs]
     if isinstance(x, Several):
         return future.values
-    axis = 0
-    if isinstance(future, Grid):
-        axis = list(future.dims).index("T")
-        if isinstance(x, Grid) and "B" in x.dims:
-            require_same(x._seen("B"), future._seen("B"))
-    mine, others = _time(x), _time(future)
-    values = future.stepwise
+    axis = list(future.dims).index("T") if isinstance(future, Grid) else 0
+    return _from_first(x, future, future.stepwise, axis)
+
+
+def _of_all(x: Labelled, future: Several) -> list[Any]:
+    """Series by series."""
+    if isinstance(x, Grid) and "B" in x.dims:
+        names, others = x._seen("B"), _with_order(future)
+        require_same(names, others)
+        require_order(x.name, names.axes[0] if names.axes else None, others)
+        count = x.array.sizes[x.dims["B"]]
+        _require_as_many(x, count, len(future.items))
+        return [aligned(x, item) for item in future.items]  # all have the times of x
+    if not isinstance(x, Several):
+        return [item.stepwise for item in future.items]
+    x.require_order(_with_order(future))
+    _require_as_many(x, len(x.items), len(future.items))
+    return [aligned(*pair) for pair in zip(x.items, future.items, strict=True)]
+
+
+def _with_order(future: Several) -> Several:
+    """The same, of more rows than X: how to reorder the series is said for these."""
+    order = "{name} with its series in the order of those of {x}"
+    axes = tuple(replace(axis, reorder=order) for axis in future.axes)
+    return Several(future.name, future.items, axes)
+
+
+def _require_as_many(x: Labelled, count: int, received: int) -> None:
+    if count != received:
+        raise ValueError(f"future has {received} series, and {x.name} has {count}: one for each")
+
+
+def _from_first(x: Labelled, future: Labelled, values: Any, axis: int) -> Any:
+    """Values of one form of what is known ahead, from the first step of x on."""
+    mine, others = time_axis(x), time_axis(future)
     if mine is None or others is None or not len(mine):
         return values
     start = _place(x, future, mine, others)
@@ -34,19 +70,8 @@ def aligned(x: Labelled, future: Labelled) -> Any:
     return np.asarray(values)[(slice(None),) * axis + (slice(start, None),)]
 
 
-def _of_all(x: Labelled, future: Several) -> list[Any]:
-    """Series by series."""
-    if not isinstance(x, Several):
-        return [item.stepwise for item in future.items]
-    require_same(x, future)
-    if len(x.items) != len(future.items):
-        raise ValueError(
-            f"future has {len(future.items)} series, and {x.name} has {len(x.items)}: one for each"
-        )
-    return [aligned(*pair) for pair in zip(x.items, future.items, strict=True)]
-
-
-def _time(labelled: Labelled) -> Axis | None:
+def time_axis(labelled: Labelled) -> Axis | None:
+    """The labels of the steps, where there are some."""
     axes = labelled._seen("T").axes if isinstance(labelled, Grid) else labelled.axes
     return axes[0] if axes else None
 
@@ -62,8 +87,19 @@ def _place(x: Labelled, future: Labelled, mine: Axis, others: Axis) -> int:
     start = 0
     if alike and mine.is_comparable(others):
         start = int(np.argmax(every == first[0])) if len(others) else 0
+    _require_own(x, mine, future, others)
     _require_labels(x, mine, future, others.cut(start, start + len(mine)))
     return start
+
+
+def _require_own(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:
+    """Refuse what has only rows that lie ahead."""
+    if len(others) and mine.ends_before(others):
+        raise ValueError(
+            f"{future.name} begins at {others.at(0)}, behind the end of {x.name} at "
+            f"{mine.at(-1)}: it needs the rows of {x.name}, too, of which the network is told as "
+            "it reads them; join both, as in pandas.concat([past, ahead])"
+        )
 
 
 def _require_labels(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:
@@ -73,7 +109,7 @@ def _require_labels(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> 
             f"{future.name} ends at {others.at(-1)}, before {x.name}, which ends at {mine.at(-1)}: "
             "pass its rows for all steps of X, and for those that are to be forecast"
         )
-    require_same(_with(x.name, mine), _with(future.name, others))
+    require_same(labelled(x.name, mine), labelled(future.name, others))
 
 
 def _require_after(x: Labelled, future: Labelled, rest: Axis) -> None:
@@ -83,11 +119,4 @@ def _require_after(x: Labelled, future: Labelled, rest: Axis) -> None:
     after = x.continued(len(rest))
     if isinstance(after, Grid):
         after = after._seen("T")
-    require_same(after, _with(future.name, rest))
-
-
-def _with(name: str, axis: Axis) -> Labelled:
-    """Labels alone."""
-    found = Labelled(name, None)
-    found.axes = (axis,)
-    return found
+    require_same(after, labelled(future.name, rest))

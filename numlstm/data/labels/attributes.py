@@ -44,7 +44,7 @@ def of_frame(x: Labelled, value: Any, wanted: tuple[str, ...] | None, *, many: b
         own = None if frame.index is None else tuple(map(str, frame.index))
         return _in_order(frame.values, own, wanted)
     if many:
-        x.agreed(frame)
+        x.require_rows(frame)
     return _in_order(frame.values, frame.features, wanted)
 
 
@@ -60,7 +60,7 @@ def of_grid(x: Labelled, array: Any, wanted: tuple[str, ...] | None, *, many: bo
         own = _titles(array, rest[0]) if rest else None
         like = x if "B" in x.roles else _BATCH
         grid = grids.read(NAME, array.rename(dict.fromkeys(rest, "feature")), None, like)
-        x.agreed(grid)
+        x.require_rows(grid)
         return _in_order(grid.values, own or grid.features, wanted)
     raise ValueError(
         f"static has the dimensions ({', '.join(map(str, dims))}), and attributes have one for the "

@@ -52,6 +52,11 @@ class Labelled:
         return "BTI" if isinstance(given, list) or axes == 3 else "TI"
 
     @property
+    def title(self) -> Any:
+        """The name of one feature without an axis, as the caller has it."""
+        return None
+
+    @property
     def stepwise(self) -> Any:
         """The values, with an axis for features where they are known to be one per step."""
         return self.values
@@ -65,6 +70,10 @@ class Labelled:
         """The other one, which must have the same labels where both have some."""
         require_same(self, other)
         return other
+
+    def require_rows(self, rows: "Labelled") -> None:
+        """Refuse rows, one for each series, of other labels than the series have."""
+        self.agreed(rows)
 
     def outputs(self, names: Names, width: int) -> list[str]:
         """Names of the outputs beside the labels of these inputs."""
@@ -81,6 +90,13 @@ class Labelled:
     def gaps(self, reset: Any) -> list[str]:
         """Unequal steps in words; steps back in time are refused."""
         return []
+
+
+def labelled(name: str, axis: Axis) -> Labelled:
+    """Labels alone."""
+    found = Labelled(name, None)
+    found.axes = (axis,)
+    return found
 
 
 def require_same(x: Labelled, other: Labelled) -> None:

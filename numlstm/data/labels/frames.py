@@ -60,11 +60,17 @@ class Frame(Labelled):
     def _name_features(self, wanted: tuple[str, ...] | None) -> None:
         """Names of the columns, and the order in which they are read."""
         have = tuple(str(column.name) for column in self.columns)
-        if self.is_column and self.columns[0].name in (None, ""):
+        if self.is_column and self.title is None:
             return
         positions, self.features = order(self.name, have, wanted)
         if positions is not None:
             self.columns = [self.columns[position] for position in positions]
+
+    @property
+    def title(self) -> Any:
+        """The name of a column alone, as the caller has it."""
+        name = self.columns[0].name if self.is_column else None
+        return None if name == "" else name
 
     @cached_property
     def values(self) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numlstm.data.labels import times
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.base import Labelled, require_same
-from numlstm.data.labels.lists import Several
+from numlstm.data.labels.lists import Several, require_order
 from numlstm.data.labels.names import FEATURES, SEQUENCES, TIMES, Names, called, order, tells_apart
 from numlstm.data.labels.times import Likeness
 from numlstm.utils.lazy import cached_property
@@ -76,6 +76,11 @@ class Grid(Labelled):
         return self._ordered.values
 
     @property
+    def title(self) -> Any:
+        """The name of an array without a dimension of features, as the caller has it."""
+        return self.array.name if self.is_column else None
+
+    @property
     def is_lazy(self) -> bool:
         """Whether the values are in a file, or still to be computed."""
         return not getattr(self._ordered.variable, "_in_memory", True)
@@ -118,6 +123,7 @@ class Grid(Labelled):
                 f"{other.name}.T, or a DataArray with the same dimensions"
             )
         super().agreed(other)
+        require_order(self.name, self._along.get("B"), other)
         self._require_one_order(other)
         return other
 
