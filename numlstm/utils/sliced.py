@@ -42,5 +42,5 @@ def unmasked(read: Any) -> Any:
         return read
     if not np.ma.is_masked(read):
         return read.data
-    floats = read if read.dtype.kind == "f" else read.astype(np.float64)
+    floats: Any = read if read.dtype.kind == "f" else read.astype(np.float64)
     return floats.filled(np.nan)
