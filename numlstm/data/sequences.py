@@ -251,6 +251,12 @@ class Form(NamedTuple):
     kind: str  # "batch" (B, T, I), "series" (T,) or (T, I), "list" of series
     lengths: tuple[int, ...]  # of every series
 
+    def one_step_each(self, rows: int) -> str:
+        """What to write if the steps of one series are as many sequences; "" where they cannot."""
+        if self.kind != "series" or self.lengths != (rows,):
+            return ""
+        return f"; as an array, X.reshape({rows}, 1, -1) is one step of each of {rows} series"
+
     def restore(self, Y: np.ndarray) -> Any:
         """Predictions (B, T, O), or (B, O) for one per sequence, in the form of the inputs."""
         if self.kind == "series":

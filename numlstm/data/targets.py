@@ -71,14 +71,15 @@ def read_dataset(
     wanted = reading.names.targets
     targets = labels.companion(given, "y", y, wanted if wanted and len(wanted) > 1 else None)
     known, titles = labels.known_ahead(given, future, reading.names.future)
-    data = _read_arrays(
-        *(given.stepwise, targets.values if reading.classes else targets.stepwise, reading),
-        sample_weight=labels.beside(given, "sample_weight", sample_weight),
-        lengths=labels.beside(given, "lengths", lengths),
-        reset=labels.beside(given, "reset", reset),
-        future=known,
-        static=(attributes := labels.attributes(given, static, reading.names.static)).values,
-    )
+    attributes = labels.attributes(given, static, reading.names.static)
+    rows = {
+        "sample_weight": labels.beside(given, "sample_weight", sample_weight),
+        "lengths": labels.beside(given, "lengths", lengths),
+        "reset": labels.beside(given, "reset", reset),
+    }
+    arrays = given.stepwise, targets.values if reading.classes else targets.stepwise
+    with labels.named(*((given,) if reading.classes else (given, targets))):
+        data = _read_arrays(*arrays, reading, **rows, future=known, static=attributes.values)
     own = None if reading.classes else (given if y is None else targets).features
     said = reading.names
     names = Names(

@@ -150,9 +150,8 @@ class _Part:
 def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
     _say_short(given, config, where)
-    scan = scan_all(
-        given, _grid(given, given.X.steps, config), config.weight is not None, dtype, where
-    )
+    grid = _grid(given, given.X.steps, config)
+    scan = scan_all(given, grid, config.weight is not None, dtype, where)
     return _Part(given, _dataset(scan, config, dtype, _Cut(0 * scan.until, scan.until)), scan)
 
 

@@ -123,7 +123,8 @@ class Ensemble:
         rows = {"lengths": lengths, "reset": reset, "noise_rng": noise_rng}
         rows["future"] = first._known(given, future)
         rows["static"] = labels.attributes(given, static, first.names.static).values
-        each = [model.predict(given.stepwise, **rows) for model in self.models]
+        with labels.named(given):
+            each = [model.predict(given.stepwise, **rows) for model in self.models]
         return _restored(given, each, first.output_names)
 
     def forecast(

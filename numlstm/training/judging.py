@@ -175,8 +175,8 @@ class Judging(NamedTuple):
         ]
         if words:
             notices.warn(
-                f"metrics are NaN where they are undefined, as of targets that are all the same: "
-                f"{', '.join(words)}"
+                "metrics are NaN where they are undefined, as of targets that are all the same, or "
+                f"where all are missing or weigh 0: {', '.join(words)}"
             )
 
 

@@ -296,6 +296,11 @@ def test_what_is_undefined_is_nan_and_said_once():
     assert len(said) == 1
     assert np.isnan(result.per_series["training_nse"]).tolist() == [False, True, False, False]
     assert np.isfinite(result.history["training_nse"]).all()  # the median of the others
+    lost = np.where(np.arange(4)[:, None, None] == 1, np.nan, y)
+    weight = np.array([1.0, 1.0, 0.0, 1.0])
+    words = "or where all are missing or weigh 0: training_rmse of 2 of 4 series"
+    with pytest.warns(UserWarning, match=words):
+        quick(X, lost, metrics=["rmse"], nan_policy="omit", sample_weight=weight)
 
 
 def test_a_function_that_fails_for_a_series_alone():

@@ -11,18 +11,20 @@ import numpy as np
 from numlstm.data.labels import ahead, grids, remedies, tables
 from numlstm.data.labels.attributes import Attributes, of_frame, of_grid
 from numlstm.data.labels.base import Labelled
+from numlstm.data.labels.ends import Ends
 from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
 from numlstm.data.labels.names import UNNAMED, Names
 from numlstm.data.labels.panels import Panel
+from numlstm.data.labels.places import named
 from numlstm.utils import checks
 from numlstm.utils.notices import warn
 from numlstm.utils.sliced import whole
 
 __all__ = [
-    "UNNAMED", "Attributes", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
-    "attributes", "beside", "classes", "companion", "inputs", "known_ahead", "read",
+    "UNNAMED", "Attributes", "Ends", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
+    "attributes", "beside", "classes", "companion", "inputs", "known_ahead", "named", "read",
     "require_no_steps", "require_plain", "same_names", "samples", "targets", "weights", "with_rows",
 ]  # fmt: skip
 

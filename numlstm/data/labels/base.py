@@ -25,12 +25,15 @@ class Labelled:
         Names of the last axis, or the name of a single series.
     axes : tuple of Axis
         Labels of the first axis; several where any may be meant.
+    series : Axis or None
+        Names of the series, of several.
     past : Axis or None
         The times before these, where it is not known how they go on.
     """
 
     features: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
+    series: Axis | None = None
     past: Axis | None = None
     _given: Any = None  # of one without labels
     is_future = False  # made by `continued`
@@ -138,7 +141,7 @@ def _require_after(x: Labelled, other: Labelled) -> None:
     given.require_forward(other.name, None)
     if past.ends_before(given):
         return
-    zones = "" if past.is_comparable(given) else f" ({_of_zones(past, given)})"
+    zones = "" if past.is_comparable(given) else f" ({zones_in_words(past, given)})"
     raise ValueError(
         f"{other.name} does not go on after {x.name}, which ends at {past.at(-1)}: it begins at "
         f"{given.at(0)}{zones}. Pass the rows of the next times, with labels of the same type; "
@@ -146,7 +149,7 @@ def _require_after(x: Labelled, other: Labelled) -> None:
     )
 
 
-def _of_zones(a: Axis, b: Axis) -> str:
+def zones_in_words(a: Axis, b: Axis) -> str:
     """Which of two kinds of times only one has, in words."""
     zone = a.zone or b.zone
     one = "times with an offset from UTC" if zone is None else f"the time zone {zone}"
@@ -172,7 +175,7 @@ def _difference(x: Labelled, other: Labelled) -> str:
     """Where labels differ, in words."""
     a, b = x.axes[0], other.axes[0]
     if not a.is_comparable(b):
-        return _of_zones(a, b)
+        return zones_in_words(a, b)
     if len(a) != len(b):
         return f"{x.name} has {a}, {other.name} has {b}"
     mine, theirs = a.alike(b)
