@@ -171,7 +171,6 @@ def prepare(
     if config.stateful:
         bptt_steps = _window(train, bptt_steps)
         train = streams(train, 1)
-    forecast = arrays.y is None or are_next_inputs(_one_step(train, ahead))
     if config.scheduled_sampling is not None:
         _require_forecasts(train, ahead)
         _require_one_unit(model.scaling)
@@ -180,6 +179,7 @@ def prepare(
     words = _in_words(given, train, arrays, config, said)
     reading = reading.like(given)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
+    forecast = arrays.y is None or are_next_inputs(_one_step(split.train, ahead))
     if split.judge is not None:
         _require_same_attributes(train, split.judge)
         words += f"; validation: {split.words}"

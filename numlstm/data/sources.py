@@ -242,6 +242,13 @@ def read_series(name: str, value: Any, lengths: Any = None) -> Series:
 
 def read_targets(y: Any, like: Series) -> Series:
     """Targets of every step: (T,) or (T, O), a list of them, or (S, T) or (S, T, O)."""
+    rows = like.kind == "list" and len(shape := getattr(y, "shape", ())) == 2
+    if rows and shape[0] == len(like.sources) and set(like.steps.tolist()) == {shape[1]}:
+        array = _array("y", y)
+        places = range(len(like.sources))
+        return Series(
+            [Source("y", array, shape[1], 1, _kept(array), row) for row in places], "list"
+        )
     if like.kind != "batch":
         listed = like.kind == "list" and isinstance(y, (list, tuple))
         parts = (
@@ -287,6 +294,11 @@ def _array(name: str, value: Any) -> Any:
         value = value.view(np.ndarray)
     elif not is_lazy(value):
         value = checks.array(name, value, None, finite=False)
+    if any(size != size for size in value.shape):  # NaN of dask
+        raise ValueError(
+            f"{name} has chunks of unknown sizes, received shape {tuple(value.shape)}: pass "
+            f"{name}.compute_chunk_sizes()"
+        )
     if not 1 <= len(value.shape) <= 3 or (len(value.shape) == 3 and "[" in name):
         raise ValueError(
             f"{name} must have shape (T,) or (T, I), or (S, T, I) for several series; received "

@@ -214,6 +214,8 @@ def input_weight(given: GivenSeries, number: int, until: int) -> Array | float:
 def _compare(scan: Scan, piece: _Piece, before: tuple[Array, Array]) -> tuple[Array, Array]:
     """Compare targets with the first features of the next step; the last target, for the next one.
 
+    Those that are learned from: what judges decides nothing.
+
     `before` is the target of the last step that was read, and what it counts.
     """
     given = scan.given
@@ -224,9 +226,10 @@ def _compare(scan: Scan, piece: _Piece, before: tuple[Array, Array]) -> tuple[Ar
     comparable = not given.forecast and given.y.width <= piece.values.shape[1]
     if count > 0 and comparable:
         following = piece.values[-count:, : given.y.width]
-        there = weight[:count] > 0
+        stop = piece.start + len(piece.values)
+        learned = np.arange(stop - count, stop) < scan.until[piece.number]
+        there = (weight[:count] > 0) & learned[:, None]
         if given.resets is not None:
-            stop = piece.start + len(piece.values)
             there &= ~given.resets[piece.number][stop - count : stop, None]
         scan.following.add(targets[:count][there], following[there])
     return targets[-1:].copy(), weight[-1:].copy()

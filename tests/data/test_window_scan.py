@@ -163,3 +163,20 @@ def test_padding_has_no_weight():
     y = [np.where(np.arange(len(part)) == 7, np.nan, part[:, 0]) for part in SERIES]
     ones = [np.ones(len(part)) for part in SERIES]
     assert "3 of 126 targets missing" in words(y, nan_policy="omit", sample_weight=ones)
+
+
+@pytest.mark.parametrize("change", [0.0, 0.5])
+def test_what_judges_does_not_decide_whether_targets_are_the_next_values(change):
+    X = np.random.default_rng(0).standard_normal((10, 40, 2))
+    y = np.concatenate([X[:, 1:, :1], np.zeros((10, 1, 1))], axis=1)
+    of_ends, of_rows = y.copy(), y.copy()
+    of_ends[:, 32:] += change
+    of_rows[8:] += change
+    options = {"validation": 0.2}
+    one = both(X[0], of_ends[0], **options)
+    for data in (*one, both(X, of_rows, **options)[0], both(X, of_ends, **options)[1]):
+        assert data.forecasts
+        np.testing.assert_array_equal(data.scaling.y_mean, data.scaling.x_mean[:1])
+    of_ends[0, 20] += 1
+    for data in both(X[0], of_ends[0], **options):
+        assert not data.forecasts

@@ -385,6 +385,21 @@ def test_blocks_are_for_stores_that_keep_some_chunks(shuffle, kept, least, most)
     assert least < of_an_epoch / (steps / chunk) < most
 
 
+def test_a_group_of_blocks_is_drawn_once_for_all_of_its_batches(monkeypatch):
+    order, drawn = InBlocks(20_000, np.random.default_rng(0)), []
+    draw = InBlocks._drawn
+
+    def counted(self, group):
+        drawn.append(group)
+        return draw(self, group)
+
+    monkeypatch.setattr(InBlocks, "_drawn", counted)
+    batches = [order[start : start + 300] for start in range(0, 20_000, 300)]
+    found = [np.asarray(batch) for batch in batches for _ in range(2)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(found[::2])), np.arange(20_000))
+    assert drawn == [0, 1, 2]
+
+
 @given(st.integers(1, 20_000), st.integers(0, 9), st.sampled_from([Shuffled, InBlocks]))
 def test_orders_that_are_computed_have_every_sample_once(count, seed, kind):
     order = kind(count, np.random.default_rng(seed))

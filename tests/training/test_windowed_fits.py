@@ -217,6 +217,44 @@ def test_what_a_store_masks_is_missing(dtype):
             train(Masking(there), y)
 
 
+def test_chunks_of_unknown_sizes_are_said():
+    X = Rows(SERIES[0])
+    X.shape = (float("nan"), 2)
+    with pytest.raises(ValueError, match=r"chunks of unknown sizes.*X\.compute_chunk_sizes\(\)"):
+        windowed(X, TARGETS[0])
+
+
+@pytest.mark.parametrize("wrap", [Sliced, lambda part: part])
+def test_targets_of_a_list_of_series_may_be_one_array(wrap):
+    X, y = [SERIES[0][:22], SERIES[1]], np.stack([TARGETS[0][:22, 0], TARGETS[1][:, 0]])
+    same(windowed(X, wrap(y)), windowed(X, list(y)))
+    with pytest.raises(ValueError, match="a target for every step of X"):
+        windowed(SERIES, wrap(y))  # the first one is longer
+
+
+def test_series_that_are_too_short_have_no_score():
+    pytest.importorskip("sklearn")
+    regressor = numlstm.LSTMRegressor(4, output="sequence", random_state=0, epochs=1, window=9)
+    regressor.fit(SERIES, TARGETS)
+    short = [part[:8] for part in SERIES], [part[:8] for part in TARGETS]
+    with pytest.raises(ValueError, match="from the 9 steps up to it, and all series are shorter"):
+        regressor.score(*short)
+
+
+def test_a_pass_that_fails_draws_nothing():
+    pytest.importorskip("sklearn")
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    one, other = (numlstm.LSTMRegressor(4, output="sequence", random_state=0) for _ in range(2))
+    for regressor in (one, other):
+        regressor.partial_fit(X, y)
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        other.set_params(learning_rate=-1).partial_fit(X, y)
+    other.set_params(learning_rate=None)
+    for regressor in (one, other):
+        regressor.set_params(batch_size=1, dropout={"states": 0.5}).partial_fit(X, y)
+    np.testing.assert_array_equal(one.result_.x, other.result_.x)
+
+
 LAYOUTS = {
     "rows": lambda series: series,
     "columns": np.asfortranarray,
