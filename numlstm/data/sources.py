@@ -242,8 +242,9 @@ def read_series(name: str, value: Any, lengths: Any = None) -> Series:
 
 def read_targets(y: Any, like: Series) -> Series:
     """Targets of every step: (T,) or (T, O), a list of them, or (S, T) or (S, T, O)."""
-    rows = like.kind == "list" and len(shape := getattr(y, "shape", ())) == 2
-    if rows and shape[0] == len(like.sources) and set(like.steps.tolist()) == {shape[1]}:
+    shape: Any = getattr(y, "shape", ())
+    of_a_list = like.kind == "list" and len(shape) == 2
+    if of_a_list and shape[0] == len(like.sources) and set(like.steps.tolist()) == {shape[1]}:
         array = _array("y", y)
         places = range(len(like.sources))
         return Series(
