@@ -10,7 +10,7 @@ from numlstm.data.ahead_sources import beside, ending, read_known
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import read_static, require_static
 from numlstm.data.description import lengths_in_words
-from numlstm.data.labels import Names
+from numlstm.data.labels import Labelled, Names
 from numlstm.data.padding import require_right_padding
 from numlstm.data.sequences import Form, read_reset
 from numlstm.data.sources import Series, has_lazy, read_series, read_targets
@@ -35,6 +35,7 @@ class GivenSeries(NamedTuple):
     begins: list[Array] | None = None  # of forecasts: resets before the value forecast
     static: Array | None = None  # (S, A) attributes of the series
     ahead: Ahead | None = None
+    labels: tuple[Labelled, ...] = ()  # of X and of y, for what is said of them
 
     @property
     def features(self) -> int:
@@ -71,6 +72,7 @@ def read_given(arrays: Arrays, reading: Reading) -> GivenSeries:
         weights=weights,
         resets=resets,
         static=read_static(attributes.values, Form(X.kind, tuple(X.steps.tolist()))),
+        labels=(labelled, targets),
     )
     if reading.horizon is not None or arrays.future is not None or reading.future:
         return _read_ahead(given, labelled, arrays)

@@ -9,6 +9,7 @@ import numpy as np
 from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_filled_static, warn_of_values
 from numlstm.data.kept_targets import Grid, KeptTargets
+from numlstm.data.labels import named
 from numlstm.data.next_inputs import NextInputs
 from numlstm.data.running_moments import Range, RunningMoments
 from numlstm.data.sequences import NAN_INPUT, mean_weights
@@ -17,6 +18,7 @@ from numlstm.data.sources import Source
 from numlstm.data.targets import require_classes
 from numlstm.data.window_reading import GivenSeries, balanced
 from numlstm.data.windows import Targets
+from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 _BLOCK = 4096  # steps; slices that are read are multiples
@@ -74,7 +76,8 @@ def scan_all(given: GivenSeries, grid: Grid, weighs: bool, dtype: str, where: st
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)
             piece = _Piece(number, start, values, own, weight)
-            _look(scan, piece)
+            with named(*given.labels):
+                _look(scan, piece)
             _take_moments(scan, piece, own_weight)
             before = _compare(scan, piece, before)
             counts[start:stop] = weight if weighs else _together(weight, dtype)
@@ -245,6 +248,5 @@ def _require_values(place: tuple[Source, int], values: Array, there: Array, nan:
     where = [] if source.row is None else [source.row]
     index = (*where, start + step + source.shift, column)
     what = f"NaN: {nan}" if not there[step, column] else "inf: replace it by a number"
-    raise ValueError(
-        f"{source.name} has NaN or infinite values, the first at index {index}; {what}"
-    )
+    message = f"{source.name} has NaN or infinite values, the first at index {index}; {what}"
+    raise checks.misplaced(message, source.name, index)

@@ -372,13 +372,19 @@ def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it f
         where = tuple(int(index) for index in np.argwhere(bad)[0])
         ways = [f"NaN: {nan}"] * bool(np.isnan(value).any())
         ways += ["inf: replace it by a number"] * bool(np.isinf(value).any())
-        error = ValueError(
+        message = (
             f"{name} has {int(bad.sum())} NaN or infinite value(s), the first at index {where}; "
             + "; ".join(ways)
         )
-        vars(error)[PLACE] = name, where
-        raise error
+        raise misplaced(message, name, where)
     return largest(value)
+
+
+def misplaced(message: str, name: str, where: tuple[int, ...]) -> ValueError:
+    """An error that knows where the value is that it is of: in which array, and at which index."""
+    error = ValueError(message)
+    vars(error)[PLACE] = name, where
+    return error
 
 
 def bound(value: np.ndarray) -> float:

@@ -33,7 +33,11 @@ CASES = {
 def test_a_missing_input_is_named(case):
     given, name = CASES[case]
     model = numlstm.fit(X, **FEW).model
-    for call in (lambda: numlstm.fit(given, **FEW), lambda: model.predict(given)):
+    for call in (
+        lambda: numlstm.fit(given, **FEW),
+        lambda: numlstm.fit(given, window=4, **FEW),
+        lambda: model.predict(given),
+    ):
         with pytest.raises(ValueError, match="first at index") as error:
             call()
         assert str(error.value).endswith(f"The first is 'temperature' of {name} at 2000-01-06")
@@ -47,10 +51,11 @@ def test_a_missing_target_is_named(case):
         "list": [X.loc["C01"], X.loc["C08"]],
     }[case]  # fmt: skip
     given, name = CASES[case]
-    with pytest.raises(ValueError, match="nan_policy='omit'") as error:
-        numlstm.fit(whole, given, **FEW)
     place = f"'temperature' of {name.replace('X', 'y')} at 2000-01-06"
-    assert str(error.value).endswith(f"The first is {place}")
+    for options in (FEW, FEW | {"window": 4}):
+        with pytest.raises(ValueError, match="nan_policy='omit'") as error:
+            numlstm.fit(whole, given, **options)
+        assert str(error.value).endswith(f"The first is {place}")
 
 
 def test_a_missing_target_of_a_whole_series_is_named():
