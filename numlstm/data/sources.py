@@ -268,6 +268,12 @@ def read_targets(y: Any, like: Series) -> Series:
     return found
 
 
+def _has_a_row_for_each(y: Any, steps: list[int]) -> bool:
+    """Whether this is an array (S, T) for series that all have so many steps."""
+    shape = tuple(getattr(y, "shape", ()))
+    return len(shape) == 2 and shape[0] == len(steps) and set(steps) == {shape[1]}
+
+
 def _require_steps(holds: bool, received: Any, wanted: Any) -> None:
     if not holds:
         raise ValueError(
