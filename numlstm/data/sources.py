@@ -242,13 +242,11 @@ def read_series(name: str, value: Any, lengths: Any = None) -> Series:
 
 def read_targets(y: Any, like: Series) -> Series:
     """Targets of every step: (T,) or (T, O), a list of them, or (S, T) or (S, T, O)."""
-    rows = like.kind == "list" and len(shape := getattr(y, "shape", ())) == 2
-    if rows and shape[0] == len(like.sources) and set(like.steps.tolist()) == {shape[1]}:
+    if like.kind == "list" and _has_a_row_for_each(y, like.steps.tolist()):
         array = _array("y", y)
-        places = range(len(like.sources))
-        return Series(
-            [Source("y", array, shape[1], 1, _kept(array), row) for row in places], "list"
-        )
+        count, steps = array.shape
+        numbers = range(count)
+        return Series([Source("y", array, steps, 1, _kept(array), row) for row in numbers], "list")
     if like.kind != "batch":
         listed = like.kind == "list" and isinstance(y, (list, tuple))
         parts = (
