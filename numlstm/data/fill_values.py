@@ -28,6 +28,7 @@ def remedy_of(filling: Imputer | None) -> str:
 def warn_of_fill_values(data: Dataset, where: str = "", remedy: str = OF_A_FIT) -> bool:
     """Whether a number that files write for a missing value is among the data; it is said."""
     names = data.names
+    warn_of_filled_static(f"{where}static", data.static, names.static)
     if warn_of_values(f"{where}X", data.X, observed(data), names.features, remedy):
         return True
     if data.y.dtype.kind != "f":  # they are classes
@@ -52,18 +53,30 @@ def warn_of_filled_inputs(
     warn_of_values(name, X, valid, features, remedy_of(filling))
 
 
+def warn_of_filled_static(name: str, static: Array | None, titles: tuple[str, ...] | None) -> None:
+    """The same of attributes (B, S), which cannot be missing."""
+    if static is not None:
+        advice = "fill it, as with the median of the attribute"
+        _warn_of(name, static, np.ones(static.shape, bool), titles, advice)
+
+
 def warn_of_values(
     name: str, values: Array, valid: Array, titles: tuple[str, ...] | None, remedy: str
 ) -> bool:
     """The same of values (..., N) where they are valid."""
+    return _warn_of(name, values, valid, titles, f"replace it by NaN{remedy}")
+
+
+def _warn_of(
+    name: str, values: Array, valid: Array, titles: tuple[str, ...] | None, advice: str
+) -> bool:
     found = [
         f"{value:.7g}, {count} time(s) in column {titles[column] if titles else column}"
         for column, value, count in _fill_values(values, valid)
     ]
     if found:
         notices.warn(
-            f"{name} has {'; '.join(found)}, as files write it for what is missing: "
-            f"replace it by NaN{remedy}"
+            f"{name} has {'; '.join(found)}, as files write it for what is missing: {advice}"
         )
     return bool(found)
 

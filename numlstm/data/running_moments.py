@@ -76,6 +76,12 @@ class RunningMoments(Range):
         self._spread, self._weight = unit * np.sqrt(variance), total
 
     @property
+    def has_any(self) -> Array:
+        """Whether anything of a column counted, (N,)."""
+        found: Array = self._weight > 0
+        return found
+
+    @property
     def deviation(self) -> Array:
         """The standard deviation, (N,); of what does not vary it is 0, but for rounding."""
         return self._spread.copy()

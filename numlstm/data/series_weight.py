@@ -74,14 +74,47 @@ def with_series_weight(data: Dataset) -> Dataset:
             "weight='nse' needs the standard deviation of every series, and so a target for every "
             "step: there is one per sequence. Weights of sequences are sample_weight="
         )
-    factor = even(series_weight(data.y, data.weight > 0))
+    there: Array = np.greater(data.weight, 0)
+    if data.ahead is None:
+        seen: Array = np.any(there, axis=1)
+        factor = even(series_weight(data.y, there), seen)
+    else:
+        factor = _of_a_horizon(data.y, there, data.ahead.targets)
     return replace(data, weight=data.weight * factor[:, None]).balanced()
 
 
-def even(factor: Array) -> Array:
-    """The weights of series (S, O), of several targets those by which none counts for more."""
+def _of_a_horizon(y: Array, there: Array, targets: int) -> Array:
+    """The weights of series (B, h O): of every target one, by its values, for any step ahead."""
+    rows, count, columns = y.shape
+    ahead = columns // targets
+    values = np.zeros((rows, count + ahead - 1, targets))
+    valid = np.zeros(values.shape, bool)
+    for k in range(ahead):  # what is so far ahead of every step, put to its own time
+        part, time = slice(k * targets, (k + 1) * targets), slice(k, k + count)
+        own = there[..., part]
+        values[:, time][own] = y[..., part][own]
+        valid[:, time] |= own
+    seen: Array = np.any(valid, axis=1)
+    return np.tile(even(series_weight(values, valid), seen), ahead)
+
+
+def even(factor: Array, there: Array) -> Array:
+    """The weights of series (S, O), of several targets those by which none counts for more.
+
+    A series that has no value of a target, which is not `there` (S, O), has no part in the mean.
+    """
     _require_effect(factor)
-    return factor / factor.mean(axis=0) if factor.shape[1] > 1 else factor
+    mean = _mean(factor, there)
+    factor = np.where(there, factor, mean)
+    return factor / mean if factor.shape[1] > 1 else factor
+
+
+def _mean(factor: Array, there: Array) -> Array:
+    """The mean of every column over the series that are there; 1 where none is."""
+    if there.all():
+        return np.asarray(factor.mean(axis=0))
+    total: Array = factor.sum(axis=0, where=there)
+    return np.where(total > 0, total / np.maximum(there.sum(axis=0), 1), 1.0)
 
 
 def _require_effect(factor: Array) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.data.ahead_sources import WithFuture
-from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_values
+from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_filled_static, warn_of_values
 from numlstm.data.kept_targets import Grid, KeptTargets
 from numlstm.data.next_inputs import NextInputs
 from numlstm.data.running_moments import Range, RunningMoments
@@ -56,7 +56,8 @@ def scan_all(given: GivenSeries, grid: Grid, weighs: bool, dtype: str, where: st
     parts = RunningMoments(X.width), RunningMoments(y.width)
     every = Range(X.width), Range(y.width)
     scan = Scan(given, until, where, *parts, every)
-    deviations = []
+    warn_of_filled_static(f"{where}static", given.static, given.names.static)
+    deviations, seen = [], []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
     sample, at = KeptTargets(int(y.steps.sum()), grid), 0
     nothing = np.empty((0, y.width), y.dtype)
@@ -87,9 +88,10 @@ def scan_all(given: GivenSeries, grid: Grid, weighs: bool, dtype: str, where: st
         if total and (counts == (1 if weighs else targets.width)).all():
             counts = np.broadcast_to(counts[0].copy(), counts.shape)
         deviations.append(own_moments.deviation)
+        seen.append(own_moments.has_any)
         scan.counts.append(counts)
     scan.kept = sample.of_series(len(X.sources), nothing)
-    return _weighed(scan, np.stack(deviations), dtype) if weighs else scan
+    return _weighed(scan, np.stack(deviations), np.stack(seen), dtype) if weighs else scan
 
 
 def _together(weight: Array, dtype: str) -> Array:
@@ -98,9 +100,9 @@ def _together(weight: Array, dtype: str) -> Array:
     return total.astype(dtype)
 
 
-def _weighed(scan: Scan, deviations: Array, dtype: str) -> Scan:
-    """The same where series count by the deviations (S, O) of their targets."""
-    factor = balanced(even(weight_of(deviations)))
+def _weighed(scan: Scan, deviations: Array, seen: Array, dtype: str) -> Scan:
+    """The same where series count by the deviations (S, O) of their targets, of those `seen`."""
+    factor = balanced(even(weight_of(deviations), seen))
     counts = []
     for own, part in zip(factor, scan.counts, strict=True):
         alike = len(part) > 0 and part.strides[0] == 0

@@ -8,6 +8,7 @@ import numpy as np
 from numlstm import backends
 from numlstm.data import labels
 from numlstm.data.attributes import read_static, require_static, static_for_network
+from numlstm.data.fill_values import warn_of_filled_static
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Form
 from numlstm.model.base import Derived, KeptStepper, Model
@@ -272,6 +273,7 @@ class Export(Model):
         values = labels.attributes(one, static, self.names.static).values
         read = read_static(values, Form("series", (1,)))
         require_static(read, size)
+        warn_of_filled_static("static", read, self.names.static)
         return static_for_network(read, scaling, self.spec.dtype)
 
     def _source(self, standardize: bool) -> "Source":

@@ -50,7 +50,7 @@ class Forecast(Prediction, Rollout):
         Y : ndarray, shape (B, h, O), or (h, O) for one series, or a list of (h, O) for a list
             Forecasts for the h steps after X, in the units of the data; for the loss "gaussian_nll"
             the means, then the log-variances, 2 O. Of a frame or DataArray it is one too; its index
-            goes on where that is regular.
+            goes on where that is regular, or as that of `future` does.
 
         Raises
         ------
@@ -105,7 +105,8 @@ class Forecast(Prediction, Rollout):
         given = labels.inputs("X", X, self.names.features)
         known = self._known(given, future)
         own = labels.attributes(given, static, self.names.static).values
-        after, values = given.continued(count), given.stepwise
+        after = given.continued(count, labels.times_ahead(given, future))
+        values = given.stepwise
         if trained:
             Y = self._at_once(values, known, own)
         else:

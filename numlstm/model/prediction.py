@@ -9,7 +9,7 @@ from numlstm.architecture.spec import State
 from numlstm.data import ahead, labels, sequences
 from numlstm.data.ahead import Future
 from numlstm.data.attributes import read_static, require_static, static_for_network
-from numlstm.data.fill_values import warn_of_filled_inputs
+from numlstm.data.fill_values import warn_of_filled_inputs, warn_of_filled_static
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import Model
 from numlstm.model.continuation import (
@@ -206,6 +206,7 @@ class Prediction(Model):
         require_rows(asked.state, form)
         X = self._with_future(X, lengths, form, asked.future)
         static = read_static(asked.static, form)
+        warn_of_filled_static("static", static, self.names.static)
         require_static(static, self.spec.static_size)
         rows = Rows(X, lengths, reset, static_for_network(static, self.scaling, self.spec.dtype))
         if asked.end is not None:

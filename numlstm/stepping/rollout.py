@@ -13,7 +13,7 @@ from numlstm.backends.cpu.launch import uniform
 from numlstm.backends.cpu.layer.shards import shard_count
 from numlstm.data import sequences
 from numlstm.data.attributes import read_static, require_static, static_for_network
-from numlstm.data.fill_values import warn_of_filled_inputs
+from numlstm.data.fill_values import warn_of_filled_inputs, warn_of_filled_static
 from numlstm.data.missing import network_inputs
 from numlstm.data.scaling import Scaling
 from numlstm.network.slices import slices
@@ -284,6 +284,7 @@ def read_rollout_inputs(
     fed = np.zeros(X.shape[:2], bool)
     fed[:, warm:] = True
     attributes = read_static(static, form)
+    warn_of_filled_static("static", attributes, None)
     require_static(attributes, spec.static_size)
     attributes = static_for_network(attributes, scaling, spec.dtype)
     units = scaling.x_mean, scaling.x_scale, scaling.static_scale

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas
 import pytest
 
 import numlstm
@@ -156,6 +157,49 @@ def test_data_that_are_only_read_are_looked_at_too(missing):
         result.model.predict(1e18 * X)
         if missing == "mask":
             result.model.predict(np.where(filled == 1e20, np.nan, X))
+
+
+def test_attributes_are_looked_at_too():
+    X, y = batch()
+    static = np.random.default_rng(0).random((12, 2))
+    filled = static.copy()
+    filled[3, 0] = NETCDF
+    table = pandas.DataFrame(filled, columns=["area", "height"])
+    few = {"hidden_size": 2, "epochs": 1}
+    model = quick(X, y, static=static, **few).model
+    named = quick(X, y, static=table.assign(area=1.0), **few).model
+    forecaster = quick(X, static=static, **few).model
+    direct = quick(X, static=static, window=3, horizon=2, **few).model
+    judged = {"X": X, "y": y, "static": filled}
+    calls = {
+        "static has 9.96921e+36, 1 time(s) in column 0, ": [
+            lambda: quick(X, y, static=filled, **few),
+            lambda: quick(X, y, static=filled, window=3, **few),
+            lambda: model.predict(X, static=filled),
+            lambda: numlstm.objective(model, X, y, static=filled),
+            lambda: forecaster.rollout(X, 2, static=filled),
+            lambda: forecaster.forecast(X, 2, static=filled),
+            lambda: direct.forecast(X, 2, static=filled),
+            lambda: model.njit(static=filled[3]),
+            lambda: numlstm.LSTMRegressor(**few).fit(X, y[:, -1, 0], static=filled),
+        ],
+        "static has 9.96921e+36, 1 time(s) in column area, ": [
+            lambda: quick(X, y, static=table, **few),
+            lambda: named.predict(X, static=table),
+        ],
+        "validation: static has 9.96921e+36, 1 time(s) in column 0, ": [
+            lambda: quick(X, y, static=static, validation=judged, **few),
+            lambda: quick(X, y, static=static, validation=judged, window=3, **few),
+        ],
+    }
+    for words, these in calls.items():
+        for call in these:
+            with pytest.warns(UserWarning, match="static has 9.9") as caught:
+                call()
+            assert len(caught) == 1
+            said = str(caught[0].message)
+            assert said.startswith(words)
+            assert said.endswith("is missing: fill it, as with the median of the attribute")
 
 
 HONEST = {

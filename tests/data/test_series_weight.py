@@ -126,6 +126,44 @@ def test_several_targets_count_alike_whatever_their_units():
     np.testing.assert_allclose(runs[0].x, runs[1].x, rtol=1e-3)
 
 
+@pytest.mark.parametrize("window", [None, 6])
+def test_a_series_without_a_target_takes_nothing_from_that_of_others(window):
+    X, y = series(O=2)
+    y[0, :, 1] = np.nan
+    options = {"nan_policy": "omit", "epochs": 1, "learning_rate": 1e-30, "standardize": False}
+    result = quick(X, y, weight="nse", window=window, **options)
+    factor = weights(np.where(np.isnan(y), 0, y))
+    factor[0, 1] = np.nan
+    factor /= np.nanmean(factor, axis=0)
+    skipped = 0 if window is None else window - 1
+    there = np.broadcast_to(np.nan_to_num(factor)[:, None], y.shape)[:, skipped:]
+    error = np.nan_to_num(result.model.predict(X) - y)[:, skipped:]
+    assert result.fun == pytest.approx(np.sum(there * error**2) / there.sum(), rel=1e-5)
+    assert there.sum(axis=(0, 1))[1] > 0.4 * there.sum()
+
+
+@pytest.mark.parametrize("own", [1, 2])
+@pytest.mark.parametrize("short", [None, 4, 5])
+def test_of_a_horizon_every_step_ahead_counts_for_as_much(own, short):
+    values = np.random.default_rng(2).standard_normal((5, 30, own)) * [50.0, 3.0][:own]
+    listed = [part * 1.5**i for i, part in enumerate(values)]
+    listed += [] if short is None else [listed[0][:short]]
+    options = {"horizon": 4, "epochs": 1, "learning_rate": 1e-30, "dtype": "float64"}
+    result = quick(listed, weight="nse", standardize=False, **options)
+    spread = np.stack([part[1:].std(axis=0) for part in listed])  # the first is no target
+    factor = 1 / (spread + 0.1) ** 2
+    if own > 1:
+        factor /= factor.mean(axis=0)
+    error, total = 0.0, np.zeros(4)
+    for part, each in zip(listed, factor, strict=True):
+        Y = result.model.predict(part).reshape(len(part), 4, own)
+        for k in range(1, 5):
+            apart = Y[: len(part) - k, k - 1] - part[k:]
+            error += np.sum(each * apart**2)
+            total[k - 1] += len(apart) * each.sum()
+    assert result.fun == pytest.approx(error / total.sum(), rel=1e-9)
+
+
 def test_of_one_series_it_changes_nothing():
     X, y = series(1)
     one, other = (quick(X, y, dtype="float64", **more) for more in ({}, {"weight": "nse"}))

@@ -250,6 +250,92 @@ def test_what_is_known_of_other_times_or_of_fewer_series_is_refused(form, beside
             numlstm.fit(series, future=alike[:2], **SMALL)
 
 
+IRREGULAR = DAYS[:STEPS].delete(10)
+
+
+def texts(days):
+    return days.strftime("%Y-%m-%d")
+
+
+@pytest.mark.filterwarnings("ignore:X.* unequal step")
+@pytest.mark.parametrize("horizon", [None, 3])
+@pytest.mark.parametrize(
+    "form",
+    [
+        pd.Index,
+        lambda days: days.tz_localize("Europe/Berlin"),
+        lambda days: days.to_period("D"),
+        texts,
+    ],
+    ids=["dates", "zone", "periods", "texts"],
+)
+def test_what_is_known_says_when_the_next_steps_of_an_irregular_series_are(form, horizon):
+    days = form(IRREGULAR.append(DAYS[STEPS:]))
+    series, known = (np.delete(values, 10, axis=0) for values in (X, FUTURE))
+    frame = pd.DataFrame(series, days[: STEPS - 1], ["flow", "level"])
+    model = numlstm.fit(frame, future=pd.DataFrame(known, days), horizon=horizon, **SMALL).model
+    Y = model.forecast(frame, 3, future=pd.DataFrame(known, days))
+    assert Y.index.equals(days[STEPS - 1 : STEPS + 2])
+    np.testing.assert_array_equal(Y, model.forecast(series, 3, future=known))
+    assert model.predict(frame, future=pd.DataFrame(known, days)[: STEPS + 2]).shape[0] == STEPS - 1
+    by_position = model.forecast(frame, 3, future=known)
+    assert by_position.index.equals(pd.RangeIndex(3))
+
+
+@pytest.mark.filterwarnings("ignore:X.* unequal step")
+@pytest.mark.parametrize("beside", FORMS)
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_of_several_series(form, beside):
+    values, known = numbers(3, STEPS - 1).cumsum(axis=1), numbers(3, STEPS + EXTRA - 1)
+    days = IRREGULAR.append(DAYS[STEPS:])
+    series, future = several(values, IRREGULAR, "q")[form], several(known, days, "f")[beside]
+    model = numlstm.fit(series, future=future, horizon=3, **SMALL).model
+    Y = model.forecast(series, future=future)
+    expected = DAYS[STEPS : STEPS + 3]
+    if isinstance(Y, list):
+        assert all(part.index.equals(expected) for part in Y)
+    elif form == "panel":
+        assert all(Y.loc[key].index.equals(expected) for key in "xyz")
+    else:
+        assert Y.indexes["day"].equals(expected)
+
+
+@pytest.mark.filterwarnings("ignore:X.* unequal step")
+@pytest.mark.parametrize(
+    ("left_out", "words"),
+    [
+        (STEPS, "from 2024-02-09 to 2024-02-11"),
+        (STEPS + 1, "from 2024-02-10 to 2024-02-12"),
+    ],
+)
+def test_a_gap_after_an_irregular_series_is_said(left_out, words):
+    frame, known = frames()
+    frame, known = frame.drop(DAYS[10]), known.drop(DAYS[10])
+    model = numlstm.fit(frame, future=known, horizon=3, **SMALL).model
+    with pytest.warns(UserWarning, match=rf"future has 1 unequal step\(s\) after X, .*{words}"):
+        Y = model.forecast(frame, future=known.drop(DAYS[left_out]))
+    assert Y.index.equals(DAYS[STEPS:].drop(DAYS[left_out])[:3])
+    listed = numlstm.fit([frame] * 2, future=[known] * 2, horizon=3, **SMALL).model
+    with pytest.warns(UserWarning, match=r"future\[1\] has 1 unequal step\(s\) after X\[1\]"):
+        listed.forecast([frame] * 2, future=[known, known.drop(DAYS[left_out])])
+    earlier = known.set_axis(known.index.where(known.index < DAYS[STEPS], DAYS[0]))
+    with pytest.raises(ValueError, match="the index of future does not go forward"):
+        model.forecast(frame, future=earlier)
+
+
+@pytest.mark.filterwarnings("ignore:X.* unequal step")
+def test_exogenous_inputs_say_when_the_steps_of_a_rollout_are():
+    frame, known = frames()
+    frame = frame.drop(DAYS[10])
+    model = numlstm.fit(frame[:-1], frame[["flow"]][1:].to_numpy(), **SMALL).model
+    beside = known[STEPS : STEPS + 3].rename(columns={"holiday": "level"})
+    Y = model.rollout(frame, 3, exogenous=beside)
+    assert Y.index.equals(DAYS[STEPS : STEPS + 3])
+    each = model.rollout([frame, frame], 3, exogenous=[beside, beside])
+    assert all(part.index.equals(DAYS[STEPS : STEPS + 3]) for part in each)
+    assert model.rollout(frame, 3, exogenous=beside.to_numpy()).index.equals(pd.RangeIndex(3))
+
+
 def test_other_labels_are_refused(direct):
     series, known = frames()
     model = numlstm.fit(series, future=known, horizon=3, **SMALL).model

@@ -24,8 +24,9 @@ from numlstm.utils.sliced import whole
 
 __all__ = [
     "UNNAMED", "Attributes", "Ends", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
-    "attributes", "beside", "classes", "companion", "inputs", "known_ahead", "named", "read",
-    "require_no_steps", "require_plain", "same_names", "samples", "targets", "weights", "with_rows",
+    "attributes", "beside", "classes", "companion", "continued_beside", "inputs", "known_ahead",
+    "named", "read", "require_no_steps", "require_plain", "same_names", "samples", "targets",
+    "times_ahead", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -195,7 +196,19 @@ def known_ahead(
     given = read("future", future, wanted, x)
     if wanted is None:  # else the names are those of a model, which had to choose them
         _say_shared(x, given)
-    return ahead.aligned(x, given), given.features
+    values = ahead.aligned(x, given)
+    _say_gaps(ahead.gaps(x, given))
+    return values, given.features
+
+
+def times_ahead(x: Labelled, future: Any) -> Any:
+    """The times after the inputs x, of each series, of which something is known."""
+    return None if future is None else ahead.times_after(x, read("future", future, None, x))
+
+
+def continued_beside(x: Labelled, count: int, known: Labelled) -> Labelled:
+    """What comes after the inputs x, at the times of what is known of it where x is irregular."""
+    return x.continued(count, ahead.times_of(x, known))
 
 
 def _say_shared(x: Labelled, future: Labelled) -> None:

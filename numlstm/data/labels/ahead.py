@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.labels import times
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.base import Labelled, labelled, require_same
 from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several, require_order
+from numlstm.utils.types import Array
 
 
 def aligned(x: Labelled, future: Labelled) -> Any:
@@ -68,6 +70,66 @@ def _from_first(x: Labelled, future: Labelled, values: Any, axis: int) -> Any:
     start = _place(x, future, mine, others)
     _require_after(x, future, others.cut(start + len(mine), len(others)))
     return np.asarray(values)[(slice(None),) * axis + (slice(start, None),)]
+
+
+def times_after(x: Labelled, future: Labelled) -> Any:
+    """The times of what is known after x, of a list for each series; None where there are none."""
+    if isinstance(x, Several):
+        parts = future.items if isinstance(future, Several) else [future] * len(x.items)
+        return [_rest(*pair) for pair in zip(x.items, parts, strict=True)]
+    if not isinstance(future, Several):
+        return _rest(x, future)
+    each = [_rest(x, item) for item in future.items]
+    first = each[0]
+    alike = first is not None and all(rest is not None and first.equals(rest) for rest in each)
+    return first if alike else None
+
+
+def times_of(x: Labelled, after: Labelled) -> Any:
+    """The times of what comes after x alone, of a list for each series."""
+    if isinstance(x, Several):
+        parts = after.items if isinstance(after, Several) else [after] * len(x.items)
+        return [time_axis(part) for part in parts] if len(parts) == len(x.items) else None
+    return time_axis(after.items[0] if isinstance(after, Several) else after)
+
+
+def gaps(x: Labelled, future: Labelled) -> list[str]:
+    """Unequal steps after those of x, in words, where it is not known how x goes on."""
+    if isinstance(future, Several):
+        mine = x.items if isinstance(x, Several) else [x] * len(future.items)
+        return [gap for pair in zip(mine, future.items, strict=True) for gap in gaps(*pair)]
+    if isinstance(x, Several):  # all have the times of the one DataArray
+        return [gap for item in x.items for gap in gaps(item, future)][:1]
+    own, rest = time_axis(x), _rest(x, future)
+    if own is None or rest is None or not len(rest):
+        return []
+    if own.continued(1) is not None or not own.ends_before(rest):
+        return []
+    late = _unequal_after(own, rest)
+    if not late.size:
+        return []
+    first = int(late[0])
+    before = rest.at(first - 1) if first else own.at(-1)
+    return [
+        f"{future.name} has {late.size} unequal step(s) after {x.name}, the first from {before} to "
+        f"{rest.at(first)}"
+    ]
+
+
+def _unequal_after(own: Axis, rest: Axis) -> Array:
+    """Positions among what is known of steps that are unequal to the usual ones of all."""
+    ticks = times.ticks(np.concatenate(own.alike(rest)))
+    found = None if ticks is None else times.steps(ticks)
+    late = np.empty(0, int) if found is None else found.unequal
+    return late[late >= len(own)] - len(own)
+
+
+def _rest(x: Labelled, future: Labelled) -> Axis | None:
+    """The times of what is known after x."""
+    mine, others = time_axis(x), time_axis(future)
+    if mine is None or others is None or not len(mine):
+        return None
+    return others.cut(_place(x, future, mine, others) + len(mine), len(others))
 
 
 def time_axis(labelled: Labelled) -> Axis | None:

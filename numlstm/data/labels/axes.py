@@ -179,8 +179,17 @@ class Axis:
         first = f"the first from {self.at(int(unequal[0]) - 1)} to {self.at(int(unequal[0]))}"
         return [f"{name} has {unequal.size} unequal step(s), {first}"]
 
-    def continued(self, count: int) -> tuple[Array, bool] | None:
-        """The labels of the next `count` steps where these are regular; and if they are local."""
+    def continued(self, count: int, known: "Axis | None" = None) -> tuple[Array, bool] | None:
+        """The labels of the next `count` steps where these are regular; and if they are local.
+
+        Where they are not, those that are `known`.
+        """
+        found = self._continued(count)
+        if found is None and known is not None and len(known) >= count and self.ends_before(known):
+            return known.labels[:count], False
+        return found
+
+    def _continued(self, count: int) -> tuple[Array, bool] | None:
         found = self.steps()
         if found is None or found[0].unequal.size:
             return None

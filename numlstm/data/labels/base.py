@@ -86,8 +86,11 @@ class Labelled:
         """Predictions with the labels of these inputs."""
         return Y
 
-    def continued(self, count: int) -> "Labelled":
-        """What comes after these inputs: no values, but labels for `count` steps."""
+    def continued(self, count: int, known: Any = None) -> "Labelled":
+        """What comes after these inputs: no values, but labels for `count` steps.
+
+        Where these do not say them, those that are `known`: an Axis, or one for each series.
+        """
         return self
 
     def gaps(self, reset: Any) -> list[str]:

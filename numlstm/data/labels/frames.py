@@ -138,17 +138,18 @@ class Frame(Labelled):
         """Whether all columns are of integers."""
         return all(column.dtype.is_integer() for column in self.columns)
 
-    def continued(self, count: int) -> Labelled:
-        """The next rows: their times where those of these rows are regular."""
+    def continued(self, count: int, known: Any = None) -> Labelled:
+        """The next rows: their times where those of these rows are regular, or they are known."""
         after = copy.copy(self)
         after.is_future = True
         found: tuple[Axis, ...] = ()
         if self.time is not None:
-            after.time = _column_after(self.time, self.axes[0], count)
+            after.time = _column_after(self.time, self.axes[0], count, known)
             found = () if after.time is None else (_axis_of_column(self, after.time),)
             after.index = None
         elif self.index is not None:
-            after.index = _index_after(self.index, self.axes[0], count, self.library)
+            own = self.index, self.axes[0]
+            after.index = _index_after(*own, count, known, self.library)
             found = () if after.index is None else (axis_of_index(after.index),)
         after.axes = tuple(self.axes[0].after(axis) for axis in found)
         after.past = self.axes[0] if self.axes and not found else None
@@ -254,13 +255,13 @@ def _axis_of_column(frame: Frame, column: Any) -> Axis:
     )
 
 
-def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:
+def _index_after(index: Any, axis: Axis, count: int, known: Axis | None, library: Any) -> Any:
     """The index of the next rows, or None where it is not known."""
     pandas = library.to_native_namespace()
     if getattr(index, "freq", None) is not None and _of_dates(index) and axis.is_time:
         after = pandas.date_range(index[-1], periods=count + 1, freq=index.freq)[1:]
         return after.rename(index.name)
-    found = axis.continued(count)
+    found = axis.continued(count, known)
     if found is None:
         return None
     labels, local = found
@@ -271,11 +272,11 @@ def _index_after(index: Any, axis: Axis, count: int, library: Any) -> Any:
     return after.astype(index.dtype) if hasattr(index.dtype, "pyarrow_dtype") else after
 
 
-def _column_after(column: Any, axis: Axis, count: int) -> Any:
+def _column_after(column: Any, axis: Axis, count: int, known: Axis | None) -> Any:
     """The dates of the next rows, or None where they are not known."""
     import narwhals as nw
 
-    found = axis.continued(count)
+    found = axis.continued(count, known)
     if found is None:
         return None
     labels, local = found

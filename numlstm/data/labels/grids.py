@@ -184,10 +184,10 @@ class Grid(Labelled):
         result.name, result.attrs = None, {}
         return result
 
-    def continued(self, count: int) -> Labelled:
-        """What comes after: with coordinates of the time where those are regular."""
+    def continued(self, count: int, known: Any = None) -> Labelled:
+        """What comes after: with coordinates of the time where those are regular, or known."""
         after, time = copy.copy(self), self._along.get("T")
-        found = None if time is None else time.continued(count)
+        found = None if time is None else time.continued(count, known)
         dim = self.dims["T"]
         without = _without(self.array, dim)
         after.array = without.expand_dims({dim: count if found is None else found[0]})

@@ -90,11 +90,15 @@ class Several(Labelled):
             return Y
         return [item.restore(part, names) for item, part in zip(self.items, Y, strict=True)]
 
-    def continued(self, count: int) -> Labelled:
+    def continued(self, count: int, known: Any = None) -> Labelled:
         """What comes after every series."""
-        after = Several(self.name, [item.continued(count) for item in self.items], self.axes)
+        after = Several(self.name, self._each_continued(count, known), self.axes)
         after.is_future = True
         return after
+
+    def _each_continued(self, count: int, known: Any) -> list[Labelled]:
+        each = [None] * len(self.items) if known is None else known
+        return [item.continued(count, own) for item, own in zip(self.items, each, strict=True)]
 
     def gaps(self, reset: Any) -> list[str]:
         """Those of all series."""

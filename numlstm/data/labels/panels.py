@@ -82,9 +82,9 @@ class Panel(Several):
             every[rows] = part
         return table_of(self.library, every, names.outputs(every.shape[1]), self.index)
 
-    def continued(self, count: int) -> Labelled:
+    def continued(self, count: int, known: Any = None) -> Labelled:
         """What comes after every series, its rows in the order of these where they have one."""
-        items: Any = [item.continued(count) for item in self.items]
+        items: Any = self._each_continued(count, known)
         pandas = self.library.to_native_namespace()
         counted = pandas.RangeIndex(count)
         ends = [counted if item.index is None else item.index for item in items]
