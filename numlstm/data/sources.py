@@ -242,14 +242,11 @@ def read_series(name: str, value: Any, lengths: Any = None) -> Series:
 
 def read_targets(y: Any, like: Series) -> Series:
     """Targets of every step: (T,) or (T, O), a list of them, or (S, T) or (S, T, O)."""
-    shape: Any = getattr(y, "shape", ())
-    of_a_list = like.kind == "list" and len(shape) == 2
-    if of_a_list and shape[0] == len(like.sources) and set(like.steps.tolist()) == {shape[1]}:
+    if like.kind == "list" and _has_a_row_for_each(y, like.steps.tolist()):
         array = _array("y", y)
-        places = range(len(like.sources))
-        return Series(
-            [Source("y", array, shape[1], 1, _kept(array), row) for row in places], "list"
-        )
+        count, steps = array.shape
+        numbers = range(count)
+        return Series([Source("y", array, steps, 1, _kept(array), row) for row in numbers], "list")
     if like.kind != "batch":
         listed = like.kind == "list" and isinstance(y, (list, tuple))
         parts = (
@@ -267,6 +264,12 @@ def read_targets(y: Any, like: Series) -> Series:
     wanted, given = like.steps.tolist(), found.steps.tolist()
     _require_steps(wanted == given, _short(given), _short(wanted))
     return found
+
+
+def _has_a_row_for_each(y: Any, steps: list[int]) -> bool:
+    """Whether this is an array (S, T) for series that all have so many steps."""
+    shape = tuple(getattr(y, "shape", ()))
+    return len(shape) == 2 and shape[0] == len(steps) and set(steps) == {shape[1]}
 
 
 def _require_steps(holds: bool, received: Any, wanted: Any) -> None:

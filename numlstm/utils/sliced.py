@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
-_PROTOCOLS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__")
+# and what sparse matrices have, which are not read as if they were dense
+_OTHERS = ("__array__", "__array_interface__", "__array_struct__", "__dlpack__", "toarray")
 
 
 def is_sliced(value: Any) -> bool:
     """Whether its values are had by slicing alone: netCDF4's arrays would lose their mask."""
     if hasattr(value, "set_auto_mask"):
         return True
-    if any(hasattr(value, name) for name in (*_PROTOCOLS, "__cuda_array_interface__")):
+    if any(hasattr(value, name) for name in (*_OTHERS, "__cuda_array_interface__")):
         return False
     if not all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return False

@@ -217,6 +217,13 @@ def test_what_a_store_masks_is_missing(dtype):
             train(Masking(there), y)
 
 
+def test_sparse_matrices_are_refused_as_before():
+    sparse = pytest.importorskip("scipy.sparse")
+    for kind in (sparse.csr_array, sparse.lil_array, sparse.dok_array, sparse.coo_array):
+        with pytest.raises(TypeError, match="X must hold real numbers"):
+            quick(kind(SERIES[0]), TARGETS[0])
+
+
 def test_chunks_of_unknown_sizes_are_said():
     X = Rows(SERIES[0])
     X.shape = (float("nan"), 2)
