@@ -63,9 +63,9 @@ def with_series_weight(data: Dataset) -> Dataset:
             "weight='nse' needs the standard deviation of every series, and so a target for every "
             "step: there is one per sequence. Weights of sequences are sample_weight="
         )
-    there = data.weight > 0
+    there: Array = data.weight > 0
     if data.ahead is None:
-        factor = even(series_weight(data.y, there), there.any(axis=1))
+        factor = even(series_weight(data.y, there), np.any(there, axis=1))
     else:
         factor = _of_a_horizon(data.y, there, data.ahead.targets)
     return replace(data, weight=data.weight * factor[:, None]).balanced()
@@ -82,7 +82,7 @@ def _of_a_horizon(y: Array, there: Array, targets: int) -> Array:
         own = there[..., part]
         values[:, time][own] = y[..., part][own]
         valid[:, time] |= own
-    return np.tile(even(series_weight(values, valid), valid.any(axis=1)), ahead)
+    return np.tile(even(series_weight(values, valid), np.any(valid, axis=1)), ahead)
 
 
 def even(factor: Array, there: Array) -> Array:
