@@ -175,7 +175,6 @@ class Rollout(Export):
         after = given.continued(steps)
         others = None if features is None else features[self.spec.width :]
         given_after = labels.companion(after, "exogenous", exogenous, others)
-        after = labels.continued_beside(given, steps, given_after)
         attributes = labels.attributes(given, static, self.names.static)
         return after, given.stepwise, steps, given_after.stepwise, attributes.values
 

@@ -323,19 +323,6 @@ def test_a_gap_after_an_irregular_series_is_said(left_out, words):
         model.forecast(frame, future=earlier)
 
 
-@pytest.mark.filterwarnings("ignore:X.* unequal step")
-def test_exogenous_inputs_say_when_the_steps_of_a_rollout_are():
-    frame, known = frames()
-    frame = frame.drop(DAYS[10])
-    model = numlstm.fit(frame[:-1], frame[["flow"]][1:].to_numpy(), **SMALL).model
-    beside = known[STEPS : STEPS + 3].rename(columns={"holiday": "level"})
-    Y = model.rollout(frame, 3, exogenous=beside)
-    assert Y.index.equals(DAYS[STEPS : STEPS + 3])
-    each = model.rollout([frame, frame], 3, exogenous=[beside, beside])
-    assert all(part.index.equals(DAYS[STEPS : STEPS + 3]) for part in each)
-    assert model.rollout(frame, 3, exogenous=beside.to_numpy()).index.equals(pd.RangeIndex(3))
-
-
 def test_other_labels_are_refused(direct):
     series, known = frames()
     model = numlstm.fit(series, future=known, horizon=3, **SMALL).model

@@ -21,7 +21,7 @@ from numlstm.utils.notices import warn
 
 __all__ = [
     "UNNAMED", "Attributes", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
-    "attributes", "beside", "classes", "companion", "continued_beside", "inputs", "known_ahead",
+    "attributes", "beside", "classes", "companion", "inputs", "known_ahead",
     "read", "require_no_steps", "require_plain", "same_names", "samples", "targets", "times_ahead",
     "weights", "with_rows",
 ]  # fmt: skip
@@ -198,11 +198,6 @@ def known_ahead(
 def times_ahead(x: Labelled, future: Any) -> Any:
     """The times after the inputs x, of each series, of which something is known."""
     return None if future is None else ahead.times_after(x, read("future", future, None, x))
-
-
-def continued_beside(x: Labelled, count: int, known: Labelled) -> Labelled:
-    """What comes after the inputs x, at the times of what is known of it where x is irregular."""
-    return x.continued(count, ahead.times_of(x, known))
 
 
 def _require_no_names(x: Labelled, name: str, value: Any) -> None:

@@ -85,14 +85,6 @@ def times_after(x: Labelled, future: Labelled) -> Any:
     return first if alike else None
 
 
-def times_of(x: Labelled, after: Labelled) -> Any:
-    """The times of what comes after x alone, of a list for each series."""
-    if isinstance(x, Several):
-        parts = after.items if isinstance(after, Several) else [after] * len(x.items)
-        return [_time(part) for part in parts] if len(parts) == len(x.items) else None
-    return _time(after.items[0] if isinstance(after, Several) else after)
-
-
 def gaps(x: Labelled, future: Labelled) -> list[str]:
     """Unequal steps after those of x, in words, where it is not known how x goes on."""
     if isinstance(future, Several):
