@@ -71,6 +71,18 @@ def close(a, b, atol: float = 1e-5) -> None:
     np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
+STATIC = np.random.default_rng(3).standard_normal((B, 2)).astype("float32")
+
+
+def with_attributes(weight_ih, weight_hh, bias) -> np.ndarray:
+    """Outputs of numlstm with attributes, their weights side by side with those of the inputs."""
+    model = numlstm.LSTM(IN, H, static_size=2, backend="reference")
+    parts = {"weight_ih_l0": weight_ih[:, :IN], "weight_is_l0": weight_ih[:, IN:]}
+    for name, value in (parts | {"weight_hh_l0": weight_hh, "bias_l0": bias}).items():
+        model.params[name][...] = value
+    return model.forward(X, static=STATIC)[0]
+
+
 # ---- PyTorch ---------------------------------------------------------------------------------
 
 
@@ -288,6 +300,16 @@ def _():
     assert torch_lstm(2 * IN)(tensor(channels))[0].isfinite().all()
     assert torch_lstm()(tensor(gappy))[0].isnan().any()
     return "filled, with mask channels; a NaN itself goes through to the output"
+
+
+@proof("Attributes of whole sequences", "PyTorch", "by hand")
+def _():
+    lstm = torch_lstm(IN + 2)
+    repeated = tensor(STATIC)[:, None].expand(B, T, 2)
+    weights = [value.detach().numpy() for value in lstm.parameters()]
+    same = with_attributes(*weights[:2], weights[2] + weights[3])
+    close(lstm(torch.cat([tensor(X), repeated], dim=2))[0], same)
+    return "expand() and cat(), an input of every step; equal to numlstm's to 1e-5"
 
 
 @proof("Truncated back-propagation", "PyTorch", "by hand")
@@ -597,6 +619,15 @@ def keras_state_carried(layer, x) -> torch.Tensor:
     return out
 
 
+@proof("Attributes of whole sequences", "Keras", "by hand")
+def _():
+    layer, repeated = keras_lstm(), keras.layers.RepeatVector(T)(STATIC)
+    out = layer(keras.layers.Concatenate()([X, repeated]))
+    kernel, recurrent, bias = (w.value.detach().numpy() for w in layer.weights[:3])
+    close(out, with_attributes(kernel.T, recurrent.T, bias))
+    return "RepeatVector and Concatenate; equal to numlstm's to 1e-5"
+
+
 @proof("Truncated back-propagation", "Keras", "by hand")
 def _():
     x = tensor(X).requires_grad_()
@@ -877,6 +908,27 @@ def _():
     arrays["WW"] = np.concatenate([W, W], axis=2)
     assert np.isfinite(run_onnx(nodes, arrays=arrays, X=gappy.astype("float32"))[0]).all()
     return "nodes IsNaN, Where and Concat"
+
+
+@proof("Attributes of whole sequences", "ONNX", "by hand")
+def _():
+    nodes = [
+        helper.make_node("Expand", ["static", "shape"], ["repeated"]),
+        helper.make_node("Concat", ["X", "repeated"], ["both"], axis=2),
+        lstm_node("both", "Y", ("WW", "R", "B")),
+    ]
+    wide = np.concatenate([W, W], axis=2)
+    arrays = {"shape": np.array([T, B, 2]), "WW": wide}
+    (out,) = run_onnx(nodes, arrays=arrays, static=STATIC[None])
+    order = [0, 2, 3, 1]  # of the gates i, o, f, c
+
+    def gates(array):
+        return np.concatenate([np.split(array, 4)[gate] for gate in order])
+
+    bias = gates(BIAS[0, : 4 * H] + BIAS[0, 4 * H :])
+    same = with_attributes(gates(wide[0]), gates(R[0]), bias)
+    close(out[:, 0].swapaxes(0, 1), same)
+    return "nodes Expand and Concat; equal to numlstm's to 1e-5"
 
 
 @proof("One step at a time", "ONNX", "by hand")

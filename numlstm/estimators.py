@@ -191,11 +191,16 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         static: labels.Attributes,
         given: dict[str, Any],
     ) -> Self:
+        state = self._source.get_state()
         seed = int(self._source.randint(2**31 - 1))
         if _is_nested(sample_weight):
             sample_weight = [np.asarray(part) for part in sample_weight]
         beside = {"sample_weight": sample_weight, "static": static.values}
-        self.result_ = fit(X, y, rng=seed, **beside, **given)
+        try:
+            self.result_ = fit(X, y, rng=seed, **beside, **given)
+        except BaseException:  # of any kind: a pass that was not made has drawn nothing
+            self._source.set_state(state)
+            raise
         self.model_ = self.result_.model
         self.model_.names = self.model_.names._replace(static=static.names)
         features = self._names_of_features()
@@ -674,6 +679,11 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
         truth, predicted, weight = self._scored(X, y, sample_weight, static)
         if self.window is not None:
             there = ~np.isnan(predicted.reshape(len(predicted), -1)).any(axis=1)
+            if not there.any():
+                raise ValueError(
+                    "X has no step to score: each is predicted from the "
+                    f"{self.model_.window} steps up to it, and all series are shorter than that"
+                )
             truth, predicted = truth[there], predicted[there]
             weight = None if weight is None else weight[there]
         if self.nan_policy != "omit" or not np.isnan(truth).any():

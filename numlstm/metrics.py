@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from numlstm.data import labels
+from numlstm.data.changes import naive_changes
 from numlstm.data.sequences import is_list
-from numlstm.objectives.scores import UNDEFINED, Sums, measured, naive_changes, naive_error
+from numlstm.objectives.scores import UNDEFINED, Sums, measured, naive_error
 from numlstm.utils import checks, notices
 from numlstm.utils.types import Array
 
@@ -124,8 +125,9 @@ def r2(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
 def nse(y_true: Any, y_pred: Any) -> float:
     """Nash-Sutcliffe efficiency, 1 - sum((p - y)^2) / sum((y - mean(y))^2).
 
-    For one series it is the number that `r2` is. In a fit "r2" is that of all targets together, and
-    "nse" the median of those of the series.
+    For one series it is the number that `r2` is. Of several series all targets count together here;
+    in a fit "nse" is the median of those of the series: ``y.groupby("station")`` of pandas has each
+    by itself.
 
     Parameters
     ----------
@@ -166,7 +168,8 @@ def kge(y_true: Any, y_pred: Any) -> float:
     """Kling-Gupta efficiency, 1 - sqrt((r - 1)^2 + (alpha - 1)^2 + (beta - 1)^2).
 
     r is the linear correlation of predictions and truths, alpha the ratio of their standard
-    deviations and beta that of their means.
+    deviations and beta that of their means. Of several series all targets count together here; in a
+    fit "kge" is the median of those of the series.
 
     Parameters
     ----------
@@ -333,6 +336,8 @@ def _flat(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, A
     pred = checks.array("y_pred", y_pred, "float64", finite=False)
     if pred.shape == (*true.shape, 1):
         true = true[..., None]
+    elif true.shape == (*pred.shape, 1):  # a column, as of a series with levels
+        pred = pred[..., None]
     if true.shape != pred.shape or true.ndim not in (1, 2, 3):
         raise ValueError(
             "y_true and y_pred must have one shape, (N,), (N, O) or (B, T, O); received "

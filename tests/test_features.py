@@ -100,6 +100,22 @@ def every_gradient(backend):
     assert all(np.abs(array).max() > 0 for array in (theta, dX, *dstate))
 
 
+def attributes(backend):
+    static = np.random.default_rng(3).standard_normal((len(X), 3))
+    result = fitted(backend, static=static)
+    assert result.fun < result.history["loss"][0]
+    model = result.model
+    Xn = model.scaling.inputs(X)
+    repeated = np.repeat(model.scaling.attributes(static)[:, None], X.shape[1], axis=1)
+    wide = numlstm.LSTM(5, 4, 1, backend=backend.name)
+    params = dict(model.params)
+    inputs = params.pop("weight_ih_l0"), params.pop("weight_is_l0")
+    for name, value in (params | {"weight_ih_l0": np.concatenate(inputs, axis=1)}).items():
+        wide.params[name][...] = value
+    expected = model.scaling.outputs(wide.forward(np.concatenate([Xn, repeated], axis=2))[0])
+    np.testing.assert_allclose(model.predict(X, static=static), expected, rtol=1e-4, atol=1e-5)
+
+
 def resumes_to_the_bit(backend, folder):
     def stop(intermediate_result):
         if intermediate_result.nit == 3:
@@ -113,6 +129,7 @@ def resumes_to_the_bit(backend, folder):
 
 
 OTHERS = {
+    "Attributes of whole sequences": lambda backend, folder: attributes(backend),
     "One step at a time": lambda backend, folder: steps_alone(backend),
     "Seeded Monte-Carlo dropout": lambda backend, folder: monte_carlo(backend),
     "Gradients of parameters, input and states": lambda backend, folder: every_gradient(backend),

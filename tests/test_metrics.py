@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,31 @@ def test_outputs_of_the_same_names_go_by_name():
     assert value == pytest.approx(metrics.rmse(*plain[:2]), rel=1e-13)
     other = tables[1].rename(columns={"a": "z"})[["b", "z", "c"]]  # which may be anything
     assert metrics.rmse(tables[0], other) == metrics.rmse(plain[0], other.to_numpy())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_series_with_levels(name):
+    """Columns of one frame, whatever is a series and whatever a frame, of one station too."""
+    days = pandas.date_range("2000-01-01", periods=30)
+    levels = pandas.MultiIndex.from_product([["C01", "C08"], days], names=["station", "date"])
+    true, pred = np.random.default_rng(4).integers(1, 5, (2, 60)).astype(float)
+    table = pandas.DataFrame({"flow": true, "flow_p": pred}, levels)
+    options = {"y_train": [true[:30], true[30:]]} if name == "mase" else {}
+    measure = partial(getattr(metrics, name), **options)
+    expected = measure(true, pred)
+    for one in (table.flow, table[["flow"]]):
+        for other in (table.flow_p, table[["flow_p"]].set_axis(["flow"], axis=1), pred):
+            assert measure(one, other) == pytest.approx(expected, rel=1e-13)
+    single = table.loc[["C08"]]
+    assert measure(single.flow, single.flow_p) == pytest.approx(measure(true[30:], pred[30:]))
+    each = table.groupby("station").apply(lambda part: measure(part.flow, part.flow_p))
+    assert each["C01"] == pytest.approx(measure(true[:30], pred[:30]))
+    if name in ("rmse", "mae", "r2", "accuracy"):
+        weight = np.random.default_rng(5).random(60)
+        value = measure(table.flow, table.flow_p, sample_weight=pandas.Series(weight, levels))
+        assert value == pytest.approx(measure(true, pred, sample_weight=weight), rel=1e-13)
+    with pytest.raises(ValueError, match="in another order"):
+        measure(table.flow, table.flow_p.loc[["C08", "C01"]])
 
 
 @pytest.mark.parametrize(

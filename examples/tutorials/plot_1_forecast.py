@@ -201,6 +201,9 @@ assert np.allclose(model.scaling.outputs(y)[0], model.predict(series), rtol=1e-4
 #   add the forecasts to the last value. A network does not go beyond what it was trained on.
 # - The steps should be equally long, as days or months are; a ``UserWarning`` says where they are
 #   not.
+# - What is known ahead, as weekdays, holidays or promotions, goes into ``future=`` of ``fit`` and
+#   ``forecast``; and :func:`numlstm.backtest` judges forecasts of several steps as if they had been
+#   made at several times in the past: :doc:`/forecasting`, and :doc:`/gallery/plot_promotions`.
 # - Missing values are an error at first; :doc:`plot_2_many_series` says what to do.
 # - A long series, of more than some hundred steps: ``bptt_steps=50`` makes an update after every
 #   50 steps and carries the memory on. That needs fewer epochs.

@@ -122,6 +122,17 @@ print("median:", score.median().round(2).to_dict())
 assert score["NSE"].median() > 0.7
 
 # %%
+# Do the attributes help? The same without them, on the same catchments. Where there are few (30),
+# attributes help those that are learned from, and may mislead in others: always look at both.
+
+plain = numlstm.fit(train[inputs], train["flow"], **settings).model
+blind = plain.predict(test[inputs], window=None)
+guess = [blind.loc[name, "flow"].to_numpy()[warm] for name in unseen]
+without = list(map(nse, true, guess))
+print(f"median NSE with {score['NSE'].median():.2f}, without {np.median(without):.2f}")
+assert score["NSE"].median() > np.median(without)
+
+# %%
 # One of them, in its snowiest corner: the flow of spring is the snow of winter.
 
 name = about.loc[unseen, "height"].idxmax()
@@ -140,12 +151,27 @@ axes[1].set(ylabel="streamflow, mm/day", xlim=(days[0], days[-1]))
 axes[1].legend(loc="upper right", fontsize=8)
 
 # %%
+# Day by day
+# ----------
+# In operation the weather of a day comes, and its flow is asked for. ``return_state=True`` gives
+# the state at the end beside the predictions, and ``state=`` goes on from it: a day costs one step.
+
+day = test.index.get_level_values("day")
+past, today = test[inputs][day < days[-1]], test[inputs][day == days[-1]]
+about_unseen = about.loc[unseen]
+_, state = result.model.predict(past, static=about_unseen, window=None, return_state=True)
+flow_today = result.model.predict(today, static=about_unseen, window=None, state=state)
+assert np.array_equal(flow_today, predicted[day == days[-1]])  # to the bit
+print(flow_today.head(2).round(2))
+
+# %%
 # What to try next
 # ----------------
 # - ``window=None`` in ``fit`` trains on whole series: of five years each that is a tape of 1825
 #   steps, and 90 samples to an epoch instead of 3,600.
 # - ``weight="nse"`` counts dry catchments as much as wet ones; it needs more epochs.
-# - Files that do not fit into memory: a memmap, or what h5py, zarr or dask hold, goes in as it is,
-#   see :doc:`/data`.
+# - Files that do not fit into memory: HDF5 by h5py, netCDF by xarray, zarr, dask or a memmap go in
+#   as they are, see :doc:`/data`. Series of a dataset (S, T, I) that are not to be learned from
+#   have ``sample_weight`` 0, and ``lengths=`` leaves out the last years of all.
 # - Catchments without streamflow on some days: NaN in y and ``nan_policy="omit"``.
 # - Ten days ahead, with a weather forecast: :doc:`/forecasting`.

@@ -4,14 +4,15 @@ All of it is a function of a slice of steps. A source is an array, or anything w
 gives arrays by slicing, of shape (..., T, N), with steps in its axis before the last.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
-from numlstm.data.sequences import Dataset, Form, mask, padded
+from numlstm.data.sequences import NAN_INPUT, Dataset, Form, mask, padded
 from numlstm.utils import checks, schema
 from numlstm.utils.types import Array
 
@@ -22,7 +23,7 @@ class Ahead(NamedTuple):
     Attributes
     ----------
     horizon : int or None
-        How many steps it forecasts at once. None: the next one, and further ones from its own
+        How many steps it forecasts at own. None: the next one, and further ones from its own
         forecasts.
     future : int
         Number of features that are known ahead, F.
@@ -36,7 +37,7 @@ class Ahead(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """How many steps are forecast at once."""
+        """How many steps are forecast at own."""
         return self.horizon or 1
 
     @property
@@ -82,14 +83,14 @@ class Ahead(NamedTuple):
             *Y.shape[:-1], self.steps, -1
         )
 
-    def once(self, data: Dataset) -> Dataset:
+    def one_step(self, data: Dataset) -> Dataset:
         """The data with every feature and target once, as of the next step."""
         features = data.X.shape[-1] - self.columns + self.future
         parts = {name: getattr(data, name)[..., : self.targets] for name in ("y", "weight")}
-        names = self.names_once(data.names)
+        names = self.one_step_names(data.names)
         return replace(data, X=data.X[..., :features], names=names, ahead=None, **parts)
 
-    def names_once(self, names: Any) -> Any:
+    def one_step_names(self, names: Any) -> Any:
         """The names where those of the features known ahead come after the others."""
         if not self.future:
             return names
@@ -97,21 +98,21 @@ class Ahead(NamedTuple):
         own = names.features
         return names._replace(features=None if own is None else (*own, *future))
 
-    def scaling(self, once: Scaling) -> Scaling:
+    def scaling(self, own: Scaling) -> Scaling:
         """The scaling of all columns: a feature has one unit, and so has a target."""
-        y_mean, y_scale = once.y_mean, once.y_scale
+        y_mean, y_scale = own.y_mean, own.y_scale
         if y_mean is not None and y_scale is not None:
             y_mean, y_scale = np.tile(y_mean, self.steps), np.tile(y_scale, self.steps)
-        return once._replace(
-            x_mean=self.of_inputs(once.x_mean),
-            x_scale=self.of_inputs(once.x_scale),
+        return own._replace(
+            x_mean=self.of_inputs(own.x_mean),
+            x_scale=self.of_inputs(own.x_scale),
             y_mean=y_mean,
             y_scale=y_scale,
         )
 
-    def filling(self, once: Imputer) -> Imputer:
+    def filling(self, own: Imputer) -> Imputer:
         """The rule for missing values of all columns."""
-        return Imputer(self.of_inputs(once.mean))
+        return Imputer(self.of_inputs(own.mean))
 
     def of_inputs(self, values: Array) -> Array:
         """One value for each feature, (..., N), as one for each column."""
@@ -126,64 +127,71 @@ class Future(NamedTuple):
     lengths: Array  # (B,) steps of which they are known
 
     @classmethod
-    def of(cls, value: Any, form: Form, missing: bool, wanted: int | None) -> "Future | None":
+    def of(cls, value: Any, form: Form, missing: bool) -> "Future | None":
         """Arrays without labels, in the form of X; None where there are none."""
         if value is None:
             return None
         parts = _parts(value, form)
         arrays = [checks.array(name, part, None, finite=False) for name, part in parts]
         arrays = [part[:, None] if part.ndim == 1 else part for part in arrays]
-        sizes = {part.shape[1:] for part in arrays}
-        if len(sizes) != 1 or arrays[0].ndim != 2:
-            raise ValueError(
-                "future must have the form of X, with steps of F features each: (N, F) for one "
-                f"series, (B, N, F) for a batch, a list for a list; received {_shapes(value)}"
-            )
+        if arrays[0].ndim != 2 or len({part.shape[1:] for part in arrays}) != 1:
+            refuse_form(value, len(form.lengths))
         for name, part in zip((name for name, _ in parts), arrays, strict=True):
             there = np.nan_to_num(part, nan=0.0, posinf=np.inf, neginf=-np.inf)
-            checks.require_finite(name, there if missing else part, _NAN)
-        features = arrays[0].shape[1]
-        if wanted is not None and features != wanted:
-            raise ValueError(
-                f"future has {features} feature(s) per step, and the model was fitted with {wanted}"
-            )
+            checks.require_finite(name, there if missing else part, NAN_INPUT)
         return cls(padded(arrays), np.array([len(part) for part in arrays], np.int64))
 
-    def require(self, lengths: Array, ahead: int) -> None:
-        """Refuse what does not reach so many steps beyond rows of these lengths."""
-        short = np.flatnonzero(self.lengths < lengths + ahead)
-        if short.size:
-            row = int(short[0])
-            of = f" of row {row}" if len(lengths) > 1 else ""
-            more = f" and the {ahead} after" if ahead else ""
-            raise ValueError(
-                f"future must have a row for each of the {lengths[row]} steps of X{of}{more}, "
-                f"{lengths[row] + ahead} in all; received {self.lengths[row]}"
-            )
+    def require(self, lengths: Array, ahead: int = 0, wanted: int | None = None) -> None:
+        """Refuse what does not suit a model and rows of these lengths: see `require_future`."""
+        require_future(self.values.shape[2], self.lengths, lengths, ahead, wanted)
 
 
-_NAN = "fill it, or fit with missing='mask', to which it is a missing input"
+def require_future(
+    features: int, known: Array, lengths: Array, ahead: int = 0, wanted: int | None = None
+) -> None:
+    """Refuse another number of features than a model has, and too few steps.
+
+    They are `known` of so many steps of every row, (B,), and needed for all of its `lengths` and
+    so many `ahead`.
+    """
+    if wanted is not None and features != wanted:
+        raise ValueError(
+            f"future has {features} feature(s) per step, and the model was fitted with {wanted}"
+        )
+    short = np.flatnonzero(known < lengths + ahead)
+    if short.size:
+        row = int(short[0])
+        of = f" of row {row}" if len(lengths) > 1 else ""
+        more = f" and the {ahead} after" if ahead else ""
+        raise ValueError(
+            f"future must have a row for each of the {lengths[row]} steps of X{of}{more}, "
+            f"{lengths[row] + ahead} in all; received {known[row]}"
+        )
+
+
+def refuse_form(value: Any, count: int) -> NoReturn:
+    """Say what features that are known ahead of so many sequences look like."""
+    each = f", with one entry for each of the {count} series" if count > 1 else ""
+    raise ValueError(
+        "future must have the form of X, with steps of F features each: (N, F) for one series, "
+        f"(B, N, F) for a batch, a list for a list{each}; received {_shapes(value)}"
+    )
 
 
 def _parts(value: Any, form: Form) -> list[tuple[str, Any]]:
     """The values of every row of X."""
-    count = len(form.lengths)
     if form.kind == "series":
         return [("future", value)]
     known = isinstance(value, (list, tuple)) or np.ndim(value) == 3
-    if not known or len(value) != count:
-        raise ValueError(
-            f"future must have one entry per sequence of X, {count} of (N, F): "
-            f"{'a list' if form.kind == 'list' else 'an array (B, N, F)'}; "
-            f"received {_shapes(value)}"
-        )
+    if not known or len(value) != len(form.lengths):
+        refuse_form(value, len(form.lengths))
     return [(f"future[{index}]", part) for index, part in enumerate(value)]
 
 
 def _shapes(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return f"{len(value)} of shape {np.shape(value[0]) if value else ()}"
-    return f"shape {np.shape(value)}"
+        return f"{len(value)} of {_shapes(value[0]) if value else 'shape ()'}"
+    return f"shape {value.shape if hasattr(value, 'shape') else np.shape(value)}"
 
 
 def steps(source: Any, start: int, stop: int) -> Array:
@@ -220,7 +228,19 @@ def side_by_side(later: Array, horizon: int) -> Array:
     return np.concatenate([later[..., k : k + count, :] for k in range(horizon)], axis=-1)
 
 
-class Series(NamedTuple):
+def unbroken(begins: Array, horizon: int) -> Iterator[Array]:
+    """Whether a sequence goes on from a step to the target 1, 2, ..., h steps ahead, each (..., n).
+
+    `begins` (..., n + h - 1) says of every step whether the one after it begins another sequence.
+    """
+    count = begins.shape[-1] - (horizon - 1)
+    same = np.ones((*begins.shape[:-1], count), bool)
+    for k in range(horizon):
+        same = same & ~begins[..., k : k + count]
+        yield same
+
+
+class Padded(NamedTuple):
     """Arrays to be laid out."""
 
     X: Array  # (B, T, I)
@@ -230,21 +250,25 @@ class Series(NamedTuple):
     weight: Array | None  # (B,) or (B, T)
     reset: Array | None  # (B, T)
 
+    @property
+    def ends(self) -> Array:
+        """Number of steps of every row, (B,)."""
+        rows, steps, _ = self.X.shape
+        return np.full(rows, steps, np.int64) if self.lengths is None else self.lengths
 
-def dataset(series: Series, future: Future | None, horizon: int | None) -> Dataset:
+
+def dataset(series: Padded, future: Future | None, horizon: int | None) -> Dataset:
     """What a network learns from that forecasts at every step.
 
     A step of which not all is known that the network is to be told is left out, as is the last one,
     which nothing follows; of targets those count that there are.
     """
-    X, y, present, lengths, weight, reset = series
-    rows, total, _ = X.shape
-    ends = np.full(rows, total, np.int64) if lengths is None else lengths
+    X, y, present, _, weight, reset = series
+    (rows, total, _), ends = X.shape, series.ends
     ahead = Ahead(horizon, 0 if future is None else future.values.shape[2], y.shape[2])
     _require_sense(ahead, reset)
     used = ends - 1
     if future is not None:
-        future.require(ends, 0)
         used = np.minimum(used, future.lengths - ahead.steps)
     used = np.maximum(used, 0)
     count = int(used.max())
@@ -253,7 +277,8 @@ def dataset(series: Series, future: Future | None, horizon: int | None) -> Datas
     y_later = targets(y, ahead.steps, 0, count)
     there = targets(present, ahead.steps, 0, count) & mask(used, count)[..., None]
     if reset is not None:
-        there &= _unbroken(reset, ahead, count)
+        same = list(unbroken(_begins(reset, count + ahead.steps - 1), ahead.steps))
+        there &= np.repeat(np.stack(same, axis=-1), ahead.targets, axis=2)
     combined = there.astype(np.float32)
     own = weight
     if weight is not None:
@@ -281,12 +306,9 @@ def _require_sense(ahead: Ahead, reset: Array | None) -> None:
         ahead.require_no_breaks()
 
 
-def _unbroken(reset: Array, ahead: Ahead, count: int) -> Array:
-    """Where no reset lies between a step and the one that is forecast, (B, count, h O)."""
-    part = np.cumsum(reset, axis=1)[..., None]
-    later = targets(part, ahead.steps, 0, count)
-    same: Array = np.repeat(later == part[:, :count], ahead.targets, axis=2)
-    return same
+def _begins(reset: Array, count: int) -> Array:
+    """Whether the next step begins another sequence, of the first steps, (B, count)."""
+    return steps(reset[..., None], 1, count + 1)[..., 0]
 
 
 def _of_targets(weight: Array, reset: Array | None, count: int) -> Array:
@@ -294,8 +316,7 @@ def _of_targets(weight: Array, reset: Array | None, count: int) -> Array:
     later = steps(weight[..., None], 1, count + 1)[..., 0]
     if reset is None:
         return later
-    begins = steps(reset[..., None], 1, count + 1)[..., 0]
-    return np.where(begins, weight[:, :count], later)
+    return np.where(_begins(reset, count), weight[:, :count], later)
 
 
 def _nothing(ahead: Ahead, longest: int) -> str:

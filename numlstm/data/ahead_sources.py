@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.data.ahead import inputs
+from numlstm.data.ahead import inputs, refuse_form, require_future
 from numlstm.data.sources import Series, Source, read_series
 from numlstm.utils.types import Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Beside(Source):
+class WithFuture(Source):
     """The steps of a series, beside each what is known of the steps ahead of it.
 
     Attributes
@@ -43,7 +43,7 @@ class Beside(Source):
 
 
 @dataclass(frozen=True, eq=False)
-class Ending(Source):
+class NanPadded(Source):
     """A series that has NaN behind its end."""
 
     def read(self, start: int, stop: int) -> Array:
@@ -76,13 +76,13 @@ def beside(own: Series, known: Series, horizon: int, steps: Array) -> Series:
         width = one.width + horizon * other.width
         dtype = "float32" if {one.dtype, other.dtype} == {"float32"} else "float64"
         place = one.name, one.array, count, width, dtype, one.row, one.shift
-        sources.append(Beside(*place, own=one, known=other, horizon=horizon))
+        sources.append(WithFuture(*place, own=one, known=other, horizon=horizon))
     return Series(sources, own.kind)
 
 
 def ending(series: Series) -> Series:
     """The same, with NaN behind the end of each."""
-    sources: list[Source] = [Ending(*_fields(source)) for source in series.sources]
+    sources: list[Source] = [NanPadded(*_fields(source)) for source in series.sources]
     return Series(sources, series.kind)
 
 
@@ -90,19 +90,6 @@ def read_known(value: Any, X: Series, wanted: int | None) -> Series:
     """Features that are known ahead, for the series X."""
     found = read_series("future", value)
     if len(found.sources) != len(X.sources) or (X.kind == "series") != (found.kind == "series"):
-        raise ValueError(
-            f"future must have the form of X, with one entry for each of the {len(X.sources)} "
-            f"series; received {len(found.sources)}"
-        )
-    if wanted is not None and found.width != wanted:
-        raise ValueError(
-            f"future has {found.width} feature(s) per step, and the model was fitted with {wanted}"
-        )
-    short = np.flatnonzero(found.steps < X.steps)
-    if short.size:
-        row = int(short[0])
-        raise ValueError(
-            f"future must have a row for each of the {X.steps[row]} steps of X"
-            f"{f' of row {row}' * (len(X.sources) > 1)}; received {found.steps[row]}"
-        )
+        refuse_form(value, len(X.sources))
+    require_future(found.width, found.steps, X.steps, wanted=wanted)
     return found

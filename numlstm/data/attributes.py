@@ -43,6 +43,8 @@ def _mismatch(shape: tuple[int, ...], form: Form, pieces: bool) -> str:
         hint = "; if the attributes come first, pass static.T"
     elif len(shape) == 3:
         hint = "; what changes in time is a feature of X"
+    elif form.kind == "series" and len(shape) == 2:
+        hint = form.one_step_each(shape[0])
     return f"static must have shape {wanted}, received {shape}{hint}"
 
 

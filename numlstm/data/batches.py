@@ -3,13 +3,14 @@
 Kinds and sizes, names and units are those of the first batch; all later ones must agree with it.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from numlstm.data.arrays import Arrays
+from numlstm.data.arrays import Arrays, forms, is_own_data, is_pair
 from numlstm.data.attributes import require_static
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
@@ -22,11 +23,10 @@ from numlstm.data.targets import (
     require_probabilities,
 )
 from numlstm.utils import checks
-from numlstm.utils.nouns import require_known
 from numlstm.utils.random_streams import BATCHES, RandomStreams
 
 _NAMES = [name for name in Arrays._fields if name not in ("future", "validation")]
-_FORMS = f"a tuple (X, y) or (X, y, sample_weight), or a dict with some of {_NAMES}"
+_FORMS = forms(_NAMES)
 _AGAIN = (
     "pass an object of a class whose __iter__ begins anew, or a callable (rng, n) that returns a "
     "batch"
@@ -40,6 +40,8 @@ _OF_ARRAYS = (
 
 def is_stream(X: Any) -> bool:
     """Whether X is where batches come from, and no data; what can be read but once is refused."""
+    if isinstance(X, (list, tuple)):
+        return len(X) > 0 and all(map(_is_batch, X))
     if isinstance(X, (str, bytes, Mapping, MappingView, Sequence, Set)) or _is_array(X):
         return False
     if isinstance(X, type):
@@ -51,7 +53,28 @@ def is_stream(X: Any) -> bool:
             f"X is an iterator, received {type(X).__name__}, which can be read once, and every "
             f"epoch reads it anew: {_AGAIN}; series are a list, list(X)"
         )
+    if not isinstance(X, Iterable) and _has_batches(X):
+        raise TypeError(
+            f"X has batches by number, received {type(X).__name__}, and they are had by iterating: "
+            "pass [X[i] for i in range(len(X))] where all fit into memory, or give its class "
+            "an __iter__ that yields them"
+        )
     return isinstance(X, Iterable) or callable(X)
+
+
+def _is_batch(part: Any) -> bool:
+    """Whether this can only be a batch: a tuple of arrays, not of numbers, or a dict with X."""
+    if isinstance(part, Mapping):
+        return "X" in part and not _is_array(part)
+    arrays = isinstance(part, tuple) and len(part) in (2, 3)
+    return arrays and all(len(getattr(one, "shape", ())) > 0 for one in part)
+
+
+def _has_batches(X: Any) -> bool:
+    """Whether this is no iterable, but has batches that are asked for by number, as Keras' have."""
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) or not len(X):
+        return False
+    return _is_batch(X[0])
 
 
 def _is_array(X: Any) -> bool:
@@ -67,15 +90,7 @@ def _is_name(value: Any) -> bool:
 
 def arrays_of(batch: Any, place: str) -> Arrays:
     """A batch in any of its forms."""
-    if isinstance(batch, Mapping):
-        try:
-            require_known("the batch", batch, _NAMES)
-        except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
-        if batch.get("X") is None:
-            raise ValueError(f'{place}: a batch needs "X", its sequences')
-        return Arrays(**batch)
-    if isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
+    if is_pair(batch):
         if _is_name(batch[0]):
             raise TypeError(
                 f"{place}: a batch is {_FORMS}; received {checks.shown(batch[0])} and what has "
@@ -86,11 +101,48 @@ def arrays_of(batch: Any, place: str) -> Arrays:
                 f"{place}: a list can mean series or the pair of X and y: yield a tuple (X, y), or "
                 '{"X": [...]} for series'
             )
-        return Arrays(*batch)
-    size = f" of {len(batch)} values" if isinstance(batch, (tuple, list)) else ""
-    raise TypeError(
-        f"{place}: a batch is {_FORMS}; received {type(batch).__name__}{size}"
-        + '; to forecast the next value pass {"X": X}' * _is_array(batch)
+    elif not isinstance(batch, Mapping):
+        size = f" of {len(batch)} values" if isinstance(batch, (tuple, list)) else ""
+        raise TypeError(
+            f"{place}: a batch is {_FORMS}; received {type(batch).__name__}{size}"
+            + '; to forecast the next value pass {"X": X}' * _is_array(batch)
+        )
+    try:
+        return Arrays.read("the batch", batch, _NAMES)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _require_call(source: Any) -> None:
+    """Refuse a function that cannot be called for a batch, or that yields several."""
+    name = getattr(source, "__name__", type(source).__name__)
+    called = "X is called as X(rng, n), for n sequences drawn by a Generator, and returns a batch"
+    if inspect.isgeneratorfunction(source) or inspect.isgeneratorfunction(type(source).__call__):
+        raise TypeError(
+            f"{called}, and {name} is a function that yields: let it return one batch, or pass an "
+            "object of a class whose __iter__ yields those of an epoch"
+        )
+    try:
+        signature = inspect.signature(source)
+    except (TypeError, ValueError):  # of what is compiled there may be none
+        return
+    try:
+        signature.bind(None, 1)
+    except TypeError as error:
+        raise TypeError(f"{called}, and {name} does not take these: {error}") from None
+
+
+def _require_asked(X: Any, size: int, place: str) -> None:
+    """Refuse rows that are as many as the sequences asked for, and are read as steps of one."""
+    levels = getattr(getattr(X, "index", None), "nlevels", 1)
+    shape: Any = getattr(X, "shape", ())
+    if len(shape) != 2 or shape[0] != size or levels > 1 or hasattr(X, "dims"):
+        return
+    array = "X" if isinstance(X, np.ndarray) else "np.asarray(X)"
+    raise ValueError(
+        f"{place}: {size} sequence(s) were asked for, and X of shape {shape} is "
+        f"read as one series of {size} step(s): return {array}[..., None] for sequences of "
+        f"{shape[1]} steps with one feature each; {array}[None] says that one series is meant"
     )
 
 
@@ -104,6 +156,8 @@ class BatchStream:
 
     def __init__(self, source: Any, size: int, draws: RandomStreams):
         self.repeats = isinstance(source, Iterable)
+        if not self.repeats:
+            _require_call(source)
         self.epoch, self.count = -1, 0  # the epoch of the latest batch, and its number, from 1 on
         self._source, self._size, self._draws = source, size, draws
         self._iterator: Iterator[Any] | None = None  # of a pass that is not over
@@ -156,7 +210,10 @@ class BatchStream:
 
     def arrays(self) -> Arrays:
         """The latest batch."""
-        return arrays_of(self._batch, self.place)
+        found = arrays_of(self._batch, self.place)
+        if not self.repeats:
+            _require_asked(found.X, self._size, self.place)
+        return found
 
     def _call(self) -> bool:
         if self.count:
@@ -282,7 +339,7 @@ def _require_alone(arrays: Arrays) -> None:
             raise ValueError(
                 f"{name} stands in the batches of a stream, not beside it: let each be {_FORMS}"
             )
-    if isinstance(arrays.validation, (tuple, list, Mapping)) or arrays.validation is None:
+    if is_own_data(arrays.validation) or arrays.validation is None:
         return
     raise ValueError(
         "validation of a stream must be data of their own, (X, y) or a dict, received "

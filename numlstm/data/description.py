@@ -1,5 +1,7 @@
 """What was read, in words."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from numlstm.data.ahead import Ahead
@@ -9,7 +11,26 @@ from numlstm.optim.losses import Loss
 from numlstm.utils.types import Array
 
 
-def describe(
+class Contents(NamedTuple):
+    """Facts about data, whatever holds them."""
+
+    size: str  # how many sequences of how many steps
+    features: int  # that are not known ahead
+    targets: int  # of a step, or of a sequence where that has one `last` target
+    last: bool
+    forecast: bool  # whether they are the next values of X
+    ahead: Ahead | None
+    static: Array | None
+    missing: int  # targets that count nothing
+    total: int
+    all_weigh: bool  # whether every target that there is has a weight
+    weighted: bool
+    resets: int | None
+    classes: int | None = None
+    unseen: tuple[int, ...] = ()  # classes of no target
+
+
+def contents_of(
     data: Dataset,
     loss: Loss,
     *,
@@ -17,28 +38,51 @@ def describe(
     pieces: int = 1,
     lost: int | None = None,
     ahead: Ahead | None = None,
-) -> str:
-    """The data of a fit: "one series of 240 steps, 12 features, a target per step".
+) -> Contents:
+    """Facts about a dataset.
 
     `pieces` is the number of rows in which one series was given, `lost` of the steps that each has
     beyond those of the data, by default that which is only a target. Of forecasts further `ahead`
     the data have every feature and target once.
     """
-    known = 0 if ahead is None else ahead.future
-    features = data.X.shape[2] - known
-    words = [sequences_in_words(data, lost=int(forecast) if lost is None else lost)]
-    if pieces > 1:
-        words[0] += f" in {pieces} consecutive pieces"
-    words.append("one feature" if features == 1 else f"{features} features")
-    words += known_in_words(known)
-    words.append("the next value as target" if forecast else _targets_in_words(data, loss))
-    if ahead is not None and ahead.horizon is not None:
-        words[-1] = ahead_in_words(ahead, forecast)
-    words += attributes_in_words(data.static)
+    size = sequences_in_words(data, lost=int(forecast) if lost is None else lost)
+    counts, given = data.weight > 0, data.sample_weight
+    there = np.ones(counts.shape, bool)
+    if not data.last:
+        there &= with_axes(data.valid, counts.ndim)
+    classes, unseen = None, np.empty(0, np.int64)
+    if loss.classes:
+        classes = needed_outputs(data, loss)
+        unseen = np.setdiff1d(np.arange(classes), data.y[counts])
+    return Contents(
+        size=size + f" in {pieces} consecutive pieces" * (pieces > 1),
+        features=data.X.shape[2] - (0 if ahead is None else ahead.future),
+        targets=1 if loss.classes else data.y.shape[-1],
+        last=data.last,
+        forecast=forecast,
+        ahead=ahead,
+        static=data.static,
+        missing=int((there & ~counts).sum()),
+        total=int(there.sum()),
+        all_weigh=given is None or bool((given[data.valid] if given.ndim == 2 else given).all()),
+        weighted=given is not None,
+        resets=None if data.reset is None else int(data.reset.sum()),
+        classes=classes,
+        unseen=tuple(unseen.tolist()),
+    )
+
+
+def describe(data: Contents) -> str:
+    """The data of a fit: "one series of 240 steps, 12 features, a target per step"."""
+    words = [data.size, "one feature" if data.features == 1 else f"{data.features} features"]
+    if data.ahead is not None and data.ahead.future:
+        count = data.ahead.future
+        words.append(f"{'one' if count == 1 else count} known ahead")
+    words += [_targets_in_words(data), *_attributes_in_words(data.static)]
     return ", ".join(words + _exceptions(data))
 
 
-def attributes_in_words(static: Array | None) -> list[str]:
+def _attributes_in_words(static: Array | None) -> list[str]:
     """How many attributes every sequence has."""
     if static is None:
         return []
@@ -46,12 +90,7 @@ def attributes_in_words(static: Array | None) -> list[str]:
     return ["one attribute of each" if count == 1 else f"{count} attributes of each"]
 
 
-def known_in_words(count: int) -> list[str]:
-    """How many features are known ahead."""
-    return [f"{'one' if count == 1 else count} known ahead"] if count else []
-
-
-def ahead_in_words(ahead: Ahead, forecast: bool) -> str:
+def _ahead_in_words(ahead: Ahead, forecast: bool) -> str:
     """What is forecast, so many steps ahead."""
     what = "value" if forecast else "target"
     if ahead.steps == 1:
@@ -66,40 +105,39 @@ def sequences_in_words(data: Dataset, *, lost: int = 0) -> str:
     """
     rows, steps = data.X.shape[:2]
     lengths = np.full(rows, steps) if data.lengths is None else data.lengths
-    least, most = int(lengths.min()) + lost, int(lengths.max()) + lost
+    one = "sequence" if data.last else "series"
+    return lengths_in_words(lengths + lost, one, "sequences")
+
+
+def lengths_in_words(lengths: Array, one: str, many: str) -> str:
+    """So many series of these lengths, (B,), and what one of them is called, and many."""
+    least, most = int(lengths.min()), int(lengths.max())
     length = f"{f'{least} to ' * (least < most)}{most} step{'s' * (most != 1)}"
-    if rows == 1:
-        return f"one {'sequence' if data.last else 'series'} of {length}"
-    return f"{rows} sequences of {length}"
+    return f"one {one} of {length}" if len(lengths) == 1 else f"{len(lengths)} {many} of {length}"
 
 
-def _targets_in_words(data: Dataset, loss: Loss) -> str:
-    count = 1 if loss.classes else data.y.shape[-1]
+def _targets_in_words(data: Contents) -> str:
+    if data.ahead is not None and data.ahead.horizon is not None:
+        return _ahead_in_words(data.ahead, data.forecast)
+    if data.forecast:
+        return "the next value as target"
     one = "one target" if data.last else "a target"
-    words = one if count == 1 else f"{count} targets"
+    words = one if data.targets == 1 else f"{data.targets} targets"
     words += " per sequence" if data.last else " per step"
-    if not loss.classes:
+    if data.classes is None:
         return words
-    count = needed_outputs(data, loss)
-    words += f" of {count} classes"
-    unseen = np.setdiff1d(np.arange(count), data.y[data.weight > 0])
-    return words + f" ({', '.join(map(str, unseen[:5]))} in none)" * (len(unseen) > 0)
+    unseen = ", ".join(map(str, data.unseen[:5]))
+    return words + f" of {data.classes} classes" + f" ({unseen} in none)" * bool(unseen)
 
 
-def _exceptions(data: Dataset) -> list[str]:
+def _exceptions(data: Contents) -> list[str]:
     """What is not as in most data: missing targets, weights, resets."""
     words = []
-    counts = data.weight > 0
-    there = np.ones(counts.shape, bool)
-    if not data.last:
-        there &= with_axes(data.valid, counts.ndim)
-    total, missing = int(there.sum()), int((there & ~counts).sum())
-    if missing:
-        given = data.sample_weight
-        kind = "missing" if given is None or (given > 0).all() else "without weight"
-        words.append(f"{missing} of {total} targets {kind}")
-    if data.sample_weight is not None:
+    if data.missing:
+        kind = "missing" if data.all_weigh else "without weight"
+        words.append(f"{data.missing} of {data.total} targets {kind}")
+    if data.weighted:
         words.append("weighted")
-    if data.reset is not None:
-        words.append(f"{int(data.reset.sum())} resets")
+    if data.resets is not None:
+        words.append(f"{data.resets} resets")
     return words

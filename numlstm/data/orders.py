@@ -87,6 +87,9 @@ class InBlocks(_Sliced):
         # the last block is a short one; groups of blocks behind it begin so much earlier
         self._short = int(np.argmax(self._blocks)) // _BLOCKS
         self._lacking = len(self._blocks) * _IN_ORDER - count
+        self._held: dict[
+            int, Array
+        ] = {}  # groups of the last batch, two where it has parts of both
 
     def numbers(self, start: int, stop: int) -> Array:
         """The samples at places from `start` to before `stop`."""
@@ -98,6 +101,13 @@ class InBlocks(_Sliced):
         return np.concatenate(parts)
 
     def _group(self, group: int) -> Array:
+        held = self._held  # replaced, not changed, as threads may read it
+        if group not in held:
+            latest = dict([*held.items()][-1:])
+            self._held = held = {**latest, group: self._drawn(group)}
+        return held[group]
+
+    def _drawn(self, group: int) -> Array:
         begins = self._blocks[group * _BLOCKS : (group + 1) * _BLOCKS] * _IN_ORDER
         rows = (begins[:, None] + np.arange(_IN_ORDER)).ravel()
         shuffled: Array = np.random.default_rng([self._seed, group]).permutation(

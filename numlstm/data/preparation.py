@@ -4,25 +4,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from numlstm.data.ahead import Ahead
 from numlstm.data.arrays import Arrays
 from numlstm.data.attributes import require_static, weight_of_rows
-from numlstm.data.description import describe
+from numlstm.data.description import contents_of, describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.misread import Given, warn_of_misreading
 from numlstm.data.missing import Imputer
-from numlstm.data.scaling import Scaling, moments
+from numlstm.data.next_inputs import NextInputs
+from numlstm.data.scaling import Moments, Scaling, moments
 from numlstm.data.sequences import Dataset, input_weight, observed, streams, varies
-from numlstm.data.series_weight import read_weight, with_series_weight
+from numlstm.data.series_weight import read_rule, with_series_weight
 from numlstm.data.targets import (
     Reading,
+    classes_of,
     for_network,
-    needed_outputs,
     read_dataset,
     require_outputs,
     require_probabilities,
@@ -33,7 +34,6 @@ from numlstm.utils import checks, notices
 from numlstm.utils.nouns import Noun, option
 from numlstm.utils.random_streams import SPLIT, RandomStreams
 
-_PRECISIONS = ("float16", "float32", "float64")
 _FEWEST = 20  # targets whose range says something
 _FAR = 1e3  # standard deviations, beyond which targets have another unit
 
@@ -76,7 +76,7 @@ class DataConfig(Noun):
     )
     # share of the inputs that are the network's own forecasts; a function gets the epoch
     scheduled_sampling: float | Callable[[int], float] | None = option(None, _scheduled)
-    weight: str | None = option(None, read_weight)
+    weight: str | None = option(None, read_rule)
 
     @property
     def criterion(self) -> Loss:
@@ -99,7 +99,7 @@ class GivenModel(NamedTuple):
 class Data(NamedTuple):
     """The data of a fit in the network's units."""
 
-    train: Any  # Dataset, or WindowedDataset
+    train: Any  # TrainingData
     validation: Any
     scaling: Scaling | None
     filling: Imputer | None
@@ -110,6 +110,45 @@ class Data(NamedTuple):
     forecasts: bool = False  # whether the outputs are the values of the next inputs
     ahead: Ahead | None = None
     unit: float = 1.0  # what the weights of the training data were divided by
+
+
+class Statistics(Protocol):
+    """Numbers from which the units and the size of a network follow; those of one step.
+
+    Moments are means and standard deviations of columns, and taken when they are asked for.
+    """
+
+    @property
+    def inputs(self) -> Moments:
+        """Moments of the features, where they were observed."""
+
+    @property
+    def targets(self) -> Moments:
+        """Moments of the targets that count."""
+
+    @property
+    def attributes(self) -> Moments | None:
+        """Moments of the attributes of sequences, where they have some."""
+
+    @property
+    def forecast(self) -> bool:
+        """Whether targets are the values of the next inputs."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether steps of one sequence have different weights."""
+
+    @property
+    def num_one_step(self) -> int:
+        """Targets of a step."""
+
+    @property
+    def num_targets(self) -> int:
+        """The same with those of all steps ahead."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the targets need."""
 
 
 def prepare(
@@ -126,17 +165,12 @@ def prepare(
     reading = reading_of(config, model, known=arrays.future is not None)
     train = read_dataset(arrays.X, arrays.y, reading, **arrays.rows)
     ahead = train.ahead
-    require_channels(train.X.shape[2], config, model)
-    if ahead is not None and model.ahead is None and config.missing != "mask":
-        require_width(ahead.columns, train.X.shape[2], model)
-    if model.num_features is not None:
-        require_static(train.static, model.static_size)
-    warned = warn_of_fill_values(_once(train, ahead))
+    require_model(train.X.shape[2], train.static, ahead, config, model)
+    warned = warn_of_fill_values(_one_step(train, ahead))
     given, bptt_steps = train, config.bptt_steps
     if config.stateful:
         bptt_steps = _window(train, bptt_steps)
         train = streams(train, 1)
-    forecast = arrays.y is None or are_next_inputs(_once(train, ahead))
     if config.scheduled_sampling is not None:
         _require_forecasts(train, ahead)
         _require_one_unit(model.scaling)
@@ -145,19 +179,18 @@ def prepare(
     words = _in_words(given, train, arrays, config, said)
     reading = reading.like(given)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
+    forecast = arrays.y is None or are_next_inputs(_one_step(split.train, ahead))
     if split.judge is not None:
         _require_same_attributes(train, split.judge)
         words += f"; validation: {split.words}"
         if not warned:
-            warn_of_fill_values(_once(split.judge, ahead), "validation: ")
+            warn_of_fill_values(_one_step(split.judge, ahead), "validation: ")
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
+    known = [_OfSequences(part, _one_step(part, ahead), forecast) for part in parts]
     asked = outputs if model.num_outputs is None else model.num_outputs
-    output_size = _output_size(parts, config, asked)
-    seen = [_once(part, ahead) for part in parts]
-    check_targets(seen, config)
-    own = partial(_own_scaling, seen[0], forecast, config)
-    scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
-    filling = _filling(seen[0], model, ahead) if reading.missing else None
+    output_size = outputs_of(known, config, asked)
+    check_targets([part.one_step for part in known], config)
+    scaling, filling = units_of(known[0], ahead, config, model)
     if config.weight is not None:  # of the loss alone
         parts = [with_series_weight(part) for part in parts]
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
@@ -179,9 +212,9 @@ def prepare(
     )
 
 
-def _once(data: Dataset, ahead: Ahead | None) -> Dataset:
+def _one_step(data: Dataset, ahead: Ahead | None) -> Dataset:
     """The data with every feature and target once."""
-    return data if ahead is None else ahead.once(data)
+    return data if ahead is None else ahead.one_step(data)
 
 
 def require_agreement(arrays: Arrays, config: DataConfig, model: GivenModel) -> None:
@@ -224,7 +257,18 @@ def _masks_anew(config: DataConfig, model: GivenModel) -> bool:
     return config.missing == "mask" and model.filling is None
 
 
-def require_channels(features: int, config: DataConfig, model: GivenModel) -> None:
+def require_model(
+    width: int, static: Any, ahead: Ahead | None, config: DataConfig, model: GivenModel
+) -> None:
+    """Refuse a model given that reads other inputs (..., width), or other attributes."""
+    _require_channels(width, config, model)
+    if ahead is not None and model.ahead is None and config.missing != "mask":
+        _require_width(ahead.columns, width, model)
+    if model.num_features is not None:
+        require_static(static, model.static_size)
+
+
+def _require_channels(features: int, config: DataConfig, model: GivenModel) -> None:
     """Refuse a new model without inputs for the mask channels."""
     inputs = 2 * features
     if _masks_anew(config, model) and model.num_features not in (None, inputs):
@@ -236,7 +280,7 @@ def require_channels(features: int, config: DataConfig, model: GivenModel) -> No
         )
 
 
-def require_width(known: int, width: int, model: GivenModel) -> None:
+def _require_width(known: int, width: int, model: GivenModel) -> None:
     """Refuse a new model without inputs for what is known ahead."""
     if model.num_features not in (None, width):
         raise ValueError(
@@ -262,10 +306,10 @@ def _in_words(
     forecast, pieces = arrays.y is None, len(given.X) if config.stateful else 1
     ahead, lost = given.ahead, None
     if ahead is not None:
-        train, lost = ahead.once(train), given.lost
+        train, lost = ahead.one_step(train), given.lost
         given = replace(given, X=given.X[..., : given.X.shape[2] - ahead.columns])
     counts = {"forecast": forecast, "pieces": pieces, "lost": lost, "ahead": ahead}
-    words = describe(train, config.criterion, **counts)
+    words = describe(contents_of(train, config.criterion, **counts))
     classes = not config.criterion.regression
     as_given = Given(arrays.X, forecast, classes, pieces > 1, said)
     warn_of_misreading(given, as_given, words)
@@ -335,24 +379,87 @@ def _trend(values: np.ndarray, others: np.ndarray) -> str:
     )
 
 
-def _output_size(parts: list[Dataset], config: DataConfig, outputs: int | None) -> int:
+def outputs_of(parts: Sequence[Statistics], config: DataConfig, asked: int | None) -> int:
     """Number of outputs: that asked for, if it fits the targets, or what they need."""
-    have, judged = parts[0].y.shape[-1], parts[-1].y.shape[-1]
-    if not config.criterion.classes and have != judged:
+    loss = config.criterion
+    have, judged = parts[0].num_targets, parts[-1].num_targets
+    if not loss.classes and have != judged:
         raise ValueError(f"validation has {judged} target(s) per step, y has {have}")
-    needed = max(needed_outputs(part, config.criterion) for part in parts)
-    if outputs is None:
+    needed = loss.outputs * have
+    if loss.classes:
+        needed = max(part.num_classes for part in parts)
+    if asked is None:
         return needed
-    require_outputs(outputs, needed, config.loss)
-    return outputs
+    require_outputs(asked, needed, config.loss)
+    return asked
 
 
-def of_all_steps(own: Callable[[], Scaling], ahead: Ahead | None) -> Scaling:
-    """The units of all columns, where those of several steps stand side by side."""
-    return own() if ahead is None else ahead.scaling(own())
+# --- units ----------------------------------------------------------------------------------------
 
 
-def scaling_of(own: Callable[[], Scaling], config: DataConfig, model: GivenModel) -> Scaling | None:
+@dataclass(frozen=True)
+class _OfSequences:
+    """Statistics of sequences as they are."""
+
+    data: Dataset
+    one_step: Dataset  # with every feature and target once
+    forecast: bool
+
+    @property
+    def inputs(self) -> Moments:
+        data = self.one_step
+        return moments(data.X, observed(data), input_weight(data))
+
+    @property
+    def targets(self) -> Moments:
+        data = self.one_step
+        weight = None if data.sample_weight is None else data.weight
+        return moments(data.y, data.weight > 0, weight)
+
+    @property
+    def attributes(self) -> Moments | None:
+        if (static := self.one_step.static) is None:
+            return None
+        return moments(static, np.ones(static.shape, bool), weight_of_rows(self.one_step))
+
+    @property
+    def varies(self) -> bool:
+        return varies(self.one_step)
+
+    @property
+    def num_one_step(self) -> int:
+        return int(self.one_step.y.shape[-1])
+
+    @property
+    def num_targets(self) -> int:
+        return int(self.data.y.shape[-1])
+
+    @property
+    def num_classes(self) -> int:
+        return classes_of(int(self.data.y.max()))
+
+
+def units_of(
+    data: Statistics, ahead: Ahead | None, config: DataConfig, model: GivenModel
+) -> tuple[Scaling | None, Imputer | None]:
+    """The network's units, and how what is missing is filled: by the data, or as a model has it."""
+
+    def own() -> Scaling:
+        scaling = _own_scaling(data, config)
+        return scaling if ahead is None else ahead.scaling(scaling)
+
+    scaling = _scaling_of(own, config, model)
+    if config.missing != "mask":
+        return scaling, None
+    if model.filling is not None:
+        return scaling, model.filling
+    own_filling = Imputer(data.inputs[0])
+    return scaling, own_filling if ahead is None else ahead.filling(own_filling)
+
+
+def _scaling_of(
+    own: Callable[[], Scaling], config: DataConfig, model: GivenModel
+) -> Scaling | None:
     """The units of the training data, or those that a given model has."""
     kept = model.scaling
     if kept is None:
@@ -368,43 +475,27 @@ def scaling_of(own: Callable[[], Scaling], config: DataConfig, model: GivenModel
     return kept
 
 
-def _own_scaling(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
+def _own_scaling(data: Statistics, config: DataConfig) -> Scaling:
     """The units of the training data."""
-    scaling = _scaling_in_time(train, forecast, config)
-    if train.static is None:
+    scaling = _scaling_in_time(data, config)
+    if (attributes := data.attributes) is None:
         return scaling
-    there = np.ones(train.static.shape, bool)
-    mean, scale = moments(train.static, there, weight_of_rows(train))
+    mean, scale = attributes
     return scaling._replace(static_mean=mean, static_scale=scale)
 
 
-def _scaling_in_time(train: Dataset, forecast: bool, config: DataConfig) -> Scaling:
-    """The units of inputs and targets."""
-    inputs = _moments(train)
+def _scaling_in_time(data: Statistics, config: DataConfig) -> Scaling:
+    """The units of inputs and targets; a value has one unit as input and as target."""
+    inputs = data.inputs
     if not config.criterion.regression:
         return Scaling(*inputs)
-    outputs = train.y.shape[-1]
-    if forecast and not varies(train):
-        return Scaling(*inputs, *(part[:outputs].copy() for part in inputs))
-    weight = None if train.sample_weight is None else train.weight
-    targets = moments(train.y, train.weight > 0, weight)
-    if forecast:  # one unit for a value as input and target: where it counts nothing it may be any
+    if data.forecast and not data.varies:
+        return Scaling(*inputs, *(part[: data.num_one_step].copy() for part in inputs))
+    targets = data.targets
+    if data.forecast:  # that as a target: where a value counts nothing it may be any
         for part, own in zip(inputs, targets, strict=True):
-            part[:outputs] = own
+            part[: len(own)] = own
     return Scaling(*inputs, *targets)
-
-
-def _filling(train: Dataset, model: GivenModel, ahead: Ahead | None) -> Imputer:
-    """How missing inputs are filled: as a given model does, or by what was observed."""
-    if model.filling is not None:
-        return model.filling
-    once = Imputer(_moments(train)[0])
-    return once if ahead is None else ahead.filling(once)
-
-
-def _moments(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every input feature where it was observed."""
-    return moments(train.X, observed(train), input_weight(train))
 
 
 def are_next_inputs(data: Dataset) -> bool:
@@ -429,20 +520,10 @@ def _followed(data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def _equal(targets: np.ndarray, inputs: np.ndarray) -> bool:
     """Whether these are the same numbers, of which one may have been rounded before."""
-    if targets.shape != inputs.shape:
-        return False
-    name = min(_precision(targets), _precision(inputs), key=_PRECISIONS.index)
-    with np.errstate(over="ignore"):
-        targets, inputs, given = targets.astype(name), inputs.astype(name), (targets, inputs)
-    nothing_left = not targets.any() and any(map(np.any, given))  # numbers below that precision
-    return np.array_equal(targets, inputs) and not nothing_left
-
-
-def _precision(values: np.ndarray) -> str:
-    """The narrowest type that holds the values, whatever theirs is: float16 is read as float32."""
-    with np.errstate(over="ignore"):
-        kept = (name for name in _PRECISIONS if np.array_equal(values, values.astype(name)))
-        return next(kept, "float64")  # with NaN
+    found = NextInputs()
+    if targets.shape == inputs.shape:
+        found.add(targets, inputs)
+    return targets.shape == inputs.shape and found.same
 
 
 def _require_forecasts(data: Dataset, ahead: Ahead | None) -> None:
@@ -454,11 +535,6 @@ def _require_forecasts(data: Dataset, ahead: Ahead | None) -> None:
         )
     if data.reset is not None:
         raise ValueError("scheduled_sampling needs sequences without reset: cut them there")
-    if data.static is not None:
-        raise ValueError(
-            "scheduled_sampling needs sequences without static: repeat the attributes as features "
-            "of every step"
-        )
     if not _equal(*_followed(data)):
         raise ValueError(
             "scheduled_sampling feeds forecasts back as inputs, so targets must be the next "

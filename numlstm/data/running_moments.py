@@ -7,12 +7,13 @@ Golub & LeVeque (1983), "Algorithms for computing the sample variance", The Amer
 
 import numpy as np
 
+from numlstm.data.scaling import is_rounding, power_of_two
 from numlstm.utils.types import Array
 
 _BLOCK = 4096  # steps of which moments are taken at once: the bits depend on it
 
 
-class Ends:
+class Range:
     """The range of the columns of what is added, (n, N) after (n, N); what is NaN does not count.
 
     Attributes
@@ -30,7 +31,7 @@ class Ends:
         self.most = np.fmax(self.most, np.fmax.reduce(values, axis=0, initial=-np.inf))
 
 
-class RunningMoments(Ends):
+class RunningMoments(Range):
     """The moments of the columns of what is added, and their range, of what counts."""
 
     def __init__(self, width: int):
@@ -87,13 +88,11 @@ class RunningMoments(Ends):
 
     def result(self) -> tuple[Array, Array]:
         """Mean and standard deviation, each (N,); of what does not vary the latter is 1."""
-        constant = self._spread <= 4 * np.finfo(np.float64).eps * np.abs(self._mean)
+        constant = is_rounding(self._spread, self._mean)
         constant &= ~(self._whole & (self.least < self.most))  # whole numbers are not rounded
         return self._mean.copy(), np.where(constant, 1.0, self._spread)
 
 
 def _unit(values: Array) -> Array:
-    """A power of two of the size of the largest of each column: in it no square overflows."""
-    _, exponent = np.frexp(np.max(np.abs(values), axis=0, initial=0.0))
-    power: Array = np.ldexp(np.float64(1), exponent - 1)
-    return power
+    """Of the size of the largest of each column: in it no square overflows."""
+    return power_of_two(np.max(np.abs(values), axis=0, initial=0.0))

@@ -16,6 +16,9 @@ from numlstm.utils.types import Array
 REMEDY = "fit with standardize=True, or with dtype='float64'"
 
 
+Moments = tuple[Array, Array]  # mean and standard deviation of every column
+
+
 class _Moments(NamedTuple):
     x_mean: Array
     x_scale: Array
@@ -198,7 +201,23 @@ class Scaling(_Moments):
 _ENDS = (np.min, np.inf), (np.max, -np.inf)
 
 
-def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[Array, Array]:
+def power_of_two(values: Array) -> Array:
+    """Powers of two of the size of values: in these as units no digit of anything changes."""
+    _, exponent = np.frexp(values)
+    power: Array = np.ldexp(np.float64(1), exponent - 1)
+    return power
+
+
+def is_rounding(spread: Array, mean: Array) -> Array:
+    """Whether a spread is what rounding leaves of a constant, some ulps of its value.
+
+    Of float64's, in which all of this is computed; whole numbers are not rounded.
+    """
+    small: Array = spread <= 4 * np.finfo(np.float64).eps * np.abs(mean)
+    return small
+
+
+def moments(values: Array, valid: Array, weight: Array | None = None) -> Moments:
     """Mean and standard deviation over the valid entries of `values` (..., N), each (N,).
 
     An entry of weight w counts as w equal ones; of weights, which broadcast to `values`, the ratios
@@ -217,10 +236,8 @@ def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[A
     count = np.maximum(np.sum(shares, axis=axes), 1)
 
     def unit(array: Array) -> Array:
-        """A power of two of the size of the largest entry: in it no sum or square overflows."""
-        _, exponent = np.frexp(np.max(np.abs(array), axis=axes, where=valid, initial=0.0))
-        power: Array = np.ldexp(np.float64(1), exponent - 1)
-        return power
+        """Of the size of the largest entry: in it no sum or square overflows."""
+        return power_of_two(np.max(np.abs(array), axis=axes, where=valid, initial=0.0))
 
     def average(array: Array) -> Array:
         array = array if weight is None else array * shares
@@ -235,9 +252,7 @@ def moments(values: Array, valid: Array, weight: Array | None = None) -> tuple[A
         scaled -= mean
         spread = unit(scaled)
         scale = spread * np.sqrt(average(np.square(scaled / spread)))
-    # rounding leaves a constant feature a spread of some ulps of its value: of float64's, in which
-    # all of this is computed
-    constant = scale <= 4 * np.finfo(np.float64).eps * np.abs(mean)
+    constant = is_rounding(scale, mean)
     if constant.any():  # whole numbers are not rounded
         ends = (f(values, axis=axes, where=valid, initial=i) for f, i in _ENDS)
         whole = np.all(np.rint(values) == values, axis=axes, where=valid)

@@ -2,24 +2,90 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
+from numlstm.data.changes import naive_changes
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.padding import require_right_padding
 from numlstm.utils import checks
 
 _ORDINARY = 2.0**60  # weights up to it, and down to its inverse, keep their digits
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
+_ROWS = 256  # that are read at once for the changes of the data
+# what to do about a missing input
+NAN_INPUT = "remove or fill it, or fit with missing='mask', to which it is a missing input"
+
+
+class TrainingData(Protocol):
+    """What is learned from, or judged by: rows that are cut, in the network's units.
+
+    Sequences as they are, a `Dataset`, or windows over series, which are made when they are asked
+    for, a `numlstm.data.windows.WindowedDataset`.
+    """
+
+    @property
+    def y(self) -> np.ndarray:
+        """Targets, by which it is told what a constant would reach."""
+
+    @property
+    def weight(self) -> np.ndarray:
+        """What each of these counts."""
+
+    @property
+    def static(self) -> np.ndarray | None:
+        """Attributes of every row, or of every series."""
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of features that the network reads."""
+
+    @property
+    def last(self) -> bool:
+        """Whether a row has one target, that of its last step."""
+
+    @property
+    def extent(self) -> int:
+        """Number of steps in all rows."""
+
+    @property
+    def series(self) -> np.ndarray:
+        """The number of the series that every row is judged with, (N,), from 0 on."""
+
+    @property
+    def num_series(self) -> int:
+        """How many series there are, of which some may have no row."""
+
+    def steps(self, rows: Any = slice(None)) -> int:
+        """Length of the longest of the rows."""
+
+    def order(self, rng: np.random.Generator) -> Any:
+        """Rows in the order of an epoch."""
+
+    def total_weight(
+        self, start: int = 0, stop: int | None = None, rows: Any = slice(None)
+    ) -> float:
+        """Sum of the weights of all targets, or of those of a `cut`."""
+
+    def cut(self, start: int, stop: int, rows: Any = slice(None)) -> "Dataset":
+        """Some rows' steps from `start` to before `stop`, in the network's units."""
+
+    def changes(self, scale: np.ndarray) -> np.ndarray:
+        """Sum and number of the changes of targets from step to step, (2, O), in the data's units.
+
+        `scale` (O,) are the units of the targets of one step.
+        """
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Padded sequences, their targets, and the weight of every target.
 
-    Those who learn from it use `count`, `last`, `extent`, `steps`, `order`, `total_weight` and
-    `cut`; what has these may stand in its place, as `numlstm.data.windows.WindowedDataset` does.
+    It is `TrainingData` to those who learn from it.
 
     Attributes
     ----------
@@ -90,6 +156,11 @@ class Dataset:
         return np.zeros(self.count, np.int64) if self.last else np.arange(self.count)
 
     @property
+    def num_series(self) -> int:
+        """How many series there are."""
+        return 1 if self.last else self.count
+
+    @property
     def extent(self) -> int:
         """Number of steps in all, with those of the padding."""
         rows, steps = self.X.shape[:2]
@@ -142,6 +213,27 @@ class Dataset:
         stop = self.X.shape[1] if stop is None else stop
         return float(np.sum(self.weights(start, stop, rows), dtype=np.float64))
 
+    def changes(self, scale: np.ndarray) -> np.ndarray:
+        """Sum and number of the changes of targets from step to step, (2, O), in the data's units.
+
+        `scale` (O,) are the units of the targets of one step, the first ones.
+        """
+        if self.last:
+            raise ValueError(
+                "metrics='mase' compares with the forecast of the last value, which needs a target "
+                "for every step: there is one per sequence"
+            )
+        parts = []
+        for start in range(0, self.count, _ROWS):
+            rows = slice(start, start + _ROWS)
+            window = self.cut(0, self.steps(rows), rows)
+            begins = None if window.reset is None else window.reset[..., None]
+            y, weight = (part[..., : len(scale)] for part in (window.y, window.weight))
+            parts.append(naive_changes(y, weight > 0, begins))
+        changes: np.ndarray = np.sum(parts, axis=0)
+        changes[0] *= scale
+        return changes
+
     def weights(self, start: int, stop: int, rows: Any) -> np.ndarray:
         """Those of a `cut`."""
         weight: np.ndarray = self.weight[rows] if self.last else self.weight[rows, start:stop]
@@ -158,6 +250,12 @@ class Form(NamedTuple):
 
     kind: str  # "batch" (B, T, I), "series" (T,) or (T, I), "list" of series
     lengths: tuple[int, ...]  # of every series
+
+    def one_step_each(self, rows: int) -> str:
+        """What to write if the steps of one series are as many sequences; "" where they cannot."""
+        if self.kind != "series" or self.lengths != (rows,):
+            return ""
+        return f"; as an array, X.reshape({rows}, 1, -1) is one step of each of {rows} series"
 
     def restore(self, Y: np.ndarray) -> Any:
         """Predictions (B, T, O), or (B, O) for one per sequence, in the form of the inputs."""
@@ -248,19 +346,25 @@ def input_weight(data: Dataset) -> np.ndarray | None:
     given = data.sample_weight
     if given is None or given.ndim == 1:
         return None if given is None else given[:, None, None]
-    valid = data.valid
-    begins = np.zeros(given.shape, bool) if data.reset is None else data.reset.copy()
-    begins[:, 0] = True
-    place = np.cumsum(begins).reshape(begins.shape) - 1
-    largest = np.max(given, where=valid, initial=0.0)
+    largest = np.max(given, where=data.valid, initial=0.0)
     unit = largest if 0 < largest < 1 else 1.0  # in it, no digit of a mean of small ones is lost
+    return mean_weights(given, data.reset, data.valid, unit)[..., None]
+
+
+def mean_weights(
+    given: np.ndarray, reset: np.ndarray | None, valid: np.ndarray, unit: float = 1.0
+) -> np.ndarray:
+    """Weights of steps, all (B, T), as the mean of their sequences, in a unit."""
+    begins = np.zeros(given.shape, bool) if reset is None else reset.copy()
+    begins[:, :1] = True
+    place = np.cumsum(begins).reshape(begins.shape) - 1
     peak = np.max(given, axis=1, where=valid, initial=0.0)[:, None]  # of each, no sum overflows
     share = np.where(valid, given, 0.0) / np.where(peak > 0, peak, 1.0)
     count, total = (
-        np.bincount(place[valid], part, place.max() + 1) for part in (None, share[valid])
+        np.bincount(place[valid], part, place.max(initial=0) + 1) for part in (None, share[valid])
     )
     mean: np.ndarray = (total / np.maximum(count, 1))[place] * (peak / unit)
-    return mean[..., None]
+    return mean
 
 
 def varies(data: Dataset) -> bool:
@@ -299,7 +403,7 @@ def _require_values(name: str, array: np.ndarray, missing: bool) -> None:
     """Finite numbers, or NaN where values may be missing."""
     if missing:
         array = np.where(np.isnan(array), array.dtype.type(0), array)
-    checks.require_finite(name, array, _NAN)
+    checks.require_finite(name, array, NAN_INPUT)
 
 
 def _refuse_features(X: Any, array: np.ndarray, form: Form, input_size: int) -> NoReturn:

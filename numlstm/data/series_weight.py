@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.scaling import power_of_two
 from numlstm.data.sequences import Dataset
 from numlstm.utils import checks, notices
 from numlstm.utils.types import Array
 
 # of Kratzert et al. (2019), who measure in mm per day; it keeps weights of constant series finite
 EPSILON = 0.1
+_LARGEST = 1e150  # standard deviation of which there is a square, and one over it
 
 
-def read_weight(name: str, value: Any) -> str | None:
+def read_rule(name: str, value: Any) -> str | None:
     """The name of a rule, or None."""
     if value is None or isinstance(value, str):
         return checks.optional(checks.choice, name, value, options=("nse",))  # type: ignore[no-any-return]
@@ -39,6 +41,13 @@ def series_weight(targets: Array, valid: Array) -> Array:
 
 def weight_of(deviation: Array) -> Array:
     """The weights of series whose targets have these standard deviations, (S, ...)."""
+    largest = float(np.max(deviation))
+    if largest > _LARGEST:
+        raise ValueError(
+            f"weight='nse' divides by the squares of the standard deviations of series, the "
+            f"largest of which is {largest:.3g}, beyond the range of float64: give y in a larger "
+            "unit"
+        )
     result: Array = 1 / (deviation + EPSILON) ** 2
     return result
 
@@ -47,8 +56,10 @@ def _deviation(targets: Array, valid: Array) -> Array:
     """Standard deviation over the valid steps, in float64."""
     count = np.maximum(valid.sum(axis=1), 1)
     values = np.where(valid, targets, 0).astype(np.float64)
+    unit = power_of_two(np.max(np.abs(values), axis=1, initial=0.0))  # no sum overflows in it
+    values /= unit[:, None]
     apart = np.where(valid, values - (values.sum(axis=1) / count)[:, None], 0)
-    result: Array = np.sqrt(np.square(apart).sum(axis=1) / count)
+    result: Array = unit * np.sqrt(np.square(apart).sum(axis=1) / count)
     return result
 
 
@@ -63,9 +74,10 @@ def with_series_weight(data: Dataset) -> Dataset:
             "weight='nse' needs the standard deviation of every series, and so a target for every "
             "step: there is one per sequence. Weights of sequences are sample_weight="
         )
-    there: Array = data.weight > 0
+    there: Array = np.greater(data.weight, 0)
     if data.ahead is None:
-        factor = even(series_weight(data.y, there), np.any(there, axis=1))
+        seen: Array = np.any(there, axis=1)
+        factor = even(series_weight(data.y, there), seen)
     else:
         factor = _of_a_horizon(data.y, there, data.ahead.targets)
     return replace(data, weight=data.weight * factor[:, None]).balanced()
@@ -82,7 +94,8 @@ def _of_a_horizon(y: Array, there: Array, targets: int) -> Array:
         own = there[..., part]
         values[:, time][own] = y[..., part][own]
         valid[:, time] |= own
-    return np.tile(even(series_weight(values, valid), np.any(valid, axis=1)), ahead)
+    seen: Array = np.any(valid, axis=1)
+    return np.tile(even(series_weight(values, valid), seen), ahead)
 
 
 def even(factor: Array, there: Array) -> Array:

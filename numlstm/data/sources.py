@@ -6,14 +6,17 @@ them is read than is asked for, and nothing that was read is kept.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.utils import checks
 from numlstm.utils.lazy import cached_property
+from numlstm.utils.sliced import unmasked
 from numlstm.utils.types import Array
 
+_LABELS = ("index", "iloc"), ("coords", "dims")  # what pandas' and xarray's data have
 _AT_ONCE = 2**21  # elements of a slice where the whole is read
 
 
@@ -33,7 +36,8 @@ def is_lazy(value: Any) -> bool:
 def _is_array(value: Any) -> bool:
     """Whether it has shape, dtype and slicing, and no labels of its own."""
     has = all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__"))
-    return has and not hasattr(value, "index") and not hasattr(value, "coords")
+    labels = any(all(map(partial(hasattr, value), names)) for names in _LABELS)
+    return has and not labels
 
 
 def has_lazy(value: Any) -> bool:
@@ -73,6 +77,7 @@ class Source:
         """The steps from `start` to before `stop`, (n, N)."""
         part = slice(start + self.shift, stop + self.shift)
         values: Any = self.array[part] if self.row is None else self.array[self.row, part]
+        values = unmasked(values)
         if type(values) is not np.ndarray or values.dtype != self.dtype:
             values = checks.array(self.name, values, None, finite=False)
             values = values.astype(self.dtype, copy=False)
@@ -237,6 +242,13 @@ def read_series(name: str, value: Any, lengths: Any = None) -> Series:
 
 def read_targets(y: Any, like: Series) -> Series:
     """Targets of every step: (T,) or (T, O), a list of them, or (S, T) or (S, T, O)."""
+    rows = like.kind == "list" and len(shape := getattr(y, "shape", ())) == 2
+    if rows and shape[0] == len(like.sources) and set(like.steps.tolist()) == {shape[1]}:
+        array = _array("y", y)
+        places = range(len(like.sources))
+        return Series(
+            [Source("y", array, shape[1], 1, _kept(array), row) for row in places], "list"
+        )
     if like.kind != "batch":
         listed = like.kind == "list" and isinstance(y, (list, tuple))
         parts = (
@@ -282,6 +294,11 @@ def _array(name: str, value: Any) -> Any:
         value = value.view(np.ndarray)
     elif not is_lazy(value):
         value = checks.array(name, value, None, finite=False)
+    if any(size != size for size in value.shape):  # NaN of dask
+        raise ValueError(
+            f"{name} has chunks of unknown sizes, received shape {tuple(value.shape)}: pass "
+            f"{name}.compute_chunk_sizes()"
+        )
     if not 1 <= len(value.shape) <= 3 or (len(value.shape) == 3 and "[" in name):
         raise ValueError(
             f"{name} must have shape (T,) or (T, I), or (S, T, I) for several series; received "

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.data.ahead import Future, Series, dataset
+from numlstm.data.ahead import Future, Padded, dataset
 from numlstm.data.attributes import read_static, static_for_network
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
@@ -71,14 +71,15 @@ def read_dataset(
     wanted = reading.names.targets
     targets = labels.companion(given, "y", y, wanted if wanted and len(wanted) > 1 else None)
     known, titles = labels.known_ahead(given, future, reading.names.future)
-    data = _read_arrays(
-        *(given.stepwise, targets.values if reading.classes else targets.stepwise, reading),
-        sample_weight=labels.beside(given, "sample_weight", sample_weight),
-        lengths=labels.beside(given, "lengths", lengths),
-        reset=labels.beside(given, "reset", reset),
-        future=known,
-        static=(attributes := labels.attributes(given, static, reading.names.static)).values,
-    )
+    attributes = labels.attributes(given, static, reading.names.static)
+    rows = {
+        "sample_weight": labels.beside(given, "sample_weight", sample_weight),
+        "lengths": labels.beside(given, "lengths", lengths),
+        "reset": labels.beside(given, "reset", reset),
+    }
+    arrays = given.stepwise, targets.values if reading.classes else targets.stepwise
+    with labels.named(*((given,) if reading.classes else (given, targets))):
+        data = _read_arrays(*arrays, reading, **rows, future=known, static=attributes.values)
     own = None if reading.classes else (given if y is None else targets).features
     said = reading.names
     names = Names(
@@ -106,12 +107,14 @@ def _read_arrays(
     )
     if 0 in array.shape:
         raise ValueError(f"X has no data: received shape {np.shape(array)} as (B, T, I)")
-    weight = None if sample_weight is None else read_weight(sample_weight, form, array.shape[1])
+    weight = (
+        None if sample_weight is None else read_sample_weight(sample_weight, form, array.shape[1])
+    )
     reset = read_reset(reset, form, array.shape[1])
     static = read_static(static, form, pieces=reading.pieces)
     if reading.horizon is not None or future is not None or reading.future:
         require_ahead(y, future, reading, len(array))
-        known = Future.of(future, form, reading.missing, reading.future)
+        known = Future.of(future, form, reading.missing)
         values, there = array, ~np.isnan(array)
         if y is not None:
             values, last = _read_targets(y, form, reading._replace(output="sequence"))
@@ -119,7 +122,9 @@ def _read_arrays(
         elif lengths is not None:
             there &= mask(lengths, array.shape[1])[..., None]
         zeroed = np.where(there, values, values.dtype.type(0))
-        series = Series(array, zeroed, there, lengths, weight, reset)
+        series = Padded(array, zeroed, there, lengths, weight, reset)
+        if known is not None:
+            known.require(series.ends, wanted=reading.future)
         return replace(dataset(series, known, reading.horizon), static=static)
     if y is None:
         return replace(_forecast(array, lengths, weight, reset, reading), static=static)
@@ -327,7 +332,7 @@ def _unlabelled(value: float) -> str:
     )
 
 
-def read_weight(value: Any, form: Form, steps: int) -> Array:
+def read_sample_weight(value: Any, form: Form, steps: int) -> Array:
     """Sample weights as (B,) or (B, T)."""
     checks.require_unmasked("sample_weight", value, "0")
     if form.kind == "list" and isinstance(value, (list, tuple)) and np.ndim(value[0]) == 1:
@@ -365,10 +370,15 @@ def _combined(present: Array, weight: Array | None, last: bool) -> Array:
     return combined
 
 
+def classes_of(largest: int) -> int:
+    """How many classes there are at least where this is the largest number of one."""
+    return max(2, largest + 1)
+
+
 def needed_outputs(data: Dataset, loss: Loss) -> int:
     """Number of outputs per step that the targets need."""
     if loss.classes:
-        return max(2, int(data.y.max()) + 1)
+        return classes_of(int(data.y.max()))
     return loss.outputs * int(data.y.shape[-1])
 
 

@@ -7,19 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data.ahead import without_later
-from numlstm.data.arrays import Arrays
+from numlstm.data.arrays import Arrays, forms, is_own_data
 from numlstm.data.description import sequences_in_words
 from numlstm.data.sequences import Dataset, is_list, streams
 from numlstm.data.targets import Reading, read_dataset
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks
-from numlstm.utils.nouns import require_known
 from numlstm.utils.types import Array
 
-_FORMS = (
-    'a fraction, a tuple (X, y) or (X, y, sample_weight), or a dict with some of "X", "y", '
-    '"sample_weight", "lengths", "reset", "future", "static"'
-)
+_FIELDS = list(Arrays._fields[:-1])
+_FORMS = f"a fraction, {forms(_FIELDS)}"
 
 
 class Parts(NamedTuple):
@@ -40,7 +37,7 @@ def with_validation(
     given = arrays.validation
     if given is None:
         return Parts(train, None, "")
-    if isinstance(given, (tuple, list, Mapping)):
+    if is_own_data(given):
         own = own_data(given, arrays, reading)
         judge = _read(own, arrays, reading)
         lost = judge.lost or int(own.y is None)
@@ -61,10 +58,7 @@ def with_validation(
 def own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
     """The arrays of a validation that is no fraction."""
     if isinstance(given, Mapping):
-        require_known("validation", given, list(Arrays._fields[:-1]))
-        if "X" not in given:
-            raise ValueError('validation needs "X", the sequences to judge by')
-        return Arrays(**given)
+        return Arrays.read("validation", given, _FIELDS)
     if given and all(isinstance(part, str) for part in given):
         raise TypeError(
             f"validation must be {_FORMS}; received names: pass what they stand for, as (X, y) of "
@@ -75,9 +69,7 @@ def own_data(given: Any, arrays: Arrays, reading: Reading) -> Arrays:
             "validation=[...] can mean a list of series or the pair of X and y: pass "
             'validation={"X": [...]} for series, or a tuple (X, y)'
         )
-    if len(given) not in (2, 3):
-        raise ValueError(f"validation must be {_FORMS}; received {len(given)} values")
-    own = Arrays(*given)
+    own = Arrays.read("validation", given, _FIELDS)
     _require_said(own, arrays, reading)
     return own
 

@@ -5,33 +5,32 @@ out, and the units are taken. Nothing of them is kept but a part of the targets.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.data.ahead import require_all
-from numlstm.data.arrays import Arrays
-from numlstm.data.attributes import require_static
-from numlstm.data.description import ahead_in_words, attributes_in_words, known_in_words
-from numlstm.data.missing import Imputer
+from numlstm.data.ahead import require_all, unbroken
+from numlstm.data.arrays import Arrays, is_own_data
+from numlstm.data.description import Contents, describe
+from numlstm.data.kept_targets import Grid
 from numlstm.data.preparation import (
     Data,
     DataConfig,
     GivenModel,
     check_targets,
-    of_all_steps,
+    outputs_of,
     reading_of,
     require_agreement,
-    require_channels,
-    require_width,
-    scaling_of,
+    require_model,
+    units_of,
 )
-from numlstm.data.running_moments import Ends, RunningMoments
-from numlstm.data.scaling import REMEDY, Scaling, moments
-from numlstm.data.targets import require_outputs
+from numlstm.data.running_moments import Range
+from numlstm.data.scaling import REMEDY, Moments, moments
+from numlstm.data.sequences import TrainingData
+from numlstm.data.targets import classes_of
 from numlstm.data.validation import fraction_of
 from numlstm.data.window_reading import GivenSeries, read_given, read_others
-from numlstm.data.window_scan import Scan, every_nth, input_weight, scan_all
+from numlstm.data.window_scan import Scan, input_weight, scan_all
 from numlstm.data.windows import Samples, Targets, Units, WindowedDataset, narrow
 from numlstm.utils import checks, notices
 from numlstm.utils.random_streams import RandomStreams
@@ -54,36 +53,21 @@ def prepare_windows(
     reading = reading_of(config, model, known=arrays.future is not None)
     given = read_given(arrays, reading)
     ahead = given.ahead
-    if model.num_features is not None:
-        require_static(given.static, model.static_size)
-    require_channels(given.wide.width, config, model)
-    if ahead is not None and model.ahead is None and config.missing != "mask":
-        require_width(ahead.columns, given.wide.width, model)
-    fraction, others, said = None, None, ""
-    if isinstance(arrays.validation, (tuple, list, dict)) or hasattr(arrays.validation, "keys"):
-        others = read_others(arrays, reading, given)
-    elif arrays.validation is not None:
-        fraction = fraction_of(arrays.validation)
-    train, judge = _parts(given, fraction, config, dtype)
-    if others is not None:
-        try:
-            judge = _whole(others, config, dtype, "validation: ")
-        except ValueError as error:
-            raise type(error)(f"validation: {error}") from error
+    require_model(given.wide.width, given.static, ahead, config, model)
+    train, judge, said = _parts(given, arrays, config, dtype)
     parts = [part for part in (train, judge) if part is not None]
-    size = _output_size(parts, config, outputs if model.num_outputs is None else model.num_outputs)
-    check_targets([part.once for part in parts], config)
-    own = partial(_own_scaling, train, config)
-    scaling = scaling_of(partial(of_all_steps, own, ahead), config, model)
-    filling = _filling(train, model) if reading.missing else None
+    if config.loss == "binary_cross_entropy":
+        for part in parts:
+            _require_probabilities(part.scan.every[1])
+    size = outputs_of(parts, config, outputs if model.num_outputs is None else model.num_outputs)
+    check_targets([part.one_step for part in parts], config)
+    scaling, filling = units_of(train, ahead, config, model)
     units = Units(dtype, scaling, filling)
     for part in parts:
         _require_range(part, units)
-    data = [part.data.in_units(units) for part in parts]
+    data: list[TrainingData] = [part.data.in_units(units) for part in parts]
     if judge is not None:
-        share = "windows that end in the last {:.4g} %" if fraction else "{}"
-        said = share.format(100 * fraction if fraction else judge.given.words)
-        said = f"; validation: {said}, {data[1].count:,} windows"
+        said = f"; validation: {said}, {judge.data.count:,} windows"
     return Data(
         train=data[0],
         validation=data[1] if judge is not None else None,
@@ -105,7 +89,10 @@ def prepare_windows(
 
 @dataclass(eq=False)
 class _Part:
-    """What is learned from, or judged by."""
+    """What is learned from, or judged by, and its statistics.
+
+    Every step that is learned from counts once, not once for every window.
+    """
 
     given: GivenSeries
     data: WindowedDataset  # in the units of the data
@@ -114,10 +101,10 @@ class _Part:
     @property
     def forecast(self) -> bool:
         """Whether targets are the values of the next inputs."""
-        return self.given.forecast or bool(self.scan.follows)
+        return self.given.forecast or self.scan.follows
 
     @property
-    def once(self) -> WindowedDataset:
+    def one_step(self) -> WindowedDataset:
         """Its data with the targets that are kept once, those of the next step."""
         if self.data.targets.horizon == 1:
             return self.data
@@ -125,37 +112,92 @@ class _Part:
         return replace(self.data, y=self.data.y[:, :width], weight=self.data.weight[:, :width])
 
     @property
-    def inputs(self) -> RunningMoments:
-        """Moments of the inputs that are learned from."""
-        return self.scan.inputs
+    def inputs(self) -> Moments:
+        return self.scan.inputs.result()
+
+    @property
+    def targets(self) -> Moments:
+        return self.scan.outputs.result()
+
+    @property
+    def attributes(self) -> Moments | None:
+        if (static := self.given.static) is None:
+            return None
+        steps = enumerate(self.scan.until.tolist())
+        own = [np.max(input_weight(self.given, *place), initial=0.0) for place in steps]
+        return moments(static, np.ones(static.shape, bool), np.array(own)[:, None])
+
+    @property
+    def varies(self) -> bool:
+        if not isinstance(weights := self.given.weights, list):
+            return False
+        learned = (part[:until] for part, until in zip(weights, self.scan.until, strict=True))
+        return any((part != part[:1]).any() for part in learned)
+
+    @property
+    def num_one_step(self) -> int:
+        return self.given.y.width
+
+    @property
+    def num_targets(self) -> int:
+        return self.data.targets.width
+
+    @property
+    def num_classes(self) -> int:
+        return classes_of(int(self.scan.every[1].most[0]))
 
 
 def _whole(given: GivenSeries, config: DataConfig, dtype: str, where: str = "") -> _Part:
     """All windows of series."""
     _say_short(given, config, where)
-    scan = scan_all(given, given.X.steps, config.weight is not None, dtype, where)
-    return _Part(given, _dataset(scan, config, dtype, np.zeros_like(scan.until), scan.until), scan)
+    grid = _grid(given, given.X.steps, config)
+    scan = scan_all(given, grid, config.weight is not None, dtype, where)
+    return _Part(given, _dataset(scan, config, dtype, _Cut(0 * scan.until, scan.until)), scan)
 
 
 def _parts(
-    given: GivenSeries, fraction: float | None, config: DataConfig, dtype: str
-) -> tuple[_Part, _Part | None]:
+    given: GivenSeries, arrays: Arrays, config: DataConfig, dtype: str
+) -> tuple[_Part, _Part | None, str]:
+    """What to learn from, what to judge by, and the latter in words."""
+    if arrays.validation is None:
+        return _whole(given, config, dtype), None, ""
+    if not is_own_data(arrays.validation):
+        fraction = fraction_of(arrays.validation)
+        words = f"windows that end in the last {100 * fraction:.4g} %"
+        return *_cut_in_time(given, fraction, config, dtype), words
+    others = read_others(arrays, given)
+    train = _whole(given, config, dtype)
+    try:
+        judge = _whole(others, config, dtype, "validation: ")
+    except ValueError as error:
+        raise type(error)(f"validation: {error}") from error
+    return train, judge, others.words
+
+
+def _cut_in_time(
+    given: GivenSeries, fraction: float, config: DataConfig, dtype: str
+) -> tuple[_Part, _Part]:
     """Windows to learn from, and those that end in the last part of every series."""
-    if fraction is None:
-        return _whole(given, config, dtype), None
     _say_short(given, config)
     steps = given.X.steps
-    cut = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
-    scan = scan_all(given, cut, config.weight is not None, dtype)
+    at = steps - np.maximum(1, np.rint(fraction * steps)).astype(np.int64)
+    scan = scan_all(given, _grid(given, at, config), config.weight is not None, dtype)
     try:
-        train = _dataset(scan, config, dtype, np.zeros_like(cut), cut, ends=True)
-        judge = _dataset(scan, config, dtype, cut, steps)
+        train = _dataset(scan, config, dtype, _Cut(0 * at, at, closes=True))
+        judge = _dataset(scan, config, dtype, _Cut(at, steps))
     except ValueError as error:
         raise ValueError(
             f"validation={fraction:g} leaves no window with a target on one side of the cuts in "
             "time: windows that end before a cut are learned from, those that end behind it judge"
         ) from error
     return _Part(given, train, scan), _Part(given, judge, scan)
+
+
+def _grid(given: GivenSeries, cut: Array, config: DataConfig) -> Grid:
+    """Which steps have targets in windows that end before a cut, or behind it."""
+    horizon = 1 if given.ahead is None else given.ahead.steps
+    size = config.window or 1, config.stride, config.predict_last, horizon
+    return Grid(*size, steps=given.X.steps, cut=cut)
 
 
 def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
@@ -177,49 +219,51 @@ def _say_short(given: GivenSeries, config: DataConfig, where: str = "") -> None:
     )
 
 
-def _dataset(
-    scan: Scan,
-    config: DataConfig,
-    dtype: str,
-    since: Array,
-    until: Array,
-    *,
-    ends: bool = False,
-) -> WindowedDataset:
-    """Windows that end from the steps `since` (S,) on, before `until` (S,).
+class _Cut(NamedTuple):
+    """The part of series in which windows end."""
 
-    Where all `ends` there, no later target counts.
-    """
-    given, window = scan.given, config.window or 1
-    first = window - 1 + config.stride * np.maximum(0, -(-(since - window + 1) // config.stride))
-    counts = np.maximum(0, -(-(until - first) // config.stride))
-    samples = Samples(first, counts, config.stride)
-    horizon = 1 if given.ahead is None else given.ahead.steps
-    targets = Targets(
-        *(given.y, config.predict_last, given.reading.classes),
-        since=since if since.any() else None,
-        weights=given.weights,
-        begins=given.begins,
-        factor=scan.factor,
-        horizon=horizon,
-        until=until if ends and horizon > 1 else None,
-    )
-    sums = _sums(scan, samples, targets)
-    if sums is not None and not sums.all():
-        kept = np.flatnonzero(sums)
-        sums = sums[kept]
-        samples = replace(samples, kept=kept.astype(narrow(samples.count)))
-    if not samples.count:
-        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
-    if sums is not None and (sums == config.predict_last * targets.width).all():
-        sums = None
+    since: Array  # (S,) the first step of it
+    until: Array  # (S,) the first one behind it
+    closes: bool = False  # whether no target behind it counts
+
+    def samples(self, config: DataConfig) -> Samples:
+        """Where windows end."""
+        stride, least = config.stride, (config.window or 1) - 1
+        first = least + stride * np.maximum(0, -(-(self.since - least) // stride))
+        return Samples(first, np.maximum(0, -(-(self.until - first) // stride)), stride)
+
+    def targets(self, scan: Scan, config: DataConfig) -> Targets:
+        """Targets of its steps."""
+        given = scan.given
+        horizon = 1 if given.ahead is None else given.ahead.steps
+        return Targets(
+            y=given.y,
+            last=config.predict_last,
+            classes=given.reading.classes,
+            since=self.since if self.since.any() else None,
+            weights=given.weights,
+            begins=given.begins,
+            factor=scan.factor,
+            horizon=horizon,
+            until=self.until if self.closes and horizon > 1 else None,
+        )
+
+
+def _dataset(scan: Scan, config: DataConfig, dtype: str, cut: _Cut) -> WindowedDataset:
+    """The windows that end in a part of series."""
+    given, targets = scan.given, cut.targets(scan, config)
+    samples, sums = _with_target(scan, cut.samples(config), targets)
     y, weight = _kept_targets(scan, samples, targets)
     if given.ahead is not None:
         require_all(weight, given.ahead, int(given.total.max()))
     if targets.classes:
         y, weight = np.nan_to_num(y[:, 0]).astype(np.int64), weight[:, 0]
     return WindowedDataset(
-        *(given.wide, targets, samples, window, Units(dtype)),
+        X=given.wide,
+        targets=targets,
+        samples=samples,
+        window=config.window or 1,
+        units=Units(dtype),
         sums=sums,
         coarse=config.shuffle == "blocks",
         resets=given.resets,
@@ -228,6 +272,20 @@ def _dataset(
         weight=weight,
         names=given.names,
     )
+
+
+def _with_target(scan: Scan, samples: Samples, targets: Targets) -> tuple[Samples, Array | None]:
+    """The samples that have a target, and what those of each count; None: 1 for each number."""
+    sums = _sums(scan, samples, targets)
+    if sums is not None and not sums.all():
+        kept = np.flatnonzero(sums)
+        sums = sums[kept]
+        samples = replace(samples, kept=kept.astype(narrow(samples.count)))
+    if not samples.count:
+        raise ValueError("there is nothing to learn: no target with a weight above zero is left")
+    if sums is not None and (sums == targets.last * targets.width).all():
+        sums = None
+    return samples, sums
 
 
 def _ends(samples: Samples, number: int) -> Array:
@@ -267,13 +325,13 @@ def _with_later(counts: Array, targets: Targets, number: int) -> Array:
     if targets.until is not None:
         counts = np.where(np.arange(steps) < targets.until[number], counts, 0)
     counts = np.concatenate([counts, np.zeros(horizon - 1)])
-    unbroken = np.ones(steps, bool)
+    begins = np.zeros(len(counts), bool)
+    if targets.begins is not None:
+        own = targets.begins[number]
+        begins[: len(own)] = own
     total = np.zeros(steps)
-    for k in range(horizon):
-        if targets.begins is not None:
-            begins = targets.begins[number][k:]
-            unbroken[: len(begins)] &= ~begins
-        total += counts[k : k + steps] * unbroken
+    for k, same in enumerate(unbroken(begins, horizon)):
+        total += counts[k : k + steps] * same
     return total
 
 
@@ -283,13 +341,12 @@ def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array
     Of those that stand side by side each column has all, as often as it has them.
     """
     steps, last = scan.given.y.steps, targets.last
-    nth, at = every_nth(steps), 0
     there = None
     if samples.kept is not None:
         there = np.zeros(int(samples.counts.sum()), bool)
         there[samples.kept] = True
     weights, first = [], 0
-    for number, (_, weight) in enumerate(scan.kept):
+    for number, (own, _, weight) in enumerate(scan.kept):
         ends = _ends(samples, number)
         ends = ends if there is None else ends[there[first : first + len(ends)]]
         first += int(samples.counts[number])
@@ -301,70 +358,21 @@ def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array
             there_k[: 0 if targets.since is None else targets.since[number]] = 0
             if targets.until is not None:
                 there_k[targets.until[number] :] = 0
-            columns.append(weight * there_k[-at % nth :: nth, None])
-        at += int(steps[number])
+            columns.append(weight * there_k[own, None])
         weights.append(np.concatenate(columns, axis=1))
-    every: Array = np.concatenate([y for y, _ in scan.kept])
+    every: Array = np.concatenate([y for _, y, _ in scan.kept])
     return np.tile(every, targets.horizon), np.concatenate(weights)
 
 
 # --- targets and units ----------------------------------------------------------------------------
 
 
-def _output_size(parts: list[_Part], config: DataConfig, outputs: int | None) -> int:
-    """Number of outputs: that asked for, if it fits the targets, or what they need."""
-    loss = config.criterion
-    needed = loss.outputs * parts[0].data.targets.width
-    if loss.classes:
-        needed = max(2, *(int(part.scan.every[1].most[0]) + 1 for part in parts))
-    if config.loss == "binary_cross_entropy":
-        for part in parts:
-            _require_probabilities(part.scan.every[1])
-    if outputs is None:
-        return needed
-    require_outputs(outputs, needed, config.loss)
-    return outputs
-
-
-def _require_probabilities(found: Ends) -> None:
+def _require_probabilities(found: Range) -> None:
     if (found.least < 0).any() or (found.most > 1).any():
         raise ValueError(
             "binary_cross_entropy needs targets between 0 and 1, received "
             f"{found.least.min():g} to {found.most.max():g}"
         )
-
-
-def _filling(train: _Part, model: GivenModel) -> Imputer:
-    """How missing inputs are filled: as a given model does, or by what was observed."""
-    once, ahead = Imputer(train.inputs.result()[0]), train.given.ahead
-    return model.filling or (once if ahead is None else ahead.filling(once))
-
-
-def _own_scaling(train: _Part, config: DataConfig) -> Scaling:
-    """The units of what is learned from: every step counts once, not once for every window."""
-    scaling = _scaling_in_time(train, config)
-    if (static := train.given.static) is None:
-        return scaling
-    every = range(len(static))
-    steps = train.scan.until.tolist()
-    weight = np.array([[input_weight(train.given, number, steps[number])] for number in every])
-    mean, scale = moments(static, np.ones(static.shape, bool), weight)
-    return scaling._replace(static_mean=mean, static_scale=scale)
-
-
-def _scaling_in_time(train: _Part, config: DataConfig) -> Scaling:
-    """The units of inputs and targets."""
-    inputs = train.inputs.result()
-    if not config.criterion.regression:
-        return Scaling(*inputs)
-    outputs = train.given.y.width
-    if train.forecast and not isinstance(train.given.weights, list):
-        return Scaling(*inputs, *(part[:outputs].copy() for part in inputs))
-    targets = train.scan.outputs.result()
-    if train.forecast:
-        for part, own in zip(inputs, targets, strict=True):
-            part[:outputs] = own
-    return Scaling(*inputs, *targets)
 
 
 def _require_range(part: _Part, units: Units) -> None:
@@ -383,26 +391,32 @@ def _require_range(part: _Part, units: Units) -> None:
 
 def _in_words(train: _Part, config: DataConfig) -> str:
     """The data of a fit: "3 series of 900 steps, 2 features, a target per step, 1,500 windows"."""
-    given, loss = train.given, config.criterion
-    features, width, ahead = given.features, given.y.width, given.ahead
-    words = [given.words, "one feature" if features == 1 else f"{features} features"]
-    words += known_in_words(0 if ahead is None else ahead.future)
-    if ahead is not None and ahead.horizon is not None:
-        words.append(ahead_in_words(ahead, given.forecast))
-    elif given.forecast:
-        words.append("the next value as target")
-    elif loss.classes:
-        count = max(2, int(train.scan.every[1].most[0]) + 1)
-        words.append(f"a target per step of {count} classes")
-    else:
-        words.append("a target per step" if width == 1 else f"{width} targets per step")
-    words += attributes_in_words(given.static)
-    words += ["weighted"] * (given.weights is not None)
-    if given.resets is not None:
-        words.append(f"{sum(int(part.sum()) for part in given.resets)} resets")
     every = f", every {config.stride} steps" * (config.stride > 1)
     kept = train.data.samples.kept
     left = int(train.data.samples.counts.sum()) - train.data.count
     without = f", {left:,} without a target" if kept is not None and left else ""
-    words.append(f"{train.data.count:,} windows of {config.window} steps{every}{without}")
-    return ", ".join(words)
+    samples = f"{train.data.count:,} windows of {config.window} steps{every}{without}"
+    return f"{describe(_contents(train, config))}, {samples}"
+
+
+def _contents(train: _Part, config: DataConfig) -> Contents:
+    """Facts about series, whichever of their windows are learned from."""
+    given, scan = train.given, train.scan
+    classes = train.num_classes if config.criterion.classes else None
+    weights, resets = given.weights, given.resets
+    return Contents(
+        size=given.words,
+        features=given.features,
+        targets=given.y.width,
+        last=False,
+        forecast=given.forecast,
+        ahead=given.ahead,
+        static=given.static,
+        missing=scan.total - scan.present,
+        total=scan.total,
+        all_weigh=weights is None or all(map(np.all, weights)),
+        weighted=weights is not None,
+        resets=None if resets is None else sum(int(part.sum()) for part in resets),
+        classes=classes,
+        unseen=tuple(sorted(set(range(classes or 0)) - scan.classes)),
+    )

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.data.ahead_sources import Beside
+from numlstm.data.ahead_sources import WithFuture
 from numlstm.data.fill_values import OF_A_FIT, OF_TARGETS, warn_of_filled_static, warn_of_values
-from numlstm.data.running_moments import Ends, RunningMoments
+from numlstm.data.kept_targets import Grid, KeptTargets
+from numlstm.data.next_inputs import NextInputs
+from numlstm.data.running_moments import Range, RunningMoments
+from numlstm.data.sequences import NAN_INPUT, mean_weights
 from numlstm.data.series_weight import even, weight_of
 from numlstm.data.sources import Source
 from numlstm.data.targets import require_classes
@@ -16,14 +20,7 @@ from numlstm.data.windows import Targets
 from numlstm.utils.types import Array
 
 _BLOCK = 4096  # steps; slices that are read are multiples
-_KEPT = 2**20  # steps whose targets are kept
-_NAN = "remove or fill it, or fit with missing='mask', to which it is a missing input"
 _NO_TARGET = "remove it, or pass nan_policy='omit', to which it is no target"
-
-
-def every_nth(steps: Array) -> int:
-    """Of how many steps the targets of one are kept, of series of so many, (S,)."""
-    return max(1, -(-int(steps.sum()) // _KEPT))
 
 
 @dataclass(eq=False)
@@ -35,39 +32,56 @@ class Scan:
     where: str  # before names in warnings
     inputs: RunningMoments  # of what is learned from
     outputs: RunningMoments
-    every: tuple[Ends, Ends]  # of all
-    follows: bool | None = None  # whether targets are the next inputs
+    every: tuple[Range, Range]  # of all
+    following: NextInputs = field(default_factory=NextInputs)  # inputs, of targets
     factor: Array | None = None  # (S, O) what every target of a series counts beside that
     counts: list[Array] = field(default_factory=list)  # (T_s,) what targets of a step count
-    kept: list[tuple[Array, Array]] = field(default_factory=list)  # targets, and what they count
+    # of every series steps (n,), their targets (n, O), and what they count
+    kept: list[tuple[Array, Array, Array]] = field(default_factory=list)
+    classes: set[int] = field(default_factory=set)  # those of targets that count
+    present: int = 0  # targets that count
+    total: int = 0  # targets of steps
     warned: bool = False
 
+    @property
+    def follows(self) -> bool:
+        """Whether targets are the first features of the next step."""
+        return self.following.count > 0 and self.following.same
 
-def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: str = "") -> Scan:
+
+def scan_all(given: GivenSeries, grid: Grid, weighs: bool, dtype: str, where: str = "") -> Scan:
     """Read all once, in slices, and refuse what cannot be learned from."""
+    until = grid.cut
     X, y = given.X, given.y
     parts = RunningMoments(X.width), RunningMoments(y.width)
-    every = Ends(X.width), Ends(y.width)
+    every = Range(X.width), Range(y.width)
     scan = Scan(given, until, where, *parts, every)
     warn_of_filled_static(f"{where}static", given.static, given.names.static)
     deviations, seen = [], []
     targets = Targets(y, 1, given.reading.classes, None, given.weights, given.begins)
-    nth, at = every_nth(y.steps), 0
+    sample, at = KeptTargets(int(y.steps.sum()), grid), 0
+    nothing = np.empty((0, y.width), y.dtype)
     for number, source in enumerate(X.sources):
         total = y.sources[number].steps
         counts = np.empty((total, y.width)) if weighs else np.empty(total, dtype)
-        kept = [(np.empty((0, y.width), y.dtype), np.empty((0, y.width)))]
         own_moments = RunningMoments(y.width)
+        own_weight = input_weight(given, number, int(until[number]))
+        before = (
+            nothing,
+            np.empty((0, y.width)),
+        )  # the target of the last step that was read, and what it counts
         for start, stop in _slices(source, total):
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)
-            _look(scan, number, start, values, own, weight)
+            piece = _Piece(number, start, values, own, weight)
+            _look(scan, piece)
+            _take_moments(scan, piece, own_weight)
+            before = _compare(scan, piece, before)
             counts[start:stop] = weight if weighs else _together(weight, dtype)
             if weighs:
                 learned = slice(0, max(0, int(until[number]) - start))
                 own_moments.count(own[learned], weight[learned] > 0)
-            first = -(at + start) % nth
-            kept.append((own[first::nth].copy(), weight[first::nth]))
+            sample.add(number, at, start, own, weight)
         _require_rest(given, number)
         at += total
         # as in most: nothing is kept then
@@ -76,7 +90,7 @@ def scan_all(given: GivenSeries, until: Array, weighs: bool, dtype: str, where: 
         deviations.append(own_moments.deviation)
         seen.append(own_moments.has_any)
         scan.counts.append(counts)
-        scan.kept.append(tuple(map(np.concatenate, zip(*kept, strict=True))))  # type: ignore[arg-type]
+    scan.kept = sample.of_series(len(X.sources), nothing)
     return _weighed(scan, np.stack(deviations), np.stack(seen), dtype) if weighs else scan
 
 
@@ -95,7 +109,7 @@ def _weighed(scan: Scan, deviations: Array, seen: Array, dtype: str) -> Scan:
         total = _together((part[:1] if alike else part) * own, dtype)
         counts.append(np.broadcast_to(total[0], len(part)) if alike else total)
     pairs = zip(scan.kept, factor, strict=True)
-    kept = [(y, weight * own) for (y, weight), own in pairs]
+    kept = [(steps, y, weight * own) for (steps, y, weight), own in pairs]
     return replace(scan, factor=factor, counts=counts, kept=kept)
 
 
@@ -116,15 +130,24 @@ def _slice(given: GivenSeries, number: int, start: int, stop: int) -> tuple[Arra
     return values[:-1], values[1:]
 
 
-def _look(
-    scan: Scan, number: int, start: int, values: Array, targets: Array, weight: Array
-) -> None:
-    """Look at some steps of a series: inputs (n, I), targets (n, O) and what these count."""
+class _Piece(NamedTuple):
+    """Some steps of a series."""
+
+    number: int
+    start: int
+    values: Array  # (n, I)
+    targets: Array  # (n, O)
+    weight: Array  # (n, O) what they count
+
+
+def _look(scan: Scan, piece: _Piece) -> None:
+    """Look at some steps of a series."""
+    number, start, values, targets, _ = piece
     given, reading, own = scan.given, scan.given.reading, scan.given.features
     there, there_y = ~np.isnan(values), ~np.isnan(targets)
-    source, nan = given.X.sources[number], "" if reading.missing else _NAN
+    source, nan = given.X.sources[number], "" if reading.missing else NAN_INPUT
     _require_values((source, start), values[:, :own], there[:, :own], nan)
-    if isinstance(source, Beside):
+    if isinstance(source, WithFuture):
         _require_values((source.known, start + 1), values[:, own:], there[:, own:], nan)
     if not given.forecast:
         nan = "" if reading.nan_policy == "omit" else _NO_TARGET
@@ -133,9 +156,6 @@ def _look(
         require_classes(np.where(there_y, targets, 0.0))
     if not scan.warned:
         _warn(scan, (values, there), (targets, there_y))
-    _take_moments(scan, number, start, (values, there), (targets, weight))
-    if not given.forecast and scan.follows is not False and len(values):
-        scan.follows = _are_next(values, targets, weight > 0, scan.follows)
 
 
 def _warn(scan: Scan, inputs: tuple[Array, Array], targets: tuple[Array, Array]) -> None:
@@ -148,7 +168,7 @@ def _warn(scan: Scan, inputs: tuple[Array, Array], targets: tuple[Array, Array])
 
 def _features(given: GivenSeries) -> tuple[str, ...] | None:
     """Names of the features with those that are known of the next step."""
-    names = given.names if given.ahead is None else given.ahead.names_once(given.names)
+    names = given.names if given.ahead is None else given.ahead.one_step_names(given.names)
     features: tuple[str, ...] | None = names.features
     return features
 
@@ -156,37 +176,63 @@ def _features(given: GivenSeries) -> tuple[str, ...] | None:
 def _require_rest(given: GivenSeries, number: int) -> None:
     """Refuse what is not finite of what is known of later steps than the last one's next."""
     source = given.wide.sources[number]
-    if not isinstance(source, Beside):
+    if not isinstance(source, WithFuture):
         return
     start = source.steps + 1
     values = source.known.read(start, source.steps + source.horizon)
-    nan = "" if given.reading.missing else _NAN
+    nan = "" if given.reading.missing else NAN_INPUT
     _require_values((source.known, start), values, ~np.isnan(values), nan)
 
 
-def _take_moments(
-    scan: Scan,
-    number: int,
-    start: int,
-    inputs: tuple[Array, Array],
-    targets: tuple[Array, Array],
-) -> None:
-    (values, there), (y, weight) = inputs, targets
-    given, learned = scan.given, slice(0, max(0, int(scan.until[number]) - start))
-    given_weight = input_weight(given, number, int(scan.until[number]))
-    scan.inputs.count(values[learned], there[learned], given_weight)
+def _take_moments(scan: Scan, piece: _Piece, own: Array | float) -> None:
+    """Take moments of some steps of a series, which count so much as inputs."""
+    values, y, weight = piece.values, piece.targets, piece.weight
+    learned = slice(0, max(0, int(scan.until[piece.number]) - piece.start))
+    stepwise = own if np.ndim(own) == 0 else np.asarray(own)[piece.start :][: len(values)]
+    scan.inputs.count(values[learned], ~np.isnan(values[learned]), stepwise)
     scan.every[0].add(values)
-    if not given.reading.classes:
+    if not scan.given.reading.classes:
         counts = weight.max(axis=1)  # alike for all targets of a step that are there
         scan.outputs.count(y[learned], weight[learned] > 0, counts[learned])
     scan.every[1].add(np.where(weight > 0, y, np.nan))
+    there = weight[: len(values)] > 0
+    scan.total, scan.present = scan.total + there.size, scan.present + int(there.sum())
+    if scan.given.reading.classes:
+        scan.classes.update(np.unique(y[weight > 0]).astype(np.int64).tolist())
 
 
-def input_weight(given: GivenSeries, number: int, until: int) -> float:
-    """What every step of a series counts as input: the mean of what its targets do."""
+def input_weight(given: GivenSeries, number: int, until: int) -> Array | float:
+    """What every step of a series counts as input: the mean of what its sequence's targets do."""
     if not isinstance(given.weights, list):
         return 1.0 if given.weights is None else float(given.weights[number])
-    return float(np.mean(given.weights[number][:until])) if until else 0.0
+    weights = given.weights[number][None, :until]
+    reset = None if given.resets is None else given.resets[number][None, :until]
+    mean: Array = mean_weights(weights, reset, np.ones(weights.shape, bool))[0]
+    return mean
+
+
+def _compare(scan: Scan, piece: _Piece, before: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Compare targets with the first features of the next step; the last target, for the next one.
+
+    Those that are learned from: what judges decides nothing.
+
+    `before` is the target of the last step that was read, and what it counts.
+    """
+    given = scan.given
+    targets, weight = (
+        np.concatenate(pair) for pair in zip(before, (piece.targets, piece.weight), strict=True)
+    )
+    count = len(piece.values) - 1 + len(before[0])  # steps after another one
+    comparable = not given.forecast and given.y.width <= piece.values.shape[1]
+    if count > 0 and comparable:
+        following = piece.values[-count:, : given.y.width]
+        stop = piece.start + len(piece.values)
+        learned = np.arange(stop - count, stop) < scan.until[piece.number]
+        there = (weight[:count] > 0) & learned[:, None]
+        if given.resets is not None:
+            there &= ~given.resets[piece.number][stop - count : stop, None]
+        scan.following.add(targets[:count][there], following[there])
+    return targets[-1:].copy(), weight[-1:].copy()
 
 
 def _require_values(place: tuple[Source, int], values: Array, there: Array, nan: str) -> None:
@@ -202,16 +248,3 @@ def _require_values(place: tuple[Source, int], values: Array, there: Array, nan:
     raise ValueError(
         f"{source.name} has NaN or infinite values, the first at index {index}; {what}"
     )
-
-
-def _are_next(values: Array, targets: Array, there: Array, before: bool | None) -> bool | None:
-    """Whether targets are the first features of the next step, where they are any."""
-    if targets.shape[1] > values.shape[1]:
-        return False
-    there = there[:-1]
-    if not there.any():
-        return before
-    following = values[1:, : targets.shape[1]]
-    dtype = np.float32 if np.float32 in (values.dtype, targets.dtype) else np.float64
-    pair = targets[:-1][there].astype(dtype), following[there].astype(dtype)
-    return bool(np.array_equal(*pair))

@@ -1,12 +1,14 @@
 """Windows over long series: a dataset of samples that are cut when they are asked for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from numlstm.data.ahead import side_by_side
+from numlstm.data.ahead import side_by_side, unbroken
 from numlstm.data.attributes import static_for_network
+from numlstm.data.changes import naive_changes
 from numlstm.data.labels import UNNAMED, Names
 from numlstm.data.missing import Imputer, network_inputs
 from numlstm.data.orders import InBlocks, Shuffled
@@ -16,6 +18,7 @@ from numlstm.data.sources import Series, as_it_is
 from numlstm.utils.types import Array
 
 _LISTED = 2**22  # samples up to which an order is a list of them
+_STEPS = 4096  # that are read at once for the changes of the data, or a multiple
 
 
 def narrow(count: int) -> Any:
@@ -132,13 +135,11 @@ class Targets:
     def _unbroken(self, series: Array, begins: Array) -> Array:
         """Whether the same sequence goes on to each target, (B, last, h O)."""
         assert self.begins is not None
-        broken = np.zeros((len(series), self.last + self.horizon - 1, 1), np.int64)
-        for row, number, begin in zip(broken, series.tolist(), begins.tolist(), strict=True):
-            flags = self.begins[number][begin : begin + len(row)]
-            row[: len(flags), 0] = flags
-        until = np.cumsum(broken, axis=1)
-        before = (until - broken)[:, : self.last]
-        same: Array = side_by_side(until, self.horizon) == before
+        flags = np.zeros((len(series), self.last + self.horizon - 1), bool)
+        for row, number, begin in zip(flags, series.tolist(), begins.tolist(), strict=True):
+            there = self.begins[number][begin : begin + len(row)]
+            row[: len(there)] = there
+        same = np.stack(list(unbroken(flags, self.horizon)), axis=-1)
         return np.repeat(same, self.y.width, axis=2)
 
     def counting(self, y: Array, number: int, start: int) -> Array:
@@ -186,7 +187,7 @@ class Units:
 class WindowedDataset:
     """Windows of `window` steps over series, each a sequence of its own.
 
-    To those who learn from it, it is what `numlstm.data.sequences.Dataset` is: rows, here samples,
+    To those who learn from it, it is `numlstm.data.sequences.TrainingData`: rows, here samples,
     that are cut. They are made of the series as they are whenever that is asked for.
 
     Attributes
@@ -211,7 +212,7 @@ class WindowedDataset:
         Attributes of every series.
     y, weight : ndarray, shape (N, O), or (N,) for classes
         Targets of steps, in the network's units, and what they count in all windows: all of them,
-        or of many an even part, by which it is told what a constant would reach.
+        or of many a random part, by which it is told what a constant would reach.
     names : Names
         Of features and targets.
     kernels : module or None
@@ -242,6 +243,11 @@ class WindowedDataset:
     def series(self) -> Array:
         """The number of the series that every sample is judged with, (N,)."""
         return self.samples.places(slice(None))[0]
+
+    @property
+    def num_series(self) -> int:
+        """How many series there are, of which some may have no sample."""
+        return len(self.samples.counts)
 
     @property
     def num_inputs(self) -> int:
@@ -291,6 +297,28 @@ class WindowedDataset:
             return float(np.sum(self.sums[_numbers(rows)], dtype=np.float64))
         places = self.samples.places(rows)
         return float(np.sum(self._targets(*places, start, stop)[1], dtype=np.float64))
+
+    def changes(self, scale: Array) -> Array:
+        """Sum and number of the changes of targets from step to step, (2, O), in the data's units.
+
+        Each once, however many windows it is in, up to the end of the last window of its series.
+        Targets are read once more; they are in the units of the data, whatever their `scale` is.
+        """
+        return np.sum(list(self._changes_of_series()), axis=0)  # type: ignore[no-any-return]
+
+    def _changes_of_series(self) -> Iterator[Array]:
+        samples, targets = self.samples, self.targets
+        behind = samples.first + samples.stride * (samples.counts - 1) + 1
+        sources = zip(targets.y.sources, samples.counts, strict=True)
+        for number, (source, count) in enumerate(sources):
+            for start, stop in source.slices(_STEPS, int(behind[number]) if count else 0):
+                start = max(0, start - 1)  # from the last step of the slice before
+                y = source.read(start, stop)
+                there = targets.counting(y, number, start) > 0
+                begins = None
+                if self.resets is not None:
+                    begins = self.resets[number][None, start:stop, None]
+                yield naive_changes(y[None], there[None], begins)
 
     @property
     def _first_target(self) -> int:

@@ -5,30 +5,61 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.spec import NetworkSpec, State
+from numlstm.data.labels import Ends, Labelled
 from numlstm.data.missing import Imputer
-from numlstm.data.sequences import mask
+from numlstm.data.sequences import Form, mask
 from numlstm.model.inputs import ModelInputs
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 
 class SequenceState(State):
-    """State of a network that fills missing inputs, and the values to fill them with.
+    """State of a network with what is known of its series, for what comes next of them.
 
     Attributes
     ----------
-    observed : ndarray, shape (B, I)
+    observed : ndarray, shape (B, I), or None
         Last value observed of every feature, in the units of the data; NaN where there was none.
+        Of a network that fills missing inputs.
+    ends : Ends or None
+        The names of the series and their last dates, where they came with labels.
     """
 
     observed: Array | None = None
+    ends: Ends | None = None
 
     @classmethod
-    def of(cls, state: State, observed: Array) -> "SequenceState":
+    def of(
+        cls, state: State, observed: Array | None = None, ends: Ends | None = None
+    ) -> "SequenceState":
         """The state, with these values."""
         made = cls(*state)
-        made.observed = observed
+        made.observed, made.ends = observed, ends
         return made
+
+    def rows(self, rows: Array) -> "SequenceState":
+        """That of some of the series."""
+        observed = None if self.observed is None else self.observed[rows]
+        ends = None if self.ends is None else self.ends.of_rows(rows)
+        return self.of(State(self.h[:, rows], self.c[:, rows]), observed, ends)
+
+
+def for_series(state: Any, given: Labelled) -> Any:
+    """The state of the series of labelled inputs, by name; they must go on where it ended."""
+    ends = getattr(state, "ends", None)
+    if ends is None:
+        return state
+    rows = ends.rows(given)
+    state = state if rows is None else state.rows(rows)
+    state.ends.require_later(given)
+    return state
+
+
+def with_ends(final: State, given: Labelled, lengths: Any, before: Any) -> State:
+    """The final state, with where labelled inputs end; `before` is the state they went on from."""
+    ends = Ends.of(given, lengths, getattr(before, "ends", None))
+    observed = getattr(final, "observed", None)
+    return final if ends is None else SequenceState.of(final, observed, ends)
 
 
 class Rows(NamedTuple):
@@ -81,6 +112,13 @@ def _require_continuation(spec: NetworkSpec, noise_rng: Any) -> None:
             "noise_rng= draws masks for whole sequences, and those of a continuation would be "
             "others: leave it out, or leave state= and return_state= out"
         )
+
+
+def require_rows(state: Any, form: Form) -> None:
+    """Refuse a state of several series beside one, whose steps may be meant as these."""
+    shape: tuple[int, ...] = getattr(getattr(state, "h", None), "shape", ())
+    if len(shape) == 3 and shape[1] > 1 and (hint := form.one_step_each(shape[1])):
+        raise ValueError(f"state has {shape[1]} rows, and X is one series of as many steps{hint}")
 
 
 def require_ends(X: Array, lengths: Array | None) -> None:

@@ -6,14 +6,14 @@ import numpy as np
 
 from numlstm import backends
 from numlstm.data import labels, sequences
-from numlstm.data.ahead import Future, inputs, steps
+from numlstm.data.ahead import Future, inputs, refuse_form, steps
 from numlstm.data.attributes import read_static
 from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.sequences import Form, read_inputs
-from numlstm.model.continuation import Request
+from numlstm.model.continuation import Request, Rows
 from numlstm.model.prediction import Prediction
 from numlstm.model.rollout import Rollout
-from numlstm.model.windows import require_window
+from numlstm.model.windows import last_steps
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
@@ -95,7 +95,13 @@ class Forecast(Prediction, Rollout):
                 "forecasts back"
             )
         if trained is None:
+            self._require_values_of_inputs()
             self._require_forecasts()
+        if future is None and self.num_future:
+            raise ValueError(
+                f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
+                f"future=, a row for each step of X and for the {trained or count} after"
+            )
         given = labels.inputs("X", X, self.names.features)
         known = self._known(given, future)
         own = labels.attributes(given, static, self.names.static).values
@@ -107,6 +113,17 @@ class Forecast(Prediction, Rollout):
             Y = self._fed_back(values, count, known, own)
         Y = [part[:count] for part in Y] if isinstance(Y, list) else Y[..., :count, :]
         return after, Y
+
+    def _require_values_of_inputs(self) -> None:
+        """Refuse a model of other targets, or of another loss, where forecasts are fed back."""
+        if self.forecasts is False and self.output != "last" and self.filling is None:
+            raise ValueError(
+                "forecast feeds forecasts back as inputs, and this model was fitted to something "
+                "else than the next values of X: other targets, or a loss whose outputs are no "
+                "values. Fit with horizon=, the number of steps, and it forecasts y for all of "
+                "them at once, with what is known ahead as future=; or fit X with y=None; set "
+                "model.forecasts = True if the targets were the next inputs after all"
+            )
 
     def _at_once(self, X: Any, future: Any, static: Any) -> Any:
         """The last outputs for arrays without labels, by step: (B, h, O), (h, O) or a list."""
@@ -123,7 +140,7 @@ class Forecast(Prediction, Rollout):
         form = Form("list", tuple(map(len, X)))
         parts = [None] * len(X) if future is None else future
         if len(parts) != len(X):
-            Future.of(future, form, False, self.num_future)
+            refuse_form(future, len(X))
         own: Any = [None] * len(X) if static is None else read_static(static, form)
         rows = zip(X, parts, own, strict=True)
         return [self._rolled_out(series, count, *beside) for series, *beside in rows]
@@ -133,27 +150,25 @@ class Forecast(Prediction, Rollout):
         backends.require_numba()
         from numlstm.stepping.rollout import in_slices
 
+        array, _, form = read_inputs(X, self.num_features)
         exogenous = None
         if future is not None:
-            X, exogenous = self._laid_out(X, count, future)
+            array, exogenous = self._laid_out(array, form, count, future)
         if self.window is not None:
-            X = X if hasattr(X, "shape") else np.asarray(X)
-            require_window(X.shape[X.ndim == 3], self.window)
-            X = X[..., -self.window :, :] if X.ndim > 1 else X[-self.window :]
-        stepper, spec, given = self._closed_loop(X, count, exogenous, static)
+            array = last_steps(Rows(array, None, None, None), self.window).X
+        observed = array[0] if form.kind == "series" else array
+        stepper, spec, given = self._closed_loop(observed, count, exogenous, static)
         return given.forecasts(in_slices(self.network.on_host.runner, stepper, spec, given))
 
-    def _laid_out(self, X: Any, count: int, future: Any) -> tuple[Array, Array]:
-        """The inputs of a rollout beside what is known of the next step, and how that goes on.
+    def _laid_out(self, X: Array, form: Form, count: int, future: Any) -> tuple[Array, Array]:
+        """Inputs (B, T, I) beside what is known of the next step, and how that goes on.
 
         Beside forecast s stands what is known of the step after it; that of the last is not read.
         """
-        array, _, form = read_inputs(X, self.num_features)
-        known = Future.of(future, form, False, self.num_future)
+        known = Future.of(future, form, False)
         assert known is not None
-        rows, total, _ = array.shape
-        known.require(np.full(rows, total), count)
+        rows, total, _ = X.shape
+        known.require(np.full(rows, total), count, self.num_future)
         warn_of_filled_inputs("future", known.values, known.lengths, self.names.future)
-        observed = inputs(array, known.values, 1, 0, total)
         later = steps(known.values, total + 1, total + 1 + count)
-        return (observed[0], later[0]) if form.kind == "series" else (observed, later)
+        return inputs(X, known.values, 1, 0, total), later[0] if form.kind == "series" else later

@@ -12,7 +12,17 @@ from numlstm.data.attributes import read_static, require_static, static_for_netw
 from numlstm.data.fill_values import warn_of_filled_inputs, warn_of_filled_static
 from numlstm.data.missing import network_inputs
 from numlstm.model.base import Model
-from numlstm.model.continuation import Continuation, Gaps, Request, Rows, at_ends, require_ends
+from numlstm.model.continuation import (
+    Continuation,
+    Gaps,
+    Request,
+    Rows,
+    at_ends,
+    for_series,
+    require_ends,
+    require_rows,
+    with_ends,
+)
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.windows import OWN, asked_window, last_steps, of_every_step
 from numlstm.network import slices
@@ -81,7 +91,9 @@ class Prediction(Model):
             fills a NaN as it did there.
         state : State, optional
             State to go on from, as an earlier call returned it: X is what comes next, row for row,
-            and both predictions have the bits of one on the whole. Default: the initial one.
+            and both predictions have the bits of one on the whole. A state that was returned for
+            series with names is read by these, in any order, also for some of them; where there are
+            dates, those of X must be later. Default: the initial one.
         return_state : bool, optional
             Return the state after each row's own last step, too. Not for bidirectional networks,
             nor with `noise_rng`.
@@ -128,13 +140,15 @@ class Prediction(Model):
         state : State
             With `return_state`: h (num_layers, B, P) and c (num_layers, B, H), of a list a row per
             series, of one series B = 1. For a model trained with ``missing="mask"`` it also knows
-            the last values observed, and only such a state is taken.
+            the last values observed, and only such a state is taken. Of inputs with labels it
+            knows the names of the series and the last date of each.
 
         Raises
         ------
         ValueError, TypeError
-            For a wrong shape, a NaN or infinite value, or data that is not real numbers; and for a
-            `state` where there is none to go on from.
+            For a wrong shape, a NaN or infinite value, or data that is not real numbers; for a
+            `state` where there is none to go on from, and for one of other series or of later
+            dates.
 
         Warns
         -----
@@ -162,12 +176,16 @@ class Prediction(Model):
         asked = asked.checked(self.spec, noise_rng)
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
         asked = asked._replace(
+            state=for_series(state, given),
             future=self._known(given, future),
             static=labels.attributes(given, static, self.names.static).values,
         )
-        Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
+        with labels.named(given):
+            Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
         Y = given.restore(Y, self.output_names)
-        return (Y, final) if asked.return_state else Y
+        if final is None or not asked.return_state:
+            return Y
+        return Y, with_ends(final, given, lengths, asked.state)
 
     def _predicted(
         self, X: Any, lengths: Any, reset: Any, static: Any = None, noise_rng: Any = None
@@ -185,6 +203,7 @@ class Prediction(Model):
         )
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         reset = sequences.read_reset(reset, form, X.shape[1])
+        require_rows(asked.state, form)
         X = self._with_future(X, lengths, form, asked.future)
         static = read_static(asked.static, form)
         warn_of_filled_static("static", static, self.names.static)
@@ -256,10 +275,11 @@ class Prediction(Model):
         """X (B, T, I) beside what is known of the steps ahead."""
         if self.ahead is None or future is None:
             return X
-        known = Future.of(future, form, self.filling is not None, self.num_future)
+        known = Future.of(future, form, self.filling is not None)
         assert known is not None
         rows, steps, _ = X.shape
-        known.require(np.full(rows, steps) if lengths is None else lengths, self.ahead.steps)
+        ends = np.full(rows, steps) if lengths is None else lengths
+        known.require(ends, self.ahead.steps, self.num_future)
         warn_of_filled_inputs(
             "future", known.values, known.lengths, self.names.future, self.filling
         )
@@ -268,10 +288,10 @@ class Prediction(Model):
     def _known(self, given: labels.Labelled, future: Any) -> Any:
         """What is known ahead, without labels, from the first step of the inputs on."""
         if future is None and self.num_future:
-            ahead = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
+            after = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
             raise ValueError(
                 f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
-                f"future=, a row for each step of X and for the {ahead} after"
+                f"future=, a row for each step of X and for the {after} after"
             )
         if future is not None and not self.num_future:
             raise ValueError(

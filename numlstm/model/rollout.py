@@ -171,12 +171,31 @@ class Rollout(Export):
         steps, features = checks.size("steps", steps), self.names.features
         if features is not None and self.num_future:  # which are the last of its inputs
             features = (*features, *self.names.future) if self.names.future else None
+        if self.num_future:
+            self._require_known_beside(labels.read("X_warm", X_warm))
         given = labels.inputs("X_warm", X_warm, features)
         after = given.continued(steps)
         others = None if features is None else features[self.spec.width :]
         given_after = labels.companion(after, "exogenous", exogenous, others)
         attributes = labels.attributes(given, static, self.names.static)
         return after, given.stepwise, steps, given_after.stepwise, attributes.values
+
+    def _require_known_beside(self, given: labels.Labelled) -> None:
+        """Refuse inputs without the features known ahead of the next step, as `forecast` has."""
+        own, known = self.names.features, self.names.future
+        if given.features is not None and own is not None:
+            lacking = set(given.features) == set(own)
+        else:
+            shape: Any = getattr(given.stepwise, "shape", ())
+            width = shape[-1] if len(shape) > 1 else len(shape)  # 0: not known here
+            lacking = width == self.num_features
+        if lacking:
+            listed = f"{self.num_future} feature(s)" if known is None else ", ".join(known)
+            raise ValueError(
+                f"X_warm lacks what is known ahead, {listed}, the future= of the fit: use "
+                "model.forecast(X, steps, future=), or give it as the last features of X_warm, "
+                "each row with that of the next step, and as exogenous"
+            )
 
     def _closed_loop(
         self, X_warm: Any, steps: int, exogenous: Any, static: Any, *, derivatives: bool = False

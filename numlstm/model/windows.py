@@ -66,13 +66,13 @@ def last_steps(rows: Rows, window: int) -> Rows:
     """The last steps of all sequences."""
     X, lengths, reset, static = rows
     ends = np.full(len(X), X.shape[1]) if lengths is None else np.asarray(lengths)
-    require_window(int(ends.min()), window)
+    _require_window(int(ends.min()), window)
     steps = ends[:, None] - window + np.arange(window)
     own = np.arange(len(X))[:, None]
     return Rows(X[own, steps], None, None if reset is None else reset[own, steps], static)
 
 
-def require_window(steps: int, window: int) -> None:
+def _require_window(steps: int, window: int) -> None:
     """Refuse to forecast from less than was learned from."""
     if steps < window:
         raise ValueError(

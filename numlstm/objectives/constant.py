@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.scaling import Scaling
-from numlstm.data.sequences import Dataset
+from numlstm.data.sequences import TrainingData
 from numlstm.optim.losses import Loss
 
 _ULPS = 4 * np.finfo(np.float64).eps  # by which targets differ that were meant to be equal
 
 
-def worst_loss(loss: Loss, data: Dataset, scaling: Scaling | None = None) -> float:
+def worst_loss(loss: Loss, data: TrainingData, scaling: Scaling | None = None) -> float:
     """The mean loss above which a fit was no success.
 
     Twice that of the best constant prediction; of log-likelihoods that and 1. Where a constant is

@@ -292,8 +292,6 @@ def _noise(fun: Objective, theta: np.ndarray, determined: float) -> tuple[float,
 
 def _warn_of_rest(found: Directions, count: int, prior: float) -> None:
     """Say what the directions that were not computed count as, where that is not their part."""
-    from scipy.optimize import OptimizeWarning
-
     if found.enough(prior) if prior > 0 else found.share <= _NEGLIGIBLE:
         return
     counted = (
@@ -306,7 +304,7 @@ def _warn_of_rest(found: Directions, count: int, prior: float) -> None:
         f"of the {count} free parameters' directions {found.values.size} were computed; the "
         f"others, with a share of {found.share:.2g} of trace(J'J), {counted}"
     )
-    notices.warn(message, OptimizeWarning)
+    notices.warn_optimize(message)
 
 
 def _outputs(model: LSTM, data: Dataset) -> Objective:

@@ -111,9 +111,10 @@ def objective(
     )
     rows = {"sample_weight": sample_weight, "lengths": lengths, "reset": reset}
     data = read_dataset(X, y, reading, **rows, future=future, static=static)
+    _require_windows(model, data.X.shape[1])
     require_static(data.static, model.spec.static_size)
-    once = data if data.ahead is None else data.ahead.once(data)
-    warn_of_fill_values(once, remedy=remedy_of(model.filling))
+    one_step = data if data.ahead is None else data.ahead.one_step(data)
+    warn_of_fill_values(one_step, remedy=remedy_of(model.filling))
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
         require_probabilities(data)
@@ -121,6 +122,16 @@ def objective(
     data = for_network(data, model.filling, model.scaling, model.spec.dtype)
     evaluator = Evaluator(model.network, criterion.function)
     return Objective(evaluator, data, loss, weight_decay)
+
+
+def _require_windows(model: LSTM, steps: int) -> None:
+    """Refuse whole sequences for a model that is to read windows."""
+    if model.window is not None and steps != model.window:
+        raise ValueError(
+            f"this model was trained on windows of {model.window} steps, and an objective reads "
+            f"whole sequences, here of {steps}: pass windows that are laid out, X of shape "
+            f"(N, {model.window}, {model.num_features}), or set model.window = None before"
+        )
 
 
 @dataclass(frozen=True, eq=False)

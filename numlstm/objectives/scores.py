@@ -157,23 +157,15 @@ UNDEFINED = dict.fromkeys(NAMES, _NO_TRUTH) | {
 }
 
 
+def of_outputs(name: str, sums: Sums, naive: Any = np.nan) -> Array:
+    """A measure of every series and output, (S, O). `naive` is what "mase" divides by."""
+    return _MEASURES[name](sums, naive)
+
+
 def measured(name: str, sums: Sums, naive: Any = np.nan) -> Array:
-    """A measure of every series, (S,): the mean over outputs. `naive` is what "mase" divides by."""
-    value: Array = _MEASURES[name](sums, naive).mean(axis=1)
+    """A measure of every series, (S,): the mean over outputs."""
+    value: Array = of_outputs(name, sums, naive).mean(axis=1)
     return value
-
-
-def naive_changes(y: Array, there: Array, begins: Array | None = None) -> Array:
-    """Sum and number of the changes from step to step, (2, O), of series (B, T, O).
-
-    Between steps that are there, and that do not begin another sequence.
-    """
-    pairs = there[:, 1:] & there[:, :-1]
-    if begins is not None:
-        pairs &= ~begins[:, 1:]
-    change = np.abs(np.diff(y.astype(np.float64), axis=1))
-    axes = (0, 1)
-    return np.stack([np.sum(change, axis=axes, where=pairs), pairs.sum(axis=axes)])
 
 
 def naive_error(changes: Array) -> Array:

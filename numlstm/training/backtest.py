@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.data.labels import parts
+from numlstm.data.labels import moments, parts
+from numlstm.objectives.scores import Sums, of_outputs
 from numlstm.training.fit import fit
 from numlstm.training.result import FitResult
 from numlstm.utils import checks
@@ -28,7 +29,7 @@ class Backtest:
         Numbers of steps after which it was forecast, N.
     forecasts, truths : list
         Of every cut what was forecast and what came, each (h, O) or (B, h, O), or a list of (h, O);
-        of frames and DataArrays with their labels.
+        of frames and DataArrays with their labels, of a column a frame, as `forecast` gives it.
     results : list of FitResult
         Of every cut the fit.
     rmse, mae : ndarray, shape (O,)
@@ -36,6 +37,8 @@ class Backtest:
         ahead; what is NaN did not come, and does not count.
     rmse_by_step, mae_by_step : ndarray, shape (h, O)
         The same for each step ahead.
+    recursive : bool
+        Whether forecasts were fed back, step by step, or all steps forecast at once.
     """
 
     cuts: tuple[int, ...]
@@ -46,6 +49,7 @@ class Backtest:
     mae: Array
     rmse_by_step: Array
     mae_by_step: Array
+    recursive: bool
 
     def __repr__(self) -> str:
         """The errors step by step, in a table."""
@@ -58,7 +62,8 @@ class Backtest:
             (first, *(f"{value:.4g}" for pair in zip(*line, strict=True) for value in pair))
             for first, line in zip(firsts, lines, strict=True)
         ]
-        head = f"<Backtest of {len(self.cuts)} forecasts of {horizon} steps>"
+        way = "fed back" if self.recursive else "at once"
+        head = f"<Backtest of {len(self.cuts)} forecasts of {horizon} steps, {way}>"
         return f"{head}\n{Table(tuple(titles), rows, 'r' * len(titles))}"
 
 
@@ -70,13 +75,14 @@ def backtest(
     y: Any = None,
     future: Any = None,
     static: Any = None,
-    recursive: bool = False,
+    recursive: bool | None = None,
     **fit_keywords: Any,
 ) -> Backtest:
     """Forecast as if it were then: fit to what came before, and compare with what came after.
 
     At every cut a network is fitted anew to all steps before it, an expanding window, and forecasts
-    the next `horizon` ones.
+    the next `horizon` ones: what ``fit(series, **fit_keywords)`` and ``forecast(series, horizon)``
+    give.
 
     Parameters
     ----------
@@ -85,8 +91,9 @@ def backtest(
         number of steps each.
     horizon : int
         Number of steps that are forecast, h.
-    cuts : int or sequence of int
-        After how many steps to forecast, each at least h before the end of the shortest series; or
+    cuts : int, sequence of int, or dates
+        After how many steps to forecast, each at least h before the end of the shortest series, or
+        dates of the series' index, in any form: the first time that is forecast. Or one integer,
         how many times: the last h steps are then forecast, the h before, and so on.
     y : array_like or list, optional
         What to forecast, one per step. Default: `series` itself.
@@ -95,8 +102,10 @@ def backtest(
     static : array_like, optional
         Attributes of the series: as in `fit`.
     recursive : bool, optional
-        Forecast one step ahead and feed the forecasts back, as `LSTM.rollout` does. Default: all h
-        steps at once, as ``fit(horizon=h)`` does.
+        True: learn the next step and feed the forecasts back, as `fit` without a horizon and
+        `LSTM.forecast` do. False: forecast all h steps at once, as ``fit(horizon=h)`` does.
+        Default: True where such a network can, without `y`, with the losses "mse", "mae" and
+        "huber" and no mask channels; else False. A model given forecasts as it was fitted to.
     **fit_keywords
         Further arguments of `fit`, the same at every cut; not those that say something of rows or
         of one run: "sample_weight", "lengths", "reset", "checkpoint", "resume".
@@ -105,7 +114,7 @@ def backtest(
     -------
     result : Backtest
         With ``cuts``, ``forecasts``, ``truths``, ``results``, ``rmse``, ``mae`` (O,),
-        ``rmse_by_step`` and ``mae_by_step`` (h, O), in the units of the data.
+        ``rmse_by_step`` and ``mae_by_step`` (h, O), in the units of the data, and ``recursive``.
 
     Raises
     ------
@@ -126,8 +135,10 @@ def backtest(
     ((194, 197), (3, 1))
     """
     horizon = checks.size("horizon", horizon)
-    recursive = checks.flag("recursive", recursive)
     _require_known(fit_keywords)
+    if recursive is None:
+        recursive = _feeds_back(y, fit_keywords)
+    recursive = checks.flag("recursive", recursive)
     given = labels.inputs("series", series)
     if recursive and y is not None:
         raise ValueError(
@@ -135,21 +146,54 @@ def backtest(
             "of them out"
         )
     steps = min(parts.counts(given), default=0)
-    places = _places(cuts, horizon, steps)
+    places = _places(_counted(cuts, given), horizon, steps)
     batch = np.ndim(given.values) == 3 if not isinstance(given.values, list) else False
-    target, of = (series, given) if y is None else (y, labels.companion(given, "y", y))
+    of, target = _targets(given, y)
     direct = None if recursive else horizon
     forecasts, truths, results = [], [], []
     for cut in places:
         before = parts.steps(given, series, 0, cut, batch=batch)
-        past = None if y is None else parts.steps(of, y, 0, cut, batch=batch)
-        beside = {"future": future, "static": static}
-        result = fit(before, past, horizon=direct, **beside, **fit_keywords)
-        forecasts.append(result.model.forecast(before, horizon, **beside))
-        truths.append(parts.steps(of, target, cut, cut + horizon, batch=batch))
+        past = None if y is None else parts.steps(of, target, 0, cut, batch=batch)
+        known = {"future": future, "static": static}
+        result = fit(before, past, horizon=direct, **known, **fit_keywords)
+        forecast = result.model.forecast(before, horizon, **known)
+        after = parts.steps(given, series, cut, cut + horizon, batch=batch)
+        came = None if y is None else parts.steps(of, target, cut, cut + horizon, batch=batch)
+        forecast, truth = _alike(after, forecast, came, result.model.names, batch)
+        forecasts.append(forecast)
+        truths.append(truth)
         results.append(result)
-    errors = np.concatenate([_errors(*pair) for pair in zip(forecasts, truths, strict=True)])
-    return Backtest(tuple(places), forecasts, truths, results, *_scores(errors))
+    by_step = _sums(forecasts, truths)
+    pooled = by_step.pooled()
+    return Backtest(
+        tuple(places),
+        forecasts,
+        truths,
+        results,
+        rmse=of_outputs("rmse", pooled)[0],
+        mae=of_outputs("mae", pooled)[0],
+        rmse_by_step=of_outputs("rmse", by_step),
+        mae_by_step=of_outputs("mae", by_step),
+        recursive=recursive,
+    )
+
+
+def _targets(given: labels.Labelled, y: Any) -> tuple[labels.Labelled, Any]:
+    """What is to be forecast, with its labels and as it is; of rows of a panel by series."""
+    of = labels.companion(given, "y", y)
+    if type(of) is labels.Labelled:
+        return of, of.values
+    return labels.read("y", y, None, given), y
+
+
+def _feeds_back(y: Any, keywords: Mapping[str, Any]) -> bool:
+    """Whether what `fit` makes without a horizon forecasts by a rollout."""
+    given = keywords.get("model")
+    if getattr(getattr(given, "model", given), "horizon", None) is not None:
+        return False
+    losses = ("mse", "mae", "huber")  # whose outputs are values
+    values = keywords.get("loss", "mse") in losses
+    return y is None and values and keywords.get("missing", "raise") == "raise"
 
 
 def _require_known(keywords: Mapping[str, Any]) -> None:
@@ -159,6 +203,17 @@ def _require_known(keywords: Mapping[str, Any]) -> None:
                 f"backtest fits again and again to parts of the series: {name}= does not go with "
                 "it; write the loop by fit and forecast"
             )
+
+
+def _counted(cuts: Any, given: labels.Labelled) -> Any:
+    """The cuts, dates as the numbers of steps before them."""
+    if moments.is_moment(cuts):
+        cuts = [cuts]
+    if np.ndim(cuts) == 0:
+        return cuts
+    return [
+        moments.steps_before("cuts", given, cut) if moments.is_moment(cut) else cut for cut in cuts
+    ]
 
 
 def _places(cuts: Any, horizon: int, steps: int) -> list[int]:
@@ -183,12 +238,36 @@ def _places(cuts: Any, horizon: int, steps: int) -> list[int]:
     return places
 
 
-def _errors(forecast: Any, truth: Any) -> Array:
-    """Forecasts less what came, (B, h, O); log-variances are no forecasts."""
-    values = [labels.read("forecasts", part).stepwise for part in (forecast, truth)]
-    pair = [np.stack(list(map(_with_features, _rows(part)))) for part in values]
-    targets = pair[1].shape[-1]
-    return np.asarray(pair[0][..., :targets] - pair[1], np.float64)
+def _sums(forecasts: list[Any], truths: list[Any]) -> Sums:
+    """Sums over all cuts, in which each step ahead is what a series is elsewhere."""
+    true, pred = (np.concatenate(list(map(_by_step, part))) for part in (truths, forecasts))
+    rows, horizon, targets = true.shape
+    pred = pred[..., :targets]  # log-variances are no forecasts
+    known = ~np.isnan(true) & ~np.isnan(pred)
+    true, pred, known = (part.reshape(-1, targets) for part in (true, pred, known))
+    sums = Sums.none(horizon, targets)
+    with np.errstate(all="ignore"):  # of a network that diverged
+        sums.add(true, pred, known, np.tile(np.arange(horizon), rows))
+    return sums
+
+
+def _by_step(values: Any) -> Array:
+    """Forecasts, or what came, as (B, h, ...) without labels."""
+    rows = _rows(labels.read("forecasts", values).stepwise)
+    return np.stack([_with_features(row) for row in rows]).astype(np.float64)
+
+
+def _alike(series: Any, forecast: Any, y: Any, names: labels.Names, batch: bool) -> tuple[Any, Any]:
+    """A forecast and what came, with the same labels: of the series then, and of the targets."""
+    given = labels.read("series", series, names.features)
+    values = (given if y is None else labels.companion(given, "y", y)).stepwise
+    if isinstance(values, (list, tuple)):
+        values = [_with_features(np.asarray(part)) for part in values]
+    else:
+        values = np.asarray(values)
+        values = values[..., None] if values.ndim == 1 + batch else values
+    found = labels.read("forecasts", forecast).stepwise
+    return given.restore(found, names), given.restore(values, names)
 
 
 def _rows(values: Any) -> list[Array]:
@@ -200,19 +279,3 @@ def _rows(values: Any) -> list[Array]:
 
 def _with_features(series: Array) -> Array:
     return series[:, None] if series.ndim == 1 else series
-
-
-def _scores(errors: Array) -> tuple[Array, Array, Array, Array]:
-    """Of errors (N, h, O) where they are known: rmse and mae, and both step by step."""
-    known = ~np.isnan(errors)
-    kept = np.where(known, errors, 0.0)
-
-    def mean(values: Array, axes: tuple[int, ...]) -> Array:
-        count = known.sum(axis=axes)
-        return np.where(count, values.sum(axis=axes) / np.maximum(count, 1), np.nan)
-
-    square, size = np.square(kept), np.abs(kept)
-    return (
-        *(np.sqrt(mean(square, (0, 1))), mean(size, (0, 1))),
-        *(np.sqrt(mean(square, (0,))), mean(size, (0,))),
-    )

@@ -62,7 +62,7 @@ def windows_of(train: Any, rows: Any, bptt_steps: int | None) -> list[Window]:
     return [Window(*cut, rows, train.total_weight(*cut, rows)) for cut in cuts]
 
 
-class OfData:
+class ArrayBatches:
     """Batches of data that are all there, in an order that only the seed and epoch decide."""
 
     def __init__(
@@ -109,7 +109,7 @@ class OfData:
         return windows_of(self._update.train, rows, self._bptt_steps)
 
 
-def require_able(settings: Settings, arrays: Arrays) -> None:
+def require_streamable(settings: Settings, arrays: Arrays) -> None:
     """Refuse what cannot be done with batches that are gone once they were learned from."""
     training, data = settings.training, settings.data
     if not training.stochastic:
@@ -147,16 +147,10 @@ def require_able(settings: Settings, arrays: Arrays) -> None:
             "let each batch have its sample_weight"
         )
     if isinstance(arrays.X, Iterable) and "batch_size" in data.changed():
-        _warn("batch_size is not used: an iterable yields its batches as they are.")
+        notices.warn_optimize("batch_size is not used: an iterable yields its batches as they are.")
 
 
-def _warn(message: str) -> None:
-    from scipy.optimize import OptimizeWarning
-
-    notices.warn(message, OptimizeWarning)
-
-
-class OfStream:
+class StreamBatches:
     """Fresh batches, each read when it is its turn, and then in the memory of the backend.
 
     What is the user's is called here, in the thread that called.

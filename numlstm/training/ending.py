@@ -15,6 +15,7 @@ from numlstm.training.loop import LoopConfig, Problem
 from numlstm.training.outcome import CALLBACK, INTERRUPTED, NOT_FINITE, Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.update import Numbers
+from numlstm.utils import notices
 
 
 class Ending(NamedTuple):
@@ -68,6 +69,24 @@ def end(
     if problem.judging is not None and outcome.status != NOT_FINITE:
         problem.judging.warn_of_undefined(per_series)
     return Ending(x, fun, outcome, per_series)
+
+
+def warn_of_worse(
+    problem: Problem, progress: Progress, outcome: Outcome, start: np.ndarray
+) -> None:
+    """Say where no epoch of a run was as good as the model that it began with."""
+    if outcome.status in (INTERRUPTED, NOT_FINITE):
+        return
+    try:
+        before = float(problem.value(start, problem.validation))
+    except Interrupted:
+        return
+    if (best := float(progress.best)) > before:
+        notices.warn(
+            f"no epoch was better than the model given: its validation loss is {before:.3g}, that "
+            f"of the best epoch {best:.3g}. The model given is as it was; try a smaller "
+            "learning_rate"
+        )
 
 
 def _of_batches(progress: Progress, judged: bool, of_first: Numbers) -> Numbers:

@@ -123,7 +123,8 @@ class Ensemble:
         rows = {"lengths": lengths, "reset": reset, "noise_rng": noise_rng}
         rows["future"] = first._known(given, future)
         rows["static"] = labels.attributes(given, static, first.names.static).values
-        each = [model.predict(given.stepwise, **rows) for model in self.models]
+        with labels.named(given):
+            each = [model.predict(given.stepwise, **rows) for model in self.models]
         return _restored(given, each, first.output_names)
 
     def forecast(
@@ -411,7 +412,11 @@ def _trained(
     data = prepare(arrays, settings.data, settings.dtype, draws, outputs=outputs)
     count = len(data.train.X)
     if bootstrap and count == 1:
-        raise ValueError("bootstrap=True needs several sequences; pass bootstrap=False for one")
+        raise ValueError(
+            "every member learns from a resample of the sequences (bootstrap=True, the default), "
+            "which needs several, and X is one: pass bootstrap=False, and the members differ in "
+            "their initial weights alone"
+        )
     stream = draws.stream(MEMBERS)
     counts = np.ones((members, count), np.int64)  # first: no memory holds members without limit
     models = [new_model(data, settings, RandomStreams(new_seed(stream))) for _ in range(members)]

@@ -13,6 +13,7 @@ import numpy as np
 
 from numlstm.data.preparation import Data
 from numlstm.data.sequences import Dataset
+from numlstm.data.sources import Source
 from numlstm.data.windows import WindowedDataset
 from numlstm.model.lstm import LSTM
 from numlstm.optim.optimizers import OptimizerState
@@ -20,6 +21,7 @@ from numlstm.training.settings import Settings
 from numlstm.utils.nouns import Noun
 
 _SOURCES, _STEPS = 32, 8  # of data that are not in memory, about so many are looked at
+_AT_ONCE = 4096  # steps of data in memory, of which a copy may be needed, or a multiple
 
 
 def fingerprint(data: Data, settings: Settings, model: LSTM) -> dict[str, str]:
@@ -95,9 +97,14 @@ def _print(data: Dataset | WindowedDataset | None) -> str:
     return _digest(data.X, data.y, data.weight, data.lengths, data.reset, *static)
 
 
-def _parts_of_windows(data: WindowedDataset) -> Iterator[np.ndarray | None]:
-    """What tells series from others: all that is in memory, of others sizes and some steps."""
-    samples = data.samples
+def _parts_of_windows(data: WindowedDataset) -> Iterator[np.ndarray | Source | None]:
+    """What tells series from others: all that is in memory, of others sizes and some steps.
+
+    And what makes network inputs of them.
+    """
+    samples, units = data.samples, data.units
+    yield from () if units.scaling is None else units.scaling._asdict().values()
+    yield from units.filling or ()
     yield from (data.y, data.weight, data.sums, samples.first, samples.counts, samples.kept)
     yield from data.resets or ()
     given = [*data.X.sources, *data.targets.y.sources]
@@ -105,19 +112,24 @@ def _parts_of_windows(data: WindowedDataset) -> Iterator[np.ndarray | None]:
     every = max(1, len(sources) // _SOURCES)
     for number, source in enumerate(sources):
         yield np.array([source.steps, source.width])
-        if source.base is not None:
-            yield source.base
+        if isinstance(source.array, np.ndarray):
+            yield source
         elif number % every == 0:
             last = source.steps - 1
             places = sorted({last * place // _STEPS for place in range(_STEPS + 1)})
             yield np.concatenate([source.read(at, at + 1) for at in places])
 
 
-def _digest(*arrays: np.ndarray | None) -> str:
+def _digest(*arrays: np.ndarray | Source | None) -> str:
+    """Of arrays, and of all that series hold, however it lies in memory."""
     digest = hashlib.sha256()
     for array in arrays:
         if array is None:
             digest.update(b"none")
+        elif isinstance(array, Source):
+            digest.update(repr((array.steps, array.width, array.dtype)).encode())
+            for start, stop in array.slices(_AT_ONCE):
+                digest.update(np.ascontiguousarray(array.read(start, stop)).data)
         else:
             digest.update(repr((array.shape, array.dtype.str)).encode())
             digest.update(np.ascontiguousarray(array).data)

@@ -20,9 +20,9 @@ from numlstm.objectives.evaluator import Evaluator
 from numlstm.objectives.objective import Objective
 from numlstm.optim.bounds import LimitsConfig
 from numlstm.optim.optimizers import OPTIMIZERS, Optimizer, OptimizerState
-from numlstm.training.batches import require_able as require_able_of_batches
+from numlstm.training.batches import require_streamable
 from numlstm.training.checkpoints import Record, open_checkpoint
-from numlstm.training.ending import Ending, bars, end
+from numlstm.training.ending import Ending, bars, end, warn_of_worse
 from numlstm.training.fingerprints import fingerprint, fingerprint_of_state
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.judging import Judging
@@ -219,7 +219,9 @@ def fit(
         without `bptt_steps` a pass is a single update, and so is the call of a callable.
     bptt_steps : int, optional
         Truncated back-propagation through time: one update per window of so many steps, the
-        state carried from window to window, the gradient not. Default: whole sequences.
+        state carried from window to window, the gradient not. Default: whole sequences. Beside
+        `window` each of those windows is cut so, from its first step on, and the gradient of a
+        target goes back to the last cut before it: with 4 of a window of 10, through two steps.
     stateful : bool, optional
         X is one long series, its rows (if any) consecutive pieces, the end of each followed by the
         beginning of the next: train `batch_size` contiguous parts of it in parallel (fewer, where
@@ -234,14 +236,17 @@ def fit(
         of h5py, zarr and dask, X and y alike. X is (T, I), a list of such, or (S, T, I); y has a
         target for every step, a window's is that of its last. No window reaches across the start
         of a series; those without a target are left out. The model remembers it, `LSTM.window`,
-        and predicts every step from a window of its own.
+        and predicts every step from a window of its own. Where none is said it is that of a `model`
+        given; set ``model.window = None`` for whole sequences. Not with `stateful`,
+        `scheduled_sampling`, ``output="last"``, "least_squares" or batches that X yields.
     stride : int, optional
         Steps from the end of one window to the end of the next.
     predict_last : int, optional
-        So many steps at the end of a window have targets.
+        So many steps at the end of a window have targets; 1 in a bidirectional network.
     shuffle : {"samples", "blocks"}, optional
-        Order of windows: any, or for stores in chunks, of which a random order reads each chunk
-        again and again, blocks of 1024 consecutive ones, eight of them shuffled together.
+        Order of windows: any, or for stores that keep the chunks that they read last, of which a
+        random order reads each again and again, blocks of 1024 consecutive ones, eight of them
+        shuffled together.
     scheduled_sampling : float or callable, optional
         Train on free runs: the probability that a step of the training data reads the network's own
         last forecast in the place of the observation (Bengio et al. 2015). A number is reached in
@@ -377,24 +382,27 @@ def fit(
         For a checkpoint that can no longer be written.
     UserWarning
         For targets of validation that are in other units than those of training, by all signs;
-        For steps of unequal length in the index of X; for numbers that files write for what is
+        where no epoch is better, by `validation`, than the model given;
+        for steps of unequal length in the index of X; for numbers that files write for what is
         missing: documented ones (netCDF: 9.97e36, CMIP: 1e20, and others) whatever their share, or
         one huge number, far from all others of its column, that at most half of it has.
 
     Notes
     -----
     Batches may come one by one, so that data are never all in memory. As X pass an iterable that
-    begins anew whenever it is iterated over, as an object of a class with ``__iter__``, of which an
-    epoch is one pass; or a callable ``(rng, n)``, of which an epoch is one call: rng is a
-    `numpy.random.Generator` that only `fit`'s `rng` and the number of the call decide, n is
-    `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some of "X", "y",
-    "sample_weight", "lengths", "reset" and "static"; its sequences begin in the initial state.
+    begins anew whenever it is iterated over, as a list of batches or an object of a class with
+    ``__iter__``, of which an epoch is one pass; or a callable ``(rng, n)``, of which an epoch is
+    one call: rng is a `numpy.random.Generator` that only `fit`'s `rng` and the number of the call
+    decide, n is `batch_size`. A batch is ``(X, y)``, ``(X, y, sample_weight)``, or a dict with some
+    of "X", "y", "sample_weight", "lengths", "reset" and "static"; its sequences begin in the
+    initial state.
     Kinds, sizes and the moments of `standardize` and `missing` are those of the first batch, which
     all others must be like; a class that it lacks needs `output_size`. All passes must have the
     same number of batches. What the iterable or callable raises goes through. `fun` is then the
     mean loss over the batches of the epoch whose parameters are returned, each before its update;
     whether it is a success is tried on the first batch. `validation` is data of their own, and
-    `patience` and `tol` need it. Refused are `stateful`, `scheduled_sampling` and SciPy's methods.
+    `patience`, `tol` and `metrics` need it. What needs data that are all there is refused: the page
+    "Data" of the documentation has the list, under "Fresh data: streams".
     A resumed run passes over the batches that were done, of an iterable those of all passes before,
     too: it has the same bits where these are the same again. Of a callable the checkpoint is
     written every few seconds and at the end.
@@ -524,6 +532,9 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
             outcome = _minimize(objective, problem, config, progress, settings)
         worst = partial(bars, settings.data.criterion, data)
         ending = end(problem, config, progress, outcome, worst)
+        begun = settings.start.model
+        if judge is not None and begun is not None and not begun.is_new:
+            warn_of_worse(problem, progress, ending.outcome, begun.theta)
     forecast = arrays.y is None if fresh is None else fresh.forecast
     read: dict[str, Any] = {"forecast": forecast, "data": data.words}
     if ending.per_series:
@@ -542,8 +553,10 @@ def _read(
     if not is_stream(arrays.X):
         require_forward(settings, arrays.forecasts or settings.data.horizon is not None)
         read = prepare if settings.data.window is None else prepare_windows
-        return read(arrays, *given), None
-    require_able_of_batches(settings, arrays)
+        with settings.naming_window():
+            return read(arrays, *given), None
+    with settings.naming_window():
+        require_streamable(settings, arrays)
     fresh = prepare_batches(arrays, *given)
     require_forward(settings, fresh.forecast)
     return fresh.data, fresh

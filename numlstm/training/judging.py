@@ -1,15 +1,14 @@
 """Metrics of a fit, gathered while its loss is computed, in the units of the data."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.data.preparation import Data
 from numlstm.data.scaling import Scaling
-from numlstm.data.sequences import Dataset
-from numlstm.data.windows import WindowedDataset
-from numlstm.objectives.scores import NAMES, Sums, measured, naive_changes, naive_error
+from numlstm.data.sequences import TrainingData
+from numlstm.objectives.scores import NAMES, Sums, measured, naive_error
 from numlstm.optim.losses import Loss
 from numlstm.utils import checks, notices
 from numlstm.utils.nouns import suggestion
@@ -17,8 +16,6 @@ from numlstm.utils.types import Array
 
 # of several series the median, as hydrologists compare models; all others count targets alike
 _MEDIAN = ("nse", "kge")
-_ROWS = 256  # that are read at once for the changes of the training data
-_STEPS = 4096  # of long series, or a multiple
 
 
 class Metric(NamedTuple):
@@ -118,17 +115,14 @@ class Judging(NamedTuple):
         """For the data of a fit; None where no metric was asked for."""
         if not metrics:
             return None
-        judge, part = (data.train, "training")
-        if data.validation is not None:
-            judge, part = (data.validation, "validation")
+        judge: TrainingData = data.train if data.validation is None else data.validation
+        part = "training" if data.validation is None else "validation"
         series = np.zeros(judge.count, np.int64) if stateful else judge.series
         outputs = 1 if loss.classes else data.output_size // loss.outputs
         naive: Any = np.nan
         if any(metric == Metric("mase") for metric in metrics):
-            naive = _naive(data.train, data.scaling)
-        count = int(series.max()) + 1
-        if isinstance(judge, WindowedDataset):  # of which some may have no window
-            count = len(judge.samples.counts)
+            naive = _naive(data, outputs)
+        count = 1 if stateful else judge.num_series
         return cls(metrics, part, loss, data.scaling, series, outputs, naive, count, members)
 
     def watch(self) -> Any:
@@ -181,47 +175,22 @@ class Judging(NamedTuple):
         ]
         if words:
             notices.warn(
-                f"metrics are NaN where they are undefined, as of targets that are all the same: "
-                f"{', '.join(words)}"
+                "metrics are NaN where they are undefined, as of targets that are all the same, or "
+                f"where all are missing or weigh 0: {', '.join(words)}"
             )
 
 
-def _naive(train: Dataset | WindowedDataset, scaling: Scaling | None) -> Array:
-    """The mean change from a target to the next one in the training data, in their units."""
-    if isinstance(train, WindowedDataset):
-        changes = np.sum(list(_changes_of_series(train)), axis=0)
-        return np.tile(naive_error(changes), train.targets.horizon)
-    if train.last:
-        raise ValueError(
-            "metrics='mase' compares with the forecast of the last value, which needs a target "
-            "for every step: there is one per sequence"
-        )
-    parts = []
-    for start in range(0, train.count, _ROWS):
-        rows = slice(start, start + _ROWS)
-        window = train.cut(0, train.steps(rows), rows)
-        begins = None if window.reset is None else window.reset[..., None]
-        parts.append(naive_changes(window.y, window.weight > 0, begins))
-    changes = np.sum(parts, axis=0)
-    if scaling is not None and scaling.y_scale is not None:
-        changes[0] *= scaling.y_scale
-    return naive_error(changes)
+def _naive(data: Data, outputs: int) -> Array:
+    """The mean change from a target to the next one in the training data, in their units.
 
-
-def _changes_of_series(train: WindowedDataset) -> Iterator[Array]:
-    """Sum and number of the changes in every series, up to the end of its last window.
-
-    Each once, however many windows it is in; their targets are read once more.
+    Of targets further ahead it is that of the next step.
     """
-    samples, targets = train.samples, train.targets
-    behind = samples.first + samples.stride * (samples.counts - 1) + 1
-    for number, (source, count) in enumerate(zip(targets.y.sources, samples.counts, strict=True)):
-        for start, stop in source.slices(_STEPS, int(behind[number]) if count else 0):
-            start = max(0, start - 1)  # from the last step of the slice before
-            y = source.read(start, stop)
-            there = targets.counting(y, number, start) > 0
-            begins = None if train.resets is None else train.resets[number][None, start:stop, None]
-            yield naive_changes(y[None], there[None], begins)
+    steps = 1 if data.ahead is None else data.ahead.steps
+    scale = np.ones(outputs // steps)
+    if data.scaling is not None and data.scaling.y_scale is not None:
+        scale = data.scaling.y_scale[: len(scale)]
+    train: TrainingData = data.train
+    return np.tile(naive_error(train.changes(scale)), steps)
 
 
 class Watching:

@@ -19,6 +19,15 @@ INSTEAD = {
         "fit the changes, np.diff(series), and add the forecasts to the last value",
     ),
     **dict.fromkeys(
+        ("steps_per_epoch", "batches_per_epoch"),
+        "an epoch is a pass over X: of a callable it is one batch, so that epochs= counts them; an "
+        "object of a class whose __iter__ yields so many batches has as many in an epoch",
+    ),
+    "initial_epoch": (
+        "a fit goes on from another with model=result, for as many more epochs as epochs= says, "
+        "and from a stopped one with checkpoint= and resume=True"
+    ),
+    **dict.fromkeys(
         ("test_size", "test_split"), "set data aside yourself, or pass validation=0.2 to stop by"
     ),
 }

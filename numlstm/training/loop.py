@@ -13,7 +13,7 @@ from numlstm.objectives.member_evaluator import MemberEvaluator
 from numlstm.optim import schedules
 from numlstm.optim.bounds import Limits
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.batches import Batches, OfData, OfStream
+from numlstm.training.batches import ArrayBatches, Batches, StreamBatches
 from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.training.judging import Judging
 from numlstm.training.listeners import Listeners
@@ -171,9 +171,11 @@ class Trainer:
         problem, bptt_steps = self.problem, self.config.bptt_steps
         if problem.fresh is None:
             size = self.config.batch_size
-            return OfData(self.update, problem.guard, self.draws, size, bptt_steps)
+            return ArrayBatches(self.update, problem.guard, self.draws, size, bptt_steps)
         assert isinstance(problem.evaluator, Evaluator), "members learn from data that are there"
-        return OfStream(problem.fresh, problem.evaluator, self.update, problem.guard, bptt_steps)
+        return StreamBatches(
+            problem.fresh, problem.evaluator, self.update, problem.guard, bptt_steps
+        )
 
     def run(self) -> Outcome:
         """Train until something ends it."""

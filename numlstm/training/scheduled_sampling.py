@@ -108,7 +108,7 @@ def sampled_step(
     spec, first = evaluator.network.spec, state is None
     with np.errstate(all="ignore"):  # what is not finite is reported by the caller
         stepper = _stepper(spec, theta)
-        Y, state, tape = rollout.forward(stepper, spec, window.X, fed, state, True)
+        Y, state, tape = rollout.forward(stepper, spec, window.X, fed, state, True, window.static)
         weight = window.weight * window.weight.dtype.type(scale)
         value, dY = evaluator.loss(Y, window.y, weight)
         gradients = rollout.backward(stepper, spec, tape, dY)
@@ -125,7 +125,8 @@ def sampled_advance(
 
     spec = evaluator.network.spec
     with np.errstate(all="ignore"):
-        return rollout.forward(_stepper(spec, theta), spec, window.X, fed, state, False)[1]
+        stepper = _stepper(spec, theta)
+        return rollout.forward(stepper, spec, window.X, fed, state, False, window.static)[1]
 
 
 def _stepper(spec: NetworkSpec, theta: np.ndarray) -> "Stepper":

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
@@ -173,6 +174,20 @@ class Settings:
     data: DataConfig
     training: TrainingConfig
     run: RunConfig
+    takes_window: bool = False  # whether it is that of the model given, of which the call says none
+
+    @contextmanager
+    def naming_window(self) -> Iterator[None]:
+        """Say in errors that name windows where a call has one that it does not say."""
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            if not self.takes_window or "window" not in str(error):
+                raise
+            raise type(error)(
+                f"{error} (window= is not said, and so is {self.data.window}, that of the model "
+                "given: for a fit on whole sequences set model.window = None before)"
+            ) from error
 
     @property
     def dtype(self) -> str:
@@ -205,9 +220,11 @@ def settle(
         if not training.stochastic:
             network = replace(network, dropout=Dropout())
     training.require_held(network.dtype)
-    settings = Settings(network, start, data, training, run)
-    _require_whole_sequences(settings)
-    _require_windows(settings)
+    own = asked[1].window is None and data.window is not None
+    settings = Settings(network, start, data, training, run, takes_window=own)
+    with settings.naming_window():
+        _require_whole_sequences(settings)
+        _require_windows(settings)
     _require_able(settings)
     _warn_unused(settings, asked)
     return settings
@@ -260,7 +277,9 @@ def _state_of(result: FitResult, method: str) -> OptimizerState | None:
         why = "the state of the result's optimiser is not finite, or not of its model's parameters"
     else:
         return state
-    _warn(f"{why}: {method!r} begins anew from the parameters, as with model=result.model")
+    notices.warn_optimize(
+        f"{why}: {method!r} begins anew from the parameters, as with model=result.model"
+    )
     return None
 
 
@@ -281,8 +300,6 @@ def _require_agreement(model: Any, said: Mapping[str, Any]) -> None:
     meaning["backend"] = lambda _, name: backends.get(name).name  # what "auto" is here
     for name, has in _keywords_of(model).items():
         if name == "missing" and _may_mask(model):  # the data say whether they fit
-            continue
-        if name == "window" and has is None:  # a model of whole sequences may learn of windows
             continue
         if name in said and meaning[name](name, said[name]) != has:
             raise ValueError(
@@ -307,8 +324,7 @@ def _keywords_of(model: LSTM) -> dict[str, Any]:
     """What a model has by the names of keywords, but for the rates of dropout: they may change."""
     has = {option.name: getattr(model.spec, option.name) for option in fields(NetworkSpec)}
     del has["dropout"]
-    own = {"missing": _missing(model), "window": model.window}
-    return has | own | {"backend": model.network.backend.name}
+    return has | {"missing": _missing(model)} | {"backend": model.network.backend.name}
 
 
 def _missing(model: LSTM) -> str:
@@ -337,10 +353,10 @@ def _require_units(model: LSTM, data: DataConfig) -> None:
 def _of_the_model(
     network: NetworkSpec, model: LSTM, start: Start, data: DataConfig
 ) -> tuple[NetworkSpec, DataConfig]:
-    """The network, the rule for missing inputs and the window of a model given."""
+    """The network and the rule for missing inputs of a model given; its window if none is said."""
     dropout = model.spec.dropout if start.keeps_dropout else network.dropout
     missing = data.missing if _may_mask(model) else _missing(model)
-    window = data.window if model.window is None else model.window
+    window = model.window if data.window is None else data.window
     return replace(model.spec, dropout=dropout), replace(data, missing=missing, window=window)
 
 
@@ -443,16 +459,10 @@ def _warn_unused(settings: Settings, asked: tuple[Noun, ...]) -> None:
     training = settings.training
     if not training.stochastic:
         for name in sorted(name for noun in asked for name in noun.unused_on_full_batches()):
-            _warn(f"Method {training.method} does not use {name}.")
+            notices.warn_optimize(f"Method {training.method} does not use {name}.")
     if unknown := training.unknown_options:
         known = ", ".join(OPTIMIZERS[training.method].defaults)
-        _warn(f"Unknown solver options of {training.method!r}: {', '.join(unknown)}; "
-              f"it has {known}")  # fmt: skip
+        said = f"Unknown solver options of {training.method!r}: {', '.join(unknown)}"
+        notices.warn_optimize(f"{said}; it has {known}")
     if settings.network.num_layers == 1 and settings.network.dropout.layers > 0:
-        _warn("dropout lies between layers: with num_layers=1 it does nothing.")
-
-
-def _warn(message: str) -> None:
-    from scipy.optimize import OptimizeWarning
-
-    notices.warn(message, OptimizeWarning)
+        notices.warn_optimize("dropout lies between layers: with num_layers=1 it does nothing.")

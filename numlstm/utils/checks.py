@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 DTYPES = ("float32", "float64")
+PLACE = "place"  # what an error of a value has: the name of an array, and an index
 # elements up to which BLAS sums by itself; for more it wakes threads, which then wait in a loop and
 # take the time from those of the kernels
 FEW = 8192
@@ -371,10 +372,12 @@ def require_finite(name: str, value: np.ndarray, nan: str = "remove or fill it f
         where = tuple(int(index) for index in np.argwhere(bad)[0])
         ways = [f"NaN: {nan}"] * bool(np.isnan(value).any())
         ways += ["inf: replace it by a number"] * bool(np.isinf(value).any())
-        raise ValueError(
+        error = ValueError(
             f"{name} has {int(bad.sum())} NaN or infinite value(s), the first at index {where}; "
             + "; ".join(ways)
         )
+        vars(error)[PLACE] = name, where
+        raise error
     return largest(value)
 
 

@@ -23,6 +23,13 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn_explicit(message, category, *(_caller.get() or _place()))
 
 
+def warn_optimize(message: str) -> None:
+    """The same as an `OptimizeWarning`, as SciPy's methods warn."""
+    from scipy.optimize import OptimizeWarning
+
+    warn(message, OptimizeWarning)
+
+
 def remember_caller() -> None:
     """Let warnings in a context, which goes to another thread, be at the line of this call."""
     if _caller.get() is None:

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.laid_out import ahead_by_hand
+from helpers.sliced import Sliced
 from numlstm.data import ahead
 from numlstm.data.ahead import Ahead
 from numlstm.data.arrays import Arrays
@@ -24,21 +26,15 @@ def numbers(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def by_hand(X, y, future, horizon):
-    """Of one series: inputs, targets and weights of every step that can be read."""
-    inputs, targets, weights = [], [], []
-    for t in range(len(X) - 1):
-        if future is not None and t + horizon >= len(future):
-            break
-        row = [*X[t]]
-        for k in range(1, horizon + 1):
-            row += [] if future is None else [*future[t + k]]
-        inputs.append(row)
-        there = [t + k < len(X) for k in range(1, horizon + 1)]
-        later = [y[t + k] if ok else np.zeros(y.shape[1]) for k, ok in enumerate(there, 1)]
-        targets.append(np.concatenate(later))
-        weights.append(np.repeat(there, y.shape[1]))
-    return map(np.array, (inputs, targets, weights))
+def require_laid_out(data, row, series, horizon):
+    """Row `row` of a dataset is what plain loops make of the series (X, y, future)."""
+    inputs, targets = ahead_by_hand(*series, horizon)
+    there = slice(0, len(inputs))
+    np.testing.assert_array_equal(data.X[row, there], inputs)
+    np.testing.assert_array_equal(data.y[row, there], np.nan_to_num(targets))
+    np.testing.assert_array_equal(data.weight[row, there], ~np.isnan(targets))
+    assert not data.weight[row, len(inputs) :].any()
+    return len(inputs)
 
 
 @given(
@@ -54,12 +50,10 @@ def test_every_step_beside_what_follows(steps, horizon, features, known, extra, 
     X, y = numbers(steps, features, seed=seed), numbers(steps, 2, seed=seed + 1)
     future = numbers(steps + extra, known, seed=seed + 2) if known else None
     data = read_dataset(X, y if own else None, reading(horizon), future=future)
-    inputs, targets, weights = by_hand(X, y if own else X, future, horizon)
-    np.testing.assert_array_equal(data.X[0], inputs)
-    np.testing.assert_array_equal(data.y[0], targets)
-    np.testing.assert_array_equal(data.weight[0], weights)
+    count = require_laid_out(data, 0, (X, y if own else X, future), horizon)
+    assert data.X.shape[1] == count
     assert data.ahead == Ahead(horizon, known, 2 if own else features)
-    assert data.lost == steps - len(inputs)
+    assert data.lost == steps - count
 
 
 def test_a_list_of_series_and_a_batch_with_lengths():
@@ -71,13 +65,8 @@ def test_a_list_of_series_and_a_batch_with_lengths():
     for row in range(3):
         padded[row, : ends[row]], known[row, : len(future[row])] = X[row], future[row]
     for row in range(3):
-        inputs, targets, weights = by_hand(X[row], X[row], future[row], 2)
-        count = data.lengths[row]
-        assert count == len(inputs)
-        np.testing.assert_array_equal(data.X[row, :count], inputs)
-        np.testing.assert_array_equal(data.y[row, :count], targets)
-        np.testing.assert_array_equal(data.weight[row, :count], weights)
-        assert not data.weight[row, count:].any()
+        count = require_laid_out(data, row, (X[row], X[row], future[row]), 2)
+        assert count == data.lengths[row]
     batch = read_dataset(padded, None, reading(2), future=known, lengths=list(ends))
     np.testing.assert_array_equal(batch.weight[1, :3], data.weight[1, :3])
     np.testing.assert_array_equal(batch.y[1, :3], data.y[1, :3])
@@ -119,6 +108,17 @@ def test_nothing_is_forecast_across_a_reset():
     np.testing.assert_array_equal(data.weight[0], expected)
 
 
+@given(
+    begins=st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=1, max_size=3),
+    horizon=st.integers(1, 7),
+)
+def test_a_sequence_goes_on_until_another_begins(begins, horizon):
+    found = np.stack(list(ahead.unbroken(np.array(begins), horizon)), axis=-1)
+    assert found.shape == (len(begins), 8 - horizon, horizon)
+    for row, n, h in np.ndindex(found.shape):
+        assert found[row, n, h] == (not any(begins[row][n : n + h + 1]))
+
+
 def test_missing_values_are_no_targets():
     X = numbers(6, 1)
     X[3] = np.nan
@@ -137,23 +137,12 @@ def test_slices_are_those_of_the_whole():
             np.testing.assert_array_equal(layout(*arrays, 3, start, stop), whole[:, start:stop])
 
 
-class Sliced:
-    """What has a shape and slices, and counts the steps that were read."""
-
-    def __init__(self, array):
-        self.array, self.shape, self.read = array, array.shape, 0
-
-    def __getitem__(self, key):
-        part = self.array[key]
-        self.read += part.shape[-2]
-        return part
-
-
 def test_of_lazy_arrays_no_more_is_read_than_a_slice_needs():
-    X, future = Sliced(numbers(1000, 2)), Sliced(numbers(1000, 1))
-    laid = ahead.inputs(X, future, 4, 500, 510)
-    np.testing.assert_array_equal(laid, ahead.inputs(X.array, future.array, 4, 500, 510))
-    assert (X.read, future.read) == (10, 13)
+    X, future = numbers(1000, 2), numbers(1000, 1)
+    lazy = Sliced(X), Sliced(future)
+    laid = ahead.inputs(*lazy, 4, 500, 510)
+    np.testing.assert_array_equal(laid, ahead.inputs(X, future, 4, 500, 510))
+    assert [part.read for part in lazy] == [[(None, 500, 510)], [(None, 501, 514)]]
 
 
 def test_one_unit_for_all_steps():

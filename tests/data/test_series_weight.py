@@ -6,7 +6,7 @@ import pytest
 import numlstm
 from helpers.fits import batch, quick, same
 from helpers.sliced import Sliced
-from numlstm.data.series_weight import series_weight
+from numlstm.data.series_weight import _deviation, series_weight
 
 
 def series(B=6, O=1, seed=0):  # noqa: E741
@@ -86,6 +86,26 @@ def test_the_loss_is_a_mean_of_what_nse_lacks_to_1():
     assert result.fun * np.mean(weights(y)) * scale**2 == pytest.approx(
         np.mean(1 - np.array(nse)), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("window", [None, 5])
+def test_deviations_without_a_square_are_refused(window):
+    X, y = series(3)
+    words = r"weight='nse'.*largest of which is [\d.]+e\+16\d, .*give y in a larger unit"
+    with pytest.raises(ValueError, match=words):
+        quick(X, y * 1e160, weight="nse", window=window)
+    large = quick(X, y * 1e140, weight="nse", window=window, dtype="float64")
+    assert np.isfinite(large.x).all()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_deviations_of_any_size(size):
+    _, y = series(3)
+    power = 2.0 ** np.frexp(size)[1]
+    whole = np.ones(y.shape, bool)
+    one, other = (_deviation(values, whole) for values in (y, y * power))
+    np.testing.assert_array_equal(one * power, other)
+    np.testing.assert_allclose(one, y.std(axis=1), rtol=1e-13)
 
 
 def test_validation_has_the_weights_of_its_series():

@@ -17,6 +17,8 @@ from numlstm.data.running_moments import RunningMoments
 from numlstm.data.scaling import moments
 from numlstm.data.sources import is_lazy, read_series
 from numlstm.data.window_preparation import prepare_windows
+from numlstm.objectives.constant import worst_loss
+from numlstm.optim.losses import LOSSES
 from numlstm.utils.random_streams import RandomStreams
 
 rng = np.random.default_rng(0)
@@ -177,15 +179,66 @@ def test_no_more_is_read_than_the_windows_that_are_cut():
 
 def test_a_long_series_is_read_in_slices_and_targets_of_it_are_kept_in_part(monkeypatch):
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 2 * 4096)
-    monkeypatch.setattr("numlstm.data.window_scan._KEPT", 1000)
-    X = Sliced(rng.standard_normal((20_000, 1)).astype("float32"))
-    data = prepared(X, dtype="float32").train
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 1000)
+    X = Sliced(np.random.default_rng(1).standard_normal((20_000, 1)).astype("float32"))
+    data = prepared(X, dtype="float32", standardize=False).train
     assert X.largest <= 2 * 4096 + 1
-    assert len(data.y) == 1000
-    every_20th = (X._values[1::20] - data.units.scaling.y_mean) / data.units.scaling.y_scale
-    np.testing.assert_allclose(data.y[1:], every_20th[1:], rtol=1e-6)
-    assert data.weight[0] == 0
-    assert (data.weight[1:] == 1).all()
+    assert 500 < len(data.y) <= 1000
+    assert (data.weight == 1).all()
+    places = np.flatnonzero(np.isin(X._values, data.y))  # each is the value of some step
+    assert len(data.y) <= len(places) <= len(data.y) + 20
+    assert places.min() >= 1
+    assert np.abs(data.y.mean()) < 0.15
+    monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 5 * 4096)
+    again = prepared(X, dtype="float32", standardize=False).train
+    np.testing.assert_array_equal(again.y, data.y)  # however they are read
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 24])
+@pytest.mark.parametrize("offset", [0, 1])
+def test_no_period_of_targets_agrees_with_the_part_that_is_kept(period, offset, monkeypatch):
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 500)
+    X, y = rng.standard_normal((4000, 1)), np.full(4000, np.nan)
+    y[offset::period] = rng.standard_normal(len(y[offset::period]))
+    options = {"nan_policy": "omit", "validation": 0.25, "window": 8, "stride": 2}
+    if (offset + 1) % 2 and not period % 2:
+        with pytest.raises(ValueError, match="leaves no window with a target"):
+            prepared(X, y, **options)
+        return
+    data = prepared(X, y, **options)
+    for part in (data.train, data.validation):
+        most = min(500, part.count)
+        assert most / 2 <= (part.weight > 0).sum() <= most
+    alike = prepared(np.stack([X]), np.stack([y]), **options)
+    np.testing.assert_array_equal(data.train.y, alike.train.y)
+
+
+@pytest.mark.parametrize("horizon", [None, 3])
+@pytest.mark.parametrize("last", [1, 4])
+@pytest.mark.parametrize("stride", [1, 5])
+def test_of_the_steps_that_are_in_windows_a_part_is_kept(stride, last, horizon, monkeypatch):
+    y = [rng.standard_normal(steps) for steps in (300, 250)]
+    X = [np.stack([part, part], axis=1) for part in y]
+    options = {"stride": stride, "predict_last": last, "horizon": horizon, "validation": 0.3}
+    options["standardize"] = False
+    whole = prepared(X, y, **options)
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 499)
+    sampled = prepared(X, y, **options)
+    for one, other in ((whole.train, sampled.train), (whole.validation, sampled.validation)):
+        # fewer than are kept: so all of those that count are there
+        rows = (one.weight > 0).any(axis=1)
+        there = (other.weight > 0).any(axis=1)
+        np.testing.assert_array_equal(one.y[rows], other.y[there])
+        np.testing.assert_array_equal(one.weight[rows], other.weight[there])
+
+
+def test_a_constant_is_known_of_a_long_series(monkeypatch):
+    monkeypatch.setattr("numlstm.data.kept_targets.KEPT", 500)
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((3000, 1)), np.zeros(3000)
+    y[1::2] = rng.standard_normal(1500)
+    data = prepared(X, y, standardize=False).train
+    assert worst_loss(LOSSES["mse"], data) == pytest.approx(2 * np.var(y), rel=0.3)
 
 
 def test_series_are_not_laid_out_nor_copied():
@@ -300,6 +353,51 @@ def test_an_epoch_has_every_sample_once(shuffle, listed, monkeypatch):
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(data.count))
     blocks = [len(np.unique(batch // 1024)) for batch in batches[:-1]]
     assert max(blocks) <= 16 if shuffle == "blocks" else min(blocks) > 16
+
+
+def decompressed(reads, chunk, kept):
+    """How many chunks a store decompresses that keeps the last ones, so many."""
+    held, count = dict.fromkeys(range(-kept, 0)), 0
+    for _, start, stop in reads:
+        for number in range(start // chunk, (stop - 1) // chunk + 1):
+            if number not in held:
+                count += 1
+                del held[next(iter(held))]
+            held.pop(number, None)
+            held[number] = None  # the last one read
+    return count
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "kept", "least", "most"),
+    [("samples", 16, 500, 2000), ("blocks", 1, 100, 200), ("blocks", 16, 1, 6)],
+)
+def test_blocks_are_for_stores_that_keep_some_chunks(shuffle, kept, least, most):
+    steps, chunk = 300_000, 4096
+    X = Sliced(np.zeros((steps, 1), "float32"))
+    data = prepared(X, np.zeros((steps, 1), "float32"), window=60, shuffle=shuffle).train
+    X.read.clear()
+    order = data.order(np.random.default_rng(0))
+    seen = data.count if shuffle == "blocks" else 8192
+    for at in range(0, seen, 256):
+        data.cut(0, 60, order[at : at + 256])
+    of_an_epoch = decompressed(X.read, chunk, kept) * data.count / seen
+    assert least < of_an_epoch / (steps / chunk) < most
+
+
+def test_a_group_of_blocks_is_drawn_once_for_all_of_its_batches(monkeypatch):
+    order, drawn = InBlocks(20_000, np.random.default_rng(0)), []
+    draw = InBlocks._drawn
+
+    def counted(self, group):
+        drawn.append(group)
+        return draw(self, group)
+
+    monkeypatch.setattr(InBlocks, "_drawn", counted)
+    batches = [order[start : start + 300] for start in range(0, 20_000, 300)]
+    found = [np.asarray(batch) for batch in batches for _ in range(2)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(found[::2])), np.arange(20_000))
+    assert drawn == [0, 1, 2]
 
 
 @given(st.integers(1, 20_000), st.integers(0, 9), st.sampled_from([Shuffled, InBlocks]))

@@ -12,8 +12,13 @@ class Sliced:
         self.read = []  # (row or None, start, stop)
 
     def __getitem__(self, key):
-        row, steps = key if isinstance(key, tuple) else (None, key)
-        start, stop, step = steps.indices(self.shape[0 if row is None else 1])
+        if not isinstance(key, tuple):
+            row, steps, axis = None, key, 0
+        elif key[0] is Ellipsis:  # [..., start:stop, :]
+            row, (_, steps, _), axis = None, key, -2
+        else:
+            (row, steps), axis = key, 1
+        start, stop, step = steps.indices(self.shape[axis])
         assert step == 1
         self.read.append((row, start, stop))
         return self._values[key].copy()

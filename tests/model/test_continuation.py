@@ -6,7 +6,9 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars
 import pytest
+import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,3 +191,116 @@ def test_what_cannot_go_on_is_refused(backend):
         model.predict(X, output="first")
     with pytest.raises(TypeError, match="return_state must be True or False"):
         model.predict(X, return_state=1)
+
+
+STATIONS, DAYS = ["C08", "C01", "C20"], pd.date_range("2024-01-01", periods=8)
+
+
+def panel(X):
+    index = pd.MultiIndex.from_product([STATIONS, DAYS], names=["station", "date"])
+    return pd.DataFrame(X.reshape(-1, 2), index, ["a", "b"])
+
+
+def until(frame, day):
+    return frame[frame.index.get_level_values("date") < DAYS[day]]
+
+
+def since(frame, day):
+    return frame[frame.index.get_level_values("date") >= DAYS[day]]
+
+
+def grid_of(X):
+    coords = {"station": STATIONS, "time": DAYS, "feature": ["a", "b"]}
+    return xarray.DataArray(X, coords, list(coords))
+
+
+@pytest.mark.parametrize("made", [model_on, with_gaps])
+@pytest.mark.parametrize("kept", [STATIONS, STATIONS[::-1], ["C20"], ["C01", "C08"]])
+def test_a_state_goes_to_the_series_of_its_name(backend, made, kept):
+    """In any order, and to some of them; the next state has theirs."""
+    model, X = made(backend), (holes if made is with_gaps else numbers)(3, 8, 2)
+    frame, grid = panel(X), grid_of(X)
+    whole = model.predict(X)[[STATIONS.index(name) for name in kept]]
+    _, state = model.predict(until(frame, 4), return_state=True)
+    _, same = model.predict(grid[:, :4], return_state=True)
+    require_state(backend, same, state)
+    for before in (state, pickle.loads(pickle.dumps(state)), copy.deepcopy(state), same):
+        part = frame.loc[kept]
+        middle, now = model.predict(until(since(part, 4), 6), state=before, return_state=True)
+        end = model.predict(since(part, 6), state=now)
+        Y = np.concatenate([Y.to_numpy().reshape(len(kept), 2, 3) for Y in (middle, end)], axis=1)
+        require_same(backend, Y, whole[:, 4:])
+        again = model.predict(grid.sel(station=kept)[:, 4:], state=before)
+        require_same(backend, again.to_numpy(), whole[:, 4:])
+
+
+def test_a_state_of_other_series_is_refused(backend):
+    model, frame = model_on(backend), panel(numbers(3, 8, 2))
+    _, state = model.predict(until(frame, 4).loc[["C08", "C01"]], return_state=True)
+    with pytest.raises(
+        ValueError, match=r"state does not know 1 of the series of X, .* 'C20': it "
+    ):
+        model.predict(since(frame, 4), state=state)
+    twice = grid_of(numbers(3, 8, 2)).assign_coords(station=["C01", "C01", "C08"])
+    _, state = model.predict(twice[:, :4], return_state=True)
+    assert model.predict(twice[:, 4:], state=state).shape == (3, 4, 3)
+    with pytest.raises(ValueError, match="series of the same name"):
+        model.predict(twice[::-1, 4:], state=state)
+
+
+@pytest.mark.parametrize("day", [0, 3])
+def test_a_part_that_was_read_before_is_refused(backend, day):
+    model, X = model_on(backend), numbers(3, 8, 2)
+    frame, grid = panel(X), grid_of(X)
+    series = pd.DataFrame(X[0], DAYS, ["a", "b"])
+    column = polars.DataFrame({"date": DAYS.to_numpy(), "a": X[0, :, 0], "b": X[0, :, 1]})
+    periods = series.set_axis(series.index.to_period("D"))
+    for first, second in (
+        (until(frame, 4), since(frame, day)),
+        (grid[:, :4], grid[:, day:]),
+        (series[:4], series[day:]),
+        (periods[:4], periods[day:]),
+        (column[:4], column[day:]),
+        ([series[:2], series[:4]], [series[2:], series[day:]]),
+    ):
+        _, state = model.predict(first, return_state=True)
+        with pytest.raises(ValueError, match=rf"begins at .*-0{day + 1}, and the state is .*-04: "):
+            model.predict(second, state=state)
+    _, state = model.predict(series[:4], return_state=True)
+    _, state = model.predict(series[:0], state=state, return_state=True)  # nothing came
+    with pytest.raises(ValueError, match="begins at"):
+        model.predict(series[day:], state=state)
+    with pytest.raises(ValueError, match=r"one has the time zone UTC"):
+        model.predict(series[4:].tz_localize("UTC"), state=state)
+    # a count of rows begins again in every part, and arrays have no labels
+    for later in (series[4:].reset_index(drop=True), X[0, 4:], series[4:]):
+        require_same(
+            backend, np.asarray(model.predict(later, state=state)), model.predict(X[0])[4:]
+        )
+
+
+def test_a_state_with_names_is_a_state(backend):
+    model, X = model_on(backend), numbers(3, 8, 2)
+    _, state = model.predict(panel(X), return_state=True)
+    _, plain = model.predict(X, return_state=True)
+    assert isinstance(state, numlstm.State)
+    assert type(plain) is numlstm.State
+    for one, other in zip(model.forward(X, state)[1], model.forward(X, plain)[1], strict=True):
+        require_same(backend, one, other)
+    for one, other in zip(
+        model.step(X[:, 0], state)[1], model.step(X[:, 0], plain)[1], strict=True
+    ):
+        require_same(backend, one, other)
+    keep = [2, 0]
+    some = numlstm.State(state.h[:, keep], state.c[:, keep])
+    require_same(backend, model.predict(X[keep], state=some), model.predict(X, state=plain)[keep])
+
+
+def test_one_step_of_every_series_is_no_series(backend):
+    model, X = model_on(backend), numbers(3, 8, 2)
+    _, state = model.predict(X, return_state=True)
+    with pytest.raises(
+        ValueError, match=r"state has 3 rows, .* X.reshape\(3, 1, -1\) is one step "
+    ):
+        model.predict(X[:, 0], state=state)
+    assert model.predict(X[:, 0].reshape(3, 1, -1), state=state).shape == (3, 1, 3)

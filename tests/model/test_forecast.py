@@ -336,6 +336,9 @@ def test_other_labels_are_refused(direct):
     ):
         with pytest.raises(ValueError, match=words):
             model.forecast(series, future=future)
+    words = "future begins at 2024-02-10, behind the end of X at 2024-02-09: it needs the rows of X"
+    with pytest.raises(ValueError, match=words):
+        model.forecast(series, future=known[STEPS:])
     by_position = model.forecast(series, future=known.to_numpy())
     pd.testing.assert_frame_equal(by_position, model.forecast(series, future=known))
 
@@ -412,7 +415,40 @@ def test_an_ensemble_forecasts():
         np.testing.assert_array_equal(mean, np.mean(each, axis=0))
 
 
+def test_a_feature_in_both_is_said():
+    series, known = frames()
+    shared = series.assign(holiday=known["holiday"])
+    with pytest.warns(UserWarning, match="X and future both have 'holiday'.*leave it out of X"):
+        model = numlstm.fit(shared, future=known, **SMALL).model
+    assert model.forecast(shared, 2, future=known).shape == (2, 3)  # which is no news
+
+
 # --- errors ---------------------------------------------------------------------------------------
+
+
+def test_a_rollout_without_what_is_known_ahead_points_to_forecast():
+    series, known = frames()
+    model = numlstm.fit(series, future=known, **SMALL).model
+    words = r"known ahead, holiday, the future= of the fit: use model.forecast\(X, steps, future=\)"
+    with pytest.raises(ValueError, match=words):
+        model.rollout(series, 3)
+    plain = numlstm.fit(X[:, 0], future=FUTURE, **SMALL).model
+    for observed in (X[:, 0], X[:, :1], X[None, :, :1], pd.Series(X[:, 0])):
+        with pytest.raises(ValueError, match=r"ahead, 1 feature\(s\), the future= of the fit"):
+            plain.rollout(observed, 3)
+    beside = series.assign(holiday=FUTURE[1 : STEPS + 1])
+    later = pd.DataFrame(FUTURE[STEPS + 1 : STEPS + 4], columns=["holiday"])
+    pd.testing.assert_frame_equal(
+        model.rollout(beside, 3, later), model.forecast(series, 3, future=known)
+    )
+
+
+def test_a_forecast_of_other_targets_points_to_a_horizon():
+    words = "forecast feeds forecasts back.*Fit with horizon=.*future=; or fit X with y=None"
+    for options in ({"y": X[:, :1] ** 2}, {"loss": "gaussian_nll"}):
+        model = numlstm.fit(X, **options, **SMALL).model
+        with pytest.raises(ValueError, match=words):
+            model.forecast(X, 3)
 
 
 def test_what_a_model_cannot_forecast_is_refused(recursive, direct):
@@ -422,7 +458,9 @@ def test_what_a_model_cannot_forecast_is_refused(recursive, direct):
         (lambda: plain.forecast(X, 2, future=FUTURE), "was fitted without features known ahead"),
         (lambda: plain.predict(X, future=FUTURE), "was fitted without features known ahead"),
         (lambda: direct.forecast(X, 4, future=FUTURE), r"forecasts 3 step\(s\) at once"),
-        (lambda: direct.forecast(X), "row for each step of X and for the 3 steps after"),
+        (lambda: direct.forecast(X), "row for each step of X and for the 3 after"),
+        (lambda: direct.forecast(X, 2), "row for each step of X and for the 3 after"),
+        (lambda: recursive.forecast(X, 5), "row for each step of X and for the 5 after"),
         (lambda: recursive.predict(X), "row for each step of X and for the step after"),
         (
             lambda: direct.forecast(X, future=FUTURE[: STEPS + 2]),

@@ -120,7 +120,7 @@ def test_without_a_bootstrap_only_the_start_differs():
     many = quick(X, y, bootstrap=False, epochs=1, learning_rate=1e-9)
     assert len({model.theta.tobytes() for model in many.models}) == 3
     assert quick(X[:1], y[:1], bootstrap=False).predict(X)[0].shape == y.shape
-    with pytest.raises(ValueError, match="bootstrap=True needs several sequences"):
+    with pytest.raises(ValueError, match="needs several, and X is one: pass bootstrap=False"):
         quick(X[:1], y[:1])
 
 

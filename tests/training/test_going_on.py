@@ -201,3 +201,11 @@ def test_a_run_that_was_stopped_goes_on():
     stopped = quick(X, y, callback=stop_at_two)
     assert stopped.nit == 2
     assert further(stopped, X, y, epochs=1).x.tobytes() == quick(X, y).x.tobytes()
+
+
+def test_no_epoch_better_than_the_model_given_is_said():
+    X, y = batch()
+    first = quick(X, y, epochs=20, validation=(X, y))
+    with pytest.warns(UserWarning, match="no epoch was better than the model given: its valid"):
+        further(first, X, y, epochs=2, validation=(X, y), learning_rate=3.0)
+    further(first, X, y, epochs=2, validation=(X, y))  # and here it is better

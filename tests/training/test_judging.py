@@ -296,6 +296,11 @@ def test_what_is_undefined_is_nan_and_said_once():
     assert len(said) == 1
     assert np.isnan(result.per_series["training_nse"]).tolist() == [False, True, False, False]
     assert np.isfinite(result.history["training_nse"]).all()  # the median of the others
+    lost = np.where(np.arange(4)[:, None, None] == 1, np.nan, y)
+    weight = np.array([1.0, 1.0, 0.0, 1.0])
+    words = "or where all are missing or weigh 0: training_rmse of 2 of 4 series"
+    with pytest.warns(UserWarning, match=words):
+        quick(X, lost, metrics=["rmse"], nan_policy="omit", sample_weight=weight)
 
 
 def test_a_function_that_fails_for_a_series_alone():
@@ -475,7 +480,7 @@ def test_windows_are_judged_by_series(options):
 
 @pytest.mark.parametrize("source", [list, lambda parts: list(map(Sliced, parts))])
 def test_the_changes_of_windows_are_those_of_the_series(source, monkeypatch):
-    monkeypatch.setattr("numlstm.training.judging._STEPS", 4)
+    monkeypatch.setattr("numlstm.data.windows._STEPS", 4)
     monkeypatch.setattr("numlstm.data.sources._AT_ONCE", 4)
     X, y = long_series()
     y[1][7:9] = np.nan
@@ -510,6 +515,18 @@ def test_breaks_and_forecasts_of_windows():
     changes = np.concatenate([np.abs(np.diff(piece[1:], axis=0)) for piece in apart])
     mae = windowed(values, None, reset=reset, metrics="mae").history["training_mae"]
     np.testing.assert_allclose(result.history["training_mase"], mae / changes.mean(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 5}])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_far_targets_are_compared_with_changes_from_step_to_step(options, standardize):
+    values = np.arange(50.0) ** 2
+    steps = np.abs(np.diff(values[1:])).mean()  # 50
+    assert steps == 50
+    options = {"standardize": standardize, "dtype": "float64", **options}
+    result = quick(values, metrics=["mase", "mae"], horizon=3, **options)
+    mase, mae = (result.history[f"training_{name}"] for name in ("mase", "mae"))
+    np.testing.assert_allclose(mase, mae / steps, rtol=1e-9)
 
 
 def test_series_without_a_window_are_there_without_a_number():

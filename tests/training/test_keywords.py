@@ -36,8 +36,8 @@ def defaults(function) -> dict:
     return {p.name: p.default for p in inspect.signature(function).parameters.values()}
 
 
-def test_fit_has_at_most_58_arguments():
-    assert len(defaults(numlstm.fit)) <= 58
+def test_fit_has_at_most_53_arguments():
+    assert len(defaults(numlstm.fit)) <= 53
 
 
 @pytest.mark.parametrize("function", FACE)

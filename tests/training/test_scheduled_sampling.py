@@ -43,14 +43,16 @@ def test_draws_are_keyed_and_leave_alone_what_was_observed_alone():
     assert Sampling(1.0, 9).draw(draws, 0, 0, a_window()) is None
 
 
-@pytest.mark.parametrize("learned", [False, True])
-def test_an_update_has_the_gradient_of_its_own_run(learned):
+@pytest.mark.parametrize("options", [{}, {"learned_state": True}, {"static_size": 2}])
+def test_an_update_has_the_gradient_of_its_own_run(options):
     rng = np.random.default_rng(0)
-    model = numlstm.LSTM(2, 4, 1, dtype="float64", rng=0, learned_state=learned, num_layers=2)
+    model = numlstm.LSTM(2, 4, 1, dtype="float64", rng=0, num_layers=2, **options)
     X, y = rng.standard_normal((3, 6, 2)), rng.standard_normal((3, 6, 1))
     lengths = np.array([6, 2, 5])
     weight = (np.arange(6) < lengths[:, None])[..., None] / 13.0
-    window, evaluator = Dataset(X, y, weight, lengths), Evaluator(model.network, mse)
+    static = rng.standard_normal((3, 2)) if "static_size" in options else None
+    window = Dataset(X, y, weight, lengths, static=static)
+    evaluator = Evaluator(model.network, mse)
     fed = (rng.random((3, 6)) < 0.5) & (np.arange(6) > 0)
 
     def loss(theta):
@@ -84,6 +86,25 @@ def test_it_trains_and_resumes_to_the_bit(options, tmp_path):
     numlstm.fit(SERIES, **options, checkpoint=tmp_path / "run", callback=stop)
     again = numlstm.fit(SERIES, **options, checkpoint=tmp_path / "run", resume=True)
     assert again.x.tobytes() == whole.x.tobytes()
+
+
+@pytest.mark.parametrize("bptt_steps", [None, 7])
+def test_attributes_stand_for_features_that_do_not_change(bptt_steps):
+    """A model that reads them at every step, beside what is fed back, has the same loss."""
+    static = np.random.default_rng(2).standard_normal((12, 2))
+    wide = np.concatenate([SERIES, np.repeat(static[:, None], 20, axis=1)], axis=2)
+    own = numlstm.LSTM(1, 4, 1, static_size=2, dtype="float64", rng=0)
+    repeated = numlstm.LSTM(3, 4, 1, dtype="float64", rng=0)
+    for name, values in own.params.items():
+        if name != "weight_is_l0":
+            repeated.params[name][..., : values.shape[-1]] = values
+    repeated.params["weight_ih_l0"][:, 1:] = own.params["weight_is_l0"]
+    options = STILL | {"standardize": False, "bptt_steps": bptt_steps, "rng": 0}
+    options |= {"scheduled_sampling": lambda epoch: 0.5, "batch_size": 5}
+    result = numlstm.fit(SERIES, static=static, model=own, **options)
+    expected = numlstm.fit(wide[:, :-1], SERIES[:, 1:], model=repeated, **options)
+    assert result.history["loss"][0] == pytest.approx(expected.history["loss"][0], rel=1e-12)
+    assert result.x.tobytes() != own.theta.tobytes()
 
 
 def test_the_error_of_free_runs_is_what_falls():

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 import xarray as xr
@@ -298,9 +299,31 @@ def test_arrays_that_are_refused(static, words):
         numlstm.fit(X, Y, static=static, **FEW)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_column_of_names_is_no_attribute(library):
+    """As a file has it that was read without an index."""
+    flat = FRAME.rename_axis("station").reset_index()
+    static = {"pandas": lambda f: f, "polars": pl.from_pandas, "pyarrow": pa.Table.from_pandas}
+    table = static[library](flat)
+    with pytest.raises(TypeError, match="names of the series, pass static") as error:
+        numlstm.fit(X, Y, static=table, **FEW)
+    advice = re.search(r"series, pass (static\S*\))", str(error.value))[1]
+    same = numlstm.fit(X, Y, static=eval(advice, {"static": table}), **FEW)
+    np.testing.assert_array_equal(same.x, numlstm.fit(X, Y, static=A, **FEW).x)
+    with pytest.raises(TypeError, match=r"one-hot, pandas.get_dummies.*leave it out$"):
+        numlstm.fit(X, Y, static=FRAME.assign(kind=["clay", "sand"] * 12), **FEW)
+
+
 def test_one_series_has_one_row():
     with pytest.raises(ValueError, match=r"static must have shape \(S,\), .* received \(24, 3\)"):
         numlstm.fit(X[0], Y[0], static=A, **FEW)
+    for given in (X[:, 0], X[:, 0, 0]):
+        with pytest.raises(
+            ValueError, match=r"received \(24, 3\); as an array, (.*) is one step o"
+        ) as e:
+            numlstm.fit(given, Y[:, 0], static=A, **FEW)
+        advice = re.search("array, (.*) is", str(e.value))[1]
+        assert eval(advice, {"X": given}).shape == (B, 1, 1)
     with pytest.raises(TypeError, match="static"):
         numlstm.fit(X, Y, static=[["a"] * 3] * B, **FEW)
 
@@ -323,8 +346,6 @@ def test_what_a_model_does_not_have_or_needs(plain):
         without.jacobian(X, wrt="static")
     with pytest.raises(ValueError, match="static_size"):
         numlstm.LSTM(1, 3, static_size=0)
-    with pytest.raises(ValueError, match="scheduled_sampling needs sequences without static"):
-        numlstm.fit(X, static=A, scheduled_sampling=0.5, **FEW)
     for call in (lambda: model.step(X[0, 0]), model.njit, model.cfunc):
         with pytest.raises(ValueError, match=r"static is missing: the model has \d attribute"):
             call()

@@ -339,6 +339,72 @@ def test_what_cannot_be_repeated_says_so(name):
     assert AGAIN in str(caught.value)
 
 
+def yields(rng, n):
+    yield drawn(rng, n)
+
+
+class Yields:
+    def __call__(self, rng, n):
+        yield drawn(rng, n)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (lambda n: batch(), "<lambda> does not take these: too many positional arguments"),
+        (
+            lambda rng, n, k: batch(),
+            "<lambda> does not take these: missing a required argument: 'k'",
+        ),
+        (yields, "yields is a function that yields: let it return one batch"),
+        (Yields(), "Yields is a function that yields"),
+    ],
+)
+def test_a_callable_is_called_for_a_batch(source, words):
+    said = r"X is called as X\(rng, n\), for n sequences drawn by a Generator, and returns a batch"
+    with pytest.raises(TypeError, match=f"{said}, and {words}"):
+        quick(source)
+
+
+def test_what_has_no_signature_is_called():
+    class Compiled:
+        @property
+        def __signature__(self):
+            raise ValueError("no signature found")
+
+        def __call__(self, rng, n):
+            return drawn(rng, n)
+
+    assert quick(Compiled()).nit == 3
+
+
+@pytest.mark.parametrize("form", [np.asarray, pd.DataFrame])
+def test_rows_as_many_as_the_sequences_asked_for_are_no_steps(form):
+    def flat(rng, n):
+        X = rng.standard_normal((n, 7))
+        return form(X), X.sum(axis=1)
+
+    words = r"64 sequence\(s\) were asked for, and X of shape \(64, 7\) is read as one series"
+    with pytest.raises(ValueError, match=words) as caught:
+        quick(flat, batch_size=64)
+    code = "X" if form is np.asarray else "np.asarray(X)"
+    assert f"return {code}[..., None]" in str(caught.value)
+
+    def laid(rng, n):
+        X, y = flat(rng, n)
+        return np.asarray(X)[..., None], y
+
+    assert quick(laid, batch_size=64).model.num_features == 1
+
+
+def test_one_series_of_another_length_is_one():
+    def series(rng, n):
+        X = rng.standard_normal((50, 2))
+        return X, X[:, 0]
+
+    assert "one series of 50 steps" in quick(series, batch_size=64).data
+
+
 def test_a_class_is_not_an_object_of_it():
     with pytest.raises(TypeError, match=r"X is the class Stream itself: .* as in Stream\(\.\.\.\)"):
         quick(Stream)
@@ -374,7 +440,7 @@ NO_BATCH = {
     "a group": (("north", X), TypeError, r"received 'north' and .* \[part for _, part in X\]"),
     "a group by two": ((("north", 3), X), TypeError, r"received \('north', 3\) and what has"),
     "unknown names": ({"X": X, "Y": Y}, ValueError, "the batch has no 'Y': did you mean 'y'"),
-    "no X": ({"y": Y}, ValueError, 'a batch needs "X"'),
+    "no X": ({"y": Y}, ValueError, 'the batch needs "X"'),
 }
 UNLIKE = {
     **NO_BATCH,
@@ -596,3 +662,43 @@ def test_batches_have_the_attributes_of_the_first_one(later):
     if later is None:
         with pytest.raises(ValueError, match="the first batch has no attributes"):
             numlstm.fit(Stream(*batches[::-1]), hidden_size=3, epochs=2, rng=0)
+
+
+class ByNumber:
+    """Batches as Keras' PyDataset has them."""
+
+    def __init__(self, batches):
+        self._batches = batches
+
+    def __len__(self):
+        return len(self._batches)
+
+    def __getitem__(self, number):
+        return self._batches[number]
+
+
+@pytest.mark.parametrize("form", [list, tuple])
+@pytest.mark.parametrize("axes", [1, 3])
+def test_a_list_of_batches_is_a_stream_of_them(form, axes):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2, 6, 8, 2))
+    y = X[..., :1].cumsum(axis=2)
+    if axes == 1:
+        X, y = X[:, 0, :, 0], y[:, 0, :, 0]
+    batches = form(zip(X, y, strict=True))
+    ours = quick(batches)
+    assert ours.data.startswith("a stream of batches from an iterable")
+
+    class Again:
+        def __iter__(self):
+            return iter(batches)
+
+    same(ours, quick(Again()))
+    same(ours, quick(form({"X": one, "y": other} for one, other in batches)))
+    with pytest.raises(TypeError, match=r"has batches by number, received ByNumber, .*__iter__"):
+        quick(ByNumber(batches))
+
+
+def test_lists_of_series_are_none():
+    parts = [((1.0, 2.0), (3.0, 4.0), (2.0, 2.5)), [[1.0, 2.0], [3.0, 4.0], [2.0, 2.5]]]
+    assert "2 sequences of 3 steps" in quick(parts).data

@@ -145,6 +145,153 @@ def test_a_resumed_fit_has_the_bits_of_one_that_was_not_stopped(tmp_path):
             windowed(X, epochs=4, resume=True, **{**options, name: value})
 
 
+class Rows:
+    """Shape, dtype and slicing, and nothing else."""
+
+    index = ()  # a name that frames have, too
+
+    def __init__(self, values):
+        self._values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __getitem__(self, key):
+        if not isinstance(key, (slice, tuple)):
+            raise TypeError("it is sliced alone")
+        return self._values[key]
+
+
+@pytest.mark.parametrize("wrap", [Rows, lambda part: part])
+@pytest.mark.parametrize("form", ["batch", "list"])
+def test_what_is_had_by_slicing_is_read_by_all(wrap, form):
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    if form == "list":
+        given, targets = [Rows(part) for part in X], [wrap(part) for part in y]
+    else:
+        given, targets = Rows(X), wrap(y)
+    ours, theirs = windowed(given, targets), windowed(X, y)
+    same(ours, theirs)
+    for options in ({}, {"window": None}):
+        expected = theirs.model.predict(X, **options)
+        np.testing.assert_array_equal(np.stack(ours.model.predict(given, **options)), expected)
+    same(quick(given, targets), quick(X, y))
+    beside = {"sample_weight": np.ones((2, 22)), "static": np.ones((2, 1))}
+    named = {name: Rows(value) for name, value in beside.items()}
+    if form == "batch":
+        same(quick(given, targets, **named), quick(X, y, **beside))
+        same(windowed(given, targets, **named), windowed(X, y, **beside))
+
+
+class Masking(Rows):
+    """A store that masks what is missing, as netCDF4 does; to NumPy it drops the mask."""
+
+    def __getitem__(self, key):
+        read = self._values[key]
+        return np.ma.masked_array(np.ma.filled(read, 99), np.ma.getmask(read))
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:])
+
+    def set_auto_mask(self, mask):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2"])
+def test_what_a_store_masks_is_missing(dtype):
+    X = np.round(9 * np.stack([SERIES[0][:22], SERIES[1]])).astype(dtype)
+    y = np.stack([TARGETS[0][:22], TARGETS[1]])
+    plain = X.astype("f4" if dtype == "f4" else "f8")
+    same(windowed(Masking(X), Masking(y)), windowed(plain, y))
+    same(quick(Masking(X), Masking(y)), quick(plain, y))
+    there = np.ma.masked_array(X, np.arange(X.size).reshape(X.shape) % 7 == 3)
+    missing = np.where(there.mask, np.nan, plain).astype(plain.dtype)
+    gaps = np.ma.masked_array(y, np.arange(y.size).reshape(y.shape) % 5 == 3)
+    omitted = np.where(gaps.mask, np.nan, y).astype("f4")
+    options = {"missing": "mask", "nan_policy": "omit"}
+    for train in (quick, windowed):
+        ours = train(Masking(there), Masking(gaps), **options)
+        theirs = train(missing, omitted, **options)
+        same(ours, theirs)
+        np.testing.assert_array_equal(
+            ours.model.predict(Masking(there)), theirs.model.predict(missing)
+        )
+        with pytest.raises(ValueError, match=r"X has .*NaN or infinite .* missing='mask'"):
+            train(Masking(there), y)
+
+
+def test_chunks_of_unknown_sizes_are_said():
+    X = Rows(SERIES[0])
+    X.shape = (float("nan"), 2)
+    with pytest.raises(ValueError, match=r"chunks of unknown sizes.*X\.compute_chunk_sizes\(\)"):
+        windowed(X, TARGETS[0])
+
+
+@pytest.mark.parametrize("wrap", [Sliced, lambda part: part])
+def test_targets_of_a_list_of_series_may_be_one_array(wrap):
+    X, y = [SERIES[0][:22], SERIES[1]], np.stack([TARGETS[0][:22, 0], TARGETS[1][:, 0]])
+    same(windowed(X, wrap(y)), windowed(X, list(y)))
+    with pytest.raises(ValueError, match="a target for every step of X"):
+        windowed(SERIES, wrap(y))  # the first one is longer
+
+
+def test_series_that_are_too_short_have_no_score():
+    pytest.importorskip("sklearn")
+    regressor = numlstm.LSTMRegressor(4, output="sequence", random_state=0, epochs=1, window=9)
+    regressor.fit(SERIES, TARGETS)
+    short = [part[:8] for part in SERIES], [part[:8] for part in TARGETS]
+    with pytest.raises(ValueError, match="from the 9 steps up to it, and all series are shorter"):
+        regressor.score(*short)
+
+
+def test_a_pass_that_fails_draws_nothing():
+    pytest.importorskip("sklearn")
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    one, other = (numlstm.LSTMRegressor(4, output="sequence", random_state=0) for _ in range(2))
+    for regressor in (one, other):
+        regressor.partial_fit(X, y)
+    with pytest.raises(ValueError, match="learning_rate must be"):
+        other.set_params(learning_rate=-1).partial_fit(X, y)
+    other.set_params(learning_rate=None)
+    for regressor in (one, other):
+        regressor.set_params(batch_size=1, dropout={"states": 0.5}).partial_fit(X, y)
+    np.testing.assert_array_equal(one.result_.x, other.result_.x)
+
+
+LAYOUTS = {
+    "rows": lambda series: series,
+    "columns": np.asfortranarray,
+    "features": lambda series: np.concatenate([series, series], axis=1)[:, :2],
+    "transposed": lambda series: np.ascontiguousarray(series.T).T,
+    "every other": lambda series: np.repeat(series, 2, axis=0)[::2],
+    "frame": lambda series: pytest.importorskip("pandas").DataFrame(series).to_numpy(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_is_told_by_its_values_however_they_lie_in_memory(layout, tmp_path):
+    options = {"batch_size": 8, "checkpoint": tmp_path / "run"}
+    X = [LAYOUTS[layout](series) for series in SERIES]
+    windowed(X, epochs=1, **options)
+    same(windowed(SERIES, epochs=2, resume=True, **options), windowed(epochs=2, batch_size=8))
+    windowed(SERIES, epochs=3, resume=True, **options)
+    other = [series.copy() for series in SERIES]
+    other[1][14, 0] += np.float32(1e-3)  # no step that a few would show
+    with pytest.raises(ValueError, match="training data"):
+        windowed(list(map(LAYOUTS[layout], other)), epochs=4, resume=True, **options)
+
+
+def test_the_units_of_the_model_given_are_a_part_of_a_run(tmp_path):
+    X = [np.where(np.abs(part) > 2, np.nan, part) for part in SERIES]
+    model = windowed(X, missing="mask").model
+    given = {"missing": "mask", "checkpoint": tmp_path / "run"}
+    windowed(X, model=model, epochs=1, **given)
+    other = pickle.loads(pickle.dumps(model))
+    other.scaling = model.scaling._replace(x_mean=model.scaling.x_mean + 1)
+    filled = pickle.loads(pickle.dumps(model))
+    filled.filling = model.filling._replace(mean=model.filling.mean + 1)
+    for changed in (other, filled):
+        with pytest.raises(ValueError, match="training data"):
+            windowed(X, model=changed, epochs=2, resume=True, **given)
+
+
 def test_inputs_are_left_as_they_are():
     X, y = [s.copy() for s in SERIES], [part.copy() for part in TARGETS]
     y[0][3] = np.nan
@@ -266,6 +413,13 @@ def test_attributes_horizons_and_weights_together():
 # --- what is refused ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("window", [None, WINDOW])
+def test_a_frame_is_no_validation(window):
+    frame = pytest.importorskip("pandas").DataFrame({"a": np.zeros(30)})
+    with pytest.raises(TypeError, match=r"validation must be a fraction, .*sequences without y"):
+        windowed(validation=frame, window=window)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -375,11 +529,53 @@ def test_the_window_is_remembered():
 def test_going_on_with_a_model_takes_its_window():
     model = windowed().model
     same(quick(SERIES, TARGETS, model=model), windowed(model=model))
-    with pytest.raises(ValueError, match="window=5 does not go with the model given, which has 9"):
-        windowed(window=5, model=model)
+    other = windowed(window=5, stride=2, model=model)
+    assert (other.model.window, model.window) == (5, WINDOW)
+    assert "windows of 5 steps, every 2 steps" in other.data
     fresh = numlstm.LSTM(2, 4, 1, rng=0)
     assert windowed(model=fresh).model.window == WINDOW
     assert fresh.window is None
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "options"),
+    [
+        (SERIES[0], TARGETS[0], {"stateful": True, "bptt_steps": 5}),
+        (BY_HAND, LAST, {}),
+        (BY_HAND, LAST, {"output": "last"}),
+        (lambda rng, n: (BY_HAND[:n], LAST[:n]), None, {}),
+        (SERIES, None, {"scheduled_sampling": 0.5}),
+    ],
+)
+def test_a_model_that_had_windows_is_trained_in_any_other_way(X, y, options):
+    of_next = y is None and not callable(X)
+    model = windowed(y=None).model if of_next else windowed().model
+    words = rf"window= is not said, and so is {WINDOW}, that of the model given: .* model.window = "
+    with pytest.raises((TypeError, ValueError), match=words):
+        quick(X, y, model=model, **options)
+    model.window = None
+    assert quick(X, y, model=model, **options).model.window is None
+
+
+def test_passes_over_windows_of_other_lengths():
+    pytest.importorskip("sklearn")
+    X, y = np.stack([SERIES[0][:22], SERIES[1]]), np.stack([TARGETS[0][:22], TARGETS[1]])
+    regressor = numlstm.LSTMRegressor(4, output="sequence", random_state=0, window=WINDOW)
+    regressor.partial_fit(X, y).set_params(window=5).partial_fit(X, y)
+    assert regressor.model_.window == 5
+    assert np.isfinite(regressor.predict(X)[:, 4:]).all()
+
+
+def test_an_objective_reads_windows_that_are_laid_out():
+    model = windowed(dtype="float64").model
+    fun = numlstm.objective(model, BY_HAND, LAST)
+    Y = np.concatenate([part[WINDOW - 1 :] for part in model.predict(SERIES)])
+    residuals = (Y - LAST) / model.scaling.y_scale
+    assert fun.value(model.theta) == pytest.approx(np.mean(residuals**2), rel=1e-5)
+    with pytest.raises(ValueError, match=r"windows of 9 steps, .* whole sequences, here of 30"):
+        numlstm.objective(model, SERIES, TARGETS)
+    model.window = None
+    assert numlstm.objective(model, SERIES, TARGETS).value(model.theta) > 0
 
 
 def test_the_regressor_passes_windows_on():

@@ -5,6 +5,7 @@ import pytest
 
 import numlstm
 from helpers.fits import quick, same
+from helpers.laid_out import ahead_by_hand
 from helpers.sliced import Sliced, windows_by_hand
 
 rng = np.random.default_rng(6)
@@ -19,27 +20,16 @@ def windowed(X=SERIES, y=None, **options):
     return quick(X, y, **{"window": WINDOW, **options})
 
 
-def by_hand(X, y, future, horizon, last=1, reset=None):
-    """Windows, targets (N, last, h O) with NaN where there are none, step by step."""
-    inputs, targets = [], []
-    for number, series in enumerate(X):
-        known = None if future is None else future[number]
-        steps = len(series) - 1
-        if known is not None:
-            steps = min(steps, len(known) - horizon)
-        wide, later = [], []
-        for t in range(steps):
-            ahead = range(t + 1, t + 1 + horizon)
-            more = [] if known is None else [known[at] for at in ahead]
-            wide.append(np.concatenate([series[t], *more]))
-            none = np.full(y[number].shape[1], np.nan, "float32")
-            broken = [reset is not None and reset[number][t + 1 : at + 1].any() for at in ahead]
-            there = [at < len(series) and not gap for at, gap in zip(ahead, broken, strict=True)]
-            own = [y[number][at] if ok else none for at, ok in zip(ahead, there, strict=True)]
-            later.append(np.concatenate(own))
-        inputs.append(windows_by_hand(np.array(wide), WINDOW))
-        targets.append(windows_by_hand(np.array(later), WINDOW)[:, -last:])
-    return np.concatenate(inputs), np.concatenate(targets)
+def windows_ahead(X, y, future, horizon, last=1, reset=None):
+    """Windows, targets (N, last, h O) with NaN where there are none."""
+    none = [None] * len(X)
+    parts = [
+        ahead_by_hand(series, *more, horizon, flags)
+        for series, *more, flags in zip(X, y, future or none, reset or none, strict=True)
+    ]
+    inputs, targets = zip(*parts, strict=True)
+    cut = [[windows_by_hand(part, WINDOW) for part in which] for which in (inputs, targets)]
+    return np.concatenate(cut[0]), np.concatenate(cut[1])[:, -last:]
 
 
 CASES = [
@@ -56,7 +46,7 @@ CASES = [
 @pytest.mark.parametrize("given", [True, False])
 def test_it_is_the_fit_on_windows_that_are_laid_out(backend, future, horizon, given):
     y = TARGETS if given else None
-    X, later = by_hand(SERIES, y or SERIES, future, horizon)
+    X, later = windows_ahead(SERIES, y or SERIES, future, horizon)
     options = {"standardize": False, "backend": backend, "batch_size": 8}
     ours = windowed(y=y, future=future, horizon=horizon, **options)
     theirs = quick(X, later[:, 0], output="last", nan_policy="omit", **options)
@@ -67,7 +57,7 @@ def test_it_is_the_fit_on_windows_that_are_laid_out(backend, future, horizon, gi
 
 
 def test_a_window_may_be_read_from_its_end_too():
-    X, later = by_hand(SERIES, TARGETS, KNOWN, 2)
+    X, later = windows_ahead(SERIES, TARGETS, KNOWN, 2)
     options = {"standardize": False, "bidirectional": True}
     ours = windowed(y=TARGETS, future=KNOWN, horizon=2, **options)
     same(ours, quick(X, later[:, 0], output="last", nan_policy="omit", **options))
@@ -87,7 +77,7 @@ def test_the_next_step_with_what_is_known_of_it(standardize):
 
 
 def test_several_last_steps_have_targets_some_of_which_lie_beyond_the_end():
-    X, later = by_hand(SERIES, TARGETS, KNOWN, 3, last=4)
+    X, later = windows_ahead(SERIES, TARGETS, KNOWN, 3, last=4)
     y = np.full((*X.shape[:2], 3), np.nan)
     y[:, -4:] = later
     options = {"standardize": False, "dtype": "float64"}
@@ -99,7 +89,7 @@ def test_breaks_and_missing_targets_count_nothing():
     y = [part.copy() for part in TARGETS]
     y[0][11] = np.nan
     reset = [np.arange(len(part)) == 15 for part in y]
-    _, later = by_hand(SERIES, y, None, 3, reset=reset)
+    _, later = windows_ahead(SERIES, y, None, 3, reset=reset)
     ours = windowed(
         y=y, reset=reset, horizon=3, nan_policy="omit", epochs=1, learning_rate=1e-30,
         metrics="mae", standardize=False,
@@ -174,8 +164,8 @@ def test_other_series_judge():
     others = [[part[5:-2] for part in parts] for parts in (SERIES, TARGETS, KNOWN)]
     judge = dict(zip(("X", "y", "future"), others, strict=True))
     ours = windowed(y=TARGETS, future=KNOWN, validation=judge, **options)
-    X, y = by_hand(SERIES, TARGETS, KNOWN, 2)
-    X_judge, y_judge = by_hand(*others, 2)
+    X, y = windows_ahead(SERIES, TARGETS, KNOWN, 2)
+    X_judge, y_judge = windows_ahead(*others, 2)
     theirs = quick(
         *(X, y[:, 0]), validation=(X_judge, y_judge[:, 0]), output="last", nan_policy="omit",
         standardize=False,
@@ -271,6 +261,26 @@ def test_frames_go_on_by_their_labels():
 def test_what_makes_no_sense_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         windowed(**options)
+
+
+@pytest.mark.parametrize(
+    ("future", "model"),
+    [
+        (KNOWN[:1], None),
+        (KNOWN[0], None),
+        ([part[:-4] for part in KNOWN], None),
+        ([np.tile(part, 2) for part in KNOWN], {"future": KNOWN}),
+    ],
+)
+def test_a_future_that_does_not_fit_is_refused_in_the_same_words(future, model):
+    messages = []
+    for window in (None, WINDOW):
+        options = {"horizon": 2, "window": window}
+        first = None if model is None else quick(SERIES, **model, **options)
+        with pytest.raises(ValueError, match=r"^future (must|has)") as caught:
+            quick(SERIES, future=future, model=first, **options)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 @pytest.mark.parametrize("place", [(0, 5), (1, 24)])

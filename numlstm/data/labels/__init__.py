@@ -11,19 +11,22 @@ import numpy as np
 from numlstm.data.labels import ahead, grids, remedies, tables
 from numlstm.data.labels.attributes import Attributes, of_frame, of_grid
 from numlstm.data.labels.base import Labelled
+from numlstm.data.labels.ends import Ends
 from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
 from numlstm.data.labels.names import UNNAMED, Names
 from numlstm.data.labels.panels import Panel
+from numlstm.data.labels.places import named
 from numlstm.utils import checks
 from numlstm.utils.notices import warn
+from numlstm.utils.sliced import whole
 
 __all__ = [
-    "UNNAMED", "Attributes", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
+    "UNNAMED", "Attributes", "Ends", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
     "attributes", "beside", "classes", "companion", "inputs", "known_ahead",
-    "read", "require_no_steps", "require_plain", "same_names", "samples", "targets", "times_ahead",
-    "weights", "with_rows",
+    "named", "read", "require_no_steps", "require_plain", "same_names", "samples", "targets",
+    "times_ahead", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -137,9 +140,10 @@ def _one_per_row(x: Labelled, other: Labelled) -> Any:
     """The values; of a frame of one column, or of one feature, without an axis for it."""
     if isinstance(other, Several):
         return [_one_per_row(x, item) for item in other.items]
-    of_one_step = getattr(x.values, "shape", ())[1:-1] == (1,)
-    if isinstance(other, Frame) and not of_one_step:  # else the column may be that of the steps
-        return other.values if other.column is None else other.column
+    if isinstance(other, Frame):
+        of_one_step = getattr(x.values, "shape", ())[1:-1] == (1,)
+        if not of_one_step:  # else the column may be that of the steps
+            return other.values if other.column is None else other.column
     values = other.values
     is_extra = isinstance(other, Grid) and "I" in other.dims and values.shape[-1] == 1
     return values[..., 0] if is_extra else values
@@ -161,7 +165,7 @@ def attributes(
     if kind in _LABELLED:
         read_one = of_grid if kind == "grid" else of_frame
         return read_one(x, value, wanted, many=many or "B" in x.roles)
-    return Attributes(value, None)
+    return Attributes(whole(value), None)
 
 
 def companion(
@@ -190,6 +194,8 @@ def known_ahead(
         return None, None
     _require_no_names(x, "future", future)
     given = read("future", future, wanted, x)
+    if wanted is None:  # else the names are those of a model, which had to choose them
+        _say_shared(x, given)
     values = ahead.aligned(x, given)
     _say_gaps(ahead.gaps(x, given))
     return values, given.features
@@ -198,6 +204,17 @@ def known_ahead(
 def times_ahead(x: Labelled, future: Any) -> Any:
     """The times after the inputs x, of each series, of which something is known."""
     return None if future is None else ahead.times_after(x, read("future", future, None, x))
+
+
+def _say_shared(x: Labelled, future: Labelled) -> None:
+    """Say which features are both observed and known ahead."""
+    known = set(future.features or ())
+    if shared := [feature for feature in x.features or () if feature in known]:
+        listed = ", ".join(map(repr, shared))
+        warn(
+            f"{x.name} and future both have {listed}: what is known ahead is read from future, and "
+            f"in {x.name} it is read again and, without y, forecast; leave it out of {x.name}"
+        )
 
 
 def _require_no_names(x: Labelled, name: str, value: Any) -> None:

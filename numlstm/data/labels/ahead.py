@@ -64,7 +64,7 @@ def _require_as_many(x: Labelled, count: int, received: int) -> None:
 
 def _from_first(x: Labelled, future: Labelled, values: Any, axis: int) -> Any:
     """Values of one form of what is known ahead, from the first step of x on."""
-    mine, others = _time(x), _time(future)
+    mine, others = time_axis(x), time_axis(future)
     if mine is None or others is None or not len(mine):
         return values
     start = _place(x, future, mine, others)
@@ -92,7 +92,7 @@ def gaps(x: Labelled, future: Labelled) -> list[str]:
         return [gap for pair in zip(mine, future.items, strict=True) for gap in gaps(*pair)]
     if isinstance(x, Several):  # all have the times of the one DataArray
         return [gap for item in x.items for gap in gaps(item, future)][:1]
-    own, rest = _time(x), _rest(x, future)
+    own, rest = time_axis(x), _rest(x, future)
     if own is None or rest is None or not len(rest):
         return []
     if own.continued(1) is not None or not own.ends_before(rest):
@@ -118,13 +118,14 @@ def _unequal_after(own: Axis, rest: Axis) -> Array:
 
 def _rest(x: Labelled, future: Labelled) -> Axis | None:
     """The times of what is known after x."""
-    mine, others = _time(x), _time(future)
+    mine, others = time_axis(x), time_axis(future)
     if mine is None or others is None or not len(mine):
         return None
     return others.cut(_place(x, future, mine, others) + len(mine), len(others))
 
 
-def _time(labelled: Labelled) -> Axis | None:
+def time_axis(labelled: Labelled) -> Axis | None:
+    """The labels of the steps, where there are some."""
     axes = labelled._seen("T").axes if isinstance(labelled, Grid) else labelled.axes
     return axes[0] if axes else None
 
@@ -140,8 +141,19 @@ def _place(x: Labelled, future: Labelled, mine: Axis, others: Axis) -> int:
     start = 0
     if alike and mine.is_comparable(others):
         start = int(np.argmax(every == first[0])) if len(others) else 0
+    _require_own(x, mine, future, others)
     _require_labels(x, mine, future, others.cut(start, start + len(mine)))
     return start
+
+
+def _require_own(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:
+    """Refuse what has only rows that lie ahead."""
+    if len(others) and mine.ends_before(others):
+        raise ValueError(
+            f"{future.name} begins at {others.at(0)}, behind the end of {x.name} at "
+            f"{mine.at(-1)}: it needs the rows of {x.name}, too, of which the network is told as "
+            "it reads them; join both, as in pandas.concat([past, ahead])"
+        )
 
 
 def _require_labels(x: Labelled, mine: Axis, future: Labelled, others: Axis) -> None:

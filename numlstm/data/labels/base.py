@@ -6,6 +6,8 @@ import numpy as np
 
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.names import Names
+from numlstm.utils.lazy import cached_property
+from numlstm.utils.sliced import is_sliced, whole
 
 
 class Labelled:
@@ -23,23 +25,34 @@ class Labelled:
         Names of the last axis, or the name of a single series.
     axes : tuple of Axis
         Labels of the first axis; several where any may be meant.
+    series : Axis or None
+        Names of the series, of several.
     past : Axis or None
         The times before these, where it is not known how they go on.
     """
 
     features: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
+    series: Axis | None = None
     past: Axis | None = None
+    _given: Any = None  # of one without labels
     is_future = False  # made by `continued`
     is_column = False  # one feature without an axis, whose name is that of the whole
 
     def __init__(self, name: str, values: Any):
-        self.name, self.values = name, values
+        self.name, self._given = name, values
+
+    @cached_property
+    def values(self) -> Any:
+        """The values; of what is had by slicing alone all are read."""
+        return whole(self._given)
 
     @property
     def roles(self) -> str:
         """The axes that there can be: sequences B, time T and features I."""
-        return "BTI" if isinstance(self.values, list) or np.ndim(self.values) == 3 else "TI"
+        given = self.values if self._given is None else self._given
+        axes = len(given.shape) if is_sliced(given) else np.ndim(given)
+        return "BTI" if isinstance(given, list) or axes == 3 else "TI"
 
     @property
     def title(self) -> Any:
@@ -54,7 +67,7 @@ class Labelled:
     @property
     def sliceable(self) -> Any:
         """The same, but read slice by slice where the values are not in memory."""
-        return self.stepwise
+        return self.stepwise if self._given is None else self._given
 
     def agreed(self, other: "Labelled") -> "Labelled":
         """The other one, which must have the same labels where both have some."""
@@ -142,7 +155,7 @@ def _require_after(x: Labelled, other: Labelled) -> None:
     given.require_forward(other.name, None)
     if past.ends_before(given):
         return
-    zones = "" if past.is_comparable(given) else f" ({_of_zones(past, given)})"
+    zones = "" if past.is_comparable(given) else f" ({zones_in_words(past, given)})"
     raise ValueError(
         f"{other.name} does not go on after {x.name}, which ends at {past.at(-1)}: it begins at "
         f"{given.at(0)}{zones}. Pass the rows of the next times, with labels of the same type; "
@@ -150,7 +163,7 @@ def _require_after(x: Labelled, other: Labelled) -> None:
     )
 
 
-def _of_zones(a: Axis, b: Axis) -> str:
+def zones_in_words(a: Axis, b: Axis) -> str:
     """Which of two kinds of times only one has, in words."""
     zone = a.zone or b.zone
     one = "times with an offset from UTC" if zone is None else f"the time zone {zone}"
@@ -176,7 +189,7 @@ def _difference(x: Labelled, other: Labelled) -> str:
     """Where labels differ, in words."""
     a, b = x.axes[0], other.axes[0]
     if not a.is_comparable(b):
-        return _of_zones(a, b)
+        return zones_in_words(a, b)
     if len(a) != len(b):
         return f"{x.name} has {a}, {other.name} has {b}"
     mine, theirs = a.alike(b)

@@ -98,6 +98,21 @@ class Grid(Labelled):
         return "BTI" if "B" in self.dims else "TI"
 
     @property
+    def series(self) -> Axis | None:  # type: ignore[override]
+        """Names of the sequences."""
+        return self._along.get("B")
+
+    @property
+    def time(self) -> Axis | None:
+        """The times of the steps."""
+        return self._along.get("T")
+
+    @property
+    def rows(self) -> int:
+        """How many sequences there are."""
+        return int(self.array.sizes[self.dims["B"]]) if "B" in self.dims else 1
+
+    @property
     def stepwise(self) -> Any:
         """One value per step has an axis for the feature that it is."""
         alone = "T" in self.dims and "I" not in self.dims

@@ -35,6 +35,7 @@ class Panel(Several):
         self.library = items[0].library
         self._keys = index.droplevel(level)[[int(row[0]) for row in rows]]
         super().__init__(name, items, (axis_of_index(self._keys),))
+        self.series = self.axes[0]
 
     def grouped(self, name: str) -> str:
         """Code that groups the rows of a frame, so called, by series."""

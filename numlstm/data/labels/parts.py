@@ -9,6 +9,7 @@ from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
 from numlstm.data.labels.panels import Panel
+from numlstm.utils.types import Array
 
 
 def steps(given: Labelled, value: Any, start: int, stop: int, *, batch: bool) -> Any:
@@ -17,8 +18,7 @@ def steps(given: Labelled, value: Any, start: int, stop: int, *, batch: bool) ->
     Arrays of a `batch` have an axis for the sequences before that of the steps.
     """
     if isinstance(given, Panel):
-        rows = np.sort(np.concatenate([rows[start:stop] for rows in given.rows]))
-        return value.iloc[rows]
+        return value.iloc[_rows([rows[start:stop] for rows in given.rows])]
     if isinstance(given, Several):
         pairs = zip(given.items, value, strict=True)
         return [steps(item, part, start, stop, batch=False) for item, part in pairs]
@@ -32,6 +32,14 @@ def steps(given: Labelled, value: Any, start: int, stop: int, *, batch: bool) ->
         return [np.asarray(part)[start:stop] for part in value]
     array = np.asarray(value)
     return array[:, start:stop] if batch else array[start:stop]
+
+
+def _rows(parts: list[Array]) -> Array:
+    """The rows of all series as they stand, or time by time, the first ones in their order."""
+    firsts = [part[0] for part in parts if len(part)]
+    if np.all(np.diff(firsts) > 0):  # else the part would be read in another order of series
+        return np.sort(np.concatenate(parts))
+    return np.stack(parts, axis=1).ravel()
 
 
 def counts(given: Labelled) -> list[int]:

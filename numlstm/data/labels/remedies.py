@@ -51,6 +51,8 @@ def of_column(frame: Any, column: Any) -> str:
             'loss="cross_entropy"; LSTMClassifier takes their names'
         )
     remedy = f"write it one-hot, {_one_hot(frame, column)}, or leave it out"
+    if frame.name == "static":
+        return _of_names_of_series(frame, column, words) or remedy
     if frame.name.startswith("X") and not frame.is_column:  # it would tell the network the answer
         answer = f"if it is what is to be predicted, pass it as y and drop it from {frame.whole}"
         remedy = f"{answer}; else {remedy}"
@@ -59,6 +61,18 @@ def of_column(frame: Any, column: Any) -> str:
     dates = [other for other in frame.columns if _are_dates(other)]
     time = frame.time if frame.time is not None else next(iter(dates), None)
     return f"{remedy}. {_by_column(frame, column, time)}"
+
+
+def _of_names_of_series(frame: Any, column: Any, words: Array) -> str:
+    """What to do with texts that name the rows, as those of a table of attributes; "" of others."""
+    if frame.is_column or not frame.rows == words.size == np.unique(words).size:
+        return ""
+    label = _quoted(column.name)
+    if frame.library.is_pandas_like():
+        fix = f"pass static.set_index({label})"
+    else:
+        fix = f"pass static{_without(frame, label)}, its rows in the order of the series of X"
+    return f"its values are all different; if they are the names of the series, {fix}"
 
 
 def of_names(frame: Any, name: str, titles: Any) -> str:
