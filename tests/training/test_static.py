@@ -500,6 +500,54 @@ def test_of_one_series_a_row_has_the_names_in_its_index(plain):
         np.testing.assert_array_equal(model.predict(X[4], static=row), expected)
 
 
+def test_one_series_of_several_has_its_row(plain):
+    frame = panel(X)
+    coords = {"site": SITES, "day": np.arange(T), "feature": ["q"]}
+    grid = xr.DataArray(X, dims=["site", "day", "feature"], coords=coords)
+    static = xr.DataArray(A, dims=["site", "attribute"], coords={"site": SITES, "attribute": NAMES})
+    model = numlstm.fit(frame, panel(Y, ["r"]), static=FRAME, **FEW).model
+    expected = plain.model.predict(X, static=A)
+    for site, part in frame.groupby(level=0):
+        of_frame, of_grid = FRAME.loc[site], static.sel(site=site)
+        for row in (of_frame, of_frame[::-1], FRAME.loc[[site]], of_frame.rename(None), of_grid):
+            found = model.predict(part, static=row).to_numpy()
+            np.testing.assert_array_equal(found, expected[SITES.index(site)])
+        for row in (of_grid, of_grid[::-1], of_frame):
+            found = model.predict(grid.sel(site=[site]), static=row).values
+            np.testing.assert_array_equal(found[0], expected[SITES.index(site)])
+    one = frame.loc[["site_4"]]
+    words = "static is the row of site_5, and the one series of X is site_4: pass its own"
+    for inputs in (one, grid.sel(site=["site_4"])):
+        for row in (FRAME.loc["site_5"], static.sel(site="site_5")):
+            if isinstance(inputs, pd.DataFrame) and isinstance(row, xr.DataArray):
+                continue  # whose coordinate need not be that of the series
+            with pytest.raises(ValueError, match=words):
+                model.predict(inputs, static=row)
+    learned = numlstm.fit(one, panel(Y, ["r"]).loc[["site_4"]], static=FRAME.loc["site_4"], **FEW)
+    assert learned.model.names.static == tuple(NAMES)
+
+
+def test_the_fix_for_a_table_of_more_series_is_one():
+    model = numlstm.fit(X, Y, static=FRAME, **FEW).model
+    coords = {"site": SITES, "day": np.arange(T), "feature": ["q"]}
+    grid = xr.DataArray(X, dims=["site", "day", "feature"], coords=coords)
+    table = xr.DataArray(A, dims=["site", "attribute"], coords={"site": SITES, "attribute": NAMES})
+    some = [SITES[7], SITES[2]]
+    listed = [pd.Series(X[SITES.index(site), :, 0], name=site) for site in some]
+    for inputs in (pd.concat([panel(X).loc[[site]] for site in some]), grid.sel(site=some), listed):
+        for static in (FRAME, table):
+            if isinstance(inputs, pd.DataFrame) and static is table:
+                continue
+            with pytest.raises(
+                ValueError, match="static has more rows than X has series"
+            ) as caught:
+                model.predict(inputs, static=static)
+            code = re.search(r"pass (static.*)", str(caught.value))[1]
+            chosen = eval(code, {"static": static, "X": inputs})
+            np.testing.assert_array_equal(chosen, FRAME.loc[some])
+            assert model.predict(inputs, static=chosen) is not None
+
+
 def test_data_arrays(plain):
     coords = {"site": SITES, "day": np.arange(T), "feature": ["q"]}
     inputs = xr.DataArray(X, dims=["site", "day", "feature"], coords=coords)

@@ -8,6 +8,7 @@ from numlstm.data.labels import grids, tables
 from numlstm.data.labels.base import Labelled
 from numlstm.data.labels.frames import Frame
 from numlstm.data.labels.grids import Grid
+from numlstm.data.labels.lists import Several
 from numlstm.data.labels.names import SEQUENCES, called, order
 
 NAME = "static"
@@ -40,12 +41,37 @@ def of_frame(x: Labelled, value: Any, wanted: tuple[str, ...] | None, *, many: b
             f"static has a column of dates, {str(frame.time.name)!r}, and attributes do not change "
             "in time: give it as a number, or leave it out"
         )
+    own = tuple(map(str, frame.index)) if frame.is_column and frame.index is not None else None
     if frame.is_column and not many:
-        own = None if frame.index is None else tuple(map(str, frame.index))
         return _in_order(frame.values, own, wanted)
+    if own is not None and _is_row(x, frame.title, own, wanted):
+        return _in_order(frame.values[None], own, wanted)
     if many:
         x.require_rows(frame)
     return _in_order(frame.values, frame.features, wanted)
+
+
+def _is_row(x: Labelled, title: Any, own: tuple[str, ...], wanted: tuple[str, ...] | None) -> bool:
+    """Whether these are the attributes of the only series of x, which the title names, if any."""
+    keys = x.keys if isinstance(x, Several) else next(iter(x.axes), None)
+    key = keys.labels[0] if keys is not None and len(keys) == 1 else None
+    if _count(x) != 1 or own == (str(key),):
+        return False
+    if wanted is None or set(own) != set(wanted):
+        return key is not None and title == key
+    if None not in (key, title) and title != key:
+        raise ValueError(
+            f"static is the row of {title}, and the one series of {x.name} is {key}: pass its "
+            "own; static.to_numpy() is read without its labels"
+        )
+    return True
+
+
+def _count(x: Labelled) -> int:
+    """How many series there are."""
+    if isinstance(x, Several):
+        return len(x.items)
+    return x.array.sizes[x.dims["B"]] if isinstance(x, Grid) else len(x.values)
 
 
 def of_grid(x: Labelled, array: Any, wanted: tuple[str, ...] | None, *, many: bool) -> Attributes:
@@ -54,8 +80,13 @@ def of_grid(x: Labelled, array: Any, wanted: tuple[str, ...] | None, *, many: bo
     known = x.dims.get("B") if isinstance(x, Grid) else None
     rows = [dim for dim in dims if dim == known or (known is None and called(dim, SEQUENCES))]
     rest = [dim for dim in dims if dim not in rows]
-    if not many and not rows and len(rest) == 1:
-        return _in_order(array.values, _titles(array, rest[0]), wanted)
+    if not rows and len(rest) == 1 and (not many or _count(x) == 1):
+        own = _titles(array, rest[0])
+        if not many:
+            return _in_order(array.values, own, wanted)
+        title = array.coords[known].values[()] if known in getattr(array, "coords", ()) else None
+        if own is not None and _is_row(x, title, own, wanted):
+            return _in_order(array.values[None], own, wanted)
     if many and len(rows) == 1 and len(rest) <= 1 and hasattr(array, "rename"):
         own = _titles(array, rest[0]) if rest else None
         like = x if "B" in x.roles else _BATCH

@@ -76,6 +76,8 @@ class Labelled:
 
     def require_rows(self, rows: "Labelled") -> None:
         """Refuse rows, one for each series, of other labels than the series have."""
+        if self.axes and rows.axes:
+            require_no_more(self.name, self.axes[0], rows.name, rows.axes[0])
         self.agreed(rows)
 
     def outputs(self, names: Names, width: int) -> list[str]:
@@ -103,6 +105,15 @@ def labelled(name: str, axis: Axis) -> Labelled:
     found = Labelled(name, None)
     found.axes = (axis,)
     return found
+
+
+def require_no_more(name: str, mine: Axis, other: str, rows: Axis) -> None:
+    """Refuse what has a row for each of the series, and others; and say how to choose."""
+    if len(rows) > len(mine) and set(mine.labels.tolist()) <= set(rows.labels.tolist()):
+        raise ValueError(
+            f"{other} has more rows than {name} has series, {len(rows)} and {len(mine)}: pass "
+            f"{rows.reorder.format(name=other, x=name)}"
+        )
 
 
 def require_same(x: Labelled, other: Labelled) -> None:

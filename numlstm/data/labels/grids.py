@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,13 @@ class Grid(Labelled):
         require_order(self.name, self._along.get("B"), other)
         self._require_one_order(other)
         return other
+
+    def require_rows(self, rows: Labelled) -> None:
+        """Refuse other labels; of a frame the rows are chosen by the coordinates of this."""
+        if "B" in self.dims and not isinstance(rows, Grid) and rows.axes:
+            order = rows.axes[0].reorder.replace("{x}.index", f"{{x}}.{self.dims['B']}.values")
+            rows.axes = (replace(rows.axes[0], reorder=order), *rows.axes[1:])
+        super().require_rows(rows)
 
     def _require_one_order(self, other: Labelled) -> None:
         """Refuse axes without names, where they may be as this array shows them or as it is read.

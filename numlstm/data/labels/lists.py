@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.labels.axes import Axis
-from numlstm.data.labels.base import Labelled, labelled, require_same
+from numlstm.data.labels.base import Labelled, labelled, require_no_more, require_same
 from numlstm.data.labels.names import Names
 from numlstm.utils.lazy import cached_property
 
@@ -82,6 +82,7 @@ class Several(Labelled):
             return
         order = re.sub(r"\{x\}\.\w+", "[series.name for series in {x}]", rows.axes[0].reorder)
         axis = replace(rows.axes[0], reorder=order)
+        require_no_more(self.name, self.titles, rows.name, axis)
         require_same(labelled(self.name, self.titles), labelled(rows.name, axis))
 
     def restore(self, Y: Any, names: Names) -> Any:
