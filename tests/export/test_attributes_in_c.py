@@ -49,7 +49,8 @@ def test_it_speaks_the_units_of_the_data(dtype, tmp_path):
     model = a_model(dtype)
     X_units, Y_units = (np.array([1.0, 2.0, 1e3]), np.array([0.1, 5.0, 1e2])), (None, None)
     of_static = np.array([1e4, -3.0, 0.5, 7.0]), np.array([1e3, 0.1, 2.0, 1.0])
-    model.scaling = Scaling(*X_units, *Y_units, *of_static)
+    of_attributes = dict(zip(("static_mean", "static_scale"), of_static, strict=True))
+    model.scaling = Scaling(*X_units, *Y_units, **of_attributes)
     X = X_units[0] + inputs(model, 300) * X_units[1]
     static = of_static[0] + attributes(model, 1)[0] * of_static[1]
     X, static = X.astype(dtype), static.astype(dtype)

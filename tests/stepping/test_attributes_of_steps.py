@@ -241,7 +241,7 @@ def test_a_long_rollout_is_cut_into_slices(monkeypatch):
 def by_the_definition(model, theta, X, fed, static):
     """Y (B, T, O) of complex theta, X (B, T, I) and static, step by step through the reference."""
     network, width = Network(model.spec, reference).tangents, model.spec.width
-    scaling = model.scaling or Scaling(0.0, 1.0, 0.0, 1.0, 0.0, 1.0)
+    scaling = model.scaling or Scaling(0.0, 1.0, 0.0, 1.0, static_mean=0.0, static_scale=1.0)
     weights, state, Y = network.pack(theta), None, []
     given = (static - scaling.static_mean) / scaling.static_scale
     for t in range(X.shape[1]):
