@@ -15,6 +15,8 @@ from numlstm.training.update import Numbers, Window
 from numlstm.utils import notices, schema
 from numlstm.utils.random_streams import SHUFFLE, RandomStreams
 
+_KEPT = 4096  # batches of an epoch whose windows are all in memory; of long series there are more
+
 
 class Batch(NamedTuple):
     """The windows of a batch, and what the losses of each of its updates are divided by."""
@@ -44,15 +46,15 @@ class Batches(Protocol):
         """Where a restored run stands, after `at`; a ValueError where no run comes to."""
 
 
-def mean_weight(batches: list[list[Window]]) -> Numbers:
-    """The mean weight of an update of some batches.
+def mean_weight(weights: list[Numbers]) -> Numbers:
+    """The mean weight of an update, of those of all windows of an epoch.
 
     Losses are divided by it, not by the weight of their own window: then the mean of the gradients
     over an epoch is the gradient of the loss on all data, whatever a batch holds.
     """
-    weights = np.array([window.weight for batch in batches for window in batch])
-    updates = np.maximum(np.count_nonzero(weights, axis=0), 1)  # none of a finished member
-    mean: np.ndarray = weights.sum(axis=0) / updates
+    every = np.array(weights)
+    updates = np.maximum(np.count_nonzero(every, axis=0), 1)  # none of a finished member
+    mean: np.ndarray = every.sum(axis=0) / updates
     return mean if mean.ndim else float(mean)
 
 
@@ -75,38 +77,52 @@ class ArrayBatches:
     ):
         self._update, self._guard, self._draws = update, guard, draws
         self._size, self._bptt_steps = size, bptt_steps
-        self._batches: list[list[Window]] = []
+        self._order: Any = None  # of rows; None: all of them are one batch
         self._mean_weight: Numbers = 0.0
+        self._kept: list[list[Window]] = []  # by batch, where they are not too many
+        self._latest: tuple[int, list[Window]] = -1, []
 
     def begin(self, epoch: int) -> None:
-        """Cut the data into the batches of an epoch."""
-        self._batches = [self._guard.run(self._windows, rows) for rows in self._rows(epoch)]
-        self._mean_weight = mean_weight(self._batches)
+        """Put the data into the order of an epoch."""
+        train, stream = self._update.train, self._draws.stream(SHUFFLE, epoch)
+        self._order = None if train.count <= self._size else train.order(stream)
+        every = map(self._windows, range(self._count))
+        self._kept, self._latest = list(every) if self._count <= _KEPT else [], (-1, [])
+        weights = [window.weight for batch in self._kept or every for window in batch]
+        self._mean_weight = mean_weight(weights)
 
     def at(self, number: int) -> Batch | None:
         """A batch of the epoch by its number."""
-        if number >= len(self._batches):
+        if number >= self._count:
             return None
-        return Batch(self._batches[number], self._mean_weight)
+        if self._latest[0] != number:
+            windows = self._kept[number] if self._kept else self._windows(number)
+            self._latest = number, windows
+        return Batch(self._latest[1], self._mean_weight)
 
     def place(self, number: int) -> Place:
         """Where a restored run stands."""
-        batches = self._batches
-        done = schema.whole("batch", number, most=len(batches))
-        rows = batches[min(done, len(batches) - 1)][0].rows
-        count = self._update.train.count if isinstance(rows, slice) else len(rows)
+        count = self._count
+        done = schema.whole("batch", number, most=count)
+        windows = self._windows(min(done, count - 1))
+        rows = windows[0].rows
+        size = self._update.train.count if isinstance(rows, slice) else len(rows)
         # no window where Ctrl-C came while the epoch was judged
-        return Place([*batches, []][done], rows, count)
+        return Place(windows if done < count else [], rows, size)
 
-    def _rows(self, epoch: int) -> list[Any]:
-        train, size = self._update.train, self._size
-        if (count := train.count) <= size:
-            return [slice(None)]
-        order = train.order(self._draws.stream(SHUFFLE, epoch))
-        return [order[start : start + size] for start in range(0, count, size)]
+    @property
+    def _count(self) -> int:
+        """Number of batches of an epoch."""
+        return 1 if self._order is None else -(-self._update.train.count // self._size)
 
-    def _windows(self, rows: Any) -> list[Window]:
-        return windows_of(self._update.train, rows, self._bptt_steps)
+    def _windows(self, number: int) -> list[Window]:
+        """What the updates of a batch learn from."""
+        rows: Any = slice(None)
+        if self._order is not None:
+            rows = self._order[number * self._size : (number + 1) * self._size]
+        given = self._update.train, rows, self._bptt_steps
+        windows: list[Window] = self._guard.run(windows_of, *given)
+        return windows
 
 
 def require_streamable(settings: Settings, arrays: Arrays) -> None:
@@ -197,4 +213,4 @@ class StreamBatches:
         self._guard.check()
         self._update.learn_from(self._evaluator.resident(batch))
         laid = windows_of(self._update.train, slice(None), self._bptt_steps)
-        self._batch = Batch(laid, mean_weight([laid]))
+        self._batch = Batch(laid, mean_weight([window.weight for window in laid]))

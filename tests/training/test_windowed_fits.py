@@ -9,6 +9,7 @@ import pytest
 import numlstm
 from helpers.fits import quick, same
 from helpers.sliced import Sliced, windows_by_hand
+from numlstm.training import batches
 
 rng = np.random.default_rng(3)
 WINDOW = 9
@@ -598,3 +599,10 @@ def test_the_regressor_passes_windows_on():
     np.testing.assert_allclose(regressor.score(SERIES, y), 1 - apart, rtol=1e-5)
     with pytest.raises(ValueError, match="say output='sequence'"):
         numlstm.LSTMRegressor(**options).fit(SERIES, [1.0, 2.0])
+
+
+def test_windows_of_many_batches_are_listed_one_by_one(monkeypatch):
+    options = {"batch_size": 3, "epochs": 3, "bptt_steps": 3}
+    at_once = windowed(**options)
+    monkeypatch.setattr(batches, "_KEPT", 2)
+    same(windowed(**options), at_once)
