@@ -304,7 +304,8 @@ class WindowedDataset:
         Each once, however many windows it is in, up to the end of the last window of its series.
         Targets are read once more; they are in the units of the data, whatever their `scale` is.
         """
-        return np.sum(list(self._changes_of_series()), axis=0)  # type: ignore[no-any-return]
+        changes: Array = np.sum(list(self._changes_of_series()), axis=0)
+        return changes
 
     def _changes_of_series(self) -> Iterator[Array]:
         samples, targets = self.samples, self.targets
