@@ -84,6 +84,8 @@ class Request(NamedTuple):
 
     def checked(self, spec: NetworkSpec, noise_rng: Any) -> "Request":
         """The same, or an error for what no network of this kind can do."""
+        if self.output is None and self.state is None and self.return_state is False:
+            return self
         output = checks.optional(checks.choice, "output", self.output, options=_OUTPUTS)
         keeps = checks.flag("return_state", self.return_state)
         if keeps or self.state is not None:

@@ -172,18 +172,19 @@ class Prediction(Model):
         >>> bool((np.concatenate([first, second]) == model.predict(series)).all())
         True
         """
-        asked = Request(output, state, return_state, window=asked_window(self, window))
-        asked = asked.checked(self.spec, noise_rng)
+        window = asked_window(self, window)
         given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
-        asked = asked._replace(
-            state=for_series(state, given),
-            future=self._known(given, future),
-            static=labels.attributes(given, static, self.names.static).values,
-        )
+        if state is not None:
+            state = for_series(state, given)
+        if static is not None:
+            static = labels.attributes(given, static, self.names.static).values
+        future = self._known(given, future)
+        asked = Request(output, state, return_state, future, static, window)
+        asked = asked.checked(self.spec, noise_rng)
         with labels.named(given):
             Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
         Y = given.restore(Y, self.output_names)
-        if final is None or not asked.return_state:
+        if final is None:
             return Y
         return Y, with_ends(final, given, lengths, asked.state)
 
@@ -203,12 +204,10 @@ class Prediction(Model):
         )
         warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
         reset = sequences.read_reset(reset, form, X.shape[1])
-        require_rows(asked.state, form)
+        if asked.state is not None:
+            require_rows(asked.state, form)
         X = self._with_future(X, lengths, form, asked.future)
-        static = read_static(asked.static, form)
-        warn_of_filled_static("static", static, self.names.static)
-        require_static(static, self.spec.static_size)
-        rows = Rows(X, lengths, reset, static_for_network(static, self.scaling, self.spec.dtype))
+        rows = Rows(X, lengths, reset, self._static(asked.static, form))
         if asked.end is not None:
             rows = last_steps(rows, asked.end)
         if asked.window is None:
@@ -222,8 +221,17 @@ class Prediction(Model):
             final = None
         return form.restore(Y), final
 
-    def _outputs(self, rows: Rows, asked: Request, noise_rng: Any) -> tuple[Array, State]:
-        """What the network makes of sequences, both in the units of the data; the final state."""
+    def _static(self, static: Any, form: sequences.Form) -> Array | None:
+        """Attributes without labels, (B, S), in the network's units."""
+        if static is None and not self.spec.static_size:
+            return None
+        static = read_static(static, form)
+        require_static(static, self.spec.static_size)
+        warn_of_filled_static("static", static, self.names.static)
+        return static_for_network(static, self.scaling, self.spec.dtype)
+
+    def _outputs(self, rows: Rows, asked: Request, noise_rng: Any) -> tuple[Array, State | None]:
+        """Outputs for sequences, in the units of the data; the final state, if asked for."""
         given, dtype = self._read(rows, asked), rows.X.dtype
         derived = self._derived()
         limits = derived.range
@@ -250,15 +258,21 @@ class Prediction(Model):
         if self.scaling is not None:
             with checks.within_range(*said):
                 Y = self.scaling.outputs(Y)
-        return checks.cast(Y, *said), given.state_of(State(*map(arrays.to_numpy, final)))
+        kept = None
+        if asked.return_state:
+            kept = given.state_of(State(*map(arrays.to_numpy, final)))
+        return checks.cast(Y, *said), kept
 
     def _read(self, rows: Rows, asked: Request) -> Continuation:
         """Sequences in the network's units, behind the state that they go on from."""
         X, lengths, reset, static = rows
         if asked.output == "last" != self.output:
             require_ends(X, lengths)
-        reader = InputReader(self.network, X)
-        state = reader.state("state", asked.state, X.shape[0])
+        state, bound = None, 0.0
+        if asked.state is not None:
+            reader = InputReader(self.network, X)
+            state = reader.state("state", asked.state, X.shape[0])
+            bound = reader.bound
         units, observed = (self.filling, self.scaling, self.spec.dtype), None
         if self.filling is not None and (asked.return_state or state is not None):
             gaps = Gaps.behind(asked.state, X, reset)
@@ -266,7 +280,7 @@ class Prediction(Model):
             X = np.ascontiguousarray(network_inputs(gaps.X, *units, gaps.reset)[:, 1:])
         else:
             X = network_inputs(X, *units, reset)
-        bound = max(reader.bound, checks.bound(X))
+        bound = max(bound, checks.bound(X))
         if static is not None:
             bound = max(bound, checks.bound(static))
         return Continuation(ModelInputs(X, state, lengths, reset, bound, static), observed)
@@ -287,6 +301,8 @@ class Prediction(Model):
 
     def _known(self, given: labels.Labelled, future: Any) -> Any:
         """What is known ahead, without labels, from the first step of the inputs on."""
+        if future is None and self.ahead is None:
+            return None
         if future is None and self.num_future:
             after = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
             raise ValueError(

@@ -84,8 +84,9 @@ class ArrayBatches:
 
     def begin(self, epoch: int) -> None:
         """Put the data into the order of an epoch."""
-        train, stream = self._update.train, self._draws.stream(SHUFFLE, epoch)
-        self._order = None if train.count <= self._size else train.order(stream)
+        train, self._order = self._update.train, None
+        if train.count > self._size:
+            self._order = train.order(self._draws.stream(SHUFFLE, epoch))
         every = map(self._windows, range(self._count))
         self._kept, self._latest = list(every) if self._count <= _KEPT else [], (-1, [])
         weights = [window.weight for batch in self._kept or every for window in batch]

@@ -156,6 +156,8 @@ def attributes(
 
     There are `many` sequences where the inputs say so, or the caller.
     """
+    if value is None:
+        return Attributes()
     kind = _kind(type(value))
     if kind == "list" and _any_labelled(value):
         raise TypeError(
@@ -165,7 +167,7 @@ def attributes(
     if kind in _LABELLED:
         read_one = of_grid if kind == "grid" else of_frame
         return read_one(x, value, wanted, many=many or "B" in x.roles)
-    return Attributes(whole(value), None)
+    return Attributes(whole(value))
 
 
 def companion(

@@ -18,8 +18,8 @@ _BATCH = Labelled("X", np.empty((0, 0, 0)))  # what sequences are that do not sa
 class Attributes(NamedTuple):
     """Attributes without labels, in the order in which they are read."""
 
-    values: Any
-    names: tuple[str, ...] | None
+    values: Any = None
+    names: tuple[str, ...] | None = None
 
 
 def of_frame(x: Labelled, value: Any, wanted: tuple[str, ...] | None, *, many: bool) -> Attributes:

@@ -9,10 +9,19 @@ from numlstm.data.labels.grids import Grid
 from numlstm.data.labels.lists import Several
 from numlstm.utils.checks import PLACE
 
+_NOTHING_TO_SAY = contextlib.nullcontext()
+
+
+def named(*given: Labelled) -> contextlib.AbstractContextManager[None]:
+    """Say of an error at a place in one of these which series, time and column it is."""
+    for one in given:
+        if type(one) is not Labelled:  # else it has no labels
+            return _naming(*given)
+    return _NOTHING_TO_SAY
+
 
 @contextlib.contextmanager
-def named(*given: Labelled) -> Iterator[None]:
-    """Say of an error at a place in one of these which series, time and column it is."""
+def _naming(*given: Labelled) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
