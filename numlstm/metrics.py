@@ -12,7 +12,7 @@ import numpy as np
 
 from numlstm.data import labels
 from numlstm.data.changes import naive_changes
-from numlstm.data.sequences import is_list
+from numlstm.data.sequences import is_list, with_axes
 from numlstm.objectives.scores import UNDEFINED, Sums, measured, naive_error
 from numlstm.utils import checks, notices
 from numlstm.utils.types import Array
@@ -358,9 +358,8 @@ def _weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:
     weight = checks.array("sample_weight", sample_weight, "float64")
     if (weight < 0).any():
         raise ValueError(f"sample_weight must not be negative, received {weight.min()}")
-    full = weight.reshape(*weight.shape, *(1,) * (len(shape) - weight.ndim))
     try:
-        return np.broadcast_to(full, shape)
+        return np.broadcast_to(with_axes(weight, len(shape)), shape)
     except ValueError:
         raise ValueError(
             f"sample_weight must broadcast to y_true of shape {shape}, or be of its first axes; "

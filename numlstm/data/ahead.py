@@ -23,7 +23,7 @@ class Ahead(NamedTuple):
     Attributes
     ----------
     horizon : int or None
-        How many steps it forecasts at own. None: the next one, and further ones from its own
+        How many steps it forecasts at once. None: the next one, and further ones from its own
         forecasts.
     future : int
         Number of features that are known ahead, F.
@@ -37,7 +37,7 @@ class Ahead(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """How many steps are forecast at own."""
+        """How many steps are forecast at once."""
         return self.horizon or 1
 
     @property
@@ -118,6 +118,11 @@ class Ahead(NamedTuple):
         """One value for each feature, (..., N), as one for each column."""
         own = values.shape[-1] - self.future
         return np.concatenate([values[..., :own], np.tile(values[..., own:], self.steps)], axis=-1)
+
+
+def steps_ahead(ahead: Ahead | None) -> int:
+    """How many steps targets reach ahead; 1 where there is nothing but the next one, or y."""
+    return 1 if ahead is None else ahead.steps
 
 
 class Future(NamedTuple):
@@ -266,7 +271,8 @@ def dataset(series: Padded, future: Future | None, horizon: int | None) -> Datas
     X, y, present, _, weight, reset = series
     (rows, total, _), ends = X.shape, series.ends
     ahead = Ahead(horizon, 0 if future is None else future.values.shape[2], y.shape[2])
-    _require_sense(ahead, reset)
+    if reset is not None:
+        ahead.require_no_breaks()
     used = ends - 1
     if future is not None:
         used = np.minimum(used, future.lengths - ahead.steps)
@@ -299,11 +305,6 @@ def dataset(series: Padded, future: Future | None, horizon: int | None) -> Datas
         ahead=ahead,
         lost=total - count,
     )
-
-
-def _require_sense(ahead: Ahead, reset: Array | None) -> None:
-    if reset is not None:
-        ahead.require_no_breaks()
 
 
 def _begins(reset: Array, count: int) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.ahead import inputs, refuse_form, require_future
-from numlstm.data.sources import Series, Source, read_series
+from numlstm.data.sources import Series, Source, precision_of, read_series
 from numlstm.utils.types import Array
 
 
@@ -74,7 +74,7 @@ def beside(own: Series, known: Series, horizon: int, steps: Array) -> Series:
     sources: list[Source] = []
     for one, other, count in zip(own.sources, known.sources, steps.tolist(), strict=True):
         width = one.width + horizon * other.width
-        dtype = "float32" if {one.dtype, other.dtype} == {"float32"} else "float64"
+        dtype = precision_of(one, other)
         place = one.name, one.array, count, width, dtype, one.row, one.shift
         sources.append(WithFuture(*place, own=one, known=other, horizon=horizon))
     return Series(sources, own.kind)

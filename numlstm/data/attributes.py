@@ -48,9 +48,14 @@ def _mismatch(shape: tuple[int, ...], form: Form, pieces: bool) -> str:
     return f"static must have shape {wanted}, received {shape}{hint}"
 
 
+def size_of(static: Any) -> int | None:
+    """The number of attributes (..., S), None where there are none."""
+    return None if static is None else (1, *static.shape)[-1]
+
+
 def require_static(static: Any, size: int | None, who: str = "the model") -> None:
     """Refuse attributes of another number than a model, or the data of a fit, has."""
-    given = None if static is None else (1, *static.shape)[-1]
+    given = size_of(static)
     if static is None and size:
         raise ValueError(
             f"static is missing: {who} has {size} attribute(s) of every sequence, pass them as "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.data.arrays import Arrays, forms, is_own_data, is_pair
-from numlstm.data.attributes import require_static
+from numlstm.data.attributes import require_static, size_of
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
 from numlstm.data.sequences import Dataset, is_list
@@ -286,8 +286,7 @@ class FreshBatches:
     def _require_alike(self, batch: Dataset, forecast: bool) -> None:
         """Refuse targets of another kind or number than those of the first batch."""
         loss, first = self.config.criterion, self.data.train
-        size = None if first.static is None else first.static.shape[1]
-        require_static(batch.static, size, "the first batch")
+        require_static(batch.static, size_of(first.static), "the first batch")
         if forecast != self.forecast:
             raise ValueError(
                 f"it has {'no' if forecast else 'a'} y, and the first batch had "
@@ -304,7 +303,7 @@ class FreshBatches:
                 f"it has {batch.y.shape[-1]} target(s), and the first batch had {first.y.shape[-1]}"
             )
         if self.config.loss == "binary_cross_entropy":
-            require_probabilities(batch)
+            require_probabilities(batch.y)
 
 
 def prepare_batches(

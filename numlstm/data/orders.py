@@ -87,9 +87,8 @@ class InBlocks(_Sliced):
         # the last block is a short one; groups of blocks behind it begin so much earlier
         self._short = int(np.argmax(self._blocks)) // _BLOCKS
         self._lacking = len(self._blocks) * _IN_ORDER - count
-        self._held: dict[
-            int, Array
-        ] = {}  # groups of the last batch, two where it has parts of both
+        # groups of the last batch, two where it has parts of both
+        self._held: dict[int, Array] = {}
 
     def numbers(self, start: int, stop: int) -> Array:
         """The samples at places from `start` to before `stop`."""

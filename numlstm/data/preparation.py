@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from numlstm.data.ahead import Ahead
+from numlstm.data.ahead import Ahead, steps_ahead
 from numlstm.data.arrays import Arrays
-from numlstm.data.attributes import require_static, weight_of_rows
+from numlstm.data.attributes import require_static, size_of, weight_of_rows
 from numlstm.data.description import contents_of, describe
 from numlstm.data.fill_values import warn_of_fill_values
 from numlstm.data.labels import UNNAMED, Names
@@ -196,7 +196,6 @@ def prepare(
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
     if config.stateful:
         train = _parallel(train, config.batch_size, bptt_steps)
-    steps = 1 if ahead is None else ahead.steps
     return Data(
         train=train,
         validation=judge[0] if judge else None,
@@ -206,10 +205,15 @@ def prepare(
         bptt_steps=bptt_steps,
         words=words,
         names=given.names,
-        forecasts=forecast and loss.regression and loss.outputs == 1 and steps == 1,
+        forecasts=feeds_back(forecast, loss, ahead),
         ahead=ahead,
         unit=split.train.unit,
     )
+
+
+def feeds_back(forecast: bool, loss: Loss, ahead: Ahead | None) -> bool:
+    """Whether the outputs are values of the next inputs, where targets are a `forecast` of them."""
+    return forecast and loss.regression and loss.outputs == 1 and steps_ahead(ahead) == 1
 
 
 def _one_step(data: Dataset, ahead: Ahead | None) -> Dataset:
@@ -292,9 +296,8 @@ def _require_width(known: int, width: int, model: GivenModel) -> None:
 
 def _require_same_attributes(train: Dataset, judge: Dataset) -> None:
     """Refuse data to judge by without the attributes that the others have."""
-    size = None if train.static is None else train.static.shape[1]
     try:
-        require_static(judge.static, size, "the data of the fit")
+        require_static(judge.static, size_of(train.static), "the data of the fit")
     except ValueError as error:
         raise ValueError(f"validation: {error}") from error
 
@@ -337,7 +340,7 @@ def check_targets(parts: Sequence[Any], config: DataConfig) -> None:
         _warn_of_other_targets(*parts)
     if config.loss == "binary_cross_entropy":
         for part in parts:
-            require_probabilities(part)
+            require_probabilities(part.y)
 
 
 def _warn_of_other_targets(train: Any, judge: Any) -> None:

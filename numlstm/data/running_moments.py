@@ -30,6 +30,12 @@ class Range:
         self.least = np.fmin(self.least, np.fmin.reduce(values, axis=0, initial=np.inf))
         self.most = np.fmax(self.most, np.fmax.reduce(values, axis=0, initial=-np.inf))
 
+    @property
+    def ends(self) -> Array:
+        """Both, (2, N); 0 where there is none."""
+        both: Array = np.nan_to_num(np.stack([self.least, self.most]), posinf=0.0, neginf=0.0)
+        return both
+
 
 class RunningMoments(Range):
     """The moments of the columns of what is added, and their range, of what counts."""

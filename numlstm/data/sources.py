@@ -130,8 +130,7 @@ class Series:
     @property
     def dtype(self) -> str:
         """The precision that holds all of them."""
-        kinds = {source.dtype for source in self.sources}
-        return "float32" if kinds == {"float32"} else "float64"
+        return precision_of(*self.sources)
 
     @property
     def steps(self) -> Array:
@@ -193,6 +192,11 @@ class Series:
             pending = _Read([row], source, start, start + steps)
         if pending is not None:
             yield pending
+
+
+def precision_of(*sources: Source) -> str:
+    """The precision that holds all of them."""
+    return "float32" if {source.dtype for source in sources} == {"float32"} else "float64"
 
 
 def as_it_is(width: int) -> tuple[Array, Array]:

@@ -391,12 +391,12 @@ def require_outputs(width: int, needed: int, loss: str) -> None:
         )
 
 
-def require_probabilities(data: Dataset) -> None:
+def require_probabilities(y: Array) -> None:
     """Refuse targets of "binary_cross_entropy" that are none."""
-    if not ((data.y >= 0) & (data.y <= 1)).all():
+    if not ((y >= 0) & (y <= 1)).all():
         raise ValueError(
             "binary_cross_entropy needs targets between 0 and 1, received "
-            f"{data.y.min():g} to {data.y.max():g}{_unlabelled(data.y.min())}"
+            f"{y.min():g} to {y.max():g}{_unlabelled(y.min())}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.data.ahead import require_all, unbroken
+from numlstm.data.ahead import require_all, steps_ahead, unbroken
 from numlstm.data.arrays import Arrays, is_own_data
 from numlstm.data.description import Contents, describe
 from numlstm.data.kept_targets import Grid
@@ -18,16 +18,16 @@ from numlstm.data.preparation import (
     DataConfig,
     GivenModel,
     check_targets,
+    feeds_back,
     outputs_of,
     reading_of,
     require_agreement,
     require_model,
     units_of,
 )
-from numlstm.data.running_moments import Range
 from numlstm.data.scaling import REMEDY, Moments, moments
 from numlstm.data.sequences import TrainingData
-from numlstm.data.targets import classes_of
+from numlstm.data.targets import classes_of, require_probabilities
 from numlstm.data.validation import fraction_of
 from numlstm.data.window_reading import GivenSeries, read_given, read_others
 from numlstm.data.window_scan import Scan, input_weight, scan_all
@@ -58,7 +58,7 @@ def prepare_windows(
     parts = [part for part in (train, judge) if part is not None]
     if config.loss == "binary_cross_entropy":
         for part in parts:
-            _require_probabilities(part.scan.every[1])
+            require_probabilities(part.scan.every[1].ends)
     size = outputs_of(parts, config, outputs if model.num_outputs is None else model.num_outputs)
     check_targets([part.one_step for part in parts], config)
     scaling, filling = units_of(train, ahead, config, model)
@@ -77,9 +77,7 @@ def prepare_windows(
         bptt_steps=config.bptt_steps,
         words=_in_words(train, config) + said,
         names=given.names,
-        forecasts=train.forecast
-        and config.criterion.regression
-        and config.criterion.outputs == train.data.targets.horizon == 1,
+        forecasts=feeds_back(train.forecast, config.criterion, ahead),
         ahead=ahead,
     )
 
@@ -195,8 +193,7 @@ def _cut_in_time(
 
 def _grid(given: GivenSeries, cut: Array, config: DataConfig) -> Grid:
     """Which steps have targets in windows that end before a cut, or behind it."""
-    horizon = 1 if given.ahead is None else given.ahead.steps
-    size = config.window or 1, config.stride, config.predict_last, horizon
+    size = config.window or 1, config.stride, config.predict_last, steps_ahead(given.ahead)
     return Grid(*size, steps=given.X.steps, cut=cut)
 
 
@@ -235,7 +232,7 @@ class _Cut(NamedTuple):
     def targets(self, scan: Scan, config: DataConfig) -> Targets:
         """Targets of its steps."""
         given = scan.given
-        horizon = 1 if given.ahead is None else given.ahead.steps
+        horizon = steps_ahead(given.ahead)
         return Targets(
             y=given.y,
             last=config.predict_last,
@@ -367,26 +364,16 @@ def _kept_targets(scan: Scan, samples: Samples, targets: Targets) -> tuple[Array
 # --- targets and units ----------------------------------------------------------------------------
 
 
-def _require_probabilities(found: Range) -> None:
-    if (found.least < 0).any() or (found.most > 1).any():
-        raise ValueError(
-            "binary_cross_entropy needs targets between 0 and 1, received "
-            f"{found.least.min():g} to {found.most.max():g}"
-        )
-
-
 def _require_range(part: _Part, units: Units) -> None:
     """Refuse data that leave the range of the network's dtype; both ends say so."""
     inputs, targets = part.scan.every
     scaling, ahead = units.scaling, part.given.ahead
     with checks.within_range("X", units.dtype, REMEDY):
-        ends = np.nan_to_num(np.stack([inputs.least, inputs.most]), posinf=0.0, neginf=0.0)
-        ends = ends if ahead is None else ahead.of_inputs(ends)
+        ends = inputs.ends if ahead is None else ahead.of_inputs(inputs.ends)
         (ends if scaling is None else scaling.inputs(ends)).astype(units.dtype)
     if not part.given.reading.classes:
         with checks.within_range("y", units.dtype, REMEDY):
-            ends = np.nan_to_num(np.stack([targets.least, targets.most]), posinf=0.0, neginf=0.0)
-            units.targets(np.tile(ends, part.data.targets.horizon))
+            units.targets(np.tile(targets.ends, part.data.targets.horizon))
 
 
 def _in_words(train: _Part, config: DataConfig) -> str:

@@ -8,10 +8,11 @@ from numlstm.data import labels
 from numlstm.data.ahead import Ahead
 from numlstm.data.ahead_sources import beside, ending, read_known
 from numlstm.data.arrays import Arrays
-from numlstm.data.attributes import read_static, require_static
+from numlstm.data.attributes import read_static, require_static, size_of
 from numlstm.data.description import lengths_in_words
 from numlstm.data.labels import Labelled, Names
 from numlstm.data.padding import require_right_padding
+from numlstm.data.scaling import power_of_two
 from numlstm.data.sequences import Form, read_reset
 from numlstm.data.sources import Series, has_lazy, read_series, read_targets
 from numlstm.data.targets import Reading, read_sample_weight, require_ahead
@@ -190,8 +191,8 @@ def _beside(X: Series, sample_weight: Any, reset: Any) -> tuple[Any, list[Array]
 
 def balanced(weights: Any) -> Any:
     """The same with the largest between 1 and 2: the ratios of weights count alone."""
-    largest = float(np.max([np.max(part, initial=0.0) for part in weights]))
-    unit = 2.0 ** (np.frexp(largest)[1] - 1) if largest > 0 else 1.0
+    largest = np.max([np.max(part, initial=0.0) for part in weights])
+    unit = power_of_two(largest)
     return [part / unit for part in weights] if isinstance(weights, list) else weights / unit
 
 
@@ -205,10 +206,9 @@ def read_others(arrays: Arrays, given: GivenSeries) -> GivenSeries:
     )
     own = own_data(arrays.validation, arrays, like)
     require_targets_of(own, arrays)
-    size = None if given.static is None else given.static.shape[1]
     try:
         others = read_given(own, like)
-        require_static(others.static, size, "the data of the fit")
+        require_static(others.static, size_of(given.static), "the data of the fit")
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation: {error}") from error
     if others.y.width != given.y.width:

@@ -68,10 +68,8 @@ def scan_all(given: GivenSeries, grid: Grid, weighs: bool, dtype: str, where: st
         counts = np.empty((total, y.width)) if weighs else np.empty(total, dtype)
         own_moments = RunningMoments(y.width)
         own_weight = input_weight(given, number, int(until[number]))
-        before = (
-            nothing,
-            np.empty((0, y.width)),
-        )  # the target of the last step that was read, and what it counts
+        # the target of the last step that was read, and what it counts
+        before = nothing, np.empty((0, y.width))
         for start, stop in _slices(source, total):
             values, own = _slice(given, number, start, stop)
             weight = targets.counting(own, number, start)

@@ -64,6 +64,18 @@ class Samples:
         return series, self.first[series] + self.stride * before
 
 
+def _flags(values: list[Array], series: Array, begins: Array, steps: int) -> Array:
+    """Those of windows (B, steps) of series (B,), from the steps `begins` (B,) on.
+
+    False behind the end of a series.
+    """
+    flags = np.zeros((len(series), steps), bool)
+    for row, number, begin in zip(flags, series.tolist(), begins.tolist(), strict=True):
+        there = values[number][begin : begin + steps]
+        row[: len(there)] = there
+    return flags
+
+
 def _numbers(rows: Any) -> Any:
     """Rows as an index of arrays."""
     return rows if isinstance(rows, slice) else np.asarray(rows)
@@ -135,10 +147,7 @@ class Targets:
     def _unbroken(self, series: Array, begins: Array) -> Array:
         """Whether the same sequence goes on to each target, (B, last, h O)."""
         assert self.begins is not None
-        flags = np.zeros((len(series), self.last + self.horizon - 1), bool)
-        for row, number, begin in zip(flags, series.tolist(), begins.tolist(), strict=True):
-            there = self.begins[number][begin : begin + len(row)]
-            row[: len(there)] = there
+        flags = _flags(self.begins, series, begins, self.last + self.horizon - 1)
         same = np.stack(list(unbroken(flags, self.horizon)), axis=-1)
         return np.repeat(same, self.y.width, axis=2)
 
@@ -361,11 +370,7 @@ class WindowedDataset:
     def _reset(self, series: Array, ends: Array, start: int, stop: int) -> Array | None:
         if self.resets is None:
             return None
-        begins = ends - (self.window - 1) + start
-        result = np.empty((len(series), stop - start), bool)
-        for row, number, begin in zip(result, series, begins, strict=True):
-            row[:] = self.resets[number][begin : begin + stop - start]
-        return result
+        return _flags(self.resets, series, ends - (self.window - 1) + start, stop - start)
 
     def _targets(self, series: Array, ends: Array, start: int, stop: int) -> tuple[Array, Array]:
         """Targets and weights of a cut, (B, O) or (B, n, O)."""

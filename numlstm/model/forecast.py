@@ -6,9 +6,8 @@ import numpy as np
 
 from numlstm import backends
 from numlstm.data import labels, sequences
-from numlstm.data.ahead import Future, inputs, refuse_form, steps
+from numlstm.data.ahead import inputs, refuse_form, steps
 from numlstm.data.attributes import read_static
-from numlstm.data.fill_values import warn_of_filled_inputs
 from numlstm.data.sequences import Form, read_inputs
 from numlstm.model.continuation import Request, Rows
 from numlstm.model.prediction import Prediction
@@ -97,13 +96,8 @@ class Forecast(Prediction, Rollout):
         if trained is None:
             self._require_values_of_inputs()
             self._require_forecasts()
-        if future is None and self.num_future:
-            raise ValueError(
-                f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
-                f"future=, a row for each step of X and for the {trained or count} after"
-            )
         given = labels.inputs("X", X, self.names.features)
-        known = self._known(given, future)
+        known = self._known(given, future, f"{trained or count}")
         own = labels.attributes(given, static, self.names.static).values
         after = given.continued(count, labels.times_ahead(given, future))
         values = given.stepwise
@@ -165,10 +159,7 @@ class Forecast(Prediction, Rollout):
 
         Beside forecast s stands what is known of the step after it; that of the last is not read.
         """
-        known = Future.of(future, form, False)
-        assert known is not None
         rows, total, _ = X.shape
-        known.require(np.full(rows, total), count, self.num_future)
-        warn_of_filled_inputs("future", known.values, known.lengths, self.names.future)
-        later = steps(known.values, total + 1, total + 1 + count)
-        return inputs(X, known.values, 1, 0, total), later[0] if form.kind == "series" else later
+        known = self._future(future, form, np.full(rows, total), count)
+        later = steps(known, total + 1, total + 1 + count)
+        return inputs(X, known, 1, 0, total), later[0] if form.kind == "series" else later

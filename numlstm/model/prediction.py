@@ -289,22 +289,30 @@ class Prediction(Model):
         """X (B, T, I) beside what is known of the steps ahead."""
         if self.ahead is None or future is None:
             return X
-        known = Future.of(future, form, self.filling is not None)
-        assert known is not None
         rows, steps, _ = X.shape
         ends = np.full(rows, steps) if lengths is None else lengths
-        known.require(ends, self.ahead.steps, self.num_future)
-        warn_of_filled_inputs(
-            "future", known.values, known.lengths, self.names.future, self.filling
-        )
-        return ahead.inputs(X, known.values, self.ahead.steps, 0, steps)
+        known = self._future(future, form, ends, self.ahead.steps)
+        return ahead.inputs(X, known, self.ahead.steps, 0, steps)
 
-    def _known(self, given: labels.Labelled, future: Any) -> Any:
-        """What is known ahead, without labels, from the first step of the inputs on."""
+    def _future(self, future: Any, form: sequences.Form, ends: Array, count: int) -> Array:
+        """What is known of the steps of rows with these ends, and `count` after, (B, N, F)."""
+        known = Future.of(future, form, self.filling is not None)
+        assert known is not None
+        known.require(ends, count, self.num_future)
+        given = known.values, known.lengths, self.names.future, self.filling
+        warn_of_filled_inputs("future", *given)
+        return known.values
+
+    def _known(self, given: labels.Labelled, future: Any, after: str | None = None) -> Any:
+        """What is known ahead, without labels, from the first step of the inputs on.
+
+        `after` says, where it is missing, of which steps after them it is needed.
+        """
         if future is None and self.ahead is None:
             return None
         if future is None and self.num_future:
-            after = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
+            if after is None:
+                after = "step" if self.horizon in (None, 1) else f"{self.horizon} steps"
             raise ValueError(
                 f"this model was fitted with {self.num_future} feature(s) known ahead: pass "
                 f"future=, a row for each step of X and for the {after} after"

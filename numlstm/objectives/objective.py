@@ -117,7 +117,7 @@ def objective(
     warn_of_fill_values(one_step, remedy=remedy_of(model.filling))
     require_outputs(model.spec.width, needed_outputs(data, criterion), loss)
     if loss == "binary_cross_entropy":
-        require_probabilities(data)
+        require_probabilities(data.y)
     require_weights(data.weight, model.spec.dtype)
     data = for_network(data, model.filling, model.scaling, model.spec.dtype)
     evaluator = Evaluator(model.network, criterion.function)

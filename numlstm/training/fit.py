@@ -11,6 +11,7 @@ from numlstm.architecture.keywords import SYNONYMS
 from numlstm.architecture.parameters import Init
 from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data.arrays import Arrays
+from numlstm.data.attributes import size_of
 from numlstm.data.batches import FreshBatches, is_stream, prepare_batches
 from numlstm.data.preparation import Data, DataConfig, GivenModel, prepare
 from numlstm.data.window_preparation import prepare_windows
@@ -587,7 +588,7 @@ def new_model(data: Data, settings: Settings, draws: RandomStreams) -> LSTM:
         settings.network,
         input_size=data.train.num_inputs,
         output_size=data.output_size if has_head else None,
-        static_size=None if data.train.static is None else data.train.static.shape[1],
+        static_size=size_of(data.train.static),
     )
     theta = drawn(spec, draws.stream(INITIAL), start.init) if given is None else given.theta.copy()
     model = LSTM.from_spec(spec, start.backend, theta)

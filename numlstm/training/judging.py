@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.ahead import steps_ahead
 from numlstm.data.preparation import Data
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import TrainingData
@@ -185,7 +186,7 @@ def _naive(data: Data, outputs: int) -> Array:
 
     Of targets further ahead it is that of the next step.
     """
-    steps = 1 if data.ahead is None else data.ahead.steps
+    steps = steps_ahead(data.ahead)
     scale = np.ones(outputs // steps)
     if data.scaling is not None and data.scaling.y_scale is not None:
         scale = data.scaling.y_scale[: len(scale)]
