@@ -106,10 +106,7 @@ class Scaling(_Moments):
         standardised : ndarray, shape (..., I)
             The same in the network's units.
         """
-        labels.require_plain("X", X)
-        X = checks.array("X", X, None, finite=False)
-        standardised: Array = (X - self.x_mean) / self.x_scale
-        return standardised.astype(dtype or X.dtype)
+        return _standardised("X", X, (self.x_mean, self.x_scale), dtype)
 
     def attributes(self, static: Any, dtype: str | None = None) -> Array:
         """Standardise attributes of whole sequences, as `inputs` does the features.
@@ -126,12 +123,10 @@ class Scaling(_Moments):
         standardised : ndarray, shape (..., S)
             The same in the network's units.
         """
-        labels.require_plain("static", static)
-        static = checks.array("static", static, None, finite=False)
-        standardised: Array = static
+        units = None
         if self.static_mean is not None and self.static_scale is not None:
-            standardised = (static - self.static_mean) / self.static_scale
-        return standardised.astype(dtype or static.dtype)
+            units = self.static_mean, self.static_scale
+        return _standardised("static", static, units, dtype)
 
     def targets(self, y: Array, dtype: str | None = None) -> Array:
         """Targets y (..., O) in the network's units, in `dtype` or that of y."""
@@ -196,6 +191,16 @@ class Scaling(_Moments):
             if width > targets:
                 offset[targets:] = 2.0 * np.log(self.y_scale)
         return factor, offset
+
+
+def _standardised(
+    name: str, value: Any, units: tuple[Array, Array] | None, dtype: str | None
+) -> Array:
+    """An array without labels less the mean, over the scale, computed in float64; in a dtype."""
+    labels.require_plain(name, value)
+    values: Array = checks.array(name, value, None, finite=False)
+    standardised = values if units is None else (values - units[0]) / units[1]
+    return standardised.astype(dtype or values.dtype)
 
 
 _ENDS = (np.min, np.inf), (np.max, -np.inf)
