@@ -7,7 +7,10 @@ from numlstm._version import __version__ as __version__
 from numlstm.utils import forks  # noqa: F401  # watches for forks from the first import on
 
 if TYPE_CHECKING:  # what `__getattr__` does, for tools that do not run it
+    from numlstm import convert as convert
+    from numlstm import inspection as inspection
     from numlstm import metrics as metrics
+    from numlstm import plotting as plotting
     from numlstm.architecture.cell import Cell as Cell
     from numlstm.architecture.spec import Gradients as Gradients
     from numlstm.architecture.spec import State as State
@@ -41,7 +44,12 @@ _HOMES = {
     "Cell": "numlstm.architecture.cell",
 }
 
-_MODULES = ("metrics",)  # public ones; imported on first use, too
+_MODULES = (
+    "convert",
+    "inspection",
+    "metrics",
+    "plotting",
+)  # public ones; imported on first use, too
 
 __all__ = sorted([*_HOMES, *_MODULES])
 

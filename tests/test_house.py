@@ -26,13 +26,16 @@ PUBLIC_NAMES = [
     "State",
     "StorageError",
     "backtest",
+    "convert",
     "ensemble",
     "fit",
+    "inspection",
     "load",
     "metrics",
     "objective",
+    "plotting",
 ]
-PUBLIC_MODULES = ["metrics"]
+PUBLIC_MODULES = ["convert", "inspection", "metrics", "plotting"]
 
 
 def room(module: str) -> str | None:
