@@ -84,7 +84,7 @@ def forward_shard(shard, layout, weights, X, terms, Y, carry, z, tape, taped):
     k = 1 + layout.inputs + layout.units
     w = Block(at(weights, 0), k * width, width)
     z_rows = Block(at(z, place * z.shape[1]), z.shape[1], width)
-    own = block_of(layout, terms, place, z_rows)
+    own = block_of(shard, layout, terms, z_rows)
     for t in range(layout.steps):
         line = line_of(layout, shard, t) if taped else place
         following = line_of(layout, shard, t + 1) if taped else place

@@ -219,7 +219,7 @@ def forward_shard(shard, layout, layer, weights, inputs, Y, carry, work, tape, t
     k = 1 + layout.inputs + layout.outputs
     w, z_row = Block(at(weights, 0), k * width, width), work.z.shape[1]
     z = Block(at(work.z, place * z_row), z_row, width)
-    own = block_of(layout, terms, place, z)
+    own = block_of(shard, layout, terms, z)
     m = Block(at(work.m, place * layout.padded), layout.padded, 1)
     out = Block(at(work.out, place * layout.padded_out), layout.padded_out, width)
     w_out = Block(at(parameters.out, 0), layout.units * width, width)

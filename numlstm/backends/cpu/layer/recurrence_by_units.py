@@ -128,7 +128,7 @@ def forward_group(group, t, layout, weights, terms, Y, carry, z, tape, taped):
         line = _line(layout, t, first, taped)
         xh = Block(move(tape.xh.start, line * tape.xh.row), tape.xh.row, 1)
         if terms.size > 0:
-            own = corner(block_of(layout, terms, 0, z_all), 0, first_panel)
+            own = corner(block_of(0, layout, terms, z_all), 0, first_panel)
             for s in range(first, min(first + layout.chunk, layout.steps)):
                 z_step = corner(z_all, line_of(layout, 0, s) - begin, 0)
                 put_row_terms(own, rows_at(layout, 0, s), panels, z_step)
