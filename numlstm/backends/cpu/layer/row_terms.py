@@ -1,8 +1,9 @@
 """What a row has in z at all of its steps: sums begin with it, and its gradient is that of z.
 
-Both lie shard by shard, in panels as the weights do, (2U, rows of the shard, W), and are empty where
-there is none: so a product finds those of its tile, and dz to be summed, next to each other, and
-the panels of a shard do not collide in the cache. The letters in the shape comments: see `tape.py`.
+Both lie shard by shard, in panels as the weights do, (2U, rows of the shard, W), and are empty
+where there is none: so a product finds those of its tile, and dz to be summed, next to each other,
+and the panels of a shard do not collide in the cache. The letters in the shape comments: see
+`tape.py`.
 """
 
 from collections.abc import Iterator
