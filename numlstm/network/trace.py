@@ -99,7 +99,7 @@ def trace(
         whole = len(here) == len(wanted.steps)
         for name, layers in read.items():
             for place, values in enumerate(layers):
-                results[name][place, :, slice(None) if whole else here] = values
+                results[name][place][:, slice(None) if whole else here] = values
         if stop > wanted.steps.max(initial=-1):
             break  # nothing later is asked for
     return results
