@@ -18,11 +18,14 @@ row_terms=None)``
 ``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta, dX or None, (dh, dc), drow_terms
 need_dX=True)``                                        or None); dY and dstate may be None, which
                                                        means zero
+``layer_trace(spec, tape, quantity, steps, units)``    (B, S, U): what a taped pass had of a gate
+                                                       "i", "f", "g", "o" or of the cell "c"
 ``pack_head(spec, theta)``                             as pack_layer, for the linear head
 ``head_forward(spec, weights, H)``                     Y, over the last axis of H
 ``head_backward(spec, weights, H, dY)``                (dtheta, dH)
 ``tangents()``                                         what has these functions, from `arrays`
-                                                       to `head_backward`, over tangents
+                                                       to `head_backward`, over tangents, but for
+                                                       `layer_trace`
 ``members()``                                          kernels for many layers at once, or None
 ``transitions()``                                      kernels for the Jacobians of steps, or None
 ``update()``                                           an `Update` of the backend's own, as in
@@ -41,6 +44,10 @@ within what layer normalisation normalises. Its gradient is the sum over the row
 there was none. A layer with a ``static_size`` has ``weight_is`` (G H, S) at the end of its theta,
 which the kernels carry but do not read, and whose gradient they leave zero: the product with
 attributes of the sequences is the network's business, once per sequence, by ``head_forward``.
+
+``layer_trace`` reads the values that acted: gates behind their activations, and the cell that is
+carried, clipped and kept by zoneout. ``steps`` (B, S) and ``units`` (U,) are int64 in the host's
+memory, or None for all; a step that a row has not is zero.
 
 ``noise`` is a `numlstm.architecture.spec.Noise` or None, in the dtype of the layer. A state that is
 passed in is taken as it is: whether it is the learned one is the network's business, as are
@@ -79,6 +86,7 @@ CONTRACT = (
     "pack_layer",
     "layer_forward",
     "layer_backward",
+    "layer_trace",
     "pack_head",
     "head_forward",
     "head_backward",

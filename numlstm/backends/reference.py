@@ -489,6 +489,20 @@ def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=
     return dtheta, (dX if need_dX else None), dstate, drow_terms
 
 
+def layer_trace(spec: LayerSpec, tape: Tape, quantity, steps=None, units=None):
+    """What the layer had of a gate or of the cell, (B, S, U); zero behind the ends of the rows."""
+    B, T = tape.reset.shape
+    values = np.zeros((B, T, spec.hidden_size), spec.dtype)
+    for t, step in enumerate(tape.steps):
+        value = getattr(step, quantity)
+        if quantity == "c":
+            value = mixed(noise_at(tape.noise, t).keep_c, value, step.c_prev)
+        values[:, t] = np.where((t < tape.lengths)[:, None], value, 0)
+    if steps is not None:
+        values = values[np.arange(B)[:, None], steps]
+    return values if units is None else values[:, :, units]
+
+
 def noise_at(noise: Noise, t) -> Noise:
     """The noise of step t; what has but one step is the same at all of them."""
 

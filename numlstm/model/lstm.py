@@ -15,6 +15,7 @@ from numlstm.model.forecast import Forecast
 from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.summary import Summary
+from numlstm.model.trace import Tracing
 from numlstm.network.network import network_on
 from numlstm.utils import checks, nouns
 from numlstm.utils.files import Target
@@ -25,7 +26,7 @@ from numlstm.utils.types import AnyArray, Array
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
-class LSTM(Derivatives, Forecast, Persistence, Summary):
+class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary):
     """A long short-term memory network: stacked layers and an optional linear head.
 
     The defaults are the plain LSTM; every variant can be combined with every other one.

@@ -172,14 +172,8 @@ class Prediction(Model):
         >>> bool((np.concatenate([first, second]) == model.predict(series)).all())
         True
         """
-        window = asked_window(self, window)
-        given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
-        if state is not None:
-            state = for_series(state, given)
-        if static is not None:
-            static = labels.attributes(given, static, self.names.static).values
-        future = self._known(given, future)
-        asked = Request(output, state, return_state, future, static, window)
+        asked = Request(output, state, return_state, future, static, asked_window(self, window))
+        given, lengths, reset, asked = self._without_labels(X, lengths, reset, asked)
         asked = asked.checked(self.spec, noise_rng)
         with labels.named(given):
             Y, final = self._continued(given.stepwise, lengths, reset, asked, noise_rng)
@@ -187,6 +181,19 @@ class Prediction(Model):
         if final is None:
             return Y
         return Y, with_ends(final, given, lengths, asked.state)
+
+    def _without_labels(
+        self, X: Any, lengths: Any, reset: Any, asked: Request
+    ) -> tuple[labels.Labelled, Any, Any, Request]:
+        """Inputs with their labels, and what stands beside them without."""
+        given, lengths, reset = labels.with_rows(X, self.names, lengths, reset)
+        state, static = asked.state, asked.static
+        if state is not None:
+            state = for_series(state, given)
+        if static is not None:
+            static = labels.attributes(given, static, self.names.static).values
+        future = self._known(given, asked.future)
+        return given, lengths, reset, asked._replace(state=state, static=static, future=future)
 
     def _predicted(
         self, X: Any, lengths: Any, reset: Any, static: Any = None, noise_rng: Any = None
@@ -199,15 +206,7 @@ class Prediction(Model):
         self, X: Any, lengths: Any, reset: Any, asked: Request, noise_rng: Any
     ) -> tuple[Any, State | None]:
         """The predictions that are asked for arrays without labels, and the final state."""
-        X, lengths, form = sequences.read_inputs(
-            X, self.num_features, lengths=lengths, missing=self.filling is not None
-        )
-        warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
-        reset = sequences.read_reset(reset, form, X.shape[1])
-        if asked.state is not None:
-            require_rows(asked.state, form)
-        X = self._with_future(X, lengths, form, asked.future)
-        rows = Rows(X, lengths, reset, self._static(asked.static, form))
+        rows, form = self._rows(X, lengths, reset, asked)
         if asked.end is not None:
             rows = last_steps(rows, asked.end)
         if asked.window is None:
@@ -220,6 +219,20 @@ class Prediction(Model):
             )
             final = None
         return form.restore(Y), final
+
+    def _rows(
+        self, X: Any, lengths: Any, reset: Any, asked: Request
+    ) -> tuple[Rows, sequences.Form]:
+        """Sequences without labels as they are read, and the form in which they were given."""
+        X, lengths, form = sequences.read_inputs(
+            X, self.num_features, lengths=lengths, missing=self.filling is not None
+        )
+        warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
+        reset = sequences.read_reset(reset, form, X.shape[1])
+        if asked.state is not None:
+            require_rows(asked.state, form)
+        X = self._with_future(X, lengths, form, asked.future)
+        return Rows(X, lengths, reset, self._static(asked.static, form)), form
 
     def _static(self, static: Any, form: sequences.Form) -> Array | None:
         """Attributes without labels, (B, S), in the network's units."""

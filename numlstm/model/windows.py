@@ -1,6 +1,6 @@
 """Predictions of every step from a window of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,23 @@ def of_every_step(outputs: Callable[[Rows], Array], window: int, width: int, row
             )
             result[row, start + window - 1 : stop + window - 1] = outputs(part)
     return result
+
+
+def parts_of_windows(rows: Rows, window: int, ends: Array) -> Iterator[tuple[int, Array, Rows]]:
+    """Windows that end at some steps, as rows: of which sequence, at which of `ends`, and they.
+
+    Steps in which no window ends are left out.
+    """
+    X, lengths, reset, static = rows
+    most = max(1, min(_ROWS, _HELD // (window * X.shape[2])))
+    for row in range(len(X)):
+        length = X.shape[1] if lengths is None else int(lengths[row])
+        whole = np.flatnonzero((window - 1 <= ends) & (ends < length))
+        for places in (whole[at : at + most] for at in range(0, len(whole), most)):
+            steps = ends[places, None] - window + 1 + np.arange(window)
+            flags = None if reset is None else reset[row][steps]
+            own = None if static is None else np.repeat(static[row : row + 1], len(places), axis=0)
+            yield row, places, Rows(X[row][steps], None, flags, own)
 
 
 def last_steps(rows: Rows, window: int) -> Rows:

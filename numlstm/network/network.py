@@ -55,6 +55,15 @@ class Tape(NamedTuple):
     learned: bool  # the initial state was the learned one
 
 
+class Level(NamedTuple):
+    """What the layers of one level give, a list of one for each direction."""
+
+    hidden: AnyArray  # (B, T, W): what the next level reads
+    outputs: list[AnyArray]  # (B, T, P), forward in time in either direction
+    finals: list[Pair]
+    tapes: list[Any]
+
+
 class Network:
     """A network's arithmetic: pure functions of packed weights, no parameters of its own.
 
@@ -164,21 +173,13 @@ class Network:
         with what every level gives to the next, (B, T, W).
         """
         learned = state is None and self.spec.learned_state
-        arrays, rows = self._arrays, X.shape[0]
-        state = self.initial_state(weights, rows) if state is None else state
-        batch = Batch(lengths, reset, noise or self._mean_noise(rows), static)
+        state = self.initial_state(weights, X.shape[0]) if state is None else state
+        batch = self.batch_of(X, lengths, reset, noise, static)
         hidden, finals, tapes = X, [], []
-        for level, below in zip(self._levels, batch.noise.between, strict=True):
-            outputs, inputs = [], self._masked(hidden, below)
-            for index in level:
-                initial = (state.h[index], state.c[index])
-                Y, final, kept = self._layer_forward(index, weights, inputs, initial, batch, tape)
-                outputs.append(Y)
-                finals.append(final)
-                tapes.append(kept)
-            output = arrays.joined(outputs)
-            residual = self.spec.residual and level[0]
-            hidden = arrays.total([hidden, output]) if residual else output
+        for place in range(self.spec.num_layers):
+            hidden, _, final, kept = self.level_forward(place, weights, hidden, state, batch, tape)
+            finals += final
+            tapes += kept
             if seen is not None:
                 seen(hidden)
         if last:
@@ -239,6 +240,27 @@ class Network:
         if not (rates.zoneout_h or rates.zoneout_c):
             return self._no_noise
         return mean_noise(self.spec, self._arrays, batch)
+
+    def level_forward(
+        self, place: int, weights: Weights, X: AnyArray, state: State, batch: Batch, tape: bool
+    ) -> Level:
+        """The layers of one level, in all directions, over what the level below gives."""
+        level, outputs, finals, tapes = self._levels[place], [], [], []
+        inputs = self._masked(X, batch.noise.between[place])
+        for index in level:
+            initial = (state.h[index], state.c[index])
+            Y, final, kept = self._layer_forward(index, weights, inputs, initial, batch, tape)
+            outputs.append(Y)
+            finals.append(final)
+            tapes.append(kept)
+        output = self._arrays.joined(outputs)
+        residual = self.spec.residual and place
+        hidden = self._arrays.total([X, output]) if residual else output
+        return Level(hidden, outputs, finals, tapes)
+
+    def batch_of(self, X: AnyArray, lengths: Any, reset: Any, noise: Any, static: Any) -> Batch:
+        """What the layers share in a pass over X; without `noise` its mean."""
+        return Batch(lengths, reset, noise or self._mean_noise(X.shape[0]), static)
 
     def _layer_forward(
         self, index: int, weights: Weights, X: AnyArray, state: Pair, batch: Batch, tape: bool

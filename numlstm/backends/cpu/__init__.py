@@ -11,6 +11,7 @@ from numlstm.backends.cpu.launch import (
     pack_head,
     pack_layer,
 )
+from numlstm.backends.cpu.layer.reading import layer_trace
 
 __all__ = [
     "arrays",
@@ -18,6 +19,7 @@ __all__ = [
     "head_forward",
     "layer_backward",
     "layer_forward",
+    "layer_trace",
     "members",
     "name",
     "pack_head",

@@ -118,6 +118,11 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     return dtheta, dX, tuple(carried), dterms
 
 
+def layer_trace(spec: LayerSpec, tape, quantity, steps=None, units=None):
+    """What the layer had of a gate or of the cell, (B, S, U); zero behind the ends of the rows."""
+    return launch.trace(spec, tape.tape, tape.masks, quantity, steps, units)
+
+
 # --- head -----------------------------------------------------------------------------------------
 
 

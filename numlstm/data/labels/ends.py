@@ -32,7 +32,7 @@ class Ends(NamedTuple):
 
         A series without a step ends where it did `before`. Padding hides the ends of rows.
         """
-        ends = [_last(axis) for axis in _dates(given)] if lengths is None else []
+        ends = [_last(axis) for axis in dates(given)] if lengths is None else []
         if before is not None and len(before.times) == len(ends):
             pairs = zip(ends, before.times, strict=True)
             ends = [own if own is not None else earlier for own, earlier in pairs]
@@ -73,7 +73,7 @@ class Ends(NamedTuple):
 
     def require_later(self, given: Labelled) -> None:
         """Refuse inputs that do not begin after these ends; row for row."""
-        begins = _dates(given)
+        begins = dates(given)
         if len(begins) != len(self.times):
             return
         for row, (end, axis) in enumerate(zip(self.times, begins, strict=True)):
@@ -89,10 +89,10 @@ class Ends(NamedTuple):
             )
 
 
-def _dates(given: Labelled) -> list[Axis | None]:
+def dates(given: Labelled) -> list[Axis | None]:
     """The dates of every series; None for one without."""
     if isinstance(given, Several):
-        return [axis for item in given.items for axis in (_dates(item) or [None])]
+        return [axis for item in given.items for axis in (dates(item) or [None])]
     if isinstance(given, Grid):
         return [_dated(given.time)] * given.rows
     if isinstance(given, Frame):

@@ -23,6 +23,7 @@ from numlstm.backends.cuda.gemm.products import gather, scatter, sum_parts
 from numlstm.backends.cuda.layer.cells import Gradient, Masks, Pass, State, Tape, Weights
 from numlstm.backends.cuda.layer.layout import layout_of
 from numlstm.backends.cuda.layer.pack_inputs import mask_inputs, put_first, put_inputs
+from numlstm.backends.cuda.layer.reading import read_cell, read_gate
 from numlstm.backends.cuda.layer.recurrence import compiled
 from numlstm.backends.cuda.layer.regimes import Regime, device, factors_of, regime_of
 from numlstm.backends.cuda.layer.row_terms import add_row_terms, sum_over_steps
@@ -209,6 +210,20 @@ def backward(
         over_elements(sum_over_steps, dterms.size, gradient.dz, dterms)
     dX = input_gradient(spec, packed.weights, masks, gradient) if wanted.dX else None
     return dtheta, dX, dterms
+
+
+def trace(spec: LayerSpec, tape: Tape, masks: Masks, quantity: str, steps, units):
+    """(B, S, U) of a gate or of the cell; steps (B, S) and units (U,), or None for all."""
+    batch, length = tape.xh.shape[:2]
+    steps = np.tile(np.arange(length), (batch, 1)) if steps is None else steps
+    units = np.arange(spec.hidden_size) if units is None else units
+    result = empty((*steps.shape, len(units)), spec.dtype)
+    given = on_device(steps, np.int64), on_device(units, np.int64), result
+    if quantity == "c":
+        over_elements(read_cell, result.size, tape, masks, *given)
+    else:
+        over_elements(read_gate, result.size, tape, masks, "ifgo".index(quantity), *given)
+    return result
 
 
 def parameter_gradients(spec: LayerSpec, weights: Weights, tape: Tape, gradient: Gradient):

@@ -1,0 +1,139 @@
+"""The result of a trace, and the labels along its axes."""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from numlstm.architecture.spec import NetworkSpec
+from numlstm.data.labels import Labelled
+from numlstm.data.labels.axes import Axis
+from numlstm.data.labels.ends import dates
+from numlstm.model.chosen import Chosen
+from numlstm.utils.types import Array
+
+_IN_WORDS = {
+    "h": "hidden state",
+    "c": "cell",
+    "i": "input gate",
+    "f": "forget gate",
+    "g": "candidate",
+    "o": "output gate",
+}
+
+
+class Axes(NamedTuple):
+    """What stands along the axes of a trace."""
+
+    layers: Array  # (L,) names
+    units: Array  # (U,) numbers
+    steps: Array  # (S,) numbers
+    series: Axis | None  # names of the sequences
+    dates: tuple[Axis | None, ...]  # of every sequence, where it has some
+    projected: bool  # whether h has no units
+
+    @classmethod
+    def of(cls, spec: NetworkSpec, given: Labelled, chosen: Chosen) -> Self:
+        """Those of a trace of inputs with these labels."""
+        ways = ("", "_reverse")[: spec.num_directions]
+        names = np.array([f"l{level}{way}" for level in range(spec.num_layers) for way in ways])
+        layers, steps = names[chosen.layers], chosen.steps
+        every = tuple(dates(given))
+        return cls(layers, chosen.units, steps, given.series, every, spec.proj_size is not None)
+
+    def time(self) -> tuple[tuple[str, ...], Array] | None:
+        """Dims and values of the dates of all steps: of all sequences, where they are the same."""
+        axes = [axis for axis in self.dates if axis is not None]
+        if not axes:
+            return None
+        if len(axes) == len(self.dates) and all(axes[0].equals(axis) for axis in axes[1:]):
+            return ("step",), axes[0].labels[self.steps]
+        dated = all(axis.labels.dtype.kind == "M" for axis in axes)
+        shape = len(self.dates), len(self.steps)
+        times: Array = np.full(shape, np.datetime64("NaT", "ns") if dated else None)
+        for row, axis in enumerate(self.dates):
+            if axis is not None:
+                there = self.steps < len(axis)
+                times[row, there] = axis.labels[self.steps[there]]
+        return ("sequence", "step"), times
+
+
+class _Quantities(NamedTuple):
+    h: Array | None = None
+    c: Array | None = None
+    i: Array | None = None
+    f: Array | None = None
+    g: Array | None = None
+    o: Array | None = None
+
+
+class Trace(_Quantities):
+    """Hidden states, cells and gates, as `numlstm.LSTM.trace` gives them.
+
+    Attributes
+    ----------
+    h : ndarray, shape (L, B, S, P), or None
+        Hidden states; P = H units unless there is a projection.
+    c, i, f, g, o : ndarray, shape (L, B, S, U), or None
+        Cells, input gates, forget gates, candidates and output gates.
+    axes : Axes
+        What stands along the axes.
+    """
+
+    axes: Axes
+
+    @classmethod
+    def of(cls, found: dict[str, Array], axes: Axes) -> Self:
+        """The trace with these arrays, which cannot be written to from now on."""
+        for array in found.values():
+            array.flags.writeable = False
+        made = cls(**found)
+        made.axes = axes
+        return made
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the dimensions layer, sequence, step and unit.
+
+        Layers are named as parameters end, "l0" and "l0_reverse"; sequences have the names that X
+        had, and steps its dates, as the coordinate "time". A projected h has the dimension
+        "output" in the place of "unit".
+
+        Returns
+        -------
+        dataset : xarray.Dataset
+            A variable of every quantity, over the same memory.
+
+        Raises
+        ------
+        ImportError
+            Where there is no xarray.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, rng=0)
+        >>> data = model.trace(np.ones((2, 5, 1)), quantities="f").to_xarray()
+        >>> dict(data.f.sizes)
+        {'layer': 1, 'sequence': 2, 'step': 5, 'unit': 4}
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise ImportError(
+                f"to_xarray needs xarray: python -m pip install xarray ({error})", name=error.name
+            ) from error
+        found = {name: part for name, part in self._asdict().items() if part is not None}
+        variables = {}
+        for name, part in found.items():
+            last = "output" if name == "h" and self.axes.projected else "unit"
+            dims = ("layer", "sequence", "step", last)
+            variables[name] = (dims, part, {"long_name": _IN_WORDS[name]})
+        coords: dict[str, Any] = {
+            "layer": self.axes.layers,
+            "step": self.axes.steps,
+            "unit": self.axes.units,
+        }
+        if self.axes.series is not None:
+            coords["sequence"] = self.axes.series.labels
+        if (time := self.axes.time()) is not None:
+            coords["time"] = time
+        return xarray.Dataset(variables, coords)
