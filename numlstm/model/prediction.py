@@ -199,15 +199,7 @@ class Prediction(Model):
         self, X: Any, lengths: Any, reset: Any, asked: Request, noise_rng: Any
     ) -> tuple[Any, State | None]:
         """The predictions that are asked for arrays without labels, and the final state."""
-        X, lengths, form = sequences.read_inputs(
-            X, self.num_features, lengths=lengths, missing=self.filling is not None
-        )
-        warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
-        reset = sequences.read_reset(reset, form, X.shape[1])
-        if asked.state is not None:
-            require_rows(asked.state, form)
-        X = self._with_future(X, lengths, form, asked.future)
-        rows = Rows(X, lengths, reset, self._static(asked.static, form))
+        rows, form = self._rows(X, lengths, reset, asked)
         if asked.end is not None:
             rows = last_steps(rows, asked.end)
         if asked.window is None:
@@ -220,6 +212,20 @@ class Prediction(Model):
             )
             final = None
         return form.restore(Y), final
+
+    def _rows(
+        self, X: Any, lengths: Any, reset: Any, asked: Request
+    ) -> tuple[Rows, sequences.Form]:
+        """Arrays without labels as sequences, beside what is asked of them; and their form."""
+        X, lengths, form = sequences.read_inputs(
+            X, self.num_features, lengths=lengths, missing=self.filling is not None
+        )
+        warn_of_filled_inputs("X", X, lengths, self.names.features, self.filling)
+        reset = sequences.read_reset(reset, form, X.shape[1])
+        if asked.state is not None:
+            require_rows(asked.state, form)
+        X = self._with_future(X, lengths, form, asked.future)
+        return Rows(X, lengths, reset, self._static(asked.static, form)), form
 
     def _static(self, static: Any, form: sequences.Form) -> Array | None:
         """Attributes without labels, (B, S), in the network's units."""
