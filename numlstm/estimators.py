@@ -455,9 +455,14 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         return truth, predicted, _flat_weight(sample_weight, y, self.output)
 
     def _predicted(self, X: Any, static: Any) -> Any:
+        X, static = self._inputs_of_model(X, static)
+        return self.model_.predict(X, static=static)
+
+    def _inputs_of_model(self, X: Any, static: Any) -> tuple[Any, Any]:
+        """Sequences and attributes as `model_` takes them."""
         check_is_fitted(self)
         X, _, _, attributes = self._unlabelled(X, static=static, names=self._names_of_static)
-        return self.model_.predict(self._read(X, reset=False), static=attributes.values)
+        return self._read(X, reset=False), attributes.values
 
     def __sklearn_tags__(self) -> Any:
         """Sequences of vectors too, and missing inputs where they are filled."""

@@ -15,9 +15,9 @@ are too small.
 ``layer_forward(spec, weights, X, state, lengths=None, (Y, (h, c), tape or None)
 *, tape=False, reset=None, noise=None,
 row_terms=None)``
-``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta, dX or None, (dh, dc), drow_terms
-need_dX=True)``                                        or None); dY and dstate may be None, which
-                                                       means zero
+``layer_backward(spec, weights, tape, dY, dstate, *,   (dtheta or None, dX or None, (dh, dc),
+need_dX=True, need_dtheta=True)``                      drow_terms or None); dY and dstate may be
+                                                       None, which means zero
 ``layer_trace(spec, tape, quantity, steps, units)``    (B, S, U): what a taped pass had of a gate
                                                        "i", "f", "g", "o" or of the cell "c"
 ``pack_head(spec, theta)``                             as pack_layer, for the linear head

@@ -45,11 +45,11 @@ class ComplexStep:
         )
         return full(Y, spec.dtype), tuple(full(part, spec.dtype) for part in final), tape
 
-    def layer_backward(self, spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-        """Gradients of theta, X (or None), the initial state and the row terms (or None)."""
+    def layer_backward(self, spec: LayerSpec, weights, tape, dY, dstate, **wanted):
+        """Gradients of theta, X, the initial state and the row terms; None for one not wanted."""
         dstate = None if dstate is None else tuple(map(small, dstate))
         dtheta, dX, d_initial, drow_terms = self.backend.layer_backward(
-            spec, weights, tape, small(dY), dstate, need_dX=need_dX
+            spec, weights, tape, small(dY), dstate, **wanted
         )
         d_initial = tuple(full(part, spec.dtype) for part in d_initial)
         dtheta, dX, drow_terms = (full(each, spec.dtype) for each in (dtheta, dX, drow_terms))

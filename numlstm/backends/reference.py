@@ -460,8 +460,13 @@ def layer_forward(
     return Y, (h.astype(dtype), c.astype(dtype)), kept
 
 
-def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
+def layer_backward(
+    spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=True, need_dtheta=True
+):
+    """Gradients of theta (flat), X, the initial state and the row terms; None for one not wanted.
+
+    Row terms have one where there were some.
+    """
     given = [array for array in (dY, *(dstate or ())) if array is not None]
     dtype = np.result_type(*weights.values(), *given)
     d = {name: np.zeros(shape, dtype) for name, shape in spec.shapes.items()}
@@ -484,7 +489,7 @@ def layer_backward(spec: LayerSpec, weights, tape: Tape, dY, dstate, *, need_dX=
         dh = np.where(active, np.where(again, 0, dh_prev), dh)
         dc = np.where(active, np.where(again, 0, dc_prev), dc)
     drow_terms = d.pop("row_terms", None)
-    dtheta = np.concatenate([part.ravel() for part in d.values()])
+    dtheta = np.concatenate([part.ravel() for part in d.values()]) if need_dtheta else None
     dstate = dh.astype(dtype), dc.astype(dtype)
     return dtheta, (dX if need_dX else None), dstate, drow_terms
 

@@ -4,4 +4,13 @@ Over `numlstm.LSTM.trace`, `vjp` and `transitions`, which have what is needed fr
 predict.
 """
 
-__all__: list[str] = []
+from numlstm.inspection.attribution import Attribution, LagImportance, lag_importance
+from numlstm.inspection.attributions import gradient_x_input, integrated_gradients
+
+__all__ = [
+    "Attribution",
+    "LagImportance",
+    "gradient_x_input",
+    "integrated_gradients",
+    "lag_importance",
+]

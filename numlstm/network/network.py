@@ -196,8 +196,9 @@ class Network:
         dstate: State | None = None,
         *,
         need_dX: bool = False,
+        need_dtheta: bool = True,
     ) -> Gradients | StaticGradients:
-        """Gradients of theta, of X where asked for, of the initial state, and of attributes.
+        """Gradients of theta and X where asked for, of the initial state, and of attributes.
 
         dY has the shape of Y, anything may stand in its padding; dstate is a State or None, which
         means zero. The gradient of a learned initial state is in both.
@@ -218,7 +219,9 @@ class Network:
             d_outputs = self._arrays.parted(d_hidden, len(level))
             for index, d_output in zip(level, d_outputs, strict=True):
                 dtheta, dX, d_initial[index], dterms = self._layer_backward(
-                    index, weights, tape, d_output, dfinal[index], need_dX=need
+                    *(index, weights, tape, d_output, dfinal[index]),
+                    need_dX=need,
+                    need_dtheta=need_dtheta,
                 )
                 if dterms is not None:
                     dtheta, by_static = self._static_backward(index, weights, tape, dtheta, dterms)
@@ -229,7 +232,8 @@ class Network:
             through = self.spec.residual and level[0] and d_hidden is not None
             d_hidden = self._arrays.total([dX, d_hidden]) if through else dX
         dthetas += [dtheta_head] if self.spec.head else []
-        gradients = self._arrays.end_to_end(dthetas), d_hidden, self._state(d_initial)
+        dtheta = self._arrays.end_to_end(dthetas) if need_dtheta else None
+        gradients = dtheta, d_hidden, self._state(d_initial)
         if not d_static:
             return Gradients(*gradients)
         return StaticGradients(*gradients, self._arrays.total(d_static))
@@ -293,17 +297,20 @@ class Network:
         dfinal: Pair | None,
         *,
         need_dX: bool,
-    ) -> tuple[AnyArray, AnyArray | None, Pair, AnyArray | None]:
+        need_dtheta: bool,
+    ) -> tuple[AnyArray | None, AnyArray | None, Pair, AnyArray | None]:
         layer, reverse = self.spec.layers[index], index % self.spec.num_directions
         arrays, lengths, masks = self._arrays, tape.batch.lengths, tape.batch.noise.weights
         if reverse and dY is not None:
             dY = arrays.flip(dY, lengths)
         dtheta, dX, d_initial, dterms = self.backend.layer_backward(
-            layer, weights.layers[index], tape.layers[index], dY, dfinal, need_dX=need_dX
+            *(layer, weights.layers[index], tape.layers[index], dY, dfinal),
+            need_dX=need_dX,
+            need_dtheta=need_dtheta,
         )
-        if masks[index] is not None:
+        if masks[index] is not None and need_dtheta:
             arrays.scale_by(split(layer.shapes, dtheta)["weight_hh"], masks[index])
-        if tape.learned:
+        if tape.learned and need_dtheta:
             views = split(layer.shapes, dtheta)
             for name, part in zip(("initial_h", "initial_c"), d_initial, strict=True):
                 arrays.add_rows_to(views[name], part)
@@ -311,13 +318,15 @@ class Network:
         return dtheta, dX, d_initial, dterms
 
     def _static_backward(
-        self, index: int, weights: Weights, tape: Tape, dtheta: AnyArray, dterms: AnyArray
-    ) -> tuple[AnyArray, AnyArray]:
+        self, index: int, weights: Weights, tape: Tape, dtheta: AnyArray | None, dterms: AnyArray
+    ) -> tuple[AnyArray | None, AnyArray]:
         """A layer's gradient with that of `weight_is`, and the gradient of the attributes."""
         of_static = self.spec.layers[index].of_static
         assert of_static is not None, "where there is a gradient of row terms"
         given = of_static, weights.static[index], tape.batch.static, dterms
         dweights, d_static = self.backend.head_backward(*given)
+        if dtheta is None:
+            return None, d_static
         size = of_static.input_size * of_static.output_size
         return self._arrays.end_to_end([dtheta[:-size], dweights[:size]]), d_static
 

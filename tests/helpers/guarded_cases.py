@@ -130,12 +130,16 @@ def case_of(chosen: dict[str, Any], seed: int) -> Case:
 
 
 def passes(case: Case) -> None:
-    """Forward without and with a tape, and backward with and without the gradient of X."""
+    """Forward without and with a tape, and backward with and without gradients of X and theta."""
     numbers, network = case.numbers, Network(case.spec, cpu)
     weights = network.pack(numbers.theta)
     network.forward(weights, numbers.X, numbers.state, numbers.lengths, last=case.last)
     run_case(cpu, case, need_dX=True)
     run_case(cpu, case, need_dX=False)
+    options = {"last": case.last, "reset": numbers.reset, "noise": numbers.noise}
+    given = network.pack(numbers.theta, numbers.noise), numbers.X, numbers.state, numbers.lengths
+    _, _, tape = network.forward(*given, tape=True, **options)
+    network.backward(given[0], tape, numbers.dY, need_dX=True, need_dtheta=False)
 
 
 def derivatives_along(case: Case) -> None:

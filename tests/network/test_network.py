@@ -15,7 +15,8 @@ from helpers.harness import (
     rows,
     run_case,
 )
-from helpers.strategies import Case, cases, networks
+from helpers.strategies import Case, cases, mapped, networks
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import Dropout, NetworkSpec, State
 from numlstm.network.dropout import no_noise
 from numlstm.network.network import Network
@@ -45,6 +46,56 @@ def test_network_of_fixed_sizes(backend, sizes, last, dtype):
 @given(case=cases(networks), need_dX=st.booleans())
 def test_network(backend, case, need_dX):
     require_close(case, run_case(backend, case, need_dX=need_dX), need_dX=need_dX)
+
+
+@given(case=cases(networks))
+def test_without_the_gradient_of_theta_the_others_have_the_same_bits(backend, case):
+    require_same_without_dtheta(backend, case)
+
+
+def require_same_without_dtheta(backend, case):
+    theta, X, state, lengths, dY, dstate, reset, noise = mapped(
+        backend.arrays.asarray, case.numbers
+    )
+    network = Network(case.spec, backend)
+    weights, options = network.pack(theta, noise), {"last": case.last, "reset": reset}
+    static = None
+    if case.spec.static_size:
+        shape = case.B, case.spec.static_size
+        static = np.linspace(-1, 1, case.B * shape[1]).reshape(shape).astype(case.spec.dtype)
+        static = backend.arrays.asarray(static)
+    given = weights, X, state, lengths
+    _, _, tape = network.forward(*given, tape=True, noise=noise, static=static, **options)
+    every, others = (
+        network.backward(weights, tape, dY, dstate, need_dX=True, need_dtheta=wanted)
+        for wanted in (True, False)
+    )
+    assert others.theta is None
+    assert type(others) is type(every)
+    pairs = [(every.X, others.X), *zip(every.state, others.state, strict=True)]
+    if static is not None:
+        pairs.append((every.static, others.static))
+    for one, other in pairs:
+        require_bits(backend.arrays.to_numpy(other), backend.arrays.to_numpy(one))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("sizes", "options"),
+    [
+        ((3, 20, 2), {"static_size": 3}),
+        ((3, 20, 2), {"static_size": 2, "bidirectional": True, "num_layers": 2}),
+        ((3, 20, 2), {"static_size": 2, "cell": {"layer_norm": True, "forget_gate": "coupled"}}),
+        ((3, 20, 2), {"proj_size": 7, "learned_state": True, "cell": {"peephole": True}}),
+        ((3, 520, 1), {"static_size": 2}),
+    ],
+    ids=str,
+)
+def test_without_the_gradient_of_theta_those_of_attributes_too(backend, sizes, options, dtype):
+    given = {"num_layers": 1} | options
+    cell = Cell(**given.pop("cell", {}))
+    case = Case(NetworkSpec(*sizes, dtype=dtype, cell=cell, **given), 3, 7, seed=4, ragged=True)
+    require_same_without_dtheta(backend, case)
 
 
 @given(case=cases(networks), rate=st.sampled_from([0.1, 0.5, 0.9]))

@@ -5,6 +5,7 @@ plain layer in shards of rows, `recurrence_by_units.py` in shards of units, `rec
 every variant, `head.py`.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,14 +125,18 @@ def layout_of(spec: LayerSpec, weights, batch, steps, lengths, plain) -> Layout:
     return layouts[key]
 
 
-def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
+def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True, need_dtheta=True):
+    """Gradients of theta (flat), X, the initial state and the row terms; None for one not wanted.
+
+    Row terms have one where there were some.
+    """
     layout, memory, masks, has_terms = tape
     nothing = weights.theta[:0]
     dY = nothing.reshape(0, 0, 0) if dY is None else uniform(dY)
     dh, dc = (nothing.reshape(0, 0),) * 2 if dstate is None else map(uniform, dstate)
     batch, steps = layout.batch, layout.steps
-    dtheta = np.zeros(weights.theta.shape, spec.dtype)
+    dtheta = np.zeros(weights.theta.size if need_dtheta else 0, spec.dtype)
+    dW_shape = weights.panels.shape if need_dtheta else (0, 0, 0)
     dinputs = (
         np.empty((batch if need_dX else 0, steps, spec.input_size), spec.dtype),
         np.empty((batch, spec.output_size), spec.dtype),
@@ -142,9 +147,9 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     scratch: Any
     if layout.by_units:
         kernel = recurrence_by_units.backward
-        scratch = _scratch(spec, layout, weights.panels.shape, need_dX)
+        scratch = _scratch(spec, layout, dW_shape, need_dX)
     else:
-        scratch = from_pool((layout.parts * weights.panels.size,), spec.dtype)
+        scratch = from_pool((layout.parts * math.prod(dW_shape),), spec.dtype)
     variant: tuple[Any, ...] = ()
     if masks is not None:
         kernel, parameters = recurrence.backward, parameters_of(spec, weights.theta)
@@ -153,18 +158,19 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
             zeros((layout.parts, *parameters.back.shape), spec.dtype),
         )
         variant = layer_of(spec, parameters, masks), dparameters
-    work = 2 * layout.lines * weights.panels.size
+    work = (1 + need_dtheta) * layout.lines * weights.panels.size
     given = layout.numbers, weights.theta, memory, (dY, dh, dc), dinputs, dtheta, scratch, *variant
     call(kernel, layout.tasks, work, *given)
-    if masks is not None:
+    if masks is not None and need_dtheta:
         put_gradients(spec, dtheta, *dparameters)
     dX, *dstate, dterms = dinputs
     drow_terms = terms.unpack(spec, layout, dterms) if has_terms else None
-    return dtheta, (dX if need_dX else None), tuple(dstate), drow_terms
+    wanted = (dtheta if need_dtheta else None), (dX if need_dX else None)
+    return *wanted, tuple(dstate), drow_terms
 
 
 def _scratch(spec: LayerSpec, layout: Layout, shape, need_dX: bool) -> recurrence_by_units.Scratch:
-    """Scratch of a backward pass in shards of units, for weights of a shape."""
+    """Scratch of a backward pass in shards of units; the shape is that of dW."""
     width, rows = packing.panel_width(spec.dtype), 4 * layout.gate
     h_panels = blocks(spec.hidden_size, width)
     x_panels = blocks(spec.input_size, width) if need_dX else 0

@@ -103,8 +103,11 @@ def layer_forward(
     return Y, tuple(carried), LayerTape(kept, masks, row_terms is not None) if tape else None
 
 
-def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
+def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True, need_dtheta=True):
+    """Gradients of theta (flat), X, the initial state and the row terms; None for one not wanted.
+
+    Row terms have one where there were some.
+    """
     batch = tape.tape.xh.shape[0]
     if dstate is None:
         sizes = spec.output_size, spec.hidden_size
@@ -112,7 +115,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
     else:
         carried = State(*map(arrays.copy, dstate))
     dY = nothing(spec.dtype, 3) if dY is None else dY
-    wanted = launch.Wanted(need_dX, tape.has_terms)
+    wanted = launch.Wanted(need_dtheta, need_dX, tape.has_terms)
     given = weights, tape.tape, tape.masks, dY, carried
     dtheta, dX, dterms = launch.backward(spec, *given, wanted)
     return dtheta, dX, tuple(carried), dterms

@@ -109,7 +109,7 @@ class Gradient(NamedTuple):
     """Results of a backward pass and its scratch: lines of dz wait to be multiplied together."""
 
     dX: Any  # (B, T, I), or empty where it is not wanted
-    dW: Any  # (shards, 2U, K, W) gradient of the packed weights
+    dW: Any  # (shards, 2U, K, W) gradient of the packed weights, or empty where not wanted
     dz: Any  # (shards, capacity, 4H) padded
     panels: Any  # (shards, PANELS_OF_DZ, LINES_OF_DZ, W) of dz
     dx: Any  # (shards, capacity, padded I)
@@ -120,7 +120,8 @@ class Gradient(NamedTuple):
 def backward(driver, numbers, theta, memory, doutputs, dinputs, dtheta, dW):
     """Fill dtheta and dinputs; arrays of doutputs, and dinputs.X, may be empty.
 
-    dW (shards, 2U, K, W) is scratch; it is large, so that Python allocates it.
+    dW (shards, 2U, K, W) is scratch; it is large, so that Python allocates it. Where it is empty,
+    dtheta is not filled.
     """
     layout, doutputs, dinputs = read_layout(numbers), Outputs(*doutputs), Inputs(*dinputs)
     width, shards = panel_width(theta), layout.shards

@@ -289,7 +289,7 @@ class Gradient(NamedTuple):
     """Results of a backward pass, and its scratch."""
 
     dX: Any  # (B, T, I), or empty where it is not wanted
-    dW: Any  # (shards, 2U, K, W)
+    dW: Any  # (shards, 2U, K, W), or empty where it is not wanted
     parameters: ParameterGradients
     dz: Any  # (shards, capacity, 4 U L) padded
     dh: Any  # (shards, capacity, padded P) of the new hidden state
@@ -429,7 +429,7 @@ def use_lines(shard, t_first, t_last, waiting, layout, layer, columns, tape, gra
     noinline()
     gate, width = layout.vectors * lanes_of(columns.x), panel_width(columns.x)
     use_dz(shard, t_first, t_last, waiting, gate, layout, columns, tape, gradient)
-    if layer.cell.projected:
+    if layer.cell.projected and gradient.dW.size > 0:
         capacity, line = gradient.dh.shape[1], line_of(layout, shard, t_first)
         start = at(gradient.dh, (shard * capacity + capacity - waiting) * layout.padded_out)
         dh = Block(start, 1, layout.padded_out)

@@ -166,7 +166,7 @@ class Scratch(NamedTuple):
 
     dz: Any  # (N, 4 U * L) padded, so that its rows do not collide in the cache
     columns: Columns  # 4 U * L rows
-    dW: Any  # (2U, K, W)
+    dW: Any  # (2U, K, W), or empty where it is not wanted
     panels: Any  # (groups, PANELS_OF_DZ, LINES_OF_DZ, W)
     dx: Any  # (groups, lines of a chunk, padded I)
 
@@ -216,7 +216,7 @@ def backward_group(group, t, layout, dY, carry, tape, scratch):
 def dW_of_group(group, layout, tape, scratch, dtheta, dterms):
     """dW = sum of dz xh' over all lines, of the group's units, and from there to dtheta.
 
-    And the sums of dz by rows.
+    And the sums of dz by rows. An empty dW is not wanted.
     """
     width, k = panel_width(dtheta), 1 + layout.inputs + layout.units
     gate = layout.vectors * lanes_of(dtheta)
@@ -224,9 +224,11 @@ def dW_of_group(group, layout, tape, scratch, dtheta, dterms):
     dz, dW = Block(at(scratch.dz, 0), scratch.dz.shape[1], 1), at(scratch.dW, 0)
     panels = at(scratch.panels, group * PANELS_OF_DZ * LINES_OF_DZ * width)
     first, last = 2 * share.first, 2 * share.last
-    clear(move(dW, first * k * width), (last - first) * k * width)
     if dterms.size > 0:
         add_lines(0, 0, layout.steps, first, last, dz, gate, layout, dterms)
+    if scratch.dW.size == 0:
+        return
+    clear(move(dW, first * k * width), (last - first) * k * width)
     apart = Summed(0, 0, 0, dterms)
     add_to_dW(first, last, 0, lines, dz, gate, layout, tape, dW, panels, apart)
     for u in range(share.first, share.last):

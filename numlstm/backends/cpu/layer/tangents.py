@@ -87,13 +87,13 @@ def layer_forward(
     return Y, tuple(final), kept
 
 
-def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
-    """Gradients of theta (flat), X (or None), the initial state and the row terms (or None)."""
+def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True, need_dtheta=True):
+    """As `launch.layer_backward`."""
     layout, memory, masks, has_terms = tape
     batch, steps = layout.batch, layout.steps
     dY = np.empty((0, 0, 0), spec.dtype) if dY is None else dY
     dstate = (np.empty((0, 0), spec.dtype),) * 2 if dstate is None else dstate
-    dtheta = _zeros(weights.theta.shape, spec)
+    dtheta = _zeros(weights.theta.shape if need_dtheta else (0,), spec)
     doutputs = tuple(map(dual_array, (dY, *dstate)))
     dinputs = (
         _empty((batch if need_dX else 0, steps, spec.input_size), spec),
@@ -101,7 +101,7 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
         _empty((batch, spec.hidden_size), spec),
         _zeros(terms.shape(spec, layout, has_terms), spec),
     )
-    scratch = _empty((layout.parts * weights.panels.size,), spec)
+    scratch = _empty((layout.parts * weights.panels.size * need_dtheta,), spec)
     kernel: Any = plain_recurrence.backward
     variant: tuple[Any, ...] = ()
     if masks is not None:
@@ -111,15 +111,16 @@ def layer_backward(spec: LayerSpec, weights, tape, dY, dstate, *, need_dX=True):
             _zeros((layout.parts, *parameters.back.shape), spec),
         )
         variant = layer_of(spec, parameters, masks), dparameters
-    work = 2 * WORK * layout.lines * weights.panels.size
+    work = (1 + need_dtheta) * WORK * layout.lines * weights.panels.size
     given = layout.numbers, weights.theta, memory, doutputs, dinputs, dtheta, scratch, *variant
     call(kernel, layout.tasks, work, *given)
-    if masks is not None:
+    if masks is not None and need_dtheta:
         for part in range(2):
             put_gradients(spec, dtheta[part], *(each[part] for each in dparameters))
     dX, *dstate, dterms = map(_complex, dinputs)
     drow_terms = terms.unpack(spec, layout, dterms) if has_terms else None
-    return _complex(dtheta), (dX if need_dX else None), tuple(dstate), drow_terms
+    wanted = (_complex(dtheta) if need_dtheta else None), (dX if need_dX else None)
+    return *wanted, tuple(dstate), drow_terms
 
 
 # --- head -----------------------------------------------------------------------------------------

@@ -76,10 +76,13 @@ def unpack(u, layout, dW, dtheta):
 
 @kernel
 def sum_gradients(driver, layout, dW, dtheta):
-    """dtheta from the sum over dW (shards, 2U, K, W), whose first part becomes the sum."""
+    """dtheta from the sum over dW (shards, 2U, K, W), whose first part becomes the sum.
+
+    Where dW is empty, as it was not wanted, dtheta may be, too.
+    """
     if dW.size >= MANY:
         for_shards(_sum_vector, driver, layout.vectors, (layout, dW, dtheta))
-    else:
+    elif dW.size > 0:
         for u in range(layout.vectors):
             _sum_vector(u, layout, dW, dtheta)
 
@@ -152,7 +155,7 @@ def _pack_columns_of(panel, layout, theta, columns, gate):
 def use_dz(shard, t_first, t_last, waiting, gate, layout, columns, tape, gradient):
     """dW += dz' xh, dx = dz W_ih and sums of dz of the waiting lines, steps t_first to t_last.
 
-    A line of dz has `gate` numbers for each of the four gates.
+    A line of dz has `gate` numbers for each of the four gates. An empty dW is not wanted.
     """
     noinline()
     capacity, dz_row = gradient.dz.shape[1], gradient.dz.shape[2]
@@ -163,12 +166,14 @@ def use_dz(shard, t_first, t_last, waiting, gate, layout, columns, tape, gradien
     dW = at(gradient.dW, shard * 2 * layout.vectors * w_k * width)
     panels = at(gradient.panels, shard * PANELS_OF_DZ * LINES_OF_DZ * width)
     summed = Summed(shard, t_first, t_first, gradient.terms)
-    if gradient.terms.size > 0 and waiting <= LINES_OF_DZ:
+    wanted = gradient.dW.size > 0
+    if wanted and gradient.terms.size > 0 and waiting <= LINES_OF_DZ:
         summed = Summed(shard, t_first, t_last, gradient.terms)
     elif gradient.terms.size > 0:
         whole = 2 * layout.vectors
         add_lines(shard, t_first, t_last, 0, whole, dz, gate, layout, gradient.terms)
-    add_to_dW(0, 2 * layout.vectors, line, waiting, dz, gate, layout, tape, dW, panels, summed)
+    if wanted:
+        add_to_dW(0, 2 * layout.vectors, line, waiting, dz, gate, layout, tape, dW, panels, summed)
     if gradient.dX.size > 0:
         dx = at(gradient.dx, shard * capacity * gradient.dx.shape[2])
         w_x = Block(at(columns.x, 0), 4 * gate * width, width)

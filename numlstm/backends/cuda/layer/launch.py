@@ -44,8 +44,9 @@ class Packed(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """The gradients that a backward pass gives beside that of theta."""
+    """The gradients that a backward pass gives."""
 
+    dtheta: bool
     dX: bool
     dterms: bool
 
@@ -194,18 +195,21 @@ def forward(spec: LayerSpec, packed: Packed, X, state: State, masks: Masks, row_
 def backward(
     spec: LayerSpec, packed: Packed, tape, masks, dY, dstate: State, wanted: Wanted
 ) -> tuple[Any, Any, Any]:
-    """(dtheta, dX or None, drow_terms or None); dstate becomes that of the initial state."""
+    """(dtheta, dX, drow_terms), None for one not wanted; dstate becomes the initial state's."""
     batch, steps, _ = tape.xh.shape
     dterms = None
     if wanted.dterms:
         dterms = zeros((batch, len(spec.cell.gates) * spec.hidden_size), spec.dtype)
     if batch == 0 or steps == 0:
         dX = empty((batch, steps, spec.input_size), spec.dtype)
-        return zeros(packed.size, spec.dtype), dX if wanted.dX else None, dterms
+        dtheta = zeros(packed.size, spec.dtype) if wanted.dtheta else None
+        return dtheta, dX if wanted.dX else None, dterms
     gradient = new_gradient(spec, batch, steps)
     given = Pass(packed.weights, masks, tape, dstate)
     run(spec, given, batch, steps - 1, -2, (dY, gradient))
-    dtheta = unpack(spec, packed, parameter_gradients(spec, packed.weights, tape, gradient))
+    dtheta = None
+    if wanted.dtheta:
+        dtheta = unpack(spec, packed, parameter_gradients(spec, packed.weights, tape, gradient))
     if dterms is not None:
         over_elements(sum_over_steps, dterms.size, gradient.dz, dterms)
     dX = input_gradient(spec, packed.weights, masks, gradient) if wanted.dX else None
