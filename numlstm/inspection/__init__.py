@@ -4,4 +4,6 @@ Over `numlstm.LSTM.trace`, `vjp` and `transitions`, which have what is needed fr
 predict.
 """
 
-__all__: list[str] = []
+from numlstm.inspection.memory import MemoryPaths, memory_length, memory_paths
+
+__all__ = ["MemoryPaths", "memory_length", "memory_paths"]
