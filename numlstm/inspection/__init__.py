@@ -4,6 +4,11 @@ Over `numlstm.LSTM.trace`, `vjp` and `transitions`, which have what is needed fr
 predict.
 """
 
+from numlstm.inspection.fixed_points import FixedPoints, fixed_points
+from numlstm.inspection.lyapunov import LyapunovExponents, lyapunov_exponents
 from numlstm.inspection.memory import MemoryPaths, memory_length, memory_paths
 
-__all__ = ["MemoryPaths", "memory_length", "memory_paths"]
+__all__ = [
+    "FixedPoints", "LyapunovExponents", "MemoryPaths",
+    "fixed_points", "lyapunov_exponents", "memory_length", "memory_paths",
+]  # fmt: skip

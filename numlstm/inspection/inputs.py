@@ -29,6 +29,7 @@ class Inspected(NamedTuple):
     rows: Rows
     form: sequences.Form
     given: labels.Labelled
+    static: Any  # attributes in the units of the data
 
     @property
     def lengths(self) -> Array:
@@ -73,7 +74,7 @@ def read(model: Any, X: Any, beside: Given = Given()) -> Inspected:  # noqa: B00
         reset = sequences.read_reset(reset, form, values.shape[1])
         values = model._with_future(values, lengths, form, future)
         rows = Rows(values, lengths, reset, model._static(static, form))
-    return Inspected(rows, form, given)
+    return Inspected(rows, form, given, static)
 
 
 def whole_number(name: str, value: Any) -> int | None:

@@ -99,9 +99,9 @@ def memory_paths(
     -----
     With the Jacobians J of the states (h, c) step by step, the derivative v by the state goes back
     as v_(t-1) = J_t^T v_t. The part in cells alone goes back in the same way, but after each step
-    what it says of h is set to zero. It is the gradient that Hochreiter & Schmidhuber (1997) used in
-    training, where what flows back through the hidden state is cut off. In a stack a layer reads the
-    hidden state of the layer below in the same step, which is no memory.
+    what it says of h is set to zero. It is the gradient that Hochreiter & Schmidhuber (1997) used
+    in training, where what flows back through the hidden state is cut off. In a stack a layer reads
+    the hidden state of the layer below in the same step, which is no memory.
 
     A model of windows reads each output's own window alone. With ``missing="mask"`` the derivatives
     are those by the value that the network read at a step, also where that had been filled.
@@ -182,7 +182,7 @@ def memory_length(
     >>> from numlstm import inspection
     >>> model = numlstm.LSTM(2, 4, 1, dtype="float64", rng=0)
     >>> inspection.memory_length(model, np.ones((3, 50, 2)))
-    array([6, 6, 6])
+    array([12, 12, 12])
     """
     share = checks.real("share", share, above=0.0, below=1.0)
     asked = {"lengths": lengths, "reset": reset, "static": static, "future": future}

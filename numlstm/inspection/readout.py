@@ -1,6 +1,6 @@
 """How the outputs of a step are read from its state, and in which units."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -71,4 +71,52 @@ def require_states(model: Any) -> None:
         raise ValueError(
             "a bidirectional network has no state between two steps, in which it could remember: "
             "its directions run towards each other"
+        )
+
+
+def require_dynamics(model: Any) -> None:
+    """Refuse networks that carry no state from step to step."""
+    require_states(model)
+    if model.window is not None:
+        raise ValueError(
+            f"this model was trained on windows of {model.window} steps, each of which begins in "
+            "the initial state, and has no dynamics beyond them: set model.window = None to look "
+            "at the network with its state carried on"
+        )
+
+
+class Feedback(NamedTuple):
+    """The next inputs as a function of the state, matrix @ state + offset; network's units."""
+
+    matrix: Array  # (I, S)
+    offset: Array  # (I,)
+
+
+def feedback(model: Any) -> Feedback:
+    """How outputs become the next inputs, of a network that forecasts all of these."""
+    spec = model.spec
+    factor, offset = np.ones(spec.width), np.zeros(spec.width)
+    if model.scaling is not None:
+        factor, offset = model.scaling.of_outputs(spec.width)
+        mean, scale = model.scaling.x_mean, model.scaling.x_scale
+        factor, offset = factor / scale, (offset - mean) / scale
+    return Feedback(factor[:, None] * readout(model), factor * head_bias(model) + offset)
+
+
+def head_bias(model: Any) -> Array:
+    """The outputs of a state of zeros, (O,)."""
+    spec = model.spec
+    if spec.head is None:
+        return np.zeros(spec.width)
+    bias: Array = split(spec.shapes, model.theta)["head_bias"].astype(np.float64)
+    return bias
+
+
+def require_own_inputs(model: Any) -> None:
+    """Refuse to run freely what does not forecast all of its inputs."""
+    model._require_forecasts()
+    if model.spec.width < model.spec.input_size:
+        raise ValueError(
+            f"this model forecasts {model.spec.width} of its {model.spec.input_size} inputs, and "
+            "the others do not follow from it: it does not run alone"
         )
