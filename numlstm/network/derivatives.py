@@ -112,18 +112,43 @@ def as_state(network: Network, vectors: Array) -> State:
     return State(*(part.copy() for part in swapped))
 
 
+class Linearised(NamedTuple):
+    """Every step as a linear system: how its state changes with the one before and the inputs."""
+
+    by_state: Array  # (B, T, S, S)
+    by_X: Array  # (B, T, S, I)
+
+
 def transitions(network: Network, run: Run) -> Array:
     """(B, T, S, S): the state after every step by the state before it."""
+    return linearised(network, run, need_X=False).by_state
+
+
+def linearised(network: Network, run: Run, *, need_X: bool = True) -> Linearised:
+    """The state after every step by the state before it, and by the step's inputs if needed."""
+    size, inputs = state_size(network), run.X.shape[2] if need_X else 0
     kernels = network.backend.transitions() if _units_are_apart(network.spec) else None
     if kernels is None or not run.X.size:
-        return _step_by_step(network, run)
-    J = _by_tape(network, kernels, run)
+        J = _step_by_step(network, run, inputs)
+        return Linearised(J[..., :size], J[..., size:])
+    J = _by_tape(network, kernels, run, inputs)
     steps = np.arange(run.X.shape[1])
     if run.reset is not None:
-        J[run.reset] = 0
+        J[..., :size][run.reset] = 0
     if run.lengths is not None:
-        J[steps >= run.lengths[:, None]] = np.eye(J.shape[-1])
-    return J
+        J[steps >= run.lengths[:, None]] = np.eye(size, size + inputs)
+    return Linearised(J[..., :size], J[..., size:])
+
+
+def states_before(network: Network, run: Run) -> Array:
+    """(B, T, S): the state before every step."""
+    (batch, steps, _), weights = run.X.shape, network.pack(run.theta)
+    state = network.initial_state(weights, batch) if run.state is None else run.state
+    before = np.empty((batch, steps, state_size(network)), run.X.dtype)
+    for t in range(steps):
+        before[:, t] = as_vectors(state)
+        _, state, _ = network.forward(weights, run.X[:, t : t + 1], state, **_options(run, t))
+    return before
 
 
 def _units_are_apart(spec: NetworkSpec) -> bool:
@@ -132,38 +157,35 @@ def _units_are_apart(spec: NetworkSpec) -> bool:
     return not (spec.cell.layer_norm or spec.proj_size or rates.zoneout_h or rates.zoneout_c)
 
 
-def _by_tape(network: Network, kernels: ModuleType, run: Run) -> Array:
-    """(B, T, S, S) from one forward pass, layer upon layer; see `_units_are_apart`."""
+def _by_tape(network: Network, kernels: ModuleType, run: Run, inputs: int) -> Array:
+    """(B, T, S, S + I) from one forward pass, layer upon layer; see `_units_are_apart`."""
     (batch, steps, _), spec = run.X.shape, network.spec
     layers, H, size = len(spec.layers), spec.hidden_size, state_size(network)
     weights = network.pack(run.theta)
     given = weights, run.X, run.state, run.lengths
     _, _, tape = network.forward(*given, tape=True, **run.options)
-    J, below = np.zeros((batch, steps, 2, layers, H, size), run.X.dtype), None
+    J, below = np.zeros((batch, steps, 2, layers, H, size + inputs), run.X.dtype), None
     for index, layer in enumerate(spec.layers):
-        part, inputs = J[:, :, :, index], layer.input_size if index else 0
-        by_X = np.zeros((batch, steps, 2, H, inputs), run.X.dtype)
+        part, width = J[:, :, :, index], layer.input_size if index else inputs
+        by_X = np.zeros((batch, steps, 2, H, width), run.X.dtype)
         kernels.fill(layer, weights.layers[index], tape.layers[index], index, J, by_X)
         if below is not None:
             part += by_X @ below[:, :, None]
+        elif inputs:
+            part[..., size:] = by_X
         residual = spec.residual and below is not None
         below = below + part[:, :, 0] if residual else part[:, :, 0]
-    return J.reshape(batch, steps, size, size)
+    return J.reshape(batch, steps, size, size + inputs)
 
 
-def _step_by_step(network: Network, run: Run) -> Array:
-    """(B, T, S, S) by directions, as rows, through every step from the state before it."""
+def _step_by_step(network: Network, run: Run, inputs: int) -> Array:
+    """(B, T, S, S + I) by directions, as rows, through every step from the state before it."""
     batch, steps, _ = run.X.shape
     size = state_size(network)
+    J = np.zeros((batch, steps, size, size + inputs), run.X.dtype)
     if not batch * steps:
-        return np.zeros((batch, steps, size, size), run.X.dtype)
-    weights = network.pack(run.theta)
-    state = network.initial_state(weights, batch) if run.state is None else run.state
-    before = []
-    for t in range(steps):
-        before.append(as_vectors(state))
-        _, state, _ = network.forward(weights, run.X[:, t : t + 1], state, **_options(run, t))
-    vectors = np.stack(before, axis=1).reshape(batch * steps, size)
+        return J
+    vectors = states_before(network, run).reshape(batch * steps, size)
     lengths = None
     if run.lengths is not None:
         lengths = (np.arange(steps) < run.lengths[:, None]).astype(np.int64).ravel()
@@ -171,7 +193,10 @@ def _step_by_step(network: Network, run: Run) -> Array:
     X = run.X.reshape(batch * steps, 1, -1)
     static = None if run.static is None else np.repeat(run.static, steps, axis=0)
     each = Run(run.theta, X, as_state(network, vectors), lengths, reset, static)
-    return jacobian(network, each, "state", "state").reshape(batch, steps, size, size)
+    J[..., :size] = jacobian(network, each, "state", "state").reshape(batch, steps, size, size)
+    if inputs:
+        J[..., size:] = jacobian(network, each, "state", "X").reshape(batch, steps, size, inputs)
+    return J
 
 
 def _options(run: Run, t: int) -> dict[str, Any]:

@@ -229,3 +229,22 @@ def test_arguments_are_left_as_they_were():
     model.transitions(X, **keywords)
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+def test_linearised_steps_say_how_a_state_changes_with_the_inputs(model):
+    if model.spec.bidirectional:
+        return
+    X, keywords = arguments(model)
+    run = derivatives.Run(model.theta, X, *keywords.values())
+    network = model.network.on_host
+    by_state, by_X = derivatives.linearised(network, run)
+    np.testing.assert_array_equal(by_state, model.transitions(X, **keywords))
+    before = derivatives.states_before(network, run)
+    for row, length in enumerate(keywords["lengths"]):
+        for t in range(length):
+            start = derivatives.as_state(network, before[[row], t])
+            here = X[[row], t : t + 1], "state", "X"
+            reset = keywords["reset"][[row], t : t + 1]
+            J = model.jacobian(*here, state=start, reset=reset)[0, :, 0]
+            np.testing.assert_allclose(by_X[row, t], J, rtol=1e-12, atol=1e-15)
+        assert (by_X[row, length:] == 0).all()

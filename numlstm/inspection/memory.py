@@ -1,0 +1,229 @@
+"""Through which memory an output knows of the past: the cells, or the hidden states."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.inspection import linear_slices
+from numlstm.inspection.inputs import Given, Inspected, read, whole_number
+from numlstm.inspection.readout import (
+    input_scales,
+    num_values,
+    output_factors,
+    readout,
+    require_states,
+    which_output,
+)
+from numlstm.utils import checks
+from numlstm.utils.types import Array
+
+
+class MemoryPaths(NamedTuple):
+    """What an output owes to every step before it, by the way on which it came.
+
+    Of one series (T, I) the first axis is left out. Lag 0 is the step of the output itself. Where
+    a sequence has no step so long ago there is NaN.
+
+    Attributes
+    ----------
+    total : ndarray, shape (B, L, I) or (B, L, S)
+        Derivative of the output by the inputs, or by the state, of the step so many steps ago; or
+        its product with the inputs.
+    cell : ndarray, same shape
+        The part that was kept in cells alone.
+    hidden : ndarray, same shape
+        The rest, which was in a hidden state at least once when a gate read it.
+    names : tuple of str, or None
+        Names of the inputs, where they have some.
+    """
+
+    total: Array
+    cell: Array
+    hidden: Array
+    names: tuple[str, ...] | None = None
+
+
+def memory_paths(
+    model: Any,
+    X: Any,
+    *,
+    output: int | str | None = None,
+    step: int | None = None,
+    wrt: str = "X",
+    times_input: bool = False,
+    lengths: Any = None,
+    reset: Any = None,
+    static: Any = None,
+    future: Any = None,
+) -> MemoryPaths:
+    """How much of an output came through the cells, and how much through hidden states.
+
+    What an input changes is remembered in two ways: in the cell, c_t = f_t c_(t-1) + i_t g_t, and
+    in the hidden state, which the gates of the next step read. The exact derivative of an output by
+    the inputs of every step before is the sum over all ways from there to it. `cell` is the sum
+    over those on which nothing but cells carried it from each step to the next, `hidden` that over
+    the others.
+
+    Parameters
+    ----------
+    model : LSTM
+        The network.
+    X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
+        Sequences in the units of the data, in any of the forms that `LSTM.predict` takes.
+    output : int or str, optional
+        Which output is explained, by place or name. Default: the only one.
+    step : int, optional
+        At which step; a negative one counts from each row's end. Default: each row's last.
+    wrt : {"X", "state"}, optional
+        Derivatives by the inputs of each step, or by the state after it: the vector of S numbers
+        of `LSTM.transitions`, in the network's own units.
+    times_input : bool, optional
+        Multiply the derivatives by how far the inputs were from their means (from zero in a model
+        without `scaling`): what each contributed, to first order, in the units of the output.
+    lengths, reset, static, future : optional
+        As in `LSTM.predict`.
+
+    Returns
+    -------
+    paths : MemoryPaths
+        Arrays by lag. Derivatives are in the units of the data; of the losses "cross_entropy" and
+        "binary_cross_entropy" they are those of logits.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `LSTM.predict`; for a bidirectional network, which has no state between two steps; for
+        an output or a step that there is not.
+
+    Notes
+    -----
+    With the Jacobians J of the states (h, c) step by step, the derivative v by the state goes back
+    as v_(t-1) = J_t^T v_t. The part in cells alone goes back in the same way, but after each step
+    what it says of h is set to zero. It is the gradient that Hochreiter & Schmidhuber (1997) used
+    in training, where what flows back through the hidden state is cut off. In a stack a layer reads
+    the hidden state of the layer below in the same step, which is no memory.
+
+    A model of windows reads each output's own window alone. With ``missing="mask"`` the derivatives
+    are those by the value that the network read at a step, also where that had been filled.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber (1997), Neural Computation 9(8), 1735-1780, appendix A.1.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> from numlstm import inspection
+    >>> model = numlstm.LSTM(2, 4, 1, dtype="float64", rng=0)
+    >>> paths = inspection.memory_paths(model, np.ones((3, 10, 2)))
+    >>> paths.total.shape, bool(np.allclose(paths.cell + paths.hidden, paths.total))
+    ((3, 10, 2), True)
+    """
+    require_states(model)
+    index = which_output(model, output)
+    step = whole_number("step", step)
+    checks.choice("wrt", wrt, ("X", "state"))
+    if checks.flag("times_input", times_input) and wrt == "state":
+        raise ValueError("times_input=True multiplies derivatives by inputs: it needs wrt='X'")
+    seen = read(model, X, Given(lengths, reset, static, future)).until(step, model.window)
+    run = seen.run(model)
+    whole, cell = np.moveaxis(_by_lag(seen, _derivatives(model, run, index, wrt)), 2, 0)
+    factor = output_factors(model)[index]
+    if times_input:
+        values = num_values(model.spec, model.filling)
+        factor = factor * _by_lag(seen, run.X[..., None, :values])[:, :, 0]
+    elif wrt == "X":
+        factor = factor / input_scales(model)
+    total, through, rest = (
+        (factor * part)[0] if seen.form.kind == "series" else factor * part
+        for part in (whole, cell, whole - cell)
+    )
+    return MemoryPaths(total, through, rest, _names(model) if wrt == "X" else None)
+
+
+def memory_length(
+    model: Any,
+    X: Any,
+    *,
+    share: float = 0.9,
+    output: int | str | None = None,
+    step: int | None = None,
+    lengths: Any = None,
+    reset: Any = None,
+    static: Any = None,
+    future: Any = None,
+) -> Array:
+    """The number of last steps that hold most of an output's sensitivity to its inputs.
+
+    Parameters
+    ----------
+    model, X, output, step, lengths, reset, static, future
+        As in `memory_paths`.
+    share : float, optional
+        Which part of the sensitivity, above 0 and below 1.
+
+    Returns
+    -------
+    steps : ndarray of int, shape (B,), or () for one series
+        The least m such that the step of the output and the m - 1 before it hold this share of
+        the sum over all steps. The sensitivity to a step is the norm of the derivatives by its
+        inputs, each in units of its standard deviation in the training. As long as the sequence
+        where there is not enough of it: pass longer ones if it comes near to that. 0 where the
+        output does not depend on the inputs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `memory_paths`; for a share outside of (0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> from numlstm import inspection
+    >>> model = numlstm.LSTM(2, 4, 1, dtype="float64", rng=0)
+    >>> inspection.memory_length(model, np.ones((3, 50, 2)))
+    array([12, 12, 12])
+    """
+    share = checks.real("share", share, above=0.0, below=1.0)
+    asked = {"lengths": lengths, "reset": reset, "static": static, "future": future}
+    paths = memory_paths(model, X, output=output, step=step, **asked)
+    strength = np.linalg.norm(np.nan_to_num(paths.total * input_scales(model)), axis=-1)
+    held = np.cumsum(strength, axis=-1)
+    enough = held < share * held[..., -1:]
+    steps: Array = np.where(held[..., -1] > 0, enough.sum(axis=-1) + 1, 0)
+    return steps
+
+
+def _derivatives(model: Any, run: Any, index: int, wrt: str) -> Array:
+    """The derivatives of an output by every step, whole and through cells, (B, T, 2, I or S)."""
+    network, spec = model.network.on_host, model.spec
+    hidden = spec.num_layers * spec.layers[0].output_size
+    v = np.tile(readout(model)[index], (len(run.X), 2, 1))
+    width = num_values(spec, model.filling) if wrt == "X" else v.shape[-1]
+    result = np.empty((*run.X.shape[:2], 2, width))
+    for start, there, (by_state, by_X) in linear_slices.backwards(network, run, need_X=wrt == "X"):
+        for t in reversed(range(there.shape[1])):
+            result[:, start + t] = v @ by_X[:, t, :, :width] if wrt == "X" else v
+            v = v @ by_state[:, t]
+            v[there[:, t], 1, :hidden] = 0
+    return result
+
+
+def _by_lag(seen: Inspected, values: Array) -> Array:
+    """Values of every step (B, T, ...) by how long before each row's last it was, NaN before."""
+    step = seen.lengths[:, None] - 1 - np.arange(values.shape[1])
+    step = step.reshape(*step.shape, *(1,) * (values.ndim - 2))
+    lagged = np.take_along_axis(values, np.maximum(step, 0), axis=1)
+    return np.where(step >= 0, lagged, np.nan)
+
+
+def _names(model: Any) -> tuple[str, ...] | None:
+    """Names of the inputs, those known ahead among them."""
+    features, future = model.names.features, model.names.future
+    if features is None or not model.num_future:
+        names: tuple[str, ...] | None = features
+        return names
+    if future is None:
+        return None
+    later = (f"{name}+{k}" for k in range(1, model.ahead.steps + 1) for name in future)
+    return (*features, *later)

@@ -1,0 +1,122 @@
+"""How the outputs of a step are read from its state, and in which units."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.architecture.parameters import split
+from numlstm.architecture.spec import NetworkSpec
+from numlstm.network.derivatives import state_size
+from numlstm.utils import checks
+from numlstm.utils.types import Array
+
+
+def readout(model: Any) -> Array:
+    """The derivatives of the outputs by the state of their step, (O, S), in the network's units."""
+    spec, size = model.spec, model.spec.layers[0].output_size
+    weight = np.eye(size)
+    if spec.head is not None:
+        weight = split(spec.shapes, model.theta)["head_weight"].astype(np.float64)
+    C = np.zeros((spec.width, state_size(model.network)))
+    for layer in range(spec.num_layers) if spec.residual else [spec.num_layers - 1]:
+        C[:, layer * size : (layer + 1) * size] = weight
+    return C
+
+
+def output_factors(model: Any) -> Array:
+    """By what outputs are multiplied on their way to the units of the data, (O,)."""
+    width = model.spec.width
+    if model.scaling is None:
+        return np.ones(width)
+    factor: Array = model.scaling.of_outputs(width)[0]
+    return factor
+
+
+def input_scales(model: Any) -> Array:
+    """The unit of every input feature, without mask channels, (I,)."""
+    if model.scaling is None:
+        return np.ones(num_values(model.spec, model.filling))
+    scale: Array = model.scaling.x_scale
+    return scale
+
+
+def num_values(spec: NetworkSpec, filling: Any) -> int:
+    """Number of inputs of a step that are no mask channels."""
+    return spec.input_size if filling is None else spec.input_size // 2
+
+
+def which_output(model: Any, output: Any) -> int:
+    """The place of an output that is given by place or name; of several one must be."""
+    names: list[str] = model.output_names.outputs(model.spec.width)
+    if output is None:
+        if len(names) == 1:
+            return 0
+        raise ValueError(
+            f"the model has {len(names)} outputs: say which one with output=, by its place from 0 "
+            f"on or by its name, as in output={names[0]!r}"
+        )
+    if isinstance(output, str):
+        return names.index(checks.choice("output", output, tuple(names)))
+    index = checks.size("output", output, minimum=-len(names))
+    if index >= len(names):
+        raise ValueError(
+            f"output must be below {len(names)}, the number of outputs, received {output}"
+        )
+    return index % len(names)
+
+
+def require_states(model: Any) -> None:
+    """Refuse networks that have no state between two steps."""
+    if model.spec.bidirectional:
+        raise ValueError(
+            "a bidirectional network has no state between two steps, in which it could remember: "
+            "its directions run towards each other"
+        )
+
+
+def require_dynamics(model: Any) -> None:
+    """Refuse networks that carry no state from step to step."""
+    require_states(model)
+    if model.window is not None:
+        raise ValueError(
+            f"this model was trained on windows of {model.window} steps, each of which begins in "
+            "the initial state, and has no dynamics beyond them: set model.window = None to look "
+            "at the network with its state carried on"
+        )
+
+
+class Feedback(NamedTuple):
+    """The next inputs as a function of the state, matrix @ state + offset; network's units."""
+
+    matrix: Array  # (I, S)
+    offset: Array  # (I,)
+
+
+def feedback(model: Any) -> Feedback:
+    """How outputs become the next inputs, of a network that forecasts all of these."""
+    spec = model.spec
+    factor, offset = np.ones(spec.width), np.zeros(spec.width)
+    if model.scaling is not None:
+        factor, offset = model.scaling.of_outputs(spec.width)
+        mean, scale = model.scaling.x_mean, model.scaling.x_scale
+        factor, offset = factor / scale, (offset - mean) / scale
+    return Feedback(factor[:, None] * readout(model), factor * head_bias(model) + offset)
+
+
+def head_bias(model: Any) -> Array:
+    """The outputs of a state of zeros, (O,)."""
+    spec = model.spec
+    if spec.head is None:
+        return np.zeros(spec.width)
+    bias: Array = split(spec.shapes, model.theta)["head_bias"].astype(np.float64)
+    return bias
+
+
+def require_own_inputs(model: Any) -> None:
+    """Refuse to run freely what does not forecast all of its inputs."""
+    model._require_forecasts()
+    if model.spec.width < model.spec.input_size:
+        raise ValueError(
+            f"this model forecasts {model.spec.width} of its {model.spec.input_size} inputs, and "
+            "the others do not follow from it: it does not run alone"
+        )
