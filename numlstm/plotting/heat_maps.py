@@ -6,7 +6,7 @@ import numpy as np
 
 from numlstm.plotting.curves import feature_names
 from numlstm.plotting.picture import GREY, Picture, place_ticks, several, style, whole_ticks
-from numlstm.plotting.series import Series, read
+from numlstm.plotting.series import Series, are_several, read
 from numlstm.utils.types import Array
 
 _DIVERGING = (
@@ -197,8 +197,8 @@ def _axes(plt: Any, two: bool) -> Any:
 
 def _beside(given: Series, inputs: Any, row: int | None) -> Series:
     """The inputs of the same steps."""
-    several_rows = len(np.shape(inputs)) == 3 or isinstance(inputs, list)
-    above = read("inputs", inputs, row if several_rows else None)
+    several_rows = are_several(inputs) or len(getattr(inputs, "shape", ())) == 3
+    above = read("inputs", inputs, row if several_rows else False)
     if len(above.values) != len(given.values):
         raise ValueError(
             f"inputs must have the {len(given.values)} steps of values, received "

@@ -1,5 +1,6 @@
 """What pictures have in common: axes, colours, ticks, and matplotlib on first use."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -87,8 +88,7 @@ def whole_ticks(axis: Any) -> None:
 def place_ticks(ax: Any, places: Array) -> None:
     """Ticks of times that do not run into each other, or at whole steps."""
     if places.dtype.kind == "M":
-        from matplotlib import dates
-
+        dates: Any = importlib.import_module("matplotlib.dates")  # which has no types
         locator = dates.AutoDateLocator(maxticks=_DATES)
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))

@@ -1,12 +1,12 @@
 """One series with its labels, as it is drawn: values, places along the axis, names and units."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.data.labels import Frame, Grid, Labelled, Several, times
+from numlstm.data.labels import Frame, Grid, Labelled, Panel, times
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.names import SEQUENCES, called
 from numlstm.utils import checks
@@ -16,6 +16,9 @@ _ONE = Labelled("values", np.empty((0, 0)))  # beside which a dimension "unit" i
 _UNITS = frozenset({"unit"})  # of a network, beside sequences
 _DURATIONS = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0}  # in seconds
 _SECONDS = "seconds", 1.0
+
+
+Row: TypeAlias = int | Literal[False] | None
 
 
 class Series(NamedTuple):
@@ -53,8 +56,11 @@ class Series(NamedTuple):
         return steps if self.places is None else self.places
 
 
-def read(name: str, value: Any, row: int | None = None, like: Series | None = None) -> Series:
-    """One series; of several sequences that of a row; with the labels that `like` has, if any."""
+def read(name: str, value: Any, row: Row = False, like: Series | None = None) -> Series:
+    """One series; of several sequences that of a row; with the labels that `like` has, if any.
+
+    Who takes no row has False.
+    """
     given = _read(name, value, row)
     if like is not None:
         like.given.agreed(given)
@@ -70,7 +76,11 @@ def read(name: str, value: Any, row: int | None = None, like: Series | None = No
     axis = given.time if isinstance(given, Grid) else next(iter(given.axes), None)
     places, along = (None, "step") if axis is None else _places(name, axis)
     if isinstance(given, Grid):
-        along = _title(given.array.coords[given.dims["T"]], along) if axis else given.dims["T"]
+        along = (
+            _title(given.array.coords[given.dims["T"]], along)
+            if axis is not None
+            else given.dims["T"]
+        )
     return Series(name, columns, places, along, given.features, _quantity(given), given)
 
 
@@ -95,7 +105,7 @@ def places_after(past: Series, count: int) -> Array:
     return _places(past.name, axis)[0]
 
 
-def _read(name: str, value: Any, row: int | None) -> Labelled:
+def _read(name: str, value: Any, row: Row) -> Labelled:
     """With labels, and of one sequence."""
     if are_several(value):
         value, row = value[_row(name, len(value), "a list", row)], None
@@ -103,9 +113,11 @@ def _read(name: str, value: Any, row: int | None) -> Labelled:
     if len(shape) == 3:
         value, row = _of_row(name, value, shape, row), None
     given = labels.read(name, value, None, _ONE)
-    if isinstance(given, Several):
-        raise ValueError(f"{name} holds several series: pass one of them, {given.grouped(name)}")
-    if row is not None:
+    if isinstance(given, Panel):
+        raise ValueError(
+            f"{name} holds several series: pass one of them, a part of {given.grouped(name)}"
+        )
+    if row is not None and row is not False:
         raise ValueError(
             f"row={row!r} chooses among sequences, and {name} is one, of shape {shape}: leave it "
             "out"
@@ -113,7 +125,7 @@ def _read(name: str, value: Any, row: int | None) -> Labelled:
     return given
 
 
-def _of_row(name: str, value: Any, shape: tuple[int, ...], row: int | None) -> Any:
+def _of_row(name: str, value: Any, shape: tuple[int, ...], row: Row) -> Any:
     """One sequence of several."""
     if not hasattr(value, "isel"):
         return value[_row(name, shape[0], f"shape {shape}", row)]
@@ -123,15 +135,13 @@ def _of_row(name: str, value: Any, shape: tuple[int, ...], row: int | None) -> A
     return value.isel({dim: _row(name, value.sizes[dim], f"shape {shape}", row)}, drop=True)
 
 
-def _row(name: str, count: int, form: str, row: int | None) -> int:
+def _row(name: str, count: int, form: str, row: Row) -> int:
     """Which of so many sequences is drawn; the only one, if there is one."""
-    if row is None and count == 1:
+    if count == 1 and (row is None or row is False):
         return 0
-    if row is None:
-        raise ValueError(
-            f"{name} has {count} sequences, {form}: pass row=, 0 to {count - 1}, to say which is "
-            "drawn"
-        )
+    if row is None or row is False:
+        how = f"{name}[0]" if row is False else f"row=, 0 to {count - 1}, to say which is drawn"
+        raise ValueError(f"{name} has {count} sequences, {form}: pass {how}")
     row = checks.size("row", row, minimum=-count)
     if row >= count:
         raise ValueError(f"row must be below {count}, the sequences of {name}, received {row}")
@@ -151,7 +161,8 @@ def _places(name: str, axis: Axis) -> tuple[Array, str]:
     if places.dtype.kind not in "iufM":
         raise ValueError(
             f"the {axis.name} of {name} has no numbers or dates, such as "
-            f"{checks.shown(places[0])}: {axis.plain.format(name=name)} is drawn over its steps, 0, 1, ..."
+            f"{checks.shown(places[0])}: {axis.plain.format(name=name)} is drawn over its steps, "
+            "0, 1, ..."
         )
     return places, title or ("" if places.dtype.kind == "M" else "step")
 
