@@ -1,6 +1,7 @@
 """One thread per worker, backends that run here as a fixture, and how hard Hypothesis tries."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, settings
 # before workers start. What is about threads runs in processes of its own: helpers/processes.py
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")  # no windows
 
 from numlstm import backends
 
@@ -31,6 +33,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem not in SLOW:
             item.add_marker("quick")
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_are_left():
+    """Matplotlib warns of those that nobody closes."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def _runnable() -> list:

@@ -1,6 +1,18 @@
-"""Pictures of plain arrays, with matplotlib: every function takes ``ax=`` and returns its artists.
+"""Pictures of plain arrays, with matplotlib: every function takes ``ax=``, returns its artists.
 
-Nothing here knows a model: what is drawn, `numlstm.inspection`, `predict` and `history` give.
+Nothing here knows a model: what is drawn, `predict`, `history` and `numlstm.inspection` give.
+Series, frames and DataArrays say their times, names and units. All colours can be told apart with
+any kind of colour blindness. New figures are pyplot's, so that notebooks show them; no setting of
+matplotlib is changed. Needs matplotlib, the extra ``plot``.
 """
 
-__all__: list[str] = []
+from numlstm.plotting.curves import lag_importance, learning_curve, memory
+from numlstm.plotting.errors import residuals
+from numlstm.plotting.forecasts import forecast
+from numlstm.plotting.heat_maps import attribution, gates, states
+from numlstm.plotting.spectrum import eigenvalues
+
+__all__ = [
+    "attribution", "eigenvalues", "forecast", "gates", "lag_importance", "learning_curve", "memory",
+    "residuals", "states",
+]  # fmt: skip

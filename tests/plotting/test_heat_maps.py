@@ -1,0 +1,183 @@
+"""Heat maps of gates, states and attributions; and plotting without matplotlib."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.dates import date2num
+from numpy.testing import assert_allclose, assert_array_equal
+
+from helpers.processes import run_python
+from numlstm import plotting
+
+RNG = np.random.default_rng(0)
+GATES = RNG.uniform(size=(3, 20, 5))
+CELLS = RNG.normal(size=(20, 5))
+DATES = pd.date_range("2020-03-01", periods=20, name="day")
+INPUTS = pd.DataFrame({"rain": RNG.uniform(size=20), "snow": RNG.uniform(size=20)}, DATES)
+
+
+def edges(mesh):
+    """Where cells end, along x and y."""
+    corners = mesh.get_coordinates()
+    return corners[0, :, 0], corners[:, 0, 1]
+
+
+def test_gates_are_between_0_and_1():
+    picture = plotting.gates(GATES, row=1)
+    mesh = picture.artists["map"]
+    assert_array_equal(mesh.get_array(), GATES[1].T)
+    assert mesh.get_clim() == (0, 1)
+    assert_array_equal(edges(mesh)[0], np.arange(21) - 0.5)
+    assert_array_equal(edges(mesh)[1], np.arange(6) - 0.5)
+    assert picture.artists["colorbar"].mappable is mesh
+    assert (picture.axes.get_xlabel(), picture.axes.get_ylabel()) == ("step", "unit")
+    message = r"between 0 and 1, received values from -.* to .*: numlstm.plotting.states draws"
+    with pytest.raises(ValueError, match=message):
+        plotting.gates(CELLS)
+
+
+def test_states_are_symmetric_about_0():
+    mesh = plotting.states(CELLS).artists["map"]
+    assert mesh.get_clim() == (-np.abs(CELLS).max(), np.abs(CELLS).max())
+    assert mesh.get_cmap().name == "RdBu_r"
+    assert_allclose(mesh.cmap(mesh.norm(0.0))[:3], 0.97, atol=0.01)  # white
+    assert plotting.states(np.zeros((4, 2))).artists["map"].get_clim() == (-1, 1)
+
+
+def test_inputs_are_above_on_the_same_times():
+    figure, axes, artists = plotting.gates(GATES[0], INPUTS)
+    above, below = axes
+    assert above.figure is below.figure is figure
+    for line, name in zip(artists["inputs"], INPUTS, strict=True):
+        assert line.axes is above
+        assert line.get_label() == name
+        assert_array_equal(line.get_xdata(), DATES)
+        assert_array_equal(line.get_ydata(), INPUTS[name])
+    assert_allclose(edges(artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+    assert above.get_xlim() == below.get_xlim()
+    assert below.get_xlabel() == "day"
+    figure.canvas.draw()
+    x = [[ax.get_window_extent().x0, ax.get_window_extent().x1] for ax in axes]
+    assert_allclose(x[0], x[1])  # one under the other, step by step
+
+
+@pytest.mark.parametrize("layout", [None, "constrained", "tight"])
+def test_axes_given_stay_one_under_the_other(layout):
+    figure, axes = plt.subplots(2, layout=layout)
+    picture = plotting.states(CELLS, np.ones(20), ax=axes)
+    assert_array_equal(picture.axes, axes)
+    figure.canvas.draw()
+    x = [[ax.get_window_extent().x0, ax.get_window_extent().x1] for ax in axes]
+    assert_allclose(x[0], x[1])
+
+
+def test_a_row_is_that_of_values_and_inputs():
+    X = RNG.normal(size=(3, 20, 1))
+    picture = plotting.gates(GATES, X, row=2)
+    assert_array_equal(picture.artists["map"].get_array(), GATES[2].T)
+    assert_array_equal(picture.artists["inputs"][0].get_ydata(), X[2, :, 0])
+    shared = plotting.gates(GATES, X[0], row=2)
+    assert_array_equal(shared.artists["inputs"][0].get_ydata(), X[0, :, 0])
+    ragged = plotting.gates([GATES[0, :7], GATES[1]], row=0)
+    assert ragged.artists["map"].get_array().shape == (5, 7)
+    alone = plotting.gates(GATES[:1], X[:1])  # one needs no row
+    assert_array_equal(alone.artists["map"].get_array(), GATES[0].T)
+
+
+def test_steps_after_the_end_stay_blank():
+    values = GATES[0].copy()
+    values[15:] = np.nan
+    found = plotting.gates(values).artists["map"].get_array()
+    assert_array_equal(np.ma.getmaskarray(found), np.isnan(values.T))
+
+
+def test_data_arrays_by_their_dimensions():
+    array = xr.DataArray(
+        GATES,
+        {"time": DATES.to_numpy()},
+        ("sequence", "time", "unit"),
+        name="f",
+        attrs={"long_name": "forget gate"},
+    )
+    for given in (array[1], array[1].T):
+        picture = plotting.gates(given)
+        assert_array_equal(picture.artists["map"].get_array(), GATES[1].T)
+        assert picture.artists["colorbar"].ax.get_ylabel() == "forget gate"
+    for given in (array, array.transpose("time", "unit", "sequence")):
+        picture = plotting.gates(given, row=1)
+        assert_array_equal(picture.artists["map"].get_array(), GATES[1].T)
+    assert_allclose(edges(picture.artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+
+
+def test_uneven_times_have_uneven_cells():
+    times = pd.Index([0.0, 1.0, 4.0, 5.0], name="hour")
+    mesh = plotting.attribution(pd.DataFrame(np.ones((4, 2)), times)).artists["map"]
+    assert_array_equal(edges(mesh)[0], [-0.5, 0.5, 2.5, 4.5, 5.5])
+    one = plotting.attribution(pd.DataFrame(np.ones((1, 2)), DATES[:1])).artists["map"]
+    assert_allclose(np.diff(edges(one)[0]), 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"values": GATES}, r"3 sequences, shape \(3, 20, 5\): pass row=, 0 to 2, to say which"),
+        ({"values": GATES, "row": 3}, "row must be below 3, the sequences of values, received 3"),
+        ({"values": GATES[0], "row": 1}, r"values is one, of shape \(20, 5\): leave it out"),
+        ({"values": GATES[None]}, r"received \(1, 3, 20, 5\): choose a layer, a sequence or an ou"),
+        ({"values": GATES[0], "inputs": np.ones(19)}, "the 20 steps of values, received 19"),
+        ({"values": GATES[0], "inputs": INPUTS, "ax": 0}, "array of 2 matplotlib Axes, received 1"),
+        ({"values": INPUTS[::-1]}, "times of values must go forward"),
+        (
+            {"values": INPUTS, "inputs": INPUTS.shift(freq="D")},
+            "inputs has other labels than values",
+        ),
+    ],
+)
+def test_what_is_no_heat_map(arguments, message):
+    if "ax" in arguments:
+        arguments = arguments | {"ax": plt.subplots()[1]}
+    with pytest.raises(ValueError, match=message):
+        plotting.gates(**arguments)
+
+
+def test_attributions_over_steps_and_lags():
+    _, ax, artists = plotting.attribution(INPUTS - 0.4)
+    assert_array_equal(artists["map"].get_array(), INPUTS.to_numpy().T - 0.4)
+    reach = np.abs(INPUTS.to_numpy() - 0.4).max()
+    assert artists["map"].get_clim() == (-reach, reach)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["rain", "snow"]
+    assert ax.get_ylim() == (1.5, -0.5)  # the first feature is on top
+    over_lags = plotting.attribution(CELLS, lags=True, names=list("abcde"))
+    assert over_lags.axes.get_xlim() == (19.5, -0.5)  # the past is on the left
+    assert over_lags.axes.get_xlabel() == "lag (steps before)"
+    with pytest.raises(ValueError, match="names must be 5, one for each feature, received 2"):
+        plotting.attribution(CELLS, names=["a", "b"])
+
+
+def test_inputs_are_not_changed():
+    frames = INPUTS.copy(), GATES.copy()
+    plotting.gates(GATES, INPUTS, row=0)
+    plotting.attribution(INPUTS)
+    pd.testing.assert_frame_equal(INPUTS, frames[0])
+    assert_array_equal(GATES, frames[1])
+
+
+def test_matplotlib_is_imported_on_use():
+    code = "import sys, numlstm.plotting; print('matplotlib' in sys.modules)"
+    done = run_python("-c", code)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_without_matplotlib():
+    code = """
+import sys
+sys.modules["matplotlib"] = None  # as if it were not installed
+import numlstm
+numlstm.plotting.gates([[0.5]])
+"""
+    done = run_python("-c", code)
+    assert done.returncode == 1
+    assert 'numlstm.plotting needs matplotlib: python -m pip install "numlstm[plot]"' in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("ImportError: ")

@@ -1,0 +1,441 @@
+"""Learning curves, forecasts, residuals, lags and eigenvalues: what is drawn, not its pixels."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.stats
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.dates import date2num
+from numpy.testing import assert_allclose, assert_array_equal
+
+import numlstm
+from numlstm import plotting
+
+HISTORY = {
+    "loss": np.array([1.0, 0.5, 0.3, 0.2]),
+    "learning_rate": np.full(4, 0.1),
+    "validation_loss": np.array([1.1, 0.6, 0.4, 0.7]),
+    "validation_nse": np.array([-0.5, 0.2, 0.4, 0.3]),
+}
+DATES = pd.date_range("2020-03-01", periods=40, name="day")
+SERIES = pd.Series(np.sin(np.arange(40) / 4), DATES, name="level")
+
+
+def data(line):
+    return np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+
+
+def labels(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def band_of(collection):
+    """The least and largest value at every place of a band."""
+    (path,) = collection.get_paths()
+    places = np.unique(path.vertices[:, 0])
+    inside = [path.vertices[path.vertices[:, 0] == place, 1] for place in places]
+    return places, np.array([[part.min(), part.max()] for part in inside])
+
+
+# learning curves
+
+
+def test_losses_by_epoch_with_the_best_one():
+    figure, ax, artists = plotting.learning_curve(HISTORY)
+    assert isinstance(ax, Axes)
+    assert ax.figure is figure
+    assert list(artists) == ["loss", "validation_loss", "best"]
+    for name in ("loss", "validation_loss"):
+        epochs, values = data(artists[name])
+        assert_array_equal(epochs, [1, 2, 3, 4])
+        assert_array_equal(values, HISTORY[name])
+    assert_array_equal(artists["best"].get_xdata(), [3, 3])
+    assert labels(ax) == ["training loss", "validation loss", "best epoch: 3"]
+    assert ax.get_yscale() == "log"
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xlim()) == ("epoch", "loss", (1, 4))
+
+
+def test_metrics_on_request_in_axes_given():
+    _, (above, below) = plt.subplots(2)
+    plotting.learning_curve(HISTORY, ax=above)
+    picture = plotting.learning_curve(HISTORY, ["validation_nse"], ax=below)
+    assert picture.axes is below
+    assert_array_equal(data(picture.artists["validation_nse"])[1], HISTORY["validation_nse"])
+    assert below.get_yscale() == "linear"
+    assert below.get_ylabel() == "validation nse"
+    assert labels(below) == ["validation nse", "best epoch: 3"]
+
+
+def test_losses_that_are_not_positive_have_a_linear_axis():
+    picture = plotting.learning_curve({"loss": [0.5, -0.2, -1.0]})
+    assert picture.axes.get_yscale() == "linear"
+    assert "best" not in picture.artists
+
+
+def test_the_best_epoch_of_a_resumed_run_is_the_least_that_is_known():
+    history = {"loss": [1.0, 0.9, 0.8], "training_loss": [np.nan, 0.8, 0.7]}
+    picture = plotting.learning_curve(history)
+    assert labels(picture.axes)[-1] == "best epoch: 3"
+
+
+def test_the_history_of_a_fit():
+    result = numlstm.fit(np.sin(np.arange(60.0)), validation=0.2, epochs=3, hidden_size=2, rng=0)
+    picture = plotting.learning_curve(result.history)
+    assert_array_equal(data(picture.artists["loss"])[1], result.history["loss"])
+    with pytest.raises(TypeError, match=r"result\.history of a fit, received FitResult"):
+        plotting.learning_curve(result)
+
+
+@pytest.mark.parametrize(
+    ("history", "curves", "message"),
+    [
+        (HISTORY, "rmse", r"no 'rmse': pass curves= one or several of \['loss', 'learning_rate'"),
+        ({"nse": [1.0]}, None, r"none of the losses: pass curves= one or several of \['nse'\]"),
+        ({"loss": np.ones((2, 3))}, None, r"one value per epoch, \(E,\), received \(2, 3\)"),
+    ],
+)
+def test_curves_that_are_not_there(history, curves, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.learning_curve(history, curves)
+
+
+# forecasts
+
+
+def test_a_forecast_goes_on_after_its_history():
+    values = SERIES.to_numpy()
+    ahead = values[30:, None]
+    picture = plotting.forecast(
+        ahead, ahead - 0.1, ahead + 0.2, history=values[:30], truth=values[30:] + 0.05
+    )
+    artists = picture.artists
+    steps, past = data(artists["history"])
+    assert_array_equal(steps, np.arange(30))
+    assert_array_equal(past, values[:30])
+    for name, expected in (("forecast", values[30:]), ("truth", values[30:] + 0.05)):
+        (line,) = artists[name]
+        steps, found = data(line)
+        assert_array_equal(steps, np.arange(30, 40))
+        assert_array_equal(found, expected)
+    (band,) = artists["band"]
+    steps, ends = band_of(band)
+    assert_array_equal(steps, np.arange(30, 40))
+    assert_allclose(ends, np.stack([values[30:] - 0.1, values[30:] + 0.2], axis=1))
+    assert labels(picture.axes) == ["observed", "came later", "forecast"]
+    assert picture.axes.get_xlabel() == "step"
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_dates_and_names(plain):
+    """A forecast without labels goes on after the dates of its history."""
+    forecast = SERIES[30:].to_numpy() if plain else SERIES[30:].to_frame()
+    picture = plotting.forecast(forecast, history=SERIES[:30], truth=SERIES[30:])
+    assert_array_equal(data(picture.artists["forecast"][0])[0], DATES[30:])
+    assert_array_equal(data(picture.artists["truth"][0])[0], DATES[30:])
+    assert_allclose(picture.axes.dataLim.intervalx, date2num(DATES[[0, -1]]))
+    assert (picture.axes.get_xlabel(), picture.axes.get_ylabel()) == ("day", "level")
+
+
+def test_forecasts_of_several_times():
+    """As numlstm.backtest gives them, with and without labels."""
+    values, cuts = SERIES.to_numpy(), (10, 20, 30)
+    parts = [values[cut : cut + 5, None] for cut in cuts]
+    picture = plotting.forecast(
+        parts, [p - 1 for p in parts], [p + 1 for p in parts], history=values, start=cuts
+    )
+    for line, cut in zip(picture.artists["forecast"], cuts, strict=True):
+        assert_array_equal(data(line)[0], np.arange(cut, cut + 5))
+        assert_array_equal(data(line)[1], values[cut : cut + 5])
+    assert [len(band_of(band)[0]) for band in picture.artists["band"]] == [5, 5, 5]
+    assert labels(picture.axes) == ["observed", "forecast"]
+    dated = plotting.forecast([SERIES[cut : cut + 5] for cut in cuts], history=SERIES)
+    for line, cut in zip(dated.artists["forecast"], cuts, strict=True):
+        assert_array_equal(data(line)[0], DATES[cut : cut + 5])
+
+
+def test_one_target_of_several():
+    wide = pd.DataFrame({"level": SERIES, "flow": SERIES + 3})
+    others = pd.DataFrame({"rain": 0 * SERIES, "flow": SERIES + 3})
+    for output in ("flow", 1):
+        picture = plotting.forecast(wide[30:], history=others[:30], output=output)
+        assert_array_equal(data(picture.artists["forecast"][0])[1], wide["flow"][30:])
+        assert_array_equal(data(picture.artists["history"])[1], wide["flow"][:30])
+        assert picture.axes.get_ylabel() == "flow"
+    message = r"prediction has 2 columns: pass output=, one of \['level', 'flow'\]"
+    with pytest.raises(ValueError, match=message):
+        plotting.forecast(wide)
+    with pytest.raises(ValueError, match="prediction has no column 'rain'"):
+        plotting.forecast(wide, output="rain")
+    with pytest.raises(ValueError, match="output must be 0 to 1, the columns of prediction"):
+        plotting.forecast(wide.to_numpy(), output=2)
+    with pytest.raises(ValueError, match="history has 3 columns, and prediction 2"):
+        plotting.forecast(np.ones((5, 2)), history=np.ones((9, 3)), output=1)
+
+
+def test_several_calls_draw_in_one_axes():
+    _, ax = plt.subplots()
+    first = plotting.forecast(np.ones(5), truth=np.zeros(5), start=1900, ax=ax)
+    second = plotting.forecast(np.ones(3), start=1950, ax=ax, label="free run", color="tab:red")
+    assert first.axes is second.axes is ax
+    assert_array_equal(data(first.artists["truth"][0])[0], np.arange(1900, 1905))
+    assert_array_equal(data(second.artists["forecast"][0])[0], [1950, 1951, 1952])
+    assert labels(ax) == ["observed", "forecast", "free run"]
+
+
+def test_a_band_has_the_colour_of_its_line():
+    picture = plotting.forecast(np.ones(4), np.zeros(4), np.full(4, 2.0), color="#D55E00")
+    assert_allclose(picture.artists["band"][0].get_facecolor()[0, :3], [213 / 255, 94 / 255, 0])
+    assert_array_equal(data(picture.artists["forecast"][0])[0], [1, 2, 3, 4])
+    assert picture.axes.get_xlabel() == "steps ahead"
+
+
+def test_one_step_is_a_point():
+    (line,) = plotting.forecast([2.0], history=np.ones(5)).artists["forecast"]
+    assert line.get_marker() == "o"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prediction": np.ones((3, 5, 1))}, r"3 sequences, shape \(3, 5, 1\): pass prediction\[0"),
+        ({"prediction": []}, r"must be one series, .* received \(0,\)"),
+        ({"prediction": [1.0, np.inf]}, "prediction has infinite values: write NaN"),
+        ({"prediction": [1.0], "lower": [0.0]}, "a band has two ends: pass upper=, too"),
+        ({"prediction": [1.0], "lower": [0.0, 1.0], "upper": [1.0]}, "lower must have the 1 steps"),
+        ({"prediction": [1.0], "truth": [0.0, 1.0]}, "truth must have the 1 steps of the forecast"),
+        ({"prediction": [np.ones(2)] * 3}, "3 forecasts without labels: pass start="),
+        ({"prediction": [np.ones(2)] * 3, "start": [1, 2]}, "one step for each forecast, 3, rec"),
+        ({"prediction": SERIES, "start": 3}, "prediction has labels: leave it out"),
+        ({"prediction": SERIES[30:], "history": np.ones(30)}, "prediction has dates, and history"),
+        ({"prediction": SERIES, "lower": SERIES.shift(freq="D"), "upper": SERIES}, "other labels"),
+    ],
+)
+def test_what_does_not_fit_a_forecast(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.forecast(**arguments)
+
+
+def test_a_history_of_which_it_is_not_known_how_it_goes_on():
+    gaps = SERIES.iloc[[0, 1, 5, 7]]
+    with pytest.raises(ValueError, match="not known how the day of history goes on"):
+        plotting.forecast(np.ones(3), history=gaps)
+
+
+# labels of many kinds
+
+
+@pytest.mark.parametrize(
+    ("index", "first", "title"),
+    [
+        (pd.period_range("2020-03", periods=4, freq="M"), np.datetime64("2020-03-01"), ""),
+        (pd.date_range("2020-03-29", periods=4, freq="h", tz="Europe/Berlin"), None, ""),
+        (pd.timedelta_range("0h", periods=4, freq="2h", name="age"), 0.0, "age (hours)"),
+        (pd.Index([1900, 1901, 1902, 1903], name="year"), 1900, "year"),
+        (pd.Index(["2020-03-01", "2020-03-02", "2020-03-03", "2020-03-04"]), DATES[0], ""),
+    ],
+)
+def test_an_index_of_pandas_is_the_axis(index, first, title):
+    picture = plotting.forecast(pd.Series(np.arange(4.0), index))
+    places = data(picture.artists["forecast"][0])[0]
+    assert places[0] == (index.tz_localize(None)[0].to_numpy() if first is None else first)
+    assert len(places) == 4
+    assert picture.axes.get_xlabel() == title
+
+
+def test_a_column_of_dates_of_polars():
+    frame = pl.DataFrame({"when": list(DATES.to_pydatetime()), "level": SERIES.to_numpy()})
+    picture = plotting.forecast(frame)
+    assert_array_equal(data(picture.artists["forecast"][0])[0], DATES)
+    assert (picture.axes.get_xlabel(), picture.axes.get_ylabel()) == ("when", "level")
+
+
+def test_units_of_a_data_array():
+    array = xr.DataArray(
+        SERIES.to_numpy(),
+        {"time": ("time", np.arange(40.0), {"units": "h"})},
+        name="q",
+        attrs={"units": "m3/s", "long_name": "discharge"},
+    )
+    picture = plotting.residuals(array, array + 0.1 * np.cos(array.time))
+    axes = picture.axes
+    assert axes[0].get_xlabel() == "time (h)"
+    for ax, which in ((axes[0], "y"), (axes[2], "x"), (axes[3], "y")):
+        assert getattr(ax, f"get_{which}label")() == "residual of discharge (m3/s)"
+
+
+def test_labels_that_are_no_times_are_refused():
+    with pytest.raises(ValueError, match=r"no numbers or dates, such as 'a': .*to_numpy\(\) is dr"):
+        plotting.forecast(pd.Series([1.0, 2.0], ["a", "b"]))
+    panel = pd.concat({"a": SERIES, "b": SERIES})
+    with pytest.raises(ValueError, match="prediction holds several series: pass one of them"):
+        plotting.forecast(panel)
+
+
+# residuals
+
+
+def test_residuals_in_four_axes():
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.normal(size=(2, 150))
+    error = truth - prediction
+    figure, axes, artists = plotting.residuals(truth, prediction[:, None], lags=12)
+    assert axes.shape == (4,)
+    assert all(ax.figure is figure for ax in axes)
+    assert_array_equal(data(artists["time"])[1], error)
+    lags, found = data(artists["autocorrelation"].markerline)
+    assert_array_equal(lags, np.arange(1, 13))
+    apart = error - error.mean()
+    full = np.correlate(apart, apart, "full")[149:]
+    assert_allclose(found, (full / full[0])[1:13], rtol=1e-12)
+    band = artists["band"].get_extents().transformed(axes[1].transData.inverted())
+    assert_allclose([band.y0, band.y1], [-1.96 / 150**0.5, 1.96 / 150**0.5], rtol=1e-9)
+    assert_allclose(sum(bar.get_height() * bar.get_width() for bar in artists["histogram"]), 1)
+    places, density = data(artists["density"])
+    assert_allclose(density, scipy.stats.norm.pdf(places, error.mean(), error.std(ddof=1)))
+    (normal, ordered), _ = scipy.stats.probplot(error)
+    assert_allclose(data(artists["quantiles"]), (normal, ordered))
+    ends, heights = data(artists["line"])
+    assert_allclose(heights, error.mean() + error.std(ddof=1) * ends)
+
+
+def test_missing_truths_are_left_out():
+    """The autocorrelation is Parzen's: what is missing adds nothing to the sums."""
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=80)
+    truth[20:30] = np.nan
+    picture = plotting.residuals(truth, np.zeros(80), lags=1)
+    apart = np.where(np.isnan(truth), 0, truth - np.nanmean(truth))
+    (found,) = data(picture.artists["autocorrelation"].markerline)[1]
+    assert_allclose(found, apart[1:] @ apart[:-1] / (apart @ apart))
+    assert len(data(picture.artists["quantiles"])[1]) == 70
+
+
+def test_residuals_in_axes_given():
+    _, axes = plt.subplots(1, 4)
+    picture = plotting.residuals(SERIES, np.zeros(40), ax=axes)
+    assert_array_equal(picture.axes, axes)
+    assert_array_equal(data(picture.artists["time"])[0], DATES)
+    with pytest.raises(ValueError, match="array of 4 matplotlib Axes, received 1 of them"):
+        plotting.residuals(SERIES, np.zeros(40), ax=axes[0])
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "message"),
+    [
+        (SERIES, np.zeros(39), "same steps, received 40 and 39"),
+        (SERIES, SERIES.shift(freq="D"), "prediction has other labels than truth"),
+        (SERIES, SERIES + 1, "not all the same, received 40, all -1"),
+        ([1.0, np.nan, np.nan], [0.0, 0.0, 0.0], "three residuals or more .* received 1, all 1"),
+        (np.ones((5, 9, 1)), np.ones((5, 9, 1)), r"5 sequences, .* pass truth\[0\]"),
+    ],
+)
+def test_residuals_of_which_there_is_nothing_to_draw(truth, prediction, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.residuals(truth, prediction)
+
+
+# lags
+
+
+def test_importance_over_lags():
+    values = np.random.default_rng(0).uniform(size=(30, 2))
+    picture = plotting.lag_importance(pd.DataFrame(values, columns=["rain", "snow"]))
+    for line, column in zip(picture.artists["lines"], values.T, strict=True):
+        assert_array_equal(data(line)[0], np.arange(30))
+        assert_array_equal(data(line)[1], column)
+    assert labels(picture.axes) == ["rain", "snow"]
+    alone = plotting.lag_importance(values[:, 0])
+    assert alone.axes.get_legend() is None
+    with pytest.raises(ValueError, match="names must be 2, one for each feature, received 1"):
+        plotting.lag_importance(values, names="rain")
+
+
+def test_lines_of_many_features_can_be_told_apart():
+    lines = plotting.lag_importance(np.ones((5, 20))).artists["lines"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
+
+
+def test_memory_by_both_ways():
+    lags = np.arange(50)
+    total, cell = 0.8**lags, 0.6 * 0.8**lags
+    picture = plotting.memory(total, cell, total - cell)
+    expected = {"total": total, "cell": cell, "hidden": total - cell}
+    assert list(picture.artists) == list(expected)
+    for name, values in expected.items():
+        assert_array_equal(data(picture.artists[name])[1], values)
+    assert labels(picture.axes) == ["total", "through the cell", "through the hidden state"]
+    assert picture.axes.get_yscale() == "log"
+    assert plotting.memory(total - 0.5).axes.get_yscale() == "linear"
+    with pytest.raises(ValueError, match=r"received cell of shape \(9, 1\) beside 50 lags"):
+        plotting.memory(total, cell[:9])
+
+
+# eigenvalues
+
+
+def test_eigenvalues_beside_the_unit_circle():
+    _, ax = plt.subplots()
+    values = np.array([[0.5 + 0.5j, 0.5 - 0.5j], [-1.5, 0.25]])
+    first = plotting.eigenvalues(values, ax=ax, label="network")
+    second = plotting.eigenvalues([0.9], ax=ax, label="teacher", marker="x", color="tab:red")
+    x, y = data(first.artists["points"])
+    assert_array_equal(x + 1j * y, values.ravel())
+    around = data(first.artists["circle"])
+    assert_allclose(np.hypot(*around), 1)
+    assert second.artists["circle"] is first.artists["circle"]
+    assert labels(ax) == ["network", "teacher"]
+    assert ax.get_aspect() == 1
+    assert ax.get_xlim()[0] < -1.5
+    assert ax.get_xlim()[1] > 1
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        (["a"], TypeError, r"must be numbers, real or complex, received \['a'\]"),
+        ([], TypeError, "must be numbers"),
+        ([np.nan], ValueError, "must be finite"),
+    ],
+)
+def test_what_is_no_eigenvalue(values, kind, message):
+    with pytest.raises(kind, match=message):
+        plotting.eigenvalues(values)
+
+
+# all of them
+
+EVERY = {
+    "attribution": lambda **ax: plotting.attribution(np.ones((5, 2)), **ax),
+    "eigenvalues": lambda **ax: plotting.eigenvalues([0.5], **ax),
+    "forecast": lambda **ax: plotting.forecast([0.5, 1], **ax),
+    "gates": lambda **ax: plotting.gates(np.full((5, 2), 0.5), np.ones(5), **ax),
+    "lag_importance": lambda **ax: plotting.lag_importance([0.5, 1], **ax),
+    "learning_curve": lambda **ax: plotting.learning_curve(HISTORY, **ax),
+    "memory": lambda **ax: plotting.memory([0.5, 1], **ax),
+    "residuals": lambda **ax: plotting.residuals([0.5, 1, 3], np.zeros(3), **ax),
+    "states": lambda **ax: plotting.states(np.ones((5, 2)), **ax),
+}
+
+
+def test_every_picture_is_tried():
+    assert list(EVERY) == plotting.__all__
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_pictures_change_no_setting_and_draw_without_a_warning(name):
+    before = dict(plt.rcParams)
+    current = plt.figure()
+    picture = EVERY[name]()
+    assert dict(plt.rcParams) == before
+    assert picture.figure is not current
+    picture.figure.canvas.draw()
+    assert EVERY[name]().figure is not picture.figure
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_no_axes_is_refused(name):
+    with pytest.raises(TypeError, match=r"matplotlib Axes, as of .*subplots, received 3"):
+        EVERY[name](ax=3)
