@@ -15,11 +15,9 @@ from numlstm.backends.cpu.codegen.vectors import (
     Block,
     get,
     lanes_of,
-    load,
     move,
     panel_width,
     put,
-    store,
 )
 from numlstm.backends.cpu.layer.recurrence import limit_backward, part_rows, put_m
 from numlstm.backends.cpu.layer.variant_cell import SCALES, Row, backward_row
