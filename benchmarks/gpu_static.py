@@ -63,7 +63,8 @@ DEVICES = (
 # (B, H), and what --quick takes
 SIZES = [(16, 32), (16, 64), (8, 128), (64, 256), (256, 256), (1, 512), (64, 1024), (64, 2048)]
 QUICK = [(16, 64), (8, 128), (256, 256)]
-EVERYTHING = Cell("gate", peephole=True, layer_norm=True, activation_clip=3.0, cell_clip=3.0)
+LIMITS = {"activation_clip": 3.0, "cell_clip": 3.0, "proj_clip": 3.0}
+EVERYTHING = Cell("gate", peephole=True, layer_norm=True, **LIMITS)
 VARIANTS = {
     "plain": LayerSpec(3, 4, "float32"),
     "all": LayerSpec(3, 4, "float32", 2, EVERYTHING),

@@ -42,6 +42,7 @@ FITS = {
     "Layer normalisation": {"cell": {"layer_norm": True}},
     "Clipped pre-activations": {"cell": {"activation_clip": 1.0}},
     "Clipped cell": {"cell": {"cell_clip": 0.2}},
+    "Clipped projection": {"proj_size": 2, "cell": {"proj_clip": 0.2}},
     "Other activations": {"cell": {"activations": ("hard_sigmoid", "softsign", ("elu", 0.5))}},
     "Forget bias": {"init": {"forget_bias": 2.0}},
     "Chrono initialisation": {"init": {"chrono": 20}},

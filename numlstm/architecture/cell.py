@@ -122,7 +122,7 @@ def _layer_norm(name: str, value: Any) -> bool | str:
 
 def require_held(cell: "Cell", dtype: str) -> None:
     """Refuse constants that a dtype rounds to 0 or to infinity."""
-    for name in ("layer_norm_epsilon", "activation_clip", "cell_clip"):
+    for name in ("layer_norm_epsilon", "activation_clip", "cell_clip", "proj_clip"):
         checks.held(name, getattr(cell, name), dtype)
     for activation in cell.activations:
         for name in ("alpha", "beta"):
@@ -136,6 +136,10 @@ _limit = partial(checks.optional, checks.real, above=0.0)
 
 def _draw_limit(rng: Any) -> float:
     return float(rng.uniform(0.3, 3.0))
+
+
+def _draw_small_limit(rng: Any) -> float:
+    return float(rng.uniform(0.05, 0.8))
 
 
 def _draw_activations(rng: Any) -> Activations:
@@ -201,6 +205,9 @@ class Cell(Noun):
         Limit on what goes into every activation: ONNX's ``clip``.
     cell_clip : float, optional
         Limit on the cell that is carried (Sak et al. 2014).
+    proj_clip : float, optional
+        Limit on what the projection gives, before it is carried and given out: the `proj_clip` of
+        TensorFlow. Needs `proj_size`.
     activations : sequence of three, optional
         Of the gates, of the candidate, of the cell on its way out; default sigmoid, tanh, tanh.
         Each is a name or a tuple (name, alpha[, beta]): sigmoid, tanh, relu, affine, leaky_relu,
@@ -236,6 +243,9 @@ class Cell(Noun):
     )
     activation_clip: float | None = option(None, _limit, (0.3, 2.0), draw=_draw_limit)
     cell_clip: float | None = option(None, _limit, (0.4, 2.0), draw=_draw_limit)
+    proj_clip: float | None = option(
+        None, _limit, (0.1, 0.5), draw=_draw_small_limit, needs={"proj_size": 3}
+    )
     activations: Sequence[Any] = option(
         USUAL,
         _activations,

@@ -239,12 +239,13 @@ class NetworkSpec(Noun):
     def require_sense(self) -> None:
         """Refuse what could be built but would not be what its name says."""
         self._require_a_size()
-        self.cell.require_effect()
+        self.cell.require_effect(within=self)
         require_held(self.cell, self.dtype)
-        if self.proj_size is not None and self.proj_size >= self.hidden_size:
+        if self.proj_size is not None and self.proj_size > self.hidden_size:
             raise ValueError(
-                f"proj_size must be below hidden_size = {self.hidden_size}, received "
-                f"{self.proj_size}: a projection makes the hidden state smaller than the cell"
+                f"proj_size must be at most hidden_size = {self.hidden_size}, received "
+                f"{self.proj_size}: a projection does not make the hidden state larger than the "
+                "cell"
             )
         if self.residual and self.num_layers == 1:
             raise ValueError(

@@ -37,6 +37,8 @@ The variants, each a change of one line and all free to be combined (`spec.cell`
                   limits what goes into every activation: the ONNX LSTM operator's `clip`
     cell_clip     limits c_t; proj_size: h_t = W_hr (o_t * tanh(c_t)), the weight_hr of PyTorch
                   Sak, Senior & Beaufays (2014), arXiv:1402.1128
+    proj_clip     limits W_hr (o_t * tanh(c_t)), as in TensorFlow Lite (CalculateLstmOutputFloat,
+                  which clips what its projection gives, the bias included)
     x, h          W_ih (m_x * x_t), W_hh (m_h * h_{t-1}): Gal & Ghahramani (2016), "A theoretically
                   grounded application of dropout in recurrent neural networks", NIPS
     g             c_t = f_t * c_{t-1} + i_t * (m_g * g_t): Semeniuta, Severyn & Barth (2016),
@@ -103,6 +105,7 @@ class Step(NamedTuple):
     normalised_c: Any  # Normalised
     n: np.ndarray  # what goes into the output activation, before it is clipped
     a: np.ndarray  # what comes out of it
+    h_free: np.ndarray  # (B, P) before it is clipped
 
 
 def require() -> None:
@@ -291,12 +294,13 @@ def step_forward(spec: LayerSpec, weights, x, h_prev, c_prev, noise: Noise, row_
         normalised_c = normalise(c_new, cell.layer_norm_epsilon)
         n = weights["cell_gain"] * normalised_c.value + weights["cell_bias"]
     a = activate(of_output, n, cell.activation_clip)
-    h_new = o * a
+    h_new = h_free = o * a
     if spec.proj_size:
-        h_new = h_new @ weights["weight_hr"].T
+        h_free = h_new @ weights["weight_hr"].T
+        h_new = clipped(h_free, cell.proj_clip)
     step = Step(
         *(x, h_masked, c_prev, normalised, z, i, f, g, o),
-        *(c_free, c_new, normalised_c, n, a),
+        *(c_free, c_new, normalised_c, n, a, h_free),
     )
     return mixed(noise.keep_h, h_new, h_prev), mixed(noise.keep_c, c_new, c_prev), step
 
@@ -310,6 +314,7 @@ def step_backward(spec: LayerSpec, weights, step: Step, dh, dc, noise: Noise, d)
     dh_new, dh_kept = mixed_backward(noise.keep_h, dh)
     dc_new, dc_kept = mixed_backward(noise.keep_c, dc)
     if spec.proj_size:
+        dh_new = clipped_backward(dh_new, step.h_free, cell.proj_clip)
         d["weight_hr"] += dh_new.T @ (o * step.a)
         dh_new = dh_new @ weights["weight_hr"]
     dn = activate_backward(of_output, step.a, dh_new * o, step.n, cell.activation_clip)

@@ -20,6 +20,8 @@ from numlstm.cell.encoding import ROWS
 OWN, COUPLED, NONE = map(FORGET_GATES.index, ("gate", "coupled", "none"))
 OFF, OF_GATES_AND_CELL, OF_GATES = map(LAYER_NORMS.index, (False, True, "gates"))
 
+INFINITE = float("inf")  # a limit that is not there
+
 PEEPHOLE_I, PEEPHOLE_F, PEEPHOLE_O = (ROWS[f"peephole_{gate}"] for gate in "ifo")
 
 
@@ -89,8 +91,7 @@ def variant_backward(v, i, f, g, o, c_new, c_prev, do, dn, dc, unit):
     one, zero = like(c_new, 1.0), like(c_new, 0.0)
     dz_o = do * slope_limited(of_gates, o)
     dc_new = fma(unit.keep_c, dc, fma(dz_o, unit.peephole_o, dn))
-    limit = like(c_new, v.cell_clip)
-    dc_new = where(c_new < limit, where(c_new > -limit, dc_new, zero), zero)
+    dc_new = clip_backward(dc_new, c_new, v.cell_clip)
     dg, df = dc_new * i * unit.m_g, dc_new * c_prev
     di, dz_f = dc_new * (unit.m_g * g), zero
     if v.forget_gate == OWN:
@@ -117,6 +118,33 @@ def add_unit_gradients(v, add, place, dz_i, dz_f, dz_o, c_new, c_prev):
 def sees_cell_early(v):
     """Whether gates see the cell before they are normalised: the output gate then waits for it."""
     return v.peephole != 0 and v.layer_norm == OF_GATES
+
+
+@compilable()
+def clip_backward(d, value, limit):
+    """The gradient before a limit: 0 from there on; value may be that before it or after it."""
+    top, zero = like(value, limit), like(value, 0.0)
+    return where(value < top, where(value > -top, d, zero), zero)
+
+
+@compilable()
+def is_projection_clipped(v):
+    """Whether what a projection gives has a limit."""
+    return v.projected != 0 and v.proj_clip < INFINITE
+
+
+@compilable()
+def projection_forward(v, h):
+    """h from W_hr m: within its limit."""
+    if is_projection_clipped(v):
+        h = clip(h, v.proj_clip)
+    return h
+
+
+@compilable()
+def projection_backward(v, dh, h):
+    """The gradient of W_hr m from that of h; h may be W_hr m itself."""
+    return clip_backward(dh, h, v.proj_clip)
 
 
 @compilable()

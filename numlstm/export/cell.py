@@ -82,7 +82,8 @@ class CellWriter:
     def hidden(self) -> str:
         """The hidden state."""
         mixed = over(self.primitives, equations.mixed)
-        new = mixed(self.keep("h"), Expression("h_new[u]"), Expression("h[u]"))
+        limit = over(self.primitives, equations.projection_forward)
+        new = mixed(self.keep("h"), limit(self.variant, Expression("h_new[u]")), Expression("h[u]"))
         return self.body({}, {"h[u]": new})
 
     def body(self, names: dict[str, Expression], stores: dict[str, Expression]) -> str:

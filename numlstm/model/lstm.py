@@ -49,8 +49,8 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary):
     learned_state : bool, optional
         The initial state is learned; it is used where no state is given, and after a reset.
     proj_size : int, optional
-        Size P < H of the hidden state, a linear projection of what the output gate lets through
-        (Sak et al. 2014). None: no projection, P = H.
+        Size P <= H of the hidden state, a linear projection of what the output gate lets through
+        (Sak et al. 2014); `Cell` has a limit for it. None: no projection, P = H.
     static_size : int, optional
         Number of attributes of a whole sequence, S, that `forward` and `predict` take beside its
         steps, as ``static=``. Their product with ``weight_is_l0`` is added to the gates of the

@@ -35,7 +35,7 @@ def option(
     `options` are all its values where they are few, from which check and examples follow; a check
     of its own has the say where the values are not all strings. `draw` makes a random value with a
     `numpy.random.Generator`, for tests that go beyond the examples; `needs` are other fields
-    without which it has no effect.
+    without which it has no effect, of the noun itself or of the one that it is part of.
 
     `full_batch` says whether methods use it that see all data in every iteration, or is a
     function of the noun that says so; `later` that a resumed run may have another value.
@@ -62,11 +62,15 @@ class Noun:
                 value = option.metadata["check"](option.name, getattr(self, option.name))
                 object.__setattr__(self, option.name, value)
 
-    def require_effect(self) -> None:
-        """Refuse a field that is changed where the fields that it needs are off."""
+    def require_effect(self, within: Any = None) -> None:
+        """Refuse a field that is changed where the fields that it needs are off.
+
+        They are its own, or those of the noun `within` which it stands.
+        """
         changed = self.changed()
         for option in fields(self):  # type: ignore[arg-type]
-            lacking = [n for n in option.metadata.get("needs", {}) if not getattr(self, n)]
+            needs = option.metadata.get("needs", {})
+            lacking = [n for n in needs if not getattr(self if hasattr(self, n) else within, n)]
             if option.name in changed and lacking:
                 raise ValueError(f"{option.name} has no effect without {', '.join(lacking)}")
 

@@ -96,7 +96,7 @@ def test_a_gate_that_is_not_there_has_no_parameters(forget):
 def test_a_spec_survives_json():
     spec = NetworkSpec(
         *(3, 8, 2, 2, "float64", True, True, 5),
-        cell=Cell("coupled", True, "gates", 1e-3, 3.0, 4.0, (Activation("elu", 0.7),) * 3),
+        cell=Cell("coupled", True, "gates", 1e-3, 3.0, 4.0, 0.5, (Activation("elu", 0.7),) * 3),
         learned_state=True,
         dropout=Dropout(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     )

@@ -172,7 +172,9 @@ VARIED = NetworkSpec(
     bidirectional=True,
     residual=True,
     proj_size=3,
-    cell=Cell("coupled", peephole=True, layer_norm=True, activation_clip=2.0, cell_clip=1.5),
+    cell=Cell(
+        "coupled", peephole=True, layer_norm=True, activation_clip=2.0, cell_clip=1.5, proj_clip=0.2
+    ),
     learned_state=True,
     dropout=Dropout(0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2),
 )
@@ -285,7 +287,7 @@ def test_random_layers_of_odd_sizes(family_backend, H, dtype):
     for seed in range(8):
         rng, case = np.random.default_rng([H, seed]), random_family_case(seed, dtype)
         cell = replace(case.spec.cell, activations=FAMILIAR)  # others may grow without bound
-        proj_size = int(rng.integers(1, H)) if case.spec.proj_size else None
+        proj_size = int(rng.integers(1, H + 1)) if case.spec.proj_size else None
         spec = replace(
             case.spec, input_size=1 + seed, hidden_size=H, proj_size=proj_size, cell=cell
         )

@@ -37,7 +37,7 @@ VARIANTS = {
     "learned state": {"learned_state": True},
     "projection": {"proj_size": 3},
     "projection, layers, no head": {"proj_size": 3, "num_layers": 2, "output_size": None},
-    **{name: {"cell": cell} for name, cell in first_examples().items()},
+    **first_examples(),
     "forget_gate=none": {"cell": {"forget_gate": "none", "cell_clip": 3.0}},  # or it grows
     "coupled, peephole": {"cell": {"forget_gate": "coupled", "peephole": True}},
     "no forget gate, peephole": {

@@ -57,6 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "activation clip": {"cell": {"activation_clip": 3.0}},
     "cell clip": {"cell": {"cell_clip": 2.0}},
     "projection": {"proj_size": 2},
+    "clipped projection": {"proj_size": 2, "cell": {"proj_clip": 0.5}},
     "residual": {"num_layers": 2, "residual": True},
     "bidirectional": {"bidirectional": True},
     "learned state": {"learned_state": True},

@@ -101,6 +101,12 @@ def choices(seed: int) -> Iterator[Choice]:
     return covering(wanted, draw)
 
 
+def has_projection(chosen: dict[str, Any]) -> bool:
+    """Whether a choice of levels has one."""
+    size = chosen["proj_size"]
+    return not chosen["plain"] and size is not None and size <= chosen["hidden_size"]
+
+
 def case_of(chosen: dict[str, Any], seed: int) -> Case:
     """The network and the data of a choice of levels."""
     rng = np.random.default_rng(seed)
@@ -110,13 +116,12 @@ def case_of(chosen: dict[str, Any], seed: int) -> Case:
         own = {name: chosen[name] for name in CELL}
         if chosen["activations"]:
             own["activations"] = tuple(map(str, rng.choice(list(ACTIVATIONS), 3)))
+        limits |= {"proj_clip": 0.1} if chosen["clips"] and has_projection(chosen) else {}
         cell = Cell(**own, **limits)
     rates = {"zoneout_h": 0.2, "zoneout_c": 0.3} if chosen["dropout"] != "none" else {}
     if chosen["dropout"] == "all":
         rates |= dict.fromkeys(("inputs", "layers", "states", "recurrent", "weights"), 0.25)
-    P, H = chosen["proj_size"], chosen["hidden_size"]
-    if chosen["plain"] or (P is not None and P >= H):
-        P = None
+    P = chosen["proj_size"] if has_projection(chosen) else None
     sizes = {name: chosen[name] for name in NETWORK}
     sizes["residual"] = sizes["residual"] and sizes["num_layers"] > 1
     if chosen["plain"]:
@@ -363,14 +368,18 @@ def small_cases() -> Iterator[Work]:
     double = FIXED | plain | {"dtype": "float64"}
     single = FIXED | plain | {"dtype": "float32", "plain": False}
     variant = {"plain": False, "output_size": 1, "peephole": True, "clips": True, "resets": True}
-    most = {"layer_norm": True, "proj_size": 5, "dropout": "all", "learned_state": True}
+    most = {"layer_norm": True, "clips": True, "proj_size": 5, "dropout": "all"}
+    most |= {"learned_state": True}
     every = (passes, derivatives_along, transitions)
     for levels, work in (
         (double, (*every, of_members, with_attributes)),
         (double | variant | {"num_layers": 2}, (*every, single_steps, closed_loop)),
         (single | most | {"output_size": 1}, (with_attributes,)),
         (double | {"by_units": True, "hidden_size": 17, "chunk": 1}, (passes,)),
-        (single | most | {"output_size": 1, "num_layers": 2}, (passes, derivatives_along)),
+        (
+            single | most | {"output_size": 1, "num_layers": 2},
+            (passes, derivatives_along, single_steps),
+        ),
     ):
         yield levels, case_of(levels, 1), list(work)
 

@@ -141,9 +141,11 @@ steps = _mostly([1, 2, 3, 5, 0], 12, 0)
 
 def alone(dtype: str = "float64", B: int = 3, T: int = 4, seed: int = 0) -> dict[str, Case]:
     """Every variant of a layer by itself, by name."""
-    cells = {"plain": Cell()} | {name: Cell(**cell) for name, cell in example_cells().items()}
-    specs = {name: LayerSpec(3, 5, dtype, cell=cell) for name, cell in cells.items()}
-    specs["projection"] = LayerSpec(3, 5, dtype, proj_size=2)
+    specs = {"plain": LayerSpec(3, 5, dtype)}
+    for name, options in example_cells().items():
+        specs[name] = LayerSpec(3, 5, dtype, **{**options, "cell": Cell(**options["cell"])})
+    for name, size in (("projection", 2), ("square projection", 5)):
+        specs[name] = LayerSpec(3, 5, dtype, proj_size=size)
     cases = {name: Case(spec, B, T, seed, ragged=True) for name, spec in specs.items()}
     plain = cases["plain"]
     cases["resets"] = replace(plain, resets=True)
@@ -162,7 +164,8 @@ def random_family_case(seed: int, dtype: str = "float64") -> Case:
     H = int(rng.integers(1, 7))
     if cell.layer_norm and H == 2:
         H = 3  # two numbers normalise to -1 and 1: their gradient is nothing but cancellation
-    proj_size = _sometimes(rng, int(rng.integers(1, H))) if H > 1 else None
+    proj_size = _sometimes(rng, int(rng.integers(1, H + 1)))
+    cell = _without_projection(cell) if proj_size is None else cell
     learned = bool(rng.random() < 0.3)
     spec = LayerSpec(int(rng.integers(1, 5)), H, dtype, proj_size, cell, learned)
     B, T = int(rng.integers(1, 4)), int(rng.integers(1, 6))
@@ -176,12 +179,13 @@ def random_family_network(seed: int, dtype: str = "float64") -> Case:
     rng = np.random.default_rng(seed)
     flags = [bool(flag) for flag in rng.integers(0, 2, 8)]
     H, num_layers = int(rng.integers(3, 6)), int(rng.integers(1, 4))
+    proj_size, cell = _sometimes(rng, int(rng.integers(1, H + 1))), _random_cell(rng)
     spec = NetworkSpec(
         *(int(rng.integers(1, 5)), H, [None, 2][rng.integers(2)], num_layers, dtype),
         bidirectional=flags[0],
         residual=flags[1] and num_layers > 1,
-        proj_size=_sometimes(rng, int(rng.integers(1, H))),
-        cell=_random_cell(rng),
+        proj_size=proj_size,
+        cell=_without_projection(cell) if proj_size is None else cell,
         learned_state=flags[2],
         dropout=Dropout(*(_sometimes(rng, 0.3) or 0.0 for _ in range(7))),
     )
@@ -192,6 +196,11 @@ def random_family_network(seed: int, dtype: str = "float64") -> Case:
 
 def _random_cell(rng) -> Cell:
     return Cell(**{field.name: _random_value(rng, field) for field in fields(Cell)})
+
+
+def _without_projection(cell: Cell) -> Cell:
+    """The cell without what needs a projection."""
+    return replace(cell, proj_clip=None)
 
 
 def _random_value(rng, field):

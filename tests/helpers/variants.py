@@ -7,13 +7,17 @@ from numlstm.architecture.cell import Cell
 
 
 def example_cells() -> dict[str, dict[str, Any]]:
-    """Every example of every field of `Cell`, with the fields that it needs; by name."""
-    cells = {
-        f"{field.name}={_in_words(value)}": {**field.metadata["needs"], field.name: value}
-        for field in fields(Cell)
-        for value in field.metadata["examples"]
-    }
-    return cells | {"layer_norm=gates, peephole": {"layer_norm": "gates", "peephole": True}}
+    """Every example of every field of `Cell`, with all that it needs, as keywords; by name."""
+    examples = {}
+    for field in fields(Cell):
+        needs = field.metadata["needs"].items()
+        own = {name: value for name, value in needs if hasattr(Cell, name)}
+        others = {name: value for name, value in needs if name not in own}
+        for value in field.metadata["examples"]:
+            cell = {**own, field.name: value}
+            examples[f"{field.name}={_in_words(value)}"] = {"cell": cell, **others}
+    both = {"cell": {"layer_norm": "gates", "peephole": True}}
+    return examples | {"layer_norm=gates, peephole": both}
 
 
 def _in_words(value: Any) -> str:
@@ -22,14 +26,14 @@ def _in_words(value: Any) -> str:
 
 def first_examples() -> dict[str, dict[str, Any]]:
     """All examples of fields of few values, the first one of others but activations, by name."""
-    cells, seen = {}, {"activations"}
-    for name, cell in example_cells().items():
+    examples, seen = {}, {"activations"}
+    for name, keywords in example_cells().items():
         field = name.partition("=")[0]
         if field not in seen:
-            cells[name] = cell
+            examples[name] = keywords
         if not Cell.__dataclass_fields__[field].metadata["options"]:
             seen.add(field)
-    return cells
+    return examples
 
 
 KEYWORDS = {
@@ -37,7 +41,7 @@ KEYWORDS = {
     "residual": {"residual": True, "num_layers": 3},
     "learned_state": {"learned_state": True},
     "proj_size": {"proj_size": 3},
-    **{name: {"cell": cell} for name, cell in first_examples().items()},
+    **first_examples(),
     "activations": {"cell": {"activations": ("hard_sigmoid", ("elu", 0.5), "softsign")}},
     "zoneout": {"dropout": {"zoneout_h": 0.25, "zoneout_c": 0.5}},
     "several": {

@@ -93,7 +93,7 @@ def test_a_judged_bidirectional_network_reads_long_sequences_whole(quick, monkey
     [
         ({"bidirectional": True, "bptt_steps": 3}, "bptt_steps cuts sequences into windows"),
         ({"bidirectional": True, "stateful": True}, "stateful cuts sequences into windows"),
-        ({"proj_size": 4}, "proj_size must be below hidden_size = 4"),
+        ({"proj_size": 5}, "proj_size must be at most hidden_size = 4"),
         ({"residual": True}, "residual=True needs num_layers >= 2"),
         ({"cell": {"forget_gate": "coupled"}, "init": {"chrono": 9}}, "leave chrono out"),
         ({"missing": "fill"}, r"missing must be one of \['raise', 'mask'\]"),

@@ -24,7 +24,7 @@ from numlstm.backends.cpu.codegen.vectors import (
     store_pair,
 )
 from numlstm.backends.cpu.layer.plain_cell import forward_cells
-from numlstm.backends.cpu.layer.recurrence import mix_rows
+from numlstm.backends.cpu.layer.recurrence import mix_rows, project
 from numlstm.backends.cpu.layer.variant_cell import SCALES, Row, forward_row
 from numlstm.cell.elementary import compilable, fma, like
 from numlstm.cell.encoding import Variant
@@ -462,7 +462,7 @@ def put_hidden(memory, scratch, layer, rows, h):
         w_out = move(net.values, read_numbers(net.parts, layer, Part).out)
         m, out = Block(work.m, s.padded, 1), Block(work.out, s.padded_out, width)
         w = Block(w_out, s.units * width, width)
-        product(out, m, w, rows, s.padded_out // width, s.units, False)
+        project(cell_of(memory), out, m, w, rows, s.padded_out // width, s.units)
     for j in range(rows):
         new = move(work.m, j * s.padded)
         if s.projected:

@@ -15,18 +15,16 @@ from numlstm.backends.cpu.codegen.vectors import (
     Block,
     get,
     lanes_of,
-    load,
     move,
     panel_width,
     put,
-    store,
 )
-from numlstm.backends.cpu.layer.recurrence import part_rows
-from numlstm.backends.cpu.layer.variant_cell import SCALES, A, O, Row, backward_row
+from numlstm.backends.cpu.layer.recurrence import limit_backward, part_rows, put_m
+from numlstm.backends.cpu.layer.variant_cell import SCALES, Row, backward_row
 from numlstm.backends.cpu.layer.weights import gate_of_theta
 from numlstm.cell.elementary import compilable, like
 from numlstm.cell.encoding import UNIT_ROWS, with_ends
-from numlstm.cell.equations import OFF
+from numlstm.cell.equations import OFF, is_projection_clipped
 from numlstm.stepping.kernels.pointers import is_null, own_frame, read_numbers, recast, reserve
 from numlstm.stepping.kernels.step import (
     DONE,
@@ -258,6 +256,13 @@ def layer_back(memory, scratch, layer, rows, c, dh, dc, flow):
         keep_h = move(net.values, s.keep_h)
         part_rows(move(back.dnew, at_row), move(back.dh, at_row), keep_h, s.padded_out)
     dnew, dm = Block(back.dnew, s.padded_out, 1), Block(back.dnew, s.padded_out, width)
+    if is_projection_clipped(cell):
+        tape, m = move(back.tape, layer * rows * row_of_cells(s)), Block(back.m, s.padded, 1)
+        for j in range(rows):
+            put_m(s, move(tape, j * row_of_cells(s)), move(back.m, j * s.padded))
+        h, w_out = Block(work.out, s.padded_out, width), move(net.values, part.out)
+        w = Block(w_out, s.units * width, width)
+        limit_backward(cell, dnew, h, m, w, rows, s.padded_out // width, s.units)
     if s.projected:
         dm = Block(back.dm, s.padded, width)
         w = Block(move(net.values, part.out_back), s.outputs * width, width)
@@ -391,15 +396,6 @@ def own_at(memory, part, n, dunit, dtheta):
     net = read_net(memory, dunit)
     triple, padded = move(net.parts, part.own + 3 * n), net.sizes.padded
     return move(dunit, get(triple, 0) * padded), move(dtheta, get(triple, 1)), get(triple, 2)
-
-
-@kernel
-def put_m(s, cells, m):
-    """m = o a of a row, from its gates."""
-    lanes = lanes_of(m)
-    for u in range(s.vectors):
-        unit = move(cells, u * s.slots * lanes)
-        store(m, u * lanes, load(unit, O * lanes) * load(unit, A * lanes))
 
 
 @kernel

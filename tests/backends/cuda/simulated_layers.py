@@ -95,7 +95,7 @@ def test_a_row_does_not_depend_on_its_batch(every_cut, seed):
 
 
 def test_padding_is_never_read():
-    cell = Cell("coupled", peephole=True, layer_norm=True)
+    cell = Cell("coupled", peephole=True, layer_norm=True, proj_clip=0.2)
     for spec in (LayerSpec(2, 3, "float64"), LayerSpec(2, 3, "float64", 2, cell)):
         case = Case(spec, 3, 4, seed=2)
         numbers = case.numbers._replace(lengths=np.array([4, 0, 2]))

@@ -66,7 +66,12 @@ from numlstm.backends.cpu.layer.weights import (
 )
 from numlstm.cell.elementary import fma, like
 from numlstm.cell.encoding import INITIAL_C, INITIAL_H, UNIT_ROWS, Variant, with_ends
-from numlstm.cell.equations import mixed
+from numlstm.cell.equations import (
+    is_projection_clipped,
+    mixed,
+    projection_backward,
+    projection_forward,
+)
 
 
 class Parameters(NamedTuple):
@@ -238,13 +243,25 @@ def forward_shard(shard, layout, layer, weights, inputs, Y, carry, work, tape, t
             z_j, m_j = move(z.start, j * z.row), move(m.start, j * m.row)
             forward_row(layout, cell, unit, row, z_j, c_now, m_j)
         if cell.projected:
-            product(out, m, w_out, rows, layout.padded_out // width, layout.units, False)
+            project(cell, out, m, w_out, rows, layout.padded_out // width, layout.units)
         for j in range(rows):
             h_new = move(out.start, j * out.row) if cell.projected else move(m.start, j * m.row)
             h_now = at(carry.h, (place + j) * layout.padded_out)
             keep = keep_h_at(shard, place + j, t, 1, layout, masks, work)
             mix_rows(h_now, keep, h_new, h_now, layout.padded_out)
             copy(in_caller(layout, Y, place + j, t, layout.outputs), h_now, layout.outputs)
+
+
+@kernel
+def project(cell, out, m, w, rows, panels, units):
+    """out = W_hr m of some rows, within its limit."""
+    product(out, m, w, rows, panels, units, False)
+    if is_projection_clipped(cell):
+        lanes = lanes_of(m.start)
+        for j in range(rows):
+            h = move(out.start, j * out.row)
+            for i in range(0, panels * out.column, lanes):
+                store(h, i, projection_forward(cell, load(h, i)))
 
 
 @kernel
@@ -342,6 +359,7 @@ def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradien
     k, capacity, dz_row = 4 * layout.vectors * lanes, gradient.dz.shape[1], gradient.dz.shape[2]
     w_h = Block(at(columns.h, 0), k * width, width)
     back = Block(at(parameters.back, 0), layout.outputs * width, width)
+    w_out = Block(at(parameters.out, 0), layout.units * width, width)
     dm_all = Block(at(work.m, place * layout.padded), layout.padded, width)
     dh_all = Block(at(work.out, place * layout.padded_out), layout.padded_out, width)
     unit = at(parameters.unit, 0)
@@ -365,6 +383,14 @@ def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradien
             if dY.size > 0:
                 accumulate(dh, in_caller(layout, dY, place + j, t, layout.outputs), layout.outputs)
             part_rows(move(dh_new.start, j * dh_new.row), dh, keep, layout.padded_out)
+        if is_projection_clipped(cell):
+            m = Block(dm_all.start, dm_all.row, 1)
+            line = line_of(layout, shard, t)
+            for j in range(rows):
+                cells = move(tape.cells.start, (line + j) * tape.cells.row)
+                put_m(layout, cells, move(m.start, j * m.row))
+            panels = layout.padded_out // width
+            limit_backward(cell, dh_new, dh_all, m, w_out, rows, panels, layout.units)
         if cell.projected:
             product(dm_all, dh_new, back, rows, layout.padded // width, layout.outputs, False)
         for j in range(rows):
@@ -390,6 +416,27 @@ def backward_shard(shard, layout, layer, columns, dY, carry, work, tape, gradien
                 clear(dh, layout.padded_out)
                 clear(dc, layout.padded)
     use_lines(shard, 0, last, waiting, layout, layer, columns, tape, gradient)
+
+
+@kernel
+def put_m(layout, cells, m):
+    """m = o a of a row, from its line of tape."""
+    lanes = lanes_of(m)
+    for u in range(layout.vectors):
+        unit = move(cells, u * layout.slots * lanes)
+        store(m, u * lanes, load(unit, O * lanes) * load(unit, A * lanes))
+
+
+@kernel
+def limit_backward(cell, dh, h, m, w, rows, panels, units):
+    """The limit of `project` backward: dh of W_hr m, in place. m as it was, h is scratch."""
+    noinline()
+    product(h, m, w, rows, panels, units, False)
+    lanes = lanes_of(m.start)
+    for j in range(rows):
+        dh_row, h_row = move(dh.start, j * dh.row), move(h.start, j * h.row)
+        for i in range(0, panels * h.column, lanes):
+            store(dh_row, i, projection_backward(cell, load(dh_row, i), load(h_row, i)))
 
 
 @kernel

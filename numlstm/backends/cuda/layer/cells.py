@@ -22,7 +22,9 @@ from numlstm.cell.encoding import (
 from numlstm.cell.equations import (
     OF_GATES_AND_CELL,
     add_unit_gradients,
+    is_projection_clipped,
     mixed,
+    projection_backward,
     sees_cell_early,
     unit_of,
     variant_backward,
@@ -193,6 +195,15 @@ def output(variant, weights, tape, row, t, unit, c_new):
 
 
 @compilable()
+def projected(weights, tape, row, t, p):
+    """W_hr m of one output."""
+    h_new = like(weights.out[p, 0], 0.0)
+    for unit in range(weights.out.shape[1]):
+        h_new = fma(weights.out[p, unit], tape.m[row, t, unit], h_new)
+    return h_new
+
+
+@compilable()
 def put_hidden(weights, masks, tape, state, Y, row, t, unit, h_new):
     """h_t = h_new but for zoneout, to Y and to the next step's line of the tape; returns that."""
     h = h_new
@@ -278,6 +289,14 @@ def take_hidden(masks, dy, gradient, dstate, dh, row, t, unit, through):
         dh_new = keep * dh
         dh = (one - keep) * dh
     dstate.h[row, unit] = dh
+    return dh_new
+
+
+@compilable()
+def limit_backward(variant, weights, tape, row, t, p, dh_new):
+    """The limit of a projection backward: from the gradient of h_new to that of W_hr m."""
+    if is_projection_clipped(variant):
+        return projection_backward(variant, dh_new, projected(weights, tape, row, t, p))
     return dh_new
 
 

@@ -11,6 +11,7 @@ from numlstm.backends.cuda.layer.cells import (
     cell,
     cell_backward,
     is_active,
+    limit_backward,
     output,
     output_backward,
     output_gradient,
@@ -141,13 +142,13 @@ def place_backward(variant, tile, part, given, dY, gradient, scratch, first, t, 
 @compilable()
 def unit_backward(variant, given, gradient, ahead, row, t, unit, through):
     """One unit of one row; returns its dz, unless that needs whole rows."""
-    _, masks, _, dstate = given
+    weights, masks, tape, dstate = given
     zero = like(through, 0.0)
     nothing = Gates(zero, zero, zero, zero)
     dh = take_hidden(masks, ahead[1], gradient, dstate, ahead[0], row, t, unit, through)
     if whole_rows(variant):
         if t >= 0:
-            gradient.dh[row, t, unit] = dh
+            gradient.dh[row, t, unit] = limit_backward(variant, weights, tape, row, t, unit, dh)
         return nothing
     dc = take_cell(masks, gradient, dstate, ahead[2], row, t, unit)
     if t < 0 or not is_active(masks, row, t):

@@ -32,6 +32,7 @@ from numlstm.backends.cuda.layer.cells import (
     output,
     output_backward,
     output_gate_backward,
+    projected,
     put_hidden,
     put_padding,
     take_cell,
@@ -70,7 +71,7 @@ from numlstm.backends.cuda.layer.tiles import (
 from numlstm.cell.activations import activate_limited
 from numlstm.cell.elementary import compilable, fma, like, noinline, reduction
 from numlstm.cell.encoding import BIAS, CELL_BIAS, CELL_GAIN, GAIN, Variant, with_ends
-from numlstm.cell.equations import OF_GATES_AND_CELL, sees_cell_early
+from numlstm.cell.equations import OF_GATES_AND_CELL, projection_forward, sees_cell_early
 
 
 @compilable()
@@ -323,7 +324,7 @@ def step_forward(variant, tile, part, given, Y, scratch, t, staged):
     if variant.layer_norm:
         normalised_cells(variant, part, given, Y, sums, t)
     if variant.projected:
-        project(part, given, Y, t)
+        project(variant, part, given, Y, t)
 
 
 @compilable()
@@ -388,17 +389,15 @@ def rescaled(unit_rows, hat, row, t, gate, unit):
 
 
 @compilable()
-def project(part, given, Y, t):
-    """h_new = W_hr m of whole rows."""
+def project(variant, part, given, Y, t):
+    """h_new = W_hr m of whole rows, within its limit."""
     weights, masks, tape, state = given
-    outputs, units = weights.out.shape
+    outputs = weights.out.shape[0]
     cuda.syncthreads()
     for item in range(part.thread, (part.last_row - part.first_row) * outputs, part.threads):
         row, p = part.first_row + item // outputs, item % outputs
         if is_active(masks, row, t):
-            h_new = like(Y[row, t, p], 0.0)
-            for unit in range(units):
-                h_new = fma(weights.out[p, unit], tape.m[row, t, unit], h_new)
+            h_new = projection_forward(variant, projected(weights, tape, row, t, p))
             put_hidden(weights, masks, tape, state, Y, row, t, p, h_new)
         else:
             put_padding(tape, Y, row, t, p)
