@@ -3,4 +3,6 @@
 What the other side needs is an optional requirement, which is imported on use.
 """
 
-__all__: list[str] = []
+from numlstm.convert.arrays import from_arrays
+
+__all__ = ["from_arrays"]

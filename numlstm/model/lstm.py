@@ -16,6 +16,7 @@ from numlstm.model.inputs import InputReader, ModelInputs
 from numlstm.model.persistence import Arithmetic, Persistence, read_model
 from numlstm.model.summary import Summary
 from numlstm.model.trace import Tracing
+from numlstm.model.units import Units
 from numlstm.network.network import network_on
 from numlstm.utils import checks, nouns
 from numlstm.utils.files import Target
@@ -26,7 +27,7 @@ from numlstm.utils.types import AnyArray, Array
 LARGE_STEP = 3e5  # multiply-adds from which a step is left to the threads
 
 
-class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary):
+class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
     """A long short-term memory network: stacked layers and an optional linear head.
 
     The defaults are the plain LSTM; every variant can be combined with every other one.
@@ -93,7 +94,8 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary):
         ``_reverse``, and the head and the layers above then read 2P features.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
-        by `fit` with ``standardize=True``, None where there is nothing to convert.
+        by `fit` with ``standardize=True`` or by `set_scaling`, None where there is nothing to
+        convert.
     filling : Imputer or None
         How missing inputs are filled, set by `fit` with ``missing="mask"``.
     feature_names_in_ : ndarray of str, shape (I,), or None

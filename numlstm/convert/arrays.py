@@ -1,0 +1,204 @@
+"""Networks from arrays, in any order of the gates."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
+from numlstm.convert.gate_order import read_order, reordered
+from numlstm.convert.weights import Weights, to_model
+from numlstm.model.lstm import LSTM
+from numlstm.utils import checks, nouns
+from numlstm.utils.types import Array
+
+NAME = re.compile(r"(?P<name>[a-z_]+?)_l(?P<level>\d+)(?P<reverse>_reverse)?")
+_ROWS = ("weight_ih", "weight_hh", "weight_is", "bias", "bias_ih", "bias_hh", "gain")
+_FOREIGN = (  # names of variants that are not ours, and why they cannot be
+    (
+        ("kernel_norm", "recurrent_norm"),
+        "TensorFlow Addons' LayerNormLSTMCell normalises the two products separately, and numlstm "
+        "their sum: no weights make one of the other",
+    ),
+    (
+        ("layer_norm_basic_lstm", "transform/gamma", "state_norm", "state/gamma"),
+        "tf.contrib's LayerNormBasicLSTMCell carries the normalised cell on to the next step, and "
+        "numlstm the cell as it is: no weights make one of the other",
+    ),
+)
+
+
+def from_arrays(
+    arrays: Mapping[str, Any],
+    *,
+    gate_order: str = "ifgo",
+    cell: Cell | Mapping[str, Any] | None = None,
+    residual: bool = False,
+    output: str = "sequence",
+    backend: str = "auto",
+) -> LSTM:
+    """A network from its arrays, by the names of `LSTM.params`.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array_like
+        ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, P) and ``bias_l0`` (4H,), or PyTorch's two,
+        ``bias_ih_l0`` and ``bias_hh_l0``, per layer, ``_reverse`` behind the names of a reverse
+        direction; ``head_weight`` (O, W), ``head_bias`` (O,); and what a variant adds. What is
+        missing but for the weights is 0, and gains are 1. Layers may have different sizes: the
+        model gets as many units as the largest, of which those beyond a layer's own are dead, with
+        weights of 0 that stay 0 in training.
+    gate_order : str, optional
+        The order of the blocks of rows: i, f and o, and for the candidate g, c or j: "ifgo" is that
+        of numlstm, PyTorch and Keras, "iofc" of ONNX, "ijfo" of TensorFlow 1. Peepholes have it
+        without the candidate. A cell without a forget gate of its own has no f.
+    cell : Cell or mapping, optional
+        The variant of the cells, as in `LSTM`. Default: the plain one, with peepholes where there
+        are some.
+    residual : bool, optional
+        The second and every further layer adds its output to its input.
+    output : {"sequence", "last"}, optional
+        What `predict` returns.
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
+        Where the arithmetic runs.
+
+    Returns
+    -------
+    model : LSTM
+        The network, of the dtype of the arrays: float64 where one of them is, else float32. Its
+        units are those of the arrays: `LSTM.set_scaling` gives it others.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For names that no network has, for shapes that do not fit each other, for values that are
+        not finite, and for arrays of integers, which stand for quantised weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlstm.convert import from_arrays
+    >>> rng = np.random.default_rng(0)
+    >>> kernel = rng.standard_normal((3, 32))  # x @ kernel, as in TensorFlow 1: i, j, f, o
+    >>> recurrent = rng.standard_normal((8, 32))
+    >>> from_arrays(
+    ...     {"weight_ih_l0": kernel.T, "weight_hh_l0": recurrent.T},
+    ...     gate_order="ijfo",
+    ...     backend="reference",
+    ... )
+    <LSTM: 3 inputs, 1 layer of 8 units, no head; 384 parameters, float64, reference backend>
+    """
+    own = nouns.read(Cell, "cell", cell)
+    if cell is None and any(str(name).startswith("peephole_l") for name in arrays):
+        own = replace(own, peephole=True)
+    weights = read_named(arrays, own, gate_order)
+    output = checks.choice("output", output, ("sequence", "last"))
+    residual = checks.flag("residual", residual)
+    return to_model(replace(weights, residual=residual, output=output), backend)
+
+
+def read_named(arrays: Mapping[Any, Any], cell: Cell, gate_order: str = "ifgo") -> Weights:
+    """Weights from arrays by the names of `LSTM.params`, or with PyTorch's two biases."""
+    require_mapping("arrays", arrays)
+    order = read_order(gate_order, cell)
+    layers: dict[tuple[int, bool], dict[str, Array]] = {}
+    head: dict[str, Array] = {}
+    for name, value in arrays.items():
+        if name in ("head_weight", "head_bias"):
+            head[name.removeprefix("head_")] = value
+            continue
+        found = NAME.fullmatch(name) if isinstance(name, str) else None
+        if found is None:
+            raise _unknown(name)
+        place = int(found["level"]), bool(found["reverse"])
+        layers.setdefault(place, {})[found["name"]] = value
+    directions = _directions(list(layers))
+    named = [_ordered(layers[place], cell, order) for place in sorted(layers)]
+    return Weights(named, head or None, directions=directions, cell=cell)
+
+
+def require_mapping(name: str, value: Any) -> None:
+    """Refuse what does not have arrays by name."""
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} must be a mapping from names to arrays, as {{'weight_ih_l0': ...}}, received "
+            f"{type(value).__name__}"
+        )
+
+
+def require_known(name: Any) -> None:
+    """Refuse names of variants that no cell of numlstm is."""
+    for words, reason in _FOREIGN:
+        if any(word in str(name).lower() for word in words):
+            raise ValueError(f"{name!r} is refused: {reason}")
+
+
+def _unknown(name: Any) -> Exception:
+    require_known(name)
+    return ValueError(
+        f"arrays has {checks.shown(name)}, which is no name of a parameter: write weight_ih_l0, "
+        "weight_hh_l0, bias_l0, with _reverse for a reverse direction, head_weight, head_bias"
+    )
+
+
+def _directions(places: list[tuple[int, bool]]) -> int:
+    """1 or 2, of layers that are all there."""
+    levels = sorted({level for level, _ in places})
+    if levels != list(range(len(levels))) or not levels:
+        raise ValueError(f"layers must be numbered from 0 without a gap, received {levels}")
+    ways = {level: {reverse for at, reverse in places if at == level} for level in levels}
+    if all(way == {True} for way in ways.values()):
+        raise ValueError(REVERSE_ONLY)
+    if len({len(way) for way in ways.values()}) > 1 or any(False not in w for w in ways.values()):
+        raise ValueError("either all layers have a reverse direction, or none")
+    return len(ways[0])
+
+
+REVERSE_ONLY = (
+    "a layer that reads from the end alone is no layer of numlstm, which has it beside a forward "
+    "one only: convert it as a forward layer, give it X[:, ::-1], of rows with lengths each "
+    "reversed up to its own length, and turn its outputs round in the same way"
+)
+
+
+def _ordered(layer: Mapping[str, Any], cell: Cell, order: str) -> dict[str, Array]:
+    """A layer with its rows in numlstm's order, and one bias."""
+    wanted = "".join(cell.gates)
+    blocks = {p.name: (p.gates, order, wanted) for p in UNIT_PARAMETERS if p.present(cell)}
+    blocks |= dict.fromkeys(_ROWS, (GATES, order, wanted))
+    named = {}
+    for name, value in layer.items():
+        require_known(name)
+        array = np.asarray(value)
+        gates, own, ours = blocks.get(name, ((), "", ""))
+        if gates:
+            own = "".join(gate for gate in own if gate in gates)
+            ours = "".join(gate for gate in ours if gate in gates)
+            array = _in_blocks(name, array, own, ours)
+        named[name] = array
+    return with_one_bias(named)
+
+
+def _in_blocks(name: str, array: Array, order: str, wanted: str) -> Array:
+    if not array.ndim or array.shape[0] % len(order):
+        raise ValueError(
+            f"{name} must have blocks of rows for the gates {', '.join(order)}, received "
+            f"shape {array.shape}"
+        )
+    return reordered(array, order, wanted)
+
+
+def with_one_bias(layer: Mapping[str, Array]) -> dict[str, Array]:
+    """PyTorch's two biases become their sum; where one is zero, it is the other to the bit."""
+    named = dict(layer)
+    pair = [named.pop(name) for name in ("bias_ih", "bias_hh") if name in named]
+    if pair and "bias" in named:
+        raise ValueError("a layer has bias, or bias_ih and bias_hh, of which bias is the sum")
+    if pair:
+        parts = [part for part in pair if np.any(part)] or pair[:1]
+        if len({part.shape for part in pair}) > 1:
+            raise ValueError(f"bias_ih and bias_hh have shapes {[part.shape for part in pair]}")
+        named["bias"] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+    return named

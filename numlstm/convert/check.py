@@ -1,0 +1,93 @@
+"""The check of a conversion: both sides compute the same from a fixed random batch."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.convert.extras import MissingPackage
+from numlstm.model.lstm import LSTM
+from numlstm.utils import notices
+from numlstm.utils.types import Array
+
+_ROWS, _STEPS = 3, 7
+_BARS = {"float32": 2e-5, "float64": 1e-10}  # of a difference, relative in L2
+
+
+class Outputs(NamedTuple):
+    """What a side makes of a batch; states by layer, forward before reverse, if it tells them."""
+
+    Y: Any  # (B, T, O), or (B, O) of a model with output="last", in the units of the data
+    h: Sequence[Any] | None = None  # each (B, P)
+    c: Sequence[Any] | None = None  # each (B, H)
+
+
+def verify(model: LSTM, side: str, run: Callable[[Array], Outputs]) -> None:
+    """Raise RuntimeError where `run`, the other side, computes something else from a batch X.
+
+    X is (B, T, I), in the dtype of the model and in the units of the data. Where `run` raises
+    `MissingPackage` the check could not be made, which a warning says.
+    """
+    X = _batch(model)
+    try:
+        theirs = run(X)
+    except MissingPackage as error:
+        notices.warn(
+            f"the conversion was not checked against {side}: {error}; check=False does without"
+        )
+        return
+    ours = _ours(model, X)
+    _require_near(model, side, "outputs", *(_in_units(model, Y) for Y in (ours.Y, theirs.Y)))
+    for name in ("h", "c"):
+        states = getattr(theirs, name)
+        if states is None:
+            continue
+        for own, other in zip(getattr(ours, name), states, strict=True):
+            other = np.asarray(other)
+            own = own[:, : other.shape[1]]  # the other side may lack the dead units
+            _require_near(model, side, f"states {name}", own, other)
+
+
+def _batch(model: LSTM) -> Array:
+    shape = _ROWS, _STEPS, model.spec.input_size
+    X = np.random.default_rng(1997).standard_normal(shape)
+    if model.scaling is not None:
+        X = X * model.scaling.x_scale + model.scaling.x_mean
+    return X.astype(model.spec.dtype)
+
+
+def _ours(model: LSTM, X: Array) -> Outputs:
+    """By the definition in NumPy, which compiles nothing."""
+    spec = dataclasses.replace(model.spec, precision=None)
+    twin = LSTM.from_spec(spec, "reference", model.theta.copy())
+    twin.scaling, twin.output = model.scaling, model.output
+    inputs = X if twin.scaling is None else twin.scaling.inputs(X, spec.dtype)
+    return Outputs(twin.predict(X), *twin.forward(inputs)[1])
+
+
+def _in_units(model: LSTM, Y: Any) -> Array:
+    """Outputs in the network's units, where a number of 1 is not small."""
+    Y = np.asarray(Y).astype(np.float64)
+    if model.scaling is None or Y.shape[-1] != model.spec.width:
+        return Y
+    factor, offset = model.scaling.of_outputs(model.spec.width)
+    scaled: Array = (Y - offset) / factor
+    return scaled
+
+
+def _require_near(model: LSTM, side: str, what: str, ours: Array, theirs: Array) -> None:
+    if ours.shape != theirs.shape:
+        raise RuntimeError(
+            f"the {what} of {side} have shape {theirs.shape}, and those of numlstm {ours.shape}: "
+            "the network computes something else there"
+        )
+    bar = _BARS[model.spec.dtype]
+    size = np.linalg.norm(ours) + 1e-3 * np.sqrt(ours.size)
+    apart = np.linalg.norm(ours - theirs) / size
+    if not apart <= bar:
+        raise RuntimeError(
+            f"the {what} of {side} and of numlstm differ by {apart:.1e}, relative in L2, more than "
+            f"rounding does, {bar:g}: the network computes something there that was not "
+            "converted; check=False converts it all the same"
+        )
