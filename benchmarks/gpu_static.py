@@ -42,7 +42,7 @@ from numlstm.backends.cuda.layer import (
 )
 from numlstm.backends.cuda.layer.regimes import TENSOR_CORES
 from numlstm.backends.cuda.training import arrays as between
-from numlstm.backends.cuda.training import data, losses, masks, optimizers, update
+from numlstm.backends.cuda.training import data, losses, masks, optimizers, update, windows
 from numlstm.cell.encoding import encode
 
 types = cuda.types
@@ -210,6 +210,7 @@ def of_arrays(dtype: str) -> Iterator[Kernel]:
     number, whole, flag = number_type(dtype), types.int64, types.uint8
     [vector], [matrix], [array] = arrays(number, 1), arrays(number, 2), arrays(number, 3)
     [rows], [flags], [found] = arrays(whole, 1), arrays(flag, 2), arrays(types.int32, 1)
+    [ages], place = arrays(types.int32, 2), (rows, rows)
     for name, kernel, signature in (
         ("put", between.put, types.void(vector, vector, whole)),
         ("put_rows", between.put_rows, types.void(vector, matrix)),
@@ -226,6 +227,8 @@ def of_arrays(dtype: str) -> Iterator[Kernel]:
         ("take_steps", data.take_steps, types.void(array, array, rows, rows)),
         ("take_rows", data.take_rows, types.void(matrix, matrix, rows)),
         ("take_ending", data.take_ending, types.void(matrix, matrix, rows, rows, whole, rows)),
+        ("take_windows", windows.take_windows, types.void(array, matrix, *place, whole, whole)),
+        ("take_filled", windows.take_filled, types.void(array, matrix, ages, *place)),
         ("take_lengths", data.take_lengths, types.void(rows, rows, rows, rows, whole)),
     ):
         yield Kernel(name, kernel, signature, dtype, memory.THREADS, 0)

@@ -15,6 +15,7 @@ from numlstm.data.orders import InBlocks, Shuffled
 from numlstm.data.scaling import Scaling
 from numlstm.data.sequences import Dataset
 from numlstm.data.sources import Series, as_it_is
+from numlstm.data.window_steps import WindowSteps
 from numlstm.utils.types import Array
 
 _LISTED = 2**22  # samples up to which an order is a list of them
@@ -376,12 +377,7 @@ class WindowedDataset:
         """Targets and weights of a cut, (B, O) or (B, n, O)."""
         if stop <= self._first_target:
             return self._no_targets(len(series), stop - start)
-        y, weight = self.targets.gather(series, ends, self.kernels)
-        weight = weight.astype(self.units.dtype)
-        if self.targets.classes:
-            y, weight = y[..., 0].astype(np.int64), weight[..., 0]
-        else:
-            y = self.units.targets(y)
+        y, weight = self.converted(*self.targets.gather(series, ends, self.kernels))
         if self.last:
             y, weight = y[:, 0], weight[:, 0]
             return y, weight if stop == self.window else np.zeros_like(weight)
@@ -391,12 +387,23 @@ class WindowedDataset:
         y, weight = (np.ascontiguousarray(part[:, start:stop]) for part in wide)
         return y, weight
 
+    def converted(self, y: Array, weight: Array) -> tuple[Array, Array]:
+        """Targets (B, n, O) and what they count in the network's units; classes (B, n)."""
+        weight = weight.astype(self.units.dtype)
+        if self.targets.classes:
+            return y[..., 0].astype(np.int64), weight[..., 0]
+        return self.units.targets(y), weight
+
     def _no_targets(self, rows: int, steps: int) -> tuple[Array, Array]:
         shape: tuple[int, ...] = (rows,) if self.last else (rows, steps)
         if not self.targets.classes:
             shape = (*shape, self.targets.width)
         dtype = np.dtype(np.int64 if self.targets.classes else self.units.dtype)
         return np.zeros(shape, dtype), np.zeros(shape, self.units.dtype)
+
+    def by_steps(self) -> WindowSteps:
+        """The steps of its windows, each once."""
+        return WindowSteps(self)
 
     def cut_by(self, kernels: Any) -> "WindowedDataset":
         """The same, by the kernels of a backend."""

@@ -26,6 +26,13 @@ def new_block(size: int, stream):
     return pool.allocate(size, stream=Stream.from_handle(int(stream)))
 
 
+def free_memory() -> float:
+    """Bytes that may still be had, with those that were given back and are kept for the next."""
+    free, _ = cuda.current_context().get_memory_info()
+    pool = getattr(Device(cuda.get_current_device().id).memory_resource, "attributes", None)
+    return free if pool is None else free + pool.reserved_mem_current - pool.used_mem_current
+
+
 def array_in(block, shape, dtype, stream, owner):
     """An array in a block; as long as it or a view of it lives, so does the owner."""
     description = {

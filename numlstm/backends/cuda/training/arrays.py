@@ -21,6 +21,7 @@ from numlstm.backends.cuda.device.memory import zeros as zeros
 from numlstm.backends.cuda.device.target import cuda
 from numlstm.backends.cuda.training import losses, masks
 from numlstm.backends.cuda.training.data import FromHost, Resident
+from numlstm.backends.cuda.training.windows import ResidentSeries, gathered
 from numlstm.cell.elementary import like
 
 
@@ -172,9 +173,9 @@ def without_padding(array, lengths):
     return result
 
 
-def resident(data) -> Resident | FromHost:
-    """A `numlstm.data.sequences.Dataset` where the backend reads it."""
-    return Resident(data) if isinstance(data.X, np.ndarray) else FromHost(data)
+def resident(data) -> Resident | ResidentSeries | FromHost:
+    """A `numlstm.data.sequences.Dataset`, or windows over series, where the backend reads it."""
+    return Resident(data) if isinstance(data.X, np.ndarray) else gathered(data)
 
 
 def loss(function, prediction, target, weight, scale):
