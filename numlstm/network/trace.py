@@ -96,21 +96,35 @@ def trace(
         asked = wanted._replace(steps=wanted.steps[here] - start)
         given = network, weights, part, asked, seen
         read, state = network.runner.run(_pass, *given, extent=rows * (stop - start))
-        whole = len(here) == len(wanted.steps)
+        if len(here) == len(wanted.steps) and all(read.values()):  # nothing has to be joined
+            return {name: _together(layers) for name, layers in read.items()}
         for name, layers in read.items():
             for place, values in enumerate(layers):
-                results[name][place][:, slice(None) if whole else here] = values
+                results[name][place][:, here] = values
         if stop > wanted.steps.max(initial=-1):
-            break  # nothing later is asked for
+            break
     return results
 
 
 def _cuts(network: Network, rows: int, steps: int) -> Iterable[tuple[int, int]]:
     """(start, stop) of the parts that are passed forward at once."""
-    short = network.runner.is_short(_pass, rows * steps) and network.backend.name == "cpu"
-    if network.spec.bidirectional or steps < 2 or short:
+    known = network.runner.is_short if network.backend.name == "cpu" else _never
+    if network.spec.bidirectional or steps < 2 or known(_pass, rows * steps):
         return [(0, steps)]
-    return slices(steps, int(FIRST / max(1, rows * network.spec.num_parameters)))
+    first = max(1, int(FIRST / max(1, rows * network.spec.num_parameters)))
+    while first < steps and known(_pass, rows * first):
+        first *= 2
+    return [(0, steps)] if first >= steps else slices(steps, first)
+
+
+def _together(layers: list[Array]) -> Array:
+    """The layers as one array, of a single one a view."""
+    return layers[0][None] if len(layers) == 1 else np.stack(layers)
+
+
+def _never(function: Callable[..., Any], extent: float) -> bool:
+    """Other backends do not know what is short."""
+    return False
 
 
 def _pass(
