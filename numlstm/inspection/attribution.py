@@ -121,7 +121,7 @@ class Attribution:
         Returns
         -------
         dataset : xarray.Dataset
-            Variables `values` and `baseline` over (sequence, time, feature), `prediction`,
+            Variables `attribution` and `baseline` over (sequence, time, feature), `prediction`,
             `baseline_prediction`, `completeness_error`, `step`, `start` and `stop` over sequence
             and, where there are some, `static` over (sequence, attribute) and `future` over
             (sequence, time_ahead, feature_ahead). The times of a single series, or of a DataArray,
@@ -149,7 +149,7 @@ class Attribution:
                 "do without"
             ) from error
         variables = {
-            "values": (("sequence", "time", "feature"), self.values),
+            "attribution": (("sequence", "time", "feature"), self.values),
             "baseline": (("sequence", "time", "feature"), self.baseline),
             "prediction": ("sequence", self.prediction),
             "baseline_prediction": ("sequence", self.baseline_prediction),

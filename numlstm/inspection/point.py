@@ -153,9 +153,11 @@ def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, X: Any) -> Array:
         count = model.num_future
         columns = values[..., features:].reshape(*shape[:2], -1, count)
         _put(columns, ahead, 'baseline["future"]')
-    valid = mask(_ends(rows), shape[1])[..., None]
+    looked_at = mask(_ends(rows), shape[1])[..., None]
+    if model.filling is not None:  # to which a NaN is a baseline that was not observed
+        looked_at = looked_at & ~np.isnan(values)
     remedy = "give a number for every feature"
-    checks.require_finite("baseline", np.where(valid, values, 0.0), remedy)
+    checks.require_finite("baseline", np.where(looked_at, values, 0.0), remedy)
     return values
 
 
