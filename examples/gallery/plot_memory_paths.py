@@ -2,8 +2,8 @@
 Through which memory
 ====================
 
-An LSTM remembers in its cells, and in the hidden state that its gates read. Which of them does it use?
-Two tasks, two answers.
+An LSTM remembers in its cells, and in the hidden state that its gates read. Which of them does it
+use? Two tasks, two answers.
 """
 
 import matplotlib.pyplot as plt
@@ -14,8 +14,8 @@ import numlstm
 from numlstm import inspection
 
 # %%
-# The same noise drives two teachers. A reservoir drains: what falls in is forgotten exponentially, as
-# one forget gate would. A resonance rings, and changes its sign every six steps: that takes two
+# The same noise drives two teachers. A reservoir drains: what falls in is forgotten exponentially,
+# as by a forget gate. A resonance rings, and changes its sign every six steps: that takes two
 # numbers that turn into each other, and a cell alone only fades.
 
 rng = np.random.default_rng(0)
@@ -27,8 +27,8 @@ teachers = {
 }
 
 # %%
-# `memory_paths` takes the derivative of the last output by the inputs of every step before apart, into
-# what was kept in cells alone and what passed a hidden state. It is exact: the two parts add up.
+# `memory_paths` takes the derivative of the last output by the inputs of every step before apart,
+# into what was kept in cells alone and what passed a hidden state. It is exact: the parts add up.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained", sharex=True)
 for ax, (name, teacher) in zip(axes, teachers.items(), strict=True):
