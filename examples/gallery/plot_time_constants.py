@@ -11,6 +11,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 import numlstm
+from numlstm import plotting
 
 # %%
 # The teacher is known: a resonance that rings with a period of 12 steps and decays within 20, and a
@@ -68,14 +69,12 @@ print(f"{largest.min():.3f} to {largest.max():.3f} along the data")
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 4.2), width_ratios=[1, 1.2], layout="constrained"
 )
-circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
-left.plot(circle.real, circle.imag, color="0.6", linewidth=0.8)
-left.plot(cloud.real, cloud.imag, ".", color="tab:blue", alpha=0.15, markersize=3)
-left.plot(eigenvalues.real, eigenvalues.imag, "o", color="tab:blue", label="network at rest")
 teacher = np.array([ringing, ringing.conjugate(), drift])
-left.plot(teacher.real, teacher.imag, "x", color="tab:red", markersize=10, label="teacher")
-left.set(xlabel="real part", ylabel="imaginary part", title="eigenvalues of the step")
-left.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))
+plotting.eigenvalues(cloud, ax=left, marker=".", markersize=3, alpha=0.15)
+plotting.eigenvalues(eigenvalues, ax=left, label="network at rest")
+style = {"marker": "x", "markersize": 10, "color": "tab:red"}
+plotting.eigenvalues(teacher, ax=left, label="teacher", **style)
+left.set_title("eigenvalues of the step")
 left.legend(loc="lower left", fontsize="small")
 
 pulse = np.zeros((1, 180, 1))
