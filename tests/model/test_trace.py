@@ -211,7 +211,9 @@ def test_a_part_is_what_the_whole_has_there(bidirectional, ragged):
     model = numlstm.LSTM(2, 11, 1, num_layers=2, bidirectional=bidirectional, rng=0)
     X, lengths = drawn(4, 9, 2), [9, 2, 0, 5] if ragged else None
     whole = model.trace(X, lengths=lengths)
-    part = model.trace(X, lengths=lengths, layers=[-1, 0], units=[10, 3], steps=slice(-2, None, -3))
+    part = model.trace(
+        X, lengths=lengths, layers=[-1, 0], units=[10, 3], steps=slice(-2, None, -3)
+    )
     for have, want in zip(part, whole, strict=True):
         require_equal_bits(have, want[[-1, 0]][:, :, -2::-3][..., [10, 3]])
 
