@@ -247,12 +247,17 @@ class Arithmetic(NamedTuple):
 
 def read_model(kind: type[M], path: Target, arithmetic: Arithmetic) -> M:
     """A model of this class from its file; see `numlstm.load`."""
-    backend, precision, dtype = arithmetic
-    if dtype is not None:
-        dtype = checks.dtype("dtype", dtype)
+    if arithmetic.dtype is not None:
+        arithmetic = arithmetic._replace(dtype=checks.dtype("dtype", arithmetic.dtype))
     arrays, meta = files.read(path, "model")
     with files.refusing(path):
         content = Content.restored(arrays, meta)
+    return model_of(kind, content, arithmetic)
+
+
+def model_of(kind: type[M], content: Content, arithmetic: Arithmetic) -> M:
+    """A model of this class from what a file holds."""
+    backend, precision, dtype = arithmetic
     spec, chosen = content.spec, (precision, dtype or content.spec.dtype)
     if chosen != (spec.precision, spec.dtype):
         spec = dataclasses.replace(spec, precision=precision, dtype=chosen[1])

@@ -79,7 +79,11 @@ def write(
 ) -> None:
     """Write a file of some `kind`; at a path it appears whole or, after a crash, not at all."""
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "meta": meta}
-    data = _seal(_pack(header, arrays))
+    write_bytes(target, _seal(_pack(header, arrays)))
+
+
+def write_bytes(target: Target, data: bytes) -> None:
+    """Write a file; at a path it appears whole or, after a crash, not at all."""
     if _is_open(target, "write"):
         _write_to(target, data)
     else:
@@ -88,15 +92,18 @@ def write(
 
 def read(target: Target, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the meta of a file of some `kind`; `StorageError` for anything else."""
-    name = _name(target)
+    return _content(_name(target), read_bytes(target), kind)
+
+
+def read_bytes(target: Target) -> bytes:
+    """All of a regular file, or of an open one from where it stands to its end."""
     if _is_open(target, "read"):
-        return _content(name, _read_from(target), kind)
+        return _read_from(target)
     with _regular(path_of(target)) as file:
         try:
-            data = file.read(os.fstat(file.fileno()).st_size)  # of some in /proc there is no end
+            return file.read(os.fstat(file.fileno()).st_size)  # of some in /proc there is no end
         except MemoryError as error:
-            raise _too_large(name) from error
-    return _content(name, data, kind)
+            raise _too_large(_name(target)) from error
 
 
 def refusing(target: Target) -> contextlib.AbstractContextManager[None]:
@@ -249,12 +256,8 @@ def _header(arrays: dict[str, np.ndarray], kind: str) -> dict[str, Any]:
     if found is None or found.dtype != np.uint8 or found.ndim != 1:
         raise ValueError("there is no member 'header.npy' of bytes")
     _require_small(kind, found.size)
-    text = found.tobytes()
-    _require_shallow(text)
     header = schema.mapping(
-        "the header",
-        json.loads(text.decode(), object_pairs_hook=_once),
-        ("format", "version", "kind", "meta"),
+        "the header", plain_values(found.tobytes()), ("format", "version", "kind", "meta")
     )
     schema.one_of("the header's format", header["format"], (FORMAT,))
     schema.whole("the header's version", header["version"])
@@ -267,6 +270,12 @@ def _header(arrays: dict[str, np.ndarray], kind: str) -> dict[str, Any]:
 def _require_small(kind: str, size: int) -> None:
     if size > (largest := _LARGEST_HEADER.get(kind, size)):
         raise ValueError(f"its header has {size} bytes, more than the {largest} of a {kind}")
+
+
+def plain_values(text: bytes) -> Any:
+    """JSON, whoever wrote it: not nested deeply, and every entry once."""
+    _require_shallow(text)
+    return json.loads(text.decode(), object_pairs_hook=_once)
 
 
 def _require_shallow(text: bytes) -> None:

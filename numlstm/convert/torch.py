@@ -1,0 +1,514 @@
+"""Networks from and to PyTorch: modules, state dicts and files of weights."""
+
+import copy
+import fnmatch
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.architecture.cell import Cell
+from numlstm.architecture.spec import Dropout
+from numlstm.convert.arrays import REVERSE_ONLY, require_known, require_mapping, with_one_bias
+from numlstm.convert.check import Outputs, verify
+from numlstm.convert.extras import require
+from numlstm.convert.parts import require_parts
+from numlstm.convert.weights import Weights, to_model
+from numlstm.data.scaling import Scaling
+from numlstm.model.lstm import LSTM
+from numlstm.utils import checks, files
+from numlstm.utils.types import Array
+
+SIDE = "PyTorch"
+EXTRA = "torch"
+HAS = ("bidirectional", "proj_size", "num_layers", "head", "scaling")
+_SCALING = "scaling."  # what `to_torch` calls the units of the data
+_KEY = re.compile(
+    r"(?:(?P<prefix>.+)\.)?(?P<name>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
+    r"(?:_l(?P<level>\d+)(?P<reverse>_reverse)?)?"
+)
+_WRAPPERS = ("state_dict", "model_state_dict", "model")  # of a state dict, in checkpoints
+_QUANTISED = ("_packed_params", "_all_weight_values")
+
+Place = tuple[int, bool]  # a layer and whether it is the reverse one
+
+
+class Parts(NamedTuple):
+    """The parts of a state dict that are converted, and where they stood in it."""
+
+    lstms: dict[str, dict[Place, dict[str, Array]]]  # by prefix, from the input upwards
+    head: dict[str, Array] | None
+    head_prefix: str | None
+    scaling: Scaling | None
+
+
+def from_torch(
+    source: Any,
+    *,
+    lstm: str | Sequence[str] | None = None,
+    head: str | bool | None = None,
+    output: str = "sequence",
+    check: bool = True,
+    backend: str = "auto",
+) -> LSTM:
+    """A network from PyTorch: an nn.LSTM or nn.LSTMCell and the nn.Linear behind it.
+
+    Parameters
+    ----------
+    source : torch.nn.Module, mapping of str to array_like, or path
+        A module with an LSTM in it; its ``state_dict()``, of tensors or of arrays; or the file of
+        one, which is read by ``torch.load(weights_only=True)`` and cannot run code.
+    lstm : str, or sequence of str, optional
+        The name of the LSTM inside the module, or a pattern for it, such as "encoder.*"; several,
+        from the input upwards, are stacked. Default: the only one that there is.
+    head : str or bool, optional
+        The name of the nn.Linear behind it, or a pattern; False takes none. Default: the only one
+        that there is. What lies between them and around them, such as an activation, is code, which
+        no weight shows and nothing here converts.
+    output : {"sequence", "last"}, optional
+        What `predict` returns: the outputs of all steps, or of the last one.
+    check : bool, optional
+        Run a random batch through the LSTM and the head here and in PyTorch, and raise where the
+        results differ beyond rounding.
+    backend : {"auto", "cpu", "cuda", "reference"}, optional
+        Where the arithmetic runs.
+
+    Returns
+    -------
+    model : LSTM
+        The network, of the dtype of the weights, or float32 for narrower ones. It reads batches
+        first, whatever ``batch_first`` says. Its bias is the sum of PyTorch's two.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where there is no LSTM, or more than one; where there are further parameters and nothing
+        says what they are; for shapes that do not fit, and for quantised weights.
+    StorageError
+        For a file that is damaged or holds more than weights.
+    RuntimeError
+        Where both sides compute something else.
+    ImportError
+        For a file, where there is no PyTorch.
+
+    Warns
+    -----
+    UserWarning
+        Where there is no PyTorch to check against.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numlstm.convert import from_torch
+    >>> state_dict = {
+    ...     "lstm.weight_ih_l0": np.zeros((32, 3), "float32"),
+    ...     "lstm.weight_hh_l0": np.zeros((32, 8), "float32"),
+    ...     "fc.weight": np.ones((2, 8), "float32"),
+    ... }
+    >>> from_torch(state_dict, check=False, backend="reference")
+    <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float32, reference backend>
+    """
+    state_dict, module = _read(source)
+    parts = find_parts(state_dict, lstm, head)
+    weights = weights_of_parts(parts)
+    output = checks.choice("output", output, ("sequence", "last"))
+    weights = replace(weights, output=output, dropout=_dropout(module, parts))
+    model = to_model(weights, backend)
+    if checks.flag("check", check):
+        check_parts(model, parts, module)
+    return model
+
+
+def to_torch(model: LSTM, *, check: bool = True) -> Any:
+    """A torch.nn.Module that computes what a model predicts.
+
+    Parameters
+    ----------
+    model : LSTM
+        The network. Its rates of dropout between layers go along, others do not.
+    check : bool, optional
+        Run a random batch through both, and raise where the results differ beyond rounding.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        With ``lstm``, an nn.LSTM with ``batch_first=True``, ``head``, an nn.Linear or None, and
+        ``scaling``, which converts the units of the data, or None. ``Y, (h, c) = module(X, state)``
+        is as `LSTM.predict`: X (B, T, I) in the units of the data, Y (B, T, O), or (B, O) of a
+        model with ``output="last"``. Of the two biases one is the model's, the other 0.
+
+    Raises
+    ------
+    ValueError
+        For a model with a part that nn.LSTM lacks; the message names it.
+    RuntimeError
+        Where both sides compute something else.
+    ImportError
+        Where there is no PyTorch.
+
+    Examples
+    --------
+    >>> import numlstm
+    >>> from numlstm.convert import to_torch
+    >>> model = numlstm.LSTM(3, 8, 2, cell={"peephole": True}, rng=0)
+    >>> to_torch(model)
+    Traceback (most recent call last):
+    ValueError: PyTorch lacks a part of this model: cell={'peephole': True}
+    """
+    require_parts(model, SIDE, HAS)
+    require("torch", EXTRA, "to_torch")
+    modules = require("numlstm.convert.torch_modules", EXTRA, "to_torch")
+    module = modules.module_of(model)
+    if checks.flag("check", check):
+        verify(model, SIDE, lambda X: _of_whole(module, X))
+    return module
+
+
+def state_dict_of(model: LSTM) -> dict[str, Array]:
+    """Arrays by the names that the module of `to_torch` gives them, of any variant."""
+    named = {}
+    for name, value in model.params.items():
+        if name.startswith("head_"):
+            named[f"head.{name.removeprefix('head_')}"] = value
+        elif name.startswith("bias_l"):
+            place = name.removeprefix("bias_")
+            named[f"lstm.bias_ih_{place}"] = value
+            named[f"lstm.bias_hh_{place}"] = np.zeros_like(value)
+        else:
+            named[f"lstm.{name}"] = value
+    units = {} if model.scaling is None else model.scaling._asdict()
+    return named | {_SCALING + name: value for name, value in units.items() if value is not None}
+
+
+# ---- finding the parts -----------------------------------------------------------------------
+
+
+def find_parts(
+    state_dict: Mapping[str, Any],
+    lstm: str | Sequence[str] | None = None,
+    head: str | bool | None = None,
+) -> Parts:
+    """The LSTM, its head and its units in a state dict."""
+    own = {key: value for key, value in state_dict.items() if not key.startswith(_SCALING)}
+    candidates, others = _grouped(own)
+    prefixes = _chosen_lstms(candidates, others, lstm)
+    lstms = {prefix: candidates.pop(prefix) for prefix in prefixes}
+    others += [key for key in own if (m := _KEY.fullmatch(key)) and _prefix(m) in candidates]
+    for layers in lstms.values():
+        for layer in layers.values():
+            layer.update({name: array_of(name, value) for name, value in layer.items()})
+    chosen = _chosen_head(own, others, lstms, head)
+    found = None
+    if chosen is not None:
+        parts = {name: own.get(f"{chosen}.{name}") for name in ("weight", "bias")}
+        found = {name: array_of(name, part) for name, part in parts.items() if part is not None}
+    return Parts(lstms, found, chosen, _scaling(state_dict))
+
+
+def _prefix(match: re.Match[str]) -> str:
+    return match["prefix"] or ""
+
+
+def _grouped(
+    state_dict: Mapping[str, Any],
+) -> tuple[dict[str, dict[Place, dict[str, Any]]], list[str]]:
+    """The layers of every LSTM by its prefix, and the keys of all else."""
+    groups: dict[str, dict[Place, dict[str, Any]]] = {}
+    keys: dict[str, list[str]] = {}
+    others = []
+    for key, value in state_dict.items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            require_known(key)
+            others.append(key)
+            continue
+        place = int(match["level"] or 0), bool(match["reverse"])
+        groups.setdefault(_prefix(match), {}).setdefault(place, {})[match["name"]] = value
+        keys.setdefault(_prefix(match), []).append(key)
+    for prefix in [prefix for prefix, layers in groups.items() if _blocks(layers) != 4]:
+        del groups[prefix]
+        others += keys[prefix]
+    return groups, others
+
+
+def _blocks(layers: Mapping[Place, Mapping[str, Any]]) -> int:
+    """The number of blocks of rows of a recurrent layer: 4 of an LSTM; 0 of none."""
+    for layer in layers.values():
+        if not {"weight_ih", "weight_hh"} <= layer.keys():
+            return 0
+        rows, columns = _shape(layer["weight_hh"])
+        units = _shape(layer["weight_hr"])[1] if "weight_hr" in layer else columns
+        if not units or rows % units or rows // units != 4:
+            return rows // max(units, 1)
+    return 4
+
+
+def _shape(value: Any) -> tuple[int, int]:
+    shape = tuple(np.shape(value))
+    return (int(shape[0]), int(shape[1])) if len(shape) == 2 else (0, 0)
+
+
+def _chosen_lstms(
+    candidates: Mapping[str, Any], others: list[str], asked: str | Sequence[str] | None
+) -> list[str]:
+    if not candidates:
+        raise ValueError(_no_lstm(others))
+    if asked is None:
+        if len(candidates) > 1:
+            raise ValueError(
+                f"there is more than one LSTM, {_listed(candidates)}: say which one is meant, "
+                f"lstm={next(iter(candidates))!r}, or give a list of all that are stacked, from "
+                "the input upwards"
+            )
+        return list(candidates)
+    patterns = [asked] if isinstance(asked, str) else list(asked)
+    prefixes = [_matching("lstm", pattern, candidates) for pattern in patterns]
+    if len(set(prefixes)) < len(prefixes) or not prefixes:
+        raise ValueError(f"lstm must name one LSTM or several different ones, received {asked!r}")
+    return prefixes
+
+
+def _no_lstm(keys: list[str]) -> str:
+    if any(mark in key for key in keys for mark in _QUANTISED):
+        return (
+            "the LSTM is quantised, and numlstm computes with floats: convert the network from "
+            "before its quantisation"
+        )
+    found = ", ".join(keys[:8]) + ("..." if len(keys) > 8 else "")
+    return (
+        "there is no LSTM with weight_ih and weight_hh of 4H rows, as nn.LSTM and nn.LSTMCell "
+        f"have them (a GRU has 3H), among: {found or 'no entries at all'}"
+    )
+
+
+def _matching(name: str, pattern: Any, candidates: Any) -> str:
+    """The only candidate of a name or pattern."""
+    if not isinstance(pattern, str):
+        raise TypeError(f"{name} must be a name or a pattern, received {checks.shown(pattern)}")
+    if pattern in candidates:
+        return pattern
+    found = [one for one in candidates if fnmatch.fnmatchcase(one, pattern)]
+    if len(found) != 1:
+        fits = f"fits {_listed(found)}" if found else "fits none"
+        raise ValueError(
+            f"{name}={pattern!r} must fit one, and {fits} of {_listed(candidates)}: write its name"
+        )
+    return str(found[0])
+
+
+def _listed(names: Any) -> str:
+    return "[" + ", ".join(map(repr, names)) + "]"
+
+
+def _chosen_head(
+    state_dict: Mapping[str, Any],
+    others: list[str],
+    lstms: Mapping[str, Any],
+    asked: str | bool | None,
+) -> str | None:
+    width = _width(list(lstms.values())[-1])
+    linear = {
+        key.removesuffix(".weight"): _shape(state_dict[key])
+        for key in others
+        if key.endswith(".weight") and _shape(state_dict[key]) != (0, 0)
+    }
+    if asked is False:
+        return None
+    if isinstance(asked, str):
+        chosen = _matching("head", asked, linear)
+    elif not others:
+        return None
+    elif len(linear) == 1 and set(others) <= _keys_of(chosen := next(iter(linear))):
+        pass
+    else:
+        raise ValueError(_ambiguous(others, linear, width, lstms))
+    if linear[chosen][1] != width:
+        before = _comes_before(linear[chosen], lstms)
+        raise ValueError(
+            f"{chosen!r}, of shape {linear[chosen]}, is no head of the LSTM, which gives {width} "
+            "features" + (f": {before}" if before else "; head=False takes none")
+        )
+    return chosen
+
+
+def _keys_of(prefix: str) -> set[str]:
+    return {f"{prefix}.weight", f"{prefix}.bias"}
+
+
+def _width(layers: Mapping[Place, Mapping[str, Any]]) -> int:
+    last = max(level for level, _ in layers)
+    return sum(
+        _shape(layer["weight_hh"])[1] for (level, _), layer in layers.items() if level == last
+    )
+
+
+def _comes_before(shape: tuple[int, int], lstms: Mapping[str, Any]) -> str:
+    """Why a linear layer that gives what the LSTM reads is not converted."""
+    first = next(iter(lstms.values()))[0, False]
+    if shape[0] != _shape(first["weight_ih"])[1]:
+        return ""
+    return (
+        "it seems to stand before the LSTM, where numlstm has no layer: give its outputs as X, "
+        "and say head=False or which one is behind"
+    )
+
+
+def _ambiguous(
+    others: list[str], linear: Mapping[str, Any], width: int, lstms: Mapping[str, Any]
+) -> str:
+    fitting = [name for name, shape in linear.items() if shape[1] == width]
+    before = [name for name, shape in linear.items() if _comes_before(shape, lstms)]
+    message = f"beside the LSTM there are {', '.join(others[:8])}{', ...' * (len(others) > 8)}; "
+    message += f"nn.Linear that read its {width} features: {_listed(fitting)}"
+    if before := [name for name in before if name not in fitting]:
+        message += f"; {_comes_before(linear[before[0]], lstms)} ({before[0]!r})"
+    return message + (
+        ". Name the one behind the LSTM, head='...', or head=False for none: all else is left out "
+        "then, and what it does is yours to do"
+    )
+
+
+def _scaling(state_dict: Mapping[str, Any]) -> Scaling | None:
+    """The units that `to_torch` has written."""
+    units = {
+        key.removeprefix(_SCALING): np.asarray(array_of(key, value), np.float64)
+        for key, value in state_dict.items()
+        if key.startswith(_SCALING)
+    }
+    if not units:
+        return None
+    if unknown := sorted(units.keys() - set(Scaling._fields)):
+        raise ValueError(f"a scaling has no {unknown[0]!r}, but {list(Scaling._fields)}")
+    if not {"x_mean", "x_scale"} <= units.keys():
+        raise ValueError(f"a scaling needs x_mean and x_scale, received {sorted(units)}")
+    return Scaling(**units)
+
+
+# ---- reading them ----------------------------------------------------------------------------
+
+
+def weights_of_parts(parts: Parts, cell: Cell = Cell()) -> Weights:
+    """Weights of an LSTM, or of several of one kind in a stack."""
+    layers: list[dict[str, Array]] = []
+    ways = set()
+    for prefix, found in parts.lstms.items():
+        directions = _directions(prefix, list(found))
+        ways.add(directions)
+        layers += [with_one_bias(found[place]) for place in sorted(found)]
+    if len(ways) > 1:
+        raise ValueError(f"of {_listed(parts.lstms)} all or none must be bidirectional")
+    return Weights(layers, parts.head, directions=ways.pop(), cell=cell, scaling=parts.scaling)
+
+
+def _directions(prefix: str, places: list[Place]) -> int:
+    levels = 1 + max(level for level, _ in places)
+    if all(reverse for _, reverse in places):
+        raise ValueError(REVERSE_ONLY)
+    for directions in 1, 2:
+        ways = (False, True)[:directions]
+        if set(places) == {(level, way) for level in range(levels) for way in ways}:
+            return directions
+    raise ValueError(f"layers of {prefix or 'the LSTM'} are missing, there are {sorted(places)}")
+
+
+def array_of(name: str, value: Any) -> Array:
+    """A tensor, or what NumPy makes an array of."""
+    if getattr(value, "is_quantized", False):
+        raise TypeError(f"{name} is quantised: pass {name}.dequantize()")
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has none
+        value = value.numpy()
+    array: Array = np.asarray(value)
+    return array.astype("float32") if array.dtype == np.float16 else array
+
+
+def _read(source: Any) -> tuple[Mapping[str, Any], Any]:
+    """The state dict of a source, and its module where it is one."""
+    if isinstance(source, (str, bytes, os.PathLike)):
+        return _unwrapped(_loaded(source)), None
+    if callable(getattr(source, "state_dict", None)):
+        return source.state_dict(), source
+    require_mapping("source", source)
+    return _unwrapped(source), None
+
+
+def _unwrapped(source: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """The state dict in a checkpoint, which has others beside it."""
+    for name in _WRAPPERS:
+        if isinstance(source.get(name), Mapping):
+            return _unwrapped(source[name])
+    if bad := [key for key in source if not isinstance(key, str)]:
+        raise TypeError(f"names of a state dict must be text, received {checks.shown(bad[0])}")
+    return source
+
+
+def _loaded(path: Any) -> Mapping[Any, Any]:
+    path = files.path_of(path, "source")
+    if path.endswith(".safetensors"):
+        raise ValueError(f"{path} is read by from_safetensors")
+    torch = require("torch", EXTRA, "a file of PyTorch")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path} is no file")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds, with advice that is not ours
+        raise files.StorageError(
+            f"{path} is damaged, or holds more than weights, which could run code: where you trust "
+            "it, load it in PyTorch and pass the module, or its state_dict()"
+        ) from error
+    if not isinstance(loaded, Mapping):
+        raise files.StorageError(f"{path} holds {type(loaded).__name__}, and no state_dict")
+    return loaded
+
+
+# ---- checking them ---------------------------------------------------------------------------
+
+
+def _dropout(module: Any, parts: Parts) -> Dropout:
+    """The rate between layers of the module's LSTM."""
+    if module is None or len(parts.lstms) > 1:
+        return Dropout()
+    rate = getattr(_submodule(module, next(iter(parts.lstms))), "dropout", 0.0)
+    return Dropout(layers=float(rate)) if isinstance(rate, float) else Dropout()
+
+
+def _submodule(module: Any, prefix: str) -> Any:
+    return module.get_submodule(prefix) if prefix else module
+
+
+def check_parts(model: LSTM, parts: Parts, module: Any = None) -> None:
+    """Compare a model with what PyTorch makes of the same parts."""
+    if parts.scaling is not None and getattr(module, "scaling", None) is not None:
+        verify(model, SIDE, lambda X: _of_whole(copy.deepcopy(module).cpu().eval(), X))
+    else:
+        verify(model, SIDE, lambda X: _of_parts(model, parts, module, X))
+
+
+def _of_whole(module: Any, X: Array) -> Outputs:
+    """Of the module that `to_torch` makes."""
+    torch = require("torch", EXTRA, "the check")
+    training = module.training
+    with torch.no_grad():
+        Y, (h, c) = module.eval()(torch.from_numpy(X))
+    module.train(training)
+    return Outputs(Y.numpy(), list(h.numpy()), list(c.numpy()))
+
+
+def _of_parts(model: LSTM, parts: Parts, module: Any, X: Array) -> Outputs:
+    """Of the LSTMs one behind the other, and of the head."""
+    kind = getattr(require("torch", EXTRA, "the check"), model.spec.dtype)
+    modules = require("numlstm.convert.torch_modules", EXTRA, "the check")
+    if model.scaling is not None:
+        X = model.scaling.inputs(X, model.spec.dtype)
+    lstms = [
+        modules.lstm_of(found)
+        if module is None
+        else copy.deepcopy(_submodule(module, prefix)).to("cpu", kind).eval()
+        for prefix, found in parts.lstms.items()
+    ]
+    Y, h, c = modules.run(lstms, parts.head, X, model.output == "last")
+    return Outputs(Y if model.scaling is None else model.scaling.outputs(Y), h, c)
