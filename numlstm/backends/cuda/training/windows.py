@@ -82,8 +82,8 @@ class ResidentSeries:
         """Attributes of the series in which windows begin, (B, A)."""
         if self._static is None:
             return None
-        rows = empty(begins.size, np.int64)
-        over_elements(take_rows, rows.size, as_matrix(rows), as_matrix(self._arrays["series"]), begins)
+        rows, series = empty(begins.size, np.int64), self._arrays["series"]
+        over_elements(take_rows, rows.size, as_matrix(rows), as_matrix(series), begins)
         static = empty((rows.size, self._static.shape[1]), self._static.dtype)
         over_elements(take_rows, static.size, static, self._static, rows)
         return static
