@@ -23,8 +23,8 @@ def gathered(data: Any) -> "ResidentSeries | FromHost":
     """A `numlstm.data.windows.WindowedDataset` where its windows are cut.
 
     On the device, unless the series take more than half of the memory that is free there: the other
-    half is for the tape of a batch. Where they are read from does not matter, memory or a file: each
-    step is read once, and a file that is larger than the device stays on the host.
+    half is for the tape of a batch. Whether they are read from memory or from a file does not
+    matter: each step is read once, and a file that is larger than the device stays on the host.
     """
     steps = data.by_steps()
     if 2 * steps.nbytes > driver.free_memory():
