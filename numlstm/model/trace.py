@@ -144,11 +144,9 @@ class Tracing(Prediction):
         self, rows: Rows, asked: Request, wanted: Wanted, window: int
     ) -> dict[str, Array]:
         """The same at the last steps of windows that end at the steps that are wanted."""
-        batch, layer, last = len(rows.X), self.spec.layers[0], np.array([window - 1])
-        found = {
-            name: np.full(wanted.shape(layer, name, batch), np.nan, layer.dtype)
-            for name in wanted.quantities
-        }
+        found, last = wanted.empty(self.spec, len(rows.X)), np.array([window - 1])
+        for array in found.values():
+            array[...] = np.nan
         for row, places, part in parts_of_windows(rows, window, wanted.steps):
             for name, values in self._traced(part, asked, wanted._replace(steps=last)).items():
                 found[name][:, row, places] = values[:, :, 0]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from numlstm.architecture.spec import LayerSpec, State
+from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.network.network import Network, Weights
 from numlstm.network.slices import FIRST, slices
 from numlstm.utils.types import AnyArray, Array
@@ -49,12 +49,14 @@ class Wanted(NamedTuple):
         every = np.array_equal(self.steps, np.arange(length))
         return None if every else np.tile(self.steps, (rows, 1))
 
-    def shape(self, layer: LayerSpec, quantity: str, rows: int) -> tuple[int, ...]:
-        """That of a quantity of all the layers, (L, B, S, U)."""
-        width = layer.output_size if quantity == "h" else layer.hidden_size
-        if self.units is not None and not (quantity == "h" and layer.proj_size):
-            width = len(self.units)
-        return len(self.layers), rows, len(self.steps), width
+    def empty(self, spec: NetworkSpec, rows: int) -> dict[str, Array]:
+        """Memory for every quantity of so many rows, (L, B, S, U)."""
+        layer, shape = spec.layers[0], (len(self.layers), rows, len(self.steps))
+        units = layer.hidden_size if self.units is None else len(self.units)
+        widths = dict.fromkeys(self.quantities, units)
+        if "h" in widths and layer.proj_size:
+            widths["h"] = layer.proj_size
+        return {name: np.empty((*shape, width), layer.dtype) for name, width in widths.items()}
 
 
 class Inputs(NamedTuple):
@@ -85,10 +87,8 @@ def trace(
 
     `seen` is called with what every level gives to the next, (B, T, W).
     """
-    (rows, steps, _), layer = inputs.X.shape, network.spec.layers[0]
-    results = {
-        name: np.empty(wanted.shape(layer, name, rows), layer.dtype) for name in wanted.quantities
-    }
+    rows, steps, _ = inputs.X.shape
+    results: dict[str, Array] = {}
     state = inputs.state and State(*map(network.backend.arrays.copy, inputs.state))
     for start, stop in _cuts(network, rows, steps):
         part = inputs.cut(start, stop, state)
@@ -98,12 +98,13 @@ def trace(
         read, state = network.runner.run(_pass, *given, extent=rows * (stop - start))
         if len(here) == len(wanted.steps) and all(read.values()):  # nothing has to be joined
             return {name: _together(layers) for name, layers in read.items()}
+        results = results or wanted.empty(network.spec, rows)
         for name, layers in read.items():
             for place, values in enumerate(layers):
                 results[name][place][:, here] = values
         if stop > wanted.steps.max(initial=-1):
             break
-    return results
+    return results or wanted.empty(network.spec, rows)
 
 
 def _cuts(network: Network, rows: int, steps: int) -> Iterable[tuple[int, int]]:
