@@ -120,6 +120,37 @@ ATTRIBUTES = {
 }
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_traces(every_cut, seed):
+    """Gates and the carried cell off the tape, of all steps and units, and of some."""
+    case, rng = random_family_case(seed, "float64"), np.random.default_rng(seed)
+    numbers, H = case.numbers, case.spec.hidden_size
+    steps = rng.integers(0, max(1, case.T), (case.B, 3 if case.T else 0))
+    units = rng.integers(0, H, 2)
+    found = []
+    for backend in (cuda, reference):
+        move = backend.arrays.asarray
+        weights = backend.pack_layer(case.spec, move(numbers.theta))
+        state = tuple(map(move, numbers.state))
+        lengths, reset = (a if a is None else move(a) for a in (numbers.lengths, numbers.reset))
+        noise = numbers.noise and type(numbers.noise)(
+            *(a if a is None else move(a) for a in numbers.noise)
+        )
+        options = {"tape": True, "reset": reset, "noise": noise}
+        _, _, tape = backend.layer_forward(
+            case.spec, weights, move(numbers.X), state, lengths, **options
+        )
+        traced = [
+            backend.arrays.to_numpy(backend.layer_trace(case.spec, tape, name, *asked))
+            for name in "ifgoc"
+            for asked in ((), (steps, None), (None, units), (steps, units))
+        ]
+        found.append(traced)
+    for have, want in zip(*found, strict=True):
+        assert have.dtype == want.dtype
+        np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+
+
 def run_with_attributes(backend, spec, lengths):
     """All results of a pass over three sequences, forward and back."""
     network, rng = Network(spec, backend), np.random.default_rng(0)
