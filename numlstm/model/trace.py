@@ -49,8 +49,8 @@ class Tracing(Prediction):
             first step to its last, pass it, or several as (B, T, I), with ``window=None``. A
             bidirectional network of windows needs that: half of it reads them from their end.
         quantities : str or sequence of str, optional
-            Which of "h", "c", "i", "f", "g", "o", such as "f" or ("f", "c"). Default: all that the
-            cell has.
+            Which of "h", "c", "i", "f", "g", "o", such as "f", "fc" or ("f", "c"). Default: all
+            that the cell has.
         layers : int, slice or sequence of int, optional
             Which layers, counted as in `State`: directions apart, forward before reverse. What lies
             above the highest of them is not computed. Default: all.
