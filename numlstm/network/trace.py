@@ -88,10 +88,13 @@ def trace(
     `seen` is called with what every level gives to the next, (B, T, W).
     """
     rows, steps, _ = inputs.X.shape
+    if not network.spec.bidirectional:
+        steps = 1 + int(wanted.steps.max(initial=-1))  # nothing is read of what comes later
     results: dict[str, Array] = {}
     state = inputs.state and State(*map(network.backend.arrays.copy, inputs.state))
-    for start, stop in _cuts(network, rows, steps):
-        part = inputs.cut(start, stop, state)
+    at_once = steps == inputs.X.shape[1] and _is_short(network, rows * steps)
+    for start, stop in [(0, steps)] if at_once else _cuts(network, rows, steps):
+        part = inputs if at_once else inputs.cut(start, stop, state)
         here = np.flatnonzero((start <= wanted.steps) & (wanted.steps < stop))
         asked = wanted._replace(steps=wanted.steps[here] - start)
         given = network, weights, part, asked, seen
@@ -102,30 +105,27 @@ def trace(
         for name, layers in read.items():
             for place, values in enumerate(layers):
                 results[name][place][:, here] = values
-        if stop > wanted.steps.max(initial=-1):
-            break
     return results or wanted.empty(network.spec, rows)
 
 
 def _cuts(network: Network, rows: int, steps: int) -> Iterable[tuple[int, int]]:
     """(start, stop) of the parts that are passed forward at once."""
-    known = network.runner.is_short if network.backend.name == "cpu" else _never
-    if network.spec.bidirectional or steps < 2 or known(_pass, rows * steps):
+    if network.spec.bidirectional or steps < 2:
         return [(0, steps)]
     first = max(1, int(FIRST / max(1, rows * network.spec.num_parameters)))
-    while first < steps and known(_pass, rows * first):
+    while first < steps and _is_short(network, rows * first):
         first *= 2
     return [(0, steps)] if first >= steps else slices(steps, first)
+
+
+def _is_short(network: Network, extent: int) -> bool:
+    """Whether a pass over so many steps of rows is known to be; other backends do not know."""
+    return network.backend.name == "cpu" and network.runner.is_short(_pass, extent)
 
 
 def _together(layers: list[Array]) -> Array:
     """The layers as one array, of a single one a view."""
     return layers[0][None] if len(layers) == 1 else np.stack(layers)
-
-
-def _never(function: Callable[..., Any], extent: float) -> bool:
-    """Other backends do not know what is short."""
-    return False
 
 
 def _pass(
