@@ -151,6 +151,23 @@ def test_traces(every_cut, seed):
         np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
 
 
+def test_a_model_is_traced_on_the_device():
+    X, lengths = np.random.default_rng(0).standard_normal((2, 4, 2)), [4, 3]
+    asked = {"lengths": lengths, "steps": [3, 0], "units": [2, 0]}
+    kind = {"bidirectional": True, "num_layers": 2, "dtype": "float64", "rng": 0}
+    model, truth = (numlstm.LSTM(2, 3, 1, backend=name, **kind) for name in ("cuda", "reference"))
+    for have, want in zip(model.trace(X, **asked), truth.trace(X, **asked), strict=True):
+        np.testing.assert_allclose(have, want, rtol=0, atol=1e-12, equal_nan=True)
+
+
+def test_a_trace_goes_on_on_the_device():
+    X = np.random.default_rng(0).standard_normal((2, 4, 1))
+    model = numlstm.LSTM(1, 3, 1, backend="cuda", rng=0)
+    _, state = model.predict(X[:, :2], return_state=True)
+    for have, want in zip(model.trace(X[:, 2:], state), model.trace(X), strict=True):
+        require_bits(have, want[:, :, 2:])
+
+
 def run_with_attributes(backend, spec, lengths):
     """All results of a pass over three sequences, forward and back."""
     network, rng = Network(spec, backend), np.random.default_rng(0)
