@@ -224,6 +224,12 @@ def test_one_index_keeps_its_axis():
     assert [name for name in NAMES if getattr(trace, name) is not None] == ["f"]
 
 
+@pytest.mark.parametrize("names", ["fc", ("c", "f"), ["f", "c", "f"], {"f", "c"}], ids=str)
+def test_quantities_are_named_in_any_order(names):
+    trace = numlstm.LSTM(2, 5, rng=0).trace(drawn(3, 7, 2), quantities=names)
+    assert [name for name in NAMES if getattr(trace, name) is not None] == ["c", "f"]
+
+
 def test_a_projected_h_is_given_as_a_whole():
     model, X = numlstm.LSTM(2, 5, proj_size=2, rng=0), drawn(3, 7, 2)
     trace = model.trace(X, units=[4], quantities=("c", "h"))
@@ -275,6 +281,7 @@ def test_it_can_be_pickled():
     ("asked", "error", "words"),
     [
         ({"quantities": "k"}, ValueError, "quantities must be one of .* received 'k'"),
+        ({"quantities": ""}, ValueError, "quantities names none of"),
         ({"quantities": 3}, TypeError, "quantities must be some of 'h', 'c'"),
         ({"layers": 2}, ValueError, "layers must be from -2 to 1, received 2"),
         ({"units": [0, 9]}, ValueError, "units must be from -4 to 3"),

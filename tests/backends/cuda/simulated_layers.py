@@ -120,6 +120,54 @@ ATTRIBUTES = {
 }
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_traces(every_cut, seed):
+    """Gates and the carried cell off the tape, of all steps and units, and of some."""
+    case, rng = random_family_case(seed, "float64"), np.random.default_rng(seed)
+    numbers, H = case.numbers, case.spec.hidden_size
+    steps = rng.integers(0, max(1, case.T), (case.B, 3 if case.T else 0))
+    units = rng.integers(0, H, 2)
+    found = []
+    for backend in (cuda, reference):
+        move = backend.arrays.asarray
+        weights = backend.pack_layer(case.spec, move(numbers.theta))
+        state = tuple(map(move, numbers.state))
+        lengths, reset = (a if a is None else move(a) for a in (numbers.lengths, numbers.reset))
+        noise = numbers.noise and type(numbers.noise)(
+            *(a if a is None else move(a) for a in numbers.noise)
+        )
+        options = {"tape": True, "reset": reset, "noise": noise}
+        _, _, tape = backend.layer_forward(
+            case.spec, weights, move(numbers.X), state, lengths, **options
+        )
+        traced = [
+            backend.arrays.to_numpy(backend.layer_trace(case.spec, tape, name, *asked))
+            for name in "ifgoc"
+            for asked in ((), (steps, None), (None, units), (steps, units))
+        ]
+        found.append(traced)
+    for have, want in zip(*found, strict=True):
+        assert have.dtype == want.dtype
+        np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+
+
+def test_a_model_is_traced_on_the_device():
+    X, lengths = np.random.default_rng(0).standard_normal((2, 4, 2)), [4, 3]
+    asked = {"lengths": lengths, "steps": [3, 0], "units": [2, 0]}
+    kind = {"bidirectional": True, "num_layers": 2, "dtype": "float64", "rng": 0}
+    model, truth = (numlstm.LSTM(2, 3, 1, backend=name, **kind) for name in ("cuda", "reference"))
+    for have, want in zip(model.trace(X, **asked), truth.trace(X, **asked), strict=True):
+        np.testing.assert_allclose(have, want, rtol=0, atol=1e-12, equal_nan=True)
+
+
+def test_a_trace_goes_on_on_the_device():
+    X = np.random.default_rng(0).standard_normal((2, 4, 1))
+    model = numlstm.LSTM(1, 3, 1, backend="cuda", rng=0)
+    _, state = model.predict(X[:, :2], return_state=True)
+    for have, want in zip(model.trace(X[:, 2:], state), model.trace(X), strict=True):
+        require_bits(have, want[:, :, 2:])
+
+
 def run_with_attributes(backend, spec, lengths):
     """All results of a pass over three sequences, forward and back."""
     network, rng = Network(spec, backend), np.random.default_rng(0)
