@@ -2,9 +2,10 @@
 Which input, how long ago
 =========================
 
-A river rises after rain, and in spring without any: the snow of the winter melts. A network that has
-seen precipitation, temperature and flow alone is asked what brought the water of a day. The answer is
-known, since the catchments are simulated: the snow lies in a store that the network was never shown.
+A river rises after rain, and in spring without any: the snow of the winter melts. A network that
+has seen precipitation, temperature and flow alone is asked what brought the water of a day. The
+answer is known, since the catchments are simulated: the snow lies in a store that the network was
+never shown.
 """
 
 import matplotlib.pyplot as plt
@@ -15,8 +16,8 @@ from numlstm import inspection
 
 # %%
 # Half years from midwinter to summer, dry ones and wet ones. Precipitation falls as snow below 0
-# degrees; above, the snow melts by the degree, as long as there is some. What is liquid runs through
-# a store that forgets its water within some days.
+# degrees; above, the snow melts by the degree, as long as there is some. What is liquid runs
+# through a store that forgets its water within some days.
 
 COUNT, DAYS = 400, 150
 rng = np.random.default_rng(0)
@@ -61,10 +62,10 @@ nse = numlstm.metrics.nse(flow.ravel(), model.predict(X).ravel())
 print(f"Nash-Sutcliffe efficiency of new half years: {nse:.2f}")
 
 # %%
-# Of each one the day with most flow while snow melts, and the one with most flow when there is none
-# left. Integrated gradients compare the days before with days as warm, but dry: they say what the
-# precipitation of every day brought, in the units of the flow, and add up to what there is more than
-# without.
+# Of each one the day with most flow while snow melts, and the one with most flow when there is
+# none left. Integrated gradients compare the days before with days as warm, but dry: they say what
+# the precipitation of every day brought, in the units of the flow, and add up to what there is more
+# than without.
 
 dry = X * [0, 1]
 melting = np.argmax(np.where((snow > 0) & (warmth > 0), flow, -1), axis=1)
@@ -76,14 +77,16 @@ found = {
 lags = {name: inspection.lag_importance(one) for name, one in found.items()}
 for name, (_, values, _) in lags.items():
     share = values[20:, 0].sum() / values[:, 0].sum()
-    print(f"{name}: precipitation of 20 days ago and more has {100 * share:.0f} % of the importance")
+    print(
+        f"{name}: precipitation of 20 days ago and more has {100 * share:.0f} % of the importance"
+    )
 
 # %%
-# Where snow melts, the precipitation of the whole winter counts, and that of frost alone; where none
-# is left, that of the last days. Nobody told the network that there is snow.
+# Where snow melts, the precipitation of the whole winter counts, which fell in frost; where none is
+# left, mostly that of the last days. Nobody told the network that there is snow.
 
 figure, axes = plt.subplots(2, 1, figsize=(8, 6), layout="constrained")
-row = int(np.argmax(found["snow melts"].prediction))
+row = int(np.argmax(found["snow melts"].values[:, :60, 0].sum(axis=1)))
 for name, color in (("snow melts", "tab:blue"), ("no snow is left", "tab:orange")):
     one = found[name]
     label = f"of day {one.steps[row]}, when {name}: {one.prediction[row]:.0f} mm"
