@@ -223,7 +223,7 @@ def _attribution(model: LSTM, what: Explained, asked: Asked, rule: Quadrature) -
     sums = by_column.sum(axis=(1, 2))
     if by_static is not None:
         sums = sums + by_static.sum(axis=1)
-    return Attribution(
+    fields = (
         by_feature,
         values,
         baseline_values,
@@ -234,9 +234,8 @@ def _attribution(model: LSTM, what: Explained, asked: Asked, rule: Quadrature) -
         reading.given.features or model.names.features,
         by_static,
         by_future,
-        _given=reading.given,
-        _form=reading.form,
     )
+    return Attribution.of(fields, reading.given, reading.form)
 
 
 def _products(what: Explained, reading: Reading, found: Gradients) -> tuple[Array, Array | None]:

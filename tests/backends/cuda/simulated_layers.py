@@ -16,7 +16,7 @@ from helpers.harness import BARS, require_bits, require_close, require_strict, r
 from helpers.house import MODULES
 from helpers.simulator import CUTS, cut, poisoned_memory  # noqa: F401
 from helpers.strategies import Case, alone, random_family_case, random_family_network
-from numlstm import backends
+from numlstm import backends, inspection
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
 from numlstm.backends import cuda, reference
@@ -193,6 +193,38 @@ def test_attributes_of_whole_sequences(every_cut, variant, lengths):
         assert value.dtype == spec.dtype
         error = np.linalg.norm(value - truth[name])
         assert error <= BARS[spec.dtype] * np.linalg.norm(truth[name]), name
+
+
+@pytest.mark.parametrize("variant", ATTRIBUTES)
+def test_gradients_without_that_of_theta_have_the_same_bits(variant):
+    spec = NetworkSpec(2, 3, 2, static_size=4, **{"dtype": "float64", **ATTRIBUTES[variant]})
+    network, arrays, rng = Network(spec, cuda), cuda.arrays, np.random.default_rng(0)
+    theta = rng.standard_normal(spec.num_parameters).astype(spec.dtype)
+    weights = network.pack(arrays.asarray(theta))
+    X, dY, static = (
+        arrays.asarray(rng.standard_normal(shape).astype(spec.dtype))
+        for shape in ((3, 4, 2), (3, 4, 2), (3, 4))
+    )
+    _, _, tape = network.forward(weights, X, tape=True, static=static)
+    every, others = (
+        network.backward(weights, tape, dY, need_dX=True, need_dtheta=wanted)
+        for wanted in (True, False)
+    )
+    assert others.theta is None
+    for one, other in (
+        (every.X, others.X),
+        (every.static, others.static),
+        *zip(every.state, others.state, strict=True),
+    ):
+        require_bits(arrays.to_numpy(other), arrays.to_numpy(one))
+
+
+def test_attributions_are_those_of_the_cpu():
+    X, found = np.random.default_rng(0).standard_normal((2, 3, 2)), {}
+    for backend in ("cuda", "cpu"):
+        model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0, backend=backend)
+        found[backend] = inspection.integrated_gradients(model, X, num_steps=3).values
+    np.testing.assert_allclose(found["cuda"], found["cpu"], rtol=1e-11, atol=1e-15)
 
 
 def test_a_layer_without_steps_gives_row_terms_no_gradient():
