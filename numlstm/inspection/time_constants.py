@@ -83,7 +83,8 @@ def time_constants(
     given = {"lengths": lengths, "reset": reset, "static": static, "future": future}
     forgets = own.cell.forget_gate != "none"
     trace = own.trace(X, quantities="f" if forgets else "i", **given)
-    forget = _geometric_means(trace.f) if forgets else np.ones(trace.i.shape[::3])
+    sizes = len(own.spec.layers), own.spec.hidden_size
+    forget = _geometric_means(trace.f) if forgets else np.ones(sizes)
     with np.errstate(divide="ignore"):  # of gates that were always shut, or always open
         steps = -1 / np.log(forget)
     steps = np.where(forget < 1, steps, np.inf)
