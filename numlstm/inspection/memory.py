@@ -160,10 +160,16 @@ def memory_length(
 
     Parameters
     ----------
-    model, X, output, step, lengths, reset, static, future
-        As in `memory_paths`.
+    model : LSTM, LSTMRegressor or LSTMClassifier
+        A trained network, or an estimator that has one.
+    X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
+        Sequences in the units of the data.
     share : float, optional
         Which part of the sensitivity, above 0 and below 1.
+    output, step : optional
+        Which output is explained, and at which step, as in `memory_paths`.
+    lengths, reset, static, future : optional
+        As in `LSTM.predict`.
 
     Returns
     -------
