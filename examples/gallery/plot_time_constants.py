@@ -11,7 +11,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 import numlstm
-from numlstm import plotting
+from numlstm import inspection, plotting
 
 # %%
 # The teacher is known: a resonance that rings with a period of 12 steps and decays within 20, and a
@@ -44,14 +44,15 @@ result = numlstm.fit(
 print(f"error: {result.fun:.1e} of the variance, {result.message}")
 
 # %%
-# `transitions` has the Jacobian of every step's state (h, c) by the state before. Here it is taken
-# at rest, after a long input of zeros (filled circles), and at every step of a sequence of the
-# data (dots), where they hardly move: on these data the network is nearly linear.
+# `fixed_points` finds where the network comes to rest on an input of zeros, with the eigenvalues of
+# a step there (filled circles). `transitions` has the Jacobian of every step's state (h, c) by the
+# state before: here at every step of a sequence of the data (dots), where the eigenvalues hardly
+# move. On these data the network is nearly linear.
 
 model = result.model
-rest = model.transitions(model.scaling.inputs(np.zeros((1, 500, 1))))[0, -1]
+rest = inspection.fixed_points(model, X[..., None], x=[0.0], num_starts=8)
+eigenvalues = rest.eigenvalues[0]
 moving = model.transitions(model.scaling.inputs(X[:1, :, None]))[0]
-eigenvalues = np.linalg.eigvals(rest)
 cloud = np.linalg.eigvals(moving).ravel()
 for name, truth in (("ringing", ringing), ("drift", drift)):
     near = eigenvalues[np.abs(eigenvalues - truth).argmin()]

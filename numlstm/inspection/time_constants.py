@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.inspection.inputs import network_of
 from numlstm.utils.types import Array
 
 
@@ -45,8 +46,8 @@ def time_constants(
 
     Parameters
     ----------
-    model : LSTM
-        The network.
+    model : LSTM, LSTMRegressor or LSTMClassifier
+        A trained network, or an estimator that has one.
     X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
         Sequences in the units of the data, in any of the forms that `LSTM.predict` takes.
     lengths, reset, static, future : optional
@@ -78,19 +79,20 @@ def time_constants(
     >>> found.steps.round(2)
     array([[ 1.44,  7.88, 55.1 ]])
     """
+    own, X, static = network_of(model, X, static)
     given = {"lengths": lengths, "reset": reset, "static": static, "future": future}
-    trace = model.trace(X, quantities="f", **given)
-    forget = _geometric_means(model, trace.f)
+    forgets = own.cell.forget_gate != "none"
+    trace = own.trace(X, quantities="f" if forgets else "i", **given)
+    sizes = len(own.spec.layers), own.spec.hidden_size
+    forget = _geometric_means(trace.f) if forgets else np.ones(sizes)
     with np.errstate(divide="ignore"):  # of gates that were always shut, or always open
         steps = -1 / np.log(forget)
     steps = np.where(forget < 1, steps, np.inf)
     return TimeConstants(steps, forget, _durations(steps, trace.axes.dates))
 
 
-def _geometric_means(model: Any, f: Array | None) -> Array:
+def _geometric_means(f: Any) -> Array:
     """Those of all units over sequences and steps, (L, H)."""
-    if f is None:  # the cell of 1997
-        return np.ones((len(model.spec.layers), model.spec.hidden_size))
     there = ~np.isnan(f[:, :, :, :1])
     if not there.any():
         raise ValueError("X has no step whose forget gates could be looked at")
