@@ -18,7 +18,7 @@ _JUDGES = ("validation_loss", "training_loss")  # by which a fit chooses, the fi
 
 
 def learning_curve(history: Mapping[str, Any], curves: Any = None, *, ax: Any = None) -> Picture:
-    """Losses, or metrics, by epoch, with the best epoch marked.
+    """Draw losses, or metrics, by epoch, with the best epoch marked.
 
     Parameters
     ----------

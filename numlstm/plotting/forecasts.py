@@ -32,7 +32,7 @@ def forecast(
     ax: Any = None,
     **line: Any,
 ) -> Picture:
-    """Forecasts with a band, what was observed before, and what came.
+    """Draw forecasts with a band, what was observed before, and what came.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ _CIRCLE = "numlstm.plotting: unit circle"
 
 
 def eigenvalues(values: Any, *, ax: Any = None, **points: Any) -> Picture:
-    """Eigenvalues beside the unit circle, inside of which a linear system forgets.
+    """Draw eigenvalues beside the unit circle, inside of which a linear system forgets.
 
     Parameters
     ----------
