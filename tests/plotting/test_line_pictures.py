@@ -1,7 +1,5 @@
 """Learning curves, forecasts, residuals, lags and eigenvalues: what is drawn, not its pixels."""
 
-from typing import NamedTuple
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -15,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import numlstm
 from numlstm import plotting
+from numlstm.inspection import LagImportance, MemoryPaths
 
 HISTORY = {
     "loss": np.array([1.0, 0.5, 0.3, 0.2]),
@@ -386,28 +385,11 @@ def test_memory_of_one_feature_of_one_sequence():
         plotting.memory(*paths[:, 0])
 
 
-class Paths(NamedTuple):
-    """What has the fields of `numlstm.inspection.memory_paths`."""
-
-    total: np.ndarray
-    cell: np.ndarray
-    hidden: np.ndarray
-    names: tuple[str, ...]
-
-
-class Importance(NamedTuple):
-    """What has the fields of `numlstm.inspection.lag_importance`."""
-
-    lags: np.ndarray
-    values: np.ndarray
-    features: tuple[str, ...]
-
-
 def test_results_of_inspection_are_drawn_as_they_are():
     parts = np.random.default_rng(0).uniform(size=(3, 20, 2))
-    picture = plotting.memory(Paths(*parts, ("rain", "snow")), feature="snow")
+    picture = plotting.memory(MemoryPaths(*parts, ("rain", "snow")), feature="snow")
     assert_array_equal(data(picture.artists["hidden"])[1], parts[2, :, 1])
-    found = Importance(np.arange(-2, 18), parts[0], ("rain", "snow"))
+    found = LagImportance(np.arange(-2, 18), parts[0], ("rain", "snow"))
     picture = plotting.lag_importance(found)
     assert_array_equal(data(picture.artists["lines"][1]), [found.lags, parts[0, :, 1]])
     assert labels(picture.axes) == ["rain", "snow"]
