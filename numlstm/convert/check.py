@@ -23,11 +23,14 @@ class Outputs(NamedTuple):
     c: Sequence[Any] | None = None  # each (B, H)
 
 
-def verify(model: LSTM, side: str, run: Callable[[Array], Outputs]) -> None:
+def verify(
+    model: LSTM, side: str, run: Callable[[Array], Outputs], precision: str | None = None
+) -> None:
     """Raise RuntimeError where `run`, the other side, computes something else from a batch X.
 
-    X is (B, T, I), in the dtype of the model and in the units of the data. Where `run` raises
-    `MissingPackage` the check could not be made, which a warning says.
+    X is (B, T, I), in the dtype of the model and in the units of the data. `precision` is that of
+    the other side, where it is less than the model's. Where `run` raises `MissingPackage` the check
+    could not be made, which a warning says.
     """
     X = _batch(model)
     try:
@@ -38,7 +41,8 @@ def verify(model: LSTM, side: str, run: Callable[[Array], Outputs]) -> None:
         )
         return
     ours = _ours(model, X)
-    _require_near(model, side, "outputs", *(_in_units(model, Y) for Y in (ours.Y, theirs.Y)))
+    bar = _BARS[precision or model.spec.dtype] + _lost(model)
+    _require_near(bar, side, "outputs", *(_in_units(model, Y) for Y in (ours.Y, theirs.Y)))
     for name in ("h", "c"):
         states = getattr(theirs, name)
         if states is None:
@@ -46,7 +50,7 @@ def verify(model: LSTM, side: str, run: Callable[[Array], Outputs]) -> None:
         for own, other in zip(getattr(ours, name), states, strict=True):
             other = np.asarray(other)
             own = own[:, : other.shape[1]]  # the other side may lack the dead units
-            _require_near(model, side, f"states {name}", own, other)
+            _require_near(bar, side, f"states {name}", own, other)
 
 
 def _batch(model: LSTM) -> Array:
@@ -54,7 +58,7 @@ def _batch(model: LSTM) -> Array:
     X = np.random.default_rng(1997).standard_normal(shape)
     if model.scaling is not None:
         X = X * model.scaling.x_scale + model.scaling.x_mean
-    return X.astype(model.spec.dtype)
+    return X.astype("float32").astype(model.spec.dtype)  # as some round all inputs
 
 
 def _ours(model: LSTM, X: Array) -> Outputs:
@@ -87,13 +91,12 @@ def _lost(model: LSTM) -> float:
     return float(ratio * np.finfo(model.spec.dtype).eps)
 
 
-def _require_near(model: LSTM, side: str, what: str, ours: Array, theirs: Array) -> None:
+def _require_near(bar: float, side: str, what: str, ours: Array, theirs: Array) -> None:
     if ours.shape != theirs.shape:
         raise RuntimeError(
             f"the {what} of {side} have shape {theirs.shape}, and those of numlstm {ours.shape}: "
             "the network computes something else there"
         )
-    bar = _BARS[model.spec.dtype] + _lost(model)
     size = np.linalg.norm(ours) + 1e-3 * np.sqrt(ours.size)
     apart = np.linalg.norm(ours - theirs) / size
     if not apart <= bar:

@@ -69,8 +69,8 @@ class Units(Model):
 def _targets(value: Any, width: int) -> int:
     """The number of targets: half of the outputs, where half of these are log-variances."""
     half, odd = divmod(width, 2)
-    given = max(np.size(part) for part in _pair("targets", value))
-    return half if given == half and not odd else width
+    shapes = [np.shape(part) for part in _pair("targets", value)]
+    return half if (half,) in shapes and not odd else width
 
 
 def _pair(name: str, value: Any) -> tuple[Any, Any]:

@@ -283,6 +283,12 @@ def test_units_of_a_mean_with_its_variance_and_of_attributes():
     np.testing.assert_allclose(model.predict(X, static=static), expected, rtol=1e-15)
 
 
+def test_a_number_is_the_unit_of_all_outputs():
+    model = drawn()
+    model.set_scaling(targets=(1.0, 3.0))
+    np.testing.assert_array_equal(model.scaling.y_scale, [3.0, 3.0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,0 +1,310 @@
+"""Random networks of each counterpart of `numlstm.convert`, in both directions.
+
+    python benchmarks/conversions.py torch keras safetensors --networks 60
+
+What is named must be installed; Keras runs on PyTorch. For each network of the other side: outputs
+and states here agree with those there, and so do gradients; what is written of it and read again
+has the same bits of theta; and what is written of it computes there what it did.
+
+To add a counterpart, write a `Side` and put it into `SIDES`.
+"""
+
+import argparse
+import io
+import os
+import sys
+import tempfile
+import warnings
+from typing import Any
+
+import numpy as np
+
+import numlstm
+from numlstm import convert
+from numlstm.convert.check import Outputs
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+Rng = np.random.Generator
+BARS = {"float32": 2e-6, "float64": 1e-12}  # relative in L2
+ALLOWANCE = 4  # by how often the difference may be that of moving the parameters by an ulp
+GRADIENTS = {"float32": 1e-5, "float64": 1e-10}
+
+
+class Side:
+    """A counterpart: how its random networks are made, read, written, run and differentiated."""
+
+    def draw(self, rng: Rng, dtype: str) -> Any:
+        """A random network."""
+        raise NotImplementedError
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        """The network here."""
+        raise NotImplementedError
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        """A network there."""
+        raise NotImplementedError
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        """What a network there makes of X."""
+        raise NotImplementedError
+
+    def gradients(self, network: Any, X: Any, dY: Any) -> dict[str, Any] | None:
+        """Of sum(Y * dY), by the names of the parameters, "X" for X; None where there are none."""
+        return None
+
+    def bar(self, model: numlstm.LSTM) -> float:
+        """How far both may be apart."""
+        return BARS[model.spec.dtype]
+
+
+class Torch(Side):
+    """PyTorch: one nn.LSTM with or without a head."""
+
+    def draw(self, rng: Rng, dtype: str) -> Any:
+        import torch
+
+        torch.manual_seed(int(rng.integers(2**31)))
+        features, units = int(rng.integers(1, 9)), int(rng.integers(2, 20))
+        both, projection = bool(rng.integers(2)), int(rng.integers(units)) * int(rng.integers(2))
+        kind = getattr(torch, dtype)
+        lstm = torch.nn.LSTM(
+            features,
+            units,
+            int(rng.integers(1, 4)),
+            bias=bool(rng.integers(4)),
+            batch_first=True,
+            bidirectional=both,
+            proj_size=projection,
+            dtype=kind,
+        )
+        network = torch.nn.Module()
+        network.lstm = lstm
+        network.head = None
+        if rng.integers(2):
+            width = (projection or units) * (1 + both)
+            network.head = torch.nn.Linear(width, int(rng.integers(1, 5)), dtype=kind)
+        return network
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        return convert.from_torch(network, backend="reference")
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        return convert.to_torch(model)
+
+    def _forward(self, network: Any, X: Any) -> Any:
+        Y, state = network.lstm(X)
+        return Y if network.head is None else network.head(Y), state
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        import torch
+
+        with torch.no_grad():
+            Y, (h, c) = self._forward(network, torch.from_numpy(X))
+        return Outputs(Y.numpy(), list(h.numpy()), list(c.numpy()))
+
+    def gradients(self, network: Any, X: Any, dY: Any) -> dict[str, Any] | None:
+        import torch
+
+        x = torch.from_numpy(X).requires_grad_()
+        network.zero_grad()
+        (self._forward(network, x)[0] * torch.from_numpy(dY)).sum().backward()
+        found = {"X": x.grad.numpy()}
+        for name, value in network.lstm.named_parameters():
+            if not name.startswith("bias_hh"):
+                found[name.replace("bias_ih", "bias")] = value.grad.numpy()
+        if network.head is not None:
+            for name, value in network.head.named_parameters():
+                found[f"head_{name}"] = value.grad.numpy()
+        return found
+
+
+class Safetensors(Torch):
+    """Files of safetensors with the names of PyTorch's modules."""
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        from safetensors.torch import save
+
+        data = network if isinstance(network, bytes) else save(network.state_dict())
+        return convert.from_safetensors(io.BytesIO(data), backend="reference")
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        buffer = io.BytesIO()
+        convert.to_safetensors(model, buffer)
+        return buffer.getvalue()
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        if not isinstance(network, bytes):
+            return super().run(network, X)
+        from safetensors.torch import load
+
+        module = convert.to_torch(convert.from_safetensors(io.BytesIO(network)), check=False)
+        module.load_state_dict(load(network))
+        return super().run(module, X)
+
+
+class Keras(Side):
+    """Keras 3: a Sequential of LSTMs of any sizes, in files every second time."""
+
+    def draw(self, rng: Rng, dtype: str) -> Any:
+        import keras
+
+        features, count = int(rng.integers(1, 9)), int(rng.integers(1, 4))
+        both, last = bool(rng.integers(2)), bool(rng.integers(2))
+        names = "tanh", "softsign", "relu", "elu"
+        options = {
+            "activation": str(rng.choice(names)),
+            "recurrent_activation": str(rng.choice(["sigmoid", "hard_sigmoid"])),
+            "use_bias": bool(rng.integers(4)),
+            "dtype": dtype,
+        }
+        layers = [keras.Input((None, features), dtype=dtype)]
+        for index in range(count):
+            sequences = index < count - 1 or not last
+            units = int(rng.integers(2, 20))
+            layer = keras.layers.LSTM(units, return_sequences=sequences, **options)
+            layers.append(keras.layers.Bidirectional(layer, dtype=dtype) if both else layer)
+        if rng.integers(2):
+            layers.append(keras.layers.Dense(int(rng.integers(1, 5)), dtype=dtype))
+        network = keras.Sequential(layers)
+        values = [rng.uniform(-0.4, 0.4, array.shape) for array in network.get_weights()]
+        network.set_weights(values)
+        self.in_file = bool(rng.integers(2))
+        return network
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        if not self.in_file:
+            return convert.from_keras(network, backend="reference")
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "network.keras")
+            network.save(path)
+            return convert.from_keras(path, backend="reference")
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        return convert.to_keras(model)
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        """The outputs, and the states where one layer with one direction can be asked for them."""
+        Y = network(X, training=False).detach().numpy()
+        first = network.layers[0]
+        if len(network.layers) > 1 or type(first).__name__ != "LSTM":
+            return Outputs(Y)
+        first.return_state = True
+        _, h, c = first(X)
+        first.return_state = False
+        return Outputs(Y, [h.detach().numpy()], [c.detach().numpy()])
+
+    def gradients(self, network: Any, X: Any, dY: Any) -> dict[str, Any] | None:
+        import torch
+
+        x = torch.from_numpy(X).requires_grad_()
+        for variable in network.trainable_variables:
+            variable.value.grad = None
+        (network(x, training=False) * torch.from_numpy(dY)).sum().backward()
+        kernel = network.trainable_variables[0].value.grad.numpy()
+        return {"X": x.grad.numpy(), "weight_ih_l0": kernel.T}
+
+    def bar(self, model: numlstm.LSTM) -> float:
+        """Keras on PyTorch rounds products outside of an LSTM, and its hard sigmoid, to float32."""
+        plain = model.spec.head is None and model.cell == numlstm.Cell()
+        return BARS[model.spec.dtype] if plain else BARS["float32"]
+
+
+SIDES: dict[str, type[Side]] = {"torch": Torch, "safetensors": Safetensors, "keras": Keras}
+
+
+def apart(one: Any, other: Any) -> float:
+    """The difference, relative in L2."""
+    size = float(np.linalg.norm(other)) or 1.0
+    return float(np.linalg.norm(np.asarray(one, np.float64) - other) / size)
+
+
+def outputs(model: numlstm.LSTM, X: Any) -> Outputs:
+    """What a network here makes of X."""
+    return Outputs(model.predict(X), *model.forward(X)[1])
+
+
+def allowed(model: numlstm.LSTM, X: Any) -> float:
+    """How far rounding of the parameters moves outputs: far in ill-conditioned networks."""
+    own, theta = model.predict(X), model.theta.copy()
+    noise = np.random.default_rng(0).uniform(-1, 1, theta.size)
+    model.theta[...] = theta * (1 + noise * np.finfo(theta.dtype).eps)
+    moved = apart(model.predict(X), own)
+    model.theta[...] = theta
+    return ALLOWANCE * moved
+
+
+def require(what: str, found: float, bar: float) -> None:
+    """An error where a difference is above the bar."""
+    if not found <= bar:
+        raise AssertionError(f"{what}: {found:.1e} apart, the bar is {bar:.1e}")
+
+
+def compare(ours: Outputs, theirs: Outputs, bar: float) -> None:
+    """Outputs and states of both sides."""
+    require("outputs", apart(ours.Y, theirs.Y), bar)
+    for name in ("h", "c"):
+        for own, other in zip(getattr(ours, name), getattr(theirs, name) or [], strict=False):
+            require(f"states {name}", apart(own[:, : other.shape[1]], other), bar)
+
+
+def compare_gradients(side: Side, network: Any, model: numlstm.LSTM, X: Any, rng: Rng) -> None:
+    """The gradients of both sides."""
+    if model.output == "last":
+        return
+    dY = rng.standard_normal((*X.shape[:2], model.spec.width)).astype(X.dtype)
+    theirs = side.gradients(network, X, dY)
+    if theirs is None:
+        return
+    _, pullback = model.vjp(X)
+    found = pullback(dY)
+    ours = numlstm.architecture.parameters.split(model.spec.shapes, found.theta)
+    for name, gradient in theirs.items():
+        own = found.X if name == "X" else ours[name]
+        if own.shape == gradient.shape:  # else there are dead units
+            bar = GRADIENTS["float32" if side.bar(model) > 1e-9 else model.spec.dtype]
+            require(f"gradients of {name}", apart(own, gradient), bar)
+
+
+def run(side: Side, rng: Rng, dtype: str) -> None:
+    """One network there, here, and there again."""
+    network = side.draw(rng, dtype)
+    model = side.read(network)
+    X = rng.standard_normal((3, 11, model.spec.input_size)).astype("float32").astype(dtype)
+    theirs = side.run(network, X)
+    bar = side.bar(model) + allowed(model, X)
+    compare(outputs(model, X), theirs, bar)
+    compare_gradients(side, network, model, X, rng)
+    written = side.write(model)
+    again = side.read(written)
+    if again.theta.tobytes() != model.theta.tobytes() or again.spec != model.spec:
+        raise AssertionError(f"{model!r} was read as {again!r}, or with other bits")
+    compare(side.run(written, X), theirs, bar)
+
+
+def main() -> int:
+    """Print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sides", nargs="*", default=list(SIDES), help=f"of {list(SIDES)}")
+    parser.add_argument("--networks", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    failed = 0
+    for name in asked.sides:
+        side, wrong = SIDES[name](), 0
+        for case in range(asked.networks):
+            dtype = ("float32", "float64")[case % 2]
+            try:
+                run(side, np.random.default_rng([asked.seed, case]), dtype)
+            except (AssertionError, RuntimeError, ValueError) as error:
+                wrong += 1
+                print(f"{name}, case {case}, {dtype}: {error}")
+        print(f"{name}: {asked.networks} networks, {wrong} wrong", flush=True)
+        failed += wrong
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
