@@ -23,13 +23,15 @@ class Outputs(NamedTuple):
     c: Sequence[Any] | None = None  # each (B, H)
 
 
-def verify(model: LSTM, side: str, run: Callable[[Array], Outputs]) -> None:
+def verify(
+    model: LSTM, side: str, run: Callable[[Array], Outputs], rows: int = _ROWS, steps: int = _STEPS
+) -> None:
     """Raise RuntimeError where `run`, the other side, computes something else from a batch X.
 
     X is (B, T, I), in the dtype of the model and in the units of the data. Where `run` raises
     `MissingPackage` the check could not be made, which a warning says.
     """
-    X = _batch(model)
+    X = _batch(model, rows, steps)
     try:
         theirs = run(X)
     except MissingPackage as error:
@@ -49,8 +51,8 @@ def verify(model: LSTM, side: str, run: Callable[[Array], Outputs]) -> None:
             _require_near(model, side, f"states {name}", own, other)
 
 
-def _batch(model: LSTM) -> Array:
-    shape = _ROWS, _STEPS, model.spec.input_size
+def _batch(model: LSTM, rows: int, steps: int) -> Array:
+    shape = rows, steps, model.spec.input_size
     X = np.random.default_rng(1997).standard_normal(shape)
     if model.scaling is not None:
         X = X * model.scaling.x_scale + model.scaling.x_mean
