@@ -21,25 +21,45 @@ _INTEGERS = {6: np.int32, 7: np.int64}
 _LARGEST = 2**22  # numbers in a batch that a graph of fixed sizes asks for
 
 
-def run(onnx: Any, model: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """The outputs of a model by name."""
+def run(
+    onnx: Any, model: Any, inputs: Mapping[str, Array], *, ours: bool = True
+) -> dict[str, Array]:
+    """The outputs of a model by name; a model of ours must run in onnxruntime."""
     names = [one.name for one in model.graph.output]
     if by_the_runtime(model):
-        runtime = require("onnxruntime", EXTRA, "the check")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        session = runtime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
-    with warnings.catch_warnings():
+        try:
+            return dict(zip(names, _in_the_runtime(model, names, inputs), strict=True))
+        except Exception as error:  # of many kinds, which onnxruntime does not share
+            if ours:
+                raise RuntimeError(f"onnxruntime does not run the model: {error}") from error
+    try:
+        return dict(zip(names, _in_the_evaluator(model, names, inputs), strict=True))
+    except Exception as error:
+        raise RuntimeError(
+            f"the nodes cannot be run to compare them: {type(error).__name__}: {error}; "
+            "check=False converts the network all the same"
+        ) from error
+
+
+def _in_the_runtime(model: Any, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
+    runtime = require("onnxruntime", EXTRA, "the check")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    session = runtime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    made: list[Array] = session.run(names, dict(inputs))
+    return made
+
+
+def _in_the_evaluator(model: Any, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
+    evaluator = require("onnx.reference", EXTRA, "the check").ReferenceEvaluator
+    text = require("numlstm.convert.onnx_text", EXTRA, "the check")
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        evaluator = require("onnx.reference", EXTRA, "the check").ReferenceEvaluator
-        text = require("numlstm.convert.onnx_text", EXTRA, "the check")
-        with np.errstate(over="ignore"):
-            made = evaluator(model, new_ops=[text.LSTM]).run(names, dict(inputs))
-    return dict(zip(names, made, strict=True))
+        made: list[Array] = evaluator(model, new_ops=[text.LSTM]).run(names, dict(inputs))
+    return made
 
 
 def by_the_runtime(model: Any) -> bool:
@@ -95,7 +115,7 @@ def excerpt(onnx: Any, graph: Graph, output: str, flow: Flow) -> tuple[Any, list
         ],
         [info(name, kind, None) for name in outputs],
         [
-            onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+            onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
             for name, array in graph.arrays.items()
             if name in needed
         ],

@@ -37,7 +37,7 @@ class Writer:
 
     def constant(self, name: str, array: Any) -> str:
         """Add a constant; its name."""
-        self.constants[name] = np.ascontiguousarray(array)
+        self.constants[name] = np.asarray(array, order="C")
         return name
 
     def integers(self, *values: int) -> str:
