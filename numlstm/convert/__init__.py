@@ -4,7 +4,16 @@ What the other side needs is an optional requirement, which is imported on use.
 """
 
 from numlstm.convert.arrays import from_arrays
+from numlstm.convert.onnx import from_onnx, to_onnx
 from numlstm.convert.safetensors import from_safetensors, to_safetensors
 from numlstm.convert.torch import from_torch, to_torch
 
-__all__ = ["from_arrays", "from_safetensors", "from_torch", "to_safetensors", "to_torch"]
+__all__ = [
+    "from_arrays",
+    "from_onnx",
+    "from_safetensors",
+    "from_torch",
+    "to_onnx",
+    "to_safetensors",
+    "to_torch",
+]

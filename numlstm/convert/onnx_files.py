@@ -177,7 +177,7 @@ def array_of(onnx: Any, tensor: Any, folder: Path | None) -> Array:
 
 
 def _type_name(onnx: Any, number: int) -> str:
-    known = dict(zip(onnx.TensorProto.DataType.values(), onnx.TensorProto.DataType.keys(), strict=True))
+    known = {value: name for name, value in onnx.TensorProto.DataType.items()}
     return str(known.get(number, number))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from numlstm.architecture.cell import Cell
 from numlstm.convert.onnx_files import Free, Size
-from numlstm.convert.onnx_folding import FLOATS, CannotFold, axes_of, integers, slices_of
+from numlstm.convert.onnx_folding import FLOATS, axes_of, integers, slices_of
 from numlstm.utils.types import Array
 
 
@@ -338,5 +338,5 @@ def added(one: Flow, other: Flow) -> Flow:
         same = above.axes == below.axes and above.last == below.last and above.root == below.root
         if below.levels and plain and same and not above.levels[-1].residual:
             top = replace(above.levels[-1], residual=True)
-            return replace(above, levels=(*below.levels, top), state="" )
+            return replace(above, levels=(*below.levels, top), state="")
     raise NotRead("it adds parts of the network that numlstm does not add")

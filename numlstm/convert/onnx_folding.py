@@ -26,8 +26,9 @@ def fold(
     """What a node makes of constants; `CannotFold` where that is not known."""
     if kind not in _FOLDS:
         raise CannotFold(kind)
+    named = {"outputs": outputs} if kind == "Split" else {}
     try:
-        made = _FOLDS[kind](attributes, *arrays, **({"outputs": outputs} if kind == "Split" else {}))
+        made = _FOLDS[kind](attributes, *arrays, **named)
     except (TypeError, ValueError, IndexError, AttributeError, KeyError, OverflowError) as error:
         raise CannotFold(f"{kind}: {error}") from error
     return made if isinstance(made, list) else [made]

@@ -77,8 +77,8 @@ def text(value: Any) -> str:
 
 def constant(value: float, dtype: str) -> float:
     """A float32 of an attribute: for float32 networks the decimal number that was meant."""
-    value = np.float32(value)
-    return float(str(value)) if dtype == "float32" else float(value)
+    narrow = np.float32(value)
+    return float(str(narrow)) if dtype == "float32" else float(narrow)
 
 
 def _activations(

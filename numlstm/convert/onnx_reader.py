@@ -442,9 +442,7 @@ def _of_outputs(steps: Sequence[Step], width: int) -> tuple[Array, Array]:
     return mean, scale
 
 
-def _composed(
-    steps: Sequence[Step], arrays: Sequence[Array], size: int
-) -> tuple[Array, Array]:
+def _composed(steps: Sequence[Step], arrays: Sequence[Array], size: int) -> tuple[Array, Array]:
     """All steps as factor * x + offset."""
     factor, offset = np.ones(size), np.zeros(size)
     with np.errstate(all="ignore"):

@@ -82,13 +82,15 @@ def by_the_runtime(model: Any) -> bool:
 
 def excerpt(onnx: Any, graph: Graph, output: str, flow: Flow) -> tuple[Any, list[list[str]]]:
     """A model of the nodes that an output needs, and the names of the levels' states."""
-    nodes, needed = [], {output}
+    nodes: list[Any] = []
+    needed = {output}
     lstms = [level.node for level in flow.levels]
     for node in list(graph.nodes)[::-1]:
         if needed & set(node.output) or any(node is one for one in lstms):
             needed |= set(node.input)
             nodes.insert(0, node)
-    states, copies = [], []
+    states: list[list[str]] = []
+    copies = []
     for node in nodes:
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
@@ -104,7 +106,7 @@ def excerpt(onnx: Any, graph: Graph, output: str, flow: Flow) -> tuple[Any, list
         copies.append(copy)
     kind = 11 if flow.levels[0].layers[0]["weight_ih"].dtype == np.float64 else 1
     info = onnx.helper.make_tensor_value_info
-    outputs = list(dict.fromkeys([output, *sum(states, [])]))
+    outputs = list(dict.fromkeys([output, *(name for names in states for name in names)]))
     made = onnx.helper.make_graph(
         copies,
         "excerpt",

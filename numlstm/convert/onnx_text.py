@@ -12,6 +12,8 @@ from onnx.reference.op_run import OpRun
 
 from numlstm.utils.types import Array
 
+_HUNDREDTH = float(np.float32(0.01))
+_FIFTH = float(np.float32(0.2))  # constants of ONNX are float32
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Array]]] = {  # number of constants, function
     "sigmoid": (0, lambda z: 1 / (1 + np.exp(-z))),
     "tanh": (0, np.tanh),
@@ -19,10 +21,10 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., Array]]] = {  # number of constan
     "softsign": (0, lambda z: z / (1 + np.abs(z))),
     "softplus": (0, lambda z: np.logaddexp(z, 0)),
     "affine": (2, lambda z, a=1.0, b=0.0: a * z + b),
-    "leakyrelu": (1, lambda z, a=0.01: np.where(z < 0, a * z, z)),
+    "leakyrelu": (1, lambda z, a=_HUNDREDTH: np.where(z < 0, a * z, z)),
     "thresholdedrelu": (1, lambda z, a=1.0: np.where(z > a, z, 0)),
     "scaledtanh": (2, lambda z, a=1.0, b=1.0: a * np.tanh(b * z)),
-    "hardsigmoid": (2, lambda z, a=np.float32(0.2), b=0.5: np.clip(a * z + b, 0, 1)),
+    "hardsigmoid": (2, lambda z, a=_FIFTH, b=0.5: np.clip(a * z + b, 0, 1)),
     "elu": (1, lambda z, a=1.0: np.where(z < 0, a * np.expm1(np.minimum(z, 0)), z)),
 }
 _USUAL = ("Sigmoid", "Tanh", "Tanh")
@@ -38,24 +40,36 @@ def _functions(names: Sequence[str], alpha: Sequence[float], beta: Sequence[floa
     return made
 
 
-class LSTM(OpRun):  # type: ignore[misc]
+class LSTM(OpRun):
     """All attributes and inputs of the operator."""
 
     op_domain = ""
 
     def _run(  # the names of inputs and attributes are ONNX's
-        self, X, W, R, B=None, sequence_lens=None, initial_h=None, initial_c=None, P=None,
-        activation_alpha=None, activation_beta=None, activations=None, clip=None,
-        direction=None, hidden_size=None, input_forget=None, layout=None,
-    ):  # type: ignore[no-untyped-def]  # fmt: skip
+        self,
+        X: Array,
+        W: Array,
+        R: Array,
+        B: Any = None,
+        sequence_lens: Any = None,
+        initial_h: Any = None,
+        initial_c: Any = None,
+        P: Any = None,
+        activation_alpha: Any = None,
+        activation_beta: Any = None,
+        activations: Any = None,
+        clip: Any = None,
+        direction: Any = None,
+        hidden_size: Any = None,
+        input_forget: Any = None,
+        layout: Any = None,
+    ) -> tuple[Array, Array, Array]:
         X = X.swapaxes(0, 1) if layout else X
-        steps, rows, _ = X.shape
-        ways, _, size = R.shape
-        states = []
-        for state in (initial_h, initial_c):
-            state = np.zeros((ways, rows, size), X.dtype) if state is None else state
-            states.append(state.swapaxes(0, 1) if layout and state.any() else state)
-        H, C = (np.array(np.broadcast_to(state, (ways, rows, size))) for state in states)
+        (steps, rows, _), (ways, _, size) = X.shape, R.shape
+        H, C = (
+            np.array(_first(state, (ways, rows, size), layout, X.dtype))
+            for state in (initial_h, initial_c)
+        )
         B = np.zeros((ways, 8 * size), X.dtype) if B is None else B
         P = np.zeros((ways, 3 * size), X.dtype) if P is None else P
         lens = np.full(rows, steps) if sequence_lens is None else sequence_lens
@@ -65,19 +79,33 @@ class LSTM(OpRun):  # type: ignore[misc]
         limit = np.inf if clip is None else clip
         Y = np.zeros((steps, ways, rows, size), X.dtype)
         for way in range(ways):
-            f, g, h = functions[3 * way : 3 * way + 3]
+            of_the_way = W[way], R[way], B[way], P[way], functions[3 * way : 3 * way + 3]
             reverse = way == 1 or direction == "reverse"
             for step in range(steps)[:: -1 if reverse else 1]:
                 on = step < lens
-                Z = X[step] @ W[way].T + H[way] @ R[way].T + sum(np.split(B[way], 2))
-                Zi, Zo, Zf, Zc = np.split(Z, 4, 1)
-                Pi, Po, Pf = np.split(P[way], 3)
-                cut = lambda z: np.clip(z, -limit, limit)  # noqa: E731
-                i = f(cut(Zi + Pi * C[way]))
-                forget = 1 - i if input_forget else f(cut(Zf + Pf * C[way]))
-                c = forget * C[way] + i * g(cut(Zc))
-                y = f(cut(Zo + Po * c)) * h(cut(c))
-                H[way][on], C[way][on], Y[step, way][on] = y[on], c[on], y[on]
+                h, c = _step(X[step], H[way], C[way], of_the_way, limit, input_forget)
+                H[way][on], C[way][on], Y[step, way][on] = h[on], c[on], h[on]
         if layout:
             return Y.transpose(2, 0, 1, 3), H.swapaxes(0, 1), C.swapaxes(0, 1)
         return Y, H, C
+
+
+def _first(state: Any, shape: tuple[int, ...], layout: Any, dtype: Any) -> Array:
+    """An initial state, (D, B, H)."""
+    if state is None:
+        return np.zeros(shape, dtype)
+    return np.broadcast_to(state.swapaxes(0, 1) if layout else state, shape)
+
+
+def _step(X: Array, H: Array, C: Array, weights: Any, limit: float, coupled: Any) -> Any:
+    W, R, B, P, (f, g, h) = weights
+
+    def cut(Z: Array) -> Array:
+        return np.clip(Z, -limit, limit)
+
+    Z = X @ W.T + H @ R.T + sum(np.split(B, 2))
+    (Zi, Zo, Zf, Zc), (Pi, Po, Pf) = np.split(Z, 4, 1), np.split(P, 3)
+    i = f(cut(Zi + Pi * C))
+    forget = 1 - i if coupled else f(cut(Zf + Pf * C))
+    c = forget * C + i * g(cut(Zc))
+    return f(cut(Zo + Po * c)) * h(cut(c)), c

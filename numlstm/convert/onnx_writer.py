@@ -28,7 +28,9 @@ class Writer:
         self.dtype = weights.layers[0]["weight_ih"].dtype
         self.kind = _DOUBLE if self.dtype == np.float64 else _FLOAT
 
-    def node(self, op: str, inputs: Sequence[str], output: str | Sequence[str], **named: Any) -> str:
+    def node(
+        self, op: str, inputs: Sequence[str], output: str | Sequence[str], **named: Any
+    ) -> str:
         """Add a node; the name of its first output."""
         outputs = [output] if isinstance(output, str) else list(output)
         name = f"node/{outputs[0]}"
@@ -111,7 +113,7 @@ class Writer:
         while not inputs[-1]:
             inputs.pop()
         outputs = [f"{at}/{name}" for name in ("Y", "Y_h", "Y_c")]
-        attributes = attributes_of(cell, self.weights.directions, self.units_of(layers))
+        attributes = attributes_of(cell, self.weights.directions, hidden_size(layers[0]))
         Y = self.node("LSTM", inputs, outputs, **attributes)
         if not both:
             Y = self.node("Squeeze", [Y, self.integers(1)], f"{at}/steps")
@@ -119,11 +121,6 @@ class Writer:
             turned = self.node("Transpose", [Y], f"{at}/turned", perm=[0, 2, 1, 3])
             Y = self.node("Reshape", [turned, self.integers(0, 0, -1)], f"{at}/steps")
         return Y, outputs[1], outputs[2]
-
-    @staticmethod
-    def units_of(layers: Sequence[Any]) -> int:
-        """The number of units of a level."""
-        return hidden_size(layers[0])
 
     def last(self, states: Sequence[str]) -> str:
         """What the last layer gives once each direction has read all steps, (B, W)."""
