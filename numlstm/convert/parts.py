@@ -12,6 +12,8 @@ def parts(model: LSTM) -> dict[str, str]:
     spec = model.spec
     names = ("bidirectional", "residual", "learned_state", "proj_size", "static_size")
     found = {name: f"{name}={getattr(spec, name)}" for name in names if getattr(spec, name)}
+    if spec.proj_size == spec.hidden_size:
+        found["square projection"] = f"proj_size={spec.proj_size}, as large as hidden_size"
     for name, value in spec.cell.changed().items():
         key = f"{name}={value}" if isinstance(value, str) else name
         found[key] = f"cell={{{name!r}: {_plain(value)}}}"
@@ -36,7 +38,7 @@ def require_parts(model: LSTM, side: str, has: Collection[str]) -> None:
     """Refuse a model that has parts beside those that the other side has.
 
     `has` are keys of `parts`: names of a spec, of a cell (with a value that is a text, as in
-    "forget_gate=coupled"), "zoneout_h", "head", "scaling".
+    "forget_gate=coupled"), "square projection", "zoneout_h", "head", "scaling".
     """
     for name, words in parts(model).items():
         if name not in has:

@@ -211,6 +211,13 @@ def test_a_part_that_the_other_side_lacks(arguments, part):
         require_parts(drawn(**arguments), "Side", ())
 
 
+def test_a_square_projection_is_a_part_of_its_own():
+    model = drawn(proj_size=drawn().spec.hidden_size)
+    with pytest.raises(ValueError, match=r"Side lacks a part .* as large as hidden_size"):
+        require_parts(model, "Side", ("proj_size", "head"))
+    require_parts(model, "Side", ("proj_size", "head", "square projection"))
+
+
 def test_rates_that_predictions_do_not_use_are_no_part():
     require_parts(drawn(dropout={"inputs": 0.5, "recurrent": 0.1}), "Side", ("head",))
 
