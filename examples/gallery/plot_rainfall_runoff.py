@@ -68,11 +68,8 @@ print(f"efficiency: network {efficiency(simulated):.2f}, unit hydrograph {effici
 # How full is the catchment? The network was never told, but a linear combination of its cells,
 # fitted on the years of training, knows.
 
-state, cells = numlstm.State(np.zeros((1, 1, 16)), np.zeros((1, 1, 16))), []
-for x in result.model.scaling.inputs(X):
-    _, state = result.model.step(x, state)
-    cells.append(state.c[0, 0])
-cells = np.column_stack([np.ones(day.size), cells])
+trace = result.model.trace(X, quantities="c")  # (layers, sequences, steps, units)
+cells = np.column_stack([np.ones(day.size), trace.c[0, 0]])
 seen = cells @ np.linalg.lstsq(cells[train], storage[train], rcond=None)[0]
 correlation = np.corrcoef(seen[~train], storage[~train])[0, 1]
 print(f"correlation of the cells with the storage, years 7 and 8: {correlation:.3f}")

@@ -112,7 +112,7 @@ def forecast(
 def _parts(given: Any, lower: Any, upper: Any, start: Any) -> tuple[Any, Any, Any, Any]:
     """Forecasts with their ends and first steps, also of a Band or a Backtest."""
     if hasattr(given, "cuts"):
-        labelled = not isinstance(given.forecasts[0], np.ndarray)
+        labelled = read("prediction", given.forecasts[0]).places is not None
         return given.forecasts, lower, upper, None if labelled else given.cuts
     if hasattr(given, "lower") and isinstance(given, tuple):
         return given[0], given[1], given[2], start

@@ -124,14 +124,14 @@ def memory(
     >>> list(picture.artists), picture.axes.get_yscale()
     (['total', 'cell', 'hidden'], 'log')
     """
-    names = getattr(total, "names", None) if hasattr(total, "hidden") else None
+    names = None
     if hasattr(total, "hidden"):
-        total, cell, hidden = total.total, total.cell, total.hidden
+        total, cell, hidden, names = total.total, total.cell, total.hidden, total.names
     ways = {"total": total, "cell": cell, "hidden": hidden}
     given = {
         name: _feature(name, value, names, feature, row)
         for name, value in ways.items()
-        if value is not None
+        if name == "total" or value is not None
     }
     for name, found in given.items():
         if len(found) != len(given["total"]):
@@ -140,7 +140,7 @@ def memory(
                 f"{len(found)} beside {len(given['total'])}"
             )
     looks = [{"color": BLACK}, {"color": BLUE}, {"color": VERMILION, "linestyle": "--"}]
-    words = {"total": "total", "cell": "through the cell", "hidden": "through the hidden state"}
+    words = {"total": "total", "cell": "through cells alone", "hidden": "through hidden states"}
     kept = [look for look, name in zip(looks, ways, strict=True) if name in given]
     values = np.concatenate(list(given.values()), axis=1)
     places = np.arange(len(values))

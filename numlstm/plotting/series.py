@@ -82,9 +82,10 @@ def read(name: str, value: Any, row: Row = False, like: Series | None = None) ->
 
 
 def _axis(given: Labelled) -> Axis | None:
-    """The labels of the steps; of a DataArray those that are dates, if any are."""
+    """The labels of the steps, unless nobody chose them; of a DataArray dates before numbers."""
     if not isinstance(given, Grid):
-        return next(iter(given.axes), None)
+        axis = next(iter(given.axes), None)
+        return None if axis is None or axis.is_counted else axis
     if given.time is None or not given.time.is_time:
         for name, coordinate in given.array.coords.items():
             if coordinate.dims == (given.dims["T"],) and coordinate.dtype.kind == "M":

@@ -122,12 +122,23 @@ def test_a_band_and_a_backtest_are_drawn_as_they_are():
     picture = plotting.forecast(band)
     assert_allclose(band_of(picture.artists["band"][0])[1], np.hstack([band.lower, band.upper]))
     options = {"hidden_size": 2, "epochs": 2, "rng": 0}
-    for series, cuts in ((SERIES.to_numpy(), (30, 35)), (SERIES, DATES[[30, 35]])):
-        backtest = numlstm.backtest(series, 5, cuts, **options)
+    plain = SERIES.to_numpy()
+    for series in (plain, pl.Series("level", plain), pd.Series(plain), SERIES):
+        backtest = numlstm.backtest(series, 5, (30, 35), **options)
         picture = plotting.forecast(backtest, history=series)
-        places = np.arange(40) if isinstance(series, np.ndarray) else DATES
+        places = DATES if series is SERIES else np.arange(40)
         for line, cut in zip(picture.artists["forecast"], (30, 35), strict=True):
             assert_array_equal(data(line)[0], places[cut : cut + 5])
+
+
+def test_an_index_that_nobody_chose_counts_no_times():
+    frame = pd.DataFrame({"level": np.arange(40.0)})
+    picture = plotting.forecast(frame[:5], history=frame)
+    assert_array_equal(data(picture.artists["history"])[0], np.arange(40))
+    assert_array_equal(data(picture.artists["forecast"][0])[0], np.arange(40, 45))
+    assert_array_equal(
+        data(plotting.forecast(frame[30:]).artists["forecast"][0])[0], frame[30:].index
+    )
 
 
 def test_lines_look_as_the_caller_says():

@@ -178,11 +178,16 @@ def test_memory_by_both_ways():
     assert list(picture.artists) == list(expected)
     for name, values in expected.items():
         assert_array_equal(data(picture.artists[name])[1], values)
-    assert labels(picture.axes) == ["total", "through the cell", "through the hidden state"]
+    assert labels(picture.axes) == ["total", "through cells alone", "through hidden states"]
     assert picture.axes.get_yscale() == "log"
     assert plotting.memory(total - 0.5).axes.get_yscale() == "linear"
     with pytest.raises(ValueError, match="the same lags, received cell of 9 beside 50"):
         plotting.memory(total, cell[:9])
+
+
+def test_memory_needs_a_total():
+    with pytest.raises(TypeError, match="total must hold real numbers"):
+        plotting.memory(None, cell=[0.5, 0.2])
 
 
 def test_memory_of_one_feature_of_one_sequence():
