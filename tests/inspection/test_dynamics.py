@@ -238,6 +238,14 @@ def test_a_model_of_windows_has_no_dynamics(function):
         function(model, np.ones((2, 9, 1)))
 
 
+def test_a_constant_input_with_labels_is_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.ones((20, 2)) + np.arange(20)[:, None], columns=["a", "b"])
+    model = numlstm.fit(frame, hidden_size=3, epochs=1, rng=0).model
+    with pytest.raises(TypeError, match=r"x has labels, received Series.* of the model, a, b"):
+        inspection.fixed_points(model, frame, x=frame.iloc[3])
+
+
 def test_frames_drive_a_network_as_arrays_do():
     pandas = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
