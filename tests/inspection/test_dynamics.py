@@ -187,7 +187,7 @@ def test_what_grows_beyond_all_numbers_is_refused(keywords):
     for part in model.params.values():
         part *= 4
     X = np.random.default_rng(0).standard_normal((2, 60, 2))
-    with pytest.raises(ValueError, match="not finite|leaves the range of float64 at"):
+    with pytest.raises(ValueError, match=r"not finite|leaves the range of float64 at"):
         inspection.lyapunov_exponents(model, X[:, :5] if keywords else X, **keywords)
     with pytest.raises(ValueError, match="beyond the range of float64"):
         inspection.memory_paths(model, X, output=0)
