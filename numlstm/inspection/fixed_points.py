@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import root
 
 from numlstm.architecture.spec import State
+from numlstm.data import labels
 from numlstm.inspection.inputs import Given, Inspected, read
 from numlstm.inspection.readout import (
     Feedback,
@@ -190,11 +191,21 @@ def _map(seen: Inspected, x: Any) -> _Map:
 
 def _constant(seen: Inspected, x: Any) -> Array:
     """A constant input in the network's units, (I,)."""
+    if type(labels.read("x", x)) is not labels.Labelled:
+        raise TypeError(
+            f"x has labels, received {type(x).__name__}: pass an array, with the features in the "
+            f"order of the model{_listed(seen.model)}"
+        )
     x = checks.array("x", x, "float64")
     checks.shape("x", x, seen.rows.X.shape[2:])
     run = seen._replace(rows=Rows(x[None, None], None, None, seen.rows.static)).run()
     inputs: Array = run.X[0, 0].astype(np.float64)
     return inputs
+
+
+def _listed(model: LSTM) -> str:
+    """The names of the features in a message."""
+    return f", {', '.join(model.names.features)}" if model.names.features else ""
 
 
 def _starts(map_: _Map, seen: Inspected, count: int, rng: Any) -> Array:

@@ -144,6 +144,7 @@ def _free_run(seen: Inspected, steps: int) -> tuple[Run, Array]:
     require_own_inputs(model)
     warm = seen.rows.X.astype(np.float64)
     Y = model.rollout(warm, steps, static=seen.static)
+    _require_run(Y, model.spec.dtype)
     network, before = model.network.on_host, seen.run()
     given = network.pack(model.theta), before.X, None, None
     _, state, _ = network.forward(*given, static=before.static)
@@ -155,6 +156,16 @@ def _driven(network: Network, run: Run) -> Iterator[Array]:
     """Jacobians along given inputs, in slices."""
     for part in linear_slices.forwards(network, run):
         yield part.linear.by_state
+
+
+def _require_run(Y: Array, dtype: str) -> None:
+    """Refuse forecasts (B, S, O) that grow beyond all numbers."""
+    there = np.isfinite(Y).all(axis=2)
+    if not there.all():
+        raise ValueError(
+            f"the free run leaves the range of {dtype} at step {there.all(axis=0).argmin()}: "
+            "it diverges, and has no exponents"
+        )
 
 
 def _closed(model: LSTM, network: Network, run: Run) -> Iterator[Array]:
@@ -189,6 +200,11 @@ def _growth(jacobians: Iterator[Array], shape: tuple[int, int, int]) -> Array:
             growth.append(np.abs(np.diagonal(R, axis1=1, axis2=2)))
     with np.errstate(divide="ignore"):  # what is forgotten at once
         logarithms: Array = np.log(np.stack(growth, axis=1))
+    if not (logarithms < np.inf).all():
+        raise ValueError(
+            "the Jacobians have values that are not finite: the states leave the range of the "
+            "dtype, scale the inputs or the weights down"
+        )
     return logarithms
 
 

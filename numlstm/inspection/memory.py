@@ -130,7 +130,9 @@ def memory_paths(
     what = explained(own, output, None, "output", getattr(model, "classes_", None))
     seen = seen.until(step)
     run = seen.run()
-    whole, cell = np.moveaxis(_by_lag(seen, _derivatives(own, run, what.place, wrt)), 2, 0)
+    found = _derivatives(own, run, what.place, wrt)
+    own._derived().range.require_results("the derivative", found)
+    whole, cell = np.moveaxis(_by_lag(seen, found), 2, 0)
     factor: Any = what.factor
     if times_input:
         values = num_values(own)

@@ -180,6 +180,19 @@ def test_a_network_without_a_fixed_point_says_so():
     assert found.stable.shape == (0,)
 
 
+@pytest.mark.parametrize("keywords", [{}, {"steps": 4000}])
+def test_what_grows_beyond_all_numbers_is_refused(keywords):
+    activations = ("affine", "affine", "affine")
+    model = numlstm.LSTM(2, 6, 2, dtype="float64", rng=0, cell={"activations": activations})
+    for part in model.params.values():
+        part *= 4
+    X = np.random.default_rng(0).standard_normal((2, 60, 2))
+    with pytest.raises(ValueError, match=r"not finite|leaves the range of float64 at"):
+        inspection.lyapunov_exponents(model, X[:, :5] if keywords else X, **keywords)
+    with pytest.raises(ValueError, match="beyond the range of float64"):
+        inspection.memory_paths(model, X, output=0)
+
+
 def test_stacks_attributes_and_single_precision_have_fixed_points_too():
     options = {"num_layers": 2, "residual": True, "proj_size": 2, "static_size": 1}
     model = numlstm.LSTM(2, 3, 2, rng=0, **options)
@@ -236,6 +249,14 @@ def test_a_model_of_windows_has_no_dynamics(function):
     model.window = 4
     with pytest.raises(ValueError, match="windows of 4 steps"):
         function(model, np.ones((2, 9, 1)))
+
+
+def test_a_constant_input_with_labels_is_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.ones((20, 2)) + np.arange(20)[:, None], columns=["a", "b"])
+    model = numlstm.fit(frame, hidden_size=3, epochs=1, rng=0).model
+    with pytest.raises(TypeError, match=r"x has labels, received Series.* of the model, a, b"):
+        inspection.fixed_points(model, frame, x=frame.iloc[3])
 
 
 def test_frames_drive_a_network_as_arrays_do():

@@ -188,6 +188,34 @@ def test_a_filled_input_has_no_derivative_by_its_mask():
     assert np.isfinite(paths.total).all()
 
 
+def test_what_is_known_ahead_has_paths_of_its_own():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = pandas.DataFrame(rng.standard_normal((60, 1)), columns=["sales"])
+    future = pandas.DataFrame(rng.standard_normal((62, 1)), columns=["price"])
+    model = numlstm.fit(X, future=future, horizon=2, hidden_size=3, epochs=1, rng=0).model
+    paths = inspection.memory_paths(model, X, future=future, output="sales+2")
+    assert paths.names == ("sales", "price+1", "price+2")
+    assert paths.total.shape == (60, 3)
+    moved = future.copy()
+    moved.iloc[61] += 1e-3  # the price of the last step that is forecast
+    changes = model.predict(X, future=moved) - model.predict(X, future=future)
+    slope = changes["sales+2"].iloc[-1] / 1e-3
+    np.testing.assert_allclose(paths.total[0, 2], slope, rtol=1e-2)
+    assert (paths.hidden[0] == 0).all()
+
+
+def test_a_class_is_explained_by_its_label():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 5, 2))
+    y = np.where(X[:, -1, 0] > 0, "up", "down")
+    classifier = numlstm.LSTMClassifier(hidden_size=3, epochs=1, random_state=0).fit(X, y)
+    paths = inspection.memory_paths(classifier, X, output="up")
+    place = list(classifier.classes_).index("up")
+    expected = inspection.memory_paths(classifier.model_, X, output=place)
+    np.testing.assert_array_equal(paths.total, expected.total)
+
+
 def test_the_length_of_a_memory_is_that_of_its_sensitivity():
     model, X = made({"num_layers": 2}), np.random.default_rng(0).standard_normal((3, 30, 2))
     model.scaling = SCALING
