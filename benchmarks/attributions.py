@@ -25,7 +25,7 @@ import numpy as np
 STORE = Path(__file__).parent / "results" / "attributions.json"
 SIZE = (32, 365, 8, 64)  # B, T, I, H
 POINTS = 64
-INNER = (64, 256)  # rows of captum's inner batches
+INNER = (32, 64, 128, 256)  # rows of captum's inner batches
 
 
 def problem(size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -93,9 +93,9 @@ for name, color in (("snow melts", "tab:blue"), ("no snow is left", "tab:orange"
     axes[0].bar(day, one.values[row, :, 0], width=1.0, color=color, label=label)
     axes[1].plot(lags[name].lags, lags[name].values[:, 0], color=color, label=name)
 frost = axes[0].get_xaxis_transform()
-axes[0].fill_between(day, 0, 1, where=warmth[row] < 0, color="0.9", transform=frost, lw=0)
+axes[0].fill_between(day, 0, 1, where=warmth[row] < 0, color="0.9", transform=frost, zorder=0)
 axes[0].set(title="one half year; grey: frost", xlabel="day", ylabel="brought to the flow / mm")
 axes[1].set(title="all 100", xlabel="days ago", ylabel="mean absolute attribution / mm")
 axes[1].set(xlim=(0, 100), yscale="log", ylim=(1e-3, None))
-for ax in axes:
-    ax.legend()
+for ax, place in zip(axes, ("upper left", "upper right"), strict=True):
+    ax.legend(loc=place)
