@@ -58,6 +58,7 @@ model = numlstm.LSTM(2, 128, 1, backend="cuda", rng=0)
 there = cuda.to_device(X)
 Y, state = model.forward(there)
 assert Y.shape == (4, 6, 1)
+assert model.trace(X, quantities="fc", steps=[5, 0]).c.shape == (1, 4, 2, 128)
 assert Y.__cuda_array_interface__["shape"] == (4, 6, 1)
 gradients = model.vjp(there)[1](Y, state)
 assert gradients.X.shape == X.shape

@@ -382,12 +382,12 @@ def small_cases() -> Iterator[Work]:
     variant = {"plain": False, "output_size": 1, "peephole": True, "clips": True, "resets": True}
     most = {"layer_norm": True, "clips": True, "proj_size": 5, "dropout": "all"}
     most |= {"learned_state": True}
-    every = (passes, derivatives_along, transitions)
+    every = (passes, traces, derivatives_along, transitions)
     for levels, work in (
         (double, (*every, of_members, with_attributes)),
         (double | variant | {"num_layers": 2}, (*every, single_steps, closed_loop)),
         (single | most | {"output_size": 1}, (with_attributes,)),
-        (double | {"by_units": True, "hidden_size": 17, "chunk": 1}, (passes,)),
+        (double | {"by_units": True, "hidden_size": 17, "chunk": 1}, (passes, traces)),
         (
             single | most | {"output_size": 1, "num_layers": 2},
             (passes, derivatives_along, single_steps),
