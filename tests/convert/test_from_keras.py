@@ -1,0 +1,245 @@
+"""Files and layers of Keras: stored truths, what is found in them, and what is refused."""
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import numlstm
+from numlstm.convert import from_keras, lengths_of_mask, to_keras
+from numlstm.convert.keras_files import plain_layers
+
+h5py = pytest.importorskip("h5py")  # what reads the files
+
+STORED = dict(np.load(Path(__file__).with_name("keras.npz")))
+X = STORED["X"]
+USED = ("plain", "hard_sigmoid", "softsign", "last", "both", "cell", "functional", "scaled")
+QUIET = {"check": False, "backend": "reference"}
+
+
+def stored(name, kind="keras"):
+    return io.BytesIO(STORED[f"{name}/{kind}"].tobytes())
+
+
+def read(name, kind="keras", **options):
+    return from_keras(stored(name, kind), **QUIET, **options)
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+@pytest.mark.parametrize("name", USED)
+def test_what_keras_computes(name, kind):
+    model = read(name, kind)
+    want = STORED[f"{name}/Y"]
+    have = model.predict(X)
+    assert have.shape == want.shape
+    assert np.linalg.norm(have - want) <= 2e-6 * np.linalg.norm(want)
+    assert model.output == ("last" if want.ndim == 2 else "sequence")
+
+
+def test_layers_of_different_sizes_are_padded():
+    model = read("last")
+    assert (model.spec.hidden_size, model.spec.num_layers) == (5, 2)
+    assert not model.params["weight_hh_l1"].reshape(4, 5, 5)[:, 3:].any()
+
+
+def test_the_slope_of_the_hard_sigmoid_is_that_of_the_version():
+    assert read("hard_sigmoid").cell.activations[0].alpha == 1 / 6
+    old = stored("hard_sigmoid", "h5")
+    with h5py.File(old, "r+") as file:
+        file.attrs["keras_version"] = "2.15.0"
+    old.seek(0)
+    model = from_keras(old, **QUIET)
+    assert model.cell.activations[0].alpha == 0.2
+    assert np.abs(model.predict(X) - STORED["hard_sigmoid/Y"]).max() > 1e-3
+
+
+def test_the_forget_bias_is_in_the_stored_weights():
+    weights = [np.zeros((3, 16)), np.zeros((4, 16)), np.full(16, 7.0)]
+    model = from_keras(Fake("LSTM", {"unit_forget_bias": True}, weights), **QUIET)
+    np.testing.assert_array_equal(model.params["bias_l0"], weights[2])
+
+
+def test_logits():
+    with pytest.raises(ValueError, match=r"go through 'softmax', .* logits=True leaves it out"):
+        read("logits")
+    logits = read("logits", logits=True).predict(X)
+    share = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(share, STORED["logits/Y"], rtol=1e-5)
+
+
+def test_units():
+    scaling = read("scaled").scaling
+    np.testing.assert_array_equal(scaling.x_scale, [2.0, 3.0, 0.5])
+    np.testing.assert_allclose(scaling.y_mean, [5.0, 6.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("backwards", r"go_backwards=False and give it X\[:, ::-1\]"),
+        ("sum", "merge_mode='concat'"),
+        ("dense_first", "before the LSTM for 'dense.*', Dense: give its outputs as X"),
+        ("lambda", "a Lambda runs code"),
+        ("gru", "GRU"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_refused(name, message, kind):
+    with pytest.raises(ValueError, match=message):
+        read(name, kind)
+
+
+def test_a_layer_of_masks_is_said_to_be_lengths():
+    with pytest.warns(UserWarning, match="'masking' is not converted: .* lengths="):
+        model = read("masking")
+    want = STORED["masking/Y"]
+    assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
+
+
+def test_masks():
+    mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(lengths_of_mask(mask), [2, 4, 0])
+    for wrong in ([[0, 1, 1]], [[1, 0, 1]]):
+        with pytest.raises(ValueError, match="row 0 has padding before a step that counts"):
+            lengths_of_mask(np.array(wrong))
+    with pytest.raises(ValueError, match=r"\(B, T\)"):
+        lengths_of_mask([True])
+
+
+# ---- layers, as much of them as is read ------------------------------------------------------
+
+
+def Fake(kind, config, weights):
+    """A layer of Keras 3 by its class, configuration and weights."""
+
+    def get_config(self):
+        return {"name": "it", "return_sequences": True} | config
+
+    members = {"get_config": get_config, "get_weights": lambda self: weights}
+    return type(kind, (), members | {"__module__": "keras.layers"})()
+
+
+RNG = np.random.default_rng(0)
+WEIGHTS = [RNG.standard_normal(shape) for shape in ((3, 16), (4, 16), (16,))]
+
+
+def test_a_bidirectional_layer():
+    inner = {"class_name": "LSTM", "config": {"return_sequences": True}}
+    other = [-part for part in WEIGHTS]
+    layer = Fake("Bidirectional", {"merge_mode": "concat", "layer": inner}, WEIGHTS + other)
+    model = from_keras(layer, **QUIET)
+    np.testing.assert_array_equal(model.params["weight_ih_l0"], WEIGHTS[0].T)
+    np.testing.assert_array_equal(model.params["weight_hh_l0_reverse"], -WEIGHTS[1].T)
+    assert model.spec.dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "weights", "message"),
+    [
+        ("LSTM", {"activation": "gelu"}, WEIGHTS, "no activation for 'gelu'"),
+        ("LSTM", {"time_major": True}, WEIGHTS, "time_major"),
+        ("LSTM", {}, WEIGHTS[:2], "must have a kernel"),
+        ("LSTM", {"use_bias": False}, WEIGHTS, "must have a kernel"),
+        ("RNN", {"cell": {"class_name": "LayerNormLSTMCell", "config": {}}}, [], "separately"),
+        ("CuDNNLSTM", {}, [], "load it in Keras 2"),
+    ],
+)
+def test_layers_that_are_refused(kind, config, weights, message):
+    with pytest.raises(ValueError, match=message):
+        from_keras(Fake(kind, config, weights), **QUIET)
+
+
+def test_what_is_not_of_keras():
+    with pytest.raises(TypeError, match="must be a layer or model of Keras"):
+        from_keras(3)
+
+
+def test_a_graph_of_keras_2():
+    nodes = [[["input", 0, 0, {}]]], [[["lstm", 0, 0, {}], ["lstm", 0, 1, {}]]]
+    layers = [{"class_name": "LSTM", "config": {}, "inbound_nodes": node} for node in nodes]
+    found = plain_layers({"class_name": "Functional", "config": {"layers": layers}})
+    assert [parents for _, _, parents in found] == [[("input", 0)], [("lstm", 0), ("lstm", 1)]]
+
+
+# ---- files that are wrong --------------------------------------------------------------------
+
+
+def rewritten(name, **members):
+    """A .keras file with other members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(stored(name)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for member in old.namelist():
+            content = members.get(member.partition(".")[0], old.read(member))
+            if content is not None:
+                new.writestr(member, content)
+    return io.BytesIO(buffer.getvalue())
+
+
+WRONG = {
+    "nothing": lambda: io.BytesIO(b""),
+    "text": lambda: io.BytesIO(b"hello"),
+    "half a zip": lambda: io.BytesIO(stored("plain").getvalue()[:99]),
+    "half an h5": lambda: io.BytesIO(stored("plain", "h5").getvalue()[:999]),
+    "no weights": lambda: rewritten("plain", model=None),
+    "no config": lambda: rewritten("plain", config=None),
+    "no JSON": lambda: rewritten("plain", config="{"),
+    "no dictionary": lambda: rewritten("plain", config="[]"),
+    "another kind": lambda: rewritten("plain", config='{"class_name": "Mine", "config": {}}'),
+    "weights of no file": lambda: rewritten("plain", model=b"\x89HDF"),
+    "layers of no config": lambda: rewritten(
+        "plain", config=json.dumps({"class_name": "Sequential", "config": {"layers": [1]}})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_files_that_are_wrong(name):
+    with pytest.raises(numlstm.StorageError, match="is refused"):
+        from_keras(WRONG[name](), **QUIET)
+
+
+def test_links_out_of_a_file_are_not_followed(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["kernel"] = np.ones((3, 16))
+    file = stored("plain", "h5")
+    with h5py.File(file, "r+") as opened:
+        (name,) = (k for k in opened["model_weights"] if k.startswith("lstm"))
+        group = opened[f"model_weights/{name}"]
+        path = str(group.attrs["weight_names"][0])
+        del group[path]
+        group[path] = h5py.ExternalLink(str(tmp_path / "other.h5"), "kernel")
+    file.seek(0)
+    with pytest.raises(numlstm.StorageError, match="it has no weights"):
+        from_keras(file, **QUIET)
+
+
+# ---- the other way ---------------------------------------------------------------------------
+
+
+def test_without_keras(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    message = r'needs keras: python -m pip install "numlstm\[keras\]"'
+    with pytest.warns(UserWarning, match=f"was not checked against Keras: .*{message}"):
+        from_keras(stored("plain"), backend="reference")
+    with pytest.raises(ImportError, match=message):
+        to_keras(numlstm.LSTM(3, 5, rng=0, backend="reference"))
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"cell": {"peephole": True}}, "peephole"),
+        ({"proj_size": 2}, "proj_size"),
+        ({"residual": True, "num_layers": 2}, "residual"),
+        ({"cell": {"activations": ("sigmoid", "tanh", "relu")}}, "tanh and relu"),
+        ({"cell": {"activations": ("hard_sigmoid", "tanh", "tanh")}}, r"hard_sigmoid\(0.2"),
+        ({"cell": {"activations": ("sigmoid", ("elu", 0.5), ("elu", 0.5))}}, r"elu\(0.5"),
+    ],
+)
+def test_what_keras_lacks(options, part):
+    with pytest.raises(ValueError, match=f"Keras lacks a part of this model: .*{part}"):
+        to_keras(numlstm.LSTM(3, 5, rng=0, backend="reference", **options))
