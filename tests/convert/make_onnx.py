@@ -1,6 +1,7 @@
 """Make onnx_files.npz: files as exporters write them, with what PyTorch computes.
 
-Needs onnx, onnxscript and torch; the tests need onnx only. Run it: python tests/convert/make_onnx.py
+Needs onnx, onnxscript and torch; the tests need onnx only. Run it:
+python tests/convert/make_onnx.py
 
 Every file is of an nn.LSTM with an nn.Linear behind it, by the exporter of TorchScript ("legacy")
 and the one of torch.export ("dynamo"), with batch and time free ("free") or fixed.

@@ -17,6 +17,7 @@ onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
+import mutate_onnx  # noqa: E402
 from numlstm.convert.onnx_text import LSTM  # noqa: E402
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -145,7 +146,7 @@ def test_constants_go_to_the_functions_that_have_some():
         ({"activations": ["Sigmoid", "Tanh"]}, "activations must be 3"),
         ({"activations": ["Sigmoid", "Tanh", "Mish"]}, "'Mish' is none of"),
         ({"direction": "both"}, "direction must be forward, reverse or bidirectional"),
-        ({"clip": 0.0}, "activation_clip must be above 0"),
+        ({"clip": 0.0}, "activation_clip must be"),
         ({"smooth": 1}, "no attribute 'smooth'"),
     ],
 )
@@ -302,13 +303,12 @@ def test_files_have_free_sizes_and_optional_inputs(options, output):
     near(run(proto, X=X), model.predict(X))
     near(run(proto, X=X[:1, :2]), model.predict(X[:1, :2]))
     given = {"X": X, "sequence_lens": lengths.astype(np.int32), "h0": state[0], "c0": state[1]}
-    Y = model.predict(X, state, lengths=lengths)
-    if output == "sequence" and model.spec.head is not None:  # padding has the bias of the head
+    Y, final = model.predict(X, state=state, lengths=lengths, return_state=True)
+    made = run(proto, **given)
+    if output == "sequence":  # what stands in the padding is nobody's
         valid = np.arange(6) < lengths[:, None]
-        near(run(proto, **given)[valid], Y[valid])
-    else:
-        near(run(proto, **given), Y)
-    _, final = model.forward(X, state, lengths=lengths)
+        Y, made = Y[valid], made[valid]
+    near(made, Y)
     near(run(proto, "hn", **given), final.h)
     near(run(proto, "cn", **given), final.c)
 
@@ -436,7 +436,7 @@ def test_a_value_inside_the_graph():
     assert model.spec.output_size == 2
     with pytest.raises(ValueError, match="output='nowhere' is no value of the graph"):
         from_onnx(graph(SOFTMAX), output="nowhere")
-    with pytest.raises(ValueError, match="'Y_h' has only some|is no output|'X' is no output"):
+    with pytest.raises(ValueError, match="'X' is no output of an LSTM"):
         from_onnx(graph(SOFTMAX), output="X")
     with pytest.raises(TypeError, match="output must be the name"):
         from_onnx(graph(SOFTMAX), output=3)
@@ -491,7 +491,7 @@ def test_what_is_no_source(tmp_path):
         from_onnx(node_)
     with pytest.raises(ValueError, match="arrays lacks R"):
         from_onnx(node_, {"W": arrays["W"]})
-    with pytest.raises(TypeError, match="source must be a path, an onnx.ModelProto"):
+    with pytest.raises(TypeError, match=r"source must be a path, an onnx.ModelProto"):
         from_onnx(3)
     with pytest.raises(TypeError, match="goes with a single node"):
         from_onnx(graph(SOFTMAX), arrays)
@@ -559,7 +559,7 @@ def test_numbers_in_a_file_beside_the_model(tmp_path):
     model = from_onnx(path, backend="reference")
     expected = from_onnx(graph([node("Identity", "Z")]), backend="reference")
     assert model.theta.tobytes() == expected.theta.tobytes()
-    with pytest.raises(ValueError, match="stand in another file, 'weights.bin': pass the path"):
+    with pytest.raises(ValueError, match=r"stand in another file, 'weights.bin': pass the path"):
         from_onnx(onnx.load(path, load_external_data=False))
 
 
@@ -578,7 +578,7 @@ def test_numbers_outside_of_the_folder(tmp_path, location):
 def test_numbers_that_are_not_there(tmp_path, entries):
     path, data = external(tmp_path, "weights.bin", **entries)
     (path.parent / "weights.bin").write_bytes(data)
-    with pytest.raises(StorageError, match="too short|is damaged"):
+    with pytest.raises(StorageError, match=r"too short|is damaged"):
         from_onnx(path)
 
 
@@ -587,7 +587,7 @@ def test_files_that_are_cut_or_something_else(tmp_path):
     path = tmp_path / "file.onnx"
     for data in (b"", b"hello", whole[:-20], whole[:40], whole[::-1]):
         path.write_bytes(data)
-        with pytest.raises(StorageError, match="is damaged|is no ONNX file"):
+        with pytest.raises(StorageError, match=r"is damaged|is no ONNX file"):
             from_onnx(path)
 
 
@@ -600,3 +600,13 @@ def test_a_small_file_that_asks_for_much_memory():
     next(t for t in proto.graph.initializer if t.name == "W").dims[2] = 2**40
     with pytest.raises(StorageError, match="W is damaged"):
         from_onnx(proto)
+
+
+SOURCES = mutate_onnx.honest()
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_mutants_are_refused_or_read(block):
+    """A small form of stress/mutate_onnx.py."""
+    outcomes = {mutate_onnx.run(100 * block + case, 1, SOURCES) for case in range(100)}
+    assert outcomes == {"read", "refused", "damaged"}
