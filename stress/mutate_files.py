@@ -209,13 +209,15 @@ def work(first: int, last: int, seed: int) -> None:
         os.write(1, json.dumps([case, run(case, seed, sources)]).encode() + b"\n")
 
 
-def survey(cases: int, seed: int, at_once: int = 5000) -> dict[str, list[int]]:
+def survey(
+    cases: int, seed: int, at_once: int = 5000, script: str = __file__
+) -> dict[str, list[int]]:
     """The cases by what came of them; a child that dies is begun again behind its last one."""
     found: dict[str, list[int]] = collections.defaultdict(list)
     case, threads = 0, {f"{name}_NUM_THREADS": "1" for name in ("NUMBA", "OMP", "OPENBLAS")}
     while case < cases:
         last = min(cases, case + at_once)
-        command = [sys.executable, __file__, "--work", str(case), str(last), "--seed", str(seed)]
+        command = [sys.executable, script, "--work", str(case), str(last), "--seed", str(seed)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | threads) as child:
             assert child.stdout is not None
             for line in child.stdout:
@@ -247,7 +249,11 @@ def main() -> int:
     if chosen.only is not None:
         print(run(chosen.only, chosen.seed, honest()))
         return 0
-    found = survey(chosen.cases, chosen.seed)
+    return report(survey(chosen.cases, chosen.seed))
+
+
+def report(found: dict[str, list[int]]) -> int:
+    """Print what came of the cases; 1 where one of them went wrong."""
     for outcome, numbers in sorted(found.items(), key=lambda pair: -len(pair[1])):
         print(f"{len(numbers):7d}  {outcome}   first: {numbers[:5]}")
     return int(any(outcome.startswith("WRONG") for outcome in found))

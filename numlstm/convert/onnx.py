@@ -1,5 +1,6 @@
 """Networks from and to ONNX."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,8 +94,8 @@ def from_onnx(
     <LSTM: 3 inputs, 1 layer of 2 units, no head; 48 parameters, float32, reference backend>
     """
     onnx = require("onnx", EXTRA, "from_onnx")
-    graph = read(source, arrays)
-    with refusing("source"):
+    with refusing(str(source) if isinstance(source, (str, os.PathLike)) else "source"):
+        graph = read(source, arrays)
         found = _found(onnx, graph, output)
         model = to_model(found.weights, backend)
     if checks.flag("check", check):

@@ -15,6 +15,7 @@ from numlstm.utils.types import Array
 
 EXTRA = "onnx"
 _LONGEST = 300  # characters of what was wrong
+_LONGEST_SENTENCE = 1200
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,7 @@ def read(source: Any, arrays: Mapping[str, Any] | None) -> Graph:
     path = files.path_of(source, "source")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is no file")
-    with refusing(path):
-        return _of_model(onnx, _parsed(onnx, path), Path(path).resolve().parent)
+    return _of_model(onnx, _parsed(onnx, path), Path(path).resolve().parent)
 
 
 @contextlib.contextmanager
@@ -76,7 +76,11 @@ def refusing(name: str) -> Iterator[None]:
     """Let what is damaged in a file be a `StorageError`; what says a reason of its own stays."""
     try:
         yield
-    except (ValueError, TypeError, ImportError, RuntimeError):
+    except (ValueError, TypeError) as error:
+        if len(str(error)) > _LONGEST_SENTENCE:  # of names of that length
+            raise type(error)(f"{str(error)[:_LONGEST_SENTENCE]}...") from error
+        raise
+    except (ImportError, RuntimeError, OSError):
         raise
     except MemoryError as error:
         raise files.StorageError(f"{name} needs more memory than there is") from error
@@ -190,15 +194,18 @@ def _with_data(onnx: Any, tensor: Any, folder: Path | None) -> Any:
             f"the numbers of {tensor.name} stand in another file, {place!r}: pass the path of the "
             "model, beside which it lies, or load it by onnx.load(path)"
         )
-    whole = (folder / place).resolve()
-    if not place or os.path.isabs(place) or folder not in whole.parents or not whole.is_file():
+    whole = _within(folder, place)
+    if whole is None:
         raise files.StorageError(
             f"the numbers of {tensor.name} stand in {place!r}, which is no file in the folder of "
             "the model, and others are not read"
         )
     size = whole.stat().st_size
-    start = int(entries.get("offset", "0"))
-    length = int(entries.get("length", size - start))
+    try:
+        start = int(entries.get("offset", "0"))
+        length = int(entries.get("length", size - start))
+    except ValueError as error:
+        raise files.StorageError(f"the place of {tensor.name} is damaged: {error}") from error
     if start < 0 or length < 0 or start + length > size:
         raise files.StorageError(f"{whole.name} is too short for {tensor.name}")
     with open(whole, "rb") as file:
@@ -208,3 +215,15 @@ def _with_data(onnx: Any, tensor: Any, folder: Path | None) -> Any:
     loaded.name, loaded.data_type, loaded.raw_data = tensor.name, tensor.data_type, data
     loaded.dims.extend(tensor.dims)
     return loaded
+
+
+def _within(folder: Path, place: str) -> Path | None:
+    """A file in a folder, or None of anything else, such as a link out of it."""
+    if not place or os.path.isabs(place):
+        return None
+    try:
+        whole = (folder / place).resolve()
+        inside = folder in whole.parents and whole.is_file()
+    except (OSError, ValueError):  # of names that none can have
+        return None
+    return whole if inside else None

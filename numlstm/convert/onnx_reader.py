@@ -25,6 +25,7 @@ from numlstm.convert.weights import Weights
 from numlstm.data.scaling import Scaling
 from numlstm.utils.types import Array
 
+_QUANTISED = ("Quantize", "QLinear", "Integer")
 _SYMMETRIC = ("Add", "Mul")
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 _MOVES: dict[str, Callable[..., Flow]] = {
@@ -82,7 +83,7 @@ class Reader:
         """The values of a node's outputs."""
         count = len(node.output)
         unread = [value for value in values if isinstance(value, Unread)]
-        if node.domain not in ("", "ai.onnx") or "Quantize" in node.op_type:
+        if node.domain not in ("", "ai.onnx") or any(part in node.op_type for part in _QUANTISED):
             return [Unread(_foreign(node))] * count
         if node.op_type == "LSTM":
             return self._lstm(node, values)
@@ -154,7 +155,7 @@ class Reader:
             if (state != state[:, :1]).any():
                 raise ValueError(
                     "the initial states are constants that differ from row to row, and numlstm "
-                    "learns one for all rows: pass state= to predict"
+                    "learns one for all rows: make them inputs, and pass state= to predict"
                 )
             return state[:, :1] if self.learned or state.any() else None
         if state is None or isinstance(state, Opaque):
@@ -248,7 +249,7 @@ def _called(node: Any) -> str:
 
 
 def _foreign(node: Any) -> str:
-    if "Quantize" in node.op_type or "QLinear" in node.op_type:
+    if any(part in node.op_type for part in _QUANTISED):
         return (
             f"{_called(node)} is quantised, and numlstm computes with floats: convert the network "
             "from before its quantisation"
