@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm import plotting
 from numlstm.demo import sunspots
+from numlstm.plotting.picture import VERMILION, style
 from numlstm.utils import replacing
 
 ENSEMBLE = "LSTM ensemble"
@@ -149,48 +151,41 @@ def figure(run: Run) -> Any:
     _draw_forecast(panels["forecast"], run)
     _draw_learning(panels["learning"], run.curves)
     _draw_gates(panels["gates"], run)
-    for panel in panels.values():
+    for name, panel in panels.items():
         panel.spines[["top", "right"]].set_visible(False)
-        panel.legend(ncols=3, loc="upper right", frameon=False, fontsize=9)
+        columns = 1 if name == "learning" else 3
+        panel.legend(ncols=columns, loc="upper right", frameon=False, fontsize=9)
     return result
 
 
 def _draw_forecast(panel: Any, run: Run) -> None:
-    years = sunspots.years(run.numbers)[RECENT]
-    ahead = np.arange(FREE_RUN[0], FREE_RUN[1] + 1)
+    first = sunspots.FIRST_YEAR + RECENT.start
+    known = {"truth": run.numbers[RECENT], "start": first}
+    one_ahead = run.forecasts[ENSEMBLE][RECENT]
+    plotting.forecast(one_ahead, **known, ax=panel, label="LSTM, one year ahead")
+    free: dict[str, Any] = {"label": "LSTM, free run", "color": VERMILION, "linestyle": "--"}
+    plotting.forecast(run.free_runs[ENSEMBLE], start=FREE_RUN[0], ax=panel, **free)
     panel.set_title("(a) Forecasts", loc="left", fontsize=11)
-    panel.plot(years, run.numbers[RECENT], color="black", lw=1.2, label="observed")
-    panel.plot(
-        years, run.forecasts[ENSEMBLE][RECENT], color="C0", lw=1.4, label="LSTM, one year ahead"
-    )
-    panel.plot(ahead, run.free_runs[ENSEMBLE], "--", color="C3", lw=1.2, label="LSTM, free run")
-    panel.axvspan(years[0], sunspots.LAST_TRAINING_YEAR + 0.5, color="0.93", lw=0)
-    panel.text(years[0] + 1, 208, "training", color="0.35", fontsize=9)
-    for first, last in sunspots.WINDOWS:
-        panel.axvline(first - 0.5, color="0.8", lw=0.8, zorder=0)
-        panel.text(first + 0.5, 208, f"{first}-{last}", color="0.35", fontsize=9)
-    panel.set(xlim=(years[0], FREE_RUN[1]), ylim=(0, 250), xlabel="year", ylabel="sunspot number")
+    panel.axvspan(first, sunspots.LAST_TRAINING_YEAR + 0.5, color="0.93", lw=0)
+    panel.text(first + 1, 208, "training", color="0.35", fontsize=9)
+    for start, end in sunspots.WINDOWS:
+        panel.axvline(start - 0.5, color="0.8", lw=0.8, zorder=0)
+        panel.text(start + 0.5, 208, f"{start}-{end}", color="0.35", fontsize=9)
+    panel.set(xlim=(first, FREE_RUN[1]), ylim=(0, 250), xlabel="year", ylabel="sunspot number")
 
 
 def _draw_learning(panel: Any, curves: sunspots.LearningCurves) -> None:
-    epochs = 1 + np.arange(curves.training.shape[1])
+    means = {"loss": curves.training.mean(axis=0), "validation_loss": curves.held_out.mean(axis=0)}
+    plotting.learning_curve(means, ax=panel)
     panel.set_title("(b) Learning curves, before 1921", loc="left", fontsize=11)
-    panel.semilogy(epochs, curves.training.mean(axis=0), color="C0", label="training years")
-    panel.semilogy(epochs, curves.held_out.mean(axis=0), color="C1", label="held-out years")
-    chosen = curves.best_epoch
-    panel.axvline(chosen, ymax=0.85, color="0.5", ls=":", label=f"{chosen} epochs")
-    panel.set(xlabel="epoch", ylabel="mean squared error (standardised)", xlim=(1, epochs[-1]))
-    ticks = [0.05, 0.1, 0.2, 0.5, 1, 2]
-    panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    panel.set_yticks([], minor=True)
-    panel.set_ylim(0.05, 2)
+    panel.set(ylabel="mean squared error (standardised)", ylim=(0.05, 2))
 
 
 def _draw_gates(panel: Any, run: Run) -> None:
     years = sunspots.years(run.numbers)[RECENT]
     panel.set_title("(c) Gates, mean over all units", loc="left", fontsize=11)
-    for name, activity in zip(("input", "forget", "output"), run.gates, strict=True):
-        panel.plot(years, activity[RECENT], lw=1.3, label=name)
+    for index, name in enumerate(("input", "forget", "output")):
+        panel.plot(years, run.gates[index, RECENT], lw=1.3, label=name, **style(index))
     low, high = run.gates[:, RECENT].min(), run.gates[:, RECENT].max()
     panel.set(
         xlim=(years[0], years[-1]),

@@ -11,7 +11,6 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import find_peaks
-from scipy.special import expit
 
 import numlstm
 from numlstm.demo import sunspots
@@ -25,15 +24,11 @@ years = 1700 + np.arange(len(numbers))
 model = numlstm.fit(np.sqrt(numbers), hidden_size=8, learning_rate=0.02, epochs=80, rng=0).model
 
 # %%
-# A gate is a sigmoid of the input and the state before. The rows of the weights are in the order
-# input, forget, candidate, output; `step` gives the states one year at a time.
+# `trace` has what the gates did at every step while the network forecast: the arrays are of layers,
+# series, steps and units.
 
-state = numlstm.State(np.zeros((1, 1, 8)), np.zeros((1, 1, 8)))
-gates = np.empty((len(numbers), 4, 8))
-for t, x in enumerate(model.scaling.inputs(np.sqrt(numbers)[:, None])):
-    z = model.params["weight_ih_l0"] @ x + model.params["weight_hh_l0"] @ state.h[0, 0]
-    gates[t] = expit(z + model.params["bias_l0"]).reshape(4, 8)
-    _, state = model.step(x, state)
+trace = model.trace(np.sqrt(numbers), quantities="ifo")
+gates = {"input": trace.i[0, 0], "forget": trace.f[0, 0], "output": trace.o[0, 0]}
 
 # %%
 # The phase is 0 at a minimum and 1 at the next. All cycles together, the gates have a mean course,
@@ -51,9 +46,7 @@ def course(values):
     return np.array([values[inside][bins == b].mean(axis=0) for b in range(12)])
 
 
-for name, gate in zip(
-    ("input", "forget", "output"), gates[:, [0, 1, 3]].swapaxes(0, 1), strict=True
-):
+for name, gate in gates.items():
     explained = course(gate)[bins].var(axis=0).sum() / gate[inside].var(axis=0).sum()
     print(f"{name} gates: the phase explains {explained:.0%} of their variance")
 
@@ -69,10 +62,10 @@ for first, last in pairwise(minima):
 above.plot((np.arange(12) + 0.5) / 12, course(numbers), color="black", label="mean")
 above.set(ylabel="sunspot number", title=f"{len(minima) - 1} cycles, from minimum to minimum")
 above.legend()
-rows = [course(gates[:, gate]).T for gate in (0, 1, 3)]
+rows = [course(gate).T for gate in gates.values()]
 rows = np.concatenate([kind[kind.argmax(axis=1).argsort()] for kind in rows])
 image = below.imshow(rows, aspect="auto", extent=(0, 1, 24, 0), cmap="viridis", vmin=0, vmax=1)
 below.hlines([8, 16], 0, 1, color="white", linewidth=3)
 below.set(xlabel="phase of the cycle", yticks=[4, 12, 20])
-below.set_yticklabels(["input", "forget", "output"], rotation=90, va="center")
+below.set_yticklabels(gates, rotation=90, va="center")
 figure.colorbar(image, ax=below, label="open (1) or closed (0)", location="bottom", aspect=50)

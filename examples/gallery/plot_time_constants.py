@@ -11,6 +11,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 import numlstm
+from numlstm import inspection, plotting
 
 # %%
 # The teacher is known: a resonance that rings with a period of 12 steps and decays within 20, and a
@@ -43,14 +44,15 @@ result = numlstm.fit(
 print(f"error: {result.fun:.1e} of the variance, {result.message}")
 
 # %%
-# `transitions` has the Jacobian of every step's state (h, c) by the state before. Here it is taken
-# at rest, after a long input of zeros (filled circles), and at every step of a sequence of the
-# data (dots), where they hardly move: on these data the network is nearly linear.
+# `fixed_points` finds where the network comes to rest on an input of zeros, with the eigenvalues of
+# a step there (filled circles). `transitions` has the Jacobian of every step's state (h, c) by the
+# state before: here at every step of a sequence of the data (dots), where the eigenvalues hardly
+# move. On these data the network is nearly linear.
 
 model = result.model
-rest = model.transitions(model.scaling.inputs(np.zeros((1, 500, 1))))[0, -1]
+rest = inspection.fixed_points(model, X[..., None], x=[0.0], num_starts=8)
+eigenvalues = rest.eigenvalues[0]
 moving = model.transitions(model.scaling.inputs(X[:1, :, None]))[0]
-eigenvalues = np.linalg.eigvals(rest)
 cloud = np.linalg.eigvals(moving).ravel()
 for name, truth in (("ringing", ringing), ("drift", drift)):
     near = eigenvalues[np.abs(eigenvalues - truth).argmin()]
@@ -68,14 +70,12 @@ print(f"{largest.min():.3f} to {largest.max():.3f} along the data")
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 4.2), width_ratios=[1, 1.2], layout="constrained"
 )
-circle = np.exp(2j * np.pi * np.linspace(0, 1, 200))
-left.plot(circle.real, circle.imag, color="0.6", linewidth=0.8)
-left.plot(cloud.real, cloud.imag, ".", color="tab:blue", alpha=0.15, markersize=3)
-left.plot(eigenvalues.real, eigenvalues.imag, "o", color="tab:blue", label="network at rest")
 teacher = np.array([ringing, ringing.conjugate(), drift])
-left.plot(teacher.real, teacher.imag, "x", color="tab:red", markersize=10, label="teacher")
-left.set(xlabel="real part", ylabel="imaginary part", title="eigenvalues of the step")
-left.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))
+plotting.eigenvalues(cloud, ax=left, marker=".", markersize=3, alpha=0.15)
+plotting.eigenvalues(eigenvalues, ax=left, label="network at rest")
+style = {"marker": "x", "markersize": 10, "color": "tab:red"}
+plotting.eigenvalues(teacher, ax=left, label="teacher", **style)
+left.set_title("eigenvalues of the step")
 left.legend(loc="lower left", fontsize="small")
 
 pulse = np.zeros((1, 180, 1))

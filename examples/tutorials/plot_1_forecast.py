@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 import numlstm
+from numlstm import plotting
 
 # %%
 # Your file
@@ -66,15 +67,7 @@ print(result.message)
 # their mean would score. The years set aside have higher peaks than those before, and so a higher
 # loss.
 
-history = result.history
-best = int(np.argmin(history["validation_loss"])) + 1
-epochs = np.arange(1, len(history["loss"]) + 1)
-figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
-axes.plot(epochs, history["loss"], label="learned from")
-axes.plot(epochs, history["validation_loss"], label="set aside (validation)")
-axes.axvline(best, color="0.6", linestyle="--", label=f"returned: epoch {best}")
-axes.set(xlabel="epoch", ylabel="mean squared error", xlim=(1, len(epochs)), yscale="log")
-axes.legend()
+plotting.learning_curve(result.history)
 
 # %%
 # One year ahead

@@ -128,17 +128,8 @@ def free_run(
 
 def gates(model: LSTM, numbers: np.ndarray) -> np.ndarray:
     """Input, forget and output gate in every year, mean over the units, shape (3, T)."""
-    size = model.spec.hidden_size
-    trunk = LSTM(1, size, dtype=model.spec.dtype)
-    trunk.theta = model.theta[: trunk.theta.size]
-    roots = np.sqrt(numbers)[None, :, None]
-    X = roots if model.scaling is None else model.scaling.inputs(roots)
-    H, _ = trunk.forward(X)
-    before = np.concatenate([np.zeros((1, size)), H[0, :-1]])
-    weights = trunk.params
-    z = X[0] @ weights["weight_ih_l0"].T + before @ weights["weight_hh_l0"].T + weights["bias_l0"]
-    i, f, _, o = np.split(1 / (1 + np.exp(-z)), 4, axis=1)
-    mean: np.ndarray = np.array([i, f, o]).mean(axis=2)
+    trace = model.trace(np.sqrt(numbers), quantities=("i", "f", "o"))
+    mean: np.ndarray = np.array([trace.i, trace.f, trace.o])[:, 0, 0].mean(axis=2)
     return mean
 
 

@@ -9,6 +9,7 @@ from numlstm.inspection.attributions import gradient_x_input, integrated_gradien
 from numlstm.inspection.fixed_points import FixedPoints, fixed_points
 from numlstm.inspection.lyapunov import LyapunovExponents, lyapunov_exponents
 from numlstm.inspection.memory import MemoryPaths, memory_length, memory_paths
+from numlstm.inspection.time_constants import TimeConstants, time_constants
 
 __all__ = [
     "Attribution",
@@ -16,6 +17,7 @@ __all__ = [
     "LagImportance",
     "LyapunovExponents",
     "MemoryPaths",
+    "TimeConstants",
     "fixed_points",
     "gradient_x_input",
     "integrated_gradients",
@@ -23,4 +25,5 @@ __all__ = [
     "lyapunov_exponents",
     "memory_length",
     "memory_paths",
+    "time_constants",
 ]

@@ -1,6 +1,5 @@
 """What an explanation says: how much of a prediction every input brought."""
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,8 +29,22 @@ class LagImportance(NamedTuple):
     features: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Attribution:
+class _Fields(NamedTuple):
+    values: Array
+    prediction: Array
+    baseline_prediction: Array
+    completeness_error: Array
+    baseline: Array
+    steps: Array
+    start: Array
+    stop: Array
+    output: str
+    features: tuple[str, ...] | None
+    static: Array | None
+    future: Array | None
+
+
+class Attribution(_Fields):
     """Attributions of one output at one step of every sequence, in the units of the prediction.
 
     Made by the functions of `numlstm.inspection`; its arrays are read-only.
@@ -64,26 +77,18 @@ class Attribution:
         Attributions of the features that are known ahead.
     """
 
-    values: Array
-    prediction: Array
-    baseline_prediction: Array
-    completeness_error: Array
-    baseline: Array
-    steps: Array
-    start: Array
-    stop: Array
-    output: str
-    features: tuple[str, ...] | None
-    static: Array | None
-    future: Array | None
-    _given: Labelled = field(kw_only=True)
-    _form: Form = field(kw_only=True)
+    _given: Labelled | None = None  # with the labels of X
+    _form: Form | None = None
 
-    def __post_init__(self) -> None:
-        """Let nobody write into the arrays."""
-        for value in vars(self).values():
+    @classmethod
+    def of(cls, fields: Any, given: Labelled, form: Form) -> "Attribution":
+        """Internal: of inputs with these labels, in this form; nobody may write into the arrays."""
+        made = cls(*fields)
+        made._given, made._form = given, form
+        for value in made:
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
+        return made
 
     def __repr__(self) -> str:
         """What is explained, and how complete that is."""
@@ -113,7 +118,10 @@ class Attribution:
         (5, 2)
         """
         names = Names(targets=self.features or self._numbered("x"))
-        return self._given.restore(self._form.restore(self.values.copy()), names)
+        values = self.values.copy()
+        if self._given is None or self._form is None:
+            return values
+        return self._given.restore(self._form.restore(values), names)
 
     def to_xarray(self) -> Any:
         """Everything as a `xarray.Dataset`, with names where the data have some.
@@ -121,7 +129,7 @@ class Attribution:
         Returns
         -------
         dataset : xarray.Dataset
-            Variables `values` and `baseline` over (sequence, time, feature), `prediction`,
+            Variables `attribution` and `baseline` over (sequence, time, feature), `prediction`,
             `baseline_prediction`, `completeness_error`, `step`, `start` and `stop` over sequence
             and, where there are some, `static` over (sequence, attribute) and `future` over
             (sequence, time_ahead, feature_ahead). The times of a single series, or of a DataArray,
@@ -149,7 +157,7 @@ class Attribution:
                 "do without"
             ) from error
         variables = {
-            "values": (("sequence", "time", "feature"), self.values),
+            "attribution": (("sequence", "time", "feature"), self.values),
             "baseline": (("sequence", "time", "feature"), self.baseline),
             "prediction": ("sequence", self.prediction),
             "baseline_prediction": ("sequence", self.baseline_prediction),
@@ -170,6 +178,8 @@ class Attribution:
         found: dict[str, Any] = {"feature": list(self.features or self._numbered("x"))}
         given = self._given
         rows, steps, _ = self.values.shape
+        if given is None:
+            return found
         if given.series is not None and len(given.series) == rows:
             found["sequence"] = given.series.labels
         time = _times(given)

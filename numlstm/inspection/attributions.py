@@ -7,6 +7,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.inspection.attribution import Attribution
 from numlstm.inspection.explained import Explained, explained
+from numlstm.inspection.inputs import network_of
 from numlstm.inspection.path import (
     END,
     Gradients,
@@ -200,16 +201,9 @@ def _asked(
     model: Any, X: Any, static: Any, output: Any, ahead: int | None, of: str
 ) -> tuple[LSTM, Explained, Any, Any]:
     """The network, what of it is explained, and the inputs as it takes them."""
-    classes = None
-    if not isinstance(model, LSTM):
-        classes = getattr(model, "classes_", None)
-        if not hasattr(model, "_inputs_of_model"):
-            kind = type(model).__name__
-            hint = ": pass its .model" if isinstance(getattr(model, "model", None), LSTM) else ""
-            raise TypeError(f"model must be a numlstm.LSTM or a fitted estimator, not {kind}{hint}")
-        X, static = model._inputs_of_model(X, static)
-        model = model.model_
-    return model, explained(model, output, ahead, of, classes), X, static
+    classes = getattr(model, "classes_", None)
+    own, X, static = network_of(model, X, static)
+    return own, explained(own, output, ahead, of, classes), X, static
 
 
 def _attribution(model: LSTM, what: Explained, asked: Asked, rule: Quadrature) -> Attribution:
@@ -223,7 +217,7 @@ def _attribution(model: LSTM, what: Explained, asked: Asked, rule: Quadrature) -
     sums = by_column.sum(axis=(1, 2))
     if by_static is not None:
         sums = sums + by_static.sum(axis=1)
-    return Attribution(
+    fields = (
         by_feature,
         values,
         baseline_values,
@@ -234,9 +228,8 @@ def _attribution(model: LSTM, what: Explained, asked: Asked, rule: Quadrature) -
         reading.given.features or model.names.features,
         by_static,
         by_future,
-        _given=reading.given,
-        _form=reading.form,
     )
+    return Attribution.of(fields, reading.given, reading.form)
 
 
 def _products(what: Explained, reading: Reading, found: Gradients) -> tuple[Array, Array | None]:

@@ -94,8 +94,7 @@ def _index(model: LSTM, output: Any, names: list[str], classes: list[Any] | None
     if classes is not None:
         if output not in classes:
             raise ValueError(f"output must be one of the labels {classes}, received {output!r}")
-        place: int = classes.index(output)
-        return place
+        return classes.index(output)
     if isinstance(output, str):
         if output not in names:
             raise ValueError(f"output must be one of {names}, or an index, received {output!r}")
@@ -110,19 +109,19 @@ def _index(model: LSTM, output: Any, names: list[str], classes: list[Any] | None
 
 def _index_ahead(model: LSTM, output: Any, steps: Any) -> int:
     """The place of a target's forecast so many steps ahead."""
-    known, steps = model.ahead, checks.size("ahead", steps)
+    known, count = model.ahead, checks.size("ahead", steps)
     if known is None or known.horizon is None:
         raise ValueError(
             "ahead= is for models that were fitted with horizon=, this one was not: leave it out"
         )
-    if steps > known.steps:
+    if count > known.steps:
         raise ValueError(
-            f"this model forecasts {known.steps} step(s) ahead, received ahead={steps}"
+            f"this model forecasts {known.steps} step(s) ahead, received ahead={count}"
         )
     titles = model.names.outputs(known.targets)
     if output is None and known.targets > 1:
         raise ValueError(f"say which of {titles} is explained: output=, by name or by index")
-    return (steps - 1) * known.targets + _index(model, output or 0, titles, None)
+    return (count - 1) * known.targets + _index(model, output or 0, titles, None)
 
 
 def _only(model: LSTM, names: list[str]) -> int:

@@ -17,6 +17,7 @@ from numlstm.inspection.readout import (
     require_own_inputs,
 )
 from numlstm.model.continuation import Rows
+from numlstm.model.lstm import LSTM
 from numlstm.network.derivatives import (
     Run,
     as_state,
@@ -82,8 +83,8 @@ def fixed_points(
 
     Parameters
     ----------
-    model : LSTM
-        The network.
+    model : LSTM or LSTMRegressor
+        A trained network, or an estimator that has one.
     X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
         Sequences in the units of the data, among whose states the starts are drawn.
     x : array_like, shape (I,), optional
@@ -129,15 +130,15 @@ def fixed_points(
     >>> found.output.shape, found.stable, found.failed
     ((1, 1), array([ True]), 0)
     """
-    require_dynamics(model)
     count = checks.size("num_starts", num_starts)
     tol = checks.real("tol", tol, above=0.0)
     seen = read(model, X, Given(lengths, None, static, future))
-    map_ = _map(model, seen, x)
-    ends = [map_.solved(start) for start in _starts(map_, seen, model, count, rng)]
+    require_dynamics(seen.model)
+    map_ = _map(seen, x)
+    ends = [map_.solved(start) for start in _starts(map_, seen, count, rng)]
     good = [s for s in ends if np.linalg.norm(map_(s)[0]) <= tol * (1 + np.linalg.norm(s))]
     states, counts = _distinct(good)
-    return _found(model, map_, states, counts, len(ends) - len(good))
+    return _found(seen.model, map_, states, counts, len(ends) - len(good))
 
 
 class _Map(NamedTuple):
@@ -166,8 +167,9 @@ class _Map(NamedTuple):
         return ended
 
 
-def _map(model: Any, seen: Inspected, x: Any) -> _Map:
+def _map(seen: Inspected, x: Any) -> _Map:
     """The step, with the input that is asked for."""
+    model = seen.model
     spec = replace(model.spec, dtype="float64", precision=None)
     network, theta = network_on(spec, model.network.on_host.backend.name), model.theta
     theta = theta.astype(np.float64)
@@ -182,24 +184,22 @@ def _map(model: Any, seen: Inspected, x: Any) -> _Map:
         require_own_inputs(model)
         given = feedback(model)
     else:
-        given = Feedback(
-            np.zeros((spec.input_size, state_size(network))), _constant(model, seen, x)
-        )
+        given = Feedback(np.zeros((spec.input_size, state_size(network))), _constant(seen, x))
     return _Map(network, theta, network.pack(theta), given, static)
 
 
-def _constant(model: Any, seen: Inspected, x: Any) -> Array:
+def _constant(seen: Inspected, x: Any) -> Array:
     """A constant input in the network's units, (I,)."""
     x = checks.array("x", x, "float64")
     checks.shape("x", x, seen.rows.X.shape[2:])
-    run = seen._replace(rows=Rows(x[None, None], None, None, None)).run(model)
+    run = seen._replace(rows=Rows(x[None, None], None, None, seen.rows.static)).run()
     inputs: Array = run.X[0, 0].astype(np.float64)
     return inputs
 
 
-def _starts(map_: _Map, seen: Inspected, model: Any, count: int, rng: Any) -> Array:
+def _starts(map_: _Map, seen: Inspected, count: int, rng: Any) -> Array:
     """States along the trajectories of sequences, (count, S)."""
-    run = seen.run(model)
+    run = seen.run()
     static = None if run.static is None else run.static.astype(np.float64)
     exact = run._replace(theta=map_.theta, X=run.X.astype(np.float64), static=static)
     before = states_before(map_.network, exact)
@@ -226,7 +226,7 @@ def _distinct(ends: list[Array]) -> tuple[Array, Array]:
     return np.array([states[k] for k in order]), np.array([counts[k] for k in order], np.int64)
 
 
-def _found(model: Any, map_: _Map, states: Array, counts: Array, failed: int) -> FixedPoints:
+def _found(model: LSTM, map_: _Map, states: Array, counts: Array, failed: int) -> FixedPoints:
     """What there is to say of fixed points."""
     size = state_size(map_.network)
     states = states.reshape(-1, size)

@@ -8,6 +8,7 @@ import numpy as np
 from numlstm.inspection import linear_slices
 from numlstm.inspection.inputs import Given, Inspected, read
 from numlstm.inspection.readout import feedback, require_dynamics, require_own_inputs
+from numlstm.model.lstm import LSTM
 from numlstm.network.derivatives import Run, state_size
 from numlstm.network.network import Network
 from numlstm.utils import checks
@@ -55,8 +56,8 @@ def lyapunov_exponents(
 
     Parameters
     ----------
-    model : LSTM
-        The network.
+    model : LSTM or LSTMRegressor
+        A trained network, or an estimator that has one.
     X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
         What drives the network or, with `steps`, what it reads first; in the units of the data.
     steps : int, optional
@@ -110,8 +111,10 @@ def lyapunov_exponents(
     >>> inspection.lyapunov_exponents(model, series, steps=500, num_exponents=2).exponents.shape
     (2,)
     """
-    require_dynamics(model)
-    network = model.network.on_host
+    seen = read(model, X, Given(lengths, None, static, future))
+    own = seen.model
+    require_dynamics(own)
+    network = own.network.on_host
     size = state_size(network)
     count = size if num_exponents is None else checks.size("num_exponents", num_exponents)
     if count > size:
@@ -119,13 +122,12 @@ def lyapunov_exponents(
             f"num_exponents must be at most {size}, the numbers of a state, received {count}"
         )
     dt = checks.real("dt", dt, above=0.0)
-    seen = read(model, X, Given(lengths, None, static, future))
     if steps is None:
-        run, ends = seen.run(model), seen.lengths
+        run, ends = seen.run(), seen.lengths
         jacobians = _driven(network, run)
     else:
-        run, ends = _free_run(model, seen, checks.size("steps", steps))
-        jacobians = _closed(model, network, run)
+        run, ends = _free_run(seen, checks.size("steps", steps))
+        jacobians = _closed(own, network, run)
     first = _discarded(discard, int(ends.min(initial=2**62)))
     growth = _growth(jacobians, (len(ends), size, count))
     found = _means(growth, ends, first)
@@ -134,17 +136,18 @@ def lyapunov_exponents(
     return LyapunovExponents(*(part[0] if seen.form.kind == "series" else part for part in parts))
 
 
-def _free_run(model: Any, seen: Inspected, steps: int) -> tuple[Run, Array]:
+def _free_run(seen: Inspected, steps: int) -> tuple[Run, Array]:
     """The forecasts as inputs, from the state that has read X; and their number, row by row."""
     if seen.rows.lengths is not None:
         raise ValueError("a free run begins behind sequences of the same length: cut X to it")
+    model = seen.model
     require_own_inputs(model)
     warm = seen.rows.X.astype(np.float64)
     Y = model.rollout(warm, steps, static=seen.static)
-    network, before = model.network.on_host, seen.run(model)
+    network, before = model.network.on_host, seen.run()
     given = network.pack(model.theta), before.X, None, None
     _, state, _ = network.forward(*given, static=before.static)
-    free = seen._replace(rows=seen.rows._replace(X=Y)).run(model)
+    free = seen._replace(rows=seen.rows._replace(X=Y)).run()
     return free._replace(state=state), np.full(len(Y), steps)
 
 
@@ -154,7 +157,7 @@ def _driven(network: Network, run: Run) -> Iterator[Array]:
         yield part.linear.by_state
 
 
-def _closed(model: Any, network: Network, run: Run) -> Iterator[Array]:
+def _closed(model: LSTM, network: Network, run: Run) -> Iterator[Array]:
     """Jacobians of the closed loop, in slices: the input is the output of the state before."""
     by_state = feedback(model).matrix
     for part in linear_slices.forwards(network, run, need_X=True):

@@ -5,15 +5,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.inspection import linear_slices
-from numlstm.inspection.inputs import Given, Inspected, read, whole_number
+from numlstm.inspection.explained import explained
+from numlstm.inspection.inputs import Given, Inspected, network_of, read
 from numlstm.inspection.readout import (
     input_scales,
     num_values,
-    output_factors,
     readout,
     require_states,
-    which_output,
 )
+from numlstm.model.lstm import LSTM
+from numlstm.network.derivatives import Run
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
@@ -47,8 +48,8 @@ def memory_paths(
     model: Any,
     X: Any,
     *,
-    output: int | str | None = None,
-    step: int | None = None,
+    output: Any = None,
+    step: Any = None,
     wrt: str = "X",
     times_input: bool = False,
     lengths: Any = None,
@@ -66,14 +67,15 @@ def memory_paths(
 
     Parameters
     ----------
-    model : LSTM
-        The network.
+    model : LSTM, LSTMRegressor or LSTMClassifier
+        A trained network, or an estimator that has one.
     X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
         Sequences in the units of the data, in any of the forms that `LSTM.predict` takes.
-    output : int or str, optional
-        Which output is explained, by place or name. Default: the only one.
-    step : int, optional
-        At which step; a negative one counts from each row's end. Default: each row's last.
+    output : int, str or a label, optional
+        Which output is explained, as in `gradient_x_input`. Default: the only one.
+    step : int, or array_like of int, shape (B,), optional
+        At which step, one for all or each sequence its own; a negative one counts from the end of
+        each. Default: each row's last.
     wrt : {"X", "state"}, optional
         Derivatives by the inputs of each step, or by the state after it: the vector of S numbers
         of `LSTM.transitions`, in the network's own units.
@@ -119,26 +121,27 @@ def memory_paths(
     >>> paths.total.shape, bool(np.allclose(paths.cell + paths.hidden, paths.total))
     ((3, 10, 2), True)
     """
-    require_states(model)
-    index = which_output(model, output)
-    step = whole_number("step", step)
     checks.choice("wrt", wrt, ("X", "state"))
     if checks.flag("times_input", times_input) and wrt == "state":
         raise ValueError("times_input=True multiplies derivatives by inputs: it needs wrt='X'")
-    seen = read(model, X, Given(lengths, reset, static, future)).until(step, model.window)
-    run = seen.run(model)
-    whole, cell = np.moveaxis(_by_lag(seen, _derivatives(model, run, index, wrt)), 2, 0)
-    factor = output_factors(model)[index]
+    seen = read(model, X, Given(lengths, reset, static, future))
+    own = seen.model
+    require_states(own)
+    what = explained(own, output, None, "output", getattr(model, "classes_", None))
+    seen = seen.until(step)
+    run = seen.run()
+    whole, cell = np.moveaxis(_by_lag(seen, _derivatives(own, run, what.place, wrt)), 2, 0)
+    factor: Any = what.factor
     if times_input:
-        values = num_values(model.spec, model.filling)
+        values = num_values(own)
         factor = factor * _by_lag(seen, run.X[..., None, :values])[:, :, 0]
     elif wrt == "X":
-        factor = factor / input_scales(model)
+        factor = factor / input_scales(own)
     total, through, rest = (
         (factor * part)[0] if seen.form.kind == "series" else factor * part
         for part in (whole, cell, whole - cell)
     )
-    return MemoryPaths(total, through, rest, _names(model) if wrt == "X" else None)
+    return MemoryPaths(total, through, rest, _names(own) if wrt == "X" else None)
 
 
 def memory_length(
@@ -146,8 +149,8 @@ def memory_length(
     X: Any,
     *,
     share: float = 0.9,
-    output: int | str | None = None,
-    step: int | None = None,
+    output: Any = None,
+    step: Any = None,
     lengths: Any = None,
     reset: Any = None,
     static: Any = None,
@@ -157,10 +160,16 @@ def memory_length(
 
     Parameters
     ----------
-    model, X, output, step, lengths, reset, static, future
-        As in `memory_paths`.
+    model : LSTM, LSTMRegressor or LSTMClassifier
+        A trained network, or an estimator that has one.
+    X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
+        Sequences in the units of the data.
     share : float, optional
         Which part of the sensitivity, above 0 and below 1.
+    output, step : optional
+        Which output is explained, and at which step, as in `memory_paths`.
+    lengths, reset, static, future : optional
+        As in `LSTM.predict`.
 
     Returns
     -------
@@ -187,19 +196,20 @@ def memory_length(
     share = checks.real("share", share, above=0.0, below=1.0)
     asked = {"lengths": lengths, "reset": reset, "static": static, "future": future}
     paths = memory_paths(model, X, output=output, step=step, **asked)
-    strength = np.linalg.norm(np.nan_to_num(paths.total * input_scales(model)), axis=-1)
+    scales = input_scales(network_of(model, X, static)[0])
+    strength = np.linalg.norm(np.nan_to_num(paths.total * scales), axis=-1)
     held = np.cumsum(strength, axis=-1)
     enough = held < share * held[..., -1:]
     steps: Array = np.where(held[..., -1] > 0, enough.sum(axis=-1) + 1, 0)
     return steps
 
 
-def _derivatives(model: Any, run: Any, index: int, wrt: str) -> Array:
+def _derivatives(model: LSTM, run: Run, place: int, wrt: str) -> Array:
     """The derivatives of an output by every step, whole and through cells, (B, T, 2, I or S)."""
     network, spec = model.network.on_host, model.spec
     hidden = spec.num_layers * spec.layers[0].output_size
-    v = np.tile(readout(model)[index], (len(run.X), 2, 1))
-    width = num_values(spec, model.filling) if wrt == "X" else v.shape[-1]
+    v = np.tile(readout(model)[place], (len(run.X), 2, 1))
+    width = num_values(model) if wrt == "X" else v.shape[-1]
     result = np.empty((*run.X.shape[:2], 2, width))
     for start, there, (by_state, by_X) in linear_slices.backwards(network, run, need_X=wrt == "X"):
         for t in reversed(range(there.shape[1])):
@@ -217,12 +227,11 @@ def _by_lag(seen: Inspected, values: Array) -> Array:
     return np.where(step >= 0, lagged, np.nan)
 
 
-def _names(model: Any) -> tuple[str, ...] | None:
+def _names(model: LSTM) -> tuple[str, ...] | None:
     """Names of the inputs, those known ahead among them."""
     features, future = model.names.features, model.names.future
-    if features is None or not model.num_future:
-        names: tuple[str, ...] | None = features
-        return names
+    if features is None or model.ahead is None or not model.num_future:
+        return features
     if future is None:
         return None
     later = (f"{name}+{k}" for k in range(1, model.ahead.steps + 1) for name in future)

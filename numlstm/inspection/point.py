@@ -70,8 +70,8 @@ def read(model: LSTM, asked: Asked) -> Reading:
     rows, form = model._rows(given.stepwise, lengths, reset, request)
     parts = _parts(asked.baseline)
     baseline = _baseline(model, parts["X"], parts["future"], rows, given.stepwise)
-    steps = _steps(model, asked.step, rows)
-    start, stop = _range(model, steps, rows)
+    steps = explained_steps(model, asked.step, rows)
+    start, stop = read_range(model, steps, rows)
     point = _point(model, rows, baseline, steps, start, stop, parts["static"])
     return Reading(given, form, rows, baseline, steps, start, stop, point)
 
@@ -84,7 +84,7 @@ def _ends(rows: Rows) -> Array:
     return count if rows.lengths is None else np.asarray(rows.lengths)
 
 
-def _steps(model: LSTM, step: Any, rows: Rows) -> Array:
+def explained_steps(model: LSTM, step: Any, rows: Rows) -> Array:
     """The step of every row that is explained, (B,)."""
     ends = _ends(rows)
     if not (ends > 0).all():
@@ -113,7 +113,7 @@ def _steps(model: LSTM, step: Any, rows: Rows) -> Array:
     return steps
 
 
-def _range(model: LSTM, steps: Array, rows: Rows) -> tuple[Array, Array]:
+def read_range(model: LSTM, steps: Array, rows: Rows) -> tuple[Array, Array]:
     """(start, stop) of what the outputs of these steps read, (B,) each."""
     if model.window is not None:
         start = steps + 1 - model.window
@@ -153,9 +153,11 @@ def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, X: Any) -> Array:
         count = model.num_future
         columns = values[..., features:].reshape(*shape[:2], -1, count)
         _put(columns, ahead, 'baseline["future"]')
-    valid = mask(_ends(rows), shape[1])[..., None]
+    looked_at = mask(_ends(rows), shape[1])[..., None]
+    if model.filling is not None:  # to which a NaN is a baseline that was not observed
+        looked_at = looked_at & ~np.isnan(values)
     remedy = "give a number for every feature"
-    checks.require_finite("baseline", np.where(valid, values, 0.0), remedy)
+    checks.require_finite("baseline", np.where(looked_at, values, 0.0), remedy)
     return values
 
 

@@ -1,17 +1,16 @@
 """How the outputs of a step are read from its state, and in which units."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from numlstm.architecture.parameters import split
-from numlstm.architecture.spec import NetworkSpec
+from numlstm.model.lstm import LSTM
 from numlstm.network.derivatives import state_size
-from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 
-def readout(model: Any) -> Array:
+def readout(model: LSTM) -> Array:
     """The derivatives of the outputs by the state of their step, (O, S), in the network's units."""
     spec, size = model.spec, model.spec.layers[0].output_size
     weight = np.eye(size)
@@ -23,49 +22,21 @@ def readout(model: Any) -> Array:
     return C
 
 
-def output_factors(model: Any) -> Array:
-    """By what outputs are multiplied on their way to the units of the data, (O,)."""
-    width = model.spec.width
-    if model.scaling is None:
-        return np.ones(width)
-    factor: Array = model.scaling.of_outputs(width)[0]
-    return factor
-
-
-def input_scales(model: Any) -> Array:
+def input_scales(model: LSTM) -> Array:
     """The unit of every input feature, without mask channels, (I,)."""
     if model.scaling is None:
-        return np.ones(num_values(model.spec, model.filling))
+        return np.ones(num_values(model))
     scale: Array = model.scaling.x_scale
     return scale
 
 
-def num_values(spec: NetworkSpec, filling: Any) -> int:
+def num_values(model: LSTM) -> int:
     """Number of inputs of a step that are no mask channels."""
-    return spec.input_size if filling is None else spec.input_size // 2
+    size = model.spec.input_size
+    return size if model.filling is None else size // 2
 
 
-def which_output(model: Any, output: Any) -> int:
-    """The place of an output that is given by place or name; of several one must be."""
-    names: list[str] = model.output_names.outputs(model.spec.width)
-    if output is None:
-        if len(names) == 1:
-            return 0
-        raise ValueError(
-            f"the model has {len(names)} outputs: say which one with output=, by its place from 0 "
-            f"on or by its name, as in output={names[0]!r}"
-        )
-    if isinstance(output, str):
-        return names.index(checks.choice("output", output, tuple(names)))
-    index = checks.size("output", output, minimum=-len(names))
-    if index >= len(names):
-        raise ValueError(
-            f"output must be below {len(names)}, the number of outputs, received {output}"
-        )
-    return index % len(names)
-
-
-def require_states(model: Any) -> None:
+def require_states(model: LSTM) -> None:
     """Refuse networks that have no state between two steps."""
     if model.spec.bidirectional:
         raise ValueError(
@@ -74,7 +45,7 @@ def require_states(model: Any) -> None:
         )
 
 
-def require_dynamics(model: Any) -> None:
+def require_dynamics(model: LSTM) -> None:
     """Refuse networks that carry no state from step to step."""
     require_states(model)
     if model.window is not None:
@@ -92,7 +63,7 @@ class Feedback(NamedTuple):
     offset: Array  # (I,)
 
 
-def feedback(model: Any) -> Feedback:
+def feedback(model: LSTM) -> Feedback:
     """How outputs become the next inputs, of a network that forecasts all of these."""
     spec = model.spec
     factor, offset = np.ones(spec.width), np.zeros(spec.width)
@@ -103,7 +74,7 @@ def feedback(model: Any) -> Feedback:
     return Feedback(factor[:, None] * readout(model), factor * head_bias(model) + offset)
 
 
-def head_bias(model: Any) -> Array:
+def head_bias(model: LSTM) -> Array:
     """The outputs of a state of zeros, (O,)."""
     spec = model.spec
     if spec.head is None:
@@ -112,7 +83,7 @@ def head_bias(model: Any) -> Array:
     return bias
 
 
-def require_own_inputs(model: Any) -> None:
+def require_own_inputs(model: LSTM) -> None:
     """Refuse to run freely what does not forecast all of its inputs."""
     model._require_forecasts()
     if model.spec.width < model.spec.input_size:

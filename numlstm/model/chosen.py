@@ -38,14 +38,15 @@ def _quantities(spec: NetworkSpec, value: Any) -> tuple[str, ...]:
     has_forget = spec.cell.forget_gate != "none"
     if value is None:
         return tuple(name for name in QUANTITIES if has_forget or name != "f")
-    names = (value,) if isinstance(value, str) else value
     try:
-        names = {checks.choice("quantities", name, options=QUANTITIES) for name in names}
+        names = {checks.choice("quantities", name, options=QUANTITIES) for name in value}
     except TypeError:
         raise TypeError(
             f"quantities must be some of {', '.join(map(repr, QUANTITIES))}, received "
             f"{checks.shown(value)}"
         ) from None
+    if not names:
+        raise ValueError(f"quantities names none of {', '.join(map(repr, QUANTITIES))}")
     if "f" in names and not has_forget:
         raise ValueError(
             "this cell has no forget gate (forget_gate='none'): nothing is forgotten, leave 'f' out"

@@ -49,8 +49,8 @@ class Tracing(Prediction):
             first step to its last, pass it, or several as (B, T, I), with ``window=None``. A
             bidirectional network of windows needs that: half of it reads them from their end.
         quantities : str or sequence of str, optional
-            Which of "h", "c", "i", "f", "g", "o", such as "f" or ("f", "c"). Default: all that the
-            cell has.
+            Which of "h", "c", "i", "f", "g", "o", such as "f", "fc" or ("f", "c"). Default: all
+            that the cell has.
         layers : int, slice or sequence of int, optional
             Which layers, counted as in `State`: directions apart, forward before reverse. What lies
             above the highest of them is not computed. Default: all.
@@ -144,11 +144,9 @@ class Tracing(Prediction):
         self, rows: Rows, asked: Request, wanted: Wanted, window: int
     ) -> dict[str, Array]:
         """The same at the last steps of windows that end at the steps that are wanted."""
-        batch, layer, last = len(rows.X), self.spec.layers[0], np.array([window - 1])
-        found = {
-            name: np.full(wanted.shape(layer, name, batch), np.nan, layer.dtype)
-            for name in wanted.quantities
-        }
+        found, last = wanted.empty(self.spec, len(rows.X)), np.array([window - 1])
+        for array in found.values():
+            array[...] = np.nan
         for row, places, part in parts_of_windows(rows, window, wanted.steps):
             for name, values in self._traced(part, asked, wanted._replace(steps=last)).items():
                 found[name][:, row, places] = values[:, :, 0]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from numlstm.architecture.spec import LayerSpec, State
+from numlstm.architecture.spec import NetworkSpec, State
 from numlstm.network.network import Network, Weights
 from numlstm.network.slices import FIRST, slices
 from numlstm.utils.types import AnyArray, Array
@@ -49,12 +49,14 @@ class Wanted(NamedTuple):
         every = np.array_equal(self.steps, np.arange(length))
         return None if every else np.tile(self.steps, (rows, 1))
 
-    def shape(self, layer: LayerSpec, quantity: str, rows: int) -> tuple[int, ...]:
-        """That of a quantity of all the layers, (L, B, S, U)."""
-        width = layer.output_size if quantity == "h" else layer.hidden_size
-        if self.units is not None and not (quantity == "h" and layer.proj_size):
-            width = len(self.units)
-        return len(self.layers), rows, len(self.steps), width
+    def empty(self, spec: NetworkSpec, rows: int) -> dict[str, Array]:
+        """Memory for every quantity of so many rows, (L, B, S, U)."""
+        layer, shape = spec.layers[0], (len(self.layers), rows, len(self.steps))
+        units = layer.hidden_size if self.units is None else len(self.units)
+        widths = dict.fromkeys(self.quantities, units)
+        if "h" in widths and layer.proj_size:
+            widths["h"] = layer.proj_size
+        return {name: np.empty((*shape, width), layer.dtype) for name, width in widths.items()}
 
 
 class Inputs(NamedTuple):
@@ -85,32 +87,45 @@ def trace(
 
     `seen` is called with what every level gives to the next, (B, T, W).
     """
-    (rows, steps, _), layer = inputs.X.shape, network.spec.layers[0]
-    results = {
-        name: np.empty(wanted.shape(layer, name, rows), layer.dtype) for name in wanted.quantities
-    }
+    rows, steps, _ = inputs.X.shape
+    if not network.spec.bidirectional:
+        steps = 1 + int(wanted.steps.max(initial=-1))  # nothing is read of what comes later
+    results: dict[str, Array] = {}
     state = inputs.state and State(*map(network.backend.arrays.copy, inputs.state))
-    for start, stop in _cuts(network, rows, steps):
-        part = inputs.cut(start, stop, state)
+    at_once = steps == inputs.X.shape[1] and _is_short(network, rows * steps)
+    for start, stop in [(0, steps)] if at_once else _cuts(network, rows, steps):
+        part = inputs if at_once else inputs.cut(start, stop, state)
         here = np.flatnonzero((start <= wanted.steps) & (wanted.steps < stop))
         asked = wanted._replace(steps=wanted.steps[here] - start)
         given = network, weights, part, asked, seen
         read, state = network.runner.run(_pass, *given, extent=rows * (stop - start))
-        whole = len(here) == len(wanted.steps)
+        if len(here) == len(wanted.steps) and all(read.values()):  # nothing has to be joined
+            return {name: _together(layers) for name, layers in read.items()}
+        results = results or wanted.empty(network.spec, rows)
         for name, layers in read.items():
             for place, values in enumerate(layers):
-                results[name][place][:, slice(None) if whole else here] = values
-        if stop > wanted.steps.max(initial=-1):
-            break  # nothing later is asked for
-    return results
+                results[name][place][:, here] = values
+    return results or wanted.empty(network.spec, rows)
 
 
 def _cuts(network: Network, rows: int, steps: int) -> Iterable[tuple[int, int]]:
     """(start, stop) of the parts that are passed forward at once."""
-    short = network.runner.is_short(_pass, rows * steps) and network.backend.name == "cpu"
-    if network.spec.bidirectional or steps < 2 or short:
+    if network.spec.bidirectional or steps < 2:
         return [(0, steps)]
-    return slices(steps, int(FIRST / max(1, rows * network.spec.num_parameters)))
+    first = max(1, int(FIRST / max(1, rows * network.spec.num_parameters)))
+    while first < steps and _is_short(network, rows * first):
+        first *= 2
+    return [(0, steps)] if first >= steps else slices(steps, first)
+
+
+def _is_short(network: Network, extent: int) -> bool:
+    """Whether a pass over so many steps of rows is known to be; other backends do not know."""
+    return network.backend.name == "cpu" and network.runner.is_short(_pass, extent)
+
+
+def _together(layers: list[Array]) -> Array:
+    """The layers as one array, of a single one a view."""
+    return layers[0][None] if len(layers) == 1 else np.stack(layers)
 
 
 def _pass(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.plotting.columns import chosen
 from numlstm.plotting.picture import (
     BLUE,
     GREY,
@@ -14,7 +15,6 @@ from numlstm.plotting.picture import (
     whole_ticks,
 )
 from numlstm.plotting.series import Series, read
-from numlstm.plotting.targets import chosen
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.plotting.columns import chosen
 from numlstm.plotting.picture import BLACK, BLUE, Picture, one, place_ticks
 from numlstm.plotting.series import Series, are_several, places_after, read
-from numlstm.plotting.targets import chosen
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 

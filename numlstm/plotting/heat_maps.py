@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.plotting.curves import feature_names
+from numlstm.plotting.columns import feature_names
 from numlstm.plotting.picture import GREY, Picture, place_ticks, several, style, whole_ticks
 from numlstm.plotting.series import Series, are_several, read
 from numlstm.utils.types import Array
@@ -118,8 +118,9 @@ def attribution(
 
     Parameters
     ----------
-    values : array_like, shape (T, I) or (B, T, I)
-        The attributions of I features, step by step.
+    values : array_like, shape (T, I) or (B, T, I), or Attribution
+        The attributions of I features, step by step, as `numlstm.inspection.integrated_gradients`
+        gives them.
     lags : bool, optional
         True: the rows are lags, 0 first, the step that is explained. They are drawn from right to
         left, so that time goes on to the right. Default: they are steps, in the order of time.
@@ -152,6 +153,8 @@ def attribution(
     >>> [label.get_text() for label in picture.axes.get_yticklabels()]
     ['rain', 'temperature']
     """
+    if hasattr(values, "like_inputs"):
+        values, names = values.like_inputs(), names or values.features
     given = read("values", values, row)
     count = given.values.shape[1]
     titles = feature_names(names, given.names, count)

@@ -37,6 +37,10 @@ class Picture(NamedTuple):
     axes: Any
     artists: dict[str, Any]
 
+    def __repr__(self) -> str:
+        """What is drawn, on one line: a notebook shows it above the figure."""
+        return f"<Picture: {', '.join(self.artists)}>"
+
 
 def pyplot() -> Any:
     """matplotlib.pyplot; without it an error that says what to install."""

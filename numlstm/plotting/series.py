@@ -73,15 +73,23 @@ def read(name: str, value: Any, row: Row = False, like: Series | None = None) ->
             + ": choose a layer, a sequence or an output first, as in values[0]" * (values.ndim > 2)
         )
     columns = values[:, None] if values.ndim == 1 else values
-    axis = given.time if isinstance(given, Grid) else next(iter(given.axes), None)
+    axis = _axis(given)
     places, along = (None, "step") if axis is None else _places(name, axis)
     if isinstance(given, Grid):
-        along = (
-            _title(given.array.coords[given.dims["T"]], along)
-            if axis is not None
-            else given.dims["T"]
-        )
+        along = str(given.dims["T"]) if axis is None else along
+        along = _title(given.array.coords[along], along) if along in given.array.coords else along
     return Series(name, columns, places, along, given.features, _quantity(given), given)
+
+
+def _axis(given: Labelled) -> Axis | None:
+    """The labels of the steps; of a DataArray those that are dates, if any are."""
+    if not isinstance(given, Grid):
+        return next(iter(given.axes), None)
+    if given.time is None or not given.time.is_time:
+        for name, coordinate in given.array.coords.items():
+            if coordinate.dims == (given.dims["T"],) and coordinate.dtype.kind == "M":
+                return Axis(coordinate.values, f"coordinate {name!r}")
+    return given.time
 
 
 def are_several(value: Any) -> bool:

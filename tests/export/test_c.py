@@ -38,6 +38,8 @@ VARIANTS = {
     "projection": {"proj_size": 3},
     "projection, layers, no head": {"proj_size": 3, "num_layers": 2, "output_size": None},
     **first_examples(),
+    "clipped square projection": {
+        "proj_size": 7, "num_layers": 2, "cell": {"proj_clip": 0.2}, "dropout": {"zoneout_h": 0.2}},
     "forget_gate=none": {"cell": {"forget_gate": "none", "cell_clip": 3.0}},  # or it grows
     "coupled, peephole": {"cell": {"forget_gate": "coupled", "peephole": True}},
     "no forget gate, peephole": {

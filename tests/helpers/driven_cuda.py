@@ -47,6 +47,12 @@ result = numlstm.fit(X, y, static=static, backend="cuda", progress=False, **opti
 assert result.message == "All epochs were run.", result.message
 assert result.nfev == 5
 
+# windows are gathered from series that are brought over once
+gaps = np.where(X > 1, np.nan, X)
+options = {"window": 3, "missing": "mask", "hidden_size": 4, "epochs": 5, "rng": 0}
+windows = numlstm.fit(gaps, y, static=static, backend="cuda", progress=False, **options)
+assert windows.nfev == 5
+
 # 128 units want more shared memory than every kernel may have
 model = numlstm.LSTM(2, 128, 1, backend="cuda", rng=0)
 there = cuda.to_device(X)

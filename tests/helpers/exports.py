@@ -16,7 +16,7 @@ EVERYTHING = {
         "layer_norm": True,
         "activation_clip": 3.0,
         "cell_clip": 2.0,
-        "proj_clip": 0.5,
+        "proj_clip": 1.0,
         "activations": [("hard_sigmoid", 0.3), "softsign", ("scaled_tanh", 1.2, 0.7)],
     },
     "dropout": {"layers": 0.1, "inputs": 0.2, "zoneout_h": 0.1, "zoneout_c": 0.2},

@@ -34,7 +34,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.backends import cpu
 from numlstm.backends.cpu.layer import jacobians, members, shards, tangents  # noqa: F401
 from numlstm.data.scaling import Scaling
-from numlstm.network import derivatives
+from numlstm.network import derivatives, trace
 from numlstm.network.network import Network, with_tangent
 from numlstm.objectives.member_evaluator import can_batch, member_blocks
 from numlstm.stepping import rollout
@@ -164,6 +164,18 @@ def transitions(case: Case) -> None:
     network = Network(case.spec, cpu)
     if derivatives.state_size(network) ** 2 * case.B * case.T < MOST_OF_JACOBIANS:
         derivatives.transitions(network, derivatives.Run(theta, X, state, lengths, reset))
+
+
+def traces(case: Case) -> None:
+    """Gates and cells off the tape: all of them, and of some units and steps of the last layer."""
+    (theta, X, state, lengths, _, _, reset, _), spec = case.numbers, case.spec
+    network = Network(spec, cpu)
+    inputs, weights = trace.Inputs(X, state, lengths, reset, None), network.pack(theta)
+    layers, steps = np.arange(len(spec.layers)), np.arange(case.T)
+    names = tuple(name for name in trace.QUANTITIES if name in ("h", "c", *spec.cell.gates))
+    trace.trace(network, weights, inputs, trace.Wanted(names, layers, steps, None))
+    some = trace.Wanted(names, layers[-1:], steps[::-2], np.array([spec.hidden_size - 1, 0]))
+    trace.trace(network, weights, inputs, some)
 
 
 def of_members(case: Case) -> None:
@@ -325,7 +337,7 @@ def in_c(case: Case) -> None:
 def operations(case: Case, compiler: bool) -> Iterator[Callable[[Case], None]]:
     """Those that this network has."""
     spec = case.spec
-    yield from (passes, derivatives_along, with_attributes)
+    yield from (passes, traces, derivatives_along, with_attributes)
     if can_batch(Network(spec, cpu)):
         yield of_members
     if not spec.bidirectional:

@@ -20,6 +20,7 @@ SLOW = {
     "test_gallery": "minutes",
     "test_interrupt": "seconds",
     "test_killed_fit": "seconds",
+    "test_lorenz": "seconds",
     "test_static": "seconds",
     "test_step_derivatives": "seconds",
     "test_stepper": "seconds",

@@ -73,7 +73,8 @@ def test_random_networks_have_the_values_of_the_definition(seed):
     trace, want = model.trace(numbers.X, **given_), by_definition(model, numbers.X, **given_)
     for name, have, truth in zip(NAMES, trace, want, strict=True):
         if truth is None:
-            assert have is None and name == "f" and spec.cell.forget_gate == "none"
+            assert have is None
+            assert (name, spec.cell.forget_gate) == ("f", "none")
             continue
         scale = max(1.0, np.nanmax(np.abs(truth), initial=0))
         np.testing.assert_allclose(have, truth, rtol=0, atol=1e-12 * scale, equal_nan=True)
@@ -211,9 +212,7 @@ def test_a_part_is_what_the_whole_has_there(bidirectional, ragged):
     model = numlstm.LSTM(2, 11, 1, num_layers=2, bidirectional=bidirectional, rng=0)
     X, lengths = drawn(4, 9, 2), [9, 2, 0, 5] if ragged else None
     whole = model.trace(X, lengths=lengths)
-    part = model.trace(
-        X, lengths=lengths, layers=[-1, 0], units=[10, 3], steps=slice(-2, None, -3)
-    )
+    part = model.trace(X, lengths=lengths, layers=[-1, 0], units=[10, 3], steps=slice(-2, None, -3))
     for have, want in zip(part, whole, strict=True):
         require_equal_bits(have, want[[-1, 0]][:, :, -2::-3][..., [10, 3]])
 
@@ -223,6 +222,12 @@ def test_one_index_keeps_its_axis():
     trace = model.trace(drawn(3, 7, 2), quantities="f", layers=1, units=2, steps=-1)
     assert trace.f.shape == (1, 3, 1, 1)
     assert [name for name in NAMES if getattr(trace, name) is not None] == ["f"]
+
+
+@pytest.mark.parametrize("names", ["fc", ("c", "f"), ["f", "c", "f"], {"f", "c"}], ids=str)
+def test_quantities_are_named_in_any_order(names):
+    trace = numlstm.LSTM(2, 5, rng=0).trace(drawn(3, 7, 2), quantities=names)
+    assert [name for name in NAMES if getattr(trace, name) is not None] == ["c", "f"]
 
 
 def test_a_projected_h_is_given_as_a_whole():
@@ -276,6 +281,7 @@ def test_it_can_be_pickled():
     ("asked", "error", "words"),
     [
         ({"quantities": "k"}, ValueError, "quantities must be one of .* received 'k'"),
+        ({"quantities": ""}, ValueError, "quantities names none of"),
         ({"quantities": 3}, TypeError, "quantities must be some of 'h', 'c'"),
         ({"layers": 2}, ValueError, "layers must be from -2 to 1, received 2"),
         ({"units": [0, 9]}, ValueError, "units must be from -4 to 3"),

@@ -111,6 +111,16 @@ def test_data_arrays_by_their_dimensions():
     assert_allclose(edges(picture.artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
 
 
+def test_dates_beside_the_numbers_of_steps_are_the_axis():
+    """As `Trace.to_xarray` gives them."""
+    coords = {"step": np.arange(20), "time": ("step", DATES.to_numpy()), "unit": np.arange(5)}
+    array = xr.DataArray(GATES, coords, ("sequence", "step", "unit"))
+    picture = plotting.gates(array, row=0)
+    assert_array_equal(picture.artists["map"].get_array(), GATES[0].T)
+    assert_allclose(edges(picture.artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+    assert picture.axes.get_xlabel() == "time"
+
+
 def test_uneven_times_have_uneven_cells():
     times = pd.Index([0.0, 1.0, 4.0, 5.0], name="hour")
     mesh = plotting.attribution(pd.DataFrame(np.ones((4, 2)), times)).artists["map"]

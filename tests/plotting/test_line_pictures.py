@@ -1,5 +1,7 @@
 """Learning curves, forecasts, residuals, lags and eigenvalues: what is drawn, not its pixels."""
 
+from typing import NamedTuple
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -369,8 +371,48 @@ def test_memory_by_both_ways():
     assert labels(picture.axes) == ["total", "through the cell", "through the hidden state"]
     assert picture.axes.get_yscale() == "log"
     assert plotting.memory(total - 0.5).axes.get_yscale() == "linear"
-    with pytest.raises(ValueError, match=r"received cell of shape \(9, 1\) beside 50 lags"):
+    with pytest.raises(ValueError, match="the same lags, received cell of 9 beside 50"):
         plotting.memory(total, cell[:9])
+
+
+def test_memory_of_one_feature_of_one_sequence():
+    paths = np.random.default_rng(0).uniform(size=(3, 4, 20, 2))  # total, cell, hidden; B, K, I
+    picture = plotting.memory(*paths, row=2, feature=1)
+    for line, part in zip(picture.artists.values(), paths, strict=True):
+        assert_array_equal(data(line)[1], part[2, :, 1])
+    with pytest.raises(ValueError, match=r"4 sequences, .* pass row=, 0 to 3"):
+        plotting.memory(*paths)
+    with pytest.raises(ValueError, match="total has 2 columns: pass feature=, 0 to 1"):
+        plotting.memory(*paths[:, 0])
+
+
+class Paths(NamedTuple):
+    """What has the fields of `numlstm.inspection.memory_paths`."""
+
+    total: np.ndarray
+    cell: np.ndarray
+    hidden: np.ndarray
+    names: tuple[str, ...]
+
+
+class Importance(NamedTuple):
+    """What has the fields of `numlstm.inspection.lag_importance`."""
+
+    lags: np.ndarray
+    values: np.ndarray
+    features: tuple[str, ...]
+
+
+def test_results_of_inspection_are_drawn_as_they_are():
+    parts = np.random.default_rng(0).uniform(size=(3, 20, 2))
+    picture = plotting.memory(Paths(*parts, ("rain", "snow")), feature="snow")
+    assert_array_equal(data(picture.artists["hidden"])[1], parts[2, :, 1])
+    found = Importance(np.arange(-2, 18), parts[0], ("rain", "snow"))
+    picture = plotting.lag_importance(found)
+    assert_array_equal(data(picture.artists["lines"][1]), [found.lags, parts[0, :, 1]])
+    assert labels(picture.axes) == ["rain", "snow"]
+    with pytest.raises(ValueError, match=r"lags must be 20, as many as values, received \(3,\)"):
+        plotting.lag_importance(parts[0], lags=[0, 1, 2])
 
 
 # eigenvalues

@@ -72,7 +72,7 @@ def update() -> type[Update]:
 
 
 def windows() -> None:
-    """They are cut by NumPy, and brought over."""
+    """They are gathered on the device, or cut by NumPy of series that it has no room for."""
 
 
 # --- layer ----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from helpers.harness import BARS, require_bits, require_close, require_strict, r
 from helpers.house import MODULES
 from helpers.simulator import CUTS, cut, poisoned_memory  # noqa: F401
 from helpers.strategies import Case, alone, random_family_case, random_family_network
-from numlstm import backends
+from numlstm import backends, inspection
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import HeadSpec, LayerSpec, NetworkSpec
 from numlstm.backends import cuda, reference
@@ -120,6 +120,54 @@ ATTRIBUTES = {
 }
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_traces(every_cut, seed):
+    """Gates and the carried cell off the tape, of all steps and units, and of some."""
+    case, rng = random_family_case(seed, "float64"), np.random.default_rng(seed)
+    numbers, H = case.numbers, case.spec.hidden_size
+    steps = rng.integers(0, max(1, case.T), (case.B, 3 if case.T else 0))
+    units = rng.integers(0, H, 2)
+    found = []
+    for backend in (cuda, reference):
+        move = backend.arrays.asarray
+        weights = backend.pack_layer(case.spec, move(numbers.theta))
+        state = tuple(map(move, numbers.state))
+        lengths, reset = (a if a is None else move(a) for a in (numbers.lengths, numbers.reset))
+        noise = numbers.noise and type(numbers.noise)(
+            *(a if a is None else move(a) for a in numbers.noise)
+        )
+        options = {"tape": True, "reset": reset, "noise": noise}
+        _, _, tape = backend.layer_forward(
+            case.spec, weights, move(numbers.X), state, lengths, **options
+        )
+        traced = [
+            backend.arrays.to_numpy(backend.layer_trace(case.spec, tape, name, *asked))
+            for name in "ifgoc"
+            for asked in ((), (steps, None), (None, units), (steps, units))
+        ]
+        found.append(traced)
+    for have, want in zip(*found, strict=True):
+        assert have.dtype == want.dtype
+        np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+
+
+def test_a_model_is_traced_on_the_device():
+    X, lengths = np.random.default_rng(0).standard_normal((2, 4, 2)), [4, 3]
+    asked = {"lengths": lengths, "steps": [3, 0], "units": [2, 0]}
+    kind = {"bidirectional": True, "num_layers": 2, "dtype": "float64", "rng": 0}
+    model, truth = (numlstm.LSTM(2, 3, 1, backend=name, **kind) for name in ("cuda", "reference"))
+    for have, want in zip(model.trace(X, **asked), truth.trace(X, **asked), strict=True):
+        np.testing.assert_allclose(have, want, rtol=0, atol=1e-12, equal_nan=True)
+
+
+def test_a_trace_goes_on_on_the_device():
+    X = np.random.default_rng(0).standard_normal((2, 4, 1))
+    model = numlstm.LSTM(1, 3, 1, backend="cuda", rng=0)
+    _, state = model.predict(X[:, :2], return_state=True)
+    for have, want in zip(model.trace(X[:, 2:], state), model.trace(X), strict=True):
+        require_bits(have, want[:, :, 2:])
+
+
 def run_with_attributes(backend, spec, lengths):
     """All results of a pass over three sequences, forward and back."""
     network, rng = Network(spec, backend), np.random.default_rng(0)
@@ -145,6 +193,38 @@ def test_attributes_of_whole_sequences(every_cut, variant, lengths):
         assert value.dtype == spec.dtype
         error = np.linalg.norm(value - truth[name])
         assert error <= BARS[spec.dtype] * np.linalg.norm(truth[name]), name
+
+
+@pytest.mark.parametrize("variant", ATTRIBUTES)
+def test_gradients_without_that_of_theta_have_the_same_bits(variant):
+    spec = NetworkSpec(2, 3, 2, static_size=4, **{"dtype": "float64", **ATTRIBUTES[variant]})
+    network, arrays, rng = Network(spec, cuda), cuda.arrays, np.random.default_rng(0)
+    theta = rng.standard_normal(spec.num_parameters).astype(spec.dtype)
+    weights = network.pack(arrays.asarray(theta))
+    X, dY, static = (
+        arrays.asarray(rng.standard_normal(shape).astype(spec.dtype))
+        for shape in ((3, 4, 2), (3, 4, 2), (3, 4))
+    )
+    _, _, tape = network.forward(weights, X, tape=True, static=static)
+    every, others = (
+        network.backward(weights, tape, dY, need_dX=True, need_dtheta=wanted)
+        for wanted in (True, False)
+    )
+    assert others.theta is None
+    for one, other in (
+        (every.X, others.X),
+        (every.static, others.static),
+        *zip(every.state, others.state, strict=True),
+    ):
+        require_bits(arrays.to_numpy(other), arrays.to_numpy(one))
+
+
+def test_attributions_are_those_of_the_cpu():
+    X, found = np.random.default_rng(0).standard_normal((2, 3, 2)), {}
+    for backend in ("cuda", "cpu"):
+        model = numlstm.LSTM(2, 3, 1, dtype="float64", rng=0, backend=backend)
+        found[backend] = inspection.integrated_gradients(model, X, num_steps=3).values
+    np.testing.assert_allclose(found["cuda"], found["cpu"], rtol=1e-11, atol=1e-15)
 
 
 def test_a_layer_without_steps_gives_row_terms_no_gradient():

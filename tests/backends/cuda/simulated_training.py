@@ -335,7 +335,7 @@ def test_a_model_of_sequences_with_attributes():
     ],
     ids=lambda options: ", ".join(options),
 )
-def test_fits_on_windows_that_are_brought_over(options):
+def test_fits_on_windows_over_series(options):
     X, y = series(2, 8)
     if "missing" in options:
         X = np.where(drawn(2, 8, 2) > 1, np.nan, X)

@@ -42,8 +42,8 @@ def test_the_driver_is_used_as_it_wants_to_be(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         counted = json.loads(done.stderr.splitlines()[-1])
         assert counted["refused"] == 0
-        assert counted["graphs"] == 1
-        assert counted["graph_launches"] == 3
+        assert counted["graphs"] == 2
+        assert counted["graph_launches"] == 6
         assert counted["launches"] > counted["in_graphs"] > 50
 
 

@@ -1,68 +1,80 @@
 """What a forward pass had of its gates and cells, copied off the tape.
 
-The tape is in lines of vectors of units: NumPy finds those of a quantity by their places alone, so
-that there is no kernel to compile. The letters in the shape comments: see `tape.py`.
+The letters in the shape comments: see `tape.py`; S steps of a row are asked for.
 """
 
 import numpy as np
 
 from numlstm.architecture.spec import LayerSpec
+from numlstm.backends.cpu.codegen.compile import entry, kernel
+from numlstm.backends.cpu.codegen.gemm import clear, copy
+from numlstm.backends.cpu.codegen.parallel import call, for_shards
+from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, move, put
 from numlstm.backends.cpu.layer import plain_cell, variant_cell
-from numlstm.backends.cpu.layer.shards import Layout
-from numlstm.backends.cpu.layer.tape import HEADER, SequenceLayout
+from numlstm.backends.cpu.layer.tape import line_of, read_layout, read_tape, rows_at
 
 GATES = "ifgo"  # in the order in which every kind of tape begins
 
 
 def layer_trace(spec: LayerSpec, tape, quantity: str, steps=None, units=None) -> np.ndarray:
     """What the layer had of a gate or of the cell, (B, S, U); zero behind the ends of the rows."""
-    layout, memory, _, _ = tape
-    sizes = sequence_layout(layout)
+    layout, memory, masks, _ = tape
     steps = np.arange(layout.steps)[None] if steps is None else steps
-    count = spec.hidden_size if units is None else len(units)
-    if not (layout.lines and steps.size and count):
-        return np.zeros((layout.batch, steps.shape[1], count), spec.dtype)
-    lines, active = lines_of(sizes, steps)
-    cells = cells_of(layout, sizes, memory)[:, :, slot_of(sizes, quantity)]
-    if units is None:
-        values = cells[lines].reshape(*lines.shape, -1)[..., : spec.hidden_size]
-    else:
-        lanes = cells.shape[2]
-        values = cells[lines[..., None], units // lanes, units % lanes]
-    if not active.all():
-        values[~active] = 0
-    return values
+    every = np.arange(spec.hidden_size) if units is None else units
+    result = np.empty((layout.batch, steps.shape[1], len(every)), spec.dtype)
+    if result.size:
+        slot = GATES.find(quantity)
+        if quantity == "c":
+            slot = plain_cell.SLOTS - 1 if masks is None else variant_cell.C
+        given = layout.numbers, memory, slot, steps, every, units is None, result
+        call(read_units, layout.parts, result.size, *given)
+    return result
 
 
-def slot_of(sizes: SequenceLayout, quantity: str) -> int:
-    """The place of a quantity among the values that the tape holds of a unit."""
-    if quantity != "c":
-        return GATES.index(quantity)
-    return plain_cell.SLOTS - 1 if sizes.slots == plain_cell.SLOTS else variant_cell.C
+@entry
+def read_units(driver, numbers, memory, slot, steps, units, whole, result):
+    """result (B, S, U) = a slot of the cells, at steps (B or 1, S) and units (U,): of the whole."""
+    layout = read_layout(numbers)
+    tape = read_tape(layout, line_of(layout, layout.shards - 1, layout.steps), memory)
+    for_shards(read_rows, driver, layout.shards, (layout, tape, slot, steps, units, whole, result))
 
 
-def cells_of(layout: Layout, sizes: SequenceLayout, memory: np.ndarray) -> np.ndarray:
-    """The tape's cells, (N, U, slots, L): a view, as `tape.read_tape` has them."""
-    first, count = layout.lines * sizes.stride, layout.lines * sizes.row
-    lanes = layout.gate // sizes.vectors
-    lines = memory[first : first + count].reshape(layout.lines, sizes.row)
-    units = lines[:, : layout.gate * sizes.slots]  # what normalisation scaled by stands behind
-    return units.reshape(layout.lines, sizes.vectors, sizes.slots, lanes)
+@kernel
+def read_rows(shard, layout, tape, slot, steps, units, whole, result):
+    """The rows of a shard."""
+    count, width = result.shape[1], result.shape[2]
+    first, last = get(layout.place, shard), get(layout.place, shard + 1)
+    for j in range(last - first):
+        row = get(layout.order, first + j)
+        own = at(steps, min(row, steps.shape[0] - 1) * count)
+        target = at(result, row * count * width)
+        for s in range(count):
+            t = get(own, s)
+            if j < rows_at(layout, shard, t):
+                cells = move(tape.cells.start, (line_of(layout, shard, t) + j) * tape.cells.row)
+                cells = move(cells, slot * lanes_of(cells))
+                if whole:
+                    copy_units(target, cells, layout)
+                else:
+                    pick_units(target, cells, layout, units)
+            else:
+                clear(target, width)
+            target = move(target, width)
 
 
-def lines_of(sizes: SequenceLayout, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The line of tape of every row at its steps, and whether it has one, both (B, S)."""
-    place = np.argsort(sizes.order)  # of every row of the caller
-    shard = np.searchsorted(sizes.place, place, side="right") - 1
-    within = (place - sizes.place[shard])[:, None]
-    first, end = (sizes.line[shard[:, None], steps + later] for later in (0, 1))
-    active = within < end - first
-    return np.where(active, first + within, 0), active
+@kernel
+def copy_units(target, cells, layout):
+    """target (H,) = those of a line of cells, (U, slots, L)."""
+    lanes = lanes_of(cells)
+    for u in range(layout.vectors):
+        count = min(lanes, layout.units - u * lanes)
+        copy(move(target, u * lanes), move(cells, u * layout.slots * lanes), count)
 
 
-def sequence_layout(layout: Layout) -> SequenceLayout:
-    """The layout as the kernels know it, its parts by name: as `tape.read_layout`."""
-    numbers, batch = layout.numbers, layout.batch
-    order, place, line = np.split(numbers[HEADER:], [batch, batch + layout.parts + 1])
-    parts = order, place, line.reshape(layout.parts, layout.steps + 1)
-    return SequenceLayout._make([*numbers[:HEADER].tolist(), *parts])
+@kernel
+def pick_units(target, cells, layout, units):
+    """target[k] = unit units[k] of a line of cells, (U, slots, L)."""
+    lanes = lanes_of(cells)
+    for k in range(units.size):
+        unit = get(at(units, k), 0)
+        put(target, k, get(cells, unit // lanes * layout.slots * lanes + unit % lanes))

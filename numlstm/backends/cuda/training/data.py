@@ -100,7 +100,7 @@ _ARRAYS = "X", "y", "weight", "reset", "static"
 
 
 class FromHost:
-    """Windows over series that stay in the host's memory: what is cut is brought over."""
+    """Windows over series that the device has no room for: what the host cuts is brought over."""
 
     def __init__(self, data: Any):
         self._data = data

@@ -22,8 +22,9 @@ from numlstm.cell.elementary import like
 def gathered(data: Any) -> "ResidentSeries | FromHost":
     """A `numlstm.data.windows.WindowedDataset` where its windows are cut.
 
-    On the device, unless that takes more than half of the memory that is free there: the other half
-    is for the tape of a batch.
+    On the device, unless the series take more than half of the memory that is free there: the other
+    half is for the tape of a batch. Whether they are read from memory or from a file does not
+    matter: each step is read once, and a file that is larger than the device stays on the host.
     """
     steps = data.by_steps()
     if 2 * steps.nbytes > driver.free_memory():
@@ -82,8 +83,8 @@ class ResidentSeries:
         """Attributes of the series in which windows begin, (B, A)."""
         if self._static is None:
             return None
-        rows = empty(begins.size, np.int64)
-        over_elements(take_rows, rows.size, as_matrix(rows), as_matrix(self._arrays["series"]), begins)
+        rows, series = empty(begins.size, np.int64), self._arrays["series"]
+        over_elements(take_rows, rows.size, as_matrix(rows), as_matrix(series), begins)
         static = empty((rows.size, self._static.shape[1]), self._static.dtype)
         over_elements(take_rows, static.size, static, self._static, rows)
         return static

@@ -1,0 +1,114 @@
+"""How long the cells of a network keep what was written into them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numlstm.inspection.inputs import network_of
+from numlstm.utils.types import Array
+
+
+class TimeConstants(NamedTuple):
+    """For how long units remember, by their forget gates.
+
+    Attributes
+    ----------
+    steps : ndarray, shape (L, H)
+        Time constants of the units of every layer, in steps; infinite where nothing is forgotten.
+        Directions are layers of their own, forward before reverse.
+    forget : ndarray, shape (L, H)
+        Geometric means of the forget gates.
+    durations : ndarray of timedelta64[ns], shape (L, H), or None
+        The same where X has dates: `steps` times the median distance of two dates. NaT where that
+        is more than 292 years, or infinite.
+    """
+
+    steps: Array
+    forget: Array
+    durations: Array | None
+
+
+def time_constants(
+    model: Any,
+    X: Any,
+    *,
+    lengths: Any = None,
+    reset: Any = None,
+    static: Any = None,
+    future: Any = None,
+) -> TimeConstants:
+    """Time constants of the units, from what their forget gates did on data.
+
+    After n steps a cell holds the product of n forget gates of what it held. With their geometric
+    mean f over all steps of X that is f^n = exp(-n / tau), with tau = -1 / log f: after tau steps
+    1/e of it is left. That is what cells alone keep; what comes back through hidden states is in
+    `memory_paths`.
+
+    Parameters
+    ----------
+    model : LSTM, LSTMRegressor or LSTMClassifier
+        A trained network, or an estimator that has one.
+    X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
+        Sequences in the units of the data, in any of the forms that `LSTM.predict` takes.
+    lengths, reset, static, future : optional
+        As in `LSTM.predict`.
+
+    Returns
+    -------
+    found : TimeConstants
+        In steps, and in time where X has dates.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `LSTM.trace`; for an X without a step.
+
+    References
+    ----------
+    Gers, Schmidhuber & Cummins (2000), Neural Computation 12(10), 2451-2471; Tallec & Ollivier
+    (2018), ICLR.
+
+    Examples
+    --------
+    >>> import numpy as np, numlstm
+    >>> from numlstm import inspection
+    >>> model = numlstm.LSTM(1, 3, dtype="float64", rng=0)
+    >>> model.params["weight_ih_l0"][3:6] = model.params["weight_hh_l0"][3:6] = 0
+    >>> model.params["bias_l0"][3:6] = 0, 2, 4  # forget gates that are constant
+    >>> found = inspection.time_constants(model, np.ones((2, 5, 1)))
+    >>> found.steps.round(2)
+    array([[ 1.44,  7.88, 55.1 ]])
+    """
+    own, X, static = network_of(model, X, static)
+    given = {"lengths": lengths, "reset": reset, "static": static, "future": future}
+    forgets = own.cell.forget_gate != "none"
+    trace = own.trace(X, quantities="f" if forgets else "i", **given)
+    sizes = len(own.spec.layers), own.spec.hidden_size
+    forget = _geometric_means(trace.f) if forgets else np.ones(sizes)
+    with np.errstate(divide="ignore"):  # of gates that were always shut, or always open
+        steps = -1 / np.log(forget)
+    steps = np.where(forget < 1, steps, np.inf)
+    return TimeConstants(steps, forget, _durations(steps, trace.axes.dates))
+
+
+def _geometric_means(f: Any) -> Array:
+    """Those of all units over sequences and steps, (L, H)."""
+    there = ~np.isnan(f[:, :, :, :1])
+    if not there.any():
+        raise ValueError("X has no step whose forget gates could be looked at")
+    with np.errstate(divide="ignore"):
+        logs = np.log(f.astype(np.float64))
+    means: Array = np.exp(logs.mean(axis=(1, 2), where=there))
+    return means
+
+
+def _durations(steps: Array, dates: tuple[Any, ...]) -> Array | None:
+    """Steps in time, by the median distance of two dates."""
+    times = [axis.instants for axis in dates if axis is not None and axis.instants is not None]
+    distances = [np.diff(time.astype("datetime64[ns]")) for time in times]
+    if not distances or not sum(map(len, distances)):
+        return None
+    nanoseconds = np.median(np.concatenate(distances).astype(np.int64)) * steps
+    held = nanoseconds < np.iinfo(np.int64).max
+    whole = np.where(held, nanoseconds, 0).astype("timedelta64[ns]")
+    return np.where(held, whole, np.timedelta64("NaT"))

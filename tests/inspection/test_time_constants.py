@@ -1,0 +1,80 @@
+"""Time constants of units, from forget gates that are known."""
+
+import numpy as np
+import pytest
+
+import numlstm
+from numlstm import inspection
+
+
+def constant_gates(*biases, layers=1, **options):
+    """A network whose forget gates do not depend on what it reads."""
+    size = len(biases)
+    model = numlstm.LSTM(1, size, 1, num_layers=layers, dtype="float64", rng=0, **options)
+    for name, part in model.params.items():
+        if name.startswith("weight") and "hr" not in name:
+            part[size : 2 * size] = 0
+        elif name.startswith("bias"):
+            part[size : 2 * size] = biases
+    return model
+
+
+def test_a_constant_gate_has_the_time_constant_of_its_decay():
+    model = constant_gates(0.0, 3.0, -900.0, 40.0, layers=2, learned_state=True)
+    found = inspection.time_constants(model, np.ones((2, 7, 1)), lengths=[7, 3])
+    f = 1 / (1 + np.exp(-np.array([0.0, 3.0])))
+    assert found.steps.shape == found.forget.shape == (2, 4)
+    np.testing.assert_allclose(found.forget[:, :2], [f, f], rtol=1e-12)
+    np.testing.assert_allclose(found.steps[:, :2], [-1 / np.log(f)] * 2, rtol=1e-11)
+    assert (found.steps[:, 2] == 0).all()  # always shut
+    assert np.isinf(found.steps[:, 3]).all()  # always open
+    assert found.durations is None
+
+
+def test_the_mean_is_that_of_products():
+    model = numlstm.LSTM(2, 3, 1, num_layers=2, bidirectional=True, dtype="float64", rng=0)
+    X, lengths = np.random.default_rng(0).standard_normal((4, 9, 2)), [9, 1, 4, 6]
+    found = inspection.time_constants(model, X, lengths=lengths)
+    f = model.trace(X, lengths=lengths).f
+    logs = [np.log(f[:, row, :length]).sum(axis=1) for row, length in enumerate(lengths)]
+    np.testing.assert_allclose(found.forget, np.exp(sum(logs) / 20), rtol=1e-13)
+    assert found.steps.shape == (4, 3)
+
+
+def test_a_cell_that_cannot_forget_keeps_for_ever():
+    model = numlstm.LSTM(1, 3, 1, cell={"forget_gate": "none"}, rng=0)
+    found = inspection.time_constants(model, np.ones((2, 5, 1)))
+    assert np.isinf(found.steps).all()
+    assert (found.forget == 1).all()
+
+
+def test_dates_say_how_long_that_is():
+    pandas = pytest.importorskip("pandas")
+    index = pandas.date_range("2020-01-01", periods=30, freq="6h")
+    frame = pandas.DataFrame({"rain": np.random.default_rng(0).random(30)}, index=index)
+    model = constant_gates(2.0, 40.0)
+    found = inspection.time_constants(model, frame)
+    np.testing.assert_allclose(found.durations[0, 0] / np.timedelta64(6, "h"), found.steps[0, 0])
+    assert np.isnat(found.durations[0, 1])  # infinite
+    plain = inspection.time_constants(model, frame.to_numpy())
+    np.testing.assert_array_equal(plain.steps, found.steps)
+
+
+def test_estimators_are_looked_into_as_their_network_is():
+    X = np.random.default_rng(0).standard_normal((6, 8, 2))
+    estimator = numlstm.LSTMRegressor(hidden_size=3, epochs=1, random_state=0)
+    estimator.fit(X, X[:, -1, 0])
+    model = estimator.model_
+    for function in (inspection.time_constants, inspection.memory_paths):
+        for own, other in zip(function(estimator, X), function(model, X), strict=True):
+            np.testing.assert_array_equal(own, other)
+    lengths = inspection.memory_length(estimator, X)
+    np.testing.assert_array_equal(lengths, inspection.memory_length(model, X))
+
+
+def test_no_step_and_no_network_are_refused():
+    model = constant_gates(0.0)
+    with pytest.raises(ValueError, match="X has no step"):
+        inspection.time_constants(model, np.ones((2, 4, 1)), lengths=[0, 0])
+    with pytest.raises(TypeError, match="fitted estimator, not dict"):
+        inspection.time_constants({}, np.ones((2, 4, 1)))
