@@ -18,7 +18,7 @@ _JUDGES = ("validation_loss", "training_loss")  # by which a fit chooses, the fi
 
 
 def learning_curve(history: Mapping[str, Any], curves: Any = None, *, ax: Any = None) -> Picture:
-    """Losses, or metrics, by epoch, with the best epoch marked.
+    """Draw losses, or metrics, by epoch, with the best epoch marked.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _chosen(history: Any, curves: Any) -> list[str]:
     if curves is None:
         chosen = [name for name in _LOSSES if name in history]
     else:
-        chosen = [curves] if isinstance(curves, str) else list(curves)
+        chosen = [curves] if isinstance(curves, str) or not np.iterable(curves) else list(curves)
     unknown = [name for name in chosen if name not in history]
     if unknown or not chosen:
         what = f"no {unknown[0]!r}" if unknown else "none of the losses"

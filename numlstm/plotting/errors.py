@@ -29,7 +29,7 @@ def residuals(
     lags: int | None = None,
     ax: Any = None,
 ) -> Picture:
-    """Residuals, truth minus prediction: over time, autocorrelation, histogram and quantiles.
+    """Draw residuals, truth minus prediction: over time, autocorrelation, histogram, quantiles.
 
     Those of a model that has taken all that there was are white noise: 95 % of the autocorrelations
     lie within +-1.96 / sqrt(n). A band around a forecast that was made for normal errors wants

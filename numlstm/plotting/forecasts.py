@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.plotting.columns import chosen
-from numlstm.plotting.picture import BLACK, BLUE, Picture, one, place_ticks
+from numlstm.plotting.picture import BLACK, BLUE, Picture, look, one, place_ticks
 from numlstm.plotting.series import Series, are_several, places_after, read
 from numlstm.utils import checks
 from numlstm.utils.types import Array
@@ -17,6 +17,7 @@ _LATER = {
     "markersize": 4,
     "label": "came later",
 }  # beside a history
+_FORECAST = {"color": BLUE, "linewidth": 1.6, "label": "forecast"}
 _BAND = {"alpha": 0.25, "linewidth": 0}
 
 
@@ -32,12 +33,13 @@ def forecast(
     ax: Any = None,
     **line: Any,
 ) -> Picture:
-    """Forecasts with a band, what was observed before, and what came.
+    """Draw forecasts with a band, what was observed before, and what came.
 
     Parameters
     ----------
-    prediction : array_like, shape (h,) or (h, O), or list of these
-        The forecast; a list has those of several times, as ``numlstm.backtest(...).forecasts``.
+    prediction : array_like, shape (h,) or (h, O), or list of these, or Band, or Backtest
+        The forecast; a list has those of several times. A band of `FitResult.covariance` has its
+        ends in it; what `numlstm.backtest` gives has all its forecasts, and their steps.
     lower, upper : array_like or list, as `prediction`, optional
         The ends of a band.
     history : array_like, shape (T,) or (T, K), optional
@@ -45,9 +47,8 @@ def forecast(
     truth : array_like, shape (h,) or (h, O), or list, optional
         What came. Without labels it has the steps of the forecast.
     start : int, or sequence of int, optional
-        The step of the first forecast of `prediction`, of a list one for each, as
-        ``numlstm.backtest(...).cuts``. Default: after `history`, or else 1. Labels say it
-        themselves.
+        The step of the first forecast of `prediction`, of a list one for each. Default: after
+        `history`, or else 1. Labels say it themselves.
     output : int or str, optional
         Which of several targets, by number or name.
     ax : matplotlib.axes.Axes, optional
@@ -79,6 +80,7 @@ def forecast(
     >>> picture.artists["forecast"][0].get_xdata()
     array([50, 51, 52, 53, 54, 55, 56, 57, 58, 59])
     """
+    prediction, lower, upper, start = _parts(prediction, lower, upper, start)
     wholes = _each("prediction", prediction)
     past = None if history is None else chosen(read("history", history), output, wholes[0])
     parts = _placed([chosen(whole, output) for whole in wholes], past, start)
@@ -92,8 +94,7 @@ def forecast(
         (artists["history"],) = _lines(ax, [past], _OBSERVED)
     if came:
         artists["truth"] = _lines(ax, came, _OBSERVED | ({} if past is None else _LATER))
-    look = {"color": BLUE, "linewidth": 1.6, "label": "forecast"} | line
-    artists["forecast"] = _lines(ax, parts, look)
+    artists["forecast"] = _lines(ax, parts, look(_FORECAST, line))
     if bands:
         shade = _BAND | {"color": artists["forecast"][0].get_color()}
         artists["band"] = [
@@ -106,6 +107,16 @@ def forecast(
     place_ticks(ax, parts[0].where())
     ax.legend()
     return Picture(ax.figure, ax, artists)
+
+
+def _parts(given: Any, lower: Any, upper: Any, start: Any) -> tuple[Any, Any, Any, Any]:
+    """Forecasts with their ends and first steps, also of a Band or a Backtest."""
+    if hasattr(given, "cuts"):
+        labelled = not isinstance(given.forecasts[0], np.ndarray)
+        return given.forecasts, lower, upper, None if labelled else given.cuts
+    if hasattr(given, "lower") and isinstance(given, tuple):
+        return given[0], given[1], given[2], start
+    return given, lower, upper, start
 
 
 def _each(name: str, value: Any, likes: list[Series] | None = None) -> list[Series]:
@@ -205,11 +216,11 @@ def _require_one_kind(every: list[Series]) -> None:
         )
 
 
-def _lines(ax: Any, parts: list[Series], look: dict[str, Any]) -> list[Any]:
+def _lines(ax: Any, parts: list[Series], shown: dict[str, Any]) -> list[Any]:
     """A line for each series, one of them in the legend; of one step a point."""
     lines: list[Any] = []
     for part in parts:
         alone = {"marker": "o", "markersize": 4} if len(part.values) == 1 else {}
-        own = {"label": "_" + str(look["label"])} if lines else {}
-        lines += ax.plot(part.where(), part.values[:, 0], **(alone | look | own))
+        own = {"label": "_" + str(shown["label"])} if lines else {}
+        lines += ax.plot(part.where(), part.values[:, 0], **(alone | shown | own))
     return lines

@@ -16,7 +16,7 @@ _ROUNDED = 1e-6  # by how much a gate in float32 may be beyond 0 or 1
 
 
 def gates(values: Any, inputs: Any = None, *, row: int | None = None, ax: Any = None) -> Picture:
-    """Gates over time: a heat map with a row for each unit, from 0, closed, to 1, open.
+    """Draw gates over time: a heat map with a row for each unit, from 0, closed, to 1, open.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def gates(values: Any, inputs: Any = None, *, row: int | None = None, ax: Any = 
 
 
 def states(values: Any, inputs: Any = None, *, row: int | None = None, ax: Any = None) -> Picture:
-    """Cells, hidden states or candidates over time: a heat map with a row for each unit.
+    """Draw cells, hidden states or candidates over time: a heat map with a row for each unit.
 
     White is 0; the colours reach as far below as above.
 
@@ -75,7 +75,7 @@ def states(values: Any, inputs: Any = None, *, row: int | None = None, ax: Any =
     values : array_like, shape (T, H) or (B, T, H)
         The values of H units in every step, as ``model.trace(X).c[0]`` are those of the first
         layer. Steps with NaN stay blank.
-    inputs, row, ax
+    inputs, row, ax : optional
         As in `gates`.
 
     Returns
@@ -112,7 +112,7 @@ def attribution(
     row: int | None = None,
     ax: Any = None,
 ) -> Picture:
-    """What each feature added to an answer, and when: a heat map over steps or lags.
+    """Draw what each feature added to an answer, and when: a heat map over steps or lags.
 
     White is 0; the colours reach as far below as above.
 

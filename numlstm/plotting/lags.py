@@ -25,7 +25,7 @@ _WIDE = 100  # ratio of the largest to the smallest from which a logarithmic axi
 
 
 def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any = None) -> Picture:
-    """How much the past counts: a line over lags for each feature.
+    """Draw how much the past counts: a line over lags for each feature.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def memory(
     row: int | None = None,
     ax: Any = None,
 ) -> Picture:
-    """How much of the past arrives, and by which way: sensitivities over lags.
+    """Draw how much of the past arrives, and by which way: sensitivities over lags.
 
     Parameters
     ----------

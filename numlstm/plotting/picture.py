@@ -84,6 +84,13 @@ def style(index: int) -> dict[str, Any]:
     return {"color": CYCLE[index % len(CYCLE)], "linestyle": dashes}
 
 
+def look(usual: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """How a line looks: as usual, but for what the caller says, in long names or short."""
+    from matplotlib import cbook, lines
+
+    return usual | cbook.normalize_kwargs(own, lines.Line2D)
+
+
 def whole_ticks(axis: Any) -> None:
     """Ticks at whole numbers only."""
     axis.get_major_locator().set_params(integer=True)

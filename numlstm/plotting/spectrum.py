@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.plotting.picture import BLUE, GREY, Picture, one
+from numlstm.plotting.picture import BLUE, GREY, Picture, look, one
 from numlstm.utils import checks
 
 _CIRCLE = "numlstm.plotting: unit circle"
 
 
 def eigenvalues(values: Any, *, ax: Any = None, **points: Any) -> Picture:
-    """Eigenvalues beside the unit circle, inside of which a linear system forgets.
+    """Draw eigenvalues beside the unit circle, inside of which a linear system forgets.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def eigenvalues(values: Any, *, ax: Any = None, **points: Any) -> Picture:
     if not np.isfinite(places).all():
         raise ValueError("values must be finite, received some that are infinite or NaN")
     ax = one(ax, (4.6, 4.6))
-    look = {"color": BLUE, "marker": "o", "linestyle": "none"}
-    (drawn,) = ax.plot(places.real, places.imag, **(look | points))
+    usual = {"color": BLUE, "marker": "o", "linestyle": "none"}
+    (drawn,) = ax.plot(places.real, places.imag, **look(usual, points))
     if "label" in points:
         ax.legend()
     ax.set_aspect("equal")

@@ -8,8 +8,9 @@ import xarray as xr
 from matplotlib.dates import date2num
 from numpy.testing import assert_allclose, assert_array_equal
 
+import numlstm
 from helpers.processes import run_python
-from numlstm import plotting
+from numlstm import inspection, plotting
 
 RNG = np.random.default_rng(0)
 GATES = RNG.uniform(size=(3, 20, 5))
@@ -164,6 +165,33 @@ def test_attributions_over_steps_and_lags():
     assert over_lags.axes.get_xlabel() == "lag (steps before)"
     with pytest.raises(ValueError, match="names must be 5, one for each feature, received 2"):
         plotting.attribution(CELLS, names=["a", "b"])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return numlstm.LSTM(2, 5, 1, rng=0)
+
+
+def test_a_trace_as_array_and_as_data_array(model):
+    trace = model.trace(INPUTS)
+    picture = plotting.gates(trace.f[0], INPUTS)
+    assert_array_equal(picture.artists["map"].get_array(), trace.f[0, 0].T)
+    by_name = plotting.states(trace.to_xarray().c[0])
+    assert_array_equal(by_name.artists["map"].get_array(), trace.c[0, 0].T)
+    assert by_name.artists["colorbar"].ax.get_ylabel() == "cell"
+    for mesh in (picture.artists["map"], by_name.artists["map"]):
+        assert_allclose(edges(mesh)[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+
+
+def test_attributions_of_a_model(model):
+    found = inspection.gradient_x_input(model, INPUTS)
+    picture = plotting.attribution(found)
+    assert_array_equal(picture.artists["map"].get_array(), found.values[0].T)
+    assert_allclose(edges(picture.artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+    assert [label.get_text() for label in picture.axes.get_yticklabels()] == ["rain", "snow"]
+    many = inspection.gradient_x_input(model, RNG.normal(size=(3, 9, 2)))
+    picture = plotting.attribution(many, row=2)
+    assert_array_equal(picture.artists["map"].get_array(), many.values[2].T)
 
 
 def test_inputs_are_not_changed():
