@@ -24,7 +24,13 @@ class Outputs(NamedTuple):
 
 
 def verify(
-    model: LSTM, side: str, run: Callable[[Array], Outputs], precision: str | None = None
+    model: LSTM,
+    side: str,
+    run: Callable[[Array], Outputs],
+    *,
+    precision: str | None = None,
+    rows: int = _ROWS,
+    steps: int = _STEPS,
 ) -> None:
     """Raise RuntimeError where `run`, the other side, computes something else from a batch X.
 
@@ -32,7 +38,7 @@ def verify(
     the other side, where it is less than the model's. Where `run` raises `MissingPackage` the check
     could not be made, which a warning says.
     """
-    X = _batch(model)
+    X = _batch(model, rows, steps)
     try:
         theirs = run(X)
     except MissingPackage as error:
@@ -53,8 +59,8 @@ def verify(
             _require_near(bar, side, f"states {name}", own, other)
 
 
-def _batch(model: LSTM) -> Array:
-    shape = _ROWS, _STEPS, model.spec.input_size
+def _batch(model: LSTM, rows: int, steps: int) -> Array:
+    shape = rows, steps, model.spec.input_size
     X = np.random.default_rng(1997).standard_normal(shape)
     if model.scaling is not None:
         X = X * model.scaling.x_scale + model.scaling.x_mean

@@ -159,7 +159,7 @@ def to_keras(model: LSTM, *, check: bool = True) -> Any:
     chain = _chain_of(model)
     network = _built(keras, chain, names, model)
     if checks.flag("check", check):
-        verify(model, SIDE, lambda X: Outputs(_run(network, X)), _precision(model))
+        verify(model, SIDE, lambda X: Outputs(_run(network, X)), precision=_precision(model))
     return network
 
 
@@ -535,7 +535,7 @@ def _verify(model: LSTM, chain: Chain, source: Any) -> None:
     """Compare a model with the layer or model that it was made of, or with its layers rebuilt."""
     whole = hasattr(source, "get_weights") and chain.head_activation == "linear"
     if whole and type(source).__name__ != "LSTMCell":
-        verify(model, SIDE, lambda X: Outputs(_run(source, X)), _precision(model))
+        verify(model, SIDE, lambda X: Outputs(_run(source, X)), precision=_precision(model))
         return
 
     def rebuilt(X: Array) -> Outputs:
@@ -543,7 +543,7 @@ def _verify(model: LSTM, chain: Chain, source: Any) -> None:
         functions = [_function(keras, one) for one in chain.lstms[0].activations[:2]]
         return Outputs(_run(_built(keras, chain, functions, model), X))
 
-    verify(model, SIDE, rebuilt, _precision(model))
+    verify(model, SIDE, rebuilt, precision=_precision(model))
 
 
 def _precision(model: LSTM) -> str | None:
