@@ -273,7 +273,8 @@ def test_types_are_strict_but_for_kernels():
         if name.startswith("numlstm")
     }
     assert mypy["strict"]
-    assert loosened == KERNELS | {"numlstm.stepping.stepper"}
+    subclassing = {"numlstm.convert.onnx_text", "numlstm.convert.torch_modules"}  # of what has none
+    assert loosened == KERNELS | {"numlstm.stepping.stepper"} | subclassing
 
 
 def texts() -> list[Path]:

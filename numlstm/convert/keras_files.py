@@ -67,7 +67,7 @@ def plain_layers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]
             f"it holds {schema.received(kind)}, and only Sequential and Functional models are "
             "described by their layers: pass the LSTM layer itself"
         )
-    found = []
+    found: list[tuple[str, Mapping[str, Any], Any]] = []
     for entry in inner.get("layers", []):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("config"), Mapping):
             raise ValueError("a layer has no config")
