@@ -8,6 +8,7 @@ import numpy as np
 from numlstm.architecture.spec import LayerSpec
 from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.gemm import clear, copy
+from numlstm.backends.cpu.codegen.memory_pool import from_pool
 from numlstm.backends.cpu.codegen.parallel import call, for_shards
 from numlstm.backends.cpu.codegen.vectors import at, get, lanes_of, move, put
 from numlstm.backends.cpu.layer import plain_cell, variant_cell
@@ -21,7 +22,7 @@ def layer_trace(spec: LayerSpec, tape, quantity: str, steps=None, units=None) ->
     layout, memory, masks, _ = tape
     steps = np.arange(layout.steps)[None] if steps is None else steps
     every = np.arange(spec.hidden_size) if units is None else units
-    result = np.empty((layout.batch, steps.shape[1], len(every)), spec.dtype)
+    result = from_pool((layout.batch, steps.shape[1], len(every)), spec.dtype)
     if result.size:
         slot = GATES.find(quantity)
         if quantity == "c":
