@@ -68,10 +68,10 @@ def gradient_x_input(
         classifier, and refused for other models.
     baseline : {"mean", "zeros"}, array_like or mapping, optional
         What the inputs are compared with, in the units of the data: the mean of the training inputs
-        (zero for a network that standardises nothing), zeros, or an array that broadcasts to X; for
-        a list of series also a list. Where the model fills missing values, a baseline was observed,
-        unless it is NaN. A mapping has entries for "X", "static" and "future"; an array is for X
-        alone, and the mean for the others.
+        (zero for a network that standardises nothing), zeros, an array that broadcasts to X, or
+        what has the form and the labels of X, as ``X.assign(rain=0)`` of a frame. Where the model
+        fills missing values, a baseline was observed, unless it is NaN. A mapping has entries for
+        "X", "static" and "future"; an array is for X alone, and the mean for the others.
     lengths, reset, static, future : optional
         As in `numlstm.LSTM.predict`.
 

@@ -69,7 +69,7 @@ def read(model: LSTM, asked: Asked) -> Reading:
     request = Request(future=future, static=static)
     rows, form = model._rows(given.stepwise, lengths, reset, request)
     parts = _parts(asked.baseline)
-    baseline = _baseline(model, parts["X"], parts["future"], rows, given.stepwise)
+    baseline = _baseline(model, parts["X"], parts["future"], rows, given)
     steps = explained_steps(model, asked.step, rows)
     start, stop = read_range(model, steps, rows)
     point = _point(model, rows, baseline, steps, start, stop, parts["static"])
@@ -142,13 +142,13 @@ def _parts(baseline: Any) -> dict[str, Any]:
     return {"X": baseline, "static": everywhere, "future": everywhere}
 
 
-def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, X: Any) -> Array:
+def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, given: labels.Labelled) -> Array:
     """The baseline (B, T, C) in the units of the data."""
     features = model.num_features
     shape = rows.X.shape
     values = np.empty(shape)
     values[...] = _means(model, shape[2])
-    _put(values[..., :features], _like(own, X, features, model), "baseline")
+    _put(values[..., :features], _like(own, given, model), "baseline")
     if shape[2] > features:
         count = model.num_future
         columns = values[..., features:].reshape(*shape[:2], -1, count)
@@ -168,16 +168,18 @@ def _means(model: LSTM, columns: int) -> Array:
     return np.zeros(columns) if model.filling is None else model.filling.mean
 
 
-def _like(value: Any, X: Any, features: int, model: LSTM) -> Any:
-    """A baseline in the form of X as (B, T, I); all else as it is."""
-    labels.require_plain("baseline", value)
+def _like(value: Any, given: labels.Labelled, model: LSTM) -> Any:
+    """A baseline in the form of X as (B, T, I), with its labels or without; all else as it is."""
+    if isinstance(value, str) or value is None:
+        return value
+    X, features = given.stepwise, model.num_features
+    names = given.features or model.names.features
+    value = labels.companion(given, "baseline", value, names).stepwise
     if is_list(value) and is_list(X):
-        return read_inputs(value, features)[0]
-    if not isinstance(value, str) and value is not None:
-        value = np.asarray(value)
-        if value.ndim == 1 and np.ndim(X) == 1 and features == 1:
-            value = value[:, None]
-    return value
+        return read_inputs(value, features, missing=model.filling is not None)[0]
+    value = np.asarray(value)
+    is_series = value.ndim == 1 and np.ndim(X) == 1 and features == 1
+    return value[:, None] if is_series else value
 
 
 def _put(values: Array, given: Any, name: str) -> None:

@@ -337,6 +337,12 @@ def test_frames_keep_their_labels():
     assert shown.columns.tolist() == ["rain", "warmth"]
     assert shown.index.equals(dates)
     np.testing.assert_array_equal(shown.to_numpy(), found.values[0])
+    dry = inspection.integrated_gradients(model, frame, baseline=frame.assign(rain=0.0))
+    by_hand = inspection.integrated_gradients(model, frame, baseline=frame.to_numpy() * [0, 1])
+    np.testing.assert_array_equal(dry.values, by_hand.values)
+    assert not dry.values[..., 1].any()
+    with pytest.raises(ValueError, match="baseline has other labels than X"):
+        inspection.integrated_gradients(model, frame[:20], baseline=frame[10:])
     dataset = found.to_xarray()
     assert dataset.attribution.dims == ("sequence", "time", "feature")
     assert dataset.time.values[0] == np.datetime64("2020-01-01")
