@@ -69,13 +69,13 @@ def changed_value(header: Any, rng: Rng) -> None:
             break
     if key is None:
         return
-    kind = rng.integers(4)
+    kind = int(rng.integers(4))
     if kind == 0:
         del parent[key]
     elif kind == 1 and isinstance(parent, dict):
         parent[str(rng.choice(["lstm.x", "a", "head.bias", "scaling.x_mean"]))] = parent.pop(key)
     elif kind == 2 and type(tree) is int:
-        parent[key] = int(tree + rng.choice([-4, -1, 1, 4, 8, 2**40]))
+        parent[key] = tree + int(rng.choice([-4, -1, 1, 4, 8, 2**40]))
     elif key == "numlstm" and isinstance(tree, str):
         with contextlib.suppress(ValueError):
             inner = json.loads(tree)
@@ -88,7 +88,7 @@ def changed_value(header: Any, rng: Rng) -> None:
 def mutated(data: bytes, rng: Rng) -> bytes:
     """A file that was changed in one to four ways."""
     for _ in range(int(rng.integers(1, 5))):
-        kind = rng.integers(4)
+        kind = int(rng.integers(4))
         try:
             header, numbers = parts(data)
         except (ValueError, RecursionError):
@@ -98,15 +98,15 @@ def mutated(data: bytes, rng: Rng) -> bytes:
             with contextlib.suppress(ValueError, RecursionError):  # of lone surrogates
                 data = joined(header, numbers)
         elif kind == 2 and len(numbers) >= 8:
-            place = int(rng.integers(len(numbers) // 8)) * 8
+            start = int(rng.integers(len(numbers) // 8)) * 8
             with np.errstate(over="ignore"):
                 number = np.array(rng.choice(NUMBERS)).astype(rng.choice(["<f4", "<f8"]))
-            made = number.tobytes()
-            data = joined(header, numbers[:place] + made + numbers[place + len(made) :])
+            stop = start + number.itemsize
+            data = joined(header, numbers[:start] + number.tobytes() + numbers[stop:])
         elif data:
             made = bytearray(data)
-            made[rng.integers(len(made))] = rng.integers(256)
-            data = bytes(made[: rng.integers(len(made))] if rng.random() < 0.2 else made)
+            made[int(rng.integers(len(made)))] = int(rng.integers(256))
+            data = bytes(made[: int(rng.integers(len(made)))] if rng.random() < 0.2 else made)
     return data
 
 
