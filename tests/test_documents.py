@@ -8,7 +8,10 @@ import pytest
 
 from helpers.house import MODULES, ROOT
 
-ELSEWHERE = "numlstm.__main__", "numlstm.backends.cuda"  # test_sunspots, simulated_layers
+ELSEWHERE = (
+    *("numlstm.__main__", "numlstm.backends.cuda"),  # test_sunspots, simulated_layers
+    *("numlstm.convert.torch_modules", "numlstm.convert.onnx_text"),  # import what is optional
+)
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(ELSEWHERE)])

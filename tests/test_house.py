@@ -273,8 +273,7 @@ def test_types_are_strict_but_for_kernels():
         if name.startswith("numlstm")
     }
     assert mypy["strict"]
-    subclassing = {"numlstm.convert.onnx_text", "numlstm.convert.torch_modules"}  # of what has none
-    assert loosened == KERNELS | {"numlstm.stepping.stepper"} | subclassing
+    assert loosened == KERNELS | {"numlstm.stepping.stepper"}
 
 
 def texts() -> list[Path]:

@@ -59,6 +59,24 @@ def verify(
             _require_near(bar, side, f"states {name}", own, other)
 
 
+def differs(model: LSTM, run: Callable[[Array], Array | None]) -> bool:
+    """Whether `run` gives outputs of all steps, or of the last one, and others than the model.
+
+    None, or what has another shape, is no answer to that.
+    """
+    X = _batch(model, _ROWS, _STEPS)
+    theirs, twin = run(X), _twin(model)
+    if theirs is None:
+        return False
+    steps = twin.predict(X, output="sequence")
+    last = twin.predict(X) if model.output == "last" else steps[:, -1]
+    for ours in steps, last:
+        if theirs.shape in (ours.shape, ours.shape[:-1]) and theirs.size == ours.size:
+            apart = np.linalg.norm(ours.ravel() - theirs.ravel())
+            return not apart <= _BARS[model.spec.dtype] * np.linalg.norm(ours)
+    return False
+
+
 def _batch(model: LSTM, rows: int, steps: int) -> Array:
     shape = rows, steps, model.spec.input_size
     X = np.random.default_rng(1997).standard_normal(shape)
@@ -69,11 +87,17 @@ def _batch(model: LSTM, rows: int, steps: int) -> Array:
 
 def _ours(model: LSTM, X: Array) -> Outputs:
     """By the definition in NumPy, which compiles nothing."""
+    twin = _twin(model)
+    inputs = X if twin.scaling is None else twin.scaling.inputs(X, twin.spec.dtype)
+    return Outputs(twin.predict(X.astype(np.float64)), *twin.forward(inputs)[1])
+
+
+def _twin(model: LSTM) -> LSTM:
+    """The same network on the reference backend."""
     spec = dataclasses.replace(model.spec, precision=None)
     twin = LSTM.from_spec(spec, "reference", model.theta.copy())
     twin.scaling, twin.output = model.scaling, model.output
-    inputs = X if twin.scaling is None else twin.scaling.inputs(X, spec.dtype)
-    return Outputs(twin.predict(X.astype(np.float64)), *twin.forward(inputs)[1])
+    return twin
 
 
 def _in_units(model: LSTM, outputs: Any) -> Array:

@@ -40,7 +40,7 @@ def _functions(names: Sequence[str], alpha: Sequence[float], beta: Sequence[floa
     return made
 
 
-class LSTM(OpRun):
+class LSTM(OpRun):  # type: ignore[misc]
     """All attributes and inputs of the operator."""
 
     op_domain = ""

@@ -13,13 +13,13 @@ import numpy as np
 from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import Dropout
 from numlstm.convert.arrays import REVERSE_ONLY, require_known, require_mapping, with_one_bias
-from numlstm.convert.check import Outputs, verify
+from numlstm.convert.check import Outputs, differs, verify
 from numlstm.convert.extras import require
 from numlstm.convert.parts import require_parts
 from numlstm.convert.weights import Weights, to_model
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
-from numlstm.utils import checks, files
+from numlstm.utils import checks, files, notices
 from numlstm.utils.types import Array
 
 SIDE = "PyTorch"
@@ -97,7 +97,8 @@ def from_torch(
     Warns
     -----
     UserWarning
-        Where there is no PyTorch to check against.
+        Where there is no PyTorch to check against; and where a module, called with the batch, gives
+        something else than its LSTM and head, unless `lstm` or `head` says what is meant.
 
     Examples
     --------
@@ -119,6 +120,8 @@ def from_torch(
     model = to_model(weights, backend)
     if checks.flag("check", check):
         check_parts(model, parts, module)
+        if module is not None and parts.scaling is None and lstm is None and head is None:
+            _warn_of_others(model, module, parts)
     return model
 
 
@@ -486,6 +489,20 @@ def check_parts(model: LSTM, parts: Parts, module: Any = None) -> None:
         verify(model, SIDE, lambda X: _of_whole(copy.deepcopy(module).cpu().eval(), X))
     else:
         verify(model, SIDE, lambda X: _of_parts(model, parts, module, X))
+
+
+def _warn_of_others(model: LSTM, module: Any, parts: Parts) -> None:
+    """Warn where a larger module makes something else of a batch than its LSTM and its head do."""
+    modules = require("numlstm.convert.torch_modules", EXTRA, "the check")
+    found = _submodule(module, next(iter(parts.lstms)))
+    whole = copy.deepcopy(module).to("cpu", getattr(modules.torch, model.spec.dtype)).eval()
+    steps_first = not getattr(found, "batch_first", True)
+    if found is not module and differs(model, lambda X: modules.call(whole, X, steps_first)):
+        notices.warn(
+            "the LSTM and the head were converted, and the module as a whole computes something "
+            "else: an activation between or behind them, or another choice of steps, is code that "
+            "is yours to add; lstm= and head= say that these parts are meant, without this warning"
+        )
 
 
 def _of_whole(module: Any, X: Array) -> Outputs:

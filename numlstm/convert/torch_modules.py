@@ -1,5 +1,6 @@
 """Modules of PyTorch: the one that a model becomes, and those that a conversion is checked with."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numlstm.model.lstm import LSTM
 from numlstm.utils.types import Array
 
 
-class Units(torch.nn.Module):
+class Units(torch.nn.Module):  # type: ignore[misc]
     """The units of the data: standardised on the way in, and back on the way out."""
 
     def __init__(self, scaling: Scaling):
@@ -34,7 +35,7 @@ class Units(torch.nn.Module):
         return (Y.to(factor.dtype) * factor + offset).to(Y.dtype)
 
 
-class Network(torch.nn.Module):
+class Network(torch.nn.Module):  # type: ignore[misc]
     """An LSTM with its head and its units: what `to_torch` returns."""
 
     def __init__(self, model: LSTM):
@@ -131,6 +132,16 @@ def run(
             )
             Y = torch.nn.functional.linear(Y.to(weight.dtype), weight, bias)
     return Y.numpy(), h, c
+
+
+def call(module: Any, X: Array, steps_first: bool) -> Array | None:
+    """The outputs of any module, batches first; None where it wants something else than X."""
+    with torch.no_grad(), contextlib.suppress(Exception):  # of code of any kind
+        Y = module(torch.from_numpy(X.swapaxes(0, 1).copy() if steps_first else X))
+        Y = Y[0] if isinstance(Y, tuple) else Y
+        found: Array = Y.numpy()
+        return found.swapaxes(0, 1) if steps_first and found.ndim == 3 else found
+    return None
 
 
 def _one(lstm: Any, X: Any) -> Any:

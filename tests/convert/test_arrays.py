@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import numlstm
 from numlstm.convert import from_arrays
-from numlstm.convert.check import Outputs, verify
+from numlstm.convert.check import Outputs, differs, verify
 from numlstm.convert.extras import MissingPackage
 from numlstm.convert.parts import require_parts
 from numlstm.convert.weights import to_model, weights_of
@@ -319,3 +319,17 @@ def test_specs_of_models_are_those_of_their_layers():
     assert copy.spec == model.spec
     one = dataclasses.replace(weights_of(model), layers=weights_of(model).layers[:1])
     assert to_model(one, "reference").spec.dropout.layers == 0.0
+
+
+def test_whether_a_larger_network_does_more_than_its_parts():
+    model = drawn(bidirectional=True)
+    steps = model.predict
+    assert not differs(model, steps)
+    assert not differs(model, lambda X: steps(X)[:, -1])
+    assert not differs(model, lambda X: None)
+    assert not differs(model, lambda X: steps(X)[..., None])
+    assert differs(model, lambda X: np.tanh(steps(X)))
+    assert differs(model, lambda X: steps(X)[:, 0])
+    model.output = "last"
+    assert not differs(model, model.predict)
+    assert differs(model, lambda X: model.predict(X, output="sequence")[:, -1])
