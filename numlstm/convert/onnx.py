@@ -181,9 +181,11 @@ def _found(onnx: Any, graph: Graph, output: str | None) -> Any:
 
 def _check(onnx: Any, graph: Graph, found: Any, model: LSTM) -> None:
     runs = require("numlstm.convert.onnx_runs", EXTRA, "the check")
-    rows, steps = runs.batch_of(found.flow)
+    sizes = runs.batch_of(found.flow)
 
     def run(X: Array) -> Outputs:
+        if sizes is None:
+            raise MissingPackage("the graph asks for a very large batch")
         proto, states = runs.excerpt(onnx, graph, found.name, found.flow)
         feeds = runs.inputs_of(graph, proto, found.flow, X)
         made = runs.run(onnx, proto, feeds, ours=False)
