@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.extras import require
+from numlstm.convert.extras import MissingPackage, require
 from numlstm.convert.onnx_files import EXTRA, Graph, read, refusing
 from numlstm.convert.onnx_operator import require_constants
 from numlstm.convert.parts import require_parts
@@ -192,6 +192,7 @@ def _check(onnx: Any, graph: Graph, found: Any, model: LSTM) -> None:
         outputs: Outputs = runs.outputs_of(found.flow, made, found.name, states)
         return outputs
 
+    rows, steps = sizes or (1, 1)
     verify(model, SIDE, run, rows=rows, steps=steps)
 
 
