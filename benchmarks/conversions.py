@@ -211,7 +211,107 @@ class Keras(Side):
         return BARS[model.spec.dtype] if plain else BARS["float32"]
 
 
-SIDES: dict[str, type[Side]] = {"torch": Torch, "safetensors": Safetensors, "keras": Keras}
+class Onnx(Side):
+    """Graphs of LSTM nodes with any attributes and sizes, in onnxruntime where it keeps to them.
+
+    In float64, with a clip and with layout = 1 it is onnx's evaluator, with the operator's text.
+    """
+
+    ACTIVATIONS = (
+        *(("Sigmoid", 0), ("Tanh", 0), ("Relu", 0), ("Softsign", 0), ("HardSigmoid", 2)),
+        *(("LeakyRelu", 1), ("ScaledTanh", 2), ("Elu", 1)),
+    )
+
+    def draw(self, rng: Rng, dtype: str) -> Any:
+        from onnx import helper, numpy_helper
+
+        features, both, first = int(rng.integers(1, 9)), bool(rng.integers(2)), rng.random() < 0.2
+        attributes = self._attributes(rng, 1 + both)
+        peephole, head, width = bool(rng.integers(2)), bool(rng.integers(2)), features
+        nodes, arrays, name = [], {}, "X"
+        if not first:
+            nodes.append(helper.make_node("Transpose", ["X"], ["steps"], perm=[1, 0, 2]))
+            name = "steps"
+        for level in range(int(rng.integers(1, 4))):
+            units = int(rng.integers(2, 20))
+            shapes = {
+                "W": (1 + both, 4 * units, width),
+                "R": (1 + both, 4 * units, units),
+                "B": (1 + both, 8 * units),
+            }
+            shapes |= {"P": (1 + both, 3 * units)} if peephole else {}
+            names = {key: f"{key}{level}" for key in shapes}
+            inputs = [name, names["W"], names["R"], names["B"], "", "", "", names.get("P", "")]
+            for key, shape in shapes.items():
+                arrays[names[key]] = rng.uniform(-0.5, 0.5, shape).astype(dtype)
+            outputs = [f"{key}{level}" for key in ("Y", "Y_h", "Y_c")]
+            layout = {"layout": 1} if first else {}
+            nodes.append(
+                helper.make_node("LSTM", inputs, outputs, hidden_size=units, **attributes, **layout)
+            )
+            order = [0, 1, 2, 3] if first else [0, 2, 1, 3]
+            nodes.append(helper.make_node("Transpose", [outputs[0]], [f"Z{level}"], perm=order))
+            name, width = f"F{level}", (1 + both) * units
+            nodes.append(helper.make_node("Reshape", [f"Z{level}", "joined"], [name]))
+        arrays["joined"] = np.array([0, 0, -1])
+        if not first:
+            nodes.append(helper.make_node("Transpose", [name], ["rows"], perm=[1, 0, 2]))
+            name = "rows"
+        if head:
+            arrays["V"] = rng.uniform(-0.5, 0.5, (width, int(rng.integers(1, 5)))).astype(dtype)
+            nodes.append(helper.make_node("MatMul", [name, "V"], ["head"]))
+            name = "head"
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        info = helper.make_tensor_value_info
+        graph = helper.make_graph(
+            nodes,
+            "network",
+            [info("X", kind, ["B", "T", features])],
+            [info(name, kind, None)],
+            [numpy_helper.from_array(array, key) for key, array in arrays.items()],
+        )
+        opsets = [helper.make_opsetid("", 17)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+    def _attributes(self, rng: Rng, ways: int) -> dict[str, Any]:
+        """Of all layers, since numlstm has one cell for all."""
+        made: dict[str, Any] = {"input_forget": int(rng.integers(2))}
+        if ways == 2:
+            made["direction"] = "bidirectional"
+        if rng.random() < 0.3:
+            made["clip"] = float(np.float32(rng.uniform(0.3, 2)))
+        if rng.integers(2):
+            places = (0, 4), (1, 3, 5, 6, 7), (1, 3, 5, 6, 7)
+            chosen = [self.ACTIVATIONS[rng.choice(place)] for place in places]
+            made["activations"] = [name.lower() for name, _ in chosen] * ways
+            for index, key in enumerate(("activation_alpha", "activation_beta")):
+                count = sum(constants > index for _, constants in chosen)
+                if count:
+                    made[key] = rng.uniform(0.2, 0.8, count).astype("float32").tolist() * ways
+        return made
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        return convert.from_onnx(network, backend="reference")
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        return convert.to_onnx(model)
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        import onnx
+
+        from numlstm.convert import onnx_runs
+
+        made = onnx_runs.run(onnx, network, {"X": X})
+        Y = made[network.graph.output[0].name]
+        return Outputs(Y, *(list(made[name]) for name in ("hn", "cn") if name in made))
+
+
+SIDES: dict[str, type[Side]] = {
+    "torch": Torch,
+    "safetensors": Safetensors,
+    "keras": Keras,
+    "onnx": Onnx,
+}
 
 
 def apart(one: Any, other: Any) -> float:

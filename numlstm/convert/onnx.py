@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.extras import require
+from numlstm.convert.extras import MissingPackage, require
 from numlstm.convert.onnx_files import EXTRA, Graph, read, refusing
 from numlstm.convert.onnx_operator import require_constants
 from numlstm.convert.parts import require_parts
@@ -181,15 +181,18 @@ def _found(onnx: Any, graph: Graph, output: str | None) -> Any:
 
 def _check(onnx: Any, graph: Graph, found: Any, model: LSTM) -> None:
     runs = require("numlstm.convert.onnx_runs", EXTRA, "the check")
-    rows, steps = runs.batch_of(found.flow)
+    sizes = runs.batch_of(found.flow)
 
     def run(X: Array) -> Outputs:
+        if sizes is None:
+            raise MissingPackage("the graph asks for a very large batch")
         proto, states = runs.excerpt(onnx, graph, found.name, found.flow)
         feeds = runs.inputs_of(graph, proto, found.flow, X)
         made = runs.run(onnx, proto, feeds, ours=False)
         outputs: Outputs = runs.outputs_of(found.flow, made, found.name, states)
         return outputs
 
+    rows, steps = sizes or (1, 1)
     verify(model, SIDE, run, rows=rows, steps=steps)
 
 

@@ -5,6 +5,7 @@ evaluator with the LSTM of `onnx_text`. Of a graph of others only the nodes that
 """
 
 import importlib.util
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +19,7 @@ from numlstm.convert.onnx_flow import Flow
 from numlstm.utils.types import Array
 
 _INTEGERS = {6: np.int32, 7: np.int64}
-_LARGEST = 2**22  # numbers in a batch that a graph of fixed sizes asks for
+_LARGEST, _MOST_STEPS = 2**20, 2**13  # numbers and steps of a batch, where the graph fixes them
 
 
 def run(
@@ -131,14 +132,13 @@ def _size_or_name(size: Size) -> int | str:
     return size.name if isinstance(size, Free) else size
 
 
-def batch_of(flow: Flow) -> tuple[int, int]:
-    """Rows and steps of the check: those that the graph asks for, where it does."""
+def batch_of(flow: Flow) -> tuple[int, int] | None:
+    """Rows and steps of the check: those that the graph asks for; None where they are too many."""
     T, B, _ = (atom.size for atom in flow.places)
     rows = B if isinstance(B, int) else 3
     steps = T if isinstance(T, int) else 7
-    if rows * steps * flow.levels[0].layers[0]["weight_ih"].shape[1] > _LARGEST:
-        raise MissingPackage("the graph asks for a very large batch")
-    return rows, steps
+    numbers = rows * steps * flow.levels[0].layers[0]["weight_ih"].shape[1]
+    return None if steps > _MOST_STEPS or numbers > _LARGEST else (rows, steps)
 
 
 def inputs_of(graph: Graph, model: Any, flow: Flow, X: Array) -> dict[str, Array]:
@@ -152,6 +152,8 @@ def inputs_of(graph: Graph, model: Any, flow: Flow, X: Array) -> dict[str, Array
         known = graph.inputs[info.name]
         sizes = known.sizes or _of_a_node(info.name, flow, rows)
         shape = tuple(rows if isinstance(size, Free) else size for size in sizes)
+        if math.prod(shape) > _LARGEST:
+            raise MissingPackage(f"the graph asks for a very large input {info.name!r}")
         kind = _INTEGERS.get(known.type)
         if kind is not None:
             feeds[info.name] = np.full(shape, steps, kind)

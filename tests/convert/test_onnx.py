@@ -610,4 +610,5 @@ SOURCES = mutate_onnx.honest()
 def test_mutants_are_refused_or_read(block):
     """A small form of stress/mutate_onnx.py."""
     outcomes = {mutate_onnx.run(100 * block + case, 1, SOURCES) for case in range(100)}
-    assert outcomes == {"read", "refused", "damaged"}
+    assert {"read", "refused", "damaged"} <= outcomes
+    assert not [one for one in outcomes if one.startswith("WRONG")]
