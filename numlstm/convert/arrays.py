@@ -9,6 +9,7 @@ import numpy as np
 
 from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
 from numlstm.convert.gate_order import read_order, reordered
+from numlstm.convert.tensors import array_of
 from numlstm.convert.weights import Weights, to_model
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, nouns
@@ -107,7 +108,7 @@ def read_named(arrays: Mapping[Any, Any], cell: Cell, gate_order: str = "ifgo") 
     head: dict[str, Array] = {}
     for name, value in arrays.items():
         if name in ("head_weight", "head_bias"):
-            head[name.removeprefix("head_")] = value
+            head[name.removeprefix("head_")] = array_of(name, value)
             continue
         found = NAME.fullmatch(name) if isinstance(name, str) else None
         if found is None:
@@ -171,7 +172,7 @@ def _ordered(layer: Mapping[str, Any], cell: Cell, order: str) -> dict[str, Arra
     named = {}
     for name, value in layer.items():
         require_known(name)
-        array = np.asarray(value)
+        array = array_of(name, value)
         gates, own, ours = blocks.get(name, ((), "", ""))
         if gates:
             own = "".join(gate for gate in own if gate in gates)

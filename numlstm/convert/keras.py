@@ -35,6 +35,7 @@ _ACTIVATIONS = {
 _HARD_SIGMOID = {True: Activation("hard_sigmoid", 1 / 6), False: Activation("hard_sigmoid", 0.2)}
 _IDLE = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout",
          "ActivityRegularization")  # fmt: skip
+_OF_MASKS = ("NotEqual", "Any")  # of a Masking layer
 _OF_LOGITS = ("softmax", "sigmoid")
 _REFUSED = {
     "Lambda": "a Lambda runs code of its own",
@@ -246,6 +247,7 @@ def _ordered(layers: list[Layer]) -> list[Layer]:
     """The layers from the input on; each must read the one before."""
     if all(layer.parents is None for layer in layers):
         return layers
+    layers = _without_masks(layers)
     chain, rest = [], list(layers)
     for layer in [layer for layer in layers if not layer.parents]:
         chain.append(layer)
@@ -263,6 +265,16 @@ def _ordered(layers: list[Layer]) -> list[Layer]:
         chain.append(following[0])
         rest.remove(following[0])
     return chain
+
+
+def _without_masks(layers: list[Layer]) -> list[Layer]:
+    """Without the operations that make masks of the inputs, which no layer reads but as masks."""
+    while True:
+        read = {name for layer in layers for name, _ in layer.parents or ()}
+        kept = [one for one in layers if one.kind not in _OF_MASKS or one.name in read]
+        if len(kept) == len(layers):
+            return kept
+        layers = kept
 
 
 def _reads(layer: Layer, name: str) -> bool:

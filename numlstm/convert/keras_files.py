@@ -85,8 +85,8 @@ def _parents(nodes: Any) -> list[tuple[str, int]]:
         history = nodes.get("config", {}).get("keras_history")
         if nodes.get("class_name") == "__keras_tensor__" and isinstance(history, (list, tuple)):
             return [(str(history[0]), int(history[2]))]
-        for value in nodes.values():
-            found += _parents(value)
+        for name, value in nodes.items():
+            found += [] if name == "mask" else _parents(value)
     elif isinstance(nodes, (list, tuple)):
         if len(nodes) >= 3 and isinstance(nodes[0], str) and type(nodes[2]) is int:  # of Keras 2
             return [(nodes[0], nodes[2]), *_parents(nodes[3:])]

@@ -16,6 +16,7 @@ from numlstm.convert.arrays import REVERSE_ONLY, require_known, require_mapping,
 from numlstm.convert.check import Outputs, differs, verify
 from numlstm.convert.extras import require
 from numlstm.convert.parts import require_parts
+from numlstm.convert.tensors import array_of
 from numlstm.convert.weights import Weights, to_model
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
@@ -415,18 +416,6 @@ def _directions(prefix: str, places: list[Place]) -> int:
         if set(places) == {(level, way) for level in range(levels) for way in ways}:
             return directions
     raise ValueError(f"layers of {prefix or 'the LSTM'} are missing, there are {sorted(places)}")
-
-
-def array_of(name: str, value: Any) -> Array:
-    """A tensor, or what NumPy makes an array of."""
-    if getattr(value, "is_quantized", False):
-        raise TypeError(f"{name} is quantised: pass {name}.dequantize()")
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has none
-        value = value.numpy()
-    array: Array = np.asarray(value)
-    return array.astype("float32") if array.dtype == np.float16 else array
 
 
 def _read(source: Any) -> tuple[Mapping[str, Any], Any]:
