@@ -29,6 +29,11 @@ def functional():
     return keras.Model(X, [layers.TimeDistributed(layers.Dense(2))(Y), h])
 
 
+def masked():
+    X = keras.Input((None, 3))
+    return keras.Model(X, layers.Dense(2)(lstm(4)(lstm(4)(layers.Masking()(X)))))
+
+
 def scaled():
     moments = {"mean": [1.0, 2.0, 3.0], "variance": [4.0, 9.0, 0.25]}
     first = layers.Normalization(**moments)
@@ -54,6 +59,7 @@ NETWORKS = {
     "lambda": lambda: sequential(lstm(4), layers.Lambda(lambda x: x)),
     "masking": lambda: sequential(layers.Masking(), lstm(4)),
     "gru": lambda: sequential(layers.GRU(4)),
+    "masked": masked,
 }
 
 if __name__ == "__main__":

@@ -93,10 +93,12 @@ def test_refused(name, message, kind):
         read(name, kind)
 
 
-def test_a_layer_of_masks_is_said_to_be_lengths():
-    with pytest.warns(UserWarning, match="'masking' is not converted: .* lengths="):
-        model = read("masking")
-    want = STORED["masking/Y"]
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+@pytest.mark.parametrize("name", ["masking", "masked"])
+def test_a_layer_of_masks_is_said_to_be_lengths(name, kind):
+    with pytest.warns(UserWarning, match=r"'masking.*' is not converted: .* lengths="):
+        model = read(name, kind)
+    want = STORED[f"{name}/Y"]
     assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
 
 
