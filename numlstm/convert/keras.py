@@ -1,5 +1,6 @@
 """Networks from and to Keras: layers, models and their files."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from numlstm.convert.parts import require_parts
 from numlstm.convert.weights import Weights, to_model, weights_of
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
-from numlstm.utils import checks, notices
+from numlstm.utils import checks, files, notices
 from numlstm.utils.types import Array
 
 SIDE = "Keras"
@@ -97,7 +98,7 @@ def from_keras(
     ValueError
         For a layer that numlstm does not have; the message names it.
     StorageError
-        For a file that is damaged, or not of Keras.
+        The same, of a file; and for one that is damaged, or not of Keras.
     RuntimeError
         Where both sides compute something else.
 
@@ -112,9 +113,11 @@ def from_keras(
     >>> from numlstm.convert import from_keras
     >>> model = from_keras("network.keras")  # doctest: +SKIP
     """
-    description = _described(source)
-    chain = _chain(description, checks.flag("logits", logits))
-    model = to_model(_weights(chain), backend)
+    logits, description = checks.flag("logits", logits), _described(source)
+    of_file = not hasattr(source, "get_weights")
+    with files.refusing(source) if of_file else contextlib.nullcontext():
+        chain = _chain(description, logits)
+        model = to_model(_weights(chain), backend)
     if checks.flag("check", check):
         _verify(model, chain, source)
     return model
