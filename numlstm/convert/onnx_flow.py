@@ -79,6 +79,7 @@ class Opaque:
     """Something that is no constant and does not come from the data: a state, lengths."""
 
     sizes: tuple[Size, ...] | None = None
+    given: bool = False  # an input of the graph, or parts of it, or zeros
 
 
 @dataclass(frozen=True)

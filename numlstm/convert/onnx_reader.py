@@ -27,6 +27,10 @@ from numlstm.utils.types import Array
 
 _QUANTISED = ("Quantize", "QLinear", "Integer")
 _SYMMETRIC = ("Add", "Mul")
+_PASSED_ON = {  # kinds of nodes that give a state or lengths as they get them, or parts of them
+    *("Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"),
+    *("Transpose", "Unsqueeze"),
+}
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 _MOVES: dict[str, Callable[..., Flow]] = {
     "Transpose": flows.transposed,
@@ -58,7 +62,7 @@ class Reader:
         self.lstms: list[str] = []
         self.learned = graph.metadata.get(LEARNED) == "True"
         for name, info in graph.inputs.items():
-            self.values[name] = Opaque(info.sizes)
+            self.values[name] = Opaque(info.sizes, given=True)
             if info.type in FLOATS:
                 sizes = info.sizes or tuple(Free(f"{name}.{k}") for k in range(3))
                 axes = tuple((Atom(str(k), size),) for k, size in enumerate(sizes))
@@ -97,7 +101,7 @@ class Reader:
         if any(isinstance(value, (Flow, Stack)) for value in values):
             return _of_data(node.op_type, attributes, values, count)
         if any(isinstance(value, Opaque) for value in values):
-            return [Opaque()] * count
+            return [Opaque(given=_is_given(node.op_type, attributes, values))] * count
         arrays = [value if isinstance(value, np.ndarray) else None for value in values]
         try:
             return fold(node.op_type, attributes, arrays, count)
@@ -158,7 +162,7 @@ class Reader:
                     "learns one for all rows: make them inputs, and pass state= to predict"
                 )
             return state[:, :1] if self.learned or state.any() else None
-        if state is None or isinstance(state, Opaque):
+        if state is None or (isinstance(state, Opaque) and state.given):
             return None
         if isinstance(state, Flow) and not state.levels:
             return None
@@ -266,6 +270,16 @@ def _constant(attributes: Mapping[str, Any]) -> Value:
     return Opaque()
 
 
+def _is_given(kind: str, attributes: Mapping[str, Any], values: Sequence[Value | None]) -> bool:
+    """Whether a node passes on what callers give, or makes zeros of a shape that is not known."""
+    if kind == "ConstantOfShape":
+        return not np.any(attributes.get("value", 0))
+    first = values[0]
+    if kind == "Expand" and isinstance(first, np.ndarray) and first.dtype != object:
+        return not first.any()
+    return kind in _PASSED_ON and isinstance(first, Opaque) and first.given
+
+
 def _shape(value: Value, attributes: Mapping[str, Any]) -> Value:
     sizes = flows.sizes_of(value)
     if sizes is None:
@@ -286,7 +300,7 @@ def _of_data(
     arrays = [value for value in others if isinstance(value, np.ndarray)]
     constant = all(value is None or isinstance(value, np.ndarray) for value in others)
     if isinstance(first, Flow) and not first.levels and kind in ("Slice", "Split", "Expand"):
-        return [Opaque()] * count  # of a state, of which each level gets its own
+        return [Opaque(given=True)] * count  # of a state, of which each level gets its own
     if kind in ("Identity", "Dropout") and first is not None:
         if kind == "Dropout" and any(array.any() for array in arrays[1:]):
             raise NotRead("it is a dropout of training")
@@ -345,7 +359,7 @@ def _time_and_batch(X: Flow, batch_first: bool) -> tuple[Flow, Atom, Atom]:
 
 
 def _is_ragged(lens: Value | None, T: Atom) -> bool:
-    if lens is None or isinstance(lens, Opaque):
+    if lens is None or (isinstance(lens, Opaque) and lens.given):
         return lens is not None
     if isinstance(lens, np.ndarray):
         if all(one == T.size for one in integers(lens)):
@@ -354,7 +368,7 @@ def _is_ragged(lens: Value | None, T: Atom) -> bool:
             "sequence_lens is constant, which fixes a batch: make it an input, and pass lengths= "
             "to predict"
         )
-    raise NotRead("its sequence_lens are computed from the data: pass lengths= to predict")
+    raise NotRead("its sequence_lens are computed by nodes: make it an input of the graph")
 
 
 def _outputs(
