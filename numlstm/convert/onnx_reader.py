@@ -20,7 +20,7 @@ from numlstm.convert.onnx_flow import (
     Value,
 )
 from numlstm.convert.onnx_folding import FLOATS, CannotFold, fold, integers
-from numlstm.convert.onnx_operator import cell_of, layers_of
+from numlstm.convert.onnx_operator import KNOWN, cell_of, layers_of
 from numlstm.convert.weights import Weights
 from numlstm.data.scaling import Scaling
 from numlstm.utils.types import Array
@@ -136,6 +136,10 @@ class Reader:
         if not {"W", "R"} <= arrays.keys():
             raise ValueError(f"{_called(node)} lacks W or R")
         dtype = "float64" if arrays["W"].dtype == np.float64 else "float32"
+        for one in node.attribute:
+            kind = self.onnx.AttributeProto.AttributeType.Name(one.type)
+            if kind != KNOWN.get(one.name, kind):
+                raise ValueError(f"{one.name} of an LSTM is {KNOWN[one.name]}, received {kind}")
         attributes = self._attributes(node)
         cell, directions = cell_of(attributes, "P" in arrays, dtype)
         batch_first = bool(attributes.get("layout", 0))

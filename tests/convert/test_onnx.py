@@ -148,6 +148,7 @@ def test_constants_go_to_the_functions_that_have_some():
         ({"direction": "both"}, "direction must be forward, reverse or bidirectional"),
         ({"clip": 0.0}, "activation_clip must be"),
         ({"smooth": 1}, "no attribute 'smooth'"),
+        ({"clip": 1}, "clip of an LSTM is FLOAT, received INT"),
     ],
 )
 def test_attributes_that_are_none(changes, message):
