@@ -100,9 +100,7 @@ def _options(kind: str, table: Table | None) -> Options:
             "LSTM has the basic kernel, whose weights are of another form: the full one is read"
         )
     if kind == BOTH:
-        return Options(
-            **values, merge_outputs=bool(fourth), time_major=bool(1 if fifth is None else fifth)
-        )
+        return Options(**values, merge_outputs=bool(fourth), time_major=bool(1 if fifth is None else fifth))
     if kind == SEQUENCE and read(table, 5, "<B", 0):  # type: ignore[arg-type]
         raise ValueError("recurrent weights that are diagonals are not read")
     return Options(**values, time_major=kind == SEQUENCE and bool(fourth))
@@ -254,7 +252,9 @@ def _shifted(weights: Weights, shifts: Sequence[Array]) -> Weights:
             bias = layer["bias"].astype(np.float64) + layer["weight_hh"] @ shift.astype(np.float64)
             if level:
                 bias += layer["weight_ih"] @ below.astype(np.float64)
-            layers.append({**layer, "bias": bias.astype(np.float32), "initial_h": -shift})
+            layers.append(
+                {**layer, "bias": bias.astype(np.float32), "initial_h": -shift}
+            )
         below = np.concatenate([shifts[index] for index in own])
     head = weights.head or {"weight": np.eye(below.size, dtype=np.float32)}
     added = head["weight"] @ below.astype(np.float64) + head.get("bias", np.zeros(1, np.float32))
