@@ -315,6 +315,8 @@ def _of_data(
         if kind == "Gather" and arrays:
             return [flows.part_of(first, attributes, arrays[0])]
         raise NotRead("it changes the final states of several layers")
+    if kind == "Split" and isinstance(first, Flow) and constant:
+        return flows.split(first, attributes, count)
     if kind in _MOVES and isinstance(first, Flow) and constant:
         return [_MOVES[kind](first, attributes, *others)]
     return [_arithmetic(kind, attributes, values)]
@@ -346,7 +348,7 @@ def _time_and_batch(X: Flow, batch_first: bool) -> tuple[Flow, Atom, Atom]:
     """X with the atoms of its axes called by what they are."""
     if len(X.axes) != 3 or X.head is not None or X.behind or X.state or X.last:
         raise NotRead("its X is not the data, or the outputs of all steps of a layer below")
-    if X.levels and not flows.in_order(X):
+    if X.levels and (X.way is not None or not flows.in_order(X)):
         raise NotRead("its X is not all features of the layer below")
     order = (1, 0) if batch_first else (0, 1)
     if any(len(X.axes[k]) != 1 for k in (*order, *(() if X.levels else (2,)))):
