@@ -150,10 +150,10 @@ def to_onnx(
     --------
     >>> import numlstm
     >>> from numlstm.convert import to_onnx
-    >>> model = numlstm.LSTM(3, 8, 2, cell={"cell_clip": 3.0}, rng=0)
-    >>> to_onnx(model)
-    Traceback (most recent call last):
-    ValueError: ONNX lacks a part of this model: cell={'cell_clip': '3.0'}
+    >>> model = numlstm.LSTM(3, 8, 2, rng=0)
+    >>> proto = to_onnx(model)
+    >>> [output.name for output in proto.graph.output]
+    ['Y', 'hn', 'cn']
     """
     require_parts(model, SIDE, HAS)
     require_constants(model.spec.cell, model.spec.dtype)

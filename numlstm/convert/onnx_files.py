@@ -109,7 +109,7 @@ def _of_model(onnx: Any, model: Any, folder: Path | None) -> Graph:
     if len(graph.sparse_initializer) or len(graph.quantization_annotation):
         raise ValueError("the model has sparse or quantised tensors, and numlstm reads floats")
     arrays = {one.name: array_of(onnx, one, folder) for one in graph.initializer}
-    inputs = {one.name: _input(one) for one in graph.input if one.name not in arrays}
+    inputs = {one.name: _input(one) for one in graph.input if one.name not in ("", *arrays)}
     opsets = {one.domain: one.version for one in model.opset_import}
     return Graph(
         list(graph.node),

@@ -79,6 +79,7 @@ class Opaque:
     """Something that is no constant and does not come from the data: a state, lengths."""
 
     sizes: tuple[Size, ...] | None = None
+    given: bool = False  # an input of the graph, or parts of it, or zeros
 
 
 @dataclass(frozen=True)
@@ -214,12 +215,32 @@ def sliced(flow: Flow, attributes: Mapping[str, Any], *places: Array | None) -> 
         end = size if isinstance(size, int) else 2**31 - 1
         if cut.start == 0 and cut.step == 1 and cut.stop >= end:
             continue
+        if (cut.start, cut.stop) in ((0, 1), (1, 2)) and _is_direction(flow, axis):
+            flow = one_way(flow, axis, cut.start)
+            continue
         if cut.start == -1 and cut.step == 1 and cut.stop >= end:
             made = _at_the_last_step(flow, flow.axes[axis], -1)
             flow = replace(made, axes=(*flow.axes[:axis], (), *flow.axes[axis + 1 :]))
             continue
         raise NotRead("it cuts rows, steps or features out")
     return flow
+
+
+def _is_direction(flow: Flow, axis: int) -> bool:
+    return [atom.role for atom in flow.axes[axis]] == ["D"]
+
+
+def one_way(flow: Flow, axis: int, way: int) -> Flow:
+    """One direction, whose axis stays."""
+    return replace(flow, axes=(*flow.axes[:axis], (), *flow.axes[axis + 1 :]), way=way)
+
+
+def split(flow: Flow, attributes: Mapping[str, Any], count: int) -> list[Flow]:
+    """Of a Split into both directions."""
+    axis = int(attributes.get("axis", 0)) % max(len(flow.axes), 1)
+    if count != 2 or not _is_direction(flow, axis):
+        raise NotRead("it parts rows, steps or features")
+    return [one_way(flow, axis, way) for way in (0, 1)]
 
 
 def joined(values: Sequence[Value], attributes: Mapping[str, Any]) -> Value:

@@ -150,6 +150,16 @@ def _arithmetic(operation: Callable[[Array, Array], Array]) -> Callable[..., Arr
     return applied
 
 
+def _least(_: Any, one: Array, other: Array) -> Array:
+    """The smaller one; of a size that is open and the largest number that there is, the size."""
+    for free, bound in (one, other), (other, one):
+        if free.dtype == object and free.size == bound.size == 1 and bound.dtype != object:
+            if int(bound.ravel()[0]) != 2**31 - 1:
+                raise CannotFold("the least of a size that is open")
+            return free
+    return _arithmetic(np.minimum)(_, one, other)
+
+
 def _divided(one: Array, other: Array) -> Array:
     if one.dtype.kind in "iu":
         return np.asarray(one // other)
@@ -173,6 +183,7 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "Sub": _arithmetic(np.subtract),
     "Mul": _arithmetic(np.multiply),
     "Div": _arithmetic(_divided),
+    "Min": _least,
 }
 _CASTS = {1: np.float32, 10: np.float32, 16: np.float32, 11: np.float64, 6: np.int32, 7: np.int64}
 FLOATS = (1, 10, 11, 16)  # float32, float16, float64, bfloat16, as ONNX numbers types

@@ -29,16 +29,16 @@ NAMES = {
     "softplus": "Softplus",
 }
 _OURS = {theirs.lower(): ours for ours, theirs in NAMES.items()}
-KNOWN = {
-    "activation_alpha",
-    "activation_beta",
-    "activations",
-    "clip",
-    "direction",
-    "hidden_size",
-    "input_forget",
-    "layout",
-    "output_sequence",  # of the operator's first version
+KNOWN = {  # attributes, and their types as ONNX names them
+    "activation_alpha": "FLOATS",
+    "activation_beta": "FLOATS",
+    "activations": "STRINGS",
+    "clip": "FLOAT",
+    "direction": "STRING",
+    "hidden_size": "INT",
+    "input_forget": "INT",
+    "layout": "INT",
+    "output_sequence": "INT",  # of the operator's first version
 }
 
 

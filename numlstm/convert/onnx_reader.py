@@ -20,13 +20,17 @@ from numlstm.convert.onnx_flow import (
     Value,
 )
 from numlstm.convert.onnx_folding import FLOATS, CannotFold, fold, integers
-from numlstm.convert.onnx_operator import cell_of, layers_of
+from numlstm.convert.onnx_operator import KNOWN, cell_of, layers_of
 from numlstm.convert.weights import Weights
 from numlstm.data.scaling import Scaling
 from numlstm.utils.types import Array
 
 _QUANTISED = ("Quantize", "QLinear", "Integer")
 _SYMMETRIC = ("Add", "Mul")
+_PASSED_ON = {  # kinds of nodes that give a state or lengths as they get them, or parts of them
+    *("Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"),
+    *("Transpose", "Unsqueeze"),
+}
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 _MOVES: dict[str, Callable[..., Flow]] = {
     "Transpose": flows.transposed,
@@ -58,7 +62,7 @@ class Reader:
         self.lstms: list[str] = []
         self.learned = graph.metadata.get(LEARNED) == "True"
         for name, info in graph.inputs.items():
-            self.values[name] = Opaque(info.sizes)
+            self.values[name] = Opaque(info.sizes, given=True)
             if info.type in FLOATS:
                 sizes = info.sizes or tuple(Free(f"{name}.{k}") for k in range(3))
                 axes = tuple((Atom(str(k), size),) for k, size in enumerate(sizes))
@@ -97,7 +101,7 @@ class Reader:
         if any(isinstance(value, (Flow, Stack)) for value in values):
             return _of_data(node.op_type, attributes, values, count)
         if any(isinstance(value, Opaque) for value in values):
-            return [Opaque()] * count
+            return [Opaque(given=_is_given(node.op_type, attributes, values))] * count
         arrays = [value if isinstance(value, np.ndarray) else None for value in values]
         try:
             return fold(node.op_type, attributes, arrays, count)
@@ -132,6 +136,10 @@ class Reader:
         if not {"W", "R"} <= arrays.keys():
             raise ValueError(f"{_called(node)} lacks W or R")
         dtype = "float64" if arrays["W"].dtype == np.float64 else "float32"
+        for one in node.attribute:
+            kind = self.onnx.AttributeProto.AttributeType.Name(one.type)
+            if kind != KNOWN.get(one.name, kind):
+                raise ValueError(f"{one.name} of an LSTM is {KNOWN[one.name]}, received {kind}")
         attributes = self._attributes(node)
         cell, directions = cell_of(attributes, "P" in arrays, dtype)
         batch_first = bool(attributes.get("layout", 0))
@@ -158,7 +166,7 @@ class Reader:
                     "learns one for all rows: make them inputs, and pass state= to predict"
                 )
             return state[:, :1] if self.learned or state.any() else None
-        if state is None or isinstance(state, Opaque):
+        if state is None or (isinstance(state, Opaque) and state.given):
             return None
         if isinstance(state, Flow) and not state.levels:
             return None
@@ -266,6 +274,16 @@ def _constant(attributes: Mapping[str, Any]) -> Value:
     return Opaque()
 
 
+def _is_given(kind: str, attributes: Mapping[str, Any], values: Sequence[Value | None]) -> bool:
+    """Whether a node passes on what callers give, or makes zeros of a shape that is not known."""
+    if kind == "ConstantOfShape":
+        return not np.any(attributes.get("value", 0))
+    first = values[0]
+    if kind == "Expand" and isinstance(first, np.ndarray) and first.dtype != object:
+        return not first.any()
+    return kind in _PASSED_ON and isinstance(first, Opaque) and first.given
+
+
 def _shape(value: Value, attributes: Mapping[str, Any]) -> Value:
     sizes = flows.sizes_of(value)
     if sizes is None:
@@ -286,7 +304,7 @@ def _of_data(
     arrays = [value for value in others if isinstance(value, np.ndarray)]
     constant = all(value is None or isinstance(value, np.ndarray) for value in others)
     if isinstance(first, Flow) and not first.levels and kind in ("Slice", "Split", "Expand"):
-        return [Opaque()] * count  # of a state, of which each level gets its own
+        return [Opaque(given=True)] * count  # of a state, of which each level gets its own
     if kind in ("Identity", "Dropout") and first is not None:
         if kind == "Dropout" and any(array.any() for array in arrays[1:]):
             raise NotRead("it is a dropout of training")
@@ -297,6 +315,8 @@ def _of_data(
         if kind == "Gather" and arrays:
             return [flows.part_of(first, attributes, arrays[0])]
         raise NotRead("it changes the final states of several layers")
+    if kind == "Split" and isinstance(first, Flow) and constant:
+        return flows.split(first, attributes, count)
     if kind in _MOVES and isinstance(first, Flow) and constant:
         return [_MOVES[kind](first, attributes, *others)]
     return [_arithmetic(kind, attributes, values)]
@@ -328,7 +348,7 @@ def _time_and_batch(X: Flow, batch_first: bool) -> tuple[Flow, Atom, Atom]:
     """X with the atoms of its axes called by what they are."""
     if len(X.axes) != 3 or X.head is not None or X.behind or X.state or X.last:
         raise NotRead("its X is not the data, or the outputs of all steps of a layer below")
-    if X.levels and not flows.in_order(X):
+    if X.levels and (X.way is not None or not flows.in_order(X)):
         raise NotRead("its X is not all features of the layer below")
     order = (1, 0) if batch_first else (0, 1)
     if any(len(X.axes[k]) != 1 for k in (*order, *(() if X.levels else (2,)))):
@@ -345,7 +365,7 @@ def _time_and_batch(X: Flow, batch_first: bool) -> tuple[Flow, Atom, Atom]:
 
 
 def _is_ragged(lens: Value | None, T: Atom) -> bool:
-    if lens is None or isinstance(lens, Opaque):
+    if lens is None or (isinstance(lens, Opaque) and lens.given):
         return lens is not None
     if isinstance(lens, np.ndarray):
         if all(one == T.size for one in integers(lens)):
@@ -354,7 +374,7 @@ def _is_ragged(lens: Value | None, T: Atom) -> bool:
             "sequence_lens is constant, which fixes a batch: make it an input, and pass lengths= "
             "to predict"
         )
-    raise NotRead("its sequence_lens are computed from the data: pass lengths= to predict")
+    raise NotRead("its sequence_lens are computed by nodes: make it an input of the graph")
 
 
 def _outputs(

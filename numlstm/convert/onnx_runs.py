@@ -90,6 +90,7 @@ def excerpt(onnx: Any, graph: Graph, output: str, flow: Flow) -> tuple[Any, list
         if needed & set(node.output) or any(node is one for one in lstms):
             needed |= set(node.input)
             nodes.insert(0, node)
+    needed.discard("")  # of inputs that are left out
     states: list[list[str]] = []
     copies = []
     for node in nodes:

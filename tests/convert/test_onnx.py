@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,7 @@ def test_constants_go_to_the_functions_that_have_some():
         ({"direction": "both"}, "direction must be forward, reverse or bidirectional"),
         ({"clip": 0.0}, "activation_clip must be"),
         ({"smooth": 1}, "no attribute 'smooth'"),
+        ({"clip": 1}, "clip of an LSTM is FLOAT, received INT"),
     ],
 )
 def test_attributes_that_are_none(changes, message):
@@ -456,6 +458,47 @@ def test_the_last_step_of_both_directions_is_something_else():
     )
     with pytest.raises(ValueError, match="reverse direction has read nothing else"):
         from_onnx(proto)
+
+
+BOTH = {
+    "split": [node("Split", "Y", "a b", axis=1)],
+    "slice": [node("Slice", "Y i0 i1 i1", "a"), node("Slice", "Y i1 i2 i1", "b")],
+}
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_directions_that_are_parted_and_joined(kind):
+    node_, arrays = plain(direction="bidirectional")
+    arrays |= {f"i{k}": np.array([k]) for k in range(3)}
+
+    def joined(*names):
+        nodes = [node("Squeeze", f"{name} i1", f"{name}2") for name in "ab"]
+        return helper.make_model(
+            helper.make_graph(
+                [node_, *BOTH[kind], *nodes, helper.make_node("Concat", names, ["out"], axis=2)],
+                "graph",
+                [helper.make_tensor_value_info("X", TensorProto.DOUBLE, ["T", "B", 3])],
+                [helper.make_tensor_value_info("out", TensorProto.DOUBLE, None)],
+                [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+            ),
+            opset_imports=[helper.make_opsetid("", 13)],
+        )
+
+    model = from_onnx(joined("a2", "b2"), backend="reference")
+    X = np.random.default_rng(0).standard_normal((4, 5, 3))
+    expected = run(joined("a2", "b2"), "out", X=X.swapaxes(0, 1))
+    near(model.predict(X).swapaxes(0, 1), expected)
+    with pytest.raises(ValueError, match="joins parts of the network"):
+        from_onnx(joined("b2", "a2"))
+    with pytest.raises(ValueError, match="only some directions"):
+        from_onnx(joined("a2", "b2"), output="a2")
+
+
+def test_without_onnx(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for call in (lambda: from_onnx("x.onnx"), lambda: to_onnx(drawn(np.random.default_rng(0)))):
+        with pytest.raises(ImportError, match=r'needs onnx: .* install "numlstm\[onnx\]"'):
+            call()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
