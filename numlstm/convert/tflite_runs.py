@@ -13,6 +13,7 @@ from numlstm.convert.check import Outputs
 from numlstm.convert.extras import require
 from numlstm.convert.tflite_operator import (
     BOTH,
+    INPUT,
     RECURRENT,
     STATES,
     STEP,
@@ -145,16 +146,19 @@ def _version(code: int) -> int:
 
 
 def written(
-    operators: Sequence[Recurrent], head: Mapping[str, Array] | None, shape: Sequence[int]
+    operators: Sequence[Recurrent], head: Mapping[str, Array] | None, batch: int, steps: int
 ) -> tuple[bytes, States]:
-    """A file of LSTMs one behind the other and a dense layer, for inputs of a shape (B, T, I)."""
+    """A file of LSTMs one behind the other and a dense layer, time first.
+
+    Batches first, the kernel of two directions whose outputs are merged writes those of a row over
+    others.
+    """
     writer = Writer()
-    first = operators[0]
-    if first.kind == STEP:
-        shape = shape[0], shape[2]
-    source = at = writer.tensor(shape)
+    kind, own = operators[0].kind, operators[0].direction(0)
+    features = own[INPUT[1]].shape[1]
+    at = source = writer.tensor((batch, features) if kind == STEP else (steps, batch, features))
     for one in operators:
-        options = one.options._replace(time_major=False, merge_outputs=True)
+        options = one.options._replace(time_major=kind != STEP, merge_outputs=True)
         at = writer.lstm(one._replace(options=options), at)
     if head is not None:
         at = writer.dense(head, at)
@@ -165,13 +169,15 @@ def run(
     operators: Sequence[Recurrent], head: Mapping[str, Array] | None, X: Array, last: bool = False
 ) -> Outputs:
     """What LiteRT makes of X (B, T, I)."""
-    content, states = written(operators, head, X.shape)
-    steps = X.transpose(1, 0, 2) if operators[0].kind == STEP else [X]
+    content, states = written(operators, head, *X.shape[:2])
     interpreter = interpreter_of(content)
-    found = [outputs_of(interpreter, x) for x in steps]
-    Y = np.stack(found, 1) if operators[0].kind == STEP else found[0]
+    x = X.transpose(1, 0, 2)
+    if operators[0].kind == STEP:
+        Y = np.stack([outputs_of(interpreter, row) for row in x])
+    else:
+        Y = outputs_of(interpreter, x)
     h, c = ([np.array(interpreter.get_tensor(i)) for i in part] for part in states)
-    return Outputs(Y[:, -1] if last else Y, h, c)
+    return Outputs(Y[-1] if last else Y.transpose(1, 0, 2), h, c)
 
 
 def interpreter_of(content: bytes) -> Any:
