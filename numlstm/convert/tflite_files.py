@@ -37,6 +37,11 @@ class Tensor(NamedTuple):
     buffer: int
     is_variable: bool
     is_sparse: bool
+    free: tuple[int, ...] = ()  # -1 for axes that may have any size
+
+    def is_free(self, axis: int) -> bool:
+        """Whether an axis may have any size."""
+        return axis < len(self.free) and self.free[axis] < 0
 
 
 class Operator(NamedTuple):
@@ -152,7 +157,8 @@ def _tensor(table: Table) -> Tensor:
         raise ValueError("its numbers lie in other files")
     kind, buffer = table.scalar(1, "<b", 0), table.scalar(2, "<I", 0)
     variable = bool(table.scalar(5, "<B", 0))
-    return Tensor(table.text(3), shape, kind, buffer, variable, table.has(6))
+    free = tuple(map(int, table.vector(7, "<i4")[:_MOST_DIMENSIONS]))
+    return Tensor(table.text(3), shape, kind, buffer, variable, table.has(6), free)
 
 
 def _operator(table: Table, names: Sequence[str], count: int) -> Operator:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from numlstm.convert.arrays import REVERSE_ONLY
-from numlstm.convert.tflite_files import Graph, Operator
+from numlstm.convert.flatbuffer import EMPTY
+from numlstm.convert.tflite_files import Graph, Operator, Tensor
 from numlstm.convert.tflite_operator import KINDS, STEP, Recurrent, read_operator
 from numlstm.utils.types import Array
 
@@ -25,10 +26,7 @@ class Network(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where the way has come to: tensors, of two directions perhaps two, and what their axes are.
-
-    `consumed` is the number of LSTMs that the way has come through.
-    """
+    """Where the way has come to: tensors, two of two directions, and what their axes are."""
 
     tensors: tuple[int, ...]
     axes: tuple[str, ...]
@@ -48,7 +46,7 @@ def find_network(
     place = Place((chosen[0].inputs[0],), _axes(read[0]))
     for one, own in zip(chosen, read, strict=True):
         place = _through_lstm(graph, place, one, own, first=one is chosen[0])
-    if head is False or (lstm is not None and head is None and not _has_head(graph, place)):
+    if head is False or (lstm is not None and _goes_to_lstm(graph, place)):
         return Network(read, None, False)
     place = _to_the_end(graph, place, logits)
     return Network(read, place.head, place.last)
@@ -144,10 +142,10 @@ def _through_lstm(
     return Place(outputs, _axes(read))
 
 
-def _has_head(graph: Graph, place: Place) -> bool:
-    """Whether the way goes on, through axes, to a dense layer."""
+def _goes_to_lstm(graph: Graph, place: Place) -> bool:
+    """Whether the way goes on, through axes, to a further LSTM."""
     try:
-        while (one := _next(graph, place)) is not None and one.name != _DENSE:
+        while (one := _next(graph, place)) is not None and one.name not in KINDS:
             place = _through(graph, place, one)
     except ValueError:
         return False
@@ -274,36 +272,51 @@ def _arranged(graph: Graph, place: Place, operator: Operator) -> tuple[str, ...]
 
 def _last_step(graph: Graph, place: Place, operator: Operator) -> Place:
     """Through a slice along time that leaves the last step alone."""
-    shape = graph.tensors[operator.inputs[0]].shape
-    time = place.axes.index(TIME)
-    begin, end = (graph.constant(index).ravel() for index in operator.inputs[1:3])
-    if begin.size != len(place.axes) or end.size != begin.size or len(shape) != begin.size:
-        raise ValueError(_behind(operator.name))
+    time, shape = place.axes.index(TIME), graph.tensors[operator.inputs[0]].shape
+    cut = _slice(graph, operator, len(place.axes))
     after = graph.tensors[operator.outputs[0]].shape
-    axes = list(place.axes)
-    shrunk = 0
-    if operator.name == "STRIDED_SLICE" and operator.options:
-        options = operator.options
-        begins, ends, *others, shrunk = (options.scalar(index, "<i", 0) for index in range(5))
-        whole = [begins >> axis & 1 and ends >> axis & 1 for axis in range(len(axes))]
-        strange = any(others) or options.scalar(5, "<B", 0) or begins >> time & 1
-    else:
-        whole = [not int(first) for first in begin]
-        strange = operator.name == "STRIDED_SLICE"
-    whole[time] = True
-    starts_last = int(begin[time]) in (-1, shape[time] - 1)
-    kept = [size for axis, size in enumerate(shape) if axis != time]
-    left = [size for axis, size in enumerate(after) if shrunk or axis != time]
-    if strange or not all(whole) or not starts_last or left != kept or shrunk not in (0, 1 << time):
+    left = list(shape)
+    left[time : time + 1] = [] if cut is not None and cut.shrunk else [1]
+    if (
+        cut is None
+        or cut.shrunk not in (0, 1 << time)
+        or any(begin for axis, begin in enumerate(cut.begin) if axis != time)
+        or cut.begin[time] not in (-1, _last_of(graph.tensors[operator.inputs[0]], time))
+        or list(after) != left
+    ):
         raise ValueError(
             f"{operator.name} cuts out something else than the last step: numlstm gives all steps, "
             "or the last one; head=False takes the LSTM alone"
         )
-    if shrunk:
-        del axes[time]
-    else:
-        axes[time] = ONE
+    axes = list(place.axes)
+    axes[time : time + 1] = [] if cut.shrunk else [ONE]
     return replace(place, tensors=operator.outputs[:1], axes=tuple(axes), last=True)
+
+
+class Slice(NamedTuple):
+    """Where a slice begins on every axis, and the axes that it removes, as bits."""
+
+    begin: list[int]
+    shrunk: int
+
+
+def _slice(graph: Graph, operator: Operator, count: int) -> Slice | None:
+    """A slice with steps of one; None where it does something else beside."""
+    parts = [graph.constant(index).ravel()[:9].tolist() for index in operator.inputs[1:]]
+    if any(len(part) != count for part in parts):
+        return None
+    if operator.name == "SLICE":
+        return Slice(parts[0], 0)
+    options = operator.options or EMPTY
+    begins, _, *others, shrunk = (options.scalar(index, "<i", 0) for index in range(5))
+    if any(others) or options.scalar(5, "<B", 0) or parts[2] != [1] * count:
+        return None
+    return Slice([0 if begins >> axis & 1 else n for axis, n in enumerate(parts[0])], shrunk)
+
+
+def _last_of(tensor: Tensor, axis: int) -> int:
+    """The number of the last step, where the file says how many there are."""
+    return -1 if tensor.is_free(axis) else tensor.shape[axis] - 1
 
 
 def _through_dense(graph: Graph, place: Place, operator: Operator) -> Place:
