@@ -13,7 +13,7 @@ import numpy as np
 
 from numlstm.utils.types import Array
 
-_MOST = 20_000  # tables in a vector
+_MOST = 10_000  # tables in a vector
 T = TypeVar("T")
 
 
@@ -31,7 +31,7 @@ class Table:
 
     def text(self, index: int) -> str:
         """A string, for messages."""
-        return self.bytes(index).tobytes().decode(errors="replace")[:80]
+        return self.bytes(index)[:80].tobytes().decode(errors="replace")
 
     def bytes(self, index: int) -> Array:
         """A vector of bytes."""
@@ -78,6 +78,9 @@ class Table:
             return 0
         distance = _number(self.data, vtable + offset, "<H")
         return self.place + distance if distance else 0
+
+
+EMPTY = Table(struct.pack("<HHi", 4, 4, 4), 4)  # one without fields, which has all defaults
 
 
 def root(data: bytes, identifier: bytes) -> Table:

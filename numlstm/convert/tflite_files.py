@@ -1,4 +1,4 @@
-"""Files of TensorFlow Lite: tensors and operators, as tensorflow/lite/schema/schema.fbs has them."""
+"""Files of TensorFlow Lite: the tensors and operators of their schema, schema.fbs."""
 
 import math
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ NAMES = {
 }  # fmt: skip
 _TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 4: "<i8"}  # of tensors whose numbers are read
 _TYPE_NAMES = {3: "UINT8", 7: "INT16", 9: "INT8", 17: "INT4", 10: "FLOAT64", 18: "BFLOAT16"}
-_FLOAT32, _FLOAT16 = 0, 1
-_DEQUANTIZE = 6
+_FLOAT16 = 1
+MAGIC = b"TFL3"  # as bytes 4 to 7
 _MOST_DIMENSIONS = 8
 
 
@@ -37,6 +37,11 @@ class Tensor(NamedTuple):
     buffer: int
     is_variable: bool
     is_sparse: bool
+    free: tuple[int, ...] = ()  # -1 for axes that may have any size
+
+    def is_free(self, axis: int) -> bool:
+        """Whether an axis may have any size."""
+        return axis < len(self.free) and self.free[axis] < 0
 
 
 class Operator(NamedTuple):
@@ -103,7 +108,7 @@ class Graph:
                 f"{tensor.name!r} has {data.size} bytes, and its shape {tensor.shape} is that of "
                 f"{math.prod(tensor.shape) * dtype.itemsize}"
             )
-        return np.frombuffer(data.tobytes(), dtype).reshape(tensor.shape)
+        return data.view(dtype).reshape(tensor.shape)
 
 
 def _quantised(tensor: Tensor) -> str:
@@ -116,7 +121,7 @@ def _quantised(tensor: Tensor) -> str:
 
 def read_graph(data: bytes) -> Graph:
     """The main graph of a file."""
-    model = root(data, b"TFL3")
+    model = root(data, MAGIC)
     names = model.tables(1, _operator_name)
     graphs = model.tables(2, lambda table: table)
     if not graphs:
@@ -152,7 +157,8 @@ def _tensor(table: Table) -> Tensor:
         raise ValueError("its numbers lie in other files")
     kind, buffer = table.scalar(1, "<b", 0), table.scalar(2, "<I", 0)
     variable = bool(table.scalar(5, "<B", 0))
-    return Tensor(table.text(3), shape, kind, buffer, variable, table.has(6))
+    free = tuple(map(int, table.vector(7, "<i4")[:_MOST_DIMENSIONS]))
+    return Tensor(table.text(3), shape, kind, buffer, variable, table.has(6), free)
 
 
 def _operator(table: Table, names: Sequence[str], count: int) -> Operator:
@@ -167,6 +173,6 @@ def _operator(table: Table, names: Sequence[str], count: int) -> Operator:
 def _indices(table: Table, field: int, count: int) -> tuple[int, ...]:
     """Indices of tensors, which there are."""
     found = table.vector(field, "<i4")
-    if found.size > 1000 or (found.size and not (-1 <= found.min() and found.max() < count)):
+    if found.size > 500 or (found.size and not (found.min() >= -1 and found.max() < count)):
         raise ValueError(f"an operator names a tensor that is none of {count}")
     return tuple(map(int, found))

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from numlstm.architecture.cell import Activation, Activations, Cell
-from numlstm.convert.flatbuffer import Table
+from numlstm.convert.flatbuffer import EMPTY, Table
 from numlstm.convert.tflite_files import Graph, Operator
 from numlstm.convert.weights import Weights
 from numlstm.utils.types import Array
@@ -20,13 +20,18 @@ INPUT, RECURRENT, PEEPHOLE, BIAS = range(4), range(4, 8), range(8, 11), range(11
 PROJECTION, PROJECTION_BIAS = 15, 16
 PER_DIRECTION = 17
 GAIN = range(20, 24)  # of the operator, of one direction
-_STATES = {STEP: range(18, 20), SEQUENCE: range(18, 20), BOTH: range(35, 39)}
+STATES = {STEP: range(18, 20), SEQUENCE: range(18, 20), BOTH: range(35, 39)}
 _COUNTS = {STEP: (20, 24), SEQUENCE: (20, 24), BOTH: (48,)}
 _AUXILIARY = range(39, 48)
 EPSILON = 1e-8  # of the layer normalisation
 _GATES = Activation("sigmoid")
-_ACTIVATIONS = {0: Activation("affine"), 1: Activation("relu"), 4: Activation("tanh")}
-_ACTIVATION_NAMES = {2: "RELU_N1_TO_1", 3: "RELU6", 5: "SIGN_BIT"}
+_ACTIVATIONS = {1: Activation("relu"), 4: Activation("tanh")}
+_ACTIVATION_NAMES = {
+    0: "NONE, with which the kernel gives out its candidate in the place of its cell",
+    2: "RELU_N1_TO_1",
+    3: "RELU6",
+    5: "SIGN_BIT",
+}
 
 
 class Options(NamedTuple):
@@ -60,6 +65,12 @@ class Recurrent(NamedTuple):
             if first <= place < first + PER_DIRECTION
         }
 
+    @property
+    def gains(self) -> dict[int, Array]:
+        """Those of the layer normalisation, which two directions do not have."""
+        found = {} if self.kind == BOTH else self.constants
+        return {place: array for place, array in found.items() if place in GAIN}
+
 
 def read_operator(graph: Graph, operator: Operator) -> Recurrent:
     """An operator, of the full kernel and with states that begin as zeros."""
@@ -67,7 +78,7 @@ def read_operator(graph: Graph, operator: Operator) -> Recurrent:
     options = _options(kind, operator.options)
     if len(inputs) not in _COUNTS[kind]:
         raise ValueError(f"{kind} must have {_COUNTS[kind]} inputs, received {len(inputs)}")
-    for place in _STATES[kind]:
+    for place in STATES[kind]:
         if inputs[place] < 0 or not graph.tensors[inputs[place]].is_variable:
             raise ValueError(
                 f"the states of {kind} must be variables, which begin as zeros: where they are "
@@ -85,25 +96,21 @@ def read_operator(graph: Graph, operator: Operator) -> Recurrent:
 
 
 def _options(kind: str, table: Table | None) -> Options:
-    read = Table.scalar if table is not None else (lambda *arguments: arguments[-1])
-    values: dict[str, Any] = {
-        "activation": read(table, 0, "<b", 0),  # type: ignore[arg-type]
-        "cell_clip": read(table, 1, "<f", 0.0),  # type: ignore[arg-type]
-        "proj_clip": read(table, 2, "<f", 0.0),  # type: ignore[arg-type]
-    }
-    fourth, fifth = (read(table, at, "<B", None) for at in (3, 4))  # type: ignore[arg-type]
-    for name in ("cell_clip", "proj_clip"):
-        if not 0 <= values[name] < math.inf:
-            raise ValueError(f"{name} must be at least 0, which is off, received {values[name]}")
-    if kind == STEP and fourth:
+    """The options, which all kinds have in one order but for the fourth and fifth."""
+    table = table or EMPTY
+    clips = {name: table.scalar(at, "<f", 0.0) for at, name in ((1, "cell_clip"), (2, "proj_clip"))}
+    for name, value in clips.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be at least 0, which is off, received {value}")
+    if kind == STEP and table.scalar(3, "<b", 0):
         raise ValueError(
             "LSTM has the basic kernel, whose weights are of another form: the full one is read"
         )
-    if kind == BOTH:
-        return Options(**values, merge_outputs=bool(fourth), time_major=bool(1 if fifth is None else fifth))
-    if kind == SEQUENCE and read(table, 5, "<B", 0):  # type: ignore[arg-type]
-        raise ValueError("recurrent weights that are diagonals are not read")
-    return Options(**values, time_major=kind == SEQUENCE and bool(fourth))
+    if kind == SEQUENCE and table.scalar(5, "<B", 0):
+        raise ValueError(f"{kind} has diagonals as recurrent weights, which are not read")
+    major = {STEP: False, SEQUENCE: table.scalar(3, "<B", 0), BOTH: table.scalar(4, "<B", 1)}[kind]
+    merge = kind != BOTH or bool(table.scalar(3, "<B", 0))
+    return Options(table.scalar(0, "<b", 0), **clips, time_major=bool(major), merge_outputs=merge)
 
 
 # ---- layers ----------------------------------------------------------------------------------
@@ -140,7 +147,7 @@ def _layer(operator: Recurrent, own: Mapping[int, Array]) -> tuple[dict[str, Arr
     coupled = INPUT[0] not in own
     gates = "fgo" if coupled else "ifgo"
     rows = {name: _blocks(own, places, gates) for name, places in _ROWS.items()}
-    gain = _blocks(operator.constants, GAIN, gates)
+    gain = _blocks(operator.gains, GAIN, gates)
     units, outputs = rows["weight_ih"].shape[0] // len(gates), rows["weight_hh"].shape[-1]
     if PEEPHOLE[1] in own:
         places = PEEPHOLE[1:] if coupled else PEEPHOLE
@@ -166,7 +173,7 @@ def _require_all(own: Mapping[int, Array], operator: Recurrent) -> None:
     required = [*INPUT[1:], *RECURRENT[1:], *BIAS[1:]]
     of_input = INPUT[0], RECURRENT[0], BIAS[0]
     peepholes = [place in own for place in PEEPHOLE[1:]]
-    gains = [place in operator.constants for place in GAIN]
+    gains = [place in operator.gains for place in GAIN]
     plain = INPUT[0] in own
     complete = (
         all(place in own for place in required)
@@ -184,7 +191,7 @@ def _require_all(own: Mapping[int, Array], operator: Recurrent) -> None:
     units = own[BIAS[1]].shape
     vectors = [*(p for p in (*BIAS, *PEEPHOLE) if p in own)]
     shapes = {own[place].shape for place in vectors}
-    shapes |= {array.shape for place, array in operator.constants.items() if place in GAIN}
+    shapes |= {array.shape for array in operator.gains.values()}
     for places in (INPUT, RECURRENT):
         shapes |= {own[place].shape[:1] for place in places if place in own}
         if len({own[place].shape for place in places if place in own}) > 1:
@@ -215,7 +222,7 @@ def _cell(operator: Recurrent, rows: Mapping[str, Array], coupled: bool) -> Cell
     options = operator.options
     if options.activation not in _ACTIVATIONS:
         name = _ACTIVATION_NAMES.get(options.activation, options.activation)
-        raise ValueError(f"numlstm has no activation for {name}, but for TANH, RELU and NONE")
+        raise ValueError(f"numlstm has the activations TANH and RELU of an LSTM, received {name}")
     own = _ACTIVATIONS[options.activation]
     activations: Activations = (_GATES, own, own)
     cell = Cell(
@@ -252,9 +259,7 @@ def _shifted(weights: Weights, shifts: Sequence[Array]) -> Weights:
             bias = layer["bias"].astype(np.float64) + layer["weight_hh"] @ shift.astype(np.float64)
             if level:
                 bias += layer["weight_ih"] @ below.astype(np.float64)
-            layers.append(
-                {**layer, "bias": bias.astype(np.float32), "initial_h": -shift}
-            )
+            layers.append({**layer, "bias": bias.astype(np.float32), "initial_h": -shift})
         below = np.concatenate([shifts[index] for index in own])
     head = weights.head or {"weight": np.eye(below.size, dtype=np.float32)}
     added = head["weight"] @ below.astype(np.float64) + head.get("bias", np.zeros(1, np.float32))

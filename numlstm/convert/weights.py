@@ -152,6 +152,8 @@ def _layer_spec(name: str, layer: Layer, cell: Cell, learned: bool) -> LayerSpec
         if key not in layer:
             raise ValueError(f"{name} lacks {key}, received {sorted(layer)}")
         checks.shape(f"{key} of {name}", layer[key], ("4H" if len(cell.gates) == 4 else "3H", "n"))
+    if "weight_hr" in layer:
+        checks.shape(f"weight_hr of {name}", layer["weight_hr"], ("P", "H"))
     units, outputs = hidden_size(layer), output_size(layer)
     rows, gates = layer["weight_hh"].shape[0], len(cell.gates)
     if rows != gates * units:
