@@ -306,7 +306,42 @@ class Onnx(Side):
         return Outputs(Y, *(list(made[name]) for name in ("hn", "cn") if name in made))
 
 
+class Exported(Torch):
+    """PyTorch by way of its exporter to ONNX, the older or the newer one, and back as ONNX."""
+
+    def draw(self, rng: Rng, dtype: str) -> Any:
+        network = super().draw(rng, dtype)
+        while network.lstm.proj_size:  # which neither exporter has
+            network = super().draw(rng, dtype)
+        network.forward = lambda X: self._forward(network, X)
+        self.newer = bool(rng.integers(2))
+        return network.eval()
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        import onnx
+        import torch
+
+        if isinstance(network, onnx.ModelProto):
+            return convert.from_onnx(network, backend="reference")
+        X = torch.zeros(3, 11, network.lstm.input_size, dtype=network.lstm.weight_ih_l0.dtype)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "network.onnx")
+            torch.onnx.export(network, (X,), path, dynamo=self.newer, verbose=False)
+            return convert.from_onnx(path, backend="reference")
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        return convert.to_onnx(model)
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        import onnx
+
+        if isinstance(network, onnx.ModelProto):
+            return Onnx().run(network, X)
+        return super().run(network, X)
+
+
 SIDES: dict[str, type[Side]] = {
+    "exported": Exported,
     "torch": Torch,
     "safetensors": Safetensors,
     "keras": Keras,
