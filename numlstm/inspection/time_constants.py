@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.inspection.inputs import network_of
+from numlstm.network.dropout import real_rate
 from numlstm.utils.types import Array
+
+_HELD = 2**20  # gates whose logarithms are held at once
 
 
 class TimeConstants(NamedTuple):
@@ -17,7 +20,8 @@ class TimeConstants(NamedTuple):
         Time constants of the units of every layer, in steps; infinite where nothing is forgotten.
         Directions are layers of their own, forward before reverse.
     forget : ndarray, shape (L, H)
-        Geometric means of the forget gates.
+        Geometric means of what a step keeps of a cell: of the forget gates f or, with the zoneout
+        z of cells, of z + (1 - z) f.
     durations : ndarray of timedelta64[ns], shape (L, H), or None
         The same where X has dates: `steps` times the median distance of two dates. NaT where that
         is more than 292 years, or infinite.
@@ -41,8 +45,8 @@ def time_constants(
 
     After n steps a cell holds the product of n forget gates of what it held. With their geometric
     mean f over all steps of X that is f^n = exp(-n / tau), with tau = -1 / log f: after tau steps
-    1/e of it is left. That is what cells alone keep; what comes back through hidden states is in
-    `memory_paths`.
+    1/e of it is left. Where cells have a zoneout z, predictions keep z + (1 - z) f in the place of
+    f. That is what cells alone keep; what comes back through hidden states is in `memory_paths`.
 
     Parameters
     ----------
@@ -84,21 +88,29 @@ def time_constants(
     forgets = own.cell.forget_gate != "none"
     trace = own.trace(X, quantities="f" if forgets else "i", **given)
     sizes = len(own.spec.layers), own.spec.hidden_size
-    forget = _geometric_means(trace.f) if forgets else np.ones(sizes)
+    zoneout = real_rate(own.spec.dropout.zoneout_c)
+    forget = _geometric_means(trace.f, zoneout) if forgets else np.ones(sizes)
     with np.errstate(divide="ignore"):  # of gates that were always shut, or always open
         steps = -1 / np.log(forget)
     steps = np.where(forget < 1, steps, np.inf)
     return TimeConstants(steps, forget, _durations(steps, trace.axes.dates))
 
 
-def _geometric_means(f: Any) -> Array:
-    """Those of all units over sequences and steps, (L, H)."""
-    there = ~np.isnan(f[:, :, :, :1])
-    if not there.any():
+def _geometric_means(f: Any, zoneout: float) -> Array:
+    """Those of what is kept by all units over sequences and steps, (L, H)."""
+    layers, rows, steps, units = f.shape
+    each = max(1, _HELD // max(1, layers * rows * units))
+    count, total = 0, np.zeros((layers, units))
+    for start in range(0, steps, each):
+        part = f[:, :, start : start + each].astype(np.float64)
+        there = ~np.isnan(part[..., :1])
+        with np.errstate(divide="ignore"):  # of gates that are shut
+            logs = np.log(zoneout + (1 - zoneout) * part)
+        count += int(there[0].sum())
+        total += logs.sum(axis=(1, 2), where=there)
+    if not count:
         raise ValueError("X has no step whose forget gates could be looked at")
-    with np.errstate(divide="ignore"):
-        logs = np.log(f.astype(np.float64))
-    means: Array = np.exp(logs.mean(axis=(1, 2), where=there))
+    means: Array = np.exp(total / count)
     return means
 
 

@@ -31,7 +31,7 @@ def mean_noise(spec: NetworkSpec, arrays: Any, batch: int) -> NetworkNoise:
     rates = spec.dropout
 
     def keep(rate: float, size: int) -> AnyArray | None:
-        return arrays.full((batch, 1, size), 1 - _share(rate), spec.dtype) if rate else None
+        return arrays.full((batch, 1, size), 1 - real_rate(rate), spec.dtype) if rate else None
 
     layers = tuple(
         Noise(
@@ -54,7 +54,7 @@ def draw_noise(
     ) -> AnyArray | None:
         if rate == 0:
             return None
-        share = _share(rate)
+        share = real_rate(rate)
         value = 1 / (1 - share) if scaled else 1.0
         kept = source, update, (purpose, part), shape, round(_LEVELS * share), value
         return arrays.mask(*kept, spec.dtype)
@@ -90,6 +90,6 @@ def draw_noise(
     )
 
 
-def _share(rate: float) -> float:
+def real_rate(rate: float) -> float:
     """The rate that is really used: a multiple of 1 / _LEVELS below 1."""
     return min(round(_LEVELS * rate), _LEVELS - 1) / _LEVELS

@@ -41,6 +41,29 @@ def test_the_mean_is_that_of_products():
     assert found.steps.shape == (4, 3)
 
 
+@pytest.mark.parametrize("zoneout", [0.0, 0.1])
+def test_time_constants_are_those_of_a_measured_decay(zoneout):
+    model = constant_gates(2.0, 0.5, dropout={"zoneout_c": zoneout})
+    for name, part in model.params.items():
+        if name.startswith("weight"):
+            part[:] = 0
+    model.params["bias_l0"][4:6] = 0.3
+    c = model.trace(np.ones((1, 20, 1)), quantities="c").c[0, 0]
+    change = np.diff(c, axis=0)  # towards where it stays: a pure decay
+    found = inspection.time_constants(model, np.ones((1, 20, 1)))
+    np.testing.assert_allclose(found.steps[0], -1 / np.log(change[3] / change[2]), rtol=1e-9)
+    np.testing.assert_allclose(found.forget[0], change[3] / change[2], rtol=1e-9)
+
+
+def test_zoneout_keeps_a_share_whatever_the_gate_does():
+    never = {"cell": {"forget_gate": "none"}, "dropout": {"zoneout_c": 0.25}}
+    open_ = inspection.time_constants(numlstm.LSTM(1, 3, 1, rng=0, **never), np.ones((2, 5, 1)))
+    assert np.isinf(open_.steps).all()
+    shut = constant_gates(-900.0, dropout={"zoneout_c": 0.25})
+    found = inspection.time_constants(shut, np.ones((2, 5, 1)))
+    np.testing.assert_allclose(found.steps, -1 / np.log(0.25))
+
+
 def test_a_cell_that_cannot_forget_keeps_for_ever():
     model = numlstm.LSTM(1, 3, 1, cell={"forget_gate": "none"}, rng=0)
     found = inspection.time_constants(model, np.ones((2, 5, 1)))
