@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.data.labels.axes import Axis
 from numlstm.inspection.inputs import network_of
 from numlstm.network.dropout import real_rate
 from numlstm.utils.types import Array
@@ -23,8 +24,8 @@ class TimeConstants(NamedTuple):
         Geometric means of what a step keeps of a cell: of the forget gates f or, with the zoneout
         z of cells, of z + (1 - z) f.
     durations : ndarray of timedelta64[ns], shape (L, H), or None
-        The same where X has dates: `steps` times the median distance of two dates. NaT where that
-        is more than 292 years, or infinite.
+        The same where X has dates, of any kind: `steps` times the median distance of two dates. NaT
+        where that is more than 292 years, or infinite.
     """
 
     steps: Array
@@ -84,6 +85,12 @@ def time_constants(
     array([[ 1.44,  7.88, 55.1 ]])
     """
     own, X, static = network_of(model, X, static)
+    if own.spec.bidirectional and own.window is not None:
+        raise ValueError(
+            "half of a bidirectional network reads a window from its end, so that no step of a "
+            f"series has all of it: set model.window = None, and pass the windows of {own.window} "
+            "steps themselves, as (B, T, I)"
+        )
     given = {"lengths": lengths, "reset": reset, "static": static, "future": future}
     forgets = own.cell.forget_gate != "none"
     trace = own.trace(X, quantities="f" if forgets else "i", **given)
@@ -116,11 +123,23 @@ def _geometric_means(f: Any, zoneout: float) -> Array:
 
 def _durations(steps: Array, dates: tuple[Any, ...]) -> Array | None:
     """Steps in time, by the median distance of two dates."""
-    times = [axis.instants for axis in dates if axis is not None and axis.instants is not None]
-    distances = [np.diff(time.astype("datetime64[ns]")) for time in times]
-    if not distances or not sum(map(len, distances)):
+    found = [_distances(axis) for axis in dates if axis is not None]
+    distances = [each for each in found if each is not None]
+    if not sum(map(len, distances)):
         return None
-    nanoseconds = np.median(np.concatenate(distances).astype(np.int64)) * steps
+    nanoseconds = np.median(np.concatenate(distances)) * steps
     held = nanoseconds < np.iinfo(np.int64).max
     whole = np.where(held, nanoseconds, 0).astype("timedelta64[ns]")
     return np.where(held, whole, np.timedelta64("NaT"))
+
+
+def _distances(axis: Axis) -> Array | None:
+    """Those of two dates that follow each other, in nanoseconds; None of what is no date."""
+    labels, times = axis.labels, axis.ticks
+    if labels.size and hasattr(labels[0], "to_timestamp"):  # periods
+        times = np.array([label.to_timestamp().to_datetime64() for label in labels])
+    if times is not None and times.dtype.kind == "M":
+        return np.diff(times.astype("datetime64[ns]")).astype(np.int64)
+    if times is not None and labels.size and hasattr(labels[0], "calendar"):  # seconds, of cftime
+        return np.diff(np.round(1e9 * times).astype(np.int64))
+    return None

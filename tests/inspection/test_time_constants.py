@@ -1,5 +1,7 @@
 """Time constants of units, from forget gates that are known."""
 
+import datetime
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,35 @@ def test_dates_say_how_long_that_is():
     assert np.isnat(found.durations[0, 1])  # infinite
     plain = inspection.time_constants(model, frame.to_numpy())
     np.testing.assert_array_equal(plain.steps, found.steps)
+
+
+class Day(datetime.timedelta):
+    """A day of a calendar of which NumPy knows nothing, as cftime has them."""
+
+    calendar, year = "noleap", 2020
+
+
+@pytest.mark.parametrize("kind", ["periods", "intervals", "other calendars"])
+def test_dates_of_any_kind_say_how_long_that_is(kind):
+    pandas = pytest.importorskip("pandas")
+    days = pandas.date_range("2020-01-01", periods=9, freq="2D")
+    kinds = {
+        "periods": lambda: days[:8].to_period("D"),
+        "intervals": lambda: pandas.IntervalIndex.from_breaks(days),
+        "other calendars": lambda: pandas.Index([Day(2 * i) for i in range(8)], dtype=object),
+    }
+    frame = pandas.DataFrame({"rain": np.ones(8)}, index=kinds[kind]())
+    found = inspection.time_constants(constant_gates(2.0), frame)
+    np.testing.assert_allclose(found.durations / np.timedelta64(2, "D"), found.steps)
+
+
+def test_windows_of_a_bidirectional_network_are_to_be_passed():
+    X = np.random.default_rng(0).standard_normal((40, 1))
+    model = numlstm.fit(X, X, window=7, bidirectional=True, hidden_size=2, epochs=1, rng=0).model
+    with pytest.raises(ValueError, match=r"set model\.window = None, and pass the windows of 7"):
+        inspection.time_constants(model, X)
+    model.window = None
+    assert inspection.time_constants(model, X[:35].reshape(5, 7, 1)).steps.shape == (2, 2)
 
 
 def test_estimators_are_looked_into_as_their_network_is():
