@@ -96,7 +96,8 @@ def fixed_points(
     tol : float, optional
         What the residual of a fixed point is at most, relative to 1 + the norm of its state.
     lengths, static, future : optional
-        As in `LSTM.predict`; `static` has one row, or a model without attributes none.
+        As in `LSTM.predict`; but `static` is one row, (S,) or (1, S), the attributes of the network
+        whose fixed points are sought: it reads all sequences of X with these.
     rng : int or numpy.random.Generator, optional
         Where starts are drawn from.
 
@@ -133,7 +134,7 @@ def fixed_points(
     """
     count = checks.size("num_starts", num_starts)
     tol = checks.real("tol", tol, above=0.0)
-    seen = read(model, X, Given(lengths, None, static, future))
+    seen = read(model, X, Given(lengths, None, static, future), one_static=True)
     require_dynamics(seen.model)
     map_ = _map(seen, x)
     ends = [map_.solved(start) for start in _starts(map_, seen, count, rng)]
@@ -176,11 +177,7 @@ def _map(seen: Inspected, x: Any) -> _Map:
     theta = theta.astype(np.float64)
     static = seen.rows.static
     if static is not None:
-        if len(static) != 1:
-            raise ValueError(
-                f"static must be the attributes of one sequence, received {len(static)} rows"
-            )
-        static = static.astype(np.float64)
+        static = static[:1].astype(np.float64)
     if x is None:
         require_own_inputs(model)
         given = feedback(model)
@@ -198,7 +195,8 @@ def _constant(seen: Inspected, x: Any) -> Array:
         )
     x = checks.array("x", x, "float64")
     checks.shape("x", x, seen.rows.X.shape[2:])
-    run = seen._replace(rows=Rows(x[None, None], None, None, seen.rows.static)).run()
+    static = None if seen.rows.static is None else seen.rows.static[:1]
+    run = seen._replace(rows=Rows(x[None, None], None, None, static)).run()
     inputs: Array = run.X[0, 0].astype(np.float64)
     return inputs
 

@@ -51,11 +51,16 @@ class Inspected(NamedTuple):
         return Run(self.model.theta, *inputs[:4], inputs.static)
 
 
-def read(model: Any, X: Any, beside: Given) -> Inspected:
-    """The network of a model or estimator, and sequences in any form that `predict` takes."""
-    model, X, static = network_of(model, X, beside.static)
+def read(model: Any, X: Any, beside: Given, *, one_static: bool = False) -> Inspected:
+    """The network of a model or estimator, and sequences in any form that `predict` takes.
+
+    With `one_static` there is one row of attributes, of all sequences.
+    """
+    model, X, static = network_of(model, X, None if one_static else beside.static)
     asked = Request(future=beside.future, static=static)
     given, lengths, reset, asked = model._without_labels(X, beside.lengths, beside.reset, asked)
+    if one_static and beside.static is not None:
+        asked = asked._replace(static=_of_all(model, given.stepwise, beside.static))
     with labels.named(given):
         rows, form = model._rows(given.stepwise, lengths, reset, asked)
     return Inspected(model, rows, form, given, asked.static)
@@ -71,3 +76,18 @@ def network_of(model: Any, X: Any, static: Any) -> tuple[LSTM, Any, Any]:
         raise TypeError(f"model must be a numlstm.LSTM or a fitted estimator, not {kind}{hint}")
     X, static = model._inputs_of_model(X, static)
     return model.model_, X, static
+
+
+def _of_all(model: LSTM, X: Any, static: Any) -> Array:
+    """One row of attributes as that of every sequence; more than one are refused."""
+    many = len(getattr(static, "shape", (1, 1))) > 1
+    anything = labels.Labelled("X", np.empty((1, 1)))  # the name of whose series is not known
+    row = np.asarray(labels.attributes(anything, static, model.names.static, many=many).values)
+    if row.ndim > 1 and len(row) != 1:
+        raise ValueError(
+            f"static must be the attributes of one sequence, received {len(row)} rows: what is "
+            "found is that of a network with these attributes, whatever sequences X has"
+        )
+    row = row.reshape(-1)
+    is_many = sequences.is_list(X) or np.ndim(X) == 3
+    return np.tile(row, (len(X), 1)) if is_many else row

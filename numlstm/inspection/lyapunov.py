@@ -66,7 +66,7 @@ def lyapunov_exponents(
         How many of the largest ones, K. Default: all S = num_layers * (P + H).
     discard : int, optional
         Number of first steps, of those that count, on which the directions only turn to those that
-        grow most. Default: a tenth of them.
+        grow most. Default: a tenth of those of each sequence.
     dt : float, optional
         Time of a step, by which the exponents are divided. Default: they are per step.
     lengths, static, future : optional
@@ -128,7 +128,7 @@ def lyapunov_exponents(
     else:
         run, ends = _free_run(seen, checks.size("steps", steps))
         jacobians = _closed(own, network, run)
-    first = _discarded(discard, int(ends.min(initial=2**62)))
+    first = _discarded(discard, ends)
     growth = _growth(jacobians, (len(ends), size, count))
     found = _means(growth, ends, first)
     order = np.argsort(-found.exponents, axis=1, kind="stable")
@@ -143,7 +143,8 @@ def _free_run(seen: Inspected, steps: int) -> tuple[Run, Array]:
     model = seen.model
     require_own_inputs(model)
     warm = seen.rows.X.astype(np.float64)
-    Y = model.rollout(warm, steps, static=seen.static)
+    static = None if seen.static is None else np.reshape(seen.static, (len(warm), -1))
+    Y = model.rollout(warm, steps, static=static)
     _require_run(Y, model.spec.dtype)
     network, before = model.network.on_host, seen.run()
     given = network.pack(model.theta), before.X, None, None
@@ -175,24 +176,26 @@ def _closed(model: LSTM, network: Network, run: Run) -> Iterator[Array]:
         yield part.linear.by_state + part.linear.by_X @ by_state
 
 
-def _discarded(discard: Any, shortest: int) -> int:
-    """How many steps do not count."""
+def _discarded(discard: Any, ends: Array) -> Array:
+    """How many steps of every row do not count, (B,)."""
+    shortest = int(ends.min(initial=2**62))
     if shortest < 1:
         raise ValueError("X has a sequence without a step, which has no exponents")
     if discard is None:
-        return shortest // 10
+        return ends // 10
     number = checks.size("discard", discard, minimum=0)
     if number >= shortest:
         raise ValueError(
             f"discard must leave a step of each sequence: the shortest has {shortest}, received "
             f"{number}"
         )
-    return number
+    return np.full(len(ends), number)
 
 
 def _growth(jacobians: Iterator[Array], shape: tuple[int, int, int]) -> Array:
     """Logarithms of the growth of orthogonal directions in every step, (B, T, K)."""
-    Q = np.linalg.qr(np.random.default_rng(0).standard_normal(shape))[0]
+    first = np.linalg.qr(np.random.default_rng(0).standard_normal(shape[1:]))[0]
+    Q = np.broadcast_to(first, shape)  # the same whatever rows there are beside one
     growth = []
     for part in jacobians:
         for t in range(part.shape[1]):
@@ -208,12 +211,12 @@ def _growth(jacobians: Iterator[Array], shape: tuple[int, int, int]) -> Array:
     return logarithms
 
 
-def _means(growth: Array, ends: Array, first: int) -> LyapunovExponents:
+def _means(growth: Array, ends: Array, first: Array) -> LyapunovExponents:
     """Means from the first step that counts to each row's end, and their standard errors."""
     shape = len(growth), growth.shape[2]
     means, errors = np.empty(shape), np.full(shape, np.nan)
     for row, end in enumerate(ends):
-        kept = growth[row, first:end]
+        kept = growth[row, first[row] : end]
         means[row] = kept.mean(axis=0)
         if len(kept) >= _PARTS and np.isfinite(kept).all():
             parts = np.array([part.mean(axis=0) for part in np.array_split(kept, _PARTS)])

@@ -82,6 +82,19 @@ def test_rows_of_any_length_have_the_exponents_that_they_have_alone():
         assert abs(together.exponents[row, 0] - alone.exponents[0]) < 0.05
 
 
+@pytest.mark.parametrize("keywords", [{}, {"steps": 60}])
+def test_exponents_do_not_depend_on_the_rows_beside(keywords):
+    model = numlstm.LSTM(2, 4, 2, dtype="float64", rng=0)
+    rng = np.random.default_rng(0)
+    lengths = (60, 60) if keywords else (90, 45, 61)
+    series = [rng.standard_normal((length, 2)) for length in lengths]
+    together = inspection.lyapunov_exponents(model, series, **keywords)
+    for row, one in enumerate(series):
+        alone = inspection.lyapunov_exponents(model, one, **keywords)
+        np.testing.assert_allclose(together.exponents[row], alone.exponents, rtol=1e-9)
+        np.testing.assert_allclose(together.error[row], alone.error, rtol=1e-9)
+
+
 def test_exponents_are_the_growth_of_small_differences():
     model = numlstm.LSTM(1, 5, 1, dtype="float64", rng=0)
     model.params["bias_l0"][5:10] = [4, -2, -2, -2, -2]  # so that one direction soon is all
@@ -207,6 +220,51 @@ def test_stacks_attributes_and_single_precision_have_fixed_points_too():
     rate = np.log(np.abs(found.eigenvalues[0, 0]))
     assert found.stable[0]
     np.testing.assert_allclose(free.exponents[0, 0], rate, atol=0.02)
+
+
+def test_attributes_of_one_series_in_a_free_run():
+    model = numlstm.LSTM(2, 3, 2, static_size=2, dtype="float64", rng=0)
+    X, S = (
+        np.random.default_rng(0).standard_normal((3, 20, 2)),
+        np.array([[1.0, -2], [0, 3], [2, 1]]),
+    )
+    together = inspection.lyapunov_exponents(model, X, steps=30, static=S).exponents
+    for row in range(3):
+        alone = inspection.lyapunov_exponents(model, X[row], steps=30, static=S[row]).exponents
+        np.testing.assert_allclose(alone, together[row], rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["row", "array", "series", "frame", "polars", "xarray"])
+def test_fixed_points_of_one_row_of_attributes_are_sought_from_all_sequences(kind):
+    X, S = (
+        np.random.default_rng(0).standard_normal((6, 20, 2)),
+        np.random.default_rng(1).random((6, 2)),
+    )
+    static = S[2]
+    if kind != "row":
+        static = S[2:3]
+    if kind in ("row", "array"):
+        model = numlstm.fit(X, static=S, hidden_size=3, epochs=1, rng=0).model
+    else:
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame(S, columns=["area", "slope"])
+        model = numlstm.fit(X, static=frame, hidden_size=3, epochs=1, rng=0).model
+        row = frame[["slope", "area"]].iloc[2:3]
+        static = {"series": row.iloc[0], "frame": row}.get(kind)
+        if kind == "polars":
+            static = pytest.importorskip("polars").DataFrame(row.to_dict("list"))
+        if kind == "xarray":
+            xarray = pytest.importorskip("xarray")
+            coords = {"attribute": ["slope", "area"]}
+            static = xarray.DataArray(row.to_numpy(), dims=("site", "attribute"), coords=coords)
+    found = inspection.fixed_points(model, X, static=static, num_starts=20)
+    one = inspection.fixed_points(model, X[0], static=S[2], num_starts=20)
+    np.testing.assert_allclose(np.sort(found.output, 0), np.sort(one.output, 0), rtol=1e-6)
+    known = inspection.fixed_points(model, X, x=[0.5, 1.0], static=static, num_starts=20)
+    one = inspection.fixed_points(model, X[0], x=[0.5, 1.0], static=S[2], num_starts=20)
+    np.testing.assert_allclose(np.sort(known.output, 0), np.sort(one.output, 0), rtol=1e-5)
+    with pytest.raises(ValueError, match="attributes of one sequence, received 6 rows"):
+        inspection.fixed_points(model, X, static=S)
 
 
 @pytest.mark.parametrize(
