@@ -99,7 +99,7 @@ def from_rtneural(
     ... ]
     >>> network = {"in_shape": [None, None, 1], "layers": layers}
     >>> from_rtneural(network, check=False, backend="reference")
-    <LSTM: 1 input, 1 layer of 2 units, no head; 32 parameters, float64, reference backend>
+    <LSTM: 1 input, 1 layer of 2 units, no head; 32 parameters, float32, reference backend>
     """
     output = checks.choice("output", output, ("sequence", "last"))
     check = checks.flag("check", check)
@@ -328,7 +328,9 @@ def _dtype(content: Mapping[str, Any], arrays: list[Array]) -> str:
 def _of_state_dict(content: Mapping[str, Any]) -> Read:
     """A network with PyTorch's names, in JSON."""
     state_dict = content.get("state_dict", content)
-    if not isinstance(state_dict, Mapping) or not state_dict:
+    if not isinstance(state_dict, Mapping) or not any(
+        "weight_hh" in str(key) for key in state_dict
+    ):
         raise ValueError(
             "it must have in_shape and layers, as RTNeural's python/model_utils.py writes them, or "
             f"a state_dict, received {sorted(map(str, content))[:8]}"

@@ -251,6 +251,24 @@ def test_a_check(output, scaled):
         verify(model, "Side", lambda X: Outputs(same(X).Y + shift))
 
 
+def test_a_check_allows_for_rounding_in_an_ill_conditioned_network():
+    arguments = {"cell": {"layer_norm": True, "layer_norm_epsilon": 1e-12}, "proj_size": 1}
+    model = drawn(**arguments)
+    model.params["weight_ih_l0"][...] = 0.5  # all units alike: normalised, rounding is all there is
+    model.params["weight_hh_l0"][...] = 0.5
+    model.params["weight_ih_l0"][0] += np.float32(1e-4)
+    theirs = numlstm.LSTM.from_spec(model.spec, "reference", model.theta.copy())
+    theirs.theta[...] *= 1 + np.finfo("float32").eps * np.random.default_rng(5).choice([-1, 1])
+
+    def run(X):
+        return Outputs(theirs.predict(X), *theirs.forward(X)[1])
+
+    verify(model, "Side", run)
+    theirs.params["bias_l0"][...] += 0.01
+    with pytest.raises(RuntimeError, match="of Side and of numlstm differ"):
+        verify(model, "Side", run)
+
+
 def test_a_check_without_the_other_side():
     def missing(X):
         raise MissingPackage("it needs side")
