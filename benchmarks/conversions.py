@@ -1,6 +1,6 @@
 """Random networks of each counterpart of `numlstm.convert`, in both directions.
 
-    python benchmarks/conversions.py torch keras safetensors --networks 60
+    python benchmarks/conversions.py torch keras safetensors tflite rtneural --networks 60
 
 What is named must be installed; Keras runs on PyTorch. For each network of the other side: outputs
 and states here agree with those there, and so do gradients; what is written of it and read again
