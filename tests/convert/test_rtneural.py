@@ -219,6 +219,19 @@ def test_a_state_dict_of_a_plug_in():
     assert bare.theta.tobytes() == model.theta.tobytes()
 
 
+def test_parts_of_a_state_dict_are_named():
+    content, own = plug_in()
+    rows = content["state_dict"]
+    rows |= {name.replace("rec.", "other."): rows[name] for name in list(rows) if "rec" in name}
+    with pytest.raises(ValueError, match="more than one LSTM"):
+        from_rtneural(content, **QUIET)
+    model = from_rtneural(content, lstm="rec", head="lin", **QUIET)
+    np.testing.assert_array_equal(model.params["weight_hh_l0"], own["rec.weight_hh_l0"])
+    assert from_rtneural(content, lstm="rec", head=False, **QUIET).spec.head is None
+    with pytest.raises(ValueError, match="lstm and head name parts of a state dict"):
+        from_rtneural(network(lstm(3, 5)), head=False, **QUIET)
+
+
 def test_a_state_dict_is_checked_against_pytorch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.warns(UserWarning, match="not checked against PyTorch"):
