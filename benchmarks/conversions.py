@@ -1,6 +1,6 @@
 """Random networks of each counterpart of `numlstm.convert`, in both directions.
 
-    python benchmarks/conversions.py torch keras safetensors --networks 60
+    python benchmarks/conversions.py torch keras safetensors tflite rtneural --networks 60
 
 What is named must be installed; Keras runs on PyTorch. For each network of the other side: outputs
 and states here agree with those there, and so do gradients; what is written of it and read again
@@ -11,13 +11,17 @@ To add a counterpart, write a `Side` and put it into `SIDES`.
 
 import argparse
 import io
+import json
 import os
 import sys
 import tempfile
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numlstm
 from numlstm import convert
@@ -340,12 +344,76 @@ class Exported(Torch):
         return super().run(network, X)
 
 
+class Tflite(Side):
+    """LSTM operators of TensorFlow Lite with any variants and sizes, in LiteRT; float32."""
+
+    def draw(self, rng: Rng, dtype: str) -> Any:
+        from helpers.tflite_networks import random_network
+
+        return random_network(rng)
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        from numlstm.convert.tflite_runs import written
+
+        content, _ = written(*network, 2, 5)
+        return convert.from_tflite(content, backend="reference")
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        """There is no way back."""
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        from numlstm.convert.tflite_operator import PROJECTION_BIAS
+        from numlstm.convert.tflite_runs import run
+
+        found = run(*network, X.astype("float32"))
+        moved = any(PROJECTION_BIAS in one.direction(0) for one in network[0])
+        return found._replace(h=None) if moved else found  # numlstm's is less by the bias
+
+
+class Rtneural(Side):
+    """RTNeural's JSON; its equations in NumPy, as RTNeural is C++."""
+
+    def draw(self, rng: Rng, dtype: str) -> Any:
+        width, layers = int(rng.integers(1, 9)), []
+        in_shape = [None, None, width]
+
+        def rows(*shape: int) -> Any:
+            return rng.uniform(-0.5, 0.5, shape).astype(dtype).tolist()
+
+        for _ in range(int(rng.integers(1, 4))):
+            units = int(rng.integers(2, 20))
+            weights = [rows(width, 4 * units), rows(units, 4 * units), rows(4 * units)]
+            layers.append({"type": "lstm", "weights": weights, "shape": [None, None, units]})
+            width = units
+        if rng.integers(2):
+            outputs = int(rng.integers(1, 5))
+            weights = [rows(width, outputs), rows(outputs)]
+            layers.append({"type": "dense", "weights": weights, "shape": [None, None, outputs]})
+        return {"in_shape": in_shape, "layers": layers}
+
+    def read(self, network: Any) -> numlstm.LSTM:
+        data = io.BytesIO(json.dumps(network).encode())
+        return convert.from_rtneural(data, backend="reference")
+
+    def write(self, model: numlstm.LSTM) -> Any:
+        buffer = io.BytesIO()
+        convert.to_rtneural(model, buffer)
+        return json.loads(buffer.getvalue())
+
+    def run(self, network: Any, X: Any) -> Outputs:
+        from helpers.rtneural_equations import run
+
+        return Outputs(run(network, X))
+
+
 SIDES: dict[str, type[Side]] = {
     "exported": Exported,
     "torch": Torch,
     "safetensors": Safetensors,
     "keras": Keras,
     "onnx": Onnx,
+    "tflite": Tflite,
+    "rtneural": Rtneural,
 }
 
 
@@ -360,14 +428,14 @@ def outputs(model: numlstm.LSTM, X: Any) -> Outputs:
     return Outputs(model.predict(X), *model.forward(X)[1])
 
 
-def allowed(model: numlstm.LSTM, X: Any) -> float:
-    """How far rounding of the parameters moves outputs: far in ill-conditioned networks."""
-    own, theta = model.predict(X), model.theta.copy()
+def nudged(model: numlstm.LSTM, X: Any) -> Outputs:
+    """What rounding of the parameters makes of it: far more in ill-conditioned networks."""
+    theta = model.theta.copy()
     noise = np.random.default_rng(0).uniform(-1, 1, theta.size)
     model.theta[...] = theta * (1 + noise * np.finfo(theta.dtype).eps)
-    moved = apart(model.predict(X), own)
+    found = outputs(model, X)
     model.theta[...] = theta
-    return ALLOWANCE * moved
+    return found
 
 
 def require(what: str, found: float, bar: float) -> None:
@@ -376,15 +444,17 @@ def require(what: str, found: float, bar: float) -> None:
         raise AssertionError(f"{what}: {found:.1e} apart, the bar is {bar:.1e}")
 
 
-def compare(ours: Outputs, theirs: Outputs, bar: float) -> None:
+def compare(ours: Outputs, theirs: Outputs, bar: float, moved: Outputs) -> None:
     """Outputs and states of both sides."""
-    require("outputs", apart(ours.Y, theirs.Y), bar)
+    require("outputs", apart(ours.Y, theirs.Y), bar + ALLOWANCE * apart(moved.Y, ours.Y))
     for name in ("h", "c"):
-        both = getattr(ours, name), getattr(theirs, name)
-        if any(states is None for states in both):  # not every side tells them
+        states = [getattr(one, name) for one in (ours, theirs, moved)]
+        if any(state is None for state in states):  # not every side tells them
             continue
-        for own, other in zip(*both, strict=True):
-            require(f"states {name}", apart(own[:, : other.shape[1]], other), bar)
+        for own, other, third in zip(*states, strict=True):
+            width = other.shape[1]
+            own_bar = bar + ALLOWANCE * apart(third[:, :width], own[:, :width])
+            require(f"states {name}", apart(own[:, :width], other), own_bar)
 
 
 def compare_gradients(side: Side, network: Any, model: numlstm.LSTM, X: Any, rng: Rng) -> None:
@@ -411,14 +481,16 @@ def run(side: Side, rng: Rng, dtype: str) -> None:
     model = side.read(network)
     X = rng.standard_normal((3, 11, model.spec.input_size)).astype("float32").astype(dtype)
     theirs = side.run(network, X)
-    bar = side.bar(model) + allowed(model, X)
-    compare(outputs(model, X), theirs, bar)
+    bar, moved = side.bar(model), nudged(model, X)
+    compare(outputs(model, X), theirs, bar, moved)
     compare_gradients(side, network, model, X, rng)
     written = side.write(model)
+    if written is None:
+        return
     again = side.read(written)
     if again.theta.tobytes() != model.theta.tobytes() or again.spec != model.spec:
         raise AssertionError(f"{model!r} was read as {again!r}, or with other bits")
-    compare(side.run(written, X), theirs, bar)
+    compare(side.run(written, X), theirs, bar, moved)
 
 
 def main() -> int:

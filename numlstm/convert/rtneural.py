@@ -1,7 +1,7 @@
 """Networks from and to the JSON of RTNeural, and from the JSON state dicts of audio plug-ins."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -45,6 +45,8 @@ _AROUND = {
 def from_rtneural(
     source: Target | Mapping[str, Any],
     *,
+    lstm: str | Sequence[str] | None = None,
+    head: str | bool | None = None,
     output: str = "sequence",
     check: bool = True,
     backend: str = "auto",
@@ -58,6 +60,8 @@ def from_rtneural(
         ``python/model_utils.py`` writes them from Keras: lstm layers, with a dense or
         time-distributed-dense behind them if there is one; or a ``state_dict``, perhaps beside
         ``model_data``, as the plug-ins of GuitarML have them.
+    lstm, head : str, optional
+        Names in a state dict, as in `from_torch`.
     output : {"sequence", "last"}, optional
         What `predict` returns; RTNeural gives the output of every step.
     check : bool, optional
@@ -99,16 +103,16 @@ def from_rtneural(
     ... ]
     >>> network = {"in_shape": [None, None, 1], "layers": layers}
     >>> from_rtneural(network, check=False, backend="reference")
-    <LSTM: 1 input, 1 layer of 2 units, no head; 32 parameters, float64, reference backend>
+    <LSTM: 1 input, 1 layer of 2 units, no head; 32 parameters, float32, reference backend>
     """
     output = checks.choice("output", output, ("sequence", "last"))
     check = checks.flag("check", check)
     if isinstance(source, Mapping):
-        read = _read(source)
+        read = _read(source, lstm, head)
     else:
         data = files.read_bytes(source)
         with files.refusing(source):
-            read = _read(files.plain_values(data))
+            read = _read(files.plain_values(data), lstm, head)
     model = to_model(replace(read.weights, output=output), backend)
     for words in read.around:
         notices.warn(words)
@@ -174,12 +178,14 @@ class Read(NamedTuple):
     parts: Parts | None = None  # of a state dict
 
 
-def _read(content: Any) -> Read:
+def _read(content: Any, lstm: Any, head: Any) -> Read:
     if not isinstance(content, Mapping):
         raise ValueError(f"it must hold a dictionary, received {schema.received(content)}")
     if "layers" in content:
+        if lstm is not None or head is not None:
+            raise ValueError("lstm and head name parts of a state dict, and the file has layers")
         return Read(_of_layers(content), _around(content))
-    return _of_state_dict(content)
+    return _of_state_dict(content, lstm, head)
 
 
 def _not_here(X: Array) -> Outputs:
@@ -325,17 +331,19 @@ def _dtype(content: Mapping[str, Any], arrays: list[Array]) -> str:
     return str(dtype)
 
 
-def _of_state_dict(content: Mapping[str, Any]) -> Read:
+def _of_state_dict(content: Mapping[str, Any], lstm: Any, head: Any) -> Read:
     """A network with PyTorch's names, in JSON."""
     state_dict = content.get("state_dict", content)
-    if not isinstance(state_dict, Mapping) or not state_dict:
+    if not isinstance(state_dict, Mapping) or not any(
+        "weight_hh" in str(key) for key in state_dict
+    ):
         raise ValueError(
             "it must have in_shape and layers, as RTNeural's python/model_utils.py writes them, or "
             f"a state_dict, received {sorted(map(str, content))[:8]}"
         )
     named = {str(name): numbers(str(name), value) for name, value in state_dict.items()}
     dtype = _dtype({}, list(named.values()))
-    parts = find_parts({name: value.astype(dtype) for name, value in named.items()})
+    parts = find_parts({name: value.astype(dtype) for name, value in named.items()}, lstm, head)
     weights = weights_of_parts(parts)
     header = content.get("model_data", {})
     _require_header(weights, header)

@@ -1,5 +1,6 @@
 """Networks from TensorFlow Lite."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,9 @@ def from_tflite(
         from the input upwards. What stands before the first is then left out. Default: all, behind
         nothing but the input.
     head : bool, optional
-        False leaves out what stands behind the last LSTM. Default: a dense layer there is the head.
+        False leaves out what stands behind the last LSTM; True takes the dense layer there, though
+        the graph gives out more than what it makes. Default: a dense layer is the head if there is
+        one.
     logits : bool, optional
         Leave out the softmax or sigmoid at the end.
     check : bool, optional
@@ -56,9 +59,9 @@ def from_tflite(
 
     Raises
     ------
-    ValueError
-        For a file that is damaged (`StorageError`, which is one), for quantised tensors, and for
-        operators that numlstm has no layer for; the message names them.
+    StorageError
+        For a file that is damaged, for quantised tensors, and for operators that numlstm has no
+        layer for; the message names them.
     RuntimeError
         Where both sides compute something else.
 
@@ -76,11 +79,10 @@ def from_tflite(
     head = None if head is None else checks.flag("head", head)
     lstm = _numbers(lstm)
     if isinstance(source, (bytes, bytearray, memoryview)) and bytes(source[4:8]) == MAGIC:
-        network, weights, shifts = _read(bytes(source), lstm, head, logits)
-    else:
-        data = files.read_bytes(source)
-        with files.refusing(source):
-            network, weights, shifts = _read(data, lstm, head, logits)
+        source = io.BytesIO(source)
+    data = files.read_bytes(source)
+    with files.refusing(source):
+        network, weights, shifts = _read(data, lstm, head, logits)
     model = to_model(weights, backend)
     if check:
         verify(model, SIDE, lambda X: _run(network, shifts, X))

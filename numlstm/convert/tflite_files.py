@@ -24,6 +24,8 @@ NAMES = {
 _TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 4: "<i8"}  # of tensors whose numbers are read
 _TYPE_NAMES = {3: "UINT8", 7: "INT16", 9: "INT8", 17: "INT4", 10: "FLOAT64", 18: "BFLOAT16"}
 _FLOAT16 = 1
+# how many inputs must be there at the least, of operators that are followed
+_LEAST = {"FULLY_CONNECTED": 2, "TRANSPOSE": 2, "STRIDED_SLICE": 4, "SLICE": 3}
 MAGIC = b"TFL3"  # as bytes 4 to 7
 _MOST_DIMENSIONS = 8
 
@@ -133,7 +135,19 @@ def read_graph(data: bytes) -> Graph:
             raise ValueError(f"{tensor.name!r} has buffer {tensor.buffer}, of {len(buffers)}")
     operators = graphs[0].tables(3, lambda table: _operator(table, names, len(tensors)))
     ends = [_indices(graphs[0], field, len(tensors)) for field in (1, 2)]
+    _require_order(operators, ends[0])
     return Graph(tensors, operators, ends[0], ends[1], buffers)
+
+
+def _require_order(operators: Sequence[Operator], inputs: tuple[int, ...]) -> None:
+    """Refuse tensors that are written twice, or read before they are written."""
+    used = set(inputs)
+    for one in operators:
+        used.update(one.inputs)
+        written = {tensor for tensor in one.outputs if tensor >= 0}
+        if written & used:
+            raise ValueError(f"{one.name} writes a tensor that was written or read before")
+        used |= written
 
 
 def _operator_name(table: Table) -> str:
@@ -165,9 +179,11 @@ def _operator(table: Table, names: Sequence[str], count: int) -> Operator:
     code = table.scalar(0, "<I", 0)
     if code >= len(names):
         raise ValueError(f"an operator has code {code}, of {len(names)}")
-    return Operator(
-        names[code], _indices(table, 1, count), _indices(table, 2, count), table.table(4)
-    )
+    name, inputs, outputs = names[code], _indices(table, 1, count), _indices(table, 2, count)
+    least = _LEAST.get(name, 1) if name in NAMES.values() else 0
+    if len(inputs) < least or min(inputs[:least], default=0) < 0 or min(outputs, default=-1) < 0:
+        raise ValueError(f"{name} lacks inputs or outputs, received {inputs[:9]} and {outputs[:9]}")
+    return Operator(name, inputs, outputs, table.table(4))
 
 
 def _indices(table: Table, field: int, count: int) -> tuple[int, ...]:

@@ -48,7 +48,9 @@ def find_network(
         place = _through_lstm(graph, place, one, own, first=one is chosen[0])
     if head is False or (lstm is not None and _goes_to_lstm(graph, place)):
         return Network(read, None, False)
-    place = _to_the_end(graph, place, logits)
+    place = _to_the_end(graph, place, logits, strict=head is None)
+    if head and place.head is None:
+        raise ValueError("there is no dense layer behind the LSTM: head=True asks for one")
     return Network(read, place.head, place.last)
 
 
@@ -152,9 +154,14 @@ def _goes_to_lstm(graph: Graph, place: Place) -> bool:
     return one is not None
 
 
-def _to_the_end(graph: Graph, place: Place, logits: bool) -> Place:
+def _to_the_end(graph: Graph, place: Place, logits: bool, strict: bool) -> Place:
     """To the output of the graph, through a dense layer if there is one."""
     while (one := _next(graph, place)) is not None:
+        if strict and set(place.tensors) & set(graph.outputs):
+            raise ValueError(
+                f"the graph gives out what {one.name} reads beside what it makes of it: head=False "
+                "takes the LSTM alone, head=True the dense layer behind it"
+            )
         if one.name == _DENSE and place.head is None:
             place = _through_dense(graph, place, one)
         elif one.name in _OF_LOGITS and logits and _is_end(graph, one):

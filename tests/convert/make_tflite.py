@@ -441,6 +441,26 @@ def projection_of_one_axis(g, at):
 
 
 @refused
+def circle(g, at):
+    made = g.reshape(g.lstm(drawn(RNG), at), ROWS, STEPS, 5)
+    g.operators[-1].outputs = [g.operators[-1].inputs[0]]
+    return made
+
+
+@refused
+def dense_without_weights(g, at):
+    made = g.head(g.lstm(drawn(RNG), at))
+    g.operators[-1].inputs[1] = -1
+    return made
+
+
+@refused
+def two_outputs(g, at):
+    at = g.lstm(drawn(RNG), at)
+    return at, g.head(at)
+
+
+@refused
 def two_sizes(g, at):
     one = drawn(RNG)
     one.constants[13] = one.constants[13][:-1]
@@ -452,7 +472,8 @@ def written(make, name):
     g = Graph()
     step = name in ("one_step_a_call", "basic_kernel")
     at = g.source(*((ROWS, FEATURES) if step else (ROWS, STEPS, FEATURES)))
-    return g.content([at], [make(g, at)]), g.states, step
+    made = make(g, at)
+    return g.content([at], made if isinstance(made, tuple) else [made]), g.states, step
 
 
 def computed(content, states, step):

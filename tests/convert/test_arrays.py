@@ -251,6 +251,26 @@ def test_a_check(output, scaled):
         verify(model, "Side", lambda X: Outputs(same(X).Y + shift))
 
 
+def test_a_check_allows_for_rounding_in_an_ill_conditioned_network():
+    model = drawn(cell={"layer_norm": "gates", "layer_norm_epsilon": 1e-8})
+    for name in ("weight_ih_l0", "weight_hh_l0"):  # all units nearly alike, before they are scaled
+        model.params[name][...] = 0.5 + 1e-3 * np.abs(model.params[name])
+    theirs = numlstm.LSTM.from_spec(model.spec, "reference", model.theta.copy())
+    signs = np.random.default_rng(5).choice([-1, 1], theirs.theta.size)
+    theirs.theta[...] *= 1 + np.finfo("float32").eps * signs
+
+    def run(X):
+        return Outputs(theirs.predict(X), *theirs.forward(X)[1])
+
+    X = np.random.default_rng(1997).standard_normal((3, 7, 3)).astype("float32")
+    apart = np.linalg.norm(theirs.predict(X) - model.predict(X)) / np.linalg.norm(model.predict(X))
+    assert apart > 3e-5  # more than the bar, 2e-5
+    verify(model, "Side", run)
+    theirs.params["head_bias"][...] += 0.01
+    with pytest.raises(RuntimeError, match="outputs of Side and of numlstm differ"):
+        verify(model, "Side", run)
+
+
 def test_a_check_without_the_other_side():
     def missing(X):
         raise MissingPackage("it needs side")

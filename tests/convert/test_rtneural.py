@@ -11,6 +11,7 @@ import pytest
 
 import mutate_rtneural
 import numlstm
+from helpers.rtneural_equations import run
 from numlstm.convert import from_rtneural, to_rtneural
 from numlstm.utils.files import StorageError
 
@@ -37,30 +38,6 @@ def dense(inputs, outputs, **changes):
 
 def network(*layers, inputs=3, **more):
     return {"in_shape": [None, None, inputs], "layers": list(layers), **more}
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
-
-
-def run(content, X):
-    """RTNeural's layers, one after the other at every sample: gates i, f, c, o."""
-    Y = X
-    for layer in content["layers"]:
-        weights = [np.asarray(part) for part in layer["weights"]]
-        if layer["type"] != "lstm":
-            Y = Y @ weights[0] + (weights[1] if len(weights) > 1 else 0)
-            continue
-        kernel, recurrent, bias = weights if len(weights) == 3 else [*weights, 0]
-        h = c = np.zeros((len(X), recurrent.shape[0]))
-        rows = []
-        for x in Y.swapaxes(0, 1):
-            i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, 1)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h = sigmoid(o) * np.tanh(c)
-            rows.append(h)
-        Y = np.stack(rows, 1)
-    return Y
 
 
 def near(have, want, bar=1e-12):
@@ -187,7 +164,7 @@ def changed(path, value):
         (network(lstm(3, 5), numlstm={"dtype": "float16"}), "dtype must be one of"),
         (network(lstm(3, 5), numlstm={"dtype": "float32"}), "has numbers that are none"),
         (network(lstm(3, 5), numlstm=3), "must be a dictionary"),
-        ({"weights": []}, "in_shape and layers|numbers"),
+        ({"weights": []}, "in_shape and layers"),
         ({}, "in_shape and layers"),
     ],
 )
@@ -240,6 +217,19 @@ def test_a_state_dict_of_a_plug_in():
     near(model.predict(X[..., :1]), run(same, X[..., :1]))
     bare = from_rtneural(content["state_dict"], **QUIET)
     assert bare.theta.tobytes() == model.theta.tobytes()
+
+
+def test_parts_of_a_state_dict_are_named():
+    content, own = plug_in()
+    rows = content["state_dict"]
+    rows |= {name.replace("rec.", "other."): rows[name] for name in list(rows) if "rec" in name}
+    with pytest.raises(ValueError, match="more than one LSTM"):
+        from_rtneural(content, **QUIET)
+    model = from_rtneural(content, lstm="rec", head="lin", **QUIET)
+    np.testing.assert_array_equal(model.params["weight_hh_l0"], own["rec.weight_hh_l0"])
+    assert from_rtneural(content, lstm="rec", head=False, **QUIET).spec.head is None
+    with pytest.raises(ValueError, match="lstm and head name parts of a state dict"):
+        from_rtneural(network(lstm(3, 5)), head=False, **QUIET)
 
 
 def test_a_state_dict_is_checked_against_pytorch(monkeypatch):

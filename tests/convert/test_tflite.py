@@ -54,6 +54,9 @@ REFUSED = {
     "not_finite": "NaN or infinite",
     "negative_clip": "cell_clip must be at least 0",
     "projection_of_one_axis": "weight_hr of layer 0",
+    "circle": "RESHAPE writes a tensor that was written or read before",
+    "dense_without_weights": "FULLY_CONNECTED lacks inputs",
+    "two_outputs": "head=False takes the LSTM alone, head=True the dense layer",
     "two_sizes": "different numbers of units",
 }
 
@@ -136,6 +139,8 @@ def test_what_stands_around_is_left_out_where_it_is_said():
     assert weight.shape == (4, 3)
     assert bias.shape == (4,)
     assert read("flattened", head=False).spec.head is None
+    assert read("two_outputs", head=False).spec.head is None
+    assert read("two_outputs", head=True).spec.output_size == 2
     assert read("two_heads", head=False).spec.num_layers == 1
     assert read("two_variants", lstm=1).cell.forget_gate == "coupled"
     assert read("two_variants", lstm=0).cell.forget_gate == "gate"
@@ -151,6 +156,7 @@ def test_what_stands_around_is_left_out_where_it_is_said():
         ("plain", {"lstm": [0, 0]}, "different LSTM operators"),
         ("plain", {"lstm": []}, "different LSTM operators"),
         ("stack_of_sizes", {"lstm": [1, 0]}, "no chain|further"),
+        ("plain", {"head": True}, "no dense layer behind the LSTM"),
         ("flattened", {"lstm": 0}, "would read all steps"),
         ("plain", {"backend": "gpu"}, "gpu"),
     ],

@@ -13,6 +13,7 @@ from numlstm.convert.tflite_operator import (
     PROJECTION_BIAS,
     RECURRENT,
     SEQUENCE,
+    STEP,
     Options,
     Recurrent,
 )
@@ -59,3 +60,29 @@ def drawn(
         constants |= {place: 1 + array(units) for place in GAIN[cifg:]}
     options = Options(activation, cell_clip, proj_clip, time_major, merge_outputs)
     return Recurrent(kind, constants, options)
+
+
+def random_network(rng):
+    """Operators of one variant, stacked, and a head or None."""
+    kind = str(rng.choice([SEQUENCE, SEQUENCE, BOTH, STEP]))
+    norm, projected = bool(rng.integers(2)) and kind != BOTH, bool(rng.integers(2))
+    shared = {"cifg": bool(rng.integers(2)), "peephole": bool(rng.integers(2)), "norm": norm}
+    shared["activation"] = int(rng.choice([4, 4, 4, 1]))
+    shared["cell_clip"] = float(np.float32(rng.uniform(0.3, 2))) * int(rng.integers(2))
+    if projected:
+        shared["proj_clip"] = float(np.float32(rng.uniform(0.1, 1))) * int(rng.integers(2))
+        shared["projection_bias"] = not norm and not shared["proj_clip"] and bool(rng.integers(2))
+    width, units = int(rng.integers(1, 9)), int(rng.integers(2, 20))
+    operators = []
+    for _ in range(int(rng.integers(1, 4))):
+        outputs = int(rng.integers(1, units + 1)) if projected else None
+        if operators and norm and projected:  # layers that cannot be padded
+            outputs = operators[-1].constants[6].shape[1]
+        operators.append(drawn(rng, kind, width, units, outputs, **shared))
+        width = (outputs or units) * operators[-1].directions
+        units = units if norm else int(rng.integers(2, 20))
+    if not rng.integers(2):
+        return operators, None
+    size = int(rng.integers(1, 5))
+    head = {"weight": rng.uniform(-1, 1, (size, width)), "bias": rng.uniform(-1, 1, size)}
+    return operators, {name: array.astype(np.float32) for name, array in head.items()}
