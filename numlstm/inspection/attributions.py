@@ -70,8 +70,10 @@ def gradient_x_input(
         What the inputs are compared with, in the units of the data: the mean of the training inputs
         (zero for a network that standardises nothing), zeros, an array that broadcasts to X, or
         what has the form and the labels of X, as ``X.assign(rain=0)`` of a frame. Where the model
-        fills missing values, a baseline was observed, unless it is NaN. A mapping has entries for
-        "X", "static" and "future"; an array is for X alone, and the mean for the others.
+        fills missing values, a baseline was observed, unless it is NaN. "mean" and "zeros" are for
+        all inputs. What is given for X is for X alone: the baseline then has the `static` and
+        `future` of each sequence itself, which so bring nothing. A mapping has entries for "X",
+        "static" and "future", of which those left out are the mean.
     lengths, reset, static, future : optional
         As in `numlstm.LSTM.predict`.
 

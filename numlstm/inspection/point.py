@@ -1,6 +1,7 @@
 """What is explained, in the network's units: the inputs up to a step, and the baseline."""
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,12 @@ from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 _PARTS = ("X", "static", "future")
+
+
+class _Own(Enum):
+    """A baseline that no one can pass by mistake: what each sequence has itself."""
+
+    OWN = "the inputs' own values"
 
 
 class Point(NamedTuple):
@@ -138,8 +145,9 @@ def _parts(baseline: Any) -> dict[str, Any]:
                 f"baseline as a mapping has the entries {list(_PARTS)}, received {unknown[0]!r}"
             )
         return {name: baseline.get(name, "mean") for name in _PARTS}
-    everywhere = baseline if isinstance(baseline, str) else "mean"
-    return {"X": baseline, "static": everywhere, "future": everywhere}
+    everywhere = baseline is None or isinstance(baseline, str)
+    others = baseline if everywhere else _Own.OWN  # nothing is asked about them
+    return {"X": baseline, "static": others, "future": others}
 
 
 def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, given: labels.Labelled) -> Array:
@@ -152,6 +160,8 @@ def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, given: labels.Label
     if shape[2] > features:
         count = model.num_future
         columns = values[..., features:].reshape(*shape[:2], -1, count)
+        if ahead is _Own.OWN:
+            ahead = rows.X[..., features:].reshape(columns.shape)
         _put(columns, ahead, 'baseline["future"]')
     looked_at = mask(_ends(rows), shape[1])[..., None]
     if model.filling is not None:  # to which a NaN is a baseline that was not observed
@@ -237,7 +247,9 @@ def _point(
     own = None
     bound = max(given.bound, checks.bound(base))
     if rows.static is not None:
-        own = _static_baseline(model, of_static, rows.static)
+        own = given.static
+        if of_static is not _Own.OWN:
+            own = _static_baseline(model, of_static, rows.static)
         bound = max(bound, checks.bound(own))
     whole = model.spec.bidirectional and model.window is None and model.output != "last"
     return Point(given._replace(bound=bound), base, own, steps - start if whole else None)

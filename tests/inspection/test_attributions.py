@@ -265,6 +265,32 @@ def test_the_baselines():
     assert own.static.all()
 
 
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize("missing", ["raise", "mask"])
+def test_a_baseline_of_X_asks_about_X_alone(dtype, missing):
+    """Attributes and what is known ahead are the same on both sides, and bring nothing."""
+    X, known, static = inputs(4, 20, 2), inputs(4, 22, 1, seed=2), inputs(4, 2, seed=3)
+    if missing == "mask":
+        known[1, 3:6] = X[0, 2] = np.nan
+    given = {"hidden_size": 5, "epochs": 2, "dtype": dtype, "rng": 0, "missing": missing}
+    beside = {"future": known, "static": static}
+    model = numlstm.fit(X, horizon=2, **beside, **given).model
+    asked = beside | {"output": 0, "ahead": 2}
+    for explain in (inspection.integrated_gradients, inspection.gradient_x_input):
+        found = explain(model, X, baseline=np.zeros(2), **asked)
+        assert not found.static.any()
+        assert not found.future.any()
+        assert found.values[:, -1].all()
+    same = inspection.integrated_gradients(model, X, baseline=X, **asked)
+    np.testing.assert_array_equal(same.prediction, same.baseline_prediction)
+    zeros = inspection.integrated_gradients(model, X, baseline={"X": np.zeros(2)}, **asked)
+    assert zeros.static.all()  # of a mapping the mean
+    assert zeros.future[:, -1].all()
+    none = inspection.integrated_gradients(model, X, baseline=None, **asked)
+    mean = inspection.integrated_gradients(model, X, **asked)
+    np.testing.assert_array_equal(none.static, mean.static)
+
+
 def test_what_is_missing_belongs_to_its_feature():
     model = random_model(4, 6, 1)
     model.filling = Imputer(np.array([0.3, -0.2]))
