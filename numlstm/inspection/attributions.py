@@ -162,7 +162,9 @@ def integrated_gradients(
     Warns
     -----
     UserWarning
-        Where the completeness error is above 1 % of the sum of the absolute attributions.
+        Where the completeness error is above 1 % of the sum of the absolute attributions: there
+        are too few points, or the prediction jumps on the way, as between two states in which the
+        network stays, and a baseline nearer to X is needed.
 
     See Also
     --------
@@ -284,5 +286,7 @@ def _warn_if_incomplete(found: Attribution, num_steps: int) -> None:
         notices.warn(
             f"the attributions of {many} of {len(share)} sequence(s) do not add up to the "
             f"difference of the predictions: of sequence {worst} {error[worst]:.3g} is left, "
-            f"{100 * share[worst]:.2g} % of all of them. Pass more num_steps than {num_steps}"
+            f"{100 * share[worst]:.2g} % of all of them. Pass more num_steps than {num_steps}; if "
+            "more steps do not help, the prediction jumps on the way from the baseline: choose a "
+            "nearer baseline"
         )

@@ -406,7 +406,8 @@ def test_much_that_is_left_is_said():
     model = random_model(1, 6, 1)
     model.theta = 6 * model.theta
     X = 4 * inputs(3, 12, 1)
-    with pytest.warns(UserWarning, match=r"of \d of 3 sequence.*Pass more num_steps than 1"):
+    told = r"of \d of 3 sequence.*more num_steps than 1; if more.* choose a nearer baseline"
+    with pytest.warns(UserWarning, match=told):
         found = inspection.integrated_gradients(model, X, num_steps=1)
     assert np.abs(found.completeness_error).max() > 0.01
 
