@@ -54,10 +54,11 @@ def gradient_x_input(
         Which output is explained, by place or by name; of a classifier the label, of an `LSTM` that
         classifies the number, of the class. Default: the only one; where a log-variance stands
         beside it, the mean.
-    step : int, or array_like of int, shape (B,), optional
+    step : int or date, or array_like of these, shape (B,), optional
         Which step is explained, one for all or each sequence its own; below 0 from the end of each.
-        Of a model trained on windows it is the end of the window that is read. Default: the last
-        one of every sequence.
+        Where X has dates one of them in any form, as "2014-06-21" or a Timestamp. Of a model
+        trained on windows it is the end of the window that is read. Default: the last one of every
+        sequence.
     ahead : int, optional
         Of a model with a `horizon` how many steps ahead the forecast is that is explained, from 1
         on; `output` is then that of the targets of a step.

@@ -9,6 +9,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.data.missing import network_inputs
 from numlstm.data.sequences import Form, is_list, mask, read_inputs
+from numlstm.inspection.steps import ends_of, explained_steps, read_range
 from numlstm.model.continuation import Request, Rows
 from numlstm.model.inputs import ModelInputs
 from numlstm.model.lstm import LSTM
@@ -77,61 +78,10 @@ def read(model: LSTM, asked: Asked) -> Reading:
     rows, form = model._rows(given.stepwise, lengths, reset, request)
     parts = _parts(asked.baseline)
     baseline = _baseline(model, parts["X"], parts["future"], rows, given)
-    steps = explained_steps(model, asked.step, rows)
+    steps = explained_steps(model, asked.step, rows, given)
     start, stop = read_range(model, steps, rows)
     point = _point(model, rows, baseline, steps, start, stop, parts["static"])
     return Reading(given, form, rows, baseline, steps, start, stop, point)
-
-
-# --- steps ----------------------------------------------------------------------------------------
-
-
-def _ends(rows: Rows) -> Array:
-    count = np.full(len(rows.X), rows.X.shape[1], np.int64)
-    return count if rows.lengths is None else np.asarray(rows.lengths)
-
-
-def explained_steps(model: LSTM, step: Any, rows: Rows) -> Array:
-    """The step of every row that is explained, (B,)."""
-    ends = _ends(rows)
-    if not (ends > 0).all():
-        raise ValueError("a sequence of X has no step, and nothing to explain: leave it out")
-    if step is None:
-        return ends - 1
-    steps = np.asarray(step)
-    if steps.dtype.kind not in "iu" or steps.shape not in ((), (len(ends),)):
-        raise ValueError(
-            f"step must be an integer, or one for each of the {len(ends)} sequences, received "
-            f"{checks.shown(step)}"
-        )
-    steps = np.broadcast_to(steps.astype(np.int64), ends.shape)
-    steps = np.where(steps < 0, steps + ends, steps)
-    if ((steps < 0) | (steps >= ends)).any():
-        row = int(np.argmax((steps < 0) | (steps >= ends)))
-        raise ValueError(
-            f"step must lie between {-ends[row]} and {ends[row] - 1} for a sequence of {ends[row]} "
-            f"steps, received {checks.shown(step)}"
-        )
-    if model.spec.bidirectional and model.output == "last" and (steps != ends - 1).any():
-        raise ValueError(
-            "this bidirectional model was trained on one output per sequence, which reads all of "
-            "it: leave step= out, or cut X"
-        )
-    return steps
-
-
-def read_range(model: LSTM, steps: Array, rows: Rows) -> tuple[Array, Array]:
-    """(start, stop) of what the outputs of these steps read, (B,) each."""
-    if model.window is not None:
-        start = steps + 1 - model.window
-        if (start < 0).any():
-            raise ValueError(
-                f"this model reads the {model.window} steps up to the one that it predicts for: "
-                f"step must be at least {model.window - 1}, received {int(steps.min())}"
-            )
-        return start, steps + 1
-    stop = _ends(rows) if model.spec.bidirectional else steps + 1
-    return np.zeros_like(steps), stop
 
 
 # --- baselines ------------------------------------------------------------------------------------
@@ -163,7 +113,7 @@ def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, given: labels.Label
         if ahead is _Own.OWN:
             ahead = rows.X[..., features:].reshape(columns.shape)
         _put(columns, ahead, 'baseline["future"]')
-    looked_at = mask(_ends(rows), shape[1])[..., None]
+    looked_at = mask(ends_of(rows), shape[1])[..., None]
     if model.filling is not None:  # to which a NaN is a baseline that was not observed
         looked_at = looked_at & ~np.isnan(values)
     remedy = "give a number for every feature"
@@ -247,7 +197,7 @@ def _point(
     own = None
     bound = max(given.bound, checks.bound(base))
     if rows.static is not None:
-        own = given.static
+        own = np.asarray(given.static)
         if of_static is not _Own.OWN:
             own = _static_baseline(model, of_static, rows.static)
         bound = max(bound, checks.bound(own))
