@@ -69,8 +69,9 @@ def gradient_x_input(
         classifier, and refused for other models.
     baseline : {"mean", "zeros"}, array_like or mapping, optional
         What the inputs are compared with, in the units of the data: the mean of the training inputs
-        (zero for a network that standardises nothing), zeros, an array that broadcasts to X, or
-        what has the form and the labels of X, as ``X.assign(rain=0)`` of a frame. Where the model
+        (zero for a network that standardises nothing), zeros, an array that broadcasts to X, its
+        features in the order of X, or what has labels of X, as ``X.assign(rain=0)`` of a frame, or
+        one number for each feature by name, as ``X.mean()``. Where the model
         fills missing values, a baseline was observed, unless it is NaN. "mean" and "zeros" are for
         all inputs. What is given for X is for X alone: the baseline then has the `static` and
         `future` of each sequence itself, which so bring nothing. A mapping has entries for "X",
