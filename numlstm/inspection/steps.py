@@ -32,7 +32,8 @@ def explained_steps(model: LSTM, step: Any, rows: Rows, given: labels.Labelled) 
             f"step must lie between {-ends[row]} and {ends[row] - 1} for a sequence of {ends[row]} "
             f"steps, received {checks.shown(step)}"
         )
-    if model.spec.bidirectional and model.output == "last" and (steps != ends - 1).any():
+    reads_all = model.spec.bidirectional and model.window is None and model.output == "last"
+    if reads_all and (steps != ends - 1).any():
         raise ValueError(
             "this bidirectional model was trained on one output per sequence, which reads all of "
             "it: leave step= out, or cut X"

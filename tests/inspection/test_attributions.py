@@ -222,6 +222,18 @@ def test_windows_of_a_series():
         inspection.integrated_gradients(model, series, step=4)
 
 
+def test_windows_of_both_directions_end_at_any_step():
+    X = inputs(5, 20, 1)
+    given = {"hidden_size": 3, "epochs": 2, "window": 7, "bidirectional": True, "dtype": "float64"}
+    model = numlstm.fit(X, X, rng=0, **given).model
+    Y = model.predict(X)
+    for step in (-1, -3, 6):
+        found = inspection.integrated_gradients(model, X, step=step)
+        np.testing.assert_allclose(found.prediction, Y[:, step, 0], rtol=1e-12)
+        assert found.values[:, found.start[0] : found.stop[0]].all()
+        require_complete(found)
+
+
 def test_forecasts_of_several_steps_and_what_is_known_ahead():
     series, known = inputs(60, 2), inputs(63, 1, seed=2)
     given = {"hidden_size": 5, "epochs": 2, "dtype": "float64", "rng": 0}
