@@ -54,10 +54,11 @@ def gradient_x_input(
         Which output is explained, by place or by name; of a classifier the label, of an `LSTM` that
         classifies the number, of the class. Default: the only one; where a log-variance stands
         beside it, the mean.
-    step : int, or array_like of int, shape (B,), optional
+    step : int or date, or array_like of these, shape (B,), optional
         Which step is explained, one for all or each sequence its own; below 0 from the end of each.
-        Of a model trained on windows it is the end of the window that is read. Default: the last
-        one of every sequence.
+        Where X has dates one of them in any form, as "2014-06-21" or a Timestamp. Of a model
+        trained on windows it is the end of the window that is read. Default: the last one of every
+        sequence.
     ahead : int, optional
         Of a model with a `horizon` how many steps ahead the forecast is that is explained, from 1
         on; `output` is then that of the targets of a step.
@@ -68,10 +69,13 @@ def gradient_x_input(
         classifier, and refused for other models.
     baseline : {"mean", "zeros"}, array_like or mapping, optional
         What the inputs are compared with, in the units of the data: the mean of the training inputs
-        (zero for a network that standardises nothing), zeros, an array that broadcasts to X, or
-        what has the form and the labels of X, as ``X.assign(rain=0)`` of a frame. Where the model
-        fills missing values, a baseline was observed, unless it is NaN. A mapping has entries for
-        "X", "static" and "future"; an array is for X alone, and the mean for the others.
+        (zero for a network that standardises nothing), zeros, an array that broadcasts to X, its
+        features in the order of X, or what has labels of X, as ``X.assign(rain=0)`` of a frame, or
+        one number for each feature by name, as ``X.mean()``. Where the model
+        fills missing values, a baseline was observed, unless it is NaN. "mean" and "zeros" are for
+        all inputs. What is given for X is for X alone: the baseline then has the `static` and
+        `future` of each sequence itself, which so bring nothing. A mapping has entries for "X",
+        "static" and "future", of which those left out are the mean.
     lengths, reset, static, future : optional
         As in `numlstm.LSTM.predict`.
 
@@ -160,7 +164,9 @@ def integrated_gradients(
     Warns
     -----
     UserWarning
-        Where the completeness error is above 1 % of the sum of the absolute attributions.
+        Where the completeness error is above 1 % of the sum of the absolute attributions: there
+        are too few points, or the prediction jumps on the way, as between two states in which the
+        network stays, and a baseline nearer to X is needed.
 
     See Also
     --------
@@ -282,5 +288,7 @@ def _warn_if_incomplete(found: Attribution, num_steps: int) -> None:
         notices.warn(
             f"the attributions of {many} of {len(share)} sequence(s) do not add up to the "
             f"difference of the predictions: of sequence {worst} {error[worst]:.3g} is left, "
-            f"{100 * share[worst]:.2g} % of all of them. Pass more num_steps than {num_steps}"
+            f"{100 * share[worst]:.2g} % of all of them. Pass more num_steps than {num_steps}; if "
+            "more steps do not help, the prediction jumps on the way from the baseline: choose a "
+            "nearer baseline"
         )

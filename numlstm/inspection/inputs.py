@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels, sequences
-from numlstm.inspection.point import cut, explained_steps, read_range
+from numlstm.inspection.point import cut
+from numlstm.inspection.steps import explained_steps, read_range
 from numlstm.model.continuation import Request, Rows
 from numlstm.model.inputs import ModelInputs
 from numlstm.model.lstm import LSTM
@@ -40,7 +41,7 @@ class Inspected(NamedTuple):
 
     def until(self, step: Any) -> "Inspected":
         """The same up to a step, by default each row's last; of windows the last steps alone."""
-        steps = explained_steps(self.model, step, self.rows)
+        steps = explained_steps(self.model, step, self.rows, self.given)
         return self._replace(rows=cut(self.rows, *read_range(self.model, steps, self.rows)))
 
     def run(self) -> Run:

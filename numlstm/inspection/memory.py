@@ -73,9 +73,10 @@ def memory_paths(
         Sequences in the units of the data, in any of the forms that `LSTM.predict` takes.
     output : int, str or a label, optional
         Which output is explained, as in `gradient_x_input`. Default: the only one.
-    step : int, or array_like of int, shape (B,), optional
+    step : int or date, or array_like of these, shape (B,), optional
         At which step, one for all or each sequence its own; a negative one counts from the end of
-        each. Default: each row's last.
+        each. Where X has dates one of them in any form, as "2014-06-21" or a Timestamp. Default:
+        each row's last.
     wrt : {"X", "state"}, optional
         Derivatives by the inputs of each step, or by the state after it: the vector of S numbers
         of `LSTM.transitions`, in the network's own units.

@@ -1,20 +1,19 @@
 """What is explained, in the network's units: the inputs up to a step, and the baseline."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.data import labels
 from numlstm.data.missing import network_inputs
-from numlstm.data.sequences import Form, is_list, mask, read_inputs
+from numlstm.data.sequences import Form, mask
+from numlstm.inspection import baselines
+from numlstm.inspection.steps import explained_steps, read_range
 from numlstm.model.continuation import Request, Rows
 from numlstm.model.inputs import ModelInputs
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks
 from numlstm.utils.types import Array
-
-_PARTS = ("X", "static", "future")
 
 
 class Point(NamedTuple):
@@ -68,152 +67,14 @@ def read(model: LSTM, asked: Asked) -> Reading:
     future = model._known(given, asked.future)
     request = Request(future=future, static=static)
     rows, form = model._rows(given.stepwise, lengths, reset, request)
-    parts = _parts(asked.baseline)
-    baseline = _baseline(model, parts["X"], parts["future"], rows, given)
-    steps = explained_steps(model, asked.step, rows)
+    parts = baselines.parts_of(asked.baseline)
+    beside = baselines.Beside(model, X, asked.static, asked.future, given, rows, form)
+    baseline = baselines.of_inputs(beside, parts["X"], parts["future"])
+    static_baseline = baselines.of_static(beside, parts["static"])
+    steps = explained_steps(model, asked.step, rows, given)
     start, stop = read_range(model, steps, rows)
-    point = _point(model, rows, baseline, steps, start, stop, parts["static"])
+    point = _point(model, rows, baseline, steps, start, stop, static_baseline)
     return Reading(given, form, rows, baseline, steps, start, stop, point)
-
-
-# --- steps ----------------------------------------------------------------------------------------
-
-
-def _ends(rows: Rows) -> Array:
-    count = np.full(len(rows.X), rows.X.shape[1], np.int64)
-    return count if rows.lengths is None else np.asarray(rows.lengths)
-
-
-def explained_steps(model: LSTM, step: Any, rows: Rows) -> Array:
-    """The step of every row that is explained, (B,)."""
-    ends = _ends(rows)
-    if not (ends > 0).all():
-        raise ValueError("a sequence of X has no step, and nothing to explain: leave it out")
-    if step is None:
-        return ends - 1
-    steps = np.asarray(step)
-    if steps.dtype.kind not in "iu" or steps.shape not in ((), (len(ends),)):
-        raise ValueError(
-            f"step must be an integer, or one for each of the {len(ends)} sequences, received "
-            f"{checks.shown(step)}"
-        )
-    steps = np.broadcast_to(steps.astype(np.int64), ends.shape)
-    steps = np.where(steps < 0, steps + ends, steps)
-    if ((steps < 0) | (steps >= ends)).any():
-        row = int(np.argmax((steps < 0) | (steps >= ends)))
-        raise ValueError(
-            f"step must lie between {-ends[row]} and {ends[row] - 1} for a sequence of {ends[row]} "
-            f"steps, received {checks.shown(step)}"
-        )
-    if model.spec.bidirectional and model.output == "last" and (steps != ends - 1).any():
-        raise ValueError(
-            "this bidirectional model was trained on one output per sequence, which reads all of "
-            "it: leave step= out, or cut X"
-        )
-    return steps
-
-
-def read_range(model: LSTM, steps: Array, rows: Rows) -> tuple[Array, Array]:
-    """(start, stop) of what the outputs of these steps read, (B,) each."""
-    if model.window is not None:
-        start = steps + 1 - model.window
-        if (start < 0).any():
-            raise ValueError(
-                f"this model reads the {model.window} steps up to the one that it predicts for: "
-                f"step must be at least {model.window - 1}, received {int(steps.min())}"
-            )
-        return start, steps + 1
-    stop = _ends(rows) if model.spec.bidirectional else steps + 1
-    return np.zeros_like(steps), stop
-
-
-# --- baselines ------------------------------------------------------------------------------------
-
-
-def _parts(baseline: Any) -> dict[str, Any]:
-    """The baseline of every kind of input: what is said of one is not said of the others."""
-    if isinstance(baseline, Mapping):
-        if unknown := [name for name in baseline if name not in _PARTS]:
-            raise ValueError(
-                f"baseline as a mapping has the entries {list(_PARTS)}, received {unknown[0]!r}"
-            )
-        return {name: baseline.get(name, "mean") for name in _PARTS}
-    everywhere = baseline if isinstance(baseline, str) else "mean"
-    return {"X": baseline, "static": everywhere, "future": everywhere}
-
-
-def _baseline(model: LSTM, own: Any, ahead: Any, rows: Rows, given: labels.Labelled) -> Array:
-    """The baseline (B, T, C) in the units of the data."""
-    features = model.num_features
-    shape = rows.X.shape
-    values = np.empty(shape)
-    values[...] = _means(model, shape[2])
-    _put(values[..., :features], _like(own, given, model), "baseline")
-    if shape[2] > features:
-        count = model.num_future
-        columns = values[..., features:].reshape(*shape[:2], -1, count)
-        _put(columns, ahead, 'baseline["future"]')
-    looked_at = mask(_ends(rows), shape[1])[..., None]
-    if model.filling is not None:  # to which a NaN is a baseline that was not observed
-        looked_at = looked_at & ~np.isnan(values)
-    remedy = "give a number for every feature"
-    checks.require_finite("baseline", np.where(looked_at, values, 0.0), remedy)
-    return values
-
-
-def _means(model: LSTM, columns: int) -> Array:
-    """The mean of the training inputs, which the network's units know; else zeros."""
-    if model.scaling is not None:
-        return model.scaling.x_mean
-    return np.zeros(columns) if model.filling is None else model.filling.mean
-
-
-def _like(value: Any, given: labels.Labelled, model: LSTM) -> Any:
-    """A baseline in the form of X as (B, T, I), with its labels or without; all else as it is."""
-    if isinstance(value, str) or value is None:
-        return value
-    X, features = given.stepwise, model.num_features
-    names = given.features or model.names.features
-    value = labels.companion(given, "baseline", value, names).stepwise
-    if is_list(value) and is_list(X):
-        return read_inputs(value, features, missing=model.filling is not None)[0]
-    value = np.asarray(value)
-    is_series = value.ndim == 1 and np.ndim(X) == 1 and features == 1
-    return value[:, None] if is_series else value
-
-
-def _put(values: Array, given: Any, name: str) -> None:
-    """Fill values, which hold the means, with a baseline that broadcasts to them."""
-    if given is None or (isinstance(given, str) and given == "mean"):
-        return
-    if isinstance(given, str):
-        checks.choice(name, given, ("mean", "zeros"))
-        values[...] = 0.0
-        return
-    array = checks.array(name, given, "float64", finite=False)
-    try:
-        values[...] = np.broadcast_to(array, values.shape)
-    except ValueError:
-        raise ValueError(
-            f'{name} must be "mean", "zeros" or an array that broadcasts to {values.shape}, the '
-            f"shape of the inputs, received one of shape {array.shape}"
-        ) from None
-
-
-def _static_baseline(model: LSTM, given: Any, static: Array) -> Array:
-    """The baseline of the attributes (B, S), in the network's units."""
-    scaling, size = model.scaling, static.shape[1]
-    known = scaling is not None and scaling.static_mean is not None
-    values = np.zeros(static.shape)
-    if known:
-        assert scaling is not None
-        values[...] = scaling.static_mean
-    _put(values, given, 'baseline["static"]')
-    checks.require_finite('baseline["static"]', values, f"give {size} numbers")
-    if known:
-        assert scaling is not None
-        return scaling.attributes(values, model.spec.dtype)
-    return values.astype(model.spec.dtype)
 
 
 # --- in the network's units -----------------------------------------------------------------------
@@ -226,7 +87,7 @@ def _point(
     steps: Array,
     start: Array,
     stop: Array,
-    of_static: Any,
+    static_baseline: Array | None,
 ) -> Point:
     """What the network reads of rows and baseline, from `start` to before `stop`."""
     part = cut(rows, start, stop)
@@ -234,13 +95,13 @@ def _point(
     compared = cut(rows._replace(X=baseline), start, stop)
     units = model.filling, model.scaling, model.spec.dtype
     base = network_inputs(compared.X, *units, part.reset)
-    own = None
     bound = max(given.bound, checks.bound(base))
-    if rows.static is not None:
-        own = _static_baseline(model, of_static, rows.static)
-        bound = max(bound, checks.bound(own))
+    if static_baseline is not None:
+        bound = max(bound, checks.bound(static_baseline))
     whole = model.spec.bidirectional and model.window is None and model.output != "last"
-    return Point(given._replace(bound=bound), base, own, steps - start if whole else None)
+    return Point(
+        given._replace(bound=bound), base, static_baseline, steps - start if whole else None
+    )
 
 
 def cut(rows: Rows, start: Array, stop: Array) -> Rows:

@@ -222,6 +222,18 @@ def test_windows_of_a_series():
         inspection.integrated_gradients(model, series, step=4)
 
 
+def test_windows_of_both_directions_end_at_any_step():
+    X = inputs(5, 20, 1)
+    given = {"hidden_size": 3, "epochs": 2, "window": 7, "bidirectional": True, "dtype": "float64"}
+    model = numlstm.fit(X, X, rng=0, **given).model
+    Y = model.predict(X)
+    for step in (-1, -3, 6):
+        found = inspection.integrated_gradients(model, X, step=step)
+        np.testing.assert_allclose(found.prediction, Y[:, step, 0], rtol=1e-12)
+        assert found.values[:, found.start[0] : found.stop[0]].all()
+        require_complete(found)
+
+
 def test_forecasts_of_several_steps_and_what_is_known_ahead():
     series, known = inputs(60, 2), inputs(63, 1, seed=2)
     given = {"hidden_size": 5, "epochs": 2, "dtype": "float64", "rng": 0}
@@ -263,6 +275,32 @@ def test_the_baselines():
     own = explained(model, X, static=static, baseline={"X": X})
     assert not own.values.any()
     assert own.static.all()
+
+
+@pytest.mark.parametrize("dtype", BARS)
+@pytest.mark.parametrize("missing", ["raise", "mask"])
+def test_a_baseline_of_X_asks_about_X_alone(dtype, missing):
+    """Attributes and what is known ahead are the same on both sides, and bring nothing."""
+    X, known, static = inputs(4, 20, 2), inputs(4, 22, 1, seed=2), inputs(4, 2, seed=3)
+    if missing == "mask":
+        known[1, 3:6] = X[0, 2] = np.nan
+    given = {"hidden_size": 5, "epochs": 2, "dtype": dtype, "rng": 0, "missing": missing}
+    beside = {"future": known, "static": static}
+    model = numlstm.fit(X, horizon=2, **beside, **given).model
+    asked = beside | {"output": 0, "ahead": 2}
+    for explain in (inspection.integrated_gradients, inspection.gradient_x_input):
+        found = explain(model, X, baseline=np.zeros(2), **asked)
+        assert not found.static.any()
+        assert not found.future.any()
+        assert found.values[:, -1].all()
+    same = inspection.integrated_gradients(model, X, baseline=X, **asked)
+    np.testing.assert_array_equal(same.prediction, same.baseline_prediction)
+    zeros = inspection.integrated_gradients(model, X, baseline={"X": np.zeros(2)}, **asked)
+    assert zeros.static.all()  # of a mapping the mean
+    assert zeros.future[:, -1].all()
+    none = inspection.integrated_gradients(model, X, baseline=None, **asked)
+    mean = inspection.integrated_gradients(model, X, **asked)
+    np.testing.assert_array_equal(none.static, mean.static)
 
 
 def test_what_is_missing_belongs_to_its_feature():
@@ -380,7 +418,8 @@ def test_much_that_is_left_is_said():
     model = random_model(1, 6, 1)
     model.theta = 6 * model.theta
     X = 4 * inputs(3, 12, 1)
-    with pytest.warns(UserWarning, match=r"of \d of 3 sequence.*Pass more num_steps than 1"):
+    told = r"of \d of 3 sequence.*more num_steps than 1; if more.* choose a nearer baseline"
+    with pytest.warns(UserWarning, match=told):
         found = inspection.integrated_gradients(model, X, num_steps=1)
     assert np.abs(found.completeness_error).max() > 0.01
 

@@ -24,7 +24,7 @@ from numlstm.utils.sliced import whole
 
 __all__ = [
     "UNNAMED", "Attributes", "Ends", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
-    "attributes", "beside", "classes", "companion", "inputs", "known_ahead",
+    "attributes", "beside", "classes", "companion", "has_labels", "inputs", "known_ahead",
     "named", "read", "require_no_steps", "require_plain", "same_names", "samples", "targets",
     "times_ahead", "weights", "with_rows",
 ]  # fmt: skip
@@ -266,10 +266,15 @@ def _several(
     return Several(name, items)
 
 
+def has_labels(value: Any) -> bool:
+    """Whether this is a frame, a series or a DataArray, or a list with such among its parts."""
+    kind = _kind(type(value))
+    return kind in _LABELLED or (kind == "list" and _any_labelled(value))
+
+
 def require_plain(name: str, value: Any) -> None:
     """Refuse labels where arrays are read by position."""
-    kind = _kind(type(value))
-    if kind in _LABELLED or (kind == "list" and _any_labelled(value)):
+    if has_labels(value):
         raise TypeError(
             f"{name} has labels, received {type(value).__name__}: here an array is read, "
             f"{name}.to_numpy(), with the features in the order of the model; predict and rollout "
