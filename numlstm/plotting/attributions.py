@@ -30,8 +30,9 @@ def attribution(
         gives them: with those of features that are known ahead as further rows, and those of the
         attributes of the sequence as bars beside the map.
     lags : bool, optional
-        True: the rows are lags, 0 first, the step that is explained. They are drawn from right to
-        left, so that time goes on to the right. Default: they are steps, in the order of time.
+        True: over lags, of which 0 is the step that is explained, drawn from right to left, so that
+        time goes on to the right. An Attribution says which step that is; the rows of arrays are
+        lags, 0 first. Default: over steps, in the order of time.
     names : sequence of str, optional
         Names of the features. Default: those of a frame.
     row : int, optional
@@ -69,6 +70,8 @@ def attribution(
     if others.output:
         given, label = given._replace(quantity=""), f"attribution to {others.output}"
     given, bars = _with_ahead(given, others.ahead), others.static
+    if lags:
+        given = _by_lag(given, others)
     axes = several(ax, 1 + (bars.size > 0), lambda plt: _axes(plt, count, bars.size))
     colours = symmetric(np.append(given.values, bars)) | {"label": label}
     artists = heat_map(axes[0], given, colours)
@@ -76,7 +79,6 @@ def attribution(
     axes[0].set_yticks(range(count), titles)
     if lags:
         axes[0].invert_xaxis()
-        axes[0].set_xlabel("lag (steps before)")
     if not bars.size:
         return Picture(axes[0].figure, axes[0], artists)
     artists["static"] = _bars(axes[1], bars, others.attributes)
@@ -90,6 +92,7 @@ class _Others(NamedTuple):
     ahead: Array = np.zeros((0, 0))  # (N, F)
     static: Array = np.zeros(0)  # (S,)
     attributes: tuple[str, ...] | None = None
+    read: tuple[int, int] | None = None  # the step that is explained, and the first that is read
 
 
 def _read(values: Any, row: int | None) -> tuple[Series, _Others]:
@@ -105,7 +108,8 @@ def _read(values: Any, row: int | None) -> tuple[Series, _Others]:
     if values.static is not None:
         static = values.static[one]
     attributes = getattr(values, "attributes", None)
-    return given._replace(names=names), _Others(values.output, ahead, static, attributes)
+    steps = int(values.steps[one]), int(values.start[one])
+    return given._replace(names=names), _Others(values.output, ahead, static, attributes, steps)
 
 
 def _with_ahead(given: Series, ahead: Array) -> Series:
@@ -120,6 +124,21 @@ def _with_ahead(given: Series, ahead: Array) -> Series:
     if places is not None and steps > len(places):
         places = np.concatenate([places, places_after(given, steps - len(places))])
     return given._replace(values=values, places=places)
+
+
+def _by_lag(given: Series, others: _Others) -> Series:
+    """Over lags from the least one on: of an Attribution those that were read."""
+    along = "lag (steps before)"
+    if others.read is None:
+        if given.places is not None and given.places.dtype.kind == "M":
+            raise ValueError(
+                "lags=True reads the rows of values as lags, 0 first, and these have dates: pass "
+                "the Attribution itself, which knows the step that is explained, or leave it out"
+            )
+        return given._replace(along=along)
+    (step, start), values = others.read, given.values[others.read[1] :]
+    lags = step - np.arange(start, len(given.values))
+    return given._replace(values=values[::-1], places=lags[::-1], along=along)
 
 
 def _axes(plt: Any, rows: int, bars: int) -> Any:

@@ -250,6 +250,38 @@ def test_attributions_of_a_model(model):
     assert picture.artists["colorbar"].ax.get_ylabel() == f"attribution to {many.output}"
 
 
+@pytest.mark.parametrize("step", [None, 12])
+@pytest.mark.parametrize("kind", ["frame", "array", "list"])
+def test_attributions_over_lags_count_from_the_step_that_is_explained(model, step, kind):
+    X = {"frame": INPUTS, "array": INPUTS.to_numpy(), "list": [INPUTS[:15], INPUTS]}[kind]
+    row = 1 if kind == "list" else 0
+    found = inspection.gradient_x_input(model, X, step=step)
+    last = 19 if step is None else step
+    picture = plotting.attribution(found, lags=True, row=row if kind == "list" else None)
+    mesh = picture.artists["map"]
+    assert_array_equal(edges(mesh)[0], np.arange(last - 19, last + 2) - 0.5)
+    assert_array_equal(mesh.get_array()[:, 19 - last], found.values[row, last])  # lag 0
+    assert_array_equal(mesh.get_array()[:, -1], found.values[row, 0])
+    assert picture.axes.get_xlim() == (last + 0.5, last - 19.5)
+    assert picture.axes.get_xlabel() == "lag (steps before)"
+
+
+def test_lags_of_windows_and_of_what_is_known_ahead():
+    X = RNG.normal(size=(40, 1))
+    fitted = numlstm.fit(X, X, window=7, **OPTIONS).model
+    mesh = plotting.attribution(inspection.gradient_x_input(fitted, X), lags=True).artists["map"]
+    assert_array_equal(edges(mesh)[0], np.arange(8) - 0.5)
+    fitted = numlstm.fit(X, future=X, horizon=3, **OPTIONS).model
+    found = inspection.gradient_x_input(fitted, X[:20], future=X[:23], ahead=3, step=-2)
+    mesh = plotting.attribution(found, lags=True).artists["map"]
+    drawn = np.ma.filled(mesh.get_array(), np.nan)
+    assert_array_equal(edges(mesh)[0], np.arange(-4, 20) - 0.5)
+    assert_array_equal(drawn[1], found.future[0, ::-1, 0])
+    assert_array_equal(drawn[0, 3:], found.values[0, ::-1, 0])
+    with pytest.raises(ValueError, match="reads the rows of values as lags, 0 first, and these"):
+        plotting.attribution(INPUTS, lags=True)
+
+
 OPTIONS = {"hidden_size": 3, "epochs": 1, "rng": 0}
 
 
