@@ -1,5 +1,6 @@
 """States in which a network stays, and whether it comes back to them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -8,11 +9,13 @@ from scipy.optimize import root
 
 from numlstm.architecture.spec import State
 from numlstm.data import labels
+from numlstm.data.labels import vectors
 from numlstm.inspection.inputs import Given, Inspected, read
 from numlstm.inspection.readout import (
     Feedback,
     feedback,
     head_bias,
+    input_names,
     readout,
     require_dynamics,
     require_own_inputs,
@@ -32,6 +35,8 @@ from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 _SAME = 1e-6  # distance of states that are one, by their size
+_SLOW = 1e-3  # change in a step, by the size, of a state that is nearly at rest
+_LATER = 1000  # steps after which a network is looked at again
 
 
 class FixedPoints(NamedTuple):
@@ -52,7 +57,9 @@ class FixedPoints(NamedTuple):
     starts : ndarray of int, shape (N,)
         How many starts led to each.
     failed : int
-        How many starts led nowhere.
+        How many starts led to none of them: the solver was caught where the change of the state
+        is least but not zero, and from there the network does not come to rest by itself. That
+        does not say that there is no fixed point; more starts may find one.
     """
 
     state: State
@@ -88,9 +95,9 @@ def fixed_points(
         A trained network, or an estimator that has one.
     X : array_like, shape (B, T, I), or (T,) or (T, I) for one series, or a list of series
         Sequences in the units of the data, among whose states the starts are drawn.
-    x : array_like, shape (I,), optional
-        The constant input, in the units of the data, with what is known ahead as its last entries.
-        Default: none, the network reads its own forecast, as in `LSTM.rollout`.
+    x : array_like, shape (I,), or mapping or Series of the names, optional
+        The constant input, in the units of the data, with what is known ahead as its last entries
+        ("name+1", ...). Default: none, the network reads its own forecast, as in `LSTM.rollout`.
     num_starts : int, optional
         How many starts are drawn.
     tol : float, optional
@@ -116,7 +123,9 @@ def fixed_points(
     Notes
     -----
     Each start is taken to the nearest zero of F(s) - s by the method of Levenberg and Marquardt
-    (`scipy.optimize.root`) with exact Jacobians, in float64 whatever the dtype of the model.
+    (`scipy.optimize.root`) with exact Jacobians, in float64 whatever the dtype of the model. Where
+    it is caught, the network runs on from the start for 1000 steps and, if it then is nearly at
+    rest, the method begins again there.
 
     References
     ----------
@@ -137,8 +146,13 @@ def fixed_points(
     seen = read(model, X, Given(lengths, None, static, future), one_static=True)
     require_dynamics(seen.model)
     map_ = _map(seen, x)
-    ends = [map_.solved(start) for start in _starts(map_, seen, count, rng)]
-    good = [s for s in ends if np.linalg.norm(map_(s)[0]) <= tol * (1 + np.linalg.norm(s))]
+    starts = _starts(map_, seen, count, rng)
+    ends = [map_.solved(start) for start in starts]
+    caught = np.array([not map_.rests(s, tol) for s in ends], bool)
+    for row, later in zip(np.flatnonzero(caught), map_.later(starts[caught]), strict=True):
+        if map_.rests(later, _SLOW):
+            ends[row] = map_.solved(later)
+    good = [s for s in ends if map_.rests(s, tol)]
     states, counts = _distinct(good)
     return _found(seen.model, map_, states, counts, len(ends) - len(good))
 
@@ -162,6 +176,21 @@ class _Map(NamedTuple):
         J = by_state + by_X @ self.feedback.matrix
         return as_vectors(after)[0] - s, J - np.eye(len(s))
 
+    def rests(self, s: Array, tol: float) -> bool:
+        """Whether a step changes a state by no more than this part of it."""
+        finite = bool(np.isfinite(s).all())
+        return finite and bool(np.linalg.norm(self(s)[0]) <= tol * (1 + np.linalg.norm(s)))
+
+    def later(self, states: Array) -> Array:
+        """States (N, S) after many steps; not finite where these leave the numbers."""
+        static = None if self.static is None else np.repeat(self.static, len(states), axis=0)
+        with np.errstate(all="ignore"):
+            for _ in range(_LATER if len(states) else 0):
+                X = states @ self.feedback.matrix.T + self.feedback.offset
+                given = self.weights, X[:, None], as_state(self.network, states)
+                states = as_vectors(self.network.forward(*given, None, static=static)[1])
+        return states
+
     def solved(self, start: Array) -> Array:
         """Where the change is least, near a state."""
         # a step that leaves the numbers is a residual that is not small
@@ -179,7 +208,7 @@ def _map(seen: Inspected, x: Any) -> _Map:
     if static is not None:
         static = static[:1].astype(np.float64)
     if x is None:
-        require_own_inputs(model)
+        _require_free_run(model)
         given = feedback(model)
     else:
         given = Feedback(np.zeros((spec.input_size, state_size(network))), _constant(seen, x))
@@ -188,12 +217,7 @@ def _map(seen: Inspected, x: Any) -> _Map:
 
 def _constant(seen: Inspected, x: Any) -> Array:
     """A constant input in the network's units, (I,)."""
-    if type(labels.read("x", x)) is not labels.Labelled:
-        raise TypeError(
-            f"x has labels, received {type(x).__name__}: pass an array, with the features in the "
-            f"order of the model{_listed(seen.model)}"
-        )
-    x = checks.array("x", x, "float64")
+    x = checks.array("x", _in_order(seen, x), "float64")
     checks.shape("x", x, seen.rows.X.shape[2:])
     static = None if seen.rows.static is None else seen.rows.static[:1]
     run = seen._replace(rows=Rows(x[None, None], None, None, static)).run()
@@ -201,9 +225,37 @@ def _constant(seen: Inspected, x: Any) -> Array:
     return inputs
 
 
-def _listed(model: LSTM) -> str:
+def _in_order(seen: Inspected, x: Any) -> Any:
+    """The numbers of an input, found by their names where they have some."""
+    names = input_names(seen.model) or seen.given.features
+    named = vectors.read("x", x, names)
+    if named is not None:
+        return named
+    has_labels = labels.has_labels(x)
+    if has_labels and np.ndim(x) == 2 and len(x) == 1:  # one row of a frame
+        return labels.read("x", x, names).values[0]
+    if has_labels or isinstance(x, Mapping):
+        raise TypeError(
+            f"x has labels, received {type(x).__name__}: pass numbers by the names of the features"
+            f"{_listed(names)}, or an array in the order of the model"
+        )
+    return x
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
     """The names of the features in a message."""
-    return f", {', '.join(model.names.features)}" if model.names.features else ""
+    return f", {', '.join(names)}" if names else ", of which this model knows none"
+
+
+def _require_free_run(model: LSTM) -> None:
+    """Say how to do without one where a network does not run on its own forecasts."""
+    try:
+        require_own_inputs(model)
+    except ValueError as error:
+        raise ValueError(
+            f"pass x=, a constant input such as X.mean(axis=0): without x the network reads its "
+            f"own forecasts, and {error}"
+        ) from None
 
 
 def _starts(map_: _Map, seen: Inspected, count: int, rng: Any) -> Array:

@@ -50,9 +50,11 @@ def lyapunov_exponents(
     """Lyapunov exponents of the state (h, c) along a trajectory.
 
     Without `steps` the network is driven by X: negative exponents say that it forgets the state in
-    which it began, and how fast. With `steps` it reads X and then runs on its own forecasts, as
-    `LSTM.rollout` does: the exponents are those of the dynamics that it has learned, and a positive
-    one is chaos.
+    which it began, and how fast. The largest one says how long that takes: after -1 / exponent
+    steps 1/e of a difference is left. That may be longer than the `time_constants` of all cells,
+    since hidden states remember too. With `steps` the network reads X and then runs on its own
+    forecasts, as `LSTM.rollout` does: the exponents are those of the dynamics that it has learned,
+    and a positive one is chaos.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from numlstm.inspection import linear_slices
 from numlstm.inspection.explained import explained
 from numlstm.inspection.inputs import Given, Inspected, network_of, read
 from numlstm.inspection.readout import (
+    input_names,
     input_scales,
     num_values,
     readout,
@@ -144,7 +145,7 @@ def memory_paths(
         (factor * part)[0] if seen.form.kind == "series" else factor * part
         for part in (whole, cell, whole - cell)
     )
-    return MemoryPaths(total, through, rest, _names(own) if wrt == "X" else None)
+    return MemoryPaths(total, through, rest, input_names(own) if wrt == "X" else None)
 
 
 def memory_length(
@@ -228,14 +229,3 @@ def _by_lag(seen: Inspected, values: Array) -> Array:
     step = step.reshape(*step.shape, *(1,) * (values.ndim - 2))
     lagged = np.take_along_axis(values, np.maximum(step, 0), axis=1)
     return np.where(step >= 0, lagged, np.nan)
-
-
-def _names(model: LSTM) -> tuple[str, ...] | None:
-    """Names of the inputs, those known ahead among them."""
-    features, future = model.names.features, model.names.future
-    if features is None or model.ahead is None or not model.num_future:
-        return features
-    if future is None:
-        return None
-    later = (f"{name}+{k}" for k in range(1, model.ahead.steps + 1) for name in future)
-    return (*features, *later)

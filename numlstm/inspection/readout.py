@@ -36,6 +36,17 @@ def num_values(model: LSTM) -> int:
     return size if model.filling is None else size // 2
 
 
+def input_names(model: LSTM) -> tuple[str, ...] | None:
+    """Names of the inputs of a step, those known ahead among them."""
+    features, future = model.names.features, model.names.future
+    if features is None or model.ahead is None or not model.num_future:
+        return features
+    if future is None:
+        return None
+    later = (f"{name}+{k}" for k in range(1, model.ahead.steps + 1) for name in future)
+    return (*features, *later)
+
+
 def require_states(model: LSTM) -> None:
     """Refuse networks that have no state between two steps."""
     if model.spec.bidirectional:

@@ -289,7 +289,7 @@ def test_exponents_that_make_no_sense_are_refused(options, keywords, message):
     ("options", "keywords", "message"),
     [
         ({"bidirectional": True}, {}, "no state between two steps"),
-        ({"output_size": 1}, {}, "forecasts 1 of its 2 inputs"),
+        ({"output_size": 1}, {}, "^pass x=, a constant .* forecasts 1 of its 2 inputs"),
         ({}, {"x": [1.0]}, "x must have shape"),
         ({}, {"lengths": [0, 0]}, "no state from which to start"),
         ({"static_size": 1}, {"static": np.ones((2, 1))}, "attributes of one sequence"),
@@ -309,12 +309,38 @@ def test_a_model_of_windows_has_no_dynamics(function):
         function(model, np.ones((2, 9, 1)))
 
 
-def test_a_constant_input_with_labels_is_refused():
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(np.ones((20, 2)) + np.arange(20)[:, None], columns=["a", "b"])
+def test_a_constant_input_is_read_by_name():
+    pandas, xarray = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    values = np.random.default_rng(0).standard_normal((20, 2)) + np.array([0, 50])
+    frame = pandas.DataFrame(values, columns=["a", "b"])
     model = numlstm.fit(frame, hidden_size=3, epochs=1, rng=0).model
-    with pytest.raises(TypeError, match=r"x has labels, received Series.* of the model, a, b"):
-        inspection.fixed_points(model, frame, x=frame.iloc[3])
+    row, few = frame.iloc[3], {"num_starts": 3}
+    expected = inspection.fixed_points(model, frame, x=row.to_numpy(), **few)
+    turned = row[["b", "a"]]
+    for x in (row, turned, dict(turned), xarray.DataArray(turned), frame[["b", "a"]][3:4]):
+        for X in (frame, values):
+            found = inspection.fixed_points(model, X, x=x, **few)
+            np.testing.assert_array_equal(found.output, expected.output)
+    with pytest.raises(ValueError, match="x lacks 'a'"):
+        inspection.fixed_points(model, frame, x=row[["b"]])
+    with pytest.raises(TypeError, match=r"by the names of the features, a, b, or an array"):
+        inspection.fixed_points(model, frame, x=frame["a"])
+    plain = numlstm.LSTM(2, 3, 2, rng=0)
+    with pytest.raises(TypeError, match=r"received dict: .* of which this model knows none"):
+        inspection.fixed_points(plain, values, x=dict(row))
+
+
+def test_starts_at_which_the_solver_is_caught_come_to_rest():
+    """One stable state, which the solver found from none of its starts."""
+    model = numlstm.LSTM(1, 6, 1, dtype="float64", rng=4)
+    model.theta = 2 * model.theta
+    X = 2 * np.random.default_rng(4).standard_normal((4, 60, 1))
+    found = inspection.fixed_points(model, X, x=[0.3], num_starts=30)
+    assert found.failed == 0
+    assert found.stable[0]
+    far = np.full((1, 3000, 1), 0.3)
+    _, end = model.forward(far)
+    np.testing.assert_allclose(end.c[:, 0], found.state.c[:, 0], atol=1e-8)
 
 
 def test_frames_drive_a_network_as_arrays_do():
