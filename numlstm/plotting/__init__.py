@@ -6,12 +6,13 @@ any kind of colour blindness. New figures are pyplot's, so that notebooks show t
 matplotlib is changed. Needs matplotlib, the extra ``plot``.
 """
 
+from numlstm.plotting.attributions import attribution
 from numlstm.plotting.curves import learning_curve
 from numlstm.plotting.errors import residuals
 from numlstm.plotting.forecasts import forecast
-from numlstm.plotting.heat_maps import attribution, gates, states
 from numlstm.plotting.lags import lag_importance, memory
 from numlstm.plotting.spectrum import eigenvalues
+from numlstm.plotting.units import gates, states
 
 __all__ = [
     "attribution", "eigenvalues", "forecast", "gates", "lag_importance", "learning_curve", "memory",

@@ -52,13 +52,15 @@ def _column(given: Series, output: Any, word: str) -> int:
     return column
 
 
-def feature_names(names: Any, known: tuple[str, ...] | None, count: int) -> list[str]:
-    """A name for each feature: those given, those that are known, or its number."""
+def column_names(
+    names: Any, known: tuple[str, ...] | None, count: int, word: str = "feature"
+) -> list[str]:
+    """A name for each feature, or unit: those given, those that are known, or its number."""
     if names is None:
         return (
-            list(known) if known and len(known) == count else [f"feature {i}" for i in range(count)]
+            list(known) if known and len(known) == count else [f"{word} {i}" for i in range(count)]
         )
     given = [names] if isinstance(names, str) else [str(name) for name in names]
     if len(given) != count:
-        raise ValueError(f"names must be {count}, one for each feature, received {len(given)}")
+        raise ValueError(f"names must be {count}, one for each {word}, received {len(given)}")
     return given

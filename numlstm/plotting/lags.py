@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.plotting.columns import chosen, feature_names
+from numlstm.plotting.columns import chosen, column_names
 from numlstm.plotting.picture import (
     BLACK,
     BLUE,
@@ -63,7 +63,7 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
     if hasattr(values, "lags"):
         values, lags, names = values.values, values.lags, names or values.features
     given = read("values", values)
-    titles = feature_names(names, given.names, given.values.shape[1])
+    titles = column_names(names, given.names, given.values.shape[1])
     places = np.arange(len(given.values)) if lags is None else checks.array("lags", lags, "float64")
     if places.shape != given.values.shape[:1]:
         raise ValueError(

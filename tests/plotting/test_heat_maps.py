@@ -9,6 +9,7 @@ from matplotlib.dates import date2num
 from numpy.testing import assert_allclose, assert_array_equal
 
 import numlstm
+from helpers.pictures import labels
 from helpers.processes import run_python
 from numlstm import inspection, plotting
 
@@ -49,19 +50,73 @@ def test_states_are_symmetric_about_0():
 
 def test_inputs_are_above_on_the_same_times():
     figure, axes, artists = plotting.gates(GATES[0], INPUTS)
-    above, below = axes
-    assert above.figure is below.figure is figure
-    for line, name in zip(artists["inputs"], INPUTS, strict=True):
-        assert line.axes is above
-        assert line.get_label() == name
+    *above, below = axes
+    assert all(ax.figure is figure for ax in axes)
+    for ax, line, name in zip(above, artists["inputs"], INPUTS, strict=True):
+        assert line.axes is ax  # millimetres and degrees have axes of their own
+        assert line.get_label() == ax.get_title(loc="left") == name
+        assert ax.get_legend() is None
         assert_array_equal(line.get_xdata(), DATES)
         assert_array_equal(line.get_ydata(), INPUTS[name])
     assert_allclose(edges(artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
-    assert above.get_xlim() == below.get_xlim()
+    assert above[0].get_xlim() == above[1].get_xlim() == below.get_xlim()
     assert below.get_xlabel() == "day"
     figure.canvas.draw()
     x = [[ax.get_window_extent().x0, ax.get_window_extent().x1] for ax in axes]
-    assert_allclose(x[0], x[1])  # one under the other, step by step
+    assert_allclose(x[0], x[2])  # one under the other, step by step
+    assert_allclose(x[1], x[2])
+
+
+def test_many_inputs_and_axes_for_all_of_them_share_one():
+    _, axes = plt.subplots(2, layout="constrained")
+    given = plotting.gates(GATES[0], INPUTS, ax=axes)
+    many = plotting.gates(GATES[0], RNG.normal(size=(20, 7)))
+    for picture, names in ((given, list(INPUTS)), (many, [f"feature {i}" for i in range(7)])):
+        above = picture.axes[0]
+        assert picture.axes.shape == (2,)
+        assert {line.axes for line in picture.artists["inputs"]} == {above}
+        assert labels(above) == names
+        picture.figure.canvas.draw()
+        legend = above.get_legend().get_window_extent()
+        assert legend.y0 >= above.get_window_extent().y1  # not on the curves
+    _, axes = plt.subplots(3)
+    apart = plotting.gates(GATES[0], INPUTS, ax=axes)
+    assert [line.axes for line in apart.artists["inputs"]] == list(axes[:2])
+
+
+def rows_of(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+def test_rows_have_the_names_of_the_units():
+    few = pd.DataFrame(CELLS, DATES)[[3, 1]]
+    assert rows_of(plotting.states(few).axes) == ["3", "1"]
+    assert rows_of(plotting.gates(GATES[0], names=list("abcde")).axes) == list("abcde")
+    trace = numlstm.LSTM(2, 5, 1, rng=0).trace(INPUTS, units=[4, 2])
+    assert rows_of(plotting.states(trace.c[0], names=trace.axes.units).axes) == ["4", "2"]
+    assert rows_of(plotting.states(trace.to_xarray().c[0]).axes) == ["4", "2"]
+    wide = plotting.states(pd.DataFrame(np.ones((3, 60)), columns=np.arange(60) + 7)).axes
+    assert rows_of(wide) == [str(7 + unit) for unit in range(0, 60, 3)]
+    assert_array_equal(wide.get_yticks(), np.arange(0, 60, 3))
+    plain = plotting.states(pd.DataFrame(CELLS))  # numbers from 0 on are those of the axis
+    assert_array_equal(plain.axes.get_yticks() % 1, 0)
+    with pytest.raises(ValueError, match="names must be 5, one for each unit, received 1"):
+        plotting.gates(GATES[0], names="a")
+
+
+def test_every_unit_by_its_own_largest_value():
+    cells = CELLS * [100, 1, -1, 0.01, 0]
+    cells[3] = np.nan
+    picture = plotting.states(cells, scale="unit")
+    found = picture.artists["map"].get_array()
+    largest = np.array([*np.nanmax(np.abs(cells[:, :4]), axis=0), 1])
+    assert_allclose(np.ma.filled(found, np.nan), (cells / largest).T)
+    assert picture.artists["map"].get_clim() == (-1, 1)
+    assert picture.artists["colorbar"].ax.get_xlabel() == ""
+    assert picture.artists["colorbar"].ax.get_ylabel() == "state / largest of the unit"
+    assert plotting.states(CELLS).artists["colorbar"].ax.get_ylabel().startswith("state (units")
+    with pytest.raises(ValueError, match=r"one of \['all', 'unit'\], received 'own'"):
+        plotting.states(CELLS, scale="own")
 
 
 @pytest.mark.parametrize("layout", [None, "constrained", "tight"])
@@ -192,6 +247,41 @@ def test_attributions_of_a_model(model):
     many = inspection.gradient_x_input(model, RNG.normal(size=(3, 9, 2)))
     picture = plotting.attribution(many, row=2)
     assert_array_equal(picture.artists["map"].get_array(), many.values[2].T)
+    assert picture.artists["colorbar"].ax.get_ylabel() == f"attribution to {many.output}"
+
+
+OPTIONS = {"hidden_size": 3, "epochs": 1, "rng": 0}
+
+
+def test_attributions_of_attributes_are_bars():
+    about = RNG.normal(size=(4, 3))
+    X, y = RNG.normal(size=(2, 4, 9, 2))
+    fitted = numlstm.fit(X, y[..., :1], static=about, **OPTIONS).model
+    found = inspection.gradient_x_input(fitted, X, static=about)
+    figure, axes, artists = plotting.attribution(found, row=1)
+    assert [ax.figure for ax in axes] == [figure, figure]
+    assert_array_equal(artists["map"].get_array(), found.values[1].T)
+    assert_array_equal([bar.get_width() for bar in artists["static"]], found.static[1])
+    reach = max(np.abs(found.values[1]).max(), np.abs(found.static[1]).max())
+    assert artists["map"].get_clim() == (-reach, reach)
+    assert rows_of(axes[1]) == ["attribute 0", "attribute 1", "attribute 2"]
+    with pytest.raises(ValueError, match="array of 2 matplotlib Axes, received 1 of them"):
+        plotting.attribution(found, row=1, ax=axes[0])
+
+
+def test_attributions_of_what_is_known_ahead_are_further_rows():
+    series = pd.Series(RNG.normal(size=30), pd.date_range("2020-03-01", periods=30))
+    ahead = pd.DataFrame(RNG.normal(size=(30, 2)), series.index)
+    fitted = numlstm.fit(series, future=ahead, horizon=3, **OPTIONS).model
+    for X, future in ((series, ahead), (series.to_numpy(), ahead.to_numpy())):
+        found = inspection.gradient_x_input(fitted, X[:20], future=future[:23], ahead=3)
+        picture = plotting.attribution(found)
+        drawn = np.ma.filled(picture.artists["map"].get_array(), np.nan)
+        assert_array_equal(drawn[0], [*found.values[0, :, 0], *[np.nan] * 3])
+        assert_array_equal(drawn[1:], found.future[0].T)
+        assert rows_of(picture.axes)[1:] == ["known ahead 0", "known ahead 1"]
+        start = date2num(series.index[0]) if X is series else 0
+        assert_allclose(edges(picture.artists["map"])[0], start - 0.5 + np.arange(24))
 
 
 def test_inputs_are_not_changed():
