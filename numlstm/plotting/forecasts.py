@@ -43,9 +43,10 @@ def forecast(
     lower, upper : array_like or list, as `prediction`, optional
         The ends of a band.
     history : array_like, shape (T,) or (T, K), optional
-        What was observed. Without labels its steps are 0 to T - 1.
+        What was observed. Without labels its steps are 0 to T - 1. It may go on beyond the
+        forecasts, as that of a backtest does, where there is no `truth`.
     truth : array_like, shape (h,) or (h, O), or list, optional
-        What came. Without labels it has the steps of the forecast.
+        What came, after the history. Without labels it has the steps of the forecast.
     start : int, or sequence of int, optional
         The step of the first forecast of `prediction`, of a list one for each. Default: after
         `history`, or else 1. Labels say it themselves.
@@ -67,7 +68,8 @@ def forecast(
     ------
     ValueError, TypeError
         For several sequences, shapes or labels that do not fit each other, one end of a band alone,
-        infinite values, and dates beside what has none.
+        infinite values, dates beside what has none, and a truth that begins before the history
+        ends.
     ImportError
         Without matplotlib.
 
@@ -88,6 +90,8 @@ def forecast(
     came = _came(truth, parts, wholes, output)
     every = [*([] if past is None else [past]), *parts, *came]
     _require_one_kind(every)
+    if past is not None:
+        _require_later(past, came)
     ax = one(ax, (7.2, 3.6))
     artists: dict[str, Any] = {}
     if past is not None:
@@ -214,6 +218,24 @@ def _require_one_kind(every: list[Series]) -> None:
             f"{yes} has dates, and {no} has none: pass both with dates, or both as arrays, "
             f"{yes}.to_numpy()"
         )
+
+
+def _require_later(past: Series, came: list[Series]) -> None:
+    """Refuse truths that would be drawn over the history."""
+    last = past.where().max()
+    for part in came:
+        if (first := part.where().min()) <= last:
+            raise ValueError(
+                f"history goes on to {_place(last)}, and truth begins at {_place(first)}: end "
+                "history before that, or leave truth out, as history shows it already"
+            )
+
+
+def _place(value: Any) -> str:
+    """A step, or a time without the zeros at its end."""
+    if value.dtype.kind != "M":
+        return f"step {value:g}"
+    return str(np.datetime_as_string(value, unit="s")).removesuffix("T00:00:00")
 
 
 def _lines(ax: Any, parts: list[Series], shown: dict[str, Any]) -> list[Any]:

@@ -166,6 +166,14 @@ def test_one_step_is_a_point():
         ({"prediction": [np.ones(2)] * 3, "start": [1, 2]}, "one step for each forecast, 3, rec"),
         ({"prediction": SERIES, "start": 3}, "prediction has labels: leave it out"),
         ({"prediction": SERIES[30:], "history": np.ones(30)}, "prediction has dates, and history"),
+        (
+            {"prediction": SERIES[30:], "history": SERIES, "truth": SERIES[30:]},
+            "history goes on to 2020-04-09, and truth begins at 2020-03-31: end history before",
+        ),
+        (
+            {"prediction": [1.0], "history": np.ones(9), "truth": [1.0], "start": 8},
+            "history goes on to step 8, and truth begins at step 8: .* or leave truth out",
+        ),
         ({"prediction": SERIES, "lower": SERIES.shift(freq="D"), "upper": SERIES}, "other labels"),
     ],
 )
