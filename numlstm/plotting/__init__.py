@@ -11,10 +11,10 @@ from numlstm.plotting.curves import learning_curve
 from numlstm.plotting.errors import residuals
 from numlstm.plotting.forecasts import forecast
 from numlstm.plotting.lags import lag_importance, memory
-from numlstm.plotting.spectrum import eigenvalues
+from numlstm.plotting.spectrum import eigenvalues, time_constants
 from numlstm.plotting.units import gates, states
 
 __all__ = [
     "attribution", "eigenvalues", "forecast", "gates", "lag_importance", "learning_curve", "memory",
-    "residuals", "states",
+    "residuals", "states", "time_constants",
 ]  # fmt: skip

@@ -21,6 +21,8 @@ from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 _FEW_LAGS = 40  # that are marked one by one
+_SIZE = 6.4, 3.6
+_LINE = "numlstm.plotting: importance"  # by which those of calls before are known
 _WIDE = 100  # ratio of the largest to the smallest from which a logarithmic axis says more
 
 
@@ -34,10 +36,11 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
         `numlstm.inspection.lag_importance` gives has its lags and names in it, a frame its names.
     lags : array_like, shape (K,), optional
         The lags. Default: 0, 1, ...
-    names : sequence of str, optional
-        Names of the features.
+    names : str or sequence of str, optional
+        Names of the features, in the legend.
     ax : matplotlib.axes.Axes, optional
-        Where to draw. Default: a new figure.
+        Where to draw; several calls may draw in one, each in the next colours. Default: a new
+        figure.
 
     Returns
     -------
@@ -47,7 +50,8 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
     Raises
     ------
     ValueError, TypeError
-        For other shapes, infinite values and names of another number of features.
+        For other shapes, infinite values, names of another number of features, and attributions of
+        which the importance was not taken.
     ImportError
         Without matplotlib.
 
@@ -60,7 +64,14 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
     >>> [line.get_label() for line in picture.artists["lines"]]
     ['rain', 'temperature']
     """
+    if hasattr(values, "like_inputs"):
+        raise TypeError(
+            "values must be importances by lag, received an Attribution: pass "
+            "numlstm.inspection.lag_importance(attribution)"
+        )
+    label = "importance"
     if hasattr(values, "lags"):
+        label = "mean |attribution| (units of the prediction)"
         values, lags, names = values.values, values.lags, names or values.features
     given = read("values", values)
     titles = column_names(names, given.names, given.values.shape[1])
@@ -69,10 +80,13 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
         raise ValueError(
             f"lags must be {len(given.values)}, as many as values, received {places.shape}"
         )
-    looks = [style(i) for i in range(len(titles))]
+    ax = one(ax, _SIZE)
+    before = sum(line.get_gid() == _LINE for line in ax.lines)
+    looks = [style(before + i) | {"gid": _LINE} for i in range(len(titles))]
     lines = _over_lags(ax, places, given.values, titles, looks)
-    ax = lines[0].axes
-    ax.set_ylabel(given.quantity if len(titles) > 1 and given.quantity else "importance")
+    if before or names is not None or len(lines) > 1:
+        ax.legend()
+    ax.set_ylabel(given.quantity if len(titles) > 1 and given.quantity else label)
     return Picture(ax.figure, ax, {"lines": lines})
 
 
@@ -97,7 +111,8 @@ def memory(
     feature : int or str, optional
         Which of several features, by number or name.
     row : int, optional
-        Which of several sequences.
+        Which of several sequences. Default: the mean over all that reach so far back, as the legend
+        says; so what differs in sign from one to the other cancels.
     ax : matplotlib.axes.Axes, optional
         Where to draw. Default: a new figure.
 
@@ -110,8 +125,8 @@ def memory(
     Raises
     ------
     ValueError, TypeError
-        For other shapes, several features or sequences where none is chosen, infinite values, and
-        parts of other lengths than the total.
+        For other shapes, several features where none is chosen, a list of several sequences without
+        a row, infinite values, and parts of other lengths than the total.
     ImportError
         Without matplotlib.
 
@@ -143,28 +158,46 @@ def memory(
     words = {"total": "total", "cell": "through cells alone", "hidden": "through hidden states"}
     kept = [look for look, name in zip(looks, ways, strict=True) if name in given]
     values = np.concatenate(list(given.values()), axis=1)
-    places = np.arange(len(values))
-    lines = _over_lags(ax, places, values, [words[name] for name in given], kept)
-    ax, there = lines[0].axes, values[np.isfinite(values)]
+    ax, rows = one(ax, _SIZE), _rows(total) if row is None else 1
+    mean = f", mean of {rows} sequences" if rows > 1 else ""
+    titles = [words[name] + mean * (name == "total") for name in given]
+    lines = _over_lags(ax, np.arange(len(values)), values, titles, kept)
+    if len(lines) > 1 or mean:
+        ax.legend()
+    there = values[np.isfinite(values)]
     if there.size and there.min() > 0 and there.max() > _WIDE * there.min():
         log_scale(ax, there)
-    ax.set_ylabel("sensitivity")
+    ax.set_ylabel("sensitivity (output by input)")
     return Picture(ax.figure, ax, dict(zip(given, lines, strict=True)))
 
 
+def _rows(value: Any) -> int:
+    """How many sequences an array has."""
+    return len(value) if isinstance(value, np.ndarray) and value.ndim == 3 else 1
+
+
 def _feature(name: str, value: Any, names: Any, feature: Any, row: int | None) -> Array:
-    """The sensitivities by one feature of one sequence, (K, 1)."""
+    """The sensitivities by one feature of one sequence, or in the mean over them, (K, 1)."""
+    if row is None and _rows(value) > 1:
+        value = _mean(checks.array(name, value, "float64", finite=False))
     found = read(name, value, row)
     if names is not None and len(names) == found.values.shape[1]:
         found = found._replace(names=tuple(names))
     return chosen(found, feature, word="feature").values
 
 
+def _mean(values: Array) -> Array:
+    """Over the sequences that have a step so long ago; NaN where none has."""
+    there = ~np.isnan(values)
+    sums, counts = np.where(there, values, 0.0).sum(axis=0), there.sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
 def _over_lags(
     ax: Any, places: Array, values: Array, labels: list[str], looks: list[dict[str, Any]]
 ) -> list[Any]:
     """Lines over lags, one for each column."""
-    ax, mark = one(ax, (6.4, 3.6)), "." if len(values) <= _FEW_LAGS else None
+    mark = "." if len(values) <= _FEW_LAGS else None
     lines = []
     for column, label, look in zip(values.T, labels, looks, strict=True):
         lines += ax.plot(places, column, marker=mark, label=label, **look)
@@ -172,6 +205,4 @@ def _over_lags(
     ax.set_xlabel("lag (steps before)")
     ax.margins(x=0.02)
     whole_ticks(ax.xaxis)
-    if len(lines) > 1:
-        ax.legend()
     return lines

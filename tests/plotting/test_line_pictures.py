@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import numlstm
 from helpers.pictures import data, labels
-from numlstm import plotting
+from numlstm import inspection, plotting
 from numlstm.inspection import LagImportance, MemoryPaths
 
 HISTORY = {
@@ -165,6 +165,27 @@ def test_importance_over_lags():
         plotting.lag_importance(values, names="rain")
 
 
+def test_importances_of_several_calls_can_be_told_apart():
+    values = np.random.default_rng(0).uniform(size=(30, 3))
+    _, ax = plt.subplots()
+    ax.plot([0, 1], [1, 1])  # of the caller's own
+    first = plotting.lag_importance(values[:, 0], names="rain", ax=ax)
+    assert labels(ax) == ["rain"]
+    second = plotting.lag_importance(values[:, 1:], names=["snow", "wind"], ax=ax)
+    assert labels(ax) == ["rain", "snow", "wind"]
+    lines = first.artists["lines"] + second.artists["lines"]
+    alone = plotting.lag_importance(values).artists["lines"]
+    assert [line.get_color() for line in lines] == [line.get_color() for line in alone]
+
+
+def test_importances_of_attributions_have_their_unit():
+    found = LagImportance(np.arange(5), np.ones((5, 1)), None)
+    assert "units of the prediction" in plotting.lag_importance(found).axes.get_ylabel()
+    attributions = inspection.gradient_x_input(numlstm.LSTM(1, 2, 1, rng=0), np.ones((3, 5, 1)))
+    with pytest.raises(TypeError, match=r"pass numlstm\.inspection\.lag_importance"):
+        plotting.lag_importance(attributions)
+
+
 def test_lines_of_many_features_can_be_told_apart():
     lines = plotting.lag_importance(np.ones((5, 20))).artists["lines"]
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
@@ -195,10 +216,27 @@ def test_memory_of_one_feature_of_one_sequence():
     picture = plotting.memory(*paths, row=2, feature=1)
     for line, part in zip(picture.artists.values(), paths, strict=True):
         assert_array_equal(data(line)[1], part[2, :, 1])
-    with pytest.raises(ValueError, match=r"4 sequences, .* pass row=, 0 to 3"):
-        plotting.memory(*paths)
+    with pytest.raises(ValueError, match=r"4 sequences, a list: pass row=, 0 to 3"):
+        plotting.memory(list(paths[0]))
     with pytest.raises(ValueError, match="total has 2 columns: pass feature=, 0 to 1"):
         plotting.memory(*paths[:, 0])
+
+
+def test_memory_in_the_mean_over_sequences():
+    """Those that do not reach so far back do not count."""
+    total, cell = np.random.default_rng(0).uniform(size=(2, 4, 20, 2))
+    total[1:, 15:] = cell[1:, 15:] = np.nan
+    total[:, 19] = cell[:, 19] = np.nan
+    parts = {"total": total, "cell": cell, "hidden": total - cell}
+    picture = plotting.memory(MemoryPaths(**parts, names=("rain", "snow")), feature="snow")
+    for name, values in parts.items():
+        found = data(picture.artists[name])[1]
+        assert_allclose(found[:15], values[:, :15, 1].mean(axis=0))
+        assert_array_equal(found[15:], values[0, 15:, 1])
+    assert labels(picture.axes)[0] == "total, mean of 4 sequences"
+    one = plotting.memory(MemoryPaths(**parts), feature=1, row=0)
+    assert labels(one.axes)[0] == "total"
+    assert labels(plotting.memory(total, feature=1).axes) == ["total, mean of 4 sequences"]
 
 
 def test_results_of_inspection_are_drawn_as_they_are():
@@ -232,6 +270,15 @@ def test_eigenvalues_beside_the_unit_circle():
     assert ax.get_xlim()[1] > 1
 
 
+def test_many_eigenvalues_are_no_blob():
+    few, many = (plotting.eigenvalues(np.full(n, 0.9)).artists["points"] for n in (10, 400))
+    assert few.get_alpha() is None
+    assert many.get_alpha() < 0.5
+    assert many.get_marker() == "."
+    own = plotting.eigenvalues(np.full(400, 0.9), marker="x", alpha=1).artists["points"]
+    assert (own.get_marker(), own.get_alpha()) == ("x", 1)
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "message"),
     [
@@ -243,6 +290,33 @@ def test_eigenvalues_beside_the_unit_circle():
 def test_what_is_no_eigenvalue(values, kind, message):
     with pytest.raises(kind, match=message):
         plotting.eigenvalues(values)
+
+
+# time constants
+
+
+def test_time_constants_the_longest_first():
+    picture = plotting.time_constants([2.0, np.inf, 30.0, 5.0])
+    (points,) = picture.artists["layers"]
+    assert_array_equal(data(points), [[1, 2, 3], [30, 5, 2]])
+    assert [tick.get_text() for tick in picture.axes.get_xticklabels()] == ["1", "2", "3", "0"]
+    assert labels(picture.axes) == ["layer 0, 1 without an end"]
+    assert picture.axes.get_yscale() == "log"
+
+
+def test_time_constants_of_layers():
+    model = numlstm.LSTM(1, 6, 1, num_layers=2, rng=0)
+    found = inspection.time_constants(model, np.ones((2, 9, 1)))
+    picture = plotting.time_constants(found)
+    for points, steps in zip(picture.artists["layers"], found.steps, strict=True):
+        assert_array_equal(data(points)[1], np.sort(steps)[::-1])
+    assert labels(picture.axes) == ["layer 0", "layer 1"]
+
+
+@pytest.mark.parametrize("values", [[1.0, np.nan], [0.0, 1.0], [np.inf], np.ones((2, 2, 2))])
+def test_what_is_no_time_constant(values):
+    with pytest.raises(ValueError, match=r"time constants above 0, .* received"):
+        plotting.time_constants(values)
 
 
 # all of them
@@ -257,6 +331,7 @@ EVERY = {
     "memory": lambda **ax: plotting.memory([0.5, 1], **ax),
     "residuals": lambda **ax: plotting.residuals([0.5, 1, 3], np.zeros(3), **ax),
     "states": lambda **ax: plotting.states(np.ones((5, 2)), **ax),
+    "time_constants": lambda **ax: plotting.time_constants([3.0, 0.5], **ax),
 }
 
 
