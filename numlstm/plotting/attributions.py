@@ -68,7 +68,7 @@ def attribution(
     titles = column_names(names, given.names, given.values.shape[1])
     count, label = len(titles) + others.ahead.shape[1], "attribution"
     if others.output:
-        given, label = given._replace(quantity=""), f"attribution to {others.output}"
+        given, label = given._replace(quantity=""), f"attribution to\n{others.output}"
     given, bars = _with_ahead(given, others.ahead), others.static
     if lags:
         given = _by_lag(given, others)

@@ -158,11 +158,12 @@ def memory(
     words = {"total": "total", "cell": "through cells alone", "hidden": "through hidden states"}
     kept = [look for look, name in zip(looks, ways, strict=True) if name in given]
     values = np.concatenate(list(given.values()), axis=1)
-    ax, rows = one(ax, _SIZE), _rows(total) if row is None else 1
-    mean = f", mean of {rows} sequences" if rows > 1 else ""
-    titles = [words[name] + mean * (name == "total") for name in given]
+    ax, rows, whose = one(ax, _SIZE), _rows(total), ""
+    if rows > 1:
+        whose = f", mean of {rows} sequences" if row is None else f", sequence {row % rows}"
+    titles = [words[name] + whose * (name == "total") for name in given]
     lines = _over_lags(ax, np.arange(len(values)), values, titles, kept)
-    if len(lines) > 1 or mean:
+    if len(lines) > 1 or whose:
         ax.legend()
     there = values[np.isfinite(values)]
     if there.size and there.min() > 0 and there.max() > _WIDE * there.min():

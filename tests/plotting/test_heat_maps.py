@@ -247,7 +247,7 @@ def test_attributions_of_a_model(model):
     many = inspection.gradient_x_input(model, RNG.normal(size=(3, 9, 2)))
     picture = plotting.attribution(many, row=2)
     assert_array_equal(picture.artists["map"].get_array(), many.values[2].T)
-    assert picture.artists["colorbar"].ax.get_ylabel() == f"attribution to {many.output}"
+    assert picture.artists["colorbar"].ax.get_ylabel() == f"attribution to\n{many.output}"
 
 
 @pytest.mark.parametrize("step", [None, 12])

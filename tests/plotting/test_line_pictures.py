@@ -234,8 +234,8 @@ def test_memory_in_the_mean_over_sequences():
         assert_allclose(found[:15], values[:, :15, 1].mean(axis=0))
         assert_array_equal(found[15:], values[0, 15:, 1])
     assert labels(picture.axes)[0] == "total, mean of 4 sequences"
-    one = plotting.memory(MemoryPaths(**parts), feature=1, row=0)
-    assert labels(one.axes)[0] == "total"
+    one = plotting.memory(MemoryPaths(**parts), feature=1, row=-1)
+    assert labels(one.axes)[0] == "total, sequence 3"
     assert labels(plotting.memory(total, feature=1).axes) == ["total, mean of 4 sequences"]
 
 
