@@ -28,6 +28,7 @@ from numlstm.training.fingerprints import fingerprint_of_members
 from numlstm.training.fit import judging_of, loop_config, new_model, new_optimizer, train
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.keywords import IN_ENSEMBLES
+from numlstm.training.listeners import views_of
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import (
@@ -438,7 +439,7 @@ def _trained(
         train_data = MemberData(data.train, counts)
         judging = judging_of(settings, data, members)
         given = evaluator, train_data, judge, guard, MemberUpdate, data.words, judging
-        problem = Problem(*given)
+        problem = Problem(*given, views=views_of(models, progress))
         optimizer = new_optimizer(progress, settings)
         outcome = train(problem, config, progress, optimizer, settings, draws, record)
         worst = partial(bars, settings.data.criterion, data, train_data)

@@ -16,7 +16,7 @@ from numlstm.optim.optimizers import Optimizer
 from numlstm.training.batches import ArrayBatches, Batches, StreamBatches
 from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.training.judging import Judging
-from numlstm.training.listeners import Listeners
+from numlstm.training.listeners import Listeners, Views
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
@@ -63,19 +63,22 @@ class LoopConfig:
 
     def finished(self, progress: Progress) -> Any:
         """Whether a goal is reached, () or (M,) bool; a function of `progress` alone."""
-        return self._low(progress) | self._stalled(progress)
+        return self._low(progress) | self._stalled(progress) | (progress.ended > 0)
 
-    def goal(self, progress: Progress) -> str | None:
-        """The goal that was reached, by every member of an ensemble, in words."""
+    def goal(self, progress: Progress) -> Outcome | None:
+        """The goal that was reached, by every member of an ensemble; of several the first."""
+        if not np.all(self.finished(progress)):
+            return None
+        if np.any(progress.ended):
+            return Outcome.satisfied()
         if self.met(progress):
-            return f"The loss reached tol = {self.training.tol:g}."
-        if np.all(self.finished(progress)):
-            return f"No better loss for patience = {self.training.patience} epochs."
-        return None
+            return Outcome.reached(f"The loss reached tol = {self.training.tol:g}.")
+        patience = self.training.patience
+        return Outcome.reached(f"No better loss for patience = {patience} epochs.")
 
     def met(self, progress: Progress) -> bool:
-        """Whether the loss reached `tol`, of every member."""
-        return bool(np.all(self._low(progress)))
+        """Whether the loss reached `tol`, or what the callback asks for, of every member."""
+        return bool(np.all(self._low(progress) | (progress.ended > 0)))
 
     def _low(self, progress: Progress) -> Any:
         tol = -np.inf if self.training.tol is None else self.training.tol
@@ -99,6 +102,7 @@ class Problem:
     words: str = ""  # what was read as its data
     judging: Judging | None = None  # the metrics that were asked for
     fresh: FreshBatches | None = None  # of which `train` is the first
+    views: Views | None = None  # what a callback sees of the networks
 
     def run(self, function: Callable[..., Any], *args: Any, extent: float = 0) -> Any:
         """Call a function, or raise `Interrupted`."""
@@ -229,10 +233,10 @@ class Trainer:
         """Why to stop here, if so; asked again when a run is resumed."""
         progress, config = self.progress, self.config
         if (goal := config.goal(progress)) is not None:
-            return Outcome.reached(goal)
+            return goal
         if progress.epoch < config.training.epochs:
             return None
-        if not config.has_goal:
+        if not (config.has_goal or progress.asked):
             return Outcome.reached("All epochs were run.")
         return Outcome(False, 1, "Maximum number of epochs reached.")
 
@@ -292,13 +296,17 @@ class Trainer:
         values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
         values["learning_rate"] = self.config.rate(progress.epoch)
         problem.judge(progress, by_training=self._by_training_loss, **values)
-        self._unsaved = self.listeners.record is not None
+        record = self.listeners.record
+        self._unsaved = record is not None
         if self.problem.fresh is None or self.problem.fresh.stream.repeats:
             self._save_epoch()  # else it is a single update
+        ended = progress.ended.copy()
         try:
             self.listeners.on_epoch()
         except StopIteration:
             raise _Stopped from None
+        if record is not None and not np.array_equal(ended, progress.ended):
+            self._save()  # a run that goes on from there does not ask again
 
     def _save_epoch(self) -> None:
         if self._unsaved:
