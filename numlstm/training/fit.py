@@ -310,8 +310,12 @@ def fit(
     rng : None, int, or numpy.random.Generator, optional
         Source of initial weights, order and dropout, as in Scientific Python's SPEC 7.
     callback : callable, optional
-        ``callback(intermediate_result)`` after each epoch, an OptimizeResult with nit, fun, x and
-        the latest values of the history. Raising StopIteration ends the fit.
+        ``callback(intermediate_result)`` after each epoch, an OptimizeResult with nit, fun, x, the
+        latest values of the history, and `model`, the model as it stands: nothing is copied, so
+        that it changes with the next update; it cannot be written to. Returning True ends the fit
+        as a success, with the parameters that the callback saw; a callback that returns False has
+        set such a goal. Raising StopIteration ends it without success; what else is returned says
+        nothing.
     progress : bool, optional
         Show a progress bar, with the losses and the time left. Default: on a terminal and in
         notebooks, where it is a widget if ipywidgets is installed.
@@ -501,7 +505,7 @@ def fit(
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
-    data, fresh = _read(arrays, settings, draws)
+    data, fresh = read_data(arrays, settings, draws)
     trained = new_model(data, settings, draws)
     if settings.sampling is not None:
         interruptible.call(require_step, trained.network, trained.theta)  # it compiles
@@ -547,7 +551,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     return with_state(_result(trained, progress, ending, settings, read), state)
 
 
-def _read(
+def read_data(
     arrays: Arrays, settings: Settings, draws: RandomStreams
 ) -> tuple[Data, FreshBatches | None]:
     """The data of a fit; of fresh batches those of the first one."""

@@ -65,6 +65,17 @@ class LoopConfig:
         """Whether a goal is reached, () or (M,) bool; a function of `progress` alone."""
         return self._low(progress) | self._stalled(progress) | (progress.ended > 0)
 
+    def ends(self, progress: Progress) -> np.ndarray:
+        """The epochs after which each was trained no more, () or (M,)."""
+        ends = np.full(progress.best.shape, progress.epoch)
+        ends = np.where(progress.ended > 0, np.minimum(ends, progress.ended), ends)
+        if self.training.patience is not None:
+            ends = np.minimum(ends, progress.epoch - progress.waited + self.training.patience)
+        if self.training.tol is not None and progress.epoch:
+            low = np.array(progress.judged_history) <= self.training.tol
+            ends = np.where(low.any(axis=0), np.minimum(ends, low.argmax(axis=0) + 1), ends)
+        return ends
+
     def goal(self, progress: Progress) -> Outcome | None:
         """The goal that was reached, by every member of an ensemble; of several the first."""
         if not np.all(self.finished(progress)):
@@ -176,10 +187,8 @@ class Trainer:
         if problem.fresh is None:
             size = self.config.batch_size
             return ArrayBatches(self.update, problem.guard, self.draws, size, bptt_steps)
-        assert isinstance(problem.evaluator, Evaluator), "members learn from data that are there"
-        return StreamBatches(
-            problem.fresh, problem.evaluator, self.update, problem.guard, bptt_steps
-        )
+        lay = problem.evaluator.to_learn_from
+        return StreamBatches(problem.fresh, lay, self.update, problem.guard, bptt_steps)
 
     def run(self) -> Outcome:
         """Train until something ends it."""
@@ -296,17 +305,14 @@ class Trainer:
         values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
         values["learning_rate"] = self.config.rate(progress.epoch)
         problem.judge(progress, by_training=self._by_training_loss, **values)
-        record = self.listeners.record
-        self._unsaved = record is not None
-        if self.problem.fresh is None or self.problem.fresh.stream.repeats:
-            self._save_epoch()  # else it is a single update
-        ended = progress.ended.copy()
+        self._unsaved = self.listeners.record is not None
         try:
             self.listeners.on_epoch()
         except StopIteration:
             raise _Stopped from None
-        if record is not None and not np.array_equal(ended, progress.ended):
-            self._save()  # a run that goes on from there does not ask again
+        finally:  # after the callback, which may say that members are done
+            if problem.fresh is None or problem.fresh.stream.repeats:
+                self._save_epoch()  # else it is a single update
 
     def _save_epoch(self) -> None:
         if self._unsaved:

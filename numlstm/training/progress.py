@@ -92,10 +92,15 @@ class Progress:
     @property
     def judged(self) -> Numbers:
         """The loss of the last epoch by which the run is judged; NaN where that is not known."""
+        return self.judged_history[-1] if self.history else np.nan
+
+    @property
+    def judged_history(self) -> list[Numbers]:
+        """The losses of all epochs by which the run is judged."""
         for name in ("validation_loss", "training_loss", "loss"):
             if name in self.history:
-                return self.history[name][-1]
-        return np.nan
+                return self.history[name]
+        return []
 
     def project(self, limits: Any) -> None:
         """Begin within the bounds."""

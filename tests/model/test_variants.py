@@ -209,7 +209,7 @@ def test_biases_begin_as_asked_for():
         ({"init": {"input_bias": [1.0, 2.0]}}, ValueError, "input_bias has 2 values, and a layer"),
         ({"init": {"output_bias": [[1.0]]}}, ValueError, r"array \(H,\), a number for each unit"),
         ({"init": {"output_bias": []}}, ValueError, "must be a number or an array"),
-        ({"init": {"output_bias": [np.nan] * 5}}, ValueError, "output_bias contains NaN"),
+        ({"init": {"output_bias": [np.nan] * 5}}, ValueError, "output_bias has 5 NaN"),
         ({"init": {"input_bias": "big"}}, TypeError, "input_bias must be a number"),
         ({"init": {"chrono": 2}}, ValueError, "chrono must be > 2"),
         (
