@@ -520,6 +520,29 @@ def test_what_needs_data_that_stay_is_refused(name):
             quick(source, y, **options)
 
 
+def test_a_warm_up_is_a_weight_of_nothing():
+    """Steps of weight 0 are read, and whatever stands there as their target is not learned."""
+
+    def warmed_up(wrong):
+        def source(rng, n):
+            X, y = drawn(rng, n)
+            weight = np.ones(X.shape[:2])
+            weight[:, :3] = 0
+            y[:, :3] += wrong
+            return X, y, weight
+
+        return source
+
+    options = {"dtype": "float64", "epochs": 5}
+    right, wrong = (quick(warmed_up(wrong), **options) for wrong in (0.0, 1e6))
+    np.testing.assert_array_equal(right.x, wrong.x)
+    assert right.fun == wrong.fun
+    assert not np.array_equal(right.x, quick(drawn, **options).x)
+    many = [numlstm.ensemble(warmed_up(wrong), **MANY) for wrong in (0.0, 1e6)]
+    for mine, its in zip(*(one.models for one in many), strict=True):
+        np.testing.assert_array_equal(mine.theta, its.theta)
+
+
 MANY = {"members": 3, "hidden_size": 4, "epochs": 4, "rng": 0}
 OF_MEMBERS = {
     "a callable": (lambda: drawn, {"batch_size": 6}),
