@@ -130,10 +130,8 @@ def variants():
         of_cell = ratios.setdefault(name, {})
         for batch, most in AT_MOST.items():
             many, fits = measure_variant(cell, batch)
-            of_cell[f"B = {batch}"] = many / fits
-            print(
-                f"{name}, B = {batch}: {many / fits:.2f} of ten fits (at most {most})", flush=True
-            )
+            ratio = of_cell[f"B = {batch}"] = many / fits
+            print(f"{name}, B = {batch}: {ratio:.2f} of ten fits (at most {most})", flush=True)
     return ratios
 
 
