@@ -1,7 +1,7 @@
 """The flat parameter vector: named views into it, and how it is initialised."""
 
 import math
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -15,6 +15,23 @@ from numlstm.utils.nouns import Noun, option, suggestion
 from numlstm.utils.types import Array
 
 
+def _bias(name: str, value: Any) -> float | tuple[float, ...] | None:
+    """A number for all units, or a number for each of them."""
+    if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
+        return checks.optional(checks.real, name, value)  # type: ignore[no-any-return]
+    array = checks.array(name, value, "float64")
+    if array.ndim > 1 or not array.size:
+        raise ValueError(
+            f"{name} must be a number or an array (H,), a number for each unit, received an array "
+            f"of shape {array.shape}"
+        )
+    return tuple(array.tolist())
+
+
+# the keyword for the biases of a gate
+_BIASES = {"i": "input_bias", "f": "forget_bias", "o": "output_bias"}
+
+
 @dataclass(frozen=True)
 class Init(Noun):
     """The first values of the parameters.
@@ -23,24 +40,37 @@ class Init(Noun):
     gate's recurrent matrix orthogonal as in Saxe et al. (2014), with a projection its columns
     orthonormal. "uniform": all weights uniform in +-1/sqrt(H), as PyTorch draws them. The biases
     are 0 but for the forget gate's, `forget_bias`, by default 1 (Gers et al. 2000; Jozefowicz et
-    al. 2015). With `chrono` the forget gate's are log(u), u uniform in [1, chrono - 1], and the
-    input gate's the negative of that (Tallec & Ollivier 2018, eq. 16). Gains are 1; all that other
-    variants add begins at 0, so that the network begins as one without them.
+    al. 2015), and for those that `input_bias` and `output_bias` give the two other gates: each is a
+    number, or one for every unit, (H,), the same in all layers. With `chrono` the forget gate's are
+    log(u), u uniform in [1, chrono - 1], and the input gate's the negative of that (Tallec &
+    Ollivier 2018, eq. 16). Gains are 1; all that other variants add begins at 0, so that the
+    network begins as one without them.
     """
 
     weights: str = option("orthogonal", options=("orthogonal", "uniform"))
-    forget_bias: float | None = option(None, partial(checks.optional, checks.real))
+    forget_bias: float | Sequence[float] | None = option(None, _bias)
     chrono: float | None = option(None, partial(checks.optional, checks.real, above=2.0))
+    input_bias: float | Sequence[float] | None = option(None, _bias)
+    output_bias: float | Sequence[float] | None = option(None, _bias)
 
     def __post_init__(self) -> None:
         """Check the values, and that no two ask for the same biases."""
         super().__post_init__()
-        if self.chrono is not None and self.forget_bias is not None:
-            raise ValueError("chrono draws the biases of the forget gate: leave forget_bias out")
+        for name, gate in (("forget_bias", "forget"), ("input_bias", "input")):
+            if self.chrono is not None and getattr(self, name) is not None:
+                raise ValueError(f"chrono draws the biases of the {gate} gate: leave {name} out")
 
-    def require_sense(self, cell: Cell, dtype: str) -> None:
-        """Refuse biases of a gate that the cell does not have, or that a dtype cannot hold."""
-        checks.held("forget_bias", self.forget_bias, dtype)
+    def require_sense(self, cell: Cell, hidden_size: int, dtype: str) -> None:
+        """Refuse biases of a gate or of units that there are not, or that a dtype cannot hold."""
+        for name in _BIASES.values():
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != hidden_size:
+                raise ValueError(
+                    f"{name} has {len(value)} values, and a layer has hidden_size={hidden_size} "
+                    "units: pass a number, or one for each unit"
+                )
+            for number in value if isinstance(value, tuple) else (value,):
+                checks.held(name, number, dtype)
         for name in ("forget_bias", "chrono"):
             if getattr(self, name) is not None and cell.forget_gate != "gate":
                 raise ValueError(
@@ -210,7 +240,10 @@ def _set_biases(
         biases["f"][...] = np.log(rng.uniform(1, init.chrono - 1, size))
         biases["i"][...] = -biases["f"]
     elif "f" in biases:
-        biases["f"][...] = 1.0 if init.forget_bias is None else init.forget_bias
+        biases["f"][...] = 1.0
+    for gate, name in _BIASES.items():
+        if (value := getattr(init, name)) is not None:
+            biases[gate][...] = value
     for parameter in spec.cell.unit_parameters:
         views[parameter.name][...] = parameter.initial
 

@@ -1,6 +1,7 @@
 """The parameters of a model, and what is derived from them: the part that all others build on."""
 
 import hashlib
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -82,6 +83,12 @@ class Model:
         """Internal: a model of a spec that was checked before; theta becomes its own."""
         model = cls.__new__(cls)
         model._become(network_on(spec, backend), theta)
+        return model
+
+    def viewing(self, theta: Array) -> Self:
+        """Internal: the same model of other parameters, which are not copied and may change."""
+        model = copy(self)
+        model._theta, model._kept = theta, None
         return model
 
     @property

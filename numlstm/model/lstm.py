@@ -176,7 +176,7 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
                 "names, as in dropout={'states': 0.2}"
             )
         first = nouns.read(Init, "init", init)
-        first.require_sense(spec.cell, spec.dtype)
+        first.require_sense(spec.cell, spec.hidden_size, spec.dtype)
         network = network_on(spec, backend)
         self._become(network, drawn(spec, generator(rng), first))
         self._drawn = digest(self._theta)

@@ -69,6 +69,10 @@ class Evaluator:
             data = data.cut_by(backend.windows())
         return backend.arrays.resident(data)
 
+    def to_learn_from(self, data: Dataset) -> Any:
+        """A batch as an update reads it."""
+        return self.resident(data)
+
     def step(
         self,
         theta: Any,

@@ -112,6 +112,10 @@ class MemberEvaluator:
         """Data that are the same for all, in the backend's memory."""
         return self.evaluator.resident(data)
 
+    def to_learn_from(self, data: Dataset) -> MemberData:
+        """A batch as an update reads it: every member has each of its sequences once."""
+        return MemberData(data, np.ones((self.members, data.count), np.int64))
+
     def step(
         self, theta: np.ndarray, window: MemberWindow, state: State | None, scale: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, State]:

@@ -1,13 +1,14 @@
 """What the batches of an epoch are: of data that are there, or of fresh ones."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from numlstm.data.arrays import Arrays
 from numlstm.data.batches import FreshBatches
-from numlstm.objectives.evaluator import Evaluator, windows
+from numlstm.data.sequences import Dataset
+from numlstm.objectives.evaluator import windows
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.settings import Settings
@@ -176,12 +177,12 @@ class StreamBatches:
     def __init__(
         self,
         fresh: FreshBatches,
-        evaluator: Evaluator,
+        lay: Callable[[Dataset], Any],
         update: Any,
         guard: SigintGuard,
         bptt_steps: int | None,
     ):
-        self._fresh, self._evaluator, self._update = fresh, evaluator, update
+        self._fresh, self._lay_out, self._update = fresh, lay, update
         self._guard, self._bptt_steps = guard, bptt_steps
         self._at: tuple[int, int] | None = None  # epoch and number of the batch learned from
         self._batch = Batch([], 0.0)
@@ -212,6 +213,6 @@ class StreamBatches:
 
     def _lay(self, batch: Any) -> None:
         self._guard.check()
-        self._update.learn_from(self._evaluator.resident(batch))
+        self._update.learn_from(self._lay_out(batch))
         laid = windows_of(self._update.train, slice(None), self._bptt_steps)
         self._batch = Batch(laid, mean_weight([window.weight for window in laid]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from numlstm._version import __version__
 from numlstm.optim.optimizers import Optimizer
-from numlstm.training.progress import ARRAYS, PLAIN, STATE, Progress, for_json
+from numlstm.training.progress import ARRAYS, ENDED, PLAIN, STATE, Progress, for_json
 from numlstm.training.settings import Settings
 from numlstm.utils import files, notices, replacing, schema
 from numlstm.utils.random_streams import new_seed
@@ -80,7 +80,7 @@ class Checkpoint:
 
 def _require_words(meta: dict[str, Any]) -> None:
     """Refuse a meta that is not one of a run, and what says of which run it is."""
-    schema.mapping("meta", meta, (*PLAIN, "steps", "seed", "fingerprint", "numlstm"))
+    schema.mapping("meta", meta, (*PLAIN, "steps", "seed", "fingerprint", "numlstm"), (ENDED,))
     schema.whole("seed", meta["seed"])
     if not isinstance(meta["fingerprint"], dict):
         raise ValueError("fingerprint must be a dictionary")

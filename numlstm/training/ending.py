@@ -13,7 +13,7 @@ from numlstm.optim.losses import Loss
 from numlstm.training.interrupt import Interrupted
 from numlstm.training.loop import LoopConfig, Problem
 from numlstm.training.outcome import CALLBACK, INTERRUPTED, NOT_FINITE, Outcome
-from numlstm.training.progress import Progress
+from numlstm.training.progress import Progress, as_numbers
 from numlstm.training.update import Numbers
 from numlstm.utils import notices
 
@@ -95,9 +95,13 @@ def _of_batches(progress: Progress, judged: bool, of_first: Numbers) -> Numbers:
     It is taken while they are learned from: they are gone then, but for the first one, on which it
     is tried whether the fit is a success.
     """
-    best = int(progress.best_epoch)
-    mean = progress.history["loss"][best - 1] if judged and best else progress.loss
-    return mean if np.isfinite(mean) else of_first
+    mean = np.array(progress.loss, np.float64)
+    if judged and np.any(known := (progress.best_epoch > 0) & (progress.ended == 0)):
+        of_best = np.take_along_axis(
+            np.array(progress.history["loss"]), np.maximum(progress.best_epoch - 1, 0)[None], 0
+        )[0]
+        mean = np.where(known, of_best, mean)
+    return as_numbers(np.where(np.isfinite(mean), mean, of_first))
 
 
 def _finite(problem: Problem, progress: Progress) -> tuple[np.ndarray, Numbers, str]:

@@ -15,7 +15,7 @@ from numlstm.architecture.spec import Dropout, NetworkSpec
 from numlstm.data import labels
 from numlstm.data.arrays import Arrays
 from numlstm.data.batches import is_stream
-from numlstm.data.preparation import DataConfig, prepare
+from numlstm.data.preparation import DataConfig
 from numlstm.data.sequences import Dataset
 from numlstm.model.lstm import LSTM
 from numlstm.objectives.evaluator import Evaluator
@@ -25,9 +25,17 @@ from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.checkpoints import open_checkpoint
 from numlstm.training.ending import bars, end
 from numlstm.training.fingerprints import fingerprint_of_members
-from numlstm.training.fit import judging_of, loop_config, new_model, new_optimizer, train
+from numlstm.training.fit import (
+    judging_of,
+    loop_config,
+    new_model,
+    new_optimizer,
+    read_data,
+    train,
+)
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.keywords import IN_ENSEMBLES
+from numlstm.training.listeners import views_of
 from numlstm.training.loop import Problem
 from numlstm.training.progress import Progress, by_name
 from numlstm.training.settings import (
@@ -35,7 +43,6 @@ from numlstm.training.settings import (
     Settings,
     Start,
     TrainingConfig,
-    require_forward,
     settle,
 )
 from numlstm.training.update import MemberUpdate
@@ -66,6 +73,12 @@ class Ensemble:
         What was read, as in `FitResult`.
     per_series : dict of str to ndarray
         Metrics of every member and series, (M, S), as in `FitResult`.
+    fun : ndarray, shape (M,)
+        Mean training loss of every member, as in `FitResult`.
+    nit : ndarray, shape (M,)
+        Number of epochs that every member was trained: up to its own goal, where it reached one.
+    reached : ndarray of bool, shape (M,)
+        Whether a member reached a goal: that of `tol`, `patience` or the callback.
     """
 
     models: Sequence[LSTM]
@@ -75,6 +88,9 @@ class Ensemble:
     message: str = "All epochs were run."
     data: str = ""
     per_series: dict[str, np.ndarray] = field(default_factory=dict)
+    fun: np.ndarray = field(default_factory=lambda: np.empty(0))
+    nit: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    reached: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
 
     if not TYPE_CHECKING:  # it would tell them that any attribute exists
 
@@ -180,7 +196,7 @@ def ensemble(
     y: Any = None,
     *,
     members: int = 16,
-    bootstrap: bool = True,
+    bootstrap: bool | None = None,
     hidden_size: int = 32,
     num_layers: int = 1,
     bidirectional: bool = False,
@@ -235,8 +251,8 @@ def ensemble(
 
     Parameters
     ----------
-    X, y : array_like
-        As in `fit`.
+    X, y : array_like, or X an iterable or callable
+        As in `fit`; of batches that X yields all members learn from each.
     members : int, optional
         How many networks.
     bootstrap : bool, optional
@@ -244,7 +260,8 @@ def ensemble(
         (Efron & Tibshirani 1993, "An introduction to the bootstrap"). A resample without any target
         that has a weight is drawn again: the bootstrap is conditional on at least one. False, as
         one series alone needs: they differ in their initial weights alone (Lakshminarayanan et al.
-        2017, "Deep ensembles").
+        2017, "Deep ensembles"). Default: True, but for batches that X yields, which are never
+        resampled.
     hidden_size, num_layers, bidirectional, residual : optional
         As in `fit`, for every member.
     learned_state, proj_size, cell, init, output_size : optional
@@ -279,8 +296,10 @@ def ensemble(
     rng : None, int, or numpy.random.Generator, optional
         Source of all randomness.
     callback : callable, optional
-        As in `fit`: `x` is (M, n), `fun` the mean of the members' losses, and every name of the
-        history is there.
+        As in `fit`: `x` is (M, n), `fun` the mean of the members' losses, every name of the
+        history is there, and `models` are the members as they stand. True ends the training; an
+        array of truth values, (M,), ends that of the members where it is True, which then change
+        no more, while the others go on.
     progress : bool, optional
         As in `fit`.
     checkpoint, resume : optional
@@ -303,12 +322,14 @@ def ensemble(
 
     Notes
     -----
-    Plain layers on the backend "cpu" train all members in one call of the kernels per layer and
-    step, or, where their tapes would not fit the processor's caches, as many as do; with variants,
-    with `reset` or `static`, and on other backends, the members take turns within a step. The
+    On the backend "cpu" layers train all members in one call of the kernels per layer and step, or,
+    where their tapes would not fit the processor's caches, as many as do, with any variant of the
+    cell. With `proj_size`, `learned_state`, `bidirectional` or `residual`, with `reset` or
+    `static`, and on other backends, the members take turns within a step. The
     numbers of a member do not depend on which way it is. A member that drew no target of a batch,
     or window, makes no update there: but for the scaling it learns what `fit` does with its counts
-    as weights.
+    as weights. Of fresh batches it learns what ``fit`` from its initial weights does with the same
+    `rng`: all members see the one stream that this draws.
 
     Examples
     --------
@@ -318,9 +339,20 @@ def ensemble(
     >>> mean, spread = many.predict(X)
     >>> mean.shape, spread.shape, bool((spread > 0).all())
     ((20, 10, 1), (20, 10, 1), True)
+
+    Which of four starts learn to add, from sequences that never come again:
+
+    >>> def sums(rng, n):
+    ...     X = rng.uniform(0, 1, (n, 5, 1))
+    ...     return X, X.sum(axis=1)
+    >>> def done(intermediate_result):
+    ...     return intermediate_result.loss_members < 0.3
+    >>> many = numlstm.ensemble(sums, members=4, hidden_size=4, epochs=200, callback=done, rng=0)
+    >>> many.message, many.reached.tolist(), bool((many.nit < 200).all())
+    ('`callback` returned True.', [True, True, True, True], True)
     """
     members = checks.size("members", members)
-    checks.flag("bootstrap", bootstrap)
+    checks.optional(checks.flag, "bootstrap", bootstrap)
     network = NetworkSpec(
         input_size=1,  # the data say how many
         hidden_size=hidden_size,
@@ -365,10 +397,11 @@ def ensemble(
     start = Start(nouns.read(Init, "init", init), backend=backend)
     settings = settle(network, start, reading, training, run)
     arrays = Arrays(X, y, sample_weight, lengths, reset, future, static, validation)
-    if is_stream(X):
-        raise TypeError(
-            "ensemble resamples data that are there, and X yields batches: pass arrays, or call "
-            "fit for each member, with rng=0, rng=1 and so on"
+    bootstrap = not is_stream(X) if bootstrap is None else bootstrap
+    if bootstrap and is_stream(X):
+        raise ValueError(
+            "bootstrap=True resamples sequences that are all there, and X yields batches, of which "
+            "every one is fresh: leave it out, and the members differ in their initial weights"
         )
     return _trained(arrays, settings, members, bootstrap, rng)
 
@@ -407,9 +440,7 @@ def _trained(
 ) -> Ensemble:
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
-    outputs = settings.network.output_size
-    require_forward(settings, arrays.forecasts or settings.data.horizon is not None)
-    data = prepare(arrays, settings.data, settings.dtype, draws, outputs=outputs)
+    data, fresh = read_data(arrays, settings, draws)
     count = len(data.train.X)
     if bootstrap and count == 1:
         raise ValueError(
@@ -425,6 +456,7 @@ def _trained(
     record = None
     if checkpoint is not None:
         prints = interruptible.call(fingerprint_of_members, data, settings, models, counts)
+        prints |= {} if fresh is None else fresh.fingerprint
         record = partial(checkpoint.record, prints)
     progress = Progress.start(np.concatenate([model.theta for model in models]), members)
     config = loop_config(settings, data, models[0].spec)
@@ -437,13 +469,19 @@ def _trained(
         judge = data.validation and evaluator.resident(data.validation)
         train_data = MemberData(data.train, counts)
         judging = judging_of(settings, data, members)
-        given = evaluator, train_data, judge, guard, MemberUpdate, data.words, judging
-        problem = Problem(*given)
+        given = evaluator, train_data, judge, guard, MemberUpdate, data.words, judging, fresh
+        problem = Problem(*given, views=views_of(models, progress))
         optimizer = new_optimizer(progress, settings)
         outcome = train(problem, config, progress, optimizer, settings, draws, record)
         worst = partial(bars, settings.data.criterion, data, train_data)
         ending = end(problem, config, progress, outcome, worst)
     for model, theta in zip(models, ending.x, strict=True):
         model.theta = theta
-    history = by_name(progress.history)
-    return Ensemble(models, history, *ending.outcome, data=data.words, per_series=ending.per_series)
+    return Ensemble(
+        *(models, by_name(progress.history), *ending.outcome),
+        data=data.words,
+        per_series=ending.per_series,
+        fun=np.asarray(ending.fun),
+        nit=config.ends(progress),
+        reached=np.array(config.finished(progress)),
+    )

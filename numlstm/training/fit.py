@@ -28,7 +28,7 @@ from numlstm.training.fingerprints import fingerprint, fingerprint_of_state
 from numlstm.training.interrupt import SigintGuard
 from numlstm.training.judging import Judging
 from numlstm.training.keywords import INSTEAD
-from numlstm.training.listeners import Bar, Listeners
+from numlstm.training.listeners import Bar, Listeners, views_of
 from numlstm.training.loop import LoopConfig, Problem, Trainer
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress, by_name
@@ -141,7 +141,9 @@ def fit(
         (Saxe et al. 2014), or "uniform", all weights uniform in +-1/sqrt(H). "forget_bias": bias of
         the forget gate, by default 1 (Jozefowicz et al. 2015). "chrono": in its place, the longest
         dependency expected, in steps, above 2, by which the biases of forget and input gates are
-        drawn (Tallec & Ollivier 2018). All other biases are 0.
+        drawn (Tallec & Ollivier 2018). "input_bias", "output_bias": those of the two other gates,
+        by default 0, as is the candidate's. A bias is a number, or an array (H,) with one for every
+        unit; all layers have the same.
     output_size : int, optional
         Number of outputs of a new model. Default: what the targets need. More of them make sense
         for classes alone, which the data may not all show.
@@ -308,8 +310,12 @@ def fit(
     rng : None, int, or numpy.random.Generator, optional
         Source of initial weights, order and dropout, as in Scientific Python's SPEC 7.
     callback : callable, optional
-        ``callback(intermediate_result)`` after each epoch, an OptimizeResult with nit, fun, x and
-        the latest values of the history. Raising StopIteration ends the fit.
+        ``callback(intermediate_result)`` after each epoch, an OptimizeResult with nit, fun, x, the
+        latest values of the history, and `model`, the model as it stands: nothing is copied, so
+        that it changes with the next update; it cannot be written to. Returning True ends the fit
+        as a success, with the parameters that the callback saw; a callback that returns False has
+        set such a goal. Raising StopIteration ends it without success; what else is returned says
+        nothing.
     progress : bool, optional
         Show a progress bar, with the losses and the time left. Default: on a terminal and in
         notebooks, where it is a widget if ipywidgets is installed.
@@ -499,7 +505,7 @@ def fit(
 def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     checkpoint = open_checkpoint(settings, rng)
     draws = RandomStreams(new_seed(rng) if checkpoint is None else checkpoint.seed)
-    data, fresh = _read(arrays, settings, draws)
+    data, fresh = read_data(arrays, settings, draws)
     trained = new_model(data, settings, draws)
     if settings.sampling is not None:
         interruptible.call(require_step, trained.network, trained.theta)  # it compiles
@@ -518,7 +524,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
         train_data = evaluator.resident(data.train)
         judging = judging_of(settings, data)
         given = evaluator, train_data, judge, guard, update, data.words, judging, fresh
-        problem = Problem(*given)
+        problem = Problem(*given, views=views_of([trained], progress))
         if settings.training.stochastic:
             optimizer = new_optimizer(progress, settings)
             outcome = train(problem, config, progress, optimizer, settings, draws, record)
@@ -545,7 +551,7 @@ def _run(arrays: Arrays, settings: Settings, rng: Any) -> FitResult:
     return with_state(_result(trained, progress, ending, settings, read), state)
 
 
-def _read(
+def read_data(
     arrays: Arrays, settings: Settings, draws: RandomStreams
 ) -> tuple[Data, FreshBatches | None]:
     """The data of a fit; of fresh batches those of the first one."""
@@ -636,7 +642,7 @@ def train(
     if config.limits is not None:
         progress.project(config.limits)
     writer = record and record(progress, optimizer)
-    with _listeners(progress, settings, problem.words, writer) as listeners:
+    with _listeners(progress, settings, problem, writer) as listeners:
         return Trainer(problem, config, progress, optimizer, draws, listeners).run()
 
 
@@ -650,16 +656,16 @@ def _minimize(
     """Run a method of SciPy's."""
     training = settings.training
     solver = Solver(training.method, training.constants, training.limits.constraints)
-    with _listeners(progress, settings, problem.words) as listeners:
+    with _listeners(progress, settings, problem) as listeners:
         return Minimizer(problem, objective, config, progress, solver, listeners).run()
 
 
 def _listeners(
-    progress: Progress, settings: Settings, words: str, record: Record | None = None
+    progress: Progress, settings: Settings, problem: Problem, record: Record | None = None
 ) -> Listeners:
     run = settings.run
-    bar = Bar(run.progress, settings.training.epochs, progress, words)
-    return Listeners(progress, bar, callback=run.callback, record=record)
+    bar = Bar(run.progress, settings.training.epochs, progress, problem.words)
+    return Listeners(progress, bar, callback=run.callback, record=record, views=problem.views)
 
 
 def _result(

@@ -16,7 +16,7 @@ from numlstm.optim.optimizers import Optimizer
 from numlstm.training.batches import ArrayBatches, Batches, StreamBatches
 from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.training.judging import Judging
-from numlstm.training.listeners import Listeners
+from numlstm.training.listeners import Listeners, Views
 from numlstm.training.outcome import Outcome
 from numlstm.training.progress import Progress
 from numlstm.training.scheduled_sampling import Sampling
@@ -63,19 +63,33 @@ class LoopConfig:
 
     def finished(self, progress: Progress) -> Any:
         """Whether a goal is reached, () or (M,) bool; a function of `progress` alone."""
-        return self._low(progress) | self._stalled(progress)
+        return self._low(progress) | self._stalled(progress) | (progress.ended > 0)
 
-    def goal(self, progress: Progress) -> str | None:
-        """The goal that was reached, by every member of an ensemble, in words."""
+    def ends(self, progress: Progress) -> np.ndarray:
+        """The epochs after which each was trained no more, () or (M,)."""
+        ends = np.full(progress.best.shape, progress.epoch)
+        ends = np.where(progress.ended > 0, np.minimum(ends, progress.ended), ends)
+        if self.training.patience is not None:
+            ends = np.minimum(ends, progress.epoch - progress.waited + self.training.patience)
+        if self.training.tol is not None and progress.epoch:
+            low = np.array(progress.judged_history) <= self.training.tol
+            ends = np.where(low.any(axis=0), np.minimum(ends, low.argmax(axis=0) + 1), ends)
+        return ends
+
+    def goal(self, progress: Progress) -> Outcome | None:
+        """The goal that was reached, by every member of an ensemble; of several the first."""
+        if not np.all(self.finished(progress)):
+            return None
+        if np.any(progress.ended):
+            return Outcome.satisfied()
         if self.met(progress):
-            return f"The loss reached tol = {self.training.tol:g}."
-        if np.all(self.finished(progress)):
-            return f"No better loss for patience = {self.training.patience} epochs."
-        return None
+            return Outcome.reached(f"The loss reached tol = {self.training.tol:g}.")
+        patience = self.training.patience
+        return Outcome.reached(f"No better loss for patience = {patience} epochs.")
 
     def met(self, progress: Progress) -> bool:
-        """Whether the loss reached `tol`, of every member."""
-        return bool(np.all(self._low(progress)))
+        """Whether the loss reached `tol`, or what the callback asks for, of every member."""
+        return bool(np.all(self._low(progress) | (progress.ended > 0)))
 
     def _low(self, progress: Progress) -> Any:
         tol = -np.inf if self.training.tol is None else self.training.tol
@@ -99,6 +113,7 @@ class Problem:
     words: str = ""  # what was read as its data
     judging: Judging | None = None  # the metrics that were asked for
     fresh: FreshBatches | None = None  # of which `train` is the first
+    views: Views | None = None  # what a callback sees of the networks
 
     def run(self, function: Callable[..., Any], *args: Any, extent: float = 0) -> Any:
         """Call a function, or raise `Interrupted`."""
@@ -172,10 +187,8 @@ class Trainer:
         if problem.fresh is None:
             size = self.config.batch_size
             return ArrayBatches(self.update, problem.guard, self.draws, size, bptt_steps)
-        assert isinstance(problem.evaluator, Evaluator), "members learn from data that are there"
-        return StreamBatches(
-            problem.fresh, problem.evaluator, self.update, problem.guard, bptt_steps
-        )
+        lay = problem.evaluator.to_learn_from
+        return StreamBatches(problem.fresh, lay, self.update, problem.guard, bptt_steps)
 
     def run(self) -> Outcome:
         """Train until something ends it."""
@@ -229,10 +242,10 @@ class Trainer:
         """Why to stop here, if so; asked again when a run is resumed."""
         progress, config = self.progress, self.config
         if (goal := config.goal(progress)) is not None:
-            return Outcome.reached(goal)
+            return goal
         if progress.epoch < config.training.epochs:
             return None
-        if not config.has_goal:
+        if not (config.has_goal or progress.asked):
             return Outcome.reached("All epochs were run.")
         return Outcome(False, 1, "Maximum number of epochs reached.")
 
@@ -293,12 +306,13 @@ class Trainer:
         values["learning_rate"] = self.config.rate(progress.epoch)
         problem.judge(progress, by_training=self._by_training_loss, **values)
         self._unsaved = self.listeners.record is not None
-        if self.problem.fresh is None or self.problem.fresh.stream.repeats:
-            self._save_epoch()  # else it is a single update
         try:
             self.listeners.on_epoch()
         except StopIteration:
             raise _Stopped from None
+        finally:  # after the callback, which may say that members are done
+            if problem.fresh is None or problem.fresh.stream.repeats:
+                self._save_epoch()  # else it is a single update
 
     def _save_epoch(self) -> None:
         if self._unsaved:

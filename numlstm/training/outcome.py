@@ -46,6 +46,11 @@ class Outcome(NamedTuple):
         return cls(False, INTERRUPTED, message)
 
     @classmethod
+    def satisfied(cls) -> "Outcome":
+        """The callback returned True: its own goal is reached."""
+        return cls(True, 0, "`callback` returned True.")
+
+    @classmethod
     def stopped(cls) -> "Outcome":
         """The callback raised StopIteration; the message is SciPy's."""
         return cls(False, CALLBACK, "`callback` raised `StopIteration`.")

@@ -15,6 +15,7 @@ _COUNTS = ("epoch", "batch", "window", "windows", "updates", "since")
 PLAIN = (*_COUNTS, "best", "best_epoch", "sums", "history")
 ARRAYS = ("theta", "previous", "best_theta")
 STATE = ("state_h", "state_c")
+ENDED = "ended"  # beside the plain values, where the callback says when it is done
 # of every epoch; and those of runs that have a goal, or data to judge by
 _HISTORY, _JUDGED = ("loss", "gradient_norm", "learning_rate"), ("training_loss", "validation_loss")
 
@@ -48,6 +49,9 @@ class Progress:
     def __post_init__(self) -> None:
         """Keep the parameters that the run begins with, or goes on with."""
         self.first = self.theta.copy()
+        # whether the callback said at any epoch if it is done, and after which epochs it was,
+        # () or (M,); 0: not yet
+        self.asked, self.ended = False, np.zeros(self.best.shape, np.int64)
 
     @classmethod
     def start(cls, theta: np.ndarray, members: int | None = None) -> "Progress":
@@ -77,21 +81,26 @@ class Progress:
         last = self.history["loss"][-1] if self.history else np.nan
         mean = np.array(np.broadcast_to(last, self.best.shape), np.float64)
         np.divide(self.sums["loss"], weight, out=mean, where=weight > 0)
-        return _plain(mean)
+        return as_numbers(mean)
 
     @property
     def gradient_norm(self) -> Numbers:
         """Mean norm of the gradients of the epoch so far; 0 where there was no update."""
         mean = np.asarray(self.sums["norm"] / np.maximum(self.sums["updates"], 1.0), np.float64)
-        return _plain(np.array(np.broadcast_to(mean, self.best.shape)))
+        return as_numbers(np.array(np.broadcast_to(mean, self.best.shape)))
 
     @property
     def judged(self) -> Numbers:
         """The loss of the last epoch by which the run is judged; NaN where that is not known."""
+        return self.judged_history[-1] if self.history else np.nan
+
+    @property
+    def judged_history(self) -> list[Numbers]:
+        """The losses of all epochs by which the run is judged."""
         for name in ("validation_loss", "training_loss", "loss"):
             if name in self.history:
-                return self.history[name][-1]
-        return np.nan
+                return self.history[name]
+        return []
 
     def project(self, limits: Any) -> None:
         """Begin within the bounds."""
@@ -149,6 +158,11 @@ class Progress:
             self._keep_best()
         self.since = self.epoch
 
+    def end(self, done: np.ndarray) -> None:
+        """End the run, or of members those of a mask (M,), after this epoch; False ends none."""
+        self.asked = True
+        self.ended[...] = np.where(done & (self.ended == 0), self.epoch, self.ended)
+
     def close_epoch(self, values: Mapping[str, Numbers]) -> None:
         """Append to the history; keep theta where the loss that judges is the best so far."""
         if "training_loss" not in values:
@@ -161,7 +175,7 @@ class Progress:
         self._keep_best()
 
     def _unknown(self) -> Numbers:
-        return _plain(np.full(self.best.shape, np.nan))
+        return as_numbers(np.full(self.best.shape, np.nan))
 
     def _forget_best(self) -> None:
         self.best = np.full(self.best.shape, np.inf)
@@ -175,9 +189,12 @@ class Progress:
         self._best_rows()[better] = self.x[better]
 
     def best_x(self) -> np.ndarray:
-        """The parameters of the best epoch, where there is one, else the last; as `x`."""
+        """The parameters of the best epoch, where there is one, else the last; as `x`.
+
+        Where the callback said that it is done, they are those that it saw.
+        """
         result = self.x.copy()
-        known = self.best_epoch > 0
+        known = (self.best_epoch > 0) & (self.ended == 0)
         result[known] = self._best_rows()[known]
         return result
 
@@ -191,6 +208,8 @@ class Progress:
             arrays |= dict(zip(STATE, carried, strict=True))
         meta: dict[str, Any] = {name: getattr(self, name) for name in _COUNTS}
         meta |= {"best": self.best.tolist(), "best_epoch": self.best_epoch.tolist()}
+        if self.asked:
+            meta[ENDED] = self.ended.tolist()
         meta["sums"] = {name: for_json(value) for name, value in self.sums.items()}
         meta["history"] = {
             name: [for_json(value) for value in values] for name, values in self.history.items()
@@ -207,6 +226,7 @@ class Progress:
         place = _place(meta)
         thetas = {name: self._vector(arrays, name) for name in self._thetas()}
         best, best_epoch = _best(meta, members)
+        ended = schema.wholes(ENDED, meta.get(ENDED, self.ended.tolist()), members, meta["epoch"])
         sums, history = _sums(meta, members), _history(meta, members)
         for name, theta in self._thetas().items():
             theta[...] = thetas[name]
@@ -215,6 +235,7 @@ class Progress:
         for name, count in place.items():
             setattr(self, name, count)
         self.best, self.best_epoch, self.sums, self.history = best, best_epoch, sums, history
+        self.ended[...], self.asked = ended, ENDED in meta
 
     def _vector(self, arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         """Parameters of a checkpoint; a run that met others has not written them."""
@@ -279,7 +300,7 @@ def _is_metric(name: Any) -> bool:
     return isinstance(name, str) and name.isidentifier() and name.startswith(parts)
 
 
-def _plain(values: np.ndarray) -> Numbers:
+def as_numbers(values: np.ndarray) -> Numbers:
     """A float for an array of no dimension."""
     return values if values.ndim else float(values)
 

@@ -35,7 +35,8 @@ class FitResult(OptimizeResult):  # type: ignore[misc]  # SciPy has no types
     success : bool
         Whether what was asked for happened; see `status`.
     status : int
-        0: a goal was reached, or all epochs were run and no goal (`tol`, `patience`) was set.
+        0: a goal was reached, or all epochs were run and no goal (`tol`, `patience`, or that of a
+        callback, which then returned True) was set.
         1: all epochs were run without reaching the goal. 96: the loss is more than twice that of
         the best constant prediction (of log-likelihoods: more than 1 above it), so that the fit
         diverged or was too short. 97: the loss became NaN or infinite. 98: interrupted by Ctrl-C.

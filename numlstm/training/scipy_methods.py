@@ -241,7 +241,7 @@ class Minimizer:
         except StopIteration:  # not every method of SciPy's has a place for it
             raise _Ended(Outcome.stopped()) from None
         if (goal := self.config.goal(progress)) is not None:
-            raise _Ended(Outcome.reached(goal))
+            raise _Ended(goal)
         limited = self.solver.method in ("TNC", LEAST_SQUARES)
         if limited and progress.epoch >= self.config.training.epochs:
             raise _Ended(Outcome(False, 1, "Maximum number of iterations has been exceeded."))

@@ -216,7 +216,7 @@ def settle(
         start = start._replace(backend=start.model.network.backend.name)
     else:
         network.require_sense()
-        start.init.require_sense(network.cell, network.dtype)
+        start.init.require_sense(network.cell, network.hidden_size, network.dtype)
         if not training.stochastic:
             network = replace(network, dropout=Dropout())
     training.require_held(network.dtype)

@@ -89,7 +89,7 @@ class Update:
         self.evaluator, self.train, self.state = evaluator, train, state
         self.optimizer, self.config, self.draws = optimizer, config, draws
 
-    def learn_from(self, train: Dataset) -> None:
+    def learn_from(self, train: Any) -> None:
         """Take other training data, where the backend reads them."""
         self.train = train
 
@@ -168,9 +168,15 @@ class Update:
 class MemberUpdate(Update):
     """Updates of all members of an ensemble: theta, one vector, is their parameters (M, n)."""
 
+    _finished: np.ndarray | None = None
+
     def leave_out(self, finished: np.ndarray) -> None:
         """Change the members that are finished, (M,) bool, no more."""
-        self.train = self.train.without(finished)
+        self._finished, self.train = finished, self.train.without(finished)
+
+    def learn_from(self, train: MemberData) -> None:
+        """Take other training data, of which members that are finished have no share."""
+        self.train = train if self._finished is None else train.without(self._finished)
 
     def advance(self, context: UpdateContext) -> Any:
         """The state after a window in which there is nothing to learn."""

@@ -123,6 +123,28 @@ def test_forget_bias_and_chrono_initialisation():
     assert not initialised(cell=Cell("coupled"))["bias_l0"].any()
 
 
+def test_the_biases_of_the_other_gates_by_name():
+    own = np.linspace(-1, 1, 9)
+    usual = initialised()
+    given = initialised(init=Init(input_bias=own, output_bias=-2, forget_bias=[3.0] * 9))
+    for name, view in usual.items():
+        if not name.startswith("bias"):  # nothing more is drawn
+            np.testing.assert_array_equal(given[name], view)
+            continue
+        i, f, g, o = np.split(given[name], 4)
+        np.testing.assert_array_equal(i, own)
+        np.testing.assert_array_equal([f, g, o], np.repeat([[3.0], [0.0], [-2.0]], 9, axis=1))
+    i, g, o = np.split(initialised(cell=Cell("none"), init=Init(input_bias=-1))["bias_l0"], 3)
+    assert (i == -1).all()
+    assert not g.any()
+    assert not o.any()
+    drawn, chrono = (initialised(init=Init(chrono=50, output_bias=b))["bias_l0"] for b in (None, 1))
+    np.testing.assert_array_equal(chrono[:27], drawn[:27])
+    assert (chrono[27:] == 1).all()
+    assert Init(input_bias=own) == Init(input_bias=own.tolist())
+    assert Init(input_bias=own).changed() == {"input_bias": tuple(own)}
+
+
 def test_a_variant_begins_as_the_network_without_it():
     plain = initialised()
     cell = Cell(peephole=True, layer_norm=True)

@@ -205,6 +205,12 @@ def test_biases_begin_as_asked_for():
         ),
         ({"cell": {"forget_gate": "none"}, "init": {"chrono": 50}}, ValueError, "leave chrono out"),
         ({"init": {"chrono": 50, "forget_bias": 1.0}}, ValueError, "leave forget_bias out"),
+        ({"init": {"chrono": 50, "input_bias": [1.0] * 5}}, ValueError, "leave input_bias out"),
+        ({"init": {"input_bias": [1.0, 2.0]}}, ValueError, "input_bias has 2 values, and a layer"),
+        ({"init": {"output_bias": [[1.0]]}}, ValueError, r"array \(H,\), a number for each unit"),
+        ({"init": {"output_bias": []}}, ValueError, "must be a number or an array"),
+        ({"init": {"output_bias": [np.nan] * 5}}, ValueError, "output_bias has 5 NaN"),
+        ({"init": {"input_bias": "big"}}, TypeError, "input_bias must be a number"),
         ({"init": {"chrono": 2}}, ValueError, "chrono must be > 2"),
         (
             {"cell": {"activations": "tanh"}},
@@ -257,6 +263,11 @@ def test_biases_begin_as_asked_for():
             for value in (1e-60, 1e60)
         ),
         ({"init": {"forget_bias": 1e300}}, ValueError, "forget_bias must be a number that float32"),
+        (
+            {"init": {"output_bias": [0, 0, 1e300, 0, 0]}},
+            ValueError,
+            "output_bias must be a number",
+        ),
         ({"dtype": None}, ValueError, r"dtype must be one of \['float32', 'float64'\], received"),
         ({"num_layers": 10**12}, ValueError, r"num_layers=10{12}, .* which no memory holds: ch"),
         ({"output_size": 2**40}, ValueError, r"output_size=1099511627776 make a network of more"),

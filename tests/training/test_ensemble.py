@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import LinearConstraint
 
 import numlstm
+from numlstm.architecture.cell import Cell
 from numlstm.architecture.spec import LayerSpec, State
 from numlstm.backends import get
 from numlstm.data.sequences import Dataset
@@ -26,11 +27,24 @@ def quick(*arrays, **options):
     return numlstm.ensemble(*arrays, **given | options)
 
 
+CELLS = {
+    "plain": Cell(),
+    "of 1997": Cell("none"),
+    "coupled": Cell("coupled"),
+    "peepholes": Cell(peephole=True),
+    "normalised": Cell("none", peephole=True, layer_norm=True, cell_clip=0.5),
+    "gates normalised": Cell(peephole=True, layer_norm="gates"),
+    "activations": Cell(activations=("hard_sigmoid", "softsign", ("elu", 0.5))),
+}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [3, 19])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_the_kernels_for_members_give_each_its_own_bits(dtype, batch, ragged):
-    cpu, rng, spec = get("cpu"), np.random.default_rng(batch), LayerSpec(3, 5, dtype)
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_the_kernels_for_members_give_each_its_own_bits(dtype, batch, ragged, cell):
+    cpu, rng, spec = get("cpu"), np.random.default_rng(batch), LayerSpec(3, 5, dtype, cell=cell)
+    assert cpu.members().able(spec)
     n = sum(int(np.prod(shape)) for shape in spec.shapes.values())
     thetas, X, dY = (
         rng.normal(0, 0.5, shape).astype(dtype)
@@ -41,12 +55,15 @@ def test_the_kernels_for_members_give_each_its_own_bits(dtype, batch, ragged):
         dY[:, np.arange(6) >= lengths[:, None]] = np.nan  # padding is never read
     kernels, zeros = cpu.members(), np.zeros((batch, 5), dtype)
     Y, tape = kernels.forward(spec, thetas, X, lengths)
+    final = kernels.final_state(spec, tape)
     dthetas, dX = kernels.backward(spec, thetas, tape, dY, True)
     for member, theta in enumerate(thetas):
         weights = cpu.pack_layer(spec, theta)
-        alone, _, kept = cpu.layer_forward(
+        alone, state, kept = cpu.layer_forward(
             spec, weights, X[member], (zeros, zeros), lengths, tape=True
         )
+        for part, expected in zip(final, state, strict=True):
+            np.testing.assert_array_equal(part[member], expected)
         dtheta, dX_alone, *_ = cpu.layer_backward(spec, weights, kept, dY[member], None)
         np.testing.assert_array_equal(Y[member], alone)
         np.testing.assert_array_equal(dthetas[member], dtheta)

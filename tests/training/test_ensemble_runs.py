@@ -54,7 +54,9 @@ CASES = {
     "windows in turn": {"bptt_steps": 4, "cell": {"peephole": True}, "learned_state": True},
     "stateful": {"stateful": True, "bptt_steps": 3, "batch_size": 4},
     "judged": JUDGED,
-    "judged in turn": JUDGED | {"cell": {"cell_clip": 1.0}},
+    "judged in turn": JUDGED | {"cell": {"cell_clip": 1.0}, "learned_state": True},
+    "the cell of 1997": JUDGED | {"cell": {"forget_gate": "none"}, "bptt_steps": 4},
+    "peepholes": {"cell": {"peephole": True}, "num_layers": 2, "bptt_steps": 4},
     "resets": {"reset": RESET, "bptt_steps": 4},
     "limits": {
         "limits": {"fixed": "head_bias", "bounds": {"weight_hh_l0": (-0.2, 0.2)}},
@@ -97,7 +99,8 @@ def test_a_resample_is_a_weight_of_every_sequence(per_sequence):
 WITHOUT_TARGETS = {
     "one sequence": {"batch_size": 1},
     "two sequences": {"batch_size": 2, "weight_decay": 0.1},
-    "in turn": {"batch_size": 1, "cell": {"peephole": True}},
+    "in turn": {"batch_size": 1, "cell": {"peephole": True}, "learned_state": True},
+    "peepholes": {"batch_size": 1, "cell": {"peephole": True}},
     "windows": {"batch_size": 1, "bptt_steps": 4, "num_layers": 2},
     "streams": {"stateful": True, "bptt_steps": 3, "batch_size": 6},
     "limits": {"batch_size": 1, "limits": {"fixed": "head_bias", "bounds": {"bias_l0": (-1, 1)}}},
@@ -251,7 +254,8 @@ def require_same(one, other):
 RUNS = {
     "plain": {},
     "windows": {"bptt_steps": 4, "num_layers": 2},
-    "in turn": {"bptt_steps": 4, "cell": {"peephole": True}},
+    "in turn": {"bptt_steps": 4, "cell": {"peephole": True}, "learned_state": True},
+    "the cell of 1997": {"bptt_steps": 4, "cell": {"forget_gate": "none"}},
     "batches of one": {"batch_size": 1},
     "judged": {"validation": 0.25, "patience": 2, "learning_rate": 0.3, "epochs": 9},
 }
@@ -329,6 +333,114 @@ def test_the_callback_sees_all_members():
     best = many.history["validation_loss_members"].argmin(axis=0)
     for index, model in enumerate(many.models):
         np.testing.assert_array_equal(model.theta, seen[best[index]].x[index])
+
+
+STOPPING = {"epochs": 12, "learning_rate": 0.03, "clip": None, "bootstrap": False}
+
+
+def low_enough(intermediate_result):
+    return intermediate_result.loss_members < 0.8
+
+
+@pytest.mark.parametrize("validation", [None, 0.25])
+@pytest.mark.parametrize("cell", [None, {"forget_gate": "none"}])
+def test_the_callback_ends_members_one_by_one(validation, cell):
+    X, y = batch()
+    options = STOPPING | {"validation": validation, "cell": cell, "epochs": 60}
+    many = ensemble(X, y, callback=low_enough, **options)
+    del options["bootstrap"]
+    singles = [
+        alone(seed, X, y, callback=lambda now: now.loss < 0.8, **options)
+        for seed in drawn(3, 12)[0]
+    ]
+    ends = [single.nit for single in singles]
+    assert len(set(ends)) > 1
+    assert all(single.success for single in singles)
+    assert (many.success, many.status, many.message) == (True, 0, "`callback` returned True.")
+    assert many.nit.tolist() == ends
+    assert many.reached.all()
+    for index, (single, end) in enumerate(zip(singles, ends, strict=True)):
+        np.testing.assert_array_equal(many.models[index].theta, single.x)
+        assert many.fun[index] == single.fun
+        losses = many.history["loss_members"][:, index]
+        np.testing.assert_array_equal(losses[:end], single.history["loss"])
+        np.testing.assert_array_equal(losses[end:], losses[end - 1])
+
+
+def test_members_that_the_callback_did_not_end_are_no_success():
+    many = ensemble(callback=lambda now: [True, False, False])
+    assert (many.success, many.status) == (False, 1)
+    assert many.nit.tolist() == [1, 4, 4]
+    assert many.reached.tolist() == [True, False, False]
+    every = ensemble(callback=lambda now: now.nit == 2)
+    assert (every.success, len(every.history["loss"])) == (True, 2)
+    assert every.nit.tolist() == [2, 2, 2]
+    with pytest.raises(ValueError, match=r"shape \(2,\), and there are 3 members: return True wh"):
+        ensemble(callback=lambda now: [True, False])
+
+
+def test_when_members_ended_by_their_own_goals():
+    X, y = batch()
+    many = ensemble(X, y, bootstrap=False, **PATIENT)
+    singles = [alone(seed, X, y, **PATIENT) for seed in drawn(3, 12)[0]]
+    assert many.nit.tolist() == [single.nit for single in singles]
+    assert many.reached.all()
+    options = {"tol": 0.7, "epochs": 60, "learning_rate": 0.03, "clip": None}
+    many = ensemble(X, y, bootstrap=False, **options)
+    singles = [alone(seed, X, y, **options) for seed in drawn(3, 12)[0]]
+    assert many.nit.tolist() == [single.nit for single in singles]
+    plain = ensemble()
+    assert plain.nit.tolist() == [4, 4, 4]
+    assert not plain.reached.any()
+
+
+def from_their_epochs(intermediate_result):
+    return intermediate_result.nit >= np.array([2, 5, 3])
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 4])
+def test_members_that_a_callback_ended_stay_so_on_resuming(epochs, tmp_path):
+    expected = ensemble(callback=from_their_epochs, **STOPPING)
+    assert expected.nit.tolist() == [2, 5, 3]
+    store = {"checkpoint": tmp_path / "run"}
+
+    def stop(intermediate_result):
+        if intermediate_result.nit == epochs:
+            raise StopIteration
+        return from_their_epochs(intermediate_result)
+
+    assert ensemble(**store, callback=stop, **STOPPING).status == CALLBACK
+    for callback in (from_their_epochs, None):  # the second time nothing is left
+        resumed = ensemble(**store, resume=True, callback=callback, **STOPPING)
+        if epochs == 4:
+            require_same(resumed, expected)
+            assert resumed.nit.tolist() == [2, 5, 3]
+        else:  # of the epoch at which it was stopped the callback said nothing: asked at the next
+            assert resumed.nit.tolist() == {1: [2, 5, 3], 3: [2, 5, 4]}[epochs]
+
+
+@pytest.mark.parametrize("writes", [1, 3, 6, 9, 13])
+def test_members_that_a_callback_ended_and_the_power(writes, tmp_path, monkeypatch):
+    expected = ensemble(callback=from_their_epochs, **STOPPING)
+    cut_the_power(monkeypatch, writes)
+    with pytest.raises(PowerCut):
+        ensemble(checkpoint=tmp_path / "run", callback=from_their_epochs, **STOPPING)
+    store = {"checkpoint": tmp_path / "run", "resume": True}
+    require_same(ensemble(**store, callback=from_their_epochs, **STOPPING), expected)
+
+
+def test_the_callback_sees_the_members_as_they_stand():
+    X, y = batch()
+
+    def look(intermediate_result):
+        thetas = [model.theta for model in intermediate_result.models]
+        np.testing.assert_array_equal(thetas, intermediate_result.x)
+        model = intermediate_result.models[1]
+        error = np.mean(np.square((model.predict(X) - y) / model.scaling.y_scale))
+        judged = intermediate_result.validation_loss_members[1]
+        np.testing.assert_allclose(error, judged, rtol=1e-5)
+
+    ensemble(X, y, validation=(X, y), callback=look)
 
 
 def test_a_progress_bar(capsys):

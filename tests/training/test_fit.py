@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import OptimizeResult, OptimizeWarning, minimize
 
 import numlstm
-from helpers.fits import SINE, batch, quick
+from helpers.fits import SINE, batch, quick, stop_after
 from numlstm.optim.optimizers import OPTIMIZERS
 from numlstm.training.methods import METHODS
 
@@ -195,6 +195,85 @@ def test_a_callback_sees_every_epoch_and_may_end_the_fit(method):
     assert all(isinstance(one, OptimizeResult) for one in seen)
     assert [one.fun for one in seen] == list(result.history["loss"])
     np.testing.assert_array_equal(result.x, seen[-1].x)
+
+
+@pytest.mark.parametrize("method", ["adam", "L-BFGS-B", "TNC", "least_squares"])
+@pytest.mark.parametrize("validation", [None, 0.25])
+def test_a_callback_that_returns_true_ends_the_fit_as_a_success(method, validation):
+    X, y = batch()
+    seen = []
+
+    def enough(intermediate_result):
+        seen.append(intermediate_result)
+        return np.bool_(intermediate_result.nit == 2)
+
+    options = {"method": method, "validation": validation, "dtype": "float64"}
+    result = quick(X, y, callback=enough, epochs=10, **options)
+    assert result.nit == len(seen) == 2
+    assert (result.success, result.status) == (True, 0)
+    assert result.message == "`callback` returned True."
+    np.testing.assert_array_equal(result.x, seen[-1].x)
+    stopped = quick(X, y, callback=stop_after(2), epochs=10, **options | {"validation": None})
+    assert not stopped.success
+
+
+def test_what_the_callback_saw_is_returned_though_another_epoch_was_better():
+    X, y = batch()
+    judge = batch(seed=1)[0], batch(seed=2)[1]  # cannot be learned
+    seen = []
+
+    def enough(intermediate_result):
+        seen.append(intermediate_result.validation_loss)
+        return intermediate_result.nit == 30
+
+    result = quick(X, y, validation=judge, epochs=60, learning_rate=0.1, callback=enough)
+    assert (result.nit, result.success) == (30, True)
+    assert min(seen) < seen[-1]
+    scale = result.model.scaling.y_scale**2
+    error = np.mean(np.square(result.model.predict(judge[0]) - judge[1])) / scale
+    np.testing.assert_allclose(error, seen[-1], rtol=1e-5)
+
+
+def test_a_goal_of_the_callback_that_is_not_reached_is_no_success():
+    result = quick(*batch(), callback=lambda intermediate_result: False)
+    assert (result.nit, result.success, result.status) == (3, False, 1)
+    assert result.message == "Maximum number of epochs reached."
+    for anything in (None, 1, "yes", np.ones(3), [], [1, 0]):  # no truth values
+        result = quick(*batch(), callback=lambda intermediate_result, said=anything: said)
+        assert (result.nit, result.success, result.message) == (3, True, "All epochs were run.")
+    for several in ([True, False], np.array([True])):
+        with pytest.raises(ValueError, match=r"truth values of shape .*, and a fit has one netw"):
+            quick(*batch(), callback=lambda intermediate_result, said=several: said)
+
+
+def test_a_loss_that_left_the_numbers_is_no_success_of_a_callback():
+    X, y = batch()
+    options = {"standardize": False, "method": "sgd", "clip": None, "learning_rate": 1e25}
+    result = quick(X, y, epochs=9, callback=lambda intermediate_result: True, **options)
+    assert (result.success, result.status) == (False, 97)
+
+
+@pytest.mark.parametrize("method", ["adam", "L-BFGS-B"])
+def test_a_callback_sees_the_model_as_it_stands(method):
+    X, y = batch()
+    models, errors, mine = set(), [], []
+
+    def look(intermediate_result):
+        model = intermediate_result.model
+        models.add(id(model.theta.base if model.theta.base is not None else model.theta))
+        np.testing.assert_array_equal(model.theta, intermediate_result.x)
+        errors.append(np.mean(np.square((model.predict(X) - y) / model.scaling.y_scale)))
+        mine.append(copy.deepcopy(model))
+        with pytest.raises(ValueError, match="read-only"):
+            model.theta[0] = 1.0
+
+    result = quick(X, y, callback=look, method=method, epochs=4, validation=(X, y))
+    assert len(models) == 1  # the same memory, every time
+    np.testing.assert_allclose(errors, result.history["validation_loss"], rtol=1e-5)
+    assert len({model.theta.tobytes() for model in mine}) == 4
+    mine[0].theta[0] = 1.0  # a copy is the user's
+    plain = quick(X, y, method=method, epochs=4, validation=(X, y))
+    np.testing.assert_array_equal(result.x, plain.x)
 
 
 def test_one_batch_of_all_sequences_keeps_their_order():

@@ -14,10 +14,18 @@ from scipy.optimize import OptimizeWarning
 
 import numlstm
 from helpers.fits import PowerCut, batch, cut_the_power, quick, same, stop_after
+from numlstm.architecture.parameters import initialise
 from numlstm.data.batches import BatchStream, is_stream
 from numlstm.training.interrupt import Interrupted, SigintGuard
 from numlstm.utils import files
-from numlstm.utils.random_streams import BATCHES, SHUFFLE, RandomStreams, new_seed
+from numlstm.utils.random_streams import (
+    BATCHES,
+    INITIAL,
+    MEMBERS,
+    SHUFFLE,
+    RandomStreams,
+    new_seed,
+)
 
 AGAIN = "pass an object of a class whose __iter__ begins anew, or a callable"
 
@@ -512,9 +520,112 @@ def test_what_needs_data_that_stay_is_refused(name):
             quick(source, y, **options)
 
 
-def test_an_ensemble_takes_data_that_are_there():
-    with pytest.raises(TypeError, match="ensemble resamples data that are there"):
-        numlstm.ensemble(drawn)
+def test_a_warm_up_is_a_weight_of_nothing():
+    """Steps of weight 0 are read, and whatever stands there as their target is not learned."""
+
+    def warmed_up(wrong):
+        def source(rng, n):
+            X, y = drawn(rng, n)
+            weight = np.ones(X.shape[:2])
+            weight[:, :3] = 0
+            y[:, :3] += wrong
+            return X, y, weight
+
+        return source
+
+    options = {"dtype": "float64", "epochs": 5}
+    right, wrong = (quick(warmed_up(wrong), **options) for wrong in (0.0, 1e6))
+    np.testing.assert_array_equal(right.x, wrong.x)
+    assert right.fun == wrong.fun
+    assert not np.array_equal(right.x, quick(drawn, **options).x)
+    many = [numlstm.ensemble(warmed_up(wrong), **MANY) for wrong in (0.0, 1e6)]
+    for mine, its in zip(*(one.models for one in many), strict=True):
+        np.testing.assert_array_equal(mine.theta, its.theta)
+
+
+MANY = {"members": 3, "hidden_size": 4, "epochs": 4, "rng": 0}
+OF_MEMBERS = {
+    "a callable": (lambda: drawn, {"batch_size": 6}),
+    "an iterable": (lambda: Stream(*parts()), {}),
+    "a list": (parts, {"bptt_steps": 4, "num_layers": 2}),
+    "judged": (lambda: drawn, {"validation": batch(seed=9), "learning_rate": 0.1}),
+    "patient": (
+        lambda: Stream(*parts()),
+        {"validation": batch(seed=9), "patience": 2, "learning_rate": 0.3, "epochs": 40},
+    ),
+    "peepholes": (lambda: drawn, {"cell": {"peephole": True}}),
+    "in turn": (lambda: Stream(*parts()), {"learned_state": True}),
+}
+
+
+@pytest.mark.parametrize("name", OF_MEMBERS)
+def test_members_learn_from_fresh_batches_as_fits_do(name):
+    source, options = OF_MEMBERS[name]
+    options = {"clip": None, "dtype": "float64"} | options
+    many = numlstm.ensemble(source(), **MANY | options)
+    assert many.data.startswith("a stream of batches from a")
+    stream = RandomStreams(new_seed(0)).stream(MEMBERS)
+    network = {k: v for k, v in options.items() if k in ("num_layers", "cell", "learned_state")}
+    rest = {k: v for k, v in options.items() if k not in network}
+    for index, model in enumerate(many.models):
+        begun = numlstm.LSTM(2, 4, 1, dtype="float64", **network)
+        begun.theta = initialise(begun.spec, RandomStreams(new_seed(stream)).stream(INITIAL))
+        settings = {"standardize": True, "rng": 0, "epochs": 4} | rest
+        single = numlstm.fit(source(), model=begun, **settings)
+        np.testing.assert_array_equal(model.theta, single.x)
+        assert many.nit[index] == single.nit
+        assert many.fun[index] == single.fun
+        losses = many.history["loss_members"][: single.nit, index]
+        np.testing.assert_array_equal(losses, single.history["loss"])
+
+
+@pytest.mark.parametrize("name", ["a callable", "an iterable", "patient", "in turn"])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_an_ensemble_on_batches_goes_on_to_the_same_bits(name, epochs, tmp_path):
+    source, options = OF_MEMBERS[name]
+    options, store = MANY | options, {"checkpoint": tmp_path / "run"}
+    expected = numlstm.ensemble(source(), **options)
+    stopped = numlstm.ensemble(source(), **store, callback=stop_after(epochs), **options)
+    assert len(stopped.history["loss"]) == epochs
+    for _ in range(2):
+        resumed = numlstm.ensemble(source(), **store, resume=True, **options)
+        for mine, its in zip(resumed.models, expected.models, strict=True):
+            assert mine.theta.tobytes() == its.theta.tobytes()
+        np.testing.assert_array_equal(
+            resumed.history["loss_members"], expected.history["loss_members"]
+        )
+        assert (resumed.message, resumed.nit.tolist()) == (expected.message, expected.nit.tolist())
+
+
+def test_members_stop_one_by_one_while_the_batches_go_on():
+    calls = []
+
+    def source(rng, n):
+        calls.append(n)
+        return drawn(rng, n)
+
+    def done(intermediate_result):
+        return intermediate_result.loss_members < 0.5
+
+    many = numlstm.ensemble(source, **MANY | {"epochs": 300}, callback=done)
+    assert many.success
+    assert len(set(many.nit)) > 1
+    assert len(calls) == many.nit.max() == len(many.history["loss"])
+    for index, end in enumerate(many.nit):
+        losses = many.history["loss_members"][:, index]
+        assert (losses[: end - 1] >= 0.5).all()
+        assert (losses[end - 1 :] == losses[end - 1]).all()
+        assert losses[end - 1] < 0.5
+        assert many.fun[index] == losses[end - 1]
+
+
+def test_what_fresh_batches_of_an_ensemble_refuse():
+    with pytest.raises(ValueError, match="bootstrap=True resamples sequences that are all there"):
+        numlstm.ensemble(drawn, bootstrap=True)
+    with pytest.raises(ValueError, match=r"tol .* needs validation=, data that stay"):
+        numlstm.ensemble(drawn, tol=0.1)
+    with pytest.raises(TypeError, match="bootstrap must be True or False"):
+        numlstm.ensemble(drawn, bootstrap=1)
 
 
 def test_the_batch_size_of_an_iterable_is_its_own():

@@ -1,8 +1,9 @@
-"""Plain layers of the members of an ensemble, of one spec and layout, in one call: shard = member.
+"""Layers of the members of an ensemble, of one spec and layout, in one call: shard = member.
 
-The kernels of `plain_recurrence.py` do the arithmetic; a member takes its shards of rows one after
-the other, so its numbers are those that it would have alone. M members; the other letters: see
-`tape.py`. Heads of few outputs are taken together too, others one after the other.
+The kernels of `plain_recurrence.py` do the arithmetic, for variants of the cell those of
+`recurrence.py`, see `member_variants.py`. A member takes its shards of rows one after the other, so
+its numbers are those that it would have alone. M members; the other letters: see `tape.py`. Heads
+of few outputs are taken together too, others one after the other.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from numlstm.backends.cpu.codegen.compile import entry, kernel
 from numlstm.backends.cpu.codegen.memory_pool import from_pool
 from numlstm.backends.cpu.codegen.packing import blocks, empty
 from numlstm.backends.cpu.codegen.parallel import call, for_shards, serial_driver
-from numlstm.backends.cpu.layer import head, shards
+from numlstm.backends.cpu.layer import head, member_variants, shards
 from numlstm.backends.cpu.layer.plain_recurrence import Gradient, backward_shard, forward_shard
 from numlstm.backends.cpu.layer.shards import Layout
 from numlstm.backends.cpu.layer.tape import (
@@ -46,12 +47,14 @@ class MembersTape(NamedTuple):
     layout: Layout
     memory: Any  # (M, ...)
     carry: Carry  # scratch, h (M, B, padded H), c
+    variant: tuple[Any, ...] = ()  # scratch and layer, as `member_variants.py` has them
 
 
 def able(spec: LayerSpec) -> bool:
     """Whether these kernels apply to the layer."""
-    more = spec.learned_state or spec.static_size
-    return shards.is_plain(spec) and not more and not shards.is_by_units(spec, 1)
+    if spec.learned_state or spec.static_size or spec.proj_size is not None:
+        return False
+    return not (shards.is_plain(spec) and shards.is_by_units(spec, 1))
 
 
 def at_once(specs, batch: int, steps: int) -> int:
@@ -60,7 +63,7 @@ def at_once(specs, batch: int, steps: int) -> int:
     So many that every thread has some, and that the backward pass finds their tapes in the caches.
     The numbers of a member do not depend on it.
     """
-    layouts = [shards.uniform(spec, batch, steps) for spec in specs]
+    layouts = [shards.uniform(spec, batch, steps, shards.is_plain(spec)) for spec in specs]
     tapes = sum(
         layout.memory(True) * np.dtype(spec.dtype).itemsize
         for layout, spec in zip(layouts, specs, strict=True)
@@ -73,11 +76,11 @@ def forward(spec: LayerSpec, thetas, X, lengths=None, state=None):
 
     They begin with a state (h, c), (M, B, H) each, by default of zeros.
     """
-    members, (_, batch, steps, _) = len(thetas), X.shape
+    members, (_, batch, steps, _), plain = len(thetas), X.shape, shards.is_plain(spec)
     if lengths is None:
-        layout = shards.uniform(spec, batch, steps)
+        layout = shards.uniform(spec, batch, steps, plain)
     else:
-        layout = shards.ragged(spec, lengths, steps)
+        layout = shards.ragged(spec, lengths, steps, plain)
     lanes = packing.lanes(spec.dtype)
     vectors = blocks(spec.hidden_size, lanes)
     columns = 1 + spec.input_size + spec.hidden_size
@@ -92,9 +95,15 @@ def forward(spec: LayerSpec, thetas, X, lengths=None, state=None):
     memory = from_pool((members, layout.memory(True)), spec.dtype)
     work = members * layout.lines * panels[0].size
     terms = np.empty((0, 0, 0), spec.dtype)
-    given = layout.numbers, thetas, panels, X, terms, Y, tuple(carry), z, memory
-    call(forward_members, members, work, *given)
-    return Y, MembersTape(layout, memory, carry)
+    given = layout.numbers, thetas, panels, X, terms, Y, tuple(carry)
+    if plain:
+        z = empty((members, batch, 4 * vectors * lanes), spec.dtype)
+        call(forward_members, members, work, *given, z, memory)
+        return Y, MembersTape(layout, memory, carry)
+    scratch = member_variants.new_work(spec, layout, members)
+    layer = member_variants.layer_of(spec, thetas)
+    call(member_variants.forward_members, members, work, *given, scratch, memory, layer)
+    return Y, MembersTape(layout, memory, carry, (scratch, layer))
 
 
 def final_state(spec: LayerSpec, kept: MembersTape):
@@ -127,6 +136,16 @@ def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
     vectors = blocks(units, packing.lanes(dtype))
     for part in kept.carry:
         part[...] = 0
+    given = serial_driver(), layout.numbers, thetas, kept.memory, tuple(kept.carry)
+    work = 2 * members * layout.lines * columns * rows
+    if kept.variant:
+        scratch, layer = kept.variant
+        gradients = member_variants.new_gradient(spec, layout, columns, dX)
+        panels = member_variants.new_columns(spec, layout, members, need_dX)
+        of_variant = scratch, dY, dthetas, panels, gradients, layer
+        call(member_variants.backward_members, members, work, *given, *of_variant)
+        member_variants.put_gradients(spec, dthetas, gradients[2])
+        return dthetas, (dX if need_dX else None)
     packed = Columns(
         from_pool((members, blocks(units, width), rows, width), dtype),
         empty((members, blocks(inputs, width), rows, width), dtype),
@@ -139,9 +158,8 @@ def backward(spec: LayerSpec, thetas, kept: MembersTape, dY, need_dX: bool):
         empty((members, layout.parts, capacity, blocks(inputs, width) * width), dtype),
         empty((members, 0, 0, 0), dtype),
     )
-    given = layout.numbers, thetas, kept.memory, tuple(kept.carry), dY, dthetas
-    work = 2 * members * layout.lines * columns * rows
-    call(backward_members, members, work, serial_driver(), *given, tuple(packed), tuple(gradient))
+    of_pass = dY, dthetas, tuple(packed), tuple(gradient)
+    call(backward_members, members, work, *given, *of_pass)
     return dthetas, (dX if need_dX else None)
 
 
