@@ -337,7 +337,7 @@ class NetworkSpec(Noun):
         if self.head is not None:
             named |= {f"head_{name}": shape for name, shape in self.head.shapes.items()}
         if self.direct is not None:
-            named["direct_weight"] = self.direct.shapes["weight"]
+            named["head_direct"] = self.direct.shapes["weight"]
         return named
 
     @cached_property

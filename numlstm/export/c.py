@@ -62,7 +62,7 @@ FIELDS = {
 
 
 # the line of direct connections, from the inputs to the outputs
-_DIRECT = "\n    multiply(INPUTS, OUTPUTS, direct_weight, x, y);"
+_DIRECT = "\n    multiply(INPUTS, OUTPUTS, head_direct, x, y);"
 
 
 class Source(NamedTuple):
@@ -148,7 +148,7 @@ def network_part(source: Source) -> str:
         lines.append(f"static const number *const HEAD_{key.upper()} = {value};")
     if spec.direct is not None:
         weight = parts[-1].reshape(spec.direct.shapes["weight"])
-        lines.append(array("direct_weight", by_columns(weight)))
+        lines.append(array("head_direct", by_columns(weight)))
     return "\n".join([*lines, *units_of_data(source), ""])
 
 

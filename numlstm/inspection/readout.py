@@ -27,7 +27,7 @@ def direct(model: LSTM) -> Array:
     spec = model.spec
     if not spec.direct_input:
         return np.zeros((spec.width, spec.input_size))
-    weight: Array = split(spec.shapes, model.theta)["direct_weight"].astype(np.float64)
+    weight: Array = split(spec.shapes, model.theta)["head_direct"].astype(np.float64)
     return weight
 
 

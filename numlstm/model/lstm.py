@@ -59,7 +59,7 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
         inputs are the attributes, repeated at every step. None: no attributes.
     direct_input : bool, optional
         Direct connections from the inputs to the outputs: to the head's W h + b is added the
-        product of ``direct_weight`` and the input of the same step, mask channels and what is
+        product of ``head_direct`` and the input of the same step, mask channels and what is
         known ahead among it. Where there is one output per sequence, it is the input of each row's
         last step, in either direction. They are the shortcut connections of Gers et al. (2000),
         section 4. Dropout leaves them alone. Needs a head.
@@ -98,7 +98,7 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
         ``initial_c_l0`` (H,). Where there are attributes the first layer ends
         with ``weight_is_l0`` (4H, S), drawn as the weights of S inputs are. Reverse layers end in
         ``_reverse``, and the head and the layers above then read 2P features. With direct
-        connections ``direct_weight`` (O, I) is the last, drawn as the weights of a head are.
+        connections ``head_direct`` (O, I) is the last, drawn as the weights of a head are.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
         by `fit` with ``standardize=True`` or by `set_scaling`, None where there is nothing to

@@ -15,6 +15,7 @@ VARIANTS = {
     "peephole": {"num_layers": 2, "cell": {"peephole": True}},
     "projected": {"num_layers": 2, "proj_size": 2},
     "attributes": {"static_size": 2},
+    "direct input": {"direct_input": True},
 }
 SCALING = Scaling(*map(np.array, ([1.0, -2.0], [3.0, 0.5], [1.0, 5.0], [4.0, 7.0])))
 
@@ -49,7 +50,8 @@ def final_output(model, X, static=None, *, cut=False):
             h[k] = p[f"weight_hr_l{k}"] @ h_new if spec.proj_size else h_new
             top = top + h[k] if spec.residual else h[k]
             below = top
-    return p["head_weight"] @ top + p["head_bias"]
+    y = p["head_weight"] @ top + p["head_bias"]
+    return y + p["head_direct"] @ x if spec.direct_input else y
 
 
 def gradient(model, X, static, index, *, cut):
