@@ -179,9 +179,6 @@ def initialise(spec: NetworkSpec, rng: np.random.Generator, init: Init = Init())
     for layer, block in zip(spec.layers, parts, strict=False):
         if layer.static_size:  # last, so that all others are what they are without attributes
             _draw_static(layer, split(layer.shapes, block)["weight_is"], rng, init.weights)
-    if spec.direct is not None:
-        shape = spec.direct.shapes["weight"]
-        parts[-1][...] = _uniform(rng, shape, spec.hidden_size, init.weights).ravel()
     return theta
 
 

@@ -98,7 +98,8 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
         ``initial_c_l0`` (H,). Where there are attributes the first layer ends
         with ``weight_is_l0`` (4H, S), drawn as the weights of S inputs are. Reverse layers end in
         ``_reverse``, and the head and the layers above then read 2P features. With direct
-        connections ``head_direct`` (O, I) is the last, drawn as the weights of a head are.
+        connections ``head_direct`` (O, I) is the last; it begins at 0, so that the network begins
+        as the one without it.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
         by `fit` with ``standardize=True`` or by `set_scaling`, None where there is nothing to

@@ -211,6 +211,7 @@ def test_stacks_attributes_and_single_precision_have_fixed_points_too():
 
 def test_the_output_of_a_fixed_point_has_the_input_that_it_reads_directly():
     model = numlstm.LSTM(2, 3, 2, rng=0, dtype="float64", direct_input=True)
+    model.params["head_direct"] = [[1.0, -2.0], [0.5, 3.0]]
     X, x = np.random.default_rng(0).standard_normal((1, 20, 2)), np.array([0.3, -1.2])
     found = inspection.fixed_points(model, X, x=x)
     y, _ = model.forward(x[None, None], type(found.state)(*(p[:, :1] for p in found.state)))

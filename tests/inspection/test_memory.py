@@ -67,8 +67,8 @@ def gradient(model, X, static, index, *, cut):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_parts_are_those_of_a_network_whose_gates_do_not_see_the_change(variant):
     model, rng = made(VARIANTS[variant]), np.random.default_rng(1)
-    for name, part in model.params.items():  # peepholes are zero at first
-        part += 0.3 * rng.standard_normal(part.shape) * name.startswith("peephole")
+    for name, part in model.params.items():  # these are zero at first
+        part += 0.3 * rng.standard_normal(part.shape) * name.startswith(("peephole", "head_direct"))
     X, lengths = rng.standard_normal((2, 6, 2)), np.array([6, 4])
     static = rng.standard_normal((2, 2)) if model.spec.static_size else None
     paths = inspection.memory_paths(model, X, output=1, lengths=lengths, static=static)
