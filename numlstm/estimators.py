@@ -61,6 +61,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         residual: bool = False,
         learned_state: bool = False,
         proj_size: int | None = None,
+        direct_input: bool = False,
         cell: Cell | Mapping[str, Any] | None = None,
         init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
@@ -99,6 +100,7 @@ class _SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn h
         self.residual = residual
         self.learned_state = learned_state
         self.proj_size = proj_size
+        self.direct_input = direct_input
         self.cell = cell
         self.init = init
         self.output = output
@@ -479,7 +481,9 @@ class LSTMRegressor(RegressorMixin, _SequenceEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    hidden_size, num_layers, bidirectional, residual, learned_state, proj_size : optional
+    hidden_size, num_layers, bidirectional, residual, learned_state : optional
+        As in `numlstm.fit`.
+    proj_size, direct_input : optional
         As in `numlstm.fit`.
     cell, init : dict, optional
         As in `numlstm.fit`. In a search, ``cell__layer_norm`` and the like name what lies within
@@ -717,7 +721,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
     ----------
     hidden_size, num_layers, bidirectional, residual : optional
         As in `LSTMRegressor`.
-    learned_state, proj_size, cell, init : optional
+    learned_state, proj_size, direct_input, cell, init : optional
         As in `LSTMRegressor`.
     output : {"last", "sequence"}, optional
         One label per sequence, y (B,), or one per step, y (B, T) or a list.
@@ -787,6 +791,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
         residual: bool = False,
         learned_state: bool = False,
         proj_size: int | None = None,
+        direct_input: bool = False,
         cell: Cell | Mapping[str, Any] | None = None,
         init: Init | Mapping[str, Any] | None = None,
         output: str = "last",
@@ -823,6 +828,7 @@ class LSTMClassifier(ClassifierMixin, _SequenceEstimator):  # type: ignore[misc]
             residual=residual,
             learned_state=learned_state,
             proj_size=proj_size,
+            direct_input=direct_input,
             cell=cell,
             init=init,
             output=output,

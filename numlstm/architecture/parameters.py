@@ -181,13 +181,18 @@ def split(shapes: Mapping[str, tuple[int, ...]], theta: Array) -> dict[str, Arra
 
 
 def blocks(spec: NetworkSpec, theta: np.ndarray) -> Iterator[np.ndarray]:
-    """The part of `theta` that belongs to each layer, then to the head, as flat views."""
+    """The part of `theta` that belongs to each layer, then to the head, as flat views.
+
+    The last one is the weight of direct connections, where there are any.
+    """
     parts: list[LayerSpec | HeadSpec] = [*spec.layers, *([spec.head] if spec.head else [])]
     start = 0
     for part in parts:
         stop = start + sum(math.prod(shape) for shape in part.shapes.values())
         yield theta[start:stop]
         start = stop
+    if spec.direct_input:
+        yield theta[start:]
 
 
 def initialise(spec: NetworkSpec, rng: np.random.Generator, init: Init = Init()) -> np.ndarray:
@@ -199,7 +204,7 @@ def initialise(spec: NetworkSpec, rng: np.random.Generator, init: Init = Init())
         _draw_weights(layer, views, rng, init.weights)
         _set_biases(layer, views, rng, init)
     if spec.head is not None:
-        weight = split(spec.head.shapes, parts[-1])["weight"]
+        weight = split(spec.head.shapes, parts[len(spec.layers)])["weight"]
         weight[...] = _uniform(rng, weight.shape, spec.hidden_size, init.weights)
     for layer, block in zip(spec.layers, parts, strict=False):
         if layer.static_size:  # last, so that all others are what they are without attributes

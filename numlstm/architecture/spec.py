@@ -214,6 +214,7 @@ class NetworkSpec(Noun):
     dropout: Dropout = option(Dropout(), Dropout.read, full_batch=False)
     precision: str | None = option(None, _precision)  # of products on a GPU
     static_size: int | None = option(None, _size)  # attributes of a whole sequence
+    direct_input: bool = option(False, checks.flag)  # the head reads the inputs too
 
     @classmethod
     def restored(cls, fields: Any) -> "NetworkSpec":
@@ -252,6 +253,11 @@ class NetworkSpec(Noun):
                 "residual=True needs num_layers >= 2: the second and every further layer adds its "
                 "output to its input"
             )
+        if self.direct_input and self.output_size is None:
+            raise ValueError(
+                "direct_input=True adds the inputs of a step, by weights of their own, to the "
+                "outputs of the head: it needs an output_size"
+            )
         if self.cell.layer_norm and self.hidden_size == 1:
             raise ValueError(
                 "layer_norm=True needs hidden_size >= 2: one number alone is always normalised to 0"
@@ -265,7 +271,8 @@ class NetworkSpec(Noun):
     def _require_a_size(self) -> None:
         """Refuse more than any memory holds, before layers or parameters are counted one by one."""
         recurrent = self.num_layers * self.hidden_size * (self.proj_size or self.hidden_size)
-        ends = self.hidden_width * (self.output_size or 0) + self.hidden_size * self.input_size
+        read = self.hidden_width + (self.input_size if self.direct_input else 0)
+        ends = read * (self.output_size or 0) + self.hidden_size * self.input_size
         if recurrent + ends > _MOST_PARAMETERS:
             raise ValueError(
                 f"hidden_size={self.hidden_size}, num_layers={self.num_layers}, "
@@ -307,6 +314,13 @@ class NetworkSpec(Noun):
         return HeadSpec(self.hidden_width, self.output_size, self.dtype, self.precision)
 
     @cached_property
+    def direct(self) -> HeadSpec | None:
+        """The product of the head with the inputs, as of a head whose bias is zero."""
+        if not self.direct_input or self.output_size is None:
+            return None
+        return HeadSpec(self.input_size, self.output_size, self.dtype, self.precision)
+
+    @cached_property
     def width(self) -> int:
         """Number of features that the network returns per step."""
         return self.hidden_width if self.output_size is None else self.output_size
@@ -322,6 +336,8 @@ class NetworkSpec(Noun):
         }
         if self.head is not None:
             named |= {f"head_{name}": shape for name, shape in self.head.shapes.items()}
+        if self.direct is not None:
+            named["head_direct"] = self.direct.shapes["weight"]
         return named
 
     @cached_property

@@ -114,6 +114,29 @@ def without_padding(array, lengths):
     return np.where(valid[..., None], array, array.dtype.type(0))
 
 
+def last_steps(array, lengths):
+    """Every row's last step of (B, T, n), as (B, n); zeros of a row that has none."""
+    batch, steps, width = array.shape
+    result, ends = np.zeros((batch, width), array.dtype), _ends(batch, steps, lengths)
+    rows = np.flatnonzero(ends)
+    result[rows] = array[rows, ends[rows] - 1]
+    return result
+
+
+def at_last_steps(array, steps: int, lengths):
+    """The mirror of `last_steps`: (B, n) at every row's last step of (B, T, n), zeros elsewhere."""
+    batch, width = array.shape
+    result, ends = np.zeros((batch, steps, width), array.dtype), _ends(batch, steps, lengths)
+    rows = np.flatnonzero(ends)
+    result[rows, ends[rows] - 1] = array[rows]
+    return result
+
+
+def _ends(batch: int, steps: int, lengths):
+    """Lengths (B,), those of full rows where none are given."""
+    return np.full(batch, steps) if lengths is None else lengths
+
+
 def resident(data):
     """A `numlstm.data.sequences.Dataset` where the backend reads it."""
     return data

@@ -47,7 +47,8 @@ def from_arrays(
     arrays : mapping of str to array_like
         ``weight_ih_l0`` (4H, I), ``weight_hh_l0`` (4H, P) and ``bias_l0`` (4H,), or PyTorch's two,
         ``bias_ih_l0`` and ``bias_hh_l0``, per layer, ``_reverse`` behind the names of a reverse
-        direction; ``head_weight`` (O, W), ``head_bias`` (O,); and what a variant adds. What is
+        direction; ``head_weight`` (O, W), ``head_bias`` (O,), of direct connections
+        ``head_direct`` (O, I); and what a variant adds. What is
         missing but for the weights is 0, and gains are 1. Layers may have different sizes: the
         model gets as many units as the largest, of which those beyond a layer's own are dead, with
         weights of 0 that stay 0 in training.
@@ -107,7 +108,7 @@ def read_named(arrays: Mapping[Any, Any], cell: Cell, gate_order: str = "ifgo") 
     layers: dict[tuple[int, bool], dict[str, Array]] = {}
     head: dict[str, Array] = {}
     for name, value in arrays.items():
-        if name in ("head_weight", "head_bias"):
+        if name in ("head_weight", "head_bias", "head_direct"):
             head[name.removeprefix("head_")] = array_of(name, value)
             continue
         found = NAME.fullmatch(name) if isinstance(name, str) else None

@@ -23,7 +23,7 @@ from numlstm.model.lstm import LSTM
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
-_OF_HEAD = ("weight", "bias")
+_OF_HEAD = ("weight", "bias", "direct")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Weights:
         (4H, P), bias (4H,), peephole (3H,), gain, weight_hr (P, H), initial_h, initial_c. What is
         missing is 0, gains 1.
     head : mapping, optional
-        weight (O, W) and bias (O,) of the linear head, which reads the last layer's W features.
+        weight (O, W) and bias (O,) of the linear head, which reads the last layer's W features;
+        direct (O, I) where it reads the inputs too.
     directions : int
         2 where every layer has a reverse one beside it.
     cell : Cell
@@ -88,7 +89,8 @@ def weights_of(model: LSTM, *, crop: bool = False) -> Weights:
         for suffix in ("", "_reverse")[: spec.num_directions]:
             names = spec.layers[spec.num_directions * level].shapes
             layers.append({name: params[f"{name}_l{level}{suffix}"] for name in names})
-    head = {name: params[f"head_{name}"] for name in _OF_HEAD} if spec.head else None
+    of_head = [name for name in _OF_HEAD if f"head_{name}" in params]
+    head = {name: params[f"head_{name}"] for name in of_head} if spec.head else None
     weights = Weights(
         layers,
         head,
@@ -143,7 +145,8 @@ def _filled(weights: Weights) -> Weights:
         layers.append(_complete(name, layer, spec.shapes))
     head = weights.head
     if head is not None:
-        head = _complete("the head", head, _head_shapes(head))
+        inputs = weights.layers[0]["weight_ih"].shape[1] if weights.layers else 0
+        head = _complete("the head", head, _head_shapes(head, inputs))
     return replace(weights, layers=layers, head=head)
 
 
@@ -169,11 +172,13 @@ def _layer_spec(name: str, layer: Layer, cell: Cell, learned: bool) -> LayerSpec
     return LayerSpec(layer["weight_ih"].shape[1], units, dtype, proj, cell, learned, None, static)
 
 
-def _head_shapes(head: Layer) -> dict[str, tuple[int, ...]]:
+def _head_shapes(head: Layer, inputs: int) -> dict[str, tuple[int, ...]]:
     if "weight" not in head:
         raise ValueError(f"the head lacks weight, received {sorted(head)}")
     checks.shape("weight of the head", head["weight"], ("O", "W"))
-    return {"weight": head["weight"].shape, "bias": head["weight"].shape[:1]}
+    outputs, _ = head["weight"].shape
+    shapes = {"weight": head["weight"].shape, "bias": (outputs,)}
+    return shapes | {"direct": (outputs, inputs)} if "direct" in head else shapes
 
 
 def _complete(name: str, part: Layer, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -257,6 +262,7 @@ def _spec(weights: Weights) -> NetworkSpec:
         learned_state="initial_h" in first,
         dropout=weights.dropout if count > 1 else replace(weights.dropout, layers=0.0),
         static_size=first["weight_is"].shape[1] if "weight_is" in first else None,
+        direct_input=head is not None and "direct" in head,
     )
 
 
@@ -267,8 +273,7 @@ def _parameters(weights: Weights, spec: NetworkSpec) -> Iterator[Array]:
             assert layer[name].size == math.prod(shape)
             yield layer[name]
     if weights.head is not None:
-        for name in _OF_HEAD:
-            yield weights.head[name]
+        yield from (weights.head[name] for name in _OF_HEAD if name in weights.head)
 
 
 # ---- to others -------------------------------------------------------------------------------

@@ -61,6 +61,10 @@ FIELDS = {
 }
 
 
+# the line of direct connections, from the inputs to the outputs
+_DIRECT = "\n    multiply(INPUTS, OUTPUTS, head_direct, x, y);"
+
+
 class Source(NamedTuple):
     """A network to export, its parameters, and the units of its data."""
 
@@ -80,6 +84,7 @@ def c_files(source: Source, path: Path) -> dict[str, bytes]:
     fields = layout(source, path.stem, "\n   ") | {"network": network_part(source)}
     fields |= CellWriter(source.spec).fields()
     fields["parameters"] = members(source.spec)
+    fields["direct"] = _DIRECT if source.spec.direct_input else ""
     names = {f"lstm{suffix}.in": str(path.with_suffix(suffix)) for suffix in (".c", ".h")}
     return {name: filled(template, fields) for template, name in names.items()}
 
@@ -136,11 +141,14 @@ def network_part(source: Source) -> str:
         names = [f"{key}_{index}" if key in views else "NULL" for key in keys]
         table.append(f"    {{{layer.input_size}, {', '.join(names)}}}")
     lines += ["static const layer NETWORK[LAYERS] = {\n" + ",\n".join(table) + "\n};\n"]
-    head = split(spec.head.shapes, parts[-1]) if spec.head else {}
+    head = split(spec.head.shapes, parts[len(spec.layers)]) if spec.head else {}
     lines += [array(f"head_{key}", by_columns(view)) for key, view in head.items()]
     for key in ("weight", "bias"):
         value = f"head_{key}" if head else "NULL"
         lines.append(f"static const number *const HEAD_{key.upper()} = {value};")
+    if spec.direct is not None:
+        weight = parts[-1].reshape(spec.direct.shapes["weight"])
+        lines.append(array("head_direct", by_columns(weight)))
     return "\n".join([*lines, *units_of_data(source), ""])
 
 

@@ -13,6 +13,7 @@ from numlstm.data.labels import vectors
 from numlstm.inspection.inputs import Given, Inspected, read
 from numlstm.inspection.readout import (
     Feedback,
+    direct,
     feedback,
     head_bias,
     input_names,
@@ -298,7 +299,7 @@ def _found(model: LSTM, map_: _Map, states: Array, counts: Array, failed: int) -
         residual[index] = np.linalg.norm(change)
         own = np.linalg.eigvals(J + np.eye(size))
         values[index] = own[np.argsort(-np.abs(own), kind="stable")]
-    output = states @ readout(model).T + head_bias(model)
+    output = states @ readout(model).T + head_bias(model) + map_.feedback.offset @ direct(model).T
     if model.scaling is not None:
         output = model.scaling.outputs(output)
     stable = np.abs(values).max(axis=1, initial=0) < 1

@@ -8,6 +8,7 @@ from numlstm.inspection import linear_slices
 from numlstm.inspection.explained import explained
 from numlstm.inspection.inputs import Given, Inspected, network_of, read
 from numlstm.inspection.readout import (
+    direct,
     input_names,
     input_scales,
     num_values,
@@ -220,6 +221,10 @@ def _derivatives(model: LSTM, run: Run, place: int, wrt: str) -> Array:
             result[:, start + t] = v @ by_X[:, t, :, :width] if wrt == "X" else v
             v = v @ by_state[:, t]
             v[there[:, t], 1, :hidden] = 0
+    if wrt == "X" and spec.direct_input and run.X.size:
+        ends = run.X.shape[1] if run.lengths is None else run.lengths
+        # of the output's own step, without any memory
+        result[np.arange(len(result)), ends - 1] += direct(model)[place, :width]
     return result
 
 

@@ -22,6 +22,15 @@ def readout(model: LSTM) -> Array:
     return C
 
 
+def direct(model: LSTM) -> Array:
+    """The derivatives of the outputs by the inputs of their step, (O, I), beside their state."""
+    spec = model.spec
+    if not spec.direct_input:
+        return np.zeros((spec.width, spec.input_size))
+    weight: Array = split(spec.shapes, model.theta)["head_direct"].astype(np.float64)
+    return weight
+
+
 def input_scales(model: LSTM) -> Array:
     """The unit of every input feature, without mask channels, (I,)."""
     if model.scaling is None:
@@ -101,4 +110,9 @@ def require_own_inputs(model: LSTM) -> None:
         raise ValueError(
             f"this model forecasts {model.spec.width} of its {model.spec.input_size} inputs, and "
             "the others do not follow from it: it does not run alone"
+        )
+    if model.spec.direct_input:
+        raise ValueError(
+            "direct_input=True makes a forecast depend on the one before it beside the state: the "
+            "network does not run alone on its states; give the inputs"
         )

@@ -57,6 +57,12 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
         steps, as ``static=``. Their product with ``weight_is_l0`` is added to the gates of the
         first layer at every step, computed once per sequence: the network is the one whose further
         inputs are the attributes, repeated at every step. None: no attributes.
+    direct_input : bool, optional
+        Direct connections from the inputs to the outputs: to the head's W h + b is added the
+        product of ``head_direct`` and the input of the same step, mask channels and what is
+        known ahead among it. Where there is one output per sequence, it is the input of each row's
+        last step, in either direction. They are the shortcut connections of Gers et al. (2000),
+        section 4. Dropout leaves them alone. Needs a head.
     cell : Cell or dict, optional
         The variant of the cells: a `Cell`, or a dict with some of its names.
     init : dict, optional
@@ -91,7 +97,9 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
         ``weight_hr_l0`` (P, H), and with a learned state ``initial_h_l0`` (P,) and
         ``initial_c_l0`` (H,). Where there are attributes the first layer ends
         with ``weight_is_l0`` (4H, S), drawn as the weights of S inputs are. Reverse layers end in
-        ``_reverse``, and the head and the layers above then read 2P features.
+        ``_reverse``, and the head and the layers above then read 2P features. With direct
+        connections ``head_direct`` (O, I) is the last; it begins at 0, so that the network begins
+        as the one without it.
     scaling : Scaling or None
         From the units of the data to the network's, ``inputs(X)``, and back, ``outputs(Y)``; set
         by `fit` with ``standardize=True`` or by `set_scaling`, None where there is nothing to
@@ -150,6 +158,7 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
         learned_state: bool = False,
         proj_size: int | None = None,
         static_size: int | None = None,
+        direct_input: bool = False,
         cell: Cell | Mapping[str, Any] | None = None,
         init: Init | Mapping[str, Any] | None = None,
         dropout: float | Mapping[str, float] | Dropout = 0.0,
@@ -168,6 +177,7 @@ class LSTM(Derivatives, Tracing, Forecast, Persistence, Summary, Units):
             dropout=Dropout.read("dropout", dropout),
             precision=precision,
             static_size=static_size,
+            direct_input=direct_input,
         )
         spec.require_sense()
         if spec.num_layers == 1 and spec.dropout.layers:

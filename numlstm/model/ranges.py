@@ -22,6 +22,8 @@ _LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in checks.DTYPES}
 # `_STEPPING`, a sum of as many products as it has at most, 3e5, is finite in float32
 MODERATE, _STEPPING = 1e18, 1e15
 
+_READ_INPUTS = ("weight_ih_l0", "weight_is_l0", "head_direct")
+
 # their values lie between -1 and 1, and so do hidden states that they are in
 _BOUNDED = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
@@ -82,7 +84,7 @@ class Range(NamedTuple):
         readers = (
             part
             for name, part in named.items()
-            if part.ndim == 2 and not name.startswith(("weight_ih_l0", "weight_is_l0"))
+            if part.ndim == 2 and not name.startswith(_READ_INPUTS)
         )
         bound = seen.most * max((_peak(part) * part.shape[-1] for part in readers), default=0.0)
         if bound >= _LARGEST[self.spec.dtype]:
@@ -100,6 +102,8 @@ class Range(NamedTuple):
         """Bounds of the sums of products that inputs, states and attributes are factors of."""
         spec, named = self.spec, split(self.spec.shapes, self.theta)
         sums = {"X": np.longdouble(0)}
+        if spec.direct_input:
+            sums["X"] = _reach(named["head_direct"], X)
         if state is not None:
             sums |= {"state.h": np.longdouble(0), "state.c": np.longdouble(0)}
         ways = ("", "_reverse")[: spec.num_directions]

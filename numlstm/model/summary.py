@@ -96,7 +96,8 @@ def _parameters(spec: NetworkSpec) -> Table:
         before = part
     if more:
         last = spec.num_layers - 1
-        place = len(rows) - (0 if spec.head is None else len(spec.head.shapes))
+        of_head = 0 if spec.head is None else len(spec.head.shapes) + spec.direct_input
+        place = len(rows) - of_head
         title = "layer 2" if last == 2 else f"layers 2-{last}"
         rows.insert(place, (title, "as layer 1", "", str(more)))
     rows.append(("total", "", "", str(spec.num_parameters)))

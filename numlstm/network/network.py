@@ -34,6 +34,7 @@ class Weights(NamedTuple):
     head: Any
     initial: tuple[Any, ...]  # the learned (h, c) per layer, empty where states begin at zero
     static: tuple[Any, ...] = ()  # of the attributes, per layer of the first level that has some
+    direct: Any = None  # of direct connections, from the inputs to the outputs
 
 
 class Batch(NamedTuple):
@@ -53,6 +54,7 @@ class Tape(NamedTuple):
     hidden: AnyArray  # input of the head: (B, T, W), or (B, W) with last=True
     last: bool
     learned: bool  # the initial state was the learned one
+    direct: AnyArray | None  # input of direct connections, (B, T, I) or (B, I)
 
 
 class Level(NamedTuple):
@@ -114,16 +116,17 @@ class Network:
                 views = split(layer.shapes, part)
                 initial.append(tuple(arrays.copy(views[f"initial_{name}"]) for name in "hc"))
             if layer.of_static is not None:
-                static.append(self._pack_static(layer.of_static, part))
-        head = self.spec.head
-        packed = self.backend.pack_head(head, parts[-1]) if head else None
-        return Weights(tuple(layers), packed, tuple(initial), tuple(static))
+                static.append(self._pack_unbiased(layer.of_static, part))
+        head, direct = self.spec.head, self.spec.direct
+        packed = self.backend.pack_head(head, parts[len(layers)]) if head else None
+        of_inputs = self._pack_unbiased(direct, parts[-1]) if direct else None
+        return Weights(tuple(layers), packed, tuple(initial), tuple(static), of_inputs)
 
-    def _pack_static(self, of_static: HeadSpec, part: AnyArray) -> Any:
-        """The weights of the attributes, which end a layer's parameters, over a bias of zero."""
-        size = of_static.input_size * of_static.output_size
-        bias = self._arrays.zeros(of_static.output_size, of_static.dtype)
-        return self.backend.pack_head(of_static, self._arrays.end_to_end([part[-size:], bias]))
+    def _pack_unbiased(self, spec: HeadSpec, part: AnyArray) -> Any:
+        """The weights of attributes, or of inputs, which end `part`, over a bias of zero."""
+        bias = self._arrays.zeros(spec.output_size, spec.dtype)
+        weight = part[-spec.input_size * spec.output_size :]
+        return self.backend.pack_head(spec, self._arrays.end_to_end([weight, bias]))
 
     def zero_state(self, batch: int) -> State:
         """A state of zeros: h (layers, B, P) and c (layers, B, H), directions counted apart."""
@@ -184,9 +187,10 @@ class Network:
                 seen(hidden)
         if last:
             hidden = self._last_hidden(finals)
-        Y = self._head_forward(weights, hidden, None if last else lengths)
+        direct = self._direct_inputs(X, lengths, last)
+        Y = self._head_forward(weights, hidden, direct, None if last else lengths)
         final_state = self._state(finals)
-        return Y, final_state, Tape(tapes, batch, hidden, last, learned) if tape else None
+        return Y, final_state, Tape(tapes, batch, hidden, last, learned, direct) if tape else None
 
     def backward(
         self,
@@ -203,7 +207,7 @@ class Network:
         dY has the shape of Y, anything may stand in its padding; dstate is a State or None, which
         means zero. The gradient of a learned initial state is in both.
         """
-        dtheta_head, d_hidden = self._head_backward(weights, tape, dY)
+        dtheta_head, d_hidden, d_direct = self._head_backward(weights, tape, dY)
         count = len(self.spec.layers)
         dfinal: list[Pair | None] = [None] * count
         if dstate is not None:
@@ -233,6 +237,8 @@ class Network:
             d_hidden = self._arrays.total([dX, d_hidden]) if through else dX
         dthetas += [dtheta_head] if self.spec.head else []
         dtheta = self._arrays.end_to_end(dthetas) if need_dtheta else None
+        if need_dX and d_direct is not None:
+            d_hidden = self._with_direct(tape, d_hidden, d_direct)
         gradients = dtheta, d_hidden, self._state(d_initial)
         if not d_static:
             return Gradients(*gradients)
@@ -353,24 +359,52 @@ class Network:
         """The levels whose final hidden states `_last_hidden` adds."""
         return self._levels if self.spec.residual else self._levels[-1:]
 
+    def _direct_inputs(self, X: AnyArray, lengths: AnyArray | None, last: bool) -> AnyArray | None:
+        """What direct connections read: X without its padding, or each row's last step (B, I)."""
+        if self.spec.direct is None:
+            return None
+        if last:
+            last_inputs: AnyArray = self._arrays.last_steps(X, lengths)
+            return last_inputs
+        return X if lengths is None else self._arrays.without_padding(X, lengths)
+
+    def _with_direct(self, tape: Tape, dX: AnyArray, d_direct: AnyArray) -> AnyArray:
+        """The gradient of X with what direct connections add to it."""
+        if tape.last:
+            d_direct = self._arrays.at_last_steps(d_direct, dX.shape[1], tape.batch.lengths)
+        return self._arrays.total([dX, d_direct])
+
     def _head_forward(
-        self, weights: Weights, hidden: AnyArray, lengths: AnyArray | None
+        self,
+        weights: Weights,
+        hidden: AnyArray,
+        direct: AnyArray | None,
+        lengths: AnyArray | None,
     ) -> AnyArray:
         if self.spec.head is None:
             return hidden
         Y = self.backend.head_forward(self.spec.head, weights.head, hidden)
+        if direct is not None:
+            of_inputs = self.backend.head_forward(self.spec.direct, weights.direct, direct)
+            Y = self._arrays.total([Y, of_inputs])
         return Y if lengths is None else self._arrays.without_padding(Y, lengths)
 
     def _head_backward(
         self, weights: Weights, tape: Tape, dY: AnyArray
-    ) -> tuple[AnyArray | None, AnyArray]:
-        """(gradient of the head's parameters, gradient of what went into it)."""
-        if self.spec.head is None:
-            return None, dY
+    ) -> tuple[AnyArray | None, AnyArray, AnyArray | None]:
+        """(gradient of the head's parameters, of the hidden states, and of inputs it reads)."""
+        spec = self.spec
+        if spec.head is None:
+            return None, dY, None
         if tape.batch.lengths is not None and not tape.last:
             dY = self._arrays.without_padding(dY, tape.batch.lengths)
-        dtheta, d_hidden = self.backend.head_backward(self.spec.head, weights.head, tape.hidden, dY)
-        return dtheta, d_hidden
+        dtheta, d_hidden = self.backend.head_backward(spec.head, weights.head, tape.hidden, dY)
+        if spec.direct is None:
+            return dtheta, d_hidden, None
+        given = spec.direct, weights.direct, tape.direct, dY
+        dweight, d_direct = self.backend.head_backward(*given)
+        size = spec.direct.input_size * spec.direct.output_size
+        return self._arrays.end_to_end([dtheta, dweight[:size]]), d_hidden, d_direct
 
     def _masked(self, array: AnyArray | None, factors: AnyArray | None) -> AnyArray | None:
         return array if array is None or factors is None else self._arrays.product(array, factors)

@@ -74,8 +74,13 @@ def forward(
             static=static,
             extent=rows * (stop - start),
         )
-        if last or stop - start == steps:
+        if stop - start == steps:
             Y = part
+            continue
+        if last:
+            # a row's output is that of the slice with its last step, which its head may read
+            ended = Y is not None and lengths is not None
+            Y = np.where((lengths > start)[:, None], part, Y) if ended else part
             continue
         if Y is None:
             Y = np.empty((rows, steps, part.shape[2]), part.dtype)

@@ -12,6 +12,7 @@ import numpy as np
 
 from numlstm.architecture.parameters import blocks
 from numlstm.architecture.spec import NetworkSpec, State
+from numlstm.backends import numpy_arrays
 from numlstm.data.sequences import Dataset, with_axes
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator, Watch, pieces, run_here
@@ -223,6 +224,7 @@ class Forward(NamedTuple):
     tapes: list[Any]
     shape: tuple[int, ...]  # of the last layer's output
     hidden: np.ndarray  # input of the head
+    direct: np.ndarray | None  # (M, ...) that of direct connections
     Y: np.ndarray
     state: State
 
@@ -331,15 +333,23 @@ class Batched:
             finals.append(kernels.final_state(layer, tape))
             tapes.append(tape)
         hidden = finals[-1][0] if window.last else X
-        Y = kernels.head_forward(spec.head, parts[-1], hidden)
+        direct = direct_inputs(spec, window, len(thetas))
+        Y = kernels.head_forward(spec.head, parts[len(spec.layers)], hidden)
+        if direct is not None:
+            Y = Y + kernels.head_forward(spec.direct, unbiased(spec, parts[-1]), direct)
         after = State(*(np.stack(part, axis=1) for part in zip(*finals, strict=True)))
-        return Forward(parts, tapes, X.shape, hidden, Y, after)
+        return Forward(parts, tapes, X.shape, hidden, direct, Y, after)
 
     def _backward(self, run: Forward, window: Dataset, dY: np.ndarray, out: np.ndarray) -> None:
         """Fill the gradients, out (M, n)."""
         spec, kernels = self.evaluator.network.spec, self.evaluator.network.backend.members()
-        gradient, dX = kernels.head_backward(spec.head, run.thetas[-1], run.hidden, dY)
+        theta = run.thetas[len(spec.layers)]
+        gradient, dX = kernels.head_backward(spec.head, theta, run.hidden, dY)
         gradients = [gradient]
+        if run.direct is not None:
+            given = unbiased(spec, run.thetas[-1]), run.direct, dY
+            of_inputs, _ = kernels.head_backward(spec.direct, *given)
+            gradients.append(of_inputs[:, : -spec.width])
         if window.last:
             dX = from_ends(dX, run.shape, window)
         for index in reversed(range(len(spec.layers))):
@@ -362,6 +372,23 @@ def member_blocks(spec: NetworkSpec, thetas: np.ndarray) -> list[np.ndarray]:
     sizes = [part.size for part in blocks(spec, thetas[0])]
     parts = np.split(thetas, np.cumsum(sizes)[:-1], axis=1)
     return [np.ascontiguousarray(part) for part in parts]
+
+
+def direct_inputs(spec: NetworkSpec, window: Dataset, members: int) -> np.ndarray | None:
+    """What direct connections read, for every member: (M, B, T, I), or (M, B, I) of last steps."""
+    if not spec.direct_input:
+        return None
+    X, lengths = window.X, window.lengths
+    if window.last:
+        X = numpy_arrays.last_steps(X, lengths)
+    elif lengths is not None:
+        X = numpy_arrays.without_padding(X, lengths)
+    return np.repeat(X[None], members, axis=0)
+
+
+def unbiased(spec: NetworkSpec, weights: np.ndarray) -> np.ndarray:
+    """The weights of direct connections (M, O I), with biases of zero (M, O I + O)."""
+    return np.pad(weights, ((0, 0), (0, spec.width)))
 
 
 def last_steps(window: Dataset) -> np.ndarray:

@@ -256,8 +256,9 @@ def _columns(layer: LayerSpec, theta: np.ndarray) -> list[np.ndarray]:
 
 def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) -> step.Sizes:
     """All sizes but those that depend on the whole block: see `write_net`."""
-    layer, head = spec.layers[0], weights.head
+    layer, head, direct = spec.layers[0], weights.head, weights.direct
     width = panel_width(spec.dtype)
+    in_theta = 0 if direct is None else spec.width * spec.input_size  # which it ends
     padded, padded_out, padded_width = (
         blocks(count, width) * width for count in (spec.hidden_size, layer.output_size, spec.width)
     )
@@ -280,6 +281,7 @@ def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) ->
         gates=len(spec.cell.gates),
         parameters=spec.num_parameters,
         head_theta=spec.num_parameters
+        - in_theta
         - (0 if head is None else spec.width * (layer.output_size + 1)),
         own=0,
         rows=1,
@@ -295,6 +297,10 @@ def _sizes(spec: NetworkSpec, values: Packer, weights: Weights, scaled: bool) ->
         head_bias=0 if head is None else values.add(head.bias),
         head_back=0 if head is None else values.add(head.backward),
         zeros=values.add(np.zeros(4 * padded)),
+        direct_panels=0 if direct is None else values.add(direct.forward),
+        direct_back=0 if direct is None else values.add(direct.backward),
+        direct=direct is not None,
+        direct_theta=spec.num_parameters - in_theta,
         **dict.fromkeys(step.Sizes._fields[step.Sizes._fields.index("static") :], 0),
     )
 

@@ -203,6 +203,7 @@ def ensemble(
     residual: bool = False,
     learned_state: bool = False,
     proj_size: int | None = None,
+    direct_input: bool = False,
     cell: Cell | Mapping[str, Any] | None = None,
     init: Init | Mapping[str, Any] | None = None,
     output_size: int | None = None,
@@ -264,7 +265,7 @@ def ensemble(
         resampled.
     hidden_size, num_layers, bidirectional, residual : optional
         As in `fit`, for every member.
-    learned_state, proj_size, cell, init, output_size : optional
+    learned_state, proj_size, direct_input, cell, init, output_size : optional
         As in `fit`, for every member.
     output, loss, sample_weight, weight, lengths, reset, future, horizon, static : optional
         As in `fit`.
@@ -366,6 +367,7 @@ def ensemble(
         learned_state=learned_state,
         dropout=Dropout.read("dropout", dropout),
         precision=precision,
+        direct_input=direct_input,
     )
     reading = DataConfig(
         loss=loss,

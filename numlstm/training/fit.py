@@ -62,6 +62,7 @@ def fit(
     residual: bool = False,
     learned_state: bool = False,
     proj_size: int | None = None,
+    direct_input: bool = False,
     cell: Cell | Mapping[str, Any] | None = None,
     init: Init | Mapping[str, Any] | None = None,
     output_size: int | None = None,
@@ -132,6 +133,9 @@ def fit(
     bidirectional, residual, learned_state, proj_size : optional
         Of the layers of a new model: as in `LSTM`. A bidirectional network needs whole
         sequences: not with `bptt_steps` or `stateful`.
+    direct_input : bool, optional
+        The outputs of a new model read the inputs of their step directly too, beside the hidden
+        state: as in `LSTM`. For what depends on the current input as it is.
     cell : Cell or dict, optional
         The variant of the cells of a new model: a `Cell`, or a dict with some of its names, as in
         ``{"forget_gate": "coupled", "layer_norm": True}``.
@@ -463,6 +467,7 @@ def fit(
         learned_state=learned_state,
         dropout=Dropout.read("dropout", dropout),
         precision=precision,
+        direct_input=direct_input,
     )
     reading = DataConfig(
         loss=loss,

@@ -215,7 +215,9 @@ def settle(
         network, data = _of_the_model(network, start.model, start, data)
         start = start._replace(backend=start.model.network.backend.name)
     else:
-        network.require_sense()
+        # the data will say how many outputs there are
+        headed = network.direct_input and network.output_size is None
+        (replace(network, output_size=1) if headed else network).require_sense()
         start.init.require_sense(network.cell, network.hidden_size, network.dtype)
         if not training.stochastic:
             network = replace(network, dropout=Dropout())

@@ -20,6 +20,7 @@ VARIANTS = (
     {"cell": {"peephole": True, "forget_gate": "coupled"}, "learned_state": True},
     {"cell": {"layer_norm": True, "peephole": True}, "num_layers": 2, "residual": True},
     {"cell": {"layer_norm": "gates"}, "bidirectional": True, "static_size": 2},
+    {"num_layers": 2, "direct_input": True},
 )
 
 

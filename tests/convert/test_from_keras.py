@@ -237,6 +237,7 @@ def test_without_keras(monkeypatch):
         ({"cell": {"peephole": True}}, "peephole"),
         ({"proj_size": 2}, "proj_size"),
         ({"residual": True, "num_layers": 2}, "residual"),
+        ({"direct_input": True, "output_size": 2}, "direct_input=True"),
         ({"cell": {"activations": ("sigmoid", "tanh", "relu")}}, "tanh and relu"),
         ({"cell": {"activations": ("hard_sigmoid", "tanh", "tanh")}}, r"hard_sigmoid\(0.2"),
         ({"cell": {"activations": ("sigmoid", ("elu", 0.5), ("elu", 0.5))}}, r"elu\(0.5"),

@@ -191,6 +191,7 @@ def test_without_pytorch(monkeypatch, tmp_path):
     [
         ({"cell": {"peephole": True}}, "peephole"),
         ({"residual": True, "num_layers": 2}, "residual"),
+        ({"direct_input": True, "output_size": 2}, "direct_input=True"),
         ({"learned_state": True}, "learned_state"),
         ({"static_size": 2}, "static_size"),
         ({"cell": {"layer_norm": True}}, "layer_norm"),

@@ -17,6 +17,7 @@ VARIANTS = (
     {"num_layers": 3, "bidirectional": True, "proj_size": 2, "dropout": {"inputs": 0.3}},
     {"cell": {"peephole": True, "forget_gate": "coupled"}, "learned_state": True},
     {"cell": {"layer_norm": True}, "num_layers": 2, "residual": True, "static_size": 2},
+    {"direct_input": True},
 )
 
 

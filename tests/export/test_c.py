@@ -33,6 +33,7 @@ VARIANTS = {
     "plain": {},
     "no head": {"output_size": None},
     "layers": {"num_layers": 2},
+    "direct input": {"direct_input": True},
     "residual": {"num_layers": 2, "residual": True},
     "learned state": {"learned_state": True},
     "projection": {"proj_size": 3},
@@ -81,6 +82,7 @@ def test_every_field_of_a_network_is_exported():
         *("residual", "proj_size", "cell", "learned_state", "dropout"),
         "precision",  # of a GPU; in C numbers are what they are
         "static_size",  # see `test_attributes_in_c.py`
+        "direct_input",
     ]
 
 

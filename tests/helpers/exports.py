@@ -10,6 +10,7 @@ EVERYTHING = {
     "residual": True,
     "learned_state": True,
     "proj_size": 5,
+    "direct_input": True,
     "cell": {
         "forget_gate": "coupled",
         "peephole": True,

@@ -60,6 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "clipped projection": {"proj_size": 2, "cell": {"proj_clip": 0.5}},
     "residual": {"num_layers": 2, "residual": True},
     "bidirectional": {"bidirectional": True},
+    "direct input": {"direct_input": True},
     "learned state": {"learned_state": True},
     "zoneout": {"dropout": {"zoneout_h": 0.2, "zoneout_c": 0.3}},
 }

@@ -51,6 +51,7 @@ FACTORS: dict[str, tuple] = {
     "bidirectional": (False, True),
     "residual": (False, True),
     "learned_state": (False, True),
+    "direct_input": (False, True),
     "forget_gate": FORGET_GATES,
     "peephole": (False, True),
     "layer_norm": LAYER_NORMS,
@@ -78,7 +79,7 @@ LARGE: list[dict[str, Any]] = [  # several shards, rounds of the lines of a tape
 ]
 NETWORK = (
     *("input_size", "hidden_size", "output_size", "num_layers", "dtype"),
-    *("bidirectional", "residual", "learned_state"),
+    *("bidirectional", "residual", "learned_state", "direct_input"),
 )
 
 
@@ -124,6 +125,7 @@ def case_of(chosen: dict[str, Any], seed: int) -> Case:
     P = chosen["proj_size"] if has_projection(chosen) else None
     sizes = {name: chosen[name] for name in NETWORK}
     sizes["residual"] = sizes["residual"] and sizes["num_layers"] > 1
+    sizes["direct_input"] = sizes["direct_input"] and sizes["output_size"] is not None
     if chosen["plain"]:
         rates = {}
     spec = NetworkSpec(**sizes, proj_size=P, cell=cell, dropout=Dropout(**rates))

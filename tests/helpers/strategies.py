@@ -180,14 +180,16 @@ def random_family_network(seed: int, dtype: str = "float64") -> Case:
     flags = [bool(flag) for flag in rng.integers(0, 2, 8)]
     H, num_layers = int(rng.integers(3, 6)), int(rng.integers(1, 4))
     proj_size, cell = _sometimes(rng, int(rng.integers(1, H + 1))), _random_cell(rng)
+    input_size, output_size = int(rng.integers(1, 5)), [None, 2][rng.integers(2)]
     spec = NetworkSpec(
-        *(int(rng.integers(1, 5)), H, [None, 2][rng.integers(2)], num_layers, dtype),
+        *(input_size, H, output_size, num_layers, dtype),
         bidirectional=flags[0],
         residual=flags[1] and num_layers > 1,
         proj_size=proj_size,
         cell=_without_projection(cell) if proj_size is None else cell,
         learned_state=flags[2],
         dropout=Dropout(*(_sometimes(rng, 0.3) or 0.0 for _ in range(7))),
+        direct_input=output_size is not None and seed % 2 == 0,
     )
     B, T = int(rng.integers(1, 4)), int(rng.integers(1, 6))
     drawn = dict(zip(("ragged", "last", "resets", "noisy", "begins"), flags[3:], strict=True))

@@ -65,6 +65,8 @@ def tiled_theta(spec: NetworkSpec, wide: NetworkSpec, theta) -> np.ndarray:
         parts = [own[name]]
         if name.startswith("weight_ih_l0"):
             parts.append(own[name.replace("ih", "is")])
+        elif name == "head_direct":  # which does not read attributes
+            parts.append(np.zeros((len(own[name]), spec.static_size), theta.dtype))
         view[...] = np.concatenate(parts, axis=-1)
     return result
 

@@ -41,6 +41,7 @@ KEYWORDS = {
     "residual": {"residual": True, "num_layers": 3},
     "learned_state": {"learned_state": True},
     "proj_size": {"proj_size": 3},
+    "direct_input": {"direct_input": True},
     **first_examples(),
     "activations": {"cell": {"activations": ("hard_sigmoid", ("elu", 0.5), "softsign")}},
     "zoneout": {"dropout": {"zoneout_h": 0.25, "zoneout_c": 0.5}},
@@ -49,6 +50,7 @@ KEYWORDS = {
         "proj_size": 3,
         "cell": {"forget_gate": "coupled", "peephole": True, "layer_norm": True},
         "learned_state": True,
+        "direct_input": True,
         "dropout": {"inputs": 0.2, "zoneout_h": 0.1},
     },
 }

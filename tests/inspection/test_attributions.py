@@ -24,6 +24,8 @@ VARIANTS = [
     {"num_layers": 2, "residual": True},
     {"bidirectional": True, "num_layers": 2},
     {"proj_size": 4, "cell": {"peephole": True}},
+    {"direct_input": True},
+    {"direct_input": True, "bidirectional": True},
     {"cell": {"layer_norm": True, "forget_gate": "coupled"}, "learned_state": True},
 ]
 

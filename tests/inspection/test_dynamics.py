@@ -267,6 +267,15 @@ def test_fixed_points_of_one_row_of_attributes_are_sought_from_all_sequences(kin
         inspection.fixed_points(model, X, static=S)
 
 
+def test_the_output_of_a_fixed_point_has_the_input_that_it_reads_directly():
+    model = numlstm.LSTM(2, 3, 2, rng=0, dtype="float64", direct_input=True)
+    model.params["head_direct"] = [[1.0, -2.0], [0.5, 3.0]]
+    X, x = np.random.default_rng(0).standard_normal((1, 20, 2)), np.array([0.3, -1.2])
+    found = inspection.fixed_points(model, X, x=x)
+    y, _ = model.forward(x[None, None], type(found.state)(*(p[:, :1] for p in found.state)))
+    np.testing.assert_allclose(found.output[:1], y[0], rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("options", "keywords", "message"),
     [
@@ -276,6 +285,7 @@ def test_fixed_points_of_one_row_of_attributes_are_sought_from_all_sequences(kin
         ({}, {"lengths": [5, 0]}, "a sequence without a step"),
         ({}, {"steps": 9, "lengths": [5, 4]}, "sequences of the same length"),
         ({"output_size": 1}, {"steps": 9}, "forecasts 1 of its 2 inputs"),
+        ({"direct_input": True}, {"steps": 9}, "depend on the one before it"),
         ({}, {"dt": 0}, "dt must be > 0"),
     ],
 )
@@ -290,6 +300,7 @@ def test_exponents_that_make_no_sense_are_refused(options, keywords, message):
     [
         ({"bidirectional": True}, {}, "no state between two steps"),
         ({"output_size": 1}, {}, "^pass x=, a constant .* forecasts 1 of its 2 inputs"),
+        ({"direct_input": True}, {}, "depend on the one before it"),
         ({}, {"x": [1.0]}, "x must have shape"),
         ({}, {"lengths": [0, 0]}, "no state from which to start"),
         ({"static_size": 1}, {"static": np.ones((2, 1))}, "attributes of one sequence"),

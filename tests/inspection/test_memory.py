@@ -15,6 +15,7 @@ VARIANTS = {
     "peephole": {"num_layers": 2, "cell": {"peephole": True}},
     "projected": {"num_layers": 2, "proj_size": 2},
     "attributes": {"static_size": 2},
+    "direct input": {"direct_input": True},
 }
 SCALING = Scaling(*map(np.array, ([1.0, -2.0], [3.0, 0.5], [1.0, 5.0], [4.0, 7.0])))
 
@@ -49,7 +50,8 @@ def final_output(model, X, static=None, *, cut=False):
             h[k] = p[f"weight_hr_l{k}"] @ h_new if spec.proj_size else h_new
             top = top + h[k] if spec.residual else h[k]
             below = top
-    return p["head_weight"] @ top + p["head_bias"]
+    y = p["head_weight"] @ top + p["head_bias"]
+    return y + p["head_direct"] @ x if spec.direct_input else y
 
 
 def gradient(model, X, static, index, *, cut):
@@ -65,8 +67,8 @@ def gradient(model, X, static, index, *, cut):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_parts_are_those_of_a_network_whose_gates_do_not_see_the_change(variant):
     model, rng = made(VARIANTS[variant]), np.random.default_rng(1)
-    for name, part in model.params.items():  # peepholes are zero at first
-        part += 0.3 * rng.standard_normal(part.shape) * name.startswith("peephole")
+    for name, part in model.params.items():  # these are zero at first
+        part += 0.3 * rng.standard_normal(part.shape) * name.startswith(("peephole", "head_direct"))
     X, lengths = rng.standard_normal((2, 6, 2)), np.array([6, 4])
     static = rng.standard_normal((2, 2)) if model.spec.static_size else None
     paths = inspection.memory_paths(model, X, output=1, lengths=lengths, static=static)

@@ -16,7 +16,7 @@ from numlstm.training.progress import Progress
 from numlstm.utils.random_streams import INITIAL, MEMBERS, RandomStreams, new_seed
 
 SMALL = {"hidden_size": 4, "epochs": 4, "batch_size": 5, "rng": 0}
-NETWORK = ("num_layers", "dtype", "cell", "learned_state", "residual")
+NETWORK = ("num_layers", "dtype", "cell", "learned_state", "residual", "direct_input")
 
 
 def ensemble(*arrays, members=3, **options):
@@ -53,6 +53,8 @@ CASES = {
     "windows": {"bptt_steps": 4, "num_layers": 2},
     "windows in turn": {"bptt_steps": 4, "cell": {"peephole": True}, "learned_state": True},
     "stateful": {"stateful": True, "bptt_steps": 3, "batch_size": 4},
+    "direct input": {"direct_input": True, "num_layers": 2, "bptt_steps": 4},
+    "direct input in turn": {"direct_input": True, "residual": True, "num_layers": 2},
     "judged": JUDGED,
     "judged in turn": JUDGED | {"cell": {"cell_clip": 1.0}, "learned_state": True},
     "the cell of 1997": JUDGED | {"cell": {"forget_gate": "none"}, "bptt_steps": 4},

@@ -36,8 +36,9 @@ def defaults(function) -> dict:
     return {p.name: p.default for p in inspect.signature(function).parameters.values()}
 
 
-def test_fit_has_at_most_53_arguments():
-    assert len(defaults(numlstm.fit)) <= 53
+def test_fit_has_at_most_54_arguments():
+    """The last one that came is `direct_input`: what a network is, is a keyword of its own."""
+    assert len(defaults(numlstm.fit)) <= 54
 
 
 @pytest.mark.parametrize("function", FACE)

@@ -236,7 +236,7 @@ def test_a_new_model_is_new_in_another_dtype_too(dtype, tmp_path):
 OTHER = {
     "hidden_size": 4, "output_size": 2, "num_layers": 2, "dtype": "float64", "bidirectional": True,
     "residual": True, "proj_size": 3, "cell": {"peephole": True}, "learned_state": True,
-    "precision": "tf32", "backend": "reference", "missing": "mask",
+    "direct_input": True, "precision": "tf32", "backend": "reference", "missing": "mask",
 }  # fmt: skip
 DEFAULTS = {p.name: p.default for p in inspect.signature(numlstm.fit).parameters.values()}
 

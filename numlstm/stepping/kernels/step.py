@@ -85,6 +85,11 @@ class Sizes(NamedTuple):
     head_bias: int  # (padded O,)
     head_back: int  # (padded P / W, O, W) the transpose, for gradients
     zeros: int  # (4 padded,), at least 4 U L
+    direct_panels: int  # (padded O / W, I, W) of direct connections
+    direct_back: int  # (padded I / W, O, W)
+    # whether there are any, and where their weight begins in theta
+    direct: int
+    direct_theta: int
     # attributes of a whole sequence. In the memory, 0 where there are none: what the first level
     # adds to z of a row, the attributes, and where the gradient of what it adds is to be summed
     static: int  # S
@@ -175,6 +180,7 @@ class Work(NamedTuple):
     m: Any  # (R, padded)
     out: Any  # (R, padded_out)
     y: Any  # (R, padded O)
+    direct: Any  # (R, padded O) what direct connections add to y, where there are any
     h: Any  # (padded_out,) of one row, and so the next two
     c: Any  # (padded,)
     cells: Any  # (slots * padded + SCALES,)
@@ -196,7 +202,7 @@ def whole(count):
 def work_size(s, rows):
     """Elements of scratch."""
     per_row = whole(s.inputs) + whole(s.outputs) + row_of_xh(s) + 5 * whole(s.padded)
-    per_row += whole(s.padded_out) + whole(s.padded_width)
+    per_row += whole(s.padded_out) + whole(s.padded_width) * (1 + s.direct)
     cells = whole(s.slots * s.padded + SCALES)
     return rows * per_row + whole(s.padded_out) + whole(s.padded) + cells
 
@@ -211,9 +217,10 @@ def carve(s, rows, memory):
     m = move(z, rows * 4 * whole(s.padded))
     out = move(m, rows * whole(s.padded))
     y = move(out, rows * whole(s.padded_out))
-    h = move(y, rows * whole(s.padded_width))
+    direct = move(y, rows * whole(s.padded_width))
+    h = move(direct, s.direct * rows * whole(s.padded_width))
     c = move(h, whole(s.padded_out))
-    return Work(x, hidden, xh, z, m, out, y, h, c, move(c, whole(s.padded)))
+    return Work(x, hidden, xh, z, m, out, y, direct, h, c, move(c, whole(s.padded)))
 
 
 # --- one step -------------------------------------------------------------------------------------
@@ -231,6 +238,8 @@ def advance(layer_step, memory, scratch, first, rows, batch, x, h, c, y):
     if s.scaled:
         scale_inputs(memory, rows, x, work.x)
         below = Block(work.x, s.inputs, 1)
+    if s.direct:
+        put_direct(memory, rows, below, work.direct)
     for layer in range(s.layers):
         h_layer = move(h, layer * batch * s.outputs)
         c_layer = move(c, layer * batch * s.units)
@@ -244,7 +253,7 @@ def advance(layer_step, memory, scratch, first, rows, batch, x, h, c, y):
                 accumulate(work.hidden, h_layer, rows * s.outputs)
             below = Block(work.hidden, s.outputs, 1)
     if s.head or s.scaled:
-        put_outputs(memory, rows, below, y, work.y)
+        put_outputs(memory, rows, below, y, work)
     else:
         for j in range(rows):
             copy(move(y.start, j * y.row), move(below.start, j * below.row), s.width)
@@ -263,8 +272,18 @@ def scale_inputs(memory, rows, x, target):
 
 
 @kernel
-def put_outputs(memory, rows, hidden, y, scratch):
+def put_direct(memory, rows, x, target):
+    """What direct connections add to y: target (R, padded O) from x (R, I)."""
+    net, width = read_net(memory, target), panel_width(target)
+    s, row = net.sizes, net.sizes.padded_width
+    w = Block(move(net.values, s.direct_panels), s.inputs * width, width)
+    product(Block(target, row, width), x, w, rows, row // width, s.inputs, False)
+
+
+@kernel
+def put_outputs(memory, rows, hidden, y, work):
     """y from what the last layer gives: the head, and the units of the data."""
+    scratch = work.y
     net = read_net(memory, scratch)
     s, row = net.sizes, net.sizes.padded_width
     if s.head:
@@ -274,6 +293,8 @@ def put_outputs(memory, rows, hidden, y, scratch):
         w = Block(move(net.values, s.head_panels), s.outputs * width, width)
         out = Block(scratch, row, width)
         product(out, hidden, w, rows, row // width, s.outputs, True)
+        if s.direct:
+            accumulate(scratch, work.direct, rows * row)
         hidden = Block(scratch, row, 1)
     for j in range(rows):
         target, source = move(y.start, j * y.row), move(hidden.start, j * hidden.row)

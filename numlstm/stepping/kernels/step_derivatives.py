@@ -185,7 +185,7 @@ def backward(memory, scratch, first, rows, batch, given, flow):
         copy(move(back.c, layer * rows * s.units), c, rows * s.units)
     x, y = Block(given.x, s.inputs, 1), Block(back.y, s.width, 1)
     advance(taped_layer, memory, scratch, first, rows, rows, x, back.h, back.c, y)
-    put_dhidden(memory, scratch, rows, flow)
+    put_dhidden(memory, scratch, rows, given.x, flow)
     for layer in range(s.layers - 1, -1, -1):
         dh = move(flow.dh, layer * batch * s.outputs)
         dc = move(flow.dc, layer * batch * s.units)
@@ -208,7 +208,7 @@ def backward(memory, scratch, first, rows, batch, given, flow):
 
 
 @kernel
-def put_dhidden(memory, scratch, rows, flow):
+def put_dhidden(memory, scratch, rows, given_x, flow):
     """dbelow of the last layer from dy, and the head's part of dtheta."""
     net = read_net(memory, flow.dy)
     s, width = net.sizes, panel_width(flow.dy)
@@ -237,6 +237,9 @@ def put_dhidden(memory, scratch, rows, flow):
         add_outer(dweight, s.width, s.outputs, dy, Block(hidden, s.outputs, 1), rows)
         for j in range(rows):
             accumulate(dbias, move(back.y, j * s.width), s.width)
+        if s.direct:
+            x = Block(put_below(memory, scratch, 0, rows, given_x), s.inputs, 1)
+            add_outer(move(flow.dtheta, s.direct_theta), s.width, s.inputs, dy, x, rows)
 
 
 @kernel
@@ -324,9 +327,13 @@ def put_below(memory, scratch, layer, rows, x):
 
 @kernel
 def put_dx(memory, scratch, rows, dx):
-    """dx in the units of x, from that of the first layer."""
-    net = read_net(memory, dx)
+    """dx in the units of x, from that of the first layer and of direct connections."""
+    net, width = read_net(memory, dx), panel_width(dx)
     s, back = net.sizes, carve_back(net.sizes, rows, scratch)
+    if s.direct:
+        total, dy = Block(back.dx, row_of_dx(s), width), Block(back.y, s.width, 1)
+        w = Block(move(net.values, s.direct_back), s.width * width, width)
+        product(total, dy, w, rows, (s.inputs + width - 1) // width, s.width, True)
     scale = move(net.scaling, s.inputs)
     for j in range(rows):
         source, target = move(back.dx, j * row_of_dx(s)), move(dx, j * s.inputs)

@@ -112,6 +112,17 @@ def test_random_networks(seed):
     require_close(case, run_case(cuda, case))
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_direct_connections(last, ragged):
+    spec = NetworkSpec(2, 3, 2, 1, "float64", bidirectional=True, direct_input=True)
+    case = Case(spec, 3, 4, seed=5, ragged=ragged, last=last)
+    numbers = case.numbers
+    if ragged:
+        numbers = numbers._replace(lengths=np.array([4, 0, 2]))
+    require_close(case, run_case(cuda, case, numbers), numbers)
+
+
 ATTRIBUTES = {
     "plain": {},
     "coupled": {"cell": Cell("coupled", layer_norm=True, peephole=True)},

@@ -173,6 +173,24 @@ def without_padding(array, lengths):
     return result
 
 
+def last_steps(array, lengths):
+    """Every row's last step of (B, T, n), as (B, n); zeros of a row that has none."""
+    batch, steps, width = array.shape
+    if steps == 0:
+        return zeros((batch, width), array.dtype)
+    result = empty((batch, width), array.dtype)
+    over_elements(take_last_steps, result.size, result, array, _ends(array, lengths))
+    return result
+
+
+def at_last_steps(array, steps: int, lengths):
+    """The mirror of `last_steps`: (B, n) at every row's last step of (B, T, n), zeros elsewhere."""
+    batch, width = array.shape
+    result = empty((batch, steps, width), array.dtype)
+    over_elements(put_last_steps, result.size, result, array, _ends(result, lengths))
+    return result
+
+
 def resident(data) -> Resident | ResidentSeries | FromHost:
     """A `numlstm.data.sequences.Dataset`, or windows over series, where the backend reads it."""
     return Resident(data) if isinstance(data.X, np.ndarray) else gathered(data)
@@ -308,6 +326,28 @@ def flip_resets(target, source, lengths):
         row, t = i // steps, i % steps
         end = lengths[row]
         target[row, t] = source[row, end - t] if 0 < t < end else 0
+
+
+@kernel
+def take_last_steps(target, source, lengths):
+    """target (B, n) = the last step of the rows of source (B, T, n) within their lengths (B,)."""
+    batch, width = target.shape
+    for i in range(cuda.grid(1), batch * width, cuda.gridsize(1)):
+        row, k = i // width, i % width
+        end = lengths[row]
+        t = end - 1 if end > 0 else 0
+        target[row, k] = source[row, t, k] if end > 0 else like(target[row, k], 0.0)
+
+
+@kernel
+def put_last_steps(target, source, lengths):
+    """target (B, T, n) = source (B, n) at the last step of a row, zero at all others."""
+    batch, steps, width = target.shape
+    for i in range(cuda.grid(1), batch * steps * width, cuda.gridsize(1)):
+        line, k = i // width, i % width
+        row, t = line // steps, line % steps
+        last = t == lengths[row] - 1
+        target[row, t, k] = source[row, k] if last else like(target[row, t, k], 0.0)
 
 
 @kernel
