@@ -353,7 +353,7 @@ class Tflite(Side):
         return random_network(rng)
 
     def read(self, network: Any) -> numlstm.LSTM:
-        from numlstm.convert.tflite_runs import written
+        from numlstm.convert.tflite.check import written
 
         content, _ = written(*network, 2, 5)
         return convert.from_tflite(content, backend="reference")
@@ -362,8 +362,8 @@ class Tflite(Side):
         """There is no way back."""
 
     def run(self, network: Any, X: Any) -> Outputs:
-        from numlstm.convert.tflite_operator import PROJECTION_BIAS
-        from numlstm.convert.tflite_runs import run
+        from numlstm.convert.tflite.check import run
+        from numlstm.convert.tflite.operator import PROJECTION_BIAS
 
         found = run(*network, X.astype("float32"))
         moved = any(PROJECTION_BIAS in one.direction(0) for one in network[0])

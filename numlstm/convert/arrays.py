@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
 from numlstm.convert.gate_order import read_order, reordered
-from numlstm.convert.tensors import array_of
+from numlstm.convert.tensors import array_of, require_known, require_mapping
+from numlstm.convert.tensors import with_one_bias as with_one_bias  # which `onnx` takes from here
+from numlstm.convert.weights import REVERSE_ONLY as REVERSE_ONLY
 from numlstm.convert.weights import Weights, to_model
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, nouns
@@ -17,18 +17,6 @@ from numlstm.utils.types import Array
 
 NAME = re.compile(r"(?P<name>[a-z_]+?)_l(?P<level>\d+)(?P<reverse>_reverse)?")
 _ROWS = ("weight_ih", "weight_hh", "weight_is", "bias", "bias_ih", "bias_hh", "gain")
-_FOREIGN = (  # names of variants that are not ours, and why they cannot be
-    (
-        ("kernel_norm", "recurrent_norm"),
-        "TensorFlow Addons' LayerNormLSTMCell normalises the two products separately, and numlstm "
-        "their sum: no weights make one of the other",
-    ),
-    (
-        ("layer_norm_basic_lstm", "transform/gamma", "state_norm", "state/gamma"),
-        "tf.contrib's LayerNormBasicLSTMCell carries the normalised cell on to the next step, and "
-        "numlstm the cell as it is: no weights make one of the other",
-    ),
-)
 
 
 def from_arrays(
@@ -121,22 +109,6 @@ def read_named(arrays: Mapping[Any, Any], cell: Cell, gate_order: str = "ifgo") 
     return Weights(named, head or None, directions=directions, cell=cell)
 
 
-def require_mapping(name: str, value: Any) -> None:
-    """Refuse what does not have arrays by name."""
-    if not isinstance(value, Mapping):
-        raise TypeError(
-            f"{name} must be a mapping from names to arrays, as {{'weight_ih_l0': ...}}, received "
-            f"{type(value).__name__}"
-        )
-
-
-def require_known(name: Any) -> None:
-    """Refuse names of variants that no cell of numlstm is."""
-    for words, reason in _FOREIGN:
-        if any(word in str(name).lower() for word in words):
-            raise ValueError(f"{name!r} is refused: {reason}")
-
-
 def _unknown(name: Any) -> Exception:
     require_known(name)
     return ValueError(
@@ -156,13 +128,6 @@ def _directions(places: list[tuple[int, bool]]) -> int:
     if len({len(way) for way in ways.values()}) > 1 or any(False not in w for w in ways.values()):
         raise ValueError("either all layers have a reverse direction, or none")
     return len(ways[0])
-
-
-REVERSE_ONLY = (
-    "a layer that reads from the end alone is no layer of numlstm, which has it beside a forward "
-    "one only: convert it as a forward layer, give it X[:, ::-1], of rows with lengths each "
-    "reversed up to its own length, and turn its outputs round in the same way"
-)
 
 
 def _ordered(layer: Mapping[str, Any], cell: Cell, order: str) -> dict[str, Array]:
@@ -190,17 +155,3 @@ def _in_blocks(name: str, array: Array, order: str, wanted: str) -> Array:
             f"shape {array.shape}"
         )
     return reordered(array, order, wanted)
-
-
-def with_one_bias(layer: Mapping[str, Array]) -> dict[str, Array]:
-    """PyTorch's two biases become their sum; where one is zero, it is the other to the bit."""
-    named = dict(layer)
-    pair = [named.pop(name) for name in ("bias_ih", "bias_hh") if name in named]
-    if pair and "bias" in named:
-        raise ValueError("a layer has bias, or bias_ih and bias_hh, of which bias is the sum")
-    if pair:
-        parts = [part for part in pair if np.any(part)] or pair[:1]
-        if len({part.shape for part in pair}) > 1:
-            raise ValueError(f"bias_ih and bias_hh have shapes {[part.shape for part in pair]}")
-        named["bias"] = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-    return named

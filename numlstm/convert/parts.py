@@ -1,51 +1,11 @@
-"""What another side lacks of a model: exports refuse it by its name."""
+"""The import path of before, for `numlstm.convert.onnx`."""
 
 from collections.abc import Collection
-from typing import Any
 
+from numlstm.convert.counterpart import Counterpart
 from numlstm.model.lstm import LSTM
-from numlstm.utils import notices
 
 
-def parts(model: LSTM) -> dict[str, str]:
-    """What a model has beside plain layers: names, and how they were asked for."""
-    spec = model.spec
-    names = ("bidirectional", "residual", "learned_state", "proj_size", "static_size")
-    names += ("direct_input",)
-    found = {name: f"{name}={getattr(spec, name)}" for name in names if getattr(spec, name)}
-    if spec.proj_size == spec.hidden_size:
-        found["square projection"] = f"proj_size={spec.proj_size}, as large as hidden_size"
-    for name, value in spec.cell.changed().items():
-        key = f"{name}={value}" if isinstance(value, str) else name
-        found[key] = f"cell={{{name!r}: {_plain(value)}}}"
-    for name in ("zoneout_h", "zoneout_c"):  # predictions use the mean
-        if rate := getattr(spec.dropout, name):
-            found[name] = f"dropout={{{name!r}: {rate}}}"
-    if spec.num_layers > 1:
-        found["num_layers"] = f"num_layers={spec.num_layers}"
-    if spec.head is not None:
-        found["head"] = f"output_size={spec.output_size}"
-    if model.scaling is not None:
-        found["scaling"] = "model.scaling, the units of the data"
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """A value as an argument has it."""
-    return tuple(map(str, value)) if isinstance(value, tuple) else repr(value)
-
-
-def require_parts(model: LSTM, side: str, has: Collection[str]) -> None:
-    """Refuse a model that has parts beside those that the other side has.
-
-    `has` are keys of `parts`: names of a spec, of a cell (with a value that is a text, as in
-    "forget_gate=coupled"), "square projection", "zoneout_h", "head", "scaling".
-    """
-    for name, words in parts(model).items():
-        if name not in has:
-            raise ValueError(f"{side} lacks a part of this model: {words}")
-    if model.filling is not None:
-        notices.warn(
-            f"{side} gets the network alone, not the rule for missing inputs, model.filling: fill "
-            "the inputs there as numlstm.fit's missing='mask' says, and append the mask"
-        )
+def require_parts(model: LSTM, name: str, has: Collection[str]) -> None:
+    """Refuse a model that has parts beside these."""
+    Counterpart(name, parts=tuple(has)).require_parts(model)

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.extras import MissingPackage
-from numlstm.convert.parts import require_parts
+from numlstm.convert.counterpart import Counterpart
 from numlstm.convert.sizes import hidden_size
-from numlstm.convert.torch import Parts, check_parts, find_parts, weights_of_parts
+from numlstm.convert.state_dicts import Parts, find_parts, weights_of_parts
+from numlstm.convert.torch.check import check_parts
 from numlstm.convert.weights import Weights, to_model, weights_of
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, files, notices, schema
 from numlstm.utils.files import Target
+from numlstm.utils.optional import MissingPackage
 from numlstm.utils.types import Array
 
-SIDE = "RTNeural"
-HAS = ("num_layers", "head", "scaling")
+RTNEURAL = Counterpart("RTNeural", parts=("num_layers", "head", "scaling"))
 DTYPES = ("float32", "float64")
 _DENSE = ("dense", "time-distributed-dense")
 _LSTM_WEIGHTS = "a kernel (I, 4H), a recurrent kernel (H, 4H) and a bias (4H,)"
@@ -119,7 +119,7 @@ def from_rtneural(
     if check and read.parts is not None:
         check_parts(model, read.parts)
     elif check:
-        verify(model, SIDE, _not_here)
+        verify(model, RTNEURAL.name, _not_here)
     return model
 
 
@@ -151,7 +151,7 @@ def to_rtneural(model: LSTM, path: Target) -> None:
     >>> bool((copy.theta == model.theta).all())
     True
     """
-    require_parts(model, SIDE, HAS)
+    RTNEURAL.require_parts(model)
     weights = weights_of(model, crop=True)
     if weights.scaling is not None:
         weights = _in_units(weights, weights.scaling, model.spec.width)

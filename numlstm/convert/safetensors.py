@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import NetworkSpec
-from numlstm.convert.arrays import with_one_bias
-from numlstm.convert.torch import check_parts, find_parts, state_dict_of, weights_of_parts
+from numlstm.convert.state_dicts import find_parts, state_dict_of, weights_of_parts
+from numlstm.convert.tensors import with_one_bias
+from numlstm.convert.torch.check import check_parts
 from numlstm.convert.weights import to_model
 from numlstm.model.lstm import LSTM
 from numlstm.model.persistence import Arithmetic, Content, model_of

@@ -24,6 +24,11 @@ from numlstm.utils import checks
 from numlstm.utils.types import Array
 
 _OF_HEAD = ("weight", "bias", "direct")
+REVERSE_ONLY = (
+    "a layer that reads from the end alone is no layer of numlstm, which has it beside a forward "
+    "one only: convert it as a forward layer, give it X[:, ::-1], of rows with lengths each "
+    "reversed up to its own length, and turn its outputs round in the same way"
+)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from helpers.tflite_networks import drawn
-from numlstm.convert.tflite_operator import BOTH, INPUT, PROJECTION_BIAS, STEP
-from numlstm.convert.tflite_runs import Writer, interpreter_of, outputs_of
+from numlstm.convert.tflite.check import Writer, interpreter_of, outputs_of
+from numlstm.convert.tflite.operator import BOTH, INPUT, PROJECTION_BIAS, STEP
 
 ROWS, STEPS, FEATURES = 2, 6, 3
 RNG = np.random.default_rng(1997)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import numlstm
 from numlstm.convert import from_arrays
 from numlstm.convert.check import Outputs, differs, verify
-from numlstm.convert.extras import MissingPackage
-from numlstm.convert.parts import require_parts
+from numlstm.convert.counterpart import Counterpart
 from numlstm.convert.weights import to_model, weights_of
+from numlstm.utils.optional import MissingPackage
 
 VARIANTS = (
     {},
@@ -209,18 +209,19 @@ def test_layers_that_do_not_fit_each_other():
 )
 def test_a_part_that_the_other_side_lacks(arguments, part):
     with pytest.raises(ValueError, match=f"Side lacks a part of this model: .*{part}"):
-        require_parts(drawn(**arguments), "Side", ())
+        Counterpart("Side").require_parts(drawn(**arguments))
 
 
 def test_a_square_projection_is_a_part_of_its_own():
     model = drawn(proj_size=drawn().spec.hidden_size)
     with pytest.raises(ValueError, match=r"Side lacks a part .* as large as hidden_size"):
-        require_parts(model, "Side", ("proj_size", "head"))
-    require_parts(model, "Side", ("proj_size", "head", "square projection"))
+        Counterpart("Side", parts=("proj_size", "head")).require_parts(model)
+    Counterpart("Side", parts=("proj_size", "head", "square projection")).require_parts(model)
 
 
 def test_rates_that_predictions_do_not_use_are_no_part():
-    require_parts(drawn(dropout={"inputs": 0.5, "recurrent": 0.1}), "Side", ("head",))
+    rates = {"inputs": 0.5, "recurrent": 0.1}
+    Counterpart("Side", parts=("head",)).require_parts(drawn(dropout=rates))
 
 
 @pytest.mark.parametrize("output", ["sequence", "last"])

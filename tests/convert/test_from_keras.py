@@ -11,7 +11,7 @@ import pytest
 
 import numlstm
 from numlstm.convert import from_keras, lengths_of_mask, to_keras
-from numlstm.convert.keras_files import plain_layers
+from numlstm.convert.keras.files import plain_layers
 
 h5py = pytest.importorskip("h5py")  # what reads the files
 

@@ -8,7 +8,7 @@ import pytest
 
 import numlstm
 from numlstm.convert import from_torch, to_torch
-from numlstm.convert.torch import state_dict_of
+from numlstm.convert.state_dicts import state_dict_of
 
 STORED = dict(np.load(Path(__file__).with_name("torch.npz")))
 X = STORED["X"]
@@ -174,7 +174,7 @@ def test_a_quantised_tensor():
 
 def test_without_pytorch(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "numlstm.convert.torch_modules", raising=False)
+    monkeypatch.delitem(sys.modules, "numlstm.convert.torch.modules", raising=False)
     message = r'needs torch: python -m pip install "numlstm\[torch\]"'
     with pytest.warns(UserWarning, match=f"was not checked against PyTorch: .* {message}"):
         from_torch(state("plain"), backend="reference")

@@ -9,9 +9,10 @@ import pytest
 
 import mutate_tflite
 import numlstm
-from numlstm.convert import from_tflite, tflite_runs
+from numlstm.convert import from_tflite
 from numlstm.convert.check import Outputs
-from numlstm.convert.tflite_files import read_graph
+from numlstm.convert.tflite import reading
+from numlstm.convert.tflite.files import read_graph
 from numlstm.utils.files import StorageError
 
 STORED = dict(np.load(Path(__file__).with_name("tflite_files.npz")))
@@ -199,7 +200,7 @@ def test_without_litert_a_warning_says_that_nothing_was_checked(monkeypatch):
 def test_another_side_that_computes_something_else_is_seen(monkeypatch):
     states = [np.zeros((3, 5), np.float32)]
     wrong = Outputs(np.zeros((3, 7, 5), np.float32), states, states)
-    monkeypatch.setattr(tflite_runs, "run", lambda *arguments: wrong)
+    monkeypatch.setattr(reading, "run", lambda *arguments: wrong)
     with pytest.raises(RuntimeError, match="outputs of TensorFlow Lite"):
         from_tflite(FILES["plain"], backend="reference")
 

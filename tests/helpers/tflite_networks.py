@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numlstm.convert.tflite_operator import (
+from numlstm.convert.tflite.operator import (
     BIAS,
     BOTH,
     GAIN,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numlstm.convert.flatbuffer import Table, root
+from numlstm.convert.tflite.flatbuffer import Table, root
 from numlstm.utils.types import Array
 
 # operators that something is known of here; the numbers are those of the schema

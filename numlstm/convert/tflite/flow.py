@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from numlstm.convert.arrays import REVERSE_ONLY
-from numlstm.convert.flatbuffer import EMPTY
-from numlstm.convert.tflite_files import Graph, Operator, Tensor
-from numlstm.convert.tflite_operator import KINDS, STEP, Recurrent, read_operator
+from numlstm.convert.tflite.files import Graph, Operator, Tensor
+from numlstm.convert.tflite.flatbuffer import EMPTY
+from numlstm.convert.tflite.operator import KINDS, STEP, Recurrent, read_operator
+from numlstm.convert.weights import REVERSE_ONLY
 from numlstm.utils.types import Array
 
 BATCH, TIME, FEATURES, ONE, ROWS = "batch", "time", "features", "1", "batch * time"

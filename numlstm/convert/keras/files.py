@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.convert.extras import require
+from numlstm.convert.keras.counterpart import KERAS
 from numlstm.utils import files, schema
 from numlstm.utils.files import Target
 from numlstm.utils.types import Array
@@ -47,7 +47,7 @@ class Description(NamedTuple):
 def read_file(path: Target) -> Description:
     """The layers of a file."""
     data = files.read_bytes(path)
-    h5py = require("h5py", "keras", "a file of Keras")
+    h5py = KERAS.require("h5py", "a file of Keras")
     with files.refusing(path):
         if data.startswith(_ZIP):
             return _of_archive(data, h5py)

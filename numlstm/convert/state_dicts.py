@@ -1,39 +1,26 @@
-"""Networks from and to PyTorch: modules, state dicts and files of weights."""
+"""State dicts of PyTorch, wherever they were stored: the LSTMs in them and what is behind these."""
 
-import copy
 import fnmatch
-import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.architecture.cell import Cell
-from numlstm.architecture.spec import Dropout
-from numlstm.convert.arrays import REVERSE_ONLY, require_known, require_mapping, with_one_bias
-from numlstm.convert.check import Outputs, differs, verify
-from numlstm.convert.extras import require
-from numlstm.convert.parts import require_parts
-from numlstm.convert.tensors import array_of
-from numlstm.convert.weights import Weights, to_model
+from numlstm.convert.tensors import array_of, require_known, with_one_bias
+from numlstm.convert.weights import REVERSE_ONLY, Weights
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
-from numlstm.utils import checks, files, notices
+from numlstm.utils import checks
 from numlstm.utils.types import Array
 
-SIDE = "PyTorch"
-EXTRA = "torch"
-HAS = ("bidirectional", "proj_size", "num_layers", "head", "scaling")
 _SCALING = "scaling."  # what `to_torch` calls the units of the data
 _KEY = re.compile(
     r"(?:(?P<prefix>.+)\.)?(?P<name>weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)"
     r"(?:_l(?P<level>\d+)(?P<reverse>_reverse)?)?"
 )
-_WRAPPERS = ("state_dict", "model_state_dict", "model")  # of a state dict, in checkpoints
 _QUANTISED = ("_packed_params", "_all_weight_values")
-
 Place = tuple[int, bool]  # a layer and whether it is the reverse one
 
 
@@ -44,131 +31,6 @@ class Parts(NamedTuple):
     head: dict[str, Array] | None
     head_prefix: str | None
     scaling: Scaling | None
-
-
-def from_torch(
-    source: Any,
-    *,
-    lstm: str | Sequence[str] | None = None,
-    head: str | bool | None = None,
-    output: str = "sequence",
-    check: bool = True,
-    backend: str = "auto",
-) -> LSTM:
-    """A network from PyTorch: an nn.LSTM or nn.LSTMCell and the nn.Linear behind it.
-
-    Parameters
-    ----------
-    source : torch.nn.Module, mapping of str to array_like, or path
-        A module with an LSTM in it; its ``state_dict()``, of tensors or of arrays; or the file of
-        one, which is read by ``torch.load(weights_only=True)`` and cannot run code.
-    lstm : str, or sequence of str, optional
-        The name of the LSTM inside the module, or a pattern for it, such as "encoder.*"; several,
-        from the input upwards, are stacked. Default: the only one that there is.
-    head : str or bool, optional
-        The name of the nn.Linear behind it, or a pattern; False takes none. Default: the only one
-        that there is. What lies between them and around them, such as an activation, is code, which
-        no weight shows and nothing here converts.
-    output : {"sequence", "last"}, optional
-        What `predict` returns: the outputs of all steps, or of the last one.
-    check : bool, optional
-        Run a random batch through the LSTM and the head here and in PyTorch, and raise where the
-        results differ beyond rounding.
-    backend : {"auto", "cpu", "cuda", "reference"}, optional
-        Where the arithmetic runs.
-
-    Returns
-    -------
-    model : LSTM
-        The network, of the dtype of the weights, or float32 for narrower ones. It reads batches
-        first, whatever ``batch_first`` says. Its bias is the sum of PyTorch's two.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Where there is no LSTM, or more than one; where there are further parameters and nothing
-        says what they are; for shapes that do not fit, and for quantised weights.
-    StorageError
-        For a file that is damaged or holds more than weights.
-    RuntimeError
-        Where both sides compute something else.
-    ImportError
-        For a file, where there is no PyTorch.
-
-    Warns
-    -----
-    UserWarning
-        Where there is no PyTorch to check against; and where a module, called with the batch, gives
-        something else than its LSTM and head, unless `lstm` or `head` says what is meant.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numlstm.convert import from_torch
-    >>> state_dict = {
-    ...     "lstm.weight_ih_l0": np.zeros((32, 3), "float32"),
-    ...     "lstm.weight_hh_l0": np.zeros((32, 8), "float32"),
-    ...     "fc.weight": np.ones((2, 8), "float32"),
-    ... }
-    >>> from_torch(state_dict, check=False, backend="reference")
-    <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float32, reference backend>
-    """
-    state_dict, module = _read(source)
-    parts = find_parts(state_dict, lstm, head)
-    weights = weights_of_parts(parts)
-    output = checks.choice("output", output, ("sequence", "last"))
-    weights = replace(weights, output=output, dropout=_dropout(module, parts))
-    model = to_model(weights, backend)
-    if checks.flag("check", check):
-        check_parts(model, parts, module)
-        if module is not None and parts.scaling is None and lstm is None and head is None:
-            _warn_of_others(model, module, parts)
-    return model
-
-
-def to_torch(model: LSTM, *, check: bool = True) -> Any:
-    """A torch.nn.Module that computes what a model predicts.
-
-    Parameters
-    ----------
-    model : LSTM
-        The network. Its rates of dropout between layers go along, others do not.
-    check : bool, optional
-        Run a random batch through both, and raise where the results differ beyond rounding.
-
-    Returns
-    -------
-    module : torch.nn.Module
-        With ``lstm``, an nn.LSTM with ``batch_first=True``, ``head``, an nn.Linear or None, and
-        ``scaling``, which converts the units of the data, or None. ``Y, (h, c) = module(X, state)``
-        is as `LSTM.predict`: X (B, T, I) in the units of the data, Y (B, T, O), or (B, O) of a
-        model with ``output="last"``. Of the two biases one is the model's, the other 0.
-
-    Raises
-    ------
-    ValueError
-        For a model with a part that nn.LSTM lacks; the message names it.
-    RuntimeError
-        Where both sides compute something else.
-    ImportError
-        Where there is no PyTorch.
-
-    Examples
-    --------
-    >>> import numlstm
-    >>> from numlstm.convert import to_torch
-    >>> model = numlstm.LSTM(3, 8, 2, cell={"peephole": True}, rng=0)
-    >>> to_torch(model)
-    Traceback (most recent call last):
-    ValueError: PyTorch lacks a part of this model: cell={'peephole': True}
-    """
-    require_parts(model, SIDE, HAS)
-    require("torch", EXTRA, "to_torch")
-    modules = require("numlstm.convert.torch_modules", EXTRA, "to_torch")
-    module = modules.module_of(model)
-    if checks.flag("check", check):
-        verify(model, SIDE, lambda X: _of_whole(module, X))
-    return module
 
 
 def state_dict_of(model: LSTM) -> dict[str, Array]:
@@ -391,7 +253,7 @@ def _scaling(state_dict: Mapping[str, Any]) -> Scaling | None:
     return Scaling(**units)
 
 
-# ---- reading them ----------------------------------------------------------------------------
+# ---- their weights ---------------------------------------------------------------------------
 
 
 def weights_of_parts(parts: Parts, cell: Cell = Cell()) -> Weights:
@@ -416,105 +278,3 @@ def _directions(prefix: str, places: list[Place]) -> int:
         if set(places) == {(level, way) for level in range(levels) for way in ways}:
             return directions
     raise ValueError(f"layers of {prefix or 'the LSTM'} are missing, there are {sorted(places)}")
-
-
-def _read(source: Any) -> tuple[Mapping[str, Any], Any]:
-    """The state dict of a source, and its module where it is one."""
-    if isinstance(source, (str, bytes, os.PathLike)):
-        return _unwrapped(_loaded(source)), None
-    if callable(getattr(source, "state_dict", None)):
-        return source.state_dict(), source
-    require_mapping("source", source)
-    return _unwrapped(source), None
-
-
-def _unwrapped(source: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """The state dict in a checkpoint, which has others beside it."""
-    for name in _WRAPPERS:
-        if isinstance(source.get(name), Mapping):
-            return _unwrapped(source[name])
-    if bad := [key for key in source if not isinstance(key, str)]:
-        raise TypeError(f"names of a state dict must be text, received {checks.shown(bad[0])}")
-    return source
-
-
-def _loaded(path: Any) -> Mapping[Any, Any]:
-    path = files.path_of(path, "source")
-    if path.endswith(".safetensors"):
-        raise ValueError(f"{path} is read by from_safetensors")
-    torch = require("torch", EXTRA, "a file of PyTorch")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is no file")
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds, with advice that is not ours
-        raise files.StorageError(
-            f"{path} is damaged, or holds more than weights, which could run code: where you trust "
-            "it, load it in PyTorch and pass the module, or its state_dict()"
-        ) from error
-    if not isinstance(loaded, Mapping):
-        raise files.StorageError(f"{path} holds {type(loaded).__name__}, and no state_dict")
-    return loaded
-
-
-# ---- checking them ---------------------------------------------------------------------------
-
-
-def _dropout(module: Any, parts: Parts) -> Dropout:
-    """The rate between layers of the module's LSTM."""
-    if module is None or len(parts.lstms) > 1:
-        return Dropout()
-    rate = getattr(_submodule(module, next(iter(parts.lstms))), "dropout", 0.0)
-    return Dropout(layers=float(rate)) if isinstance(rate, float) else Dropout()
-
-
-def _submodule(module: Any, prefix: str) -> Any:
-    return module.get_submodule(prefix) if prefix else module
-
-
-def check_parts(model: LSTM, parts: Parts, module: Any = None) -> None:
-    """Compare a model with what PyTorch makes of the same parts."""
-    if parts.scaling is not None and getattr(module, "scaling", None) is not None:
-        verify(model, SIDE, lambda X: _of_whole(copy.deepcopy(module).cpu().eval(), X))
-    else:
-        verify(model, SIDE, lambda X: _of_parts(model, parts, module, X))
-
-
-def _warn_of_others(model: LSTM, module: Any, parts: Parts) -> None:
-    """Warn where a larger module makes something else of a batch than its LSTM and its head do."""
-    modules = require("numlstm.convert.torch_modules", EXTRA, "the check")
-    found = _submodule(module, next(iter(parts.lstms)))
-    whole = copy.deepcopy(module).to("cpu", getattr(modules.torch, model.spec.dtype)).eval()
-    steps_first = not getattr(found, "batch_first", True)
-    if found is not module and differs(model, lambda X: modules.call(whole, X, steps_first)):
-        notices.warn(
-            "the LSTM and the head were converted, and the module as a whole computes something "
-            "else: an activation between or behind them, or another choice of steps, is code that "
-            "is yours to add; lstm= and head= say that these parts are meant, without this warning"
-        )
-
-
-def _of_whole(module: Any, X: Array) -> Outputs:
-    """Of the module that `to_torch` makes."""
-    torch = require("torch", EXTRA, "the check")
-    training = module.training
-    with torch.no_grad():
-        Y, (h, c) = module.eval()(torch.from_numpy(X))
-    module.train(training)
-    return Outputs(Y.numpy(), list(h.numpy()), list(c.numpy()))
-
-
-def _of_parts(model: LSTM, parts: Parts, module: Any, X: Array) -> Outputs:
-    """Of the LSTMs one behind the other, and of the head."""
-    kind = getattr(require("torch", EXTRA, "the check"), model.spec.dtype)
-    modules = require("numlstm.convert.torch_modules", EXTRA, "the check")
-    if model.scaling is not None:
-        X = model.scaling.inputs(X, model.spec.dtype)
-    lstms = [
-        modules.lstm_of(found)
-        if module is None
-        else copy.deepcopy(_submodule(module, prefix)).to("cpu", kind).eval()
-        for prefix, found in parts.lstms.items()
-    ]
-    Y, h, c = modules.run(lstms, parts.head, X, model.output == "last")
-    return Outputs(Y if model.scaling is None else model.scaling.outputs(Y), h, c)

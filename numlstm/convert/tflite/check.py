@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.convert.check import Outputs
-from numlstm.convert.extras import require
-from numlstm.convert.tflite_operator import (
+from numlstm.convert.tflite.counterpart import TFLITE
+from numlstm.convert.tflite.operator import (
     BOTH,
     INPUT,
     RECURRENT,
@@ -21,7 +21,6 @@ from numlstm.convert.tflite_operator import (
 )
 from numlstm.utils.types import Array
 
-EXTRA = "tflite"
 _CODES = {STEP: 16, "UNIDIRECTIONAL_SEQUENCE_LSTM": 44, BOTH: 52}
 
 
@@ -37,7 +36,7 @@ class Writer:
 
     def __init__(self) -> None:
         """An empty graph."""
-        self.schema = require("ai_edge_litert.schema_py_generated", EXTRA, "the check")
+        self.schema = TFLITE.require("ai_edge_litert.schema_py_generated", "the check")
         self.buffers = [self.schema.BufferT()]
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
@@ -121,7 +120,7 @@ class Writer:
 
     def content(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """The file."""
-        builder = require("flatbuffers", EXTRA, "the check").Builder(1024)
+        builder = TFLITE.require("flatbuffers", "the check").Builder(1024)
         codes = [
             self.schema.OperatorCodeT(
                 deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=_version(code)
@@ -182,7 +181,7 @@ def run(
 
 def interpreter_of(content: bytes) -> Any:
     """An interpreter with the operators' own kernels."""
-    litert = require("ai_edge_litert.interpreter", EXTRA, "the check")
+    litert = TFLITE.require("ai_edge_litert.interpreter", "the check")
     interpreter = litert.Interpreter(
         model_content=content,
         num_threads=1,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.architecture.cell import Activation, Activations, Cell
-from numlstm.convert.flatbuffer import EMPTY, Table
-from numlstm.convert.tflite_files import Graph, Operator
+from numlstm.convert.tflite.files import Graph, Operator
+from numlstm.convert.tflite.flatbuffer import EMPTY, Table
 from numlstm.convert.weights import Weights
 from numlstm.utils.types import Array
 

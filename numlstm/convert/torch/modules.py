@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from numlstm.convert.state_dicts import state_dict_of
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils.types import Array
@@ -76,8 +77,6 @@ def last_of(h: Any, directions: int) -> Any:
 
 def module_of(model: LSTM) -> Network:
     """The module of a model, with its parameters."""
-    from numlstm.convert.torch import state_dict_of
-
     module = Network(model)
     module.load_state_dict({k: _tensor(v) for k, v in state_dict_of(model).items()})
     return module

@@ -6,16 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.extras import require
-from numlstm.convert.tflite_files import MAGIC, read_graph
-from numlstm.convert.tflite_flow import Network, find_network
-from numlstm.convert.tflite_operator import weights_of_operators
+from numlstm.convert.tflite.check import run
+from numlstm.convert.tflite.counterpart import TFLITE
+from numlstm.convert.tflite.files import MAGIC, read_graph
+from numlstm.convert.tflite.flow import Network, find_network
+from numlstm.convert.tflite.operator import weights_of_operators
 from numlstm.convert.weights import Weights, to_model
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, files
 from numlstm.utils.types import Array
-
-SIDE = "TensorFlow Lite"
 
 
 def from_tflite(
@@ -85,7 +84,7 @@ def from_tflite(
         network, weights, shifts = _read(data, lstm, head, logits)
     model = to_model(weights, backend)
     if check:
-        verify(model, SIDE, lambda X: _run(network, shifts, X))
+        verify(model, TFLITE.name, lambda X: _run(network, shifts, X))
     return model
 
 
@@ -109,8 +108,7 @@ def _read(
 
 def _run(network: Network, shifts: Sequence[Array], X: Array) -> Outputs:
     """What LiteRT makes of X, in our hidden states."""
-    runs = require("numlstm.convert.tflite_runs", "tflite", "the check")
-    found: Outputs = runs.run(network.operators, network.head, X, network.last)
+    found = run(network.operators, network.head, X, network.last)
     assert found.h is not None
     h = [own - shift for own, shift in zip(found.h, shifts, strict=True)]
     return found._replace(h=h)
