@@ -303,9 +303,9 @@ class Onnx(Side):
     def run(self, network: Any, X: Any) -> Outputs:
         import onnx
 
-        from numlstm.convert import onnx_runs
+        from numlstm.convert.onnx import runs
 
-        made = onnx_runs.run(onnx, network, {"X": X})
+        made = runs.run(onnx, network, {"X": X})
         Y = made[network.graph.output[0].name]
         return Outputs(Y, *(list(made[name]) for name in ("hn", "cn") if name in made))
 

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 import mutate_onnx  # noqa: E402
-from numlstm.convert.onnx_text import LSTM  # noqa: E402
+from numlstm.convert.onnx.reference_lstm import LSTM  # noqa: E402
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -546,9 +546,9 @@ def test_what_is_no_source(tmp_path):
 
 
 def test_the_check_sees_a_difference(monkeypatch):
-    from numlstm.convert import onnx_operator
+    from numlstm.convert.onnx import operator
 
-    monkeypatch.setattr(onnx_operator, "ORDER", "ifog")
+    monkeypatch.setattr(operator, "ORDER", "ifog")
     with pytest.raises(RuntimeError, match="differ by"):
         from_onnx(*plain())
 

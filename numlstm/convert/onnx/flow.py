@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.architecture.cell import Cell
-from numlstm.convert.onnx_files import Free, Size
-from numlstm.convert.onnx_folding import FLOATS, axes_of, integers, slices_of
+from numlstm.convert.onnx.files import Free, Size
+from numlstm.convert.onnx.folding import FLOATS, axes_of, integers, slices_of
 from numlstm.utils.types import Array
 
 

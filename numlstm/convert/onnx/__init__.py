@@ -6,8 +6,8 @@ from typing import Any
 
 from numlstm.convert.check import Outputs, verify
 from numlstm.convert.extras import MissingPackage, require
-from numlstm.convert.onnx_files import EXTRA, Graph, read, refusing
-from numlstm.convert.onnx_operator import require_constants
+from numlstm.convert.onnx.files import EXTRA, Graph, read, refusing
+from numlstm.convert.onnx.operator import require_constants
 from numlstm.convert.parts import require_parts
 from numlstm.convert.weights import to_model, weights_of
 from numlstm.model.lstm import LSTM
@@ -162,7 +162,7 @@ def to_onnx(
     if model.theta.nbytes > _LARGEST:
         raise ValueError(f"a file of ONNX holds 2 GB, and the model has {model.theta.nbytes} bytes")
     onnx = require("onnx", EXTRA, "to_onnx")
-    writer = require("numlstm.convert.onnx_writer", EXTRA, "to_onnx").Writer
+    writer = require("numlstm.convert.onnx.writer", EXTRA, "to_onnx").Writer
     weights = weights_of(model, crop=not states)
     proto = writer(onnx, weights).model(states, lengths)
     if checks.flag("check", check):
@@ -175,12 +175,12 @@ def to_onnx(
 def _found(onnx: Any, graph: Graph, output: str | None) -> Any:
     if output is not None and not isinstance(output, str):
         raise TypeError(f"output must be the name of a value, received {checks.shown(output)}")
-    reader = require("numlstm.convert.onnx_reader", EXTRA, "from_onnx").Reader
+    reader = require("numlstm.convert.onnx.reader", EXTRA, "from_onnx").Reader
     return reader(onnx, graph).found(output)
 
 
 def _check(onnx: Any, graph: Graph, found: Any, model: LSTM) -> None:
-    runs = require("numlstm.convert.onnx_runs", EXTRA, "the check")
+    runs = require("numlstm.convert.onnx.runs", EXTRA, "the check")
     sizes = runs.batch_of(found.flow)
 
     def run(X: Array) -> Outputs:
@@ -197,6 +197,6 @@ def _check(onnx: Any, graph: Graph, found: Any, model: LSTM) -> None:
 
 
 def _of_ours(onnx: Any, proto: Any, X: Array, states: bool) -> Outputs:
-    runs = require("numlstm.convert.onnx_runs", EXTRA, "the check")
+    runs = require("numlstm.convert.onnx.runs", EXTRA, "the check")
     made = runs.run(onnx, proto, {"X": X})
     return Outputs(made["Y"], *([list(made["hn"]), list(made["cn"])] if states else []))

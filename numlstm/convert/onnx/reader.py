@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.convert import onnx_flow as flows
-from numlstm.convert.onnx_files import Free, Graph, array_of
-from numlstm.convert.onnx_flow import (
+from numlstm.convert.onnx import flow as flows
+from numlstm.convert.onnx.files import Free, Graph, array_of
+from numlstm.convert.onnx.flow import (
     Atom,
     Flow,
     Level,
@@ -19,8 +19,8 @@ from numlstm.convert.onnx_flow import (
     Unread,
     Value,
 )
-from numlstm.convert.onnx_folding import FLOATS, CannotFold, fold, integers
-from numlstm.convert.onnx_operator import KNOWN, cell_of, layers_of
+from numlstm.convert.onnx.folding import FLOATS, CannotFold, fold, integers
+from numlstm.convert.onnx.operator import KNOWN, cell_of, layers_of
 from numlstm.convert.weights import Weights
 from numlstm.data.scaling import Scaling
 from numlstm.utils.types import Array

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.convert.onnx_files import Free
+from numlstm.convert.onnx.files import Free
 from numlstm.utils.types import Array
 
 _LARGEST = 2**26  # numbers in what a node makes, so that a small file needs no large memory

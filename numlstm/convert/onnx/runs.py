@@ -1,7 +1,7 @@
 """Both sides of a conversion from and to ONNX: what a graph computes from a batch.
 
 By onnxruntime where it is installed and keeps to the operator's text, else by onnx's reference
-evaluator with the LSTM of `onnx_text`. Of a graph of others only the nodes that were read run.
+evaluator with the LSTM of `reference_lstm`. Of a graph of others only the nodes that were read run.
 """
 
 import importlib.util
@@ -14,8 +14,8 @@ import numpy as np
 
 from numlstm.convert.check import Outputs
 from numlstm.convert.extras import MissingPackage, require
-from numlstm.convert.onnx_files import EXTRA, Free, Graph, Size
-from numlstm.convert.onnx_flow import Flow
+from numlstm.convert.onnx.files import EXTRA, Free, Graph, Size
+from numlstm.convert.onnx.flow import Flow
 from numlstm.utils.types import Array
 
 _INTEGERS = {6: np.int32, 7: np.int64}
@@ -56,7 +56,7 @@ def _in_the_runtime(model: Any, names: list[str], inputs: Mapping[str, Array]) -
 
 def _in_the_evaluator(model: Any, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
     evaluator = require("onnx.reference", EXTRA, "the check").ReferenceEvaluator
-    text = require("numlstm.convert.onnx_text", EXTRA, "the check")
+    text = require("numlstm.convert.onnx.reference_lstm", EXTRA, "the check")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         made: list[Array] = evaluator(model, new_ops=[text.LSTM]).run(names, dict(inputs))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from numlstm._version import __version__
-from numlstm.convert.onnx_operator import arrays_of, attributes_of
-from numlstm.convert.onnx_reader import LEARNED
+from numlstm.convert.onnx.operator import arrays_of, attributes_of
+from numlstm.convert.onnx.reader import LEARNED
 from numlstm.convert.sizes import hidden_size
 from numlstm.convert.weights import Weights
 from numlstm.data.scaling import Scaling
