@@ -44,11 +44,16 @@ class Counterpart:
             )
 
 
+_OF_SPEC = (
+    *("bidirectional", "residual", "learned_state"),
+    *("direct_input", "proj_size", "static_size"),
+)
+
+
 def parts(model: LSTM) -> dict[str, str]:
     """What a model has beside plain layers: names, and how they were asked for."""
     spec = model.spec
-    words = "bidirectional residual learned_state direct_input proj_size static_size".split()
-    found = {name: f"{name}={getattr(spec, name)}" for name in words if getattr(spec, name)}
+    found = {name: f"{name}={getattr(spec, name)}" for name in _OF_SPEC if getattr(spec, name)}
     if spec.proj_size == spec.hidden_size:
         found["square projection"] = f"proj_size={spec.proj_size}, as large as hidden_size"
     for name, value in spec.cell.changed().items():
