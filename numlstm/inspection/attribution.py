@@ -75,15 +75,20 @@ class Attribution(_Fields):
         Attributions of the attributes of a sequence.
     future : ndarray, shape (B, N, F), or None
         Attributions of the features that are known ahead.
+    attributes, known_ahead : tuple of str, or None
+        Names of the S attributes, and of the F features that are known ahead.
     """
 
+    attributes: tuple[str, ...] | None = None
+    known_ahead: tuple[str, ...] | None = None
     _given: Labelled | None = None  # with the labels of X
     _form: Form | None = None
 
     @classmethod
-    def of(cls, fields: Any, given: Labelled, form: Form) -> "Attribution":
+    def of(cls, fields: Any, given: Labelled, form: Form, names: Names) -> "Attribution":
         """Internal: of inputs with these labels, in this form; nobody may write into the arrays."""
         made = cls(*fields)
+        made.attributes, made.known_ahead = names.static, names.future
         made._given, made._form = given, form
         for value in made:
             if isinstance(value, np.ndarray):
@@ -176,6 +181,10 @@ class Attribution(_Fields):
     def _coordinates(self) -> dict[str, Any]:
         """Labels of the axes, where the data have them."""
         found: dict[str, Any] = {"feature": list(self.features or self._numbered("x"))}
+        if self.static is not None and self.attributes is not None:
+            found["attribute"] = list(self.attributes)
+        if self.future is not None and self.known_ahead is not None:
+            found["feature_ahead"] = list(self.known_ahead)
         given = self._given
         rows, steps, _ = self.values.shape
         if given is None:

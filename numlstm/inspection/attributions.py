@@ -235,7 +235,7 @@ def _attribution(model: LSTM, what: Explained, asked: Asked, rule: Quadrature) -
         by_static,
         by_future,
     )
-    return Attribution.of(fields, reading.given, reading.form)
+    return Attribution.of(fields, reading.given, reading.form, model.names)
 
 
 def _products(what: Explained, reading: Reading, found: Gradients) -> tuple[Array, Array | None]:

@@ -96,10 +96,12 @@ def states(
     values : array_like, shape (T, H) or (B, T, H)
         The values of H units in every step, as ``model.trace(X).c[0]`` are those of the first
         layer. Steps with NaN stay blank.
+    inputs : array_like, shape (T,), (T, I) or (B, T, I), optional
+        What the network read, drawn above, as in `gates`.
     scale : {"all", "unit"}, optional
         "unit": every unit is divided by its own largest absolute value, so that one with large
         values does not turn the others white. Default: all units have the colours of one scale.
-    inputs, names, row, ax : optional
+    names, row, ax : optional
         As in `gates`.
 
     Returns

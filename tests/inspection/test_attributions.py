@@ -256,6 +256,27 @@ def test_forecasts_of_several_steps_and_what_is_known_ahead():
         inspection.integrated_gradients(model, series, future=known, output=0, ahead=4)
 
 
+def test_attributes_and_what_is_known_ahead_have_their_names():
+    pd, _ = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    series, known, about = inputs(60, 1), inputs(63, 1, seed=2), inputs(1, 2, seed=3)
+    about = pd.DataFrame(about, columns=["area", "height"])
+    known = pd.DataFrame({"price": known[:, 0]})
+    given = {"hidden_size": 3, "epochs": 1, "rng": 0}
+    two = pd.concat([about, 2 * about], ignore_index=True)
+    model = numlstm.fit([series, -series], static=two, **given).model
+    found = inspection.gradient_x_input(model, [series, -series], static=two)
+    assert found.attributes == ("area", "height")
+    assert list(found.to_xarray().static.attribute.values) == ["area", "height"]
+    frame = pd.DataFrame(series)
+    model = numlstm.fit(frame, horizon=3, future=known, **given).model
+    found = inspection.gradient_x_input(model, frame, future=known, ahead=1)
+    assert found.known_ahead == ("price",)
+    assert list(found.to_xarray().future.feature_ahead.values) == ["price"]
+    plain = numlstm.fit(series, **given).model
+    found = inspection.gradient_x_input(plain, series)
+    assert found.attributes is found.known_ahead is None
+
+
 # --- what it is compared with ---------------------------------------------------------------------
 
 

@@ -299,19 +299,24 @@ def test_attributions_of_attributes_are_bars():
     assert rows_of(axes[1]) == ["attribute 0", "attribute 1", "attribute 2"]
     with pytest.raises(ValueError, match="array of 2 matplotlib Axes, received 1 of them"):
         plotting.attribution(found, row=1, ax=axes[0])
+    named = pd.DataFrame(about, columns=["area", "height", "forest"])
+    fitted = numlstm.fit(X, y[..., :1], static=named, **OPTIONS).model
+    picture = plotting.attribution(inspection.gradient_x_input(fitted, X, static=named), row=1)
+    assert rows_of(picture.axes[1]) == ["area", "height", "forest"]
 
 
 def test_attributions_of_what_is_known_ahead_are_further_rows():
     series = pd.Series(RNG.normal(size=30), pd.date_range("2020-03-01", periods=30))
-    ahead = pd.DataFrame(RNG.normal(size=(30, 2)), series.index)
-    fitted = numlstm.fit(series, future=ahead, horizon=3, **OPTIONS).model
+    ahead = pd.DataFrame(RNG.normal(size=(30, 2)), series.index, ["price", "holiday"])
     for X, future in ((series, ahead), (series.to_numpy(), ahead.to_numpy())):
+        fitted = numlstm.fit(X, future=future, horizon=3, **OPTIONS).model
         found = inspection.gradient_x_input(fitted, X[:20], future=future[:23], ahead=3)
         picture = plotting.attribution(found)
         drawn = np.ma.filled(picture.artists["map"].get_array(), np.nan)
         assert_array_equal(drawn[0], [*found.values[0, :, 0], *[np.nan] * 3])
         assert_array_equal(drawn[1:], found.future[0].T)
-        assert rows_of(picture.axes)[1:] == ["known ahead 0", "known ahead 1"]
+        names = list(ahead) if X is series else ["known ahead 0", "known ahead 1"]
+        assert rows_of(picture.axes)[1:] == names
         start = date2num(series.index[0]) if X is series else 0
         assert_allclose(edges(picture.artists["map"])[0], start - 0.5 + np.arange(24))
 
