@@ -8,6 +8,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.data.labels import Frame, Grid, Labelled, Panel, times
 from numlstm.data.labels.axes import Axis
+from numlstm.data.labels.base import labelled, require_same
 from numlstm.data.labels.names import SEQUENCES, called
 from numlstm.utils import checks
 from numlstm.utils.types import Array
@@ -49,6 +50,11 @@ class Series(NamedTuple):
     names: tuple[str, ...] | None
     quantity: str
     given: Labelled
+
+    def until(self, stop: int) -> "Series":
+        """Its first steps."""
+        places = None if self.places is None else self.places[:stop]
+        return self._replace(values=self.values[:stop], places=places)
 
     def where(self, start: int = 0) -> Array:
         """The place of every step; without labels they count from `start` on."""
@@ -93,6 +99,21 @@ def _axis(given: Labelled) -> Axis | None:
     return given.time
 
 
+def require_same_times(given: Series, other: Series) -> None:
+    """Refuse steps of other times than those of the given, where both have some."""
+    mine, theirs = _axis(given.given), _axis(other.given)
+    counted = any(axis is None or axis.is_counted for axis in (mine, theirs))
+    if mine is not None and theirs is not None and not counted:
+        kept = mine.cut(0, len(given.values))
+        require_same(labelled(given.name, kept), labelled(other.name, theirs))
+
+
+def has_rows(value: Any) -> bool:
+    """Whether there are several sequences: a list, three axes, or a frame with several series."""
+    levels = getattr(getattr(value, "index", None), "nlevels", 1)
+    return are_several(value) or len(getattr(value, "shape", ())) == 3 or levels > 1
+
+
 def are_several(value: Any) -> bool:
     """Whether a list has arrays or frames, not numbers or rows of numbers."""
     return isinstance(value, (list, tuple)) and any(
@@ -123,9 +144,11 @@ def _read(name: str, value: Any, row: Row) -> Labelled:
         value, row = _of_row(name, value, shape, row), None
     given = labels.read(name, value, None, _ONE)
     if isinstance(given, Panel):
-        raise ValueError(
-            f"{name} holds several series: pass one of them, a part of {given.grouped(name)}"
-        )
+        if row is False:
+            raise ValueError(
+                f"{name} holds several series: pass one of them, a part of {given.grouped(name)}"
+            )
+        return given.items[_row(name, len(given.items), "a frame of several series", row)]
     if row is not None and row is not False:
         raise ValueError(
             f"row={row!r} chooses among sequences, and {name} is one, of shape {shape}: leave it "
