@@ -1,6 +1,7 @@
 """One series with its labels, as it is drawn: values, places along the axis, names and units."""
 
 import re
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -95,17 +96,23 @@ def _axis(given: Labelled) -> Axis | None:
     if given.time is None or not given.time.is_time:
         for name, coordinate in given.array.coords.items():
             if coordinate.dims == (given.dims["T"],) and coordinate.dtype.kind == "M":
-                return Axis(coordinate.values, f"coordinate {name!r}")
-    return given.time
+                zone = coordinate.attrs.get("time_zone")
+                return Axis(coordinate.values, f"coordinate {name!r}", zone=zone)
+    if given.time is None:
+        return None
+    return replace(given.time, zone=given.array.coords[given.dims["T"]].attrs.get("time_zone"))
 
 
-def require_same_times(given: Series, other: Series) -> None:
-    """Refuse steps of other times than those of the given, where both have some."""
+def at_same_times(given: Series, other: Series) -> Series:
+    """The given at the times of the other, as clocks show them; other times are refused."""
     mine, theirs = _axis(given.given), _axis(other.given)
-    counted = any(axis is None or axis.is_counted for axis in (mine, theirs))
-    if mine is not None and theirs is not None and not counted:
-        kept = mine.cut(0, len(given.values))
-        require_same(labelled(given.name, kept), labelled(other.name, theirs))
+    if mine is None or theirs is None or mine.is_counted or theirs.is_counted:
+        return given
+    kept = mine.cut(0, len(given.values))
+    require_same(labelled(given.name, kept), labelled(other.name, theirs))
+    if theirs.wall is None:
+        return given
+    return given._replace(places=other.places, along=other.along)
 
 
 def has_rows(value: Any) -> bool:

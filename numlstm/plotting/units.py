@@ -7,7 +7,7 @@ import numpy as np
 from numlstm.plotting.columns import column_names
 from numlstm.plotting.heat_maps import heat_map, largest, symmetric
 from numlstm.plotting.picture import Picture, several, style, whole_ticks
-from numlstm.plotting.series import Series, has_rows, read, require_same_times
+from numlstm.plotting.series import Series, at_same_times, has_rows, read
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
@@ -204,7 +204,7 @@ def _beside(given: Series, inputs: Any, row: int | None) -> tuple[Series, Series
             f"inputs must have the {len(given.values)} steps of values, received {steps}"
         )
     if given.places is not None and above.places is not None:
-        require_same_times(given, above)
+        given = at_same_times(given, above)
     return given, above
 
 

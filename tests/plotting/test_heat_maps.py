@@ -186,6 +186,13 @@ def test_times_of_a_trace_are_those_of_its_inputs(model):
     plotting.gates(model.trace(years).to_xarray().f[0], years)
 
 
+def test_a_trace_is_drawn_at_the_clocks_of_its_inputs(model):
+    local = INPUTS.set_axis(DATES.tz_localize("Asia/Tokyo"))
+    picture = plotting.gates(model.trace(local).to_xarray().f[0], local)
+    assert_array_equal(picture.artists["inputs"][0].get_xdata(), DATES)
+    assert_allclose(edges(picture.artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+
+
 def test_steps_after_the_end_stay_blank():
     values = GATES[0].copy()
     values[15:] = np.nan
