@@ -72,7 +72,8 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
     label = "importance"
     if hasattr(values, "lags"):
         label = "mean |attribution| (units of the prediction)"
-        values, lags, names = values.values, values.lags, names or values.features
+        lags = values.lags if lags is None else lags
+        values, names = values.values, values.features if names is None else names
     given = read("values", values)
     titles = column_names(names, given.names, given.values.shape[1])
     places = np.arange(len(given.values)) if lags is None else checks.array("lags", lags, "float64")
@@ -139,8 +140,9 @@ def memory(
     >>> list(picture.artists), picture.axes.get_yscale()
     (['total', 'cell', 'hidden'], 'log')
     """
-    names = None
+    names, label = None, "sensitivity (output by input)"
     if hasattr(total, "hidden"):
+        label = getattr(total, "quantity", label)
         total, cell, hidden, names = total.total, total.cell, total.hidden, total.names
     ways = {"total": total, "cell": cell, "hidden": hidden}
     given = {
@@ -168,7 +170,7 @@ def memory(
     there = values[np.isfinite(values)]
     if there.size and there.min() > 0 and there.max() > _WIDE * there.min():
         log_scale(ax, there)
-    ax.set_ylabel("sensitivity (output by input)")
+    ax.set_ylabel(label)
     return Picture(ax.figure, ax, dict(zip(given, lines, strict=True)))
 
 

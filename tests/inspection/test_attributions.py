@@ -395,9 +395,9 @@ def test_frames_keep_their_labels():
     assert found.features == ("rain", "warmth")
     assert found.output == "flow"
     shown = found.like_inputs()
-    assert shown.columns.tolist() == ["rain", "warmth"]
+    assert shown.columns.tolist() == ["warmth", "rain"]  # as X has them
     assert shown.index.equals(dates)
-    np.testing.assert_array_equal(shown.to_numpy(), found.values[0])
+    np.testing.assert_array_equal(shown[["rain", "warmth"]].to_numpy(), found.values[0])
     dry = inspection.integrated_gradients(model, frame, baseline=frame.assign(rain=0.0))
     by_hand = inspection.integrated_gradients(model, frame, baseline=frame.to_numpy() * [0, 1])
     np.testing.assert_array_equal(dry.values, by_hand.values)
@@ -491,3 +491,62 @@ def test_other_models_are_refused():
     empty = [inputs(4, 1), np.empty((0, 1))]
     with pytest.raises(ValueError, match="has no step, and nothing to explain"):
         inspection.integrated_gradients(result.model, empty)
+
+
+def test_attributions_have_the_columns_of_the_inputs_in_their_order():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    xarray = pytest.importorskip("xarray")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.standard_normal((9, 2)), columns=["rain", "temp"])
+    model = numlstm.fit(frame, hidden_size=3, epochs=1, rng=0).model
+    true = inspection.gradient_x_input(model, frame, output="rain").like_inputs()
+    turned = frame[["temp", "rain"]]
+    array = xarray.DataArray(turned.to_numpy(), {"feature": ["temp", "rain"]}, ("time", "feature"))
+
+    def of(X):
+        return inspection.gradient_x_input(model, X, output="rain").like_inputs()
+
+    pandas.testing.assert_frame_equal(of(turned), true[["temp", "rain"]])
+    assert of(polars.from_pandas(turned)).columns == ["temp", "rain"]
+    assert of(array).target.values.tolist() == ["temp", "rain"]
+    np.testing.assert_array_equal(of(array).sel(target="rain"), true["rain"])
+    first, second = of([turned, frame])  # each as it is
+    pandas.testing.assert_frame_equal(first, true[["temp", "rain"]])
+    pandas.testing.assert_frame_equal(second, true)
+    panel = pandas.concat({"a": turned, "b": turned})
+    pandas.testing.assert_frame_equal(of(panel).loc["b"], true[["temp", "rain"]])
+    both = array.expand_dims(site=["a", "b"])
+    np.testing.assert_array_equal(of(both).sel(site="b", target="temp"), true["temp"])
+
+
+def test_times_of_a_zone_are_said_to_be_in_utc():
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("xarray")
+    index = pandas.date_range("2020-03-28 22:00", periods=6, freq="h", tz="Europe/Berlin")
+    frame = pandas.DataFrame({"rain": np.arange(6.0)}, index)
+    model = numlstm.LSTM(1, 2, 1, rng=0)
+    utc = index.tz_convert("UTC").tz_localize(None)
+    later = frame.set_axis(index + pandas.Timedelta("1h"))
+    for time in (
+        inspection.gradient_x_input(model, frame).to_xarray().time,
+        model.trace(frame).to_xarray().time,
+        model.trace([frame, later]).to_xarray().time[0],
+    ):
+        np.testing.assert_array_equal(time, utc)
+        assert time.attrs == {"time_zone": "UTC"}
+    plain = frame.set_axis(utc)
+    assert model.trace(plain).to_xarray().time.attrs == {}
+
+
+def test_other_arrays_keep_their_labels():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"rain": np.arange(6.0)}, pandas.date_range("2020", periods=6))
+    model = numlstm.LSTM(1, 2, 1, rng=0)
+    found = inspection.gradient_x_input(model, frame)
+    doubled = found._replace(values=2 * found.values).like_inputs()
+    pandas.testing.assert_frame_equal(doubled, 2 * found.like_inputs())
+    trace = model.trace(frame)
+    other = trace._replace(f=None, c=2 * trace.c).to_xarray()
+    assert "f" not in other
+    np.testing.assert_array_equal(other.c, 2 * trace.c)
+    np.testing.assert_array_equal(other.time, frame.index)

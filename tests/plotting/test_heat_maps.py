@@ -26,6 +26,11 @@ def edges(mesh):
     return corners[0, :, 0], corners[:, 0, 1]
 
 
+@pytest.fixture(scope="module")
+def model():
+    return numlstm.LSTM(2, 5, 1, rng=0)
+
+
 def test_gates_are_between_0_and_1():
     picture = plotting.gates(GATES, row=1)
     mesh = picture.artists["map"]
@@ -142,6 +147,52 @@ def test_a_row_is_that_of_values_and_inputs():
     assert_array_equal(alone.artists["map"].get_array(), GATES[0].T)
 
 
+@pytest.mark.parametrize("row", [0, 1, -1])
+@pytest.mark.parametrize("kind", ["arrays", "frames", "panel"])
+def test_inputs_of_shorter_sequences_are_above_their_steps(model, row, kind):
+    frames = [INPUTS[:12], INPUTS, INPUTS[3:9]]
+    if kind == "arrays":
+        X = [frame.to_numpy() for frame in frames]
+    else:
+        X = pd.concat(dict(zip("bac", frames, strict=True))) if kind == "panel" else frames
+    trace = model.trace(X)
+    for values in (trace.f[0], trace.to_xarray().f[0]):
+        picture = plotting.gates(values, X, row=row)
+        assert_array_equal(
+            picture.artists["map"].get_array(), trace.f[0, row, : len(frames[row])].T
+        )
+        line = picture.artists["inputs"][1]
+        assert_array_equal(line.get_ydata(), frames[row]["snow"])
+        times = frames[row].index if kind != "arrays" else np.arange(len(frames[row]))
+        assert_array_equal(line.get_xdata(), times)
+    plotting.states(trace.to_xarray().c[0], row=row)
+    found = inspection.gradient_x_input(model, X)
+    picture = plotting.attribution(found, row=row)
+    assert_array_equal(picture.artists["map"].get_array(), found.values[row, : len(frames[row])].T)
+    with pytest.raises(ValueError, match=r"has 3 sequences, .*: pass row=, 0 to 2"):
+        plotting.attribution(found)
+
+
+def test_times_of_a_trace_are_those_of_its_inputs(model):
+    values = model.trace(INPUTS).to_xarray().f[0]
+    line = plotting.gates(values, INPUTS).artists["inputs"][0]
+    assert_array_equal(line.get_xdata(), DATES)
+    later = INPUTS.set_axis(INPUTS.index + pd.Timedelta("1D"))
+    with pytest.raises(ValueError, match="in row 0 values has 2020-03-01, inputs 2020-03-02"):
+        plotting.gates(values, later)
+    with pytest.raises(ValueError, match="inputs must have the 20 steps of values, received 8"):
+        plotting.gates(values, INPUTS[:8])
+    years = INPUTS.set_axis(np.arange(1990, 2010))  # no dates, of which a trace knows nothing
+    plotting.gates(model.trace(years).to_xarray().f[0], years)
+
+
+def test_a_trace_is_drawn_at_the_clocks_of_its_inputs(model):
+    local = INPUTS.set_axis(DATES.tz_localize("Asia/Tokyo"))
+    picture = plotting.gates(model.trace(local).to_xarray().f[0], local)
+    assert_array_equal(picture.artists["inputs"][0].get_xdata(), DATES)
+    assert_allclose(edges(picture.artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+
+
 def test_steps_after_the_end_stay_blank():
     values = GATES[0].copy()
     values[15:] = np.nan
@@ -220,11 +271,6 @@ def test_attributions_over_steps_and_lags():
     assert over_lags.axes.get_xlabel() == "lag (steps before)"
     with pytest.raises(ValueError, match="names must be 5, one for each feature, received 2"):
         plotting.attribution(CELLS, names=["a", "b"])
-
-
-@pytest.fixture(scope="module")
-def model():
-    return numlstm.LSTM(2, 5, 1, rng=0)
 
 
 def test_a_trace_as_array_and_as_data_array(model):
