@@ -10,8 +10,10 @@ from numlstm.utils import notices
 def parts(model: LSTM) -> dict[str, str]:
     """What a model has beside plain layers: names, and how they were asked for."""
     spec = model.spec
-    names = ("bidirectional", "residual", "learned_state", "proj_size", "static_size")
-    names += ("direct_input",)
+    names = (
+        *("bidirectional", "residual", "learned_state", "proj_size", "static_size"),
+        "direct_input",
+    )
     found = {name: f"{name}={getattr(spec, name)}" for name in names if getattr(spec, name)}
     if spec.proj_size == spec.hidden_size:
         found["square projection"] = f"proj_size={spec.proj_size}, as large as hidden_size"
