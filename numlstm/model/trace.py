@@ -76,7 +76,8 @@ class Tracing(Prediction):
             normalisation, peepholes, limits and activation; ``f = 1 - i`` of a coupled cell. A
             reverse layer's values stand at the step whose input it read.
 
-            `Trace.to_xarray` gives a Dataset with the names and dates of X.
+            `Trace.to_xarray` gives a Dataset with the names and dates of X, `Trace.to_frame` a
+            frame of pandas.
 
         Raises
         ------
