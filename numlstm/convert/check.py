@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.convert.counterpart import MissingPackage
 from numlstm.model.lstm import LSTM
 from numlstm.utils import notices
-from numlstm.utils.optional import MissingPackage
 from numlstm.utils.types import Array
 
 _ROWS, _STEPS = 3, 7

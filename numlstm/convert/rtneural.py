@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.counterpart import Counterpart
+from numlstm.convert.counterpart import Counterpart, MissingPackage
 from numlstm.convert.sizes import hidden_size
 from numlstm.convert.state_dicts import Parts, find_parts, weights_of_parts
 from numlstm.convert.torch.check import check_parts
@@ -17,7 +17,6 @@ from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, files, notices, schema
 from numlstm.utils.files import Target
-from numlstm.utils.optional import MissingPackage
 from numlstm.utils.types import Array
 
 RTNEURAL = Counterpart("RTNeural", parts=("num_layers", "head", "scaling"))
