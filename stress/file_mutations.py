@@ -54,7 +54,7 @@ def run(
     outcomes = collections.Counter[str]()
     for case in range(asked.cases) if asked.only is None else (asked.only,):
         rng = np.random.default_rng([asked.seed, case])
-        found = _without_errors(mutated(sources[rng.integers(len(sources))], rng), use)
+        found = _without_errors(mutated(sources[int(rng.integers(len(sources)))], rng), use)
         if found.startswith("WRONG"):
             print(f"case {case}: {found}")
         outcomes[found.partition(":")[0]] += 1

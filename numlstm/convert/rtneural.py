@@ -77,10 +77,10 @@ def from_rtneural(
     Raises
     ------
     StorageError
-        For a file that is damaged, that has layers which numlstm does not have, or whose sizes are
-        not those of its weights; the message says which.
-    ValueError, TypeError
-        The same for a mapping.
+        For a file that is damaged: no JSON.
+    ValueError
+        For layers that numlstm does not have, and for sizes that are not those of the weights; the
+        message says which.
 
     Warns
     -----
@@ -111,7 +111,9 @@ def from_rtneural(
     else:
         data = files.read_bytes(source)
         with files.refusing(source):
-            read = _read(files.plain_values(data), lstm, head)
+            content = files.plain_values(data)
+        with files.refusing(source, whole=True):
+            read = _read(content, lstm, head)
     model = to_model(replace(read.weights, output=output), backend)
     for words in read.around:
         notices.warn(words)

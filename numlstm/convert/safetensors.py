@@ -100,8 +100,9 @@ def from_safetensors(
         model = model_of(LSTM, content, Arithmetic(backend))
         model.output = output or model.output
         return model
-    parts = find_parts(tensors, lstm, head)
-    weights = replace(weights_of_parts(parts), output=output or "sequence")
+    with files.refusing(path, whole=True):
+        parts = find_parts(tensors, lstm, head)
+        weights = replace(weights_of_parts(parts), output=output or "sequence")
     model = to_model(weights, backend)
     if checks.flag("check", check):
         check_parts(model, parts)

@@ -63,7 +63,7 @@ def plain_layers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]
     if kind == "Sequential" and isinstance(inner, list):  # of Keras 2.0 and 2.1
         inner = {"layers": inner}
     if kind not in ("Sequential", "Functional", "Model") or not isinstance(inner, Mapping):
-        raise ValueError(
+        raise files.OtherContent(
             f"it holds {schema.received(kind)}, and only Sequential and Functional models are "
             "described by their layers: pass the LSTM layer itself"
         )

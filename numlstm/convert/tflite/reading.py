@@ -59,8 +59,10 @@ def from_tflite(
     Raises
     ------
     StorageError
-        For a file that is damaged, for quantised tensors, and for operators that numlstm has no
-        layer for; the message names them.
+        For a file that is damaged, or not of TensorFlow Lite.
+    ValueError
+        For quantised tensors, and for operators that numlstm has no layer for; the message names
+        them.
     RuntimeError
         Where both sides compute something else.
 
@@ -80,7 +82,7 @@ def from_tflite(
     if isinstance(source, (bytes, bytearray, memoryview)) and bytes(source[4:8]) == MAGIC:
         source = io.BytesIO(source)
     data = files.read_bytes(source)
-    with files.refusing(source):
+    with files.refusing(source, whole=True):
         network, weights, shifts = _read(data, lstm, head, logits)
     model = to_model(weights, backend)
     if check:
