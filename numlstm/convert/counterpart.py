@@ -55,7 +55,7 @@ _OF_SPEC = (
 
 
 def parts(model: LSTM) -> dict[str, str]:
-    """What a model has beside plain layers: names, and how they were asked for."""
+    """The parts of a model beside plain layers: names, and how they were asked for."""
     spec = model.spec
     found = {name: f"{name}={getattr(spec, name)}" for name in _OF_SPEC if getattr(spec, name)}
     if spec.proj_size == spec.hidden_size:

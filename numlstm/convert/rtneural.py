@@ -320,7 +320,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _dtype(content: Mapping[str, Any], arrays: list[Array]) -> str:
-    """What `to_rtneural` has written; else float32 where every number is one."""
+    """The dtype that `to_rtneural` has written; else float32 where every number is one."""
     own = content.get("numlstm")
     with np.errstate(over="ignore"):
         exact = all(np.array_equal(array, array.astype(np.float32)) for array in arrays)
@@ -372,7 +372,7 @@ def _require_header(weights: Weights, header: Any) -> None:
 
 
 def _around(content: Mapping[str, Any]) -> list[str]:
-    """What the file says of a plug-in."""
+    """Sentences on a plug-in that the file describes."""
     found = []
     for name, words in _AROUND.items():
         value = content.get(name)

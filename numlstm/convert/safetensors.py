@@ -215,7 +215,7 @@ def _require_order(places: list[_Place], size: int) -> None:
 
 
 def _content(tensors: Mapping[str, Array], text: str) -> Content:
-    """What `to_safetensors` wrote, checked as a model file is."""
+    """The content that `to_safetensors` wrote, checked as a model file is."""
     meta = files.plain_values(text.encode())
     spec = NetworkSpec.restored(schema.mapping("numlstm", meta, ("spec",), list(meta))["spec"])
     layers: dict[str, Array] = {}

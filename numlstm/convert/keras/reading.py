@@ -54,7 +54,7 @@ def from_keras(
     StorageError
         For a file that is damaged, or not of Keras.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
 
     Warns
     -----

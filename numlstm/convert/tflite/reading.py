@@ -64,7 +64,7 @@ def from_tflite(
         For quantised tensors, and for operators that numlstm has no layer for; the message names
         them.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
 
     Warns
     -----
@@ -101,7 +101,7 @@ def _numbers(lstm: Any) -> int | list[int] | None:
 def _read(
     data: bytes, lstm: int | list[int] | None, head: bool | None, logits: bool
 ) -> tuple[Network, Weights, list[Array]]:
-    """What is converted of a file, its weights, and what the projections add to hidden states."""
+    """The network, its weights, and what the projections add to hidden states."""
     network = find_network(read_graph(data), lstm, head, logits)
     weights, shifts = weights_of_operators(network.operators, network.head)
     output = "last" if network.last else "sequence"
@@ -109,7 +109,7 @@ def _read(
 
 
 def _run(network: Network, shifts: Sequence[Array], X: Array) -> Outputs:
-    """What LiteRT makes of X, in our hidden states."""
+    """Outputs of LiteRT for X, with our hidden states."""
     found = run(network.operators, network.head, X, network.last)
     assert found.h is not None
     h = [own - shift for own, shift in zip(found.h, shifts, strict=True)]

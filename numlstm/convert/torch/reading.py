@@ -65,7 +65,7 @@ def from_torch(
     StorageError
         For a file that is damaged, or holds more than weights.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         For a file, where there is no PyTorch.
 
