@@ -1,4 +1,4 @@
-"""The check of a conversion: both sides compute the same from a fixed random batch."""
+"""The check of a conversion: the network here and its counterpart, of a fixed random batch."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.convert.counterpart import MissingPackage
 from numlstm.model.lstm import LSTM
 from numlstm.utils import notices
-from numlstm.utils.optional import MissingPackage
 from numlstm.utils.types import Array
 
 _ROWS, _STEPS = 3, 7
@@ -17,7 +17,7 @@ _BARS = {"float32": 2e-5, "float64": 1e-10}  # of a difference, relative in L2
 
 
 class Outputs(NamedTuple):
-    """What a side makes of a batch; states by layer, forward before reverse, if it tells them."""
+    """Outputs and final states of a batch; states by layer, forward before reverse, where known."""
 
     Y: Any  # (B, T, O), or (B, O) of a model with output="last", in the units of the data
     h: Sequence[Any] | None = None  # each (B, P)
@@ -26,51 +26,52 @@ class Outputs(NamedTuple):
 
 def verify(
     model: LSTM,
-    side: str,
+    counterpart: str,
     run: Callable[[Array], Outputs],
     *,
     precision: str | None = None,
     rows: int = _ROWS,
     steps: int = _STEPS,
 ) -> None:
-    """Raise RuntimeError where `run`, the other side, computes something else from a batch X.
+    """Raise RuntimeError where `run`, the counterpart's, gives something else of a batch X.
 
     X is (B, T, I), in the dtype of the model and in the units of the data. `precision` is that of
-    the other side, where it is less than the model's. Where `run` raises `MissingPackage` the check
-    could not be made, which a warning says.
+    the counterpart, where it is less than the model's. Where `run` raises `MissingPackage` the
+    check could not be made, which a warning says.
     """
     X = _batch(model, rows, steps)
     try:
         theirs = run(X)
     except MissingPackage as error:
         notices.warn(
-            f"the conversion was not checked against {side}: {error}; check=False does without"
+            f"the conversion was not checked against {counterpart}: {error}; check=False does "
+            "without"
         )
         return
     ours = _of_twin(model, _twin(model), X)
     bar = _BARS[precision or model.spec.dtype] + _lost(model)
     theirs = theirs._replace(Y=_in_units(model, theirs.Y))
     try:
-        _require_all_near(bar, side, ours, theirs)
+        _require_all_near(bar, counterpart, ours, theirs)
     except RuntimeError:  # rounding does more in a network that is ill-conditioned
         nudged = [_of_twin(model, _nudged(_twin(model), seed), X) for seed in range(4)]
-        _require_all_near(bar, side, ours, theirs, nudged)
+        _require_all_near(bar, counterpart, ours, theirs, nudged)
 
 
 def _require_all_near(
-    bar: float, side: str, ours: Outputs, theirs: Outputs, nudged: Sequence[Outputs] = ()
+    bar: float, counterpart: str, ours: Outputs, theirs: Outputs, nudged: Sequence[Outputs] = ()
 ) -> None:
     """Compare outputs and states; `nudged` are ours of parameters that are rounded otherwise."""
-    _require_near(bar, side, "outputs", ours.Y, theirs.Y, [one.Y for one in nudged])
+    _require_near(bar, counterpart, "outputs", ours.Y, theirs.Y, [one.Y for one in nudged])
     for name in ("h", "c"):
         states = getattr(theirs, name)
         if states is None:
             continue
         for layer, (own, other) in enumerate(zip(getattr(ours, name), states, strict=True)):
             other = np.asarray(other)
-            width = other.shape[1]  # the other side may lack the dead units
+            width = other.shape[1]  # the counterpart may lack the dead units
             moved = [getattr(one, name)[layer][:, :width] for one in nudged]
-            _require_near(bar, side, f"states {name}", own[:, :width], other, moved)
+            _require_near(bar, counterpart, f"states {name}", own[:, :width], other, moved)
 
 
 def differs(model: LSTM, run: Callable[[Array], Array | None]) -> bool:
@@ -132,7 +133,7 @@ def _in_units(model: LSTM, outputs: Any) -> Array:
 
 
 def _lost(model: LSTM) -> float:
-    """What rounding in the units of the data loses, in the network's."""
+    """The loss by rounding in the units of the data, in the network's."""
     if model.scaling is None:
         return 0.0
     x_mean, x_scale, y_mean, y_scale = model.scaling
@@ -143,12 +144,12 @@ def _lost(model: LSTM) -> float:
 
 
 def _require_near(
-    bar: float, side: str, what: str, ours: Array, theirs: Array, nudged: Sequence[Array]
+    bar: float, counterpart: str, what: str, ours: Array, theirs: Array, nudged: Sequence[Array]
 ) -> None:
     if ours.shape != theirs.shape:
         raise RuntimeError(
-            f"the {what} of {side} have shape {theirs.shape}, and those of numlstm {ours.shape}: "
-            "the network computes something else there"
+            f"the {what} of {counterpart} have shape {theirs.shape}, and those of numlstm "
+            f"{ours.shape}: the network computes something else there"
         )
     size = np.linalg.norm(ours) + 1e-3 * np.sqrt(ours.size)
     apart = np.linalg.norm(ours - theirs) / size
@@ -156,7 +157,7 @@ def _require_near(
     bar = bar + _ALLOWANCE * max(moved, default=0.0)
     if not apart <= bar:
         raise RuntimeError(
-            f"the {what} of {side} and of numlstm differ by {apart:.1e}, relative in L2, more than "
-            f"rounding does, {bar:g}: the network computes something there that was not "
+            f"the {what} of {counterpart} and of numlstm differ by {apart:.1e}, relative in L2, "
+            f"more than rounding does, {bar:g}: the network computes something there that was not "
             "converted; check=False converts it all the same"
         )

@@ -7,6 +7,10 @@ from numlstm.model.lstm import LSTM
 from numlstm.utils import notices, optional
 
 
+class MissingPackage(ImportError):
+    """A package of a counterpart that is not there."""
+
+
 @dataclass(frozen=True)
 class Counterpart:
     """Software that networks come from or go to.
@@ -29,7 +33,7 @@ class Counterpart:
 
     def require(self, module: str, what: str) -> Any:
         """A module of the extra, which `what` needs."""
-        return optional.require(module, f"numlstm[{self.extra}]", what)
+        return optional.require(module, f"numlstm[{self.extra}]", what, MissingPackage)
 
     def require_parts(self, model: LSTM) -> None:
         """Refuse a model that has parts beside those that the counterpart has."""
@@ -51,7 +55,7 @@ _OF_SPEC = (
 
 
 def parts(model: LSTM) -> dict[str, str]:
-    """What a model has beside plain layers: names, and how they were asked for."""
+    """The parts of a model beside plain layers: names, and how they were asked for."""
     spec = model.spec
     found = {name: f"{name}={getattr(spec, name)}" for name in _OF_SPEC if getattr(spec, name)}
     if spec.proj_size == spec.hidden_size:

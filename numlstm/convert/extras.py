@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from numlstm.utils import optional
-from numlstm.utils.optional import MissingPackage as MissingPackage
+from numlstm.convert.counterpart import Counterpart
+from numlstm.convert.counterpart import MissingPackage as MissingPackage
 
 
 def require(module: str, extra: str, what: str) -> Any:
     """A module of the packages that an extra installs."""
-    return optional.require(module, f"numlstm[{extra}]", what)
+    return Counterpart("", extra).require(module, what)

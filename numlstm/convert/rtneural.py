@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.counterpart import Counterpart
+from numlstm.convert.counterpart import Counterpart, MissingPackage
 from numlstm.convert.sizes import hidden_size
 from numlstm.convert.state_dicts import Parts, find_parts, weights_of_parts
 from numlstm.convert.torch.check import check_parts
@@ -17,7 +17,6 @@ from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, files, notices, schema
 from numlstm.utils.files import Target
-from numlstm.utils.optional import MissingPackage
 from numlstm.utils.types import Array
 
 RTNEURAL = Counterpart("RTNeural", parts=("num_layers", "head", "scaling"))
@@ -78,10 +77,10 @@ def from_rtneural(
     Raises
     ------
     StorageError
-        For a file that is damaged, that has layers which numlstm does not have, or whose sizes are
-        not those of its weights; the message says which.
-    ValueError, TypeError
-        The same for a mapping.
+        For a file that is damaged: no JSON.
+    ValueError
+        For layers that numlstm does not have, and for sizes that are not those of the weights; the
+        message says which.
 
     Warns
     -----
@@ -112,7 +111,9 @@ def from_rtneural(
     else:
         data = files.read_bytes(source)
         with files.refusing(source):
-            read = _read(files.plain_values(data), lstm, head)
+            content = files.plain_values(data)
+        with files.refusing(source, whole=True):
+            read = _read(content, lstm, head)
     model = to_model(replace(read.weights, output=output), backend)
     for words in read.around:
         notices.warn(words)
@@ -319,7 +320,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _dtype(content: Mapping[str, Any], arrays: list[Array]) -> str:
-    """What `to_rtneural` has written; else float32 where every number is one."""
+    """The dtype that `to_rtneural` has written; else float32 where every number is one."""
     own = content.get("numlstm")
     with np.errstate(over="ignore"):
         exact = all(np.array_equal(array, array.astype(np.float32)) for array in arrays)
@@ -371,7 +372,7 @@ def _require_header(weights: Weights, header: Any) -> None:
 
 
 def _around(content: Mapping[str, Any]) -> list[str]:
-    """What the file says of a plug-in."""
+    """Sentences on a plug-in that the file describes."""
     found = []
     for name, words in _AROUND.items():
         value = content.get(name)

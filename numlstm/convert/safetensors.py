@@ -100,8 +100,9 @@ def from_safetensors(
         model = model_of(LSTM, content, Arithmetic(backend))
         model.output = output or model.output
         return model
-    parts = find_parts(tensors, lstm, head)
-    weights = replace(weights_of_parts(parts), output=output or "sequence")
+    with files.refusing(path, whole=True):
+        parts = find_parts(tensors, lstm, head)
+        weights = replace(weights_of_parts(parts), output=output or "sequence")
     model = to_model(weights, backend)
     if checks.flag("check", check):
         check_parts(model, parts)
@@ -214,7 +215,7 @@ def _require_order(places: list[_Place], size: int) -> None:
 
 
 def _content(tensors: Mapping[str, Array], text: str) -> Content:
-    """What `to_safetensors` wrote, checked as a model file is."""
+    """The content that `to_safetensors` wrote, checked as a model file is."""
     meta = files.plain_values(text.encode())
     spec = NetworkSpec.restored(schema.mapping("numlstm", meta, ("spec",), list(meta))["spec"])
     layers: dict[str, Array] = {}

@@ -259,14 +259,14 @@ def _scaling(state_dict: Mapping[str, Any]) -> Scaling | None:
 def weights_of_parts(parts: Parts, cell: Cell = Cell()) -> Weights:
     """Weights of an LSTM, or of several of one kind in a stack."""
     layers: list[dict[str, Array]] = []
-    ways = set()
+    counts = set()
     for prefix, found in parts.lstms.items():
         directions = _directions(prefix, list(found))
-        ways.add(directions)
+        counts.add(directions)
         layers += [with_one_bias(found[place]) for place in sorted(found)]
-    if len(ways) > 1:
+    if len(counts) > 1:
         raise ValueError(f"of {_listed(parts.lstms)} all or none must be bidirectional")
-    return Weights(layers, parts.head, directions=ways.pop(), cell=cell, scaling=parts.scaling)
+    return Weights(layers, parts.head, directions=counts.pop(), cell=cell, scaling=parts.scaling)
 
 
 def _directions(prefix: str, places: list[Place]) -> int:
@@ -274,7 +274,7 @@ def _directions(prefix: str, places: list[Place]) -> int:
     if all(reverse for _, reverse in places):
         raise ValueError(REVERSE_ONLY)
     for directions in 1, 2:
-        ways = (False, True)[:directions]
-        if set(places) == {(level, way) for level in range(levels) for way in ways}:
+        reverses = (False, True)[:directions]
+        if set(places) == {(level, reverse) for level in range(levels) for reverse in reverses}:
             return directions
     raise ValueError(f"layers of {prefix or 'the LSTM'} are missing, there are {sorted(places)}")

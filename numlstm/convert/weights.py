@@ -50,9 +50,9 @@ class Weights:
     cell : Cell
         The variant of the cells.
     output : {"sequence", "last"}
-        Whether the other side returns all steps, or the last one.
+        Whether the counterpart returns all steps, or the last one.
     scaling : Scaling, optional
-        The units of the data on the other side.
+        The units of the data there.
     """
 
     layers: Sequence[Layer]

@@ -9,6 +9,7 @@ from numlstm.data.labels import Labelled
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.ends import dates
 from numlstm.model.chosen import Chosen
+from numlstm.utils import optional
 from numlstm.utils.types import Array
 
 _IN_WORDS = {
@@ -203,12 +204,7 @@ class Trace(_Quantities):
         >>> dict(data.f.sizes)
         {'layer': 1, 'sequence': 2, 'step': 5, 'unit': 4}
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError(
-                f"to_xarray needs xarray: python -m pip install xarray ({error})", name=error.name
-            ) from error
+        xarray = optional.require("xarray", "xarray", "to_xarray")
         found = {name: part for name, part in self._asdict().items() if part is not None}
         variables = {}
         for name, part in found.items():

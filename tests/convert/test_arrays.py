@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 import numlstm
 from numlstm.convert import from_arrays
 from numlstm.convert.check import Outputs, differs, verify
-from numlstm.convert.counterpart import Counterpart
+from numlstm.convert.counterpart import Counterpart, MissingPackage
 from numlstm.convert.weights import to_model, weights_of
-from numlstm.utils.optional import MissingPackage
 
 VARIANTS = (
     {},

@@ -172,12 +172,17 @@ def test_what_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         from_rtneural(copy.deepcopy(content), **QUIET)
     text = json.dumps(content, default=lambda value: value.tolist())
-    with pytest.raises(StorageError):
+    with pytest.raises(ValueError, match=f"is refused: .*{message}") as caught:
         from_rtneural(io.BytesIO(text.encode()), **QUIET)
+    assert caught.type is ValueError  # the file is not damaged
 
 
 def test_files_that_are_none(tmp_path):
-    for data in (b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 10**5, b'{"layers": 1, "layers": 2}'):
+    for data in (b"[]", b"3"):
+        with pytest.raises(ValueError, match="must hold a dictionary") as caught:
+            from_rtneural(io.BytesIO(data), **QUIET)
+        assert caught.type is ValueError  # it is whole, and something else
+    for data in (b"", b"{", b"\xff\xfe", b"[" * 10**5, b'{"layers": 1, "layers": 2}'):
         with pytest.raises(StorageError):
             from_rtneural(io.BytesIO(data), **QUIET)
     with pytest.raises(FileNotFoundError):

@@ -139,6 +139,13 @@ def test_files_of_ours_that_do_not_fit(change, message):
         read(pack(tensors, metadata))
 
 
+def test_a_whole_file_without_an_lstm_is_not_damaged():
+    for tensors in ({"fc.weight": np.ones((2, 5))}, {"weight_hh_l0": np.ones((20, 5), "int8")}):
+        with pytest.raises(ValueError, match="is refused: there is no LSTM") as caught:
+            read(pack({k: v.astype("float32") for k, v in tensors.items()}, {}))
+        assert caught.type is ValueError
+
+
 @given(st.data())
 def test_no_damage_is_worse_than_an_error(data):
     whole = written(numlstm.LSTM(1, 2, 1, rng=0, backend="reference"))

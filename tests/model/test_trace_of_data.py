@@ -207,7 +207,7 @@ def test_layers_and_projections_have_names():
 
 def test_without_xarray_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(ImportError, match="to_xarray needs xarray: python -m pip install xarray"):
+    with pytest.raises(ImportError, match='needs xarray: python -m pip install "xarray"'):
         numlstm.LSTM(1, 3, rng=0).trace(np.ones(4)).to_xarray()
 
 

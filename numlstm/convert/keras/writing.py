@@ -35,7 +35,7 @@ def to_keras(model: LSTM, *, check: bool = True) -> Any:
     ValueError
         For a model with a part that Keras lacks; the message names it.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         Where there is no Keras.
 

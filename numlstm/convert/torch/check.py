@@ -19,7 +19,7 @@ def check_parts(model: LSTM, parts: Parts, module: Any = None) -> None:
 
 
 def of_whole(module: Any, X: Array) -> Outputs:
-    """Of the module that `to_torch` makes."""
+    """Outputs and states of the module that `to_torch` makes."""
     torch = PYTORCH.require("torch", "the check")
     training = module.training
     with torch.no_grad():
@@ -29,7 +29,7 @@ def of_whole(module: Any, X: Array) -> Outputs:
 
 
 def _of_parts(model: LSTM, parts: Parts, module: Any, X: Array) -> Outputs:
-    """Of the LSTMs one behind the other, and of the head."""
+    """Outputs and states of the LSTMs one behind the other, and the head."""
     kind = getattr(PYTORCH.require("torch", "the check"), model.spec.dtype)
     modules = PYTORCH.require("numlstm.convert.torch.modules", "the check")
     if model.scaling is not None:

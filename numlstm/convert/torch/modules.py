@@ -71,7 +71,7 @@ class Network(torch.nn.Module):  # type: ignore[misc]
 
 
 def last_of(h: Any, directions: int) -> Any:
-    """What the last layer gives once each direction has read all steps, (B, W)."""
+    """The outputs of the last layer once each direction has read all steps, (B, W)."""
     return torch.cat(list(h[-directions:]), dim=-1)
 
 
@@ -144,7 +144,7 @@ def call(module: Any, X: Array, steps_first: bool) -> Array | None:
 
 
 def _one(lstm: Any, X: Any) -> Any:
-    """Of an nn.LSTM, or of an nn.LSTMCell step by step; batches first."""
+    """Outputs and state of an nn.LSTM, or of an nn.LSTMCell step by step; batches first."""
     X = X.to(next(lstm.parameters()).dtype)
     if isinstance(lstm, torch.nn.LSTMCell):
         state: Any = None

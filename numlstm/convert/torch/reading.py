@@ -1,6 +1,7 @@
 """Networks from PyTorch: modules, state dicts and files of weights."""
 
 import copy
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ def from_torch(
 
     Parameters
     ----------
-    source : torch.nn.Module, mapping of str to array_like, or path
+    source : torch.nn.Module, mapping of str to array_like, path or binary file
         A module with an LSTM in it; its ``state_dict()``, of tensors or of arrays; or the file of
         one, which is read by ``torch.load(weights_only=True)`` and cannot run code.
     lstm : str, or sequence of str, optional
@@ -62,9 +63,9 @@ def from_torch(
         Where there is no LSTM, or more than one; where there are further parameters and nothing
         says what they are; for shapes that do not fit, and for quantised weights.
     StorageError
-        For a file that is damaged or holds more than weights.
+        For a file that is damaged, or holds more than weights.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         For a file, where there is no PyTorch.
 
@@ -101,7 +102,7 @@ def from_torch(
 
 def _read(source: Any) -> tuple[Mapping[str, Any], Any]:
     """The state dict of a source, and its module where it is one."""
-    if isinstance(source, (str, bytes, os.PathLike)):
+    if isinstance(source, (str, bytes, os.PathLike)) or hasattr(source, "read"):
         return _unwrapped(_loaded(source)), None
     if callable(getattr(source, "state_dict", None)):
         return source.state_dict(), source
@@ -119,22 +120,22 @@ def _unwrapped(source: Mapping[Any, Any]) -> Mapping[str, Any]:
     return source
 
 
-def _loaded(path: Any) -> Mapping[Any, Any]:
-    path = files.path_of(path, "source")
-    if path.endswith(".safetensors"):
-        raise ValueError(f"{path} is read by from_safetensors")
+def _loaded(source: Any) -> Mapping[Any, Any]:
+    """The content of a file, at a path or open."""
+    name = str(source) if hasattr(source, "read") else files.path_of(source, "source")
+    if name.endswith(".safetensors"):
+        raise ValueError(f"{name} is read by from_safetensors")
     torch = PYTORCH.require("torch", "a file of PyTorch")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is no file")
+    data = files.read_bytes(source)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, with advice that is not ours
         raise files.StorageError(
-            f"{path} is damaged, or holds more than weights, which could run code: where you trust "
+            f"{name} is damaged, or holds more than weights, which could run code: where you trust "
             "it, load it in PyTorch and pass the module, or its state_dict()"
         ) from error
     if not isinstance(loaded, Mapping):
-        raise files.StorageError(f"{path} holds {type(loaded).__name__}, and no state_dict")
+        raise ValueError(f"{name} holds {type(loaded).__name__}, and no state_dict")
     return loaded
 
 

@@ -32,7 +32,7 @@ def to_torch(model: LSTM, *, check: bool = True) -> Any:
     ValueError
         For a model with a part that nn.LSTM lacks; the message names it.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         Where there is no PyTorch.
 
