@@ -53,8 +53,8 @@ def from_onnx(
         Beside a single node, by the names of its inputs: W and R, and B, P and initial states where
         it has them.
     value : str, optional
-        The name of one in the graph that the network gives, which may lie inside the graph, as before a
-        softmax. Default: the only output that is one.
+        The name of what the network gives, which may lie inside the graph, as before a softmax.
+        Default: the only output that is one.
     check : bool, optional
         Run a random batch through the nodes here and in onnxruntime, or in onnx's reference
         evaluator where there is none or it does not keep to the operator's text, and raise where

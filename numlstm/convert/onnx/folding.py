@@ -8,6 +8,8 @@ import numpy as np
 
 from numlstm.utils.types import Array
 
+CASTS = {1: np.float32, 10: np.float32, 16: np.float32, 11: np.float64, 6: np.int32, 7: np.int64}
+FLOATS = (1, 10, 11, 16)  # float32, float16, float64, bfloat16, as ONNX numbers types
 _LARGEST = 2**26  # numbers in what a node makes, so that a small file needs no large memory
 
 
@@ -150,7 +152,7 @@ def _divided(one: Array, other: Array) -> Array:
 
 _FOLDS: dict[str, Callable[..., Any]] = {
     "Identity": lambda _, array: array,
-    "Cast": lambda attributes, array: array.astype(_CASTS[attributes["to"]]),
+    "Cast": lambda attributes, array: array.astype(CASTS[attributes["to"]]),
     "Transpose": lambda attributes, array: np.transpose(array, attributes.get("perm")),
     "Reshape": _reshape,
     "Squeeze": _squeeze,
@@ -165,7 +167,7 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "Sub": _arithmetic(np.subtract),
     "Mul": _arithmetic(np.multiply),
     "Div": _arithmetic(_divided),
+    "Equal": _arithmetic(np.equal),
+    "Where": lambda _, *arrays: np.where(*arrays),
     "Min": _arithmetic(np.minimum),
 }
-_CASTS = {1: np.float32, 10: np.float32, 16: np.float32, 11: np.float64, 6: np.int32, 7: np.int64}
-FLOATS = (1, 10, 11, 16)  # float32, float16, float64, bfloat16, as ONNX numbers types

@@ -47,8 +47,6 @@ def _head_of(stage: Stage) -> tuple[dict[str, Array] | None, list[Step]]:
         made = one.made_by
         if isinstance(made, Head):
             head = {"weight": np.ascontiguousarray(made.weight)}
-            if made.bias is not None:
-                head["bias"] = np.array(made.bias)
         elif isinstance(made, Step) and one.levels:
             if made.kind == "Add" and head is not None and "bias" not in head and not behind:
                 dtype = np.result_type(made.array, head["weight"])

@@ -1,9 +1,9 @@
 """The data of a graph of ONNX, followed by the places of their numbers.
 
-A stage is what an input, an LSTM, a head or a constant makes: numbers (T, B, W). Data is an array of
-integers of a tensor's shape, which say the number of which stage stands where. So nodes that move
-data about, such as Transpose or Slice, do to it what they do to constants, and what a tensor is can
-be asked by comparing arrays.
+A stage is what an input, an LSTM, a head or a constant makes: numbers (T, B, W). Data is an array
+of integers of a tensor's shape, which say the number of which stage stands where. So nodes that
+move data about, such as Transpose or Slice, do to it what they do to constants, and what a tensor
+is can be asked by comparing arrays.
 """
 
 import itertools
@@ -48,8 +48,7 @@ class Level:
 class Head:
     """A dense layer."""
 
-    weight: Array
-    bias: Array | None
+    weight: Array  # (O, W)
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,12 @@ class Stage:
     def rows(self, places: Array) -> Array:
         """Which of the T B rows places (..., W) are, or of the B last ones behind them."""
         T, B, W = self.shape
-        if not places.ndim or places.shape[-1] != W:
-            raise NotRead("it is a dense layer of something else than what the LSTM gives")
-        table = np.concatenate([self.whole.reshape(-1, W), self.last])
-        first = places[..., 0] // W
-        for rows in first, T * B + first % B:
-            if np.array_equal(table[rows], places):
-                return rows
+        if places.shape[-1:] == (W,):
+            table = np.concatenate([self.whole.reshape(-1, W), self.last])
+            first = places[..., 0] // W
+            for rows in first, T * B + first % B:
+                if np.array_equal(table[rows], places):
+                    return rows
         raise NotRead("it is a dense layer of something else than what the LSTM gives")
 
 
@@ -162,8 +160,8 @@ class Stages:
                     raise NotRead("the data before it are scaled along another axis than features")
         return stage, places
 
-    def lstm(self, below: Stage, places: Array, level: Level) -> tuple[Data, Data]:
-        """Y (T, D, B, H) and Y_h (D, B, H) of a level that reads these places."""
+    def lstm(self, below: Stage, places: Array, level: Level) -> list[Data]:
+        """Y, Y_h and Y_c of a level that reads these places."""
         (T, B), ways = places.shape[:2], len(level.layers)
         units = level.layers[0]["weight_hh"].shape[1]
         shape, reads = (T, B, ways * units), below.reads if below.levels else places
@@ -174,9 +172,13 @@ class Stages:
         else:
             last = np.stack([Y[-1, :, 0], Y[0, :, -1]][:ways], 1)
         self._all[-1] = stage = replace(stage, last=last.reshape(B, -1))
-        return self._data(stage, Y.swapaxes(1, 2)), self._data(stage, last.swapaxes(0, 1))
+        given = [Y.swapaxes(1, 2), last.swapaxes(0, 1)]
+        if level.batch_first:
+            given = [Y.swapaxes(0, 1), last]
+        cells = self.input("", given[1].shape)  # which nothing but an output may read
+        return [*(self._data(stage, one) for one in given), cells]
 
-    def headed(self, data: Data, weight: Array, bias: Array | None = None) -> Data:
+    def headed(self, data: Data, weight: Array) -> Data:
         """Of a dense layer with a weight (W, O)."""
         below, places = self.of(data)
         if not below.levels:
@@ -193,7 +195,7 @@ class Stages:
         made, last = (
             below.rows(rows)[..., None] * columns.size + columns for rows in (places, below.last)
         )
-        head, shape = Head(weight.T, bias), (*below.shape[:2], columns.size)
+        head, shape = Head(weight.T), (*below.shape[:2], columns.size)
         return self._data(self._new(below.root, shape, head, below, last, below.reads), made)
 
     def scaled(self, data: Data, kind: str, array: Array) -> Data:
@@ -232,15 +234,18 @@ class Stages:
 
     # ---- what they are -----------------------------------------------------------------------
 
-    def is_given(self, data: Data, other_than: str) -> bool:
-        """Whether all of it comes from inputs as they are, and none from a certain one."""
-        return all(one.made_by is None and one.root != other_than for one in self.all_of(data))
+    def is_given(self, data: Data, other_than: str = "") -> bool:
+        """Whether all of it comes from inputs as they are, but none from a certain one."""
+        roots = [None if one.made_by else one.root for one in self.all_of(data)]
+        return not {None, "", other_than}.intersection(roots)
 
-    def are_states(self, data: Data) -> bool:
-        """Whether it is final states of several layers."""
-        stages = self.all_of(data)
-        states = [one.last + one.index * _STRIDE for one in stages if one.last is not None]
-        return len(stages) > 1 and bool(np.isin(data.places, np.concatenate(states or [[]])).all())
+    def are_aside(self, data: Data) -> bool:
+        """Whether it has no output of an LSTM in it, or final states of several layers alone."""
+        stages = [one for one in self.all_of(data) if one.levels]
+        states = [one.last + one.index * _STRIDE for one in stages]
+        return not stages or (
+            len(stages) > 1 and bool(np.isin(data.places, np.concatenate(states)).all())
+        )
 
     def output_of(self, data: Data) -> tuple[Stage, str, Array]:
         """The stage whose output it is, which one, and where its numbers (T, B, W) stand."""
@@ -294,10 +299,3 @@ def _why_not(stage: Stage, places: Array) -> str:
         "it takes the last step of the batch, which rows with a shorter sequence_lens do not "
         "have: numlstm's output='last' is Y_h, the last step of every row"
     )
-
-
-def known_sizes(value: Any) -> tuple[int, ...] | None:
-    """The sizes of a value, or None where nothing says them."""
-    if isinstance(value, Data):
-        return value.places.shape
-    return value.shape if isinstance(value, np.ndarray) else value.sizes
