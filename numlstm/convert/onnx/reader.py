@@ -79,9 +79,11 @@ class Reader:
             self._read(node)
 
     def _input(self, name: str, info: Input) -> Value:
-        sizes = info.sizes or tuple(Free(f"{name}.{axis}") for axis in range(3))
+        sizes = info.sizes
+        if sizes is None:
+            sizes = tuple(Free(f"{name}.{axis}") for axis in range(3))
         shape = tuple(map(self._size, sizes))
-        if isinstance(sizes[-1], Free):  # of features, if it is the data
+        if sizes and isinstance(sizes[-1], Free):  # of features, if it is the data
             shape = (*shape[:-1], self._features() or shape[-1])
         try:
             return self.stages.input(name, shape)
@@ -122,7 +124,7 @@ class Reader:
             return self._lstm(node, values)
         attributes = self._attributes(node)
         if unread and _are_zeros(kind, attributes, values):
-            return [self.stages.input(node.output[0], (1,))]
+            return [self._given(node)] * count
         if unread:
             return [unread[0]] * count
         if kind == "Constant":
@@ -132,7 +134,12 @@ class Reader:
             sizes = np.shape(arrays[0])
             return [np.array(sizes[attributes.get("start", 0) : attributes.get("end", None)])]
         if any(isinstance(value, Data) for value in values):
-            return self._of_data(kind, attributes, values, count)
+            try:
+                return self._of_data(kind, attributes, values, count)
+            except CannotFold:
+                if not self._is_given(values[0]):
+                    raise
+                return [self._given(node)] * count  # a state of one row, for all rows, or lengths
         return fold(kind, attributes, arrays, count)
 
     def _attributes(self, node: Any) -> dict[str, Any]:
@@ -153,19 +160,18 @@ class Reader:
         if kind in ("Identity", "Dropout", "Cast") and first is not None:
             if kind == "Dropout" and _trains(values):
                 raise NotRead("it is a dropout of training")
-            if kind == "Cast" and attributes.get("to") not in FLOATS and not self._is_given(first):
-                raise NotRead("it makes the data no floats")
+            if kind == "Cast" and attributes.get("to") not in FLOATS:
+                raise CannotFold("it makes the data no floats")
             return [first] * count
         if kind == "Concat" and not all(isinstance(value, Data) for value in values):
             raise NotRead("it joins the data with something else")
         if kind != "Concat" and (kind not in _MOVES or not isinstance(first, Data)):
             return [self._arithmetic(kind, attributes, values)]
-        try:
-            return self._moved(kind, attributes, values, count)
-        except CannotFold:
-            if self._is_given(first):  # a state of one row, for all rows, or parts of it
-                return [first] * count
-            raise
+        return self._moved(kind, attributes, values, count)
+
+    def _given(self, node: Any) -> Data:
+        """Zeros, or what callers give, made by a node, of a shape that nothing has to say."""
+        return self.stages.input(_called(node), (1,))
 
     def _is_given(self, value: Value | None, other_than: str = "") -> bool:
         """Whether callers give it as it is, beside the data, or it is zeros."""
