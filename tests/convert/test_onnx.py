@@ -416,7 +416,7 @@ REFUSED = [
             "extra": [node("MatMul", "Z V"), node("MatMul", "Z V", "two")],
             "outputs": ("out", "two"),
         },
-        "more than one output is a network, .* output='out'",
+        "more than one output is a network, .* value='out'",
     ),
     ({"extra": [node("Gather", "Z zero")], "arrays": {"zero": np.array(0)}}, "takes step 0"),
     ({"extra": [node("Mul", "Z minus")], "arrays": {"minus": np.float32(-1)}}, "not positive"),
@@ -435,14 +435,14 @@ def test_graphs_that_are_no_network(parts, message):
 
 
 def test_a_value_inside_the_graph():
-    model = from_onnx(graph(SOFTMAX), output="logits", backend="reference")
+    model = from_onnx(graph(SOFTMAX), value="logits", backend="reference")
     assert model.spec.output_size == 2
-    with pytest.raises(ValueError, match="output='nowhere' is no value of the graph"):
-        from_onnx(graph(SOFTMAX), output="nowhere")
+    with pytest.raises(ValueError, match="value='nowhere' is no value of the graph"):
+        from_onnx(graph(SOFTMAX), value="nowhere")
     with pytest.raises(ValueError, match="'X' is no output of an LSTM"):
-        from_onnx(graph(SOFTMAX), output="X")
-    with pytest.raises(TypeError, match="output must be the name"):
-        from_onnx(graph(SOFTMAX), output=3)
+        from_onnx(graph(SOFTMAX), value="X")
+    with pytest.raises(TypeError, match="value must be the name"):
+        from_onnx(graph(SOFTMAX), value=3)
 
 
 def test_the_last_step_of_both_directions_is_something_else():
@@ -491,7 +491,7 @@ def test_directions_that_are_parted_and_joined(kind):
     with pytest.raises(ValueError, match="joins parts of the network"):
         from_onnx(joined("b2", "a2"))
     with pytest.raises(ValueError, match="only some directions"):
-        from_onnx(joined("a2", "b2"), output="a2")
+        from_onnx(joined("a2", "b2"), value="a2")
 
 
 def test_without_onnx(monkeypatch):

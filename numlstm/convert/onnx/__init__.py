@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.extras import MissingPackage, require
+from numlstm.convert.extras import require
+from numlstm.convert.onnx import runs
 from numlstm.convert.onnx.files import EXTRA, Graph, read, refusing
 from numlstm.convert.onnx.operator import require_constants
+from numlstm.convert.onnx.reader import Found, read_network
+from numlstm.convert.onnx.writer import Writer
 from numlstm.convert.parts import require_parts
 from numlstm.convert.weights import to_model, weights_of
 from numlstm.model.lstm import LSTM
@@ -34,7 +37,7 @@ def from_onnx(
     source: Any,
     arrays: Mapping[str, Any] | None = None,
     *,
-    output: str | None = None,
+    value: str | None = None,
     check: bool = True,
     backend: str = "auto",
 ) -> LSTM:
@@ -49,9 +52,9 @@ def from_onnx(
     arrays : mapping of str to array_like, optional
         Beside a single node, by the names of its inputs: W and R, and B, P and initial states where
         it has them.
-    output : str, optional
-        The name of the value that the network gives, which may lie inside the graph, as before a
-        softmax. Default: the only output that is one.
+    value : str, optional
+        The name of what the network gives, which may lie inside the graph, as before a softmax.
+        Default: the only output that is one.
     check : bool, optional
         Run a random batch through the nodes here and in onnxruntime, or in onnx's reference
         evaluator where there is none or it does not keep to the operator's text, and raise where
@@ -96,7 +99,7 @@ def from_onnx(
     onnx = require("onnx", EXTRA, "from_onnx")
     with refusing(str(source) if isinstance(source, (str, os.PathLike)) else "source"):
         graph = read(source, arrays)
-        found = _found(onnx, graph, output)
+        found = _found(onnx, graph, value)
         model = to_model(found.weights, backend)
     if checks.flag("check", check):
         _check(onnx, graph, found, model)
@@ -162,9 +165,8 @@ def to_onnx(
     if model.theta.nbytes > _LARGEST:
         raise ValueError(f"a file of ONNX holds 2 GB, and the model has {model.theta.nbytes} bytes")
     onnx = require("onnx", EXTRA, "to_onnx")
-    writer = require("numlstm.convert.onnx.writer", EXTRA, "to_onnx").Writer
     weights = weights_of(model, crop=not states)
-    proto = writer(onnx, weights).model(states, lengths)
+    proto = Writer(onnx, weights).model(states, lengths)
     if checks.flag("check", check):
         verify(model, SIDE, lambda X: _of_ours(onnx, proto, X, states))
     if target is not None:
@@ -172,31 +174,19 @@ def to_onnx(
     return proto
 
 
-def _found(onnx: Any, graph: Graph, output: str | None) -> Any:
-    if output is not None and not isinstance(output, str):
-        raise TypeError(f"output must be the name of a value, received {checks.shown(output)}")
-    reader = require("numlstm.convert.onnx.reader", EXTRA, "from_onnx").Reader
-    return reader(onnx, graph).found(output)
+def _found(onnx: Any, graph: Graph, value: str | None) -> Found:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(
+            f"value must be the name of one in the graph, received {checks.shown(value)}"
+        )
+    return read_network(onnx, graph, value)
 
 
-def _check(onnx: Any, graph: Graph, found: Any, model: LSTM) -> None:
-    runs = require("numlstm.convert.onnx.runs", EXTRA, "the check")
-    sizes = runs.batch_of(found.flow)
-
-    def run(X: Array) -> Outputs:
-        if sizes is None:
-            raise MissingPackage("the graph asks for a very large batch")
-        proto, states = runs.excerpt(onnx, graph, found.name, found.flow)
-        feeds = runs.inputs_of(graph, proto, found.flow, X)
-        made = runs.run(onnx, proto, feeds, ours=False)
-        outputs: Outputs = runs.outputs_of(found.flow, made, found.name, states)
-        return outputs
-
-    rows, steps = sizes or (1, 1)
-    verify(model, SIDE, run, rows=rows, steps=steps)
+def _check(onnx: Any, graph: Graph, found: Found, model: LSTM) -> None:
+    steps, rows, _ = found.stage.reads.shape
+    verify(model, SIDE, lambda X: runs.computed(onnx, graph, found, X), rows=rows, steps=steps)
 
 
 def _of_ours(onnx: Any, proto: Any, X: Array, states: bool) -> Outputs:
-    runs = require("numlstm.convert.onnx.runs", EXTRA, "the check")
     made = runs.run(onnx, proto, {"X": X})
     return Outputs(made["Y"], *([list(made["hn"]), list(made["cn"])] if states else []))
