@@ -45,8 +45,13 @@ def state_dict_of(model: LSTM) -> dict[str, Array]:
             named[f"lstm.bias_hh_{place}"] = np.zeros_like(value)
         else:
             named[f"lstm.{name}"] = value
-    units = {} if model.scaling is None else model.scaling._asdict()
-    return named | {_SCALING + name: value for name, value in units.items() if value is not None}
+    return named | named_units(model.scaling)
+
+
+def named_units(scaling: Scaling | None) -> dict[str, Array]:
+    """The units of the data by the names in the same module."""
+    units = {} if scaling is None else scaling._asdict()
+    return {_SCALING + name: value for name, value in units.items() if value is not None}
 
 
 # ---- finding the parts -----------------------------------------------------------------------

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from numlstm.convert.state_dicts import state_dict_of
+from numlstm.convert.state_dicts import named_units, state_dict_of
+from numlstm.convert.weights import network_scaling
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils.types import Array
@@ -55,7 +56,8 @@ class Network(torch.nn.Module):  # type: ignore[misc]
         self.head = None
         if spec.head is not None:
             self.head = torch.nn.Linear(spec.head.input_size, spec.head.output_size, dtype=kind)
-        self.scaling = None if model.scaling is None else Units(model.scaling)
+        scaling = network_scaling(model)
+        self.scaling = None if scaling is None else Units(scaling)
         self.output = model.output
 
     def forward(self, X: Any, state: Any = None) -> Any:
@@ -78,7 +80,8 @@ def last_of(h: Any, directions: int) -> Any:
 def module_of(model: LSTM) -> Network:
     """The module of a model, with its parameters."""
     module = Network(model)
-    module.load_state_dict({k: _tensor(v) for k, v in state_dict_of(model).items()})
+    named = state_dict_of(model) | named_units(network_scaling(model))
+    module.load_state_dict({name: _tensor(value) for name, value in named.items()})
     return module
 
 

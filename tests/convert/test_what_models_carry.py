@@ -1,0 +1,64 @@
+"""What a model has beside its network: converted, refused or warned of in every format."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+import numlstm
+from helpers.rtneural_equations import run
+from numlstm.convert import from_rtneural, to_rtneural
+from numlstm.convert.check import Outputs, verify
+from numlstm.convert.weights import network_scaling, weights_of
+from numlstm.data.missing import Imputer
+
+RNG = np.random.default_rng(1997)
+X = RNG.normal(20.0, 3.0, (2, 9, 2))
+
+
+def drawn(inputs=2, outputs=1, **options):
+    return numlstm.LSTM(inputs, 5, outputs, dtype="float64", rng=0, backend="reference", **options)
+
+
+def filling():
+    """A model of two features with gaps, as `fit` makes them with missing="mask"."""
+    model = drawn(4)
+    model.filling = Imputer(np.array([20.0, 21.0]))
+    model.set_scaling(([20.0, 21.0], [3.0, 0.5]), (5.0, 2.0))
+    return model
+
+
+def with_gaps():
+    """Inputs, and the same filled with their masks behind them."""
+    gaps = X.copy()
+    gaps[0, 2:4, 0] = gaps[1, :3, 1] = np.nan
+    filled, observed = filling().filling.fill(gaps)
+    return gaps, np.concatenate([filled, observed], axis=-1)
+
+
+def near(have, want):
+    assert have.shape == want.shape
+    assert np.linalg.norm(have - want) <= 1e-12 * np.linalg.norm(want)
+
+
+def test_masks_of_missing_inputs_have_no_units():
+    gaps, filled = with_gaps()
+    scaling = weights_of(filling()).scaling
+    near(scaling.inputs(filled)[..., :2], filling().scaling.inputs(filled[..., :2]))
+    np.testing.assert_array_equal(scaling.inputs(filled)[..., 2:], filled[..., 2:])
+    buffer = io.BytesIO()
+    with pytest.warns(UserWarning, match=r"model\.filling"):
+        to_rtneural(filling(), buffer)
+    near(run(json.loads(buffer.getvalue()), filled), filling().predict(gaps))
+    copy = from_rtneural(io.BytesIO(buffer.getvalue()), check=False, backend="reference")
+    near(copy.predict(filled), filling().predict(gaps))
+
+
+def test_the_check_goes_the_way_of_predict_where_inputs_are_missing():
+    other = drawn(4)
+    other.scaling = network_scaling(filling())
+    verify(filling(), "other", lambda X: Outputs(other.predict(X)))
+    other.scaling = other.scaling._replace(x_mean=np.array([20.0, 21.0, 0.5, 0.5]))
+    with pytest.raises(RuntimeError, match="outputs of other and of numlstm differ"):
+        verify(filling(), "other", lambda X: Outputs(other.predict(X)))
