@@ -121,7 +121,7 @@ def _nudged(twin: LSTM, seed: int) -> LSTM:
 
 
 def _twin(model: LSTM) -> LSTM:
-    """The same model on the reference backend, of whole sequences: of windows others know nothing."""
+    """The same model on the reference backend, without windows, of which others know nothing."""
     spec = dataclasses.replace(model.spec, precision=None)
     twin = LSTM.from_spec(spec, "reference", model.theta.copy())
     twin.scaling, twin.filling, twin.output = model.scaling, model.filling, model.output

@@ -8,9 +8,12 @@ import pytest
 
 import numlstm
 from helpers.rtneural_equations import run
-from numlstm.convert import from_rtneural, to_rtneural
+from numlstm.convert import from_rtneural, to_rtneural, to_safetensors
 from numlstm.convert.check import Outputs, verify
+from numlstm.convert.counterpart import Counterpart
 from numlstm.convert.weights import network_scaling, weights_of
+from numlstm.data.ahead import Ahead
+from numlstm.data.labels import Names
 from numlstm.data.missing import Imputer
 
 RNG = np.random.default_rng(1997)
@@ -62,3 +65,41 @@ def test_the_check_goes_the_way_of_predict_where_inputs_are_missing():
     other.scaling = other.scaling._replace(x_mean=np.array([20.0, 21.0, 0.5, 0.5]))
     with pytest.raises(RuntimeError, match="outputs of other and of numlstm differ"):
         verify(filling(), "other", lambda X: Outputs(other.predict(X)))
+
+
+EVERY = ("head", "num_layers", "scaling")
+BESIDE = {
+    "window": ({"window": 7}, r"window=7: .* the 7 steps up to it, .* alone, from the initial"),
+    "horizon": ({"ahead": Ahead(3, 0, 1)}, "horizon=3: .* the next 3, by step and then by target"),
+    "future": ({"ahead": Ahead(None, 1, 3)}, r"reads the 1 known ahead, .* next 1 step\(s\)"),
+    "features": ({"names": Names(("b", "a"))}, "names of features: their order is 'b', 'a'"),
+    "targets": ({"names": Names(None, ("q", "p", "r"))}, "names of targets: .*'q', 'p', 'r'"),
+    "filling": ({"filling": Imputer(np.zeros(1))}, r"model\.filling, the rule for missing"),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_is_left_behind_is_told(name):
+    attributes, message = BESIDE[name]
+    model = drawn(outputs=3)
+    for key, value in attributes.items():
+        setattr(model, key, value)
+    with pytest.warns(UserWarning, match="Other gets the network alone, .*" + message):
+        Counterpart("Other", parts=EVERY).require_parts(model)
+
+
+def test_nothing_is_told_where_nothing_is_lost():
+    model = drawn()
+    model.names, model.forecasts, model.output = Names(("level",), ("flow",)), True, "last"
+    Counterpart("Other", parts=EVERY).require_parts(model)  # warnings are errors here
+    with pytest.warns(UserWarning, match='RTNeural .*output="last": .* of which take the last'):
+        to_rtneural(model, io.BytesIO())
+
+
+@pytest.mark.parametrize("write", [to_safetensors, to_rtneural])
+def test_what_is_no_model(write):
+    class LSTMClassifier:
+        model_ = drawn()
+
+    with pytest.raises(TypeError, match=r"received LSTMClassifier: pass .* estimator\.model_"):
+        write(LSTMClassifier(), io.BytesIO())
