@@ -1,7 +1,7 @@
 """The check of a conversion: both sides compute the same from a fixed random batch."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,22 +75,24 @@ def _require_all_near(
             _require_near(bar, side, f"states {name}", own[:, :width], other, moved)
 
 
-def differs(model: LSTM, run: Callable[[Array], Array | None]) -> bool:
-    """Whether `run` gives outputs of all steps, or of the last one, and others than the model.
+def agrees(model: LSTM, run: Callable[[Array], Iterable[Array]]) -> bool | None:
+    """Whether one of the results of `run` is the outputs of all steps, or of the last one.
 
-    None, or what has another shape, is no answer to that.
+    None where no result has the shape of either.
     """
-    X = _batch(model, _ROWS, _STEPS)
-    theirs, twin = run(X), _twin(model)
-    if theirs is None:
-        return False
+    X, twin = _batch(model, _ROWS, _STEPS), _twin(model)
     steps = twin.predict(X, output="sequence")
     last = twin.predict(X) if model.output == "last" else steps[:, -1]
-    for ours in steps, last:
-        if theirs.shape in (ours.shape, ours.shape[:-1]) and theirs.size == ours.size:
-            apart = np.linalg.norm(ours.ravel() - theirs.ravel())
-            return not apart <= _BARS[model.spec.dtype] * np.linalg.norm(ours)
-    return False
+    found = None
+    for theirs in run(X):
+        for ours in steps, last:
+            if theirs.shape in (ours.shape, ours.shape[:-1]) and theirs.size == ours.size:
+                apart = np.linalg.norm(ours.ravel() - theirs.ravel())
+                if apart <= _BARS[model.spec.dtype] * np.linalg.norm(ours):
+                    return True
+                found = False
+                break
+    return found
 
 
 def _batch(model: LSTM, rows: int, steps: int) -> Array:
