@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.data.labels import Frame, Grid, Labelled, Names
+from numlstm.data.labels import Frame, Grid, Labelled, Names, Panel, Several
 from numlstm.data.labels.axes import Axis
 from numlstm.data.sequences import Form
 from numlstm.utils.types import Array
@@ -75,19 +75,30 @@ class Attribution(_Fields):
         Attributions of the attributes of a sequence.
     future : ndarray, shape (B, N, F), or None
         Attributions of the features that are known ahead.
+    attributes, known_ahead : tuple of str, or None
+        Names of the S attributes, and of the F features that are known ahead.
     """
 
+    attributes: tuple[str, ...] | None = None
+    known_ahead: tuple[str, ...] | None = None
     _given: Labelled | None = None  # with the labels of X
     _form: Form | None = None
 
     @classmethod
-    def of(cls, fields: Any, given: Labelled, form: Form) -> "Attribution":
+    def of(cls, fields: Any, given: Labelled, form: Form, names: Names) -> "Attribution":
         """Internal: of inputs with these labels, in this form; nobody may write into the arrays."""
         made = cls(*fields)
+        made.attributes, made.known_ahead = names.static, names.future
         made._given, made._form = given, form
         for value in made:
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
+        return made
+
+    def _replace(self, **fields: Any) -> "Attribution":
+        """With other arrays, and the same labels."""
+        made = super()._replace(**fields)
+        made._given, made._form = self._given, self._form
         return made
 
     def __repr__(self) -> str:
@@ -105,9 +116,9 @@ class Attribution(_Fields):
         Returns
         -------
         values : ndarray, frame, DataArray or list
-            One number for each of X: a frame with the index and the columns of X for a frame, a
-            DataArray with its coordinates, whose last dimension, "target", has the features, for a
-            DataArray, a list for a list, (T, I) for one series.
+            One number for each of X: a frame with the index and the columns of X, in their order,
+            for a frame, a DataArray with its coordinates, whose last dimension, "target", has the
+            features, for a DataArray, a list for a list, (T, I) for one series.
 
         Examples
         --------
@@ -117,11 +128,11 @@ class Attribution(_Fields):
         >>> inspection.gradient_x_input(model, np.ones((5, 2))).like_inputs().shape
         (5, 2)
         """
-        names = Names(targets=self.features or self._numbered("x"))
         values = self.values.copy()
         if self._given is None or self._form is None:
             return values
-        return self._given.restore(self._form.restore(values), names)
+        names = self.features or self._numbered("x")
+        return _restored(self._given, self._form.restore(values), names)
 
     def to_xarray(self) -> Any:
         """Everything as a `xarray.Dataset`, with names where the data have some.
@@ -133,7 +144,7 @@ class Attribution(_Fields):
             `baseline_prediction`, `completeness_error`, `step`, `start` and `stop` over sequence
             and, where there are some, `static` over (sequence, attribute) and `future` over
             (sequence, time_ahead, feature_ahead). The times of a single series, or of a DataArray,
-            are those of its labels; else steps are counted.
+            are those of its labels, in UTC where they have a time zone; else steps are counted.
 
         Raises
         ------
@@ -176,6 +187,10 @@ class Attribution(_Fields):
     def _coordinates(self) -> dict[str, Any]:
         """Labels of the axes, where the data have them."""
         found: dict[str, Any] = {"feature": list(self.features or self._numbered("x"))}
+        if self.static is not None and self.attributes is not None:
+            found["attribute"] = list(self.attributes)
+        if self.future is not None and self.known_ahead is not None:
+            found["feature_ahead"] = list(self.known_ahead)
         given = self._given
         rows, steps, _ = self.values.shape
         if given is None:
@@ -184,11 +199,24 @@ class Attribution(_Fields):
             found["sequence"] = given.series.labels
         time = _times(given)
         if time is not None and len(time) == steps:
-            found["time"] = time.labels
+            found["time"] = "time", time.labels, time.attrs
         return found
 
     def _numbered(self, letter: str) -> tuple[str, ...]:
         return tuple(f"{letter}{index}" for index in range(self.values.shape[2]))
+
+
+def _restored(given: Labelled, values: Any, names: tuple[str, ...]) -> Any:
+    """Values with the labels of X, their features in the order of X, of a list of each series."""
+    if isinstance(given, Several) and not isinstance(given, Panel):
+        pairs = zip(given.items, values, strict=True)
+        return [_restored(item, part, names) for item, part in pairs]
+    shown = given.shown
+    if shown is not None and shown != names and set(shown) == set(names):
+        places, names = [names.index(name) for name in shown], shown
+        is_list = isinstance(values, list)
+        values = [part[:, places] for part in values] if is_list else values[..., places]
+    return given.restore(values, Names(targets=names))
 
 
 def _times(given: Labelled) -> Axis | None:

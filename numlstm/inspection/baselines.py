@@ -203,9 +203,10 @@ def _in_order(beside: Beside, found: labels.Labelled, names: tuple[str, ...] | N
 
 def _orders(beside: Beside) -> list[tuple[str, ...] | None]:
     """The features of X as they stand there, of a list those of every series."""
-    X = beside.X
-    of_each = isinstance(X, (list, tuple)) and isinstance(beside.given, labels.Several) and len(X)
-    return [labels.read("X", part).features for part in (X if of_each else [X])]
+    given = beside.given
+    of_each = isinstance(given, labels.Several) and not isinstance(given, labels.Panel)
+    items = given.items if of_each and isinstance(given, labels.Several) else []
+    return [item.shown for item in items or [given]]
 
 
 def _is_plain(found: labels.Labelled) -> bool:

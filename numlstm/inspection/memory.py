@@ -20,6 +20,8 @@ from numlstm.network.derivatives import Run
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
+_QUANTITIES = {"X": "sensitivity (output by input)", "state": "sensitivity (output by state)"}
+
 
 class MemoryPaths(NamedTuple):
     """What an output owes to every step before it, by the way on which it came.
@@ -38,12 +40,15 @@ class MemoryPaths(NamedTuple):
         The rest, which was in a hidden state at least once when a gate read it.
     names : tuple of str, or None
         Names of the inputs, where they have some.
+    quantity : str
+        What these are, in words: sensitivities or, times inputs, contributions.
     """
 
     total: Array
     cell: Array
     hidden: Array
     names: tuple[str, ...] | None = None
+    quantity: str = "sensitivity (output by input)"
 
 
 def memory_paths(
@@ -146,7 +151,9 @@ def memory_paths(
         (factor * part)[0] if seen.form.kind == "series" else factor * part
         for part in (whole, cell, whole - cell)
     )
-    return MemoryPaths(total, through, rest, input_names(own) if wrt == "X" else None)
+    names = input_names(own) if wrt == "X" else None
+    quantity = "contribution (units of the output)" if times_input else _QUANTITIES[wrt]
+    return MemoryPaths(total, through, rest, names, quantity)
 
 
 def memory_length(
@@ -204,8 +211,9 @@ def memory_length(
     scales = input_scales(network_of(model, X, static)[0])
     strength = np.linalg.norm(np.nan_to_num(paths.total * scales), axis=-1)
     held = np.cumsum(strength, axis=-1)
-    enough = held < share * held[..., -1:]
-    steps: Array = np.where(held[..., -1] > 0, enough.sum(axis=-1) + 1, 0)
+    whole = held.max(axis=-1, initial=0.0)  # of no step there is nothing
+    enough = held < share * whole[..., None]
+    steps: Array = np.where(whole > 0, enough.sum(axis=-1) + 1, 0)
     return steps
 
 

@@ -59,7 +59,8 @@ class Tracing(Prediction):
             all.
         steps : int, slice or sequence of int, optional
             Which steps, from 0 on; negative ones count from the end of the longest series.
-            Default: all. No more than what is asked for is kept in memory.
+            Default: all. No more than what is asked for is kept in memory, and the pass of a layer
+            over some steps; of a bidirectional network, which begins at both ends, over all steps.
 
         Returns
         -------

@@ -40,13 +40,16 @@ class Axes(NamedTuple):
         every = tuple(dates(given))
         return cls(layers, chosen.units, steps, given.series, every, spec.proj_size is not None)
 
-    def time(self) -> tuple[tuple[str, ...], Array] | None:
-        """Dims and values of the dates of all steps: of all sequences, where they are the same."""
+    def time(self) -> tuple[tuple[str, ...], Array, dict[str, str]] | None:
+        """Dims, values and attributes of the dates of all steps.
+
+        Of all sequences, where they are the same.
+        """
         axes = [axis for axis in self.dates if axis is not None]
         if not axes:
             return None
         if len(axes) == len(self.dates) and all(axes[0].equals(axis) for axis in axes[1:]):
-            return ("step",), axes[0].labels[self.steps]
+            return ("step",), axes[0].labels[self.steps], axes[0].attrs
         dated = all(axis.labels.dtype.kind == "M" for axis in axes)
         shape = len(self.dates), len(self.steps)
         times: Array = np.full(shape, np.datetime64("NaT", "ns") if dated else None)
@@ -54,7 +57,7 @@ class Axes(NamedTuple):
             if axis is not None:
                 there = self.steps < len(axis)
                 times[row, there] = axis.labels[self.steps[there]]
-        return ("sequence", "step"), times
+        return ("sequence", "step"), times, axes[0].attrs
 
 
 class _Quantities(NamedTuple):
@@ -90,12 +93,18 @@ class Trace(_Quantities):
         made.axes = axes
         return made
 
+    def _replace(self, **fields: Any) -> Self:
+        """With other arrays, and the same axes."""
+        made = super()._replace(**fields)
+        made.axes = self.axes
+        return made
+
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` with the dimensions layer, sequence, step and unit.
 
         Layers are named as parameters end, "l0" and "l0_reverse"; sequences have the names that X
-        had, and steps its dates, as the coordinate "time". A projected h has the dimension
-        "output" in the place of "unit".
+        had, and steps its dates, as the coordinate "time", in UTC where X has a time zone. A
+        projected h has the dimension "output" in the place of "unit".
 
         Returns
         -------

@@ -187,7 +187,7 @@ class Network:
                 seen(hidden)
         if last:
             hidden = self._last_hidden(finals)
-        direct = self._direct_inputs(X, lengths, last)
+        direct = self.direct_inputs(X, lengths, last)
         Y = self._head_forward(weights, hidden, direct, None if last else lengths)
         final_state = self._state(finals)
         return Y, final_state, Tape(tapes, batch, hidden, last, learned, direct) if tape else None
@@ -271,6 +271,15 @@ class Network:
     def batch_of(self, X: AnyArray, lengths: Any, reset: Any, noise: Any, static: Any) -> Batch:
         """What the layers share in a pass over X; without `noise` its mean."""
         return Batch(lengths, reset, noise or self._mean_noise(X.shape[0]), static)
+
+    def direct_inputs(self, X: AnyArray, lengths: AnyArray | None, last: bool) -> AnyArray | None:
+        """What direct connections read: X without its padding, or each row's last step (B, I)."""
+        if self.spec.direct is None:
+            return None
+        if last:
+            last_inputs: AnyArray = self._arrays.last_steps(X, lengths)
+            return last_inputs
+        return X if lengths is None else self._arrays.without_padding(X, lengths)
 
     def _layer_forward(
         self, index: int, weights: Weights, X: AnyArray, state: Pair, batch: Batch, tape: bool
@@ -358,15 +367,6 @@ class Network:
     def _ends(self) -> list[range]:
         """The levels whose final hidden states `_last_hidden` adds."""
         return self._levels if self.spec.residual else self._levels[-1:]
-
-    def _direct_inputs(self, X: AnyArray, lengths: AnyArray | None, last: bool) -> AnyArray | None:
-        """What direct connections read: X without its padding, or each row's last step (B, I)."""
-        if self.spec.direct is None:
-            return None
-        if last:
-            last_inputs: AnyArray = self._arrays.last_steps(X, lengths)
-            return last_inputs
-        return X if lengths is None else self._arrays.without_padding(X, lengths)
 
     def _with_direct(self, tape: Tape, dX: AnyArray, d_direct: AnyArray) -> AnyArray:
         """The gradient of X with what direct connections add to it."""

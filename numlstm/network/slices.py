@@ -79,8 +79,9 @@ def forward(
             continue
         if last:
             # a row's output is that of the slice with its last step, which its head may read
-            ended = Y is not None and lengths is not None
-            Y = np.where((lengths > start)[:, None], part, Y) if ended else part
+            if Y is not None and lengths is not None:
+                part = np.where((lengths > start)[:, None], part, Y)
+            Y = part
             continue
         if Y is None:
             Y = np.empty((rows, steps, part.shape[2]), part.dtype)

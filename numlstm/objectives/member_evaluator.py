@@ -12,7 +12,6 @@ import numpy as np
 
 from numlstm.architecture.parameters import blocks
 from numlstm.architecture.spec import NetworkSpec, State
-from numlstm.backends import numpy_arrays
 from numlstm.data.sequences import Dataset, with_axes
 from numlstm.network.network import Network
 from numlstm.objectives.evaluator import Evaluator, Watch, pieces, run_here
@@ -333,7 +332,7 @@ class Batched:
             finals.append(kernels.final_state(layer, tape))
             tapes.append(tape)
         hidden = finals[-1][0] if window.last else X
-        direct = direct_inputs(spec, window, len(thetas))
+        direct = direct_inputs(self.evaluator.network, window, len(thetas))
         Y = kernels.head_forward(spec.head, parts[len(spec.layers)], hidden)
         if direct is not None:
             Y = Y + kernels.head_forward(spec.direct, unbiased(spec, parts[-1]), direct)
@@ -374,16 +373,10 @@ def member_blocks(spec: NetworkSpec, thetas: np.ndarray) -> list[np.ndarray]:
     return [np.ascontiguousarray(part) for part in parts]
 
 
-def direct_inputs(spec: NetworkSpec, window: Dataset, members: int) -> np.ndarray | None:
+def direct_inputs(network: Network, window: Dataset, members: int) -> np.ndarray | None:
     """What direct connections read, for every member: (M, B, T, I), or (M, B, I) of last steps."""
-    if not spec.direct_input:
-        return None
-    X, lengths = window.X, window.lengths
-    if window.last:
-        X = numpy_arrays.last_steps(X, lengths)
-    elif lengths is not None:
-        X = numpy_arrays.without_padding(X, lengths)
-    return np.repeat(X[None], members, axis=0)
+    X = network.direct_inputs(window.X, window.lengths, window.last)
+    return None if X is None else np.repeat(X[None], members, axis=0)
 
 
 def unbiased(spec: NetworkSpec, weights: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def attribution(
     axes = several(ax, 1 + (bars.size > 0), lambda plt: _axes(plt, count, bars.size))
     colours = symmetric(np.append(given.values, bars)) | {"label": label}
     artists = heat_map(axes[0], given, colours)
-    titles += [f"known ahead {i}" for i in range(count - len(titles))]
+    titles += column_names(None, others.known_ahead, count - len(titles), "known ahead")
     axes[0].set_yticks(range(count), titles)
     if lags:
         axes[0].invert_xaxis()
@@ -92,6 +92,7 @@ class _Others(NamedTuple):
     ahead: Array = np.zeros((0, 0))  # (N, F)
     static: Array = np.zeros(0)  # (S,)
     attributes: tuple[str, ...] | None = None
+    known_ahead: tuple[str, ...] | None = None
     read: tuple[int, int] | None = None  # the step that is explained, and the first that is read
 
 
@@ -99,7 +100,10 @@ def _read(values: Any, row: int | None) -> tuple[Series, _Others]:
     """Attributions of the inputs, and of what else was read."""
     if not hasattr(values, "like_inputs"):
         return read("values", values, row), _Others()
-    given = read("values", values.like_inputs(), row)
+    found, shape = values.like_inputs(), values.values.shape
+    is_table = not isinstance(found, list) and len(shape) == 3 and found.shape == shape[:2]
+    found = values.values if is_table and shape[2] == 1 else found  # whose rows are sequences
+    given = read("values", found, row)
     names, one = given.names or values.features, 0 if row is None else row
     ahead, static = _Others().ahead, _Others().static
     if values.future is not None:  # what is known after the last step is read at it
@@ -107,9 +111,10 @@ def _read(values: Any, row: int | None) -> tuple[Series, _Others]:
         ahead = values.future[one, : len(given.values) + later]
     if values.static is not None:
         static = values.static[one]
-    attributes = getattr(values, "attributes", None)
+    names_of_others = values.attributes, values.known_ahead
     steps = int(values.steps[one]), int(values.start[one])
-    return given._replace(names=names), _Others(values.output, ahead, static, attributes, steps)
+    others = _Others(values.output, ahead, static, *names_of_others, steps)
+    return given._replace(names=names), others
 
 
 def _with_ahead(given: Series, ahead: Array) -> Series:

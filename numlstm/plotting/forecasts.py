@@ -117,8 +117,14 @@ def _parts(given: Any, lower: Any, upper: Any, start: Any) -> tuple[Any, Any, An
     """Forecasts with their ends and first steps, also of a Band or a Backtest."""
     if hasattr(given, "cuts"):
         labelled = read("prediction", given.forecasts[0]).places is not None
-        return given.forecasts, lower, upper, None if labelled else given.cuts
+        known = None if labelled else given.cuts
+        return given.forecasts, lower, upper, known if start is None else start
     if hasattr(given, "lower") and isinstance(given, tuple):
+        if lower is not None or upper is not None:
+            raise ValueError(
+                "prediction is a Band, which has its ends in it: leave lower= and upper= out, or "
+                "pass prediction[0]"
+            )
         return given[0], given[1], given[2], start
     return given, lower, upper, start
 

@@ -35,7 +35,7 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
         The importance of each of I features by the lag, 0 first: the step that is explained. What
         `numlstm.inspection.lag_importance` gives has its lags and names in it, a frame its names.
     lags : array_like, shape (K,), optional
-        The lags. Default: 0, 1, ...
+        The lags. Default: the numbers in the index of a frame, or 0, 1, ...
     names : str or sequence of str, optional
         Names of the features, in the legend.
     ax : matplotlib.axes.Axes, optional
@@ -72,9 +72,12 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
     label = "importance"
     if hasattr(values, "lags"):
         label = "mean |attribution| (units of the prediction)"
-        values, lags, names = values.values, values.lags, names or values.features
+        lags = values.lags if lags is None else lags
+        values, names = values.values, values.features if names is None else names
     given = read("values", values)
     titles = column_names(names, given.names, given.values.shape[1])
+    numbered = given.places is not None and given.places.dtype.kind in "iuf"
+    lags = given.where() if lags is None and numbered else lags
     places = np.arange(len(given.values)) if lags is None else checks.array("lags", lags, "float64")
     if places.shape != given.values.shape[:1]:
         raise ValueError(
@@ -139,8 +142,9 @@ def memory(
     >>> list(picture.artists), picture.axes.get_yscale()
     (['total', 'cell', 'hidden'], 'log')
     """
-    names = None
+    names, label = None, "sensitivity (output by input)"
     if hasattr(total, "hidden"):
+        label = getattr(total, "quantity", label)
         total, cell, hidden, names = total.total, total.cell, total.hidden, total.names
     ways = {"total": total, "cell": cell, "hidden": hidden}
     given = {
@@ -168,7 +172,7 @@ def memory(
     there = values[np.isfinite(values)]
     if there.size and there.min() > 0 and there.max() > _WIDE * there.min():
         log_scale(ax, there)
-    ax.set_ylabel("sensitivity (output by input)")
+    ax.set_ylabel(label)
     return Picture(ax.figure, ax, dict(zip(given, lines, strict=True)))
 
 

@@ -1,6 +1,7 @@
 """One series with its labels, as it is drawn: values, places along the axis, names and units."""
 
 import re
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.data.labels import Frame, Grid, Labelled, Panel, times
 from numlstm.data.labels.axes import Axis
+from numlstm.data.labels.base import labelled, require_same
 from numlstm.data.labels.names import SEQUENCES, called
 from numlstm.utils import checks
 from numlstm.utils.types import Array
@@ -50,6 +52,11 @@ class Series(NamedTuple):
     quantity: str
     given: Labelled
 
+    def until(self, stop: int) -> "Series":
+        """Its first steps."""
+        places = None if self.places is None else self.places[:stop]
+        return self._replace(values=self.values[:stop], places=places)
+
     def where(self, start: int = 0) -> Array:
         """The place of every step; without labels they count from `start` on."""
         steps: Array = start + np.arange(len(self.values))
@@ -89,8 +96,29 @@ def _axis(given: Labelled) -> Axis | None:
     if given.time is None or not given.time.is_time:
         for name, coordinate in given.array.coords.items():
             if coordinate.dims == (given.dims["T"],) and coordinate.dtype.kind == "M":
-                return Axis(coordinate.values, f"coordinate {name!r}")
-    return given.time
+                zone = coordinate.attrs.get("time_zone")
+                return Axis(coordinate.values, f"coordinate {name!r}", zone=zone)
+    if given.time is None:
+        return None
+    return replace(given.time, zone=given.array.coords[given.dims["T"]].attrs.get("time_zone"))
+
+
+def at_same_times(given: Series, other: Series) -> Series:
+    """The given at the times of the other, as clocks show them; other times are refused."""
+    mine, theirs = _axis(given.given), _axis(other.given)
+    if mine is None or theirs is None or mine.is_counted or theirs.is_counted:
+        return given
+    kept = mine.cut(0, len(given.values))
+    require_same(labelled(given.name, kept), labelled(other.name, theirs))
+    if theirs.wall is None:
+        return given
+    return given._replace(places=other.places, along=other.along)
+
+
+def has_rows(value: Any) -> bool:
+    """Whether there are several sequences: a list, three axes, or a frame with several series."""
+    levels = getattr(getattr(value, "index", None), "nlevels", 1)
+    return are_several(value) or len(getattr(value, "shape", ())) == 3 or levels > 1
 
 
 def are_several(value: Any) -> bool:
@@ -123,9 +151,11 @@ def _read(name: str, value: Any, row: Row) -> Labelled:
         value, row = _of_row(name, value, shape, row), None
     given = labels.read(name, value, None, _ONE)
     if isinstance(given, Panel):
-        raise ValueError(
-            f"{name} holds several series: pass one of them, a part of {given.grouped(name)}"
-        )
+        if row is False:
+            raise ValueError(
+                f"{name} holds several series: pass one of them, a part of {given.grouped(name)}"
+            )
+        return given.items[_row(name, len(given.items), "a frame of several series", row)]
     if row is not None and row is not False:
         raise ValueError(
             f"row={row!r} chooses among sequences, and {name} is one, of shape {shape}: leave it "

@@ -7,7 +7,7 @@ import numpy as np
 from numlstm.plotting.columns import column_names
 from numlstm.plotting.heat_maps import heat_map, largest, symmetric
 from numlstm.plotting.picture import Picture, several, style, whole_ticks
-from numlstm.plotting.series import Series, are_several, read
+from numlstm.plotting.series import Series, at_same_times, has_rows, read
 from numlstm.utils import checks
 from numlstm.utils.types import Array
 
@@ -75,7 +75,7 @@ def gates(
             "numlstm.plotting.states draws cells, hidden states and candidates"
         )
     colours = {"cmap": "viridis", "vmin": 0, "vmax": 1, "label": "0 closed, 1 open"}
-    return _over_units(_named(given, names), _beside(given, inputs, row), ax, colours)
+    return _over_units(*_beside(_named(given, names), inputs, row), ax, colours)
 
 
 def states(
@@ -96,10 +96,12 @@ def states(
     values : array_like, shape (T, H) or (B, T, H)
         The values of H units in every step, as ``model.trace(X).c[0]`` are those of the first
         layer. Steps with NaN stay blank.
+    inputs : array_like, shape (T,), (T, I) or (B, T, I), optional
+        What the network read, drawn above, as in `gates`.
     scale : {"all", "unit"}, optional
         "unit": every unit is divided by its own largest absolute value, so that one with large
         values does not turn the others white. Default: all units have the colours of one scale.
-    inputs, names, row, ax : optional
+    names, row, ax : optional
         As in `gates`.
 
     Returns
@@ -125,8 +127,7 @@ def states(
     True
     """
     checks.choice("scale", scale, ("all", "unit"))
-    given = _named(read("values", values, row), names)
-    above = _beside(given, inputs, row)
+    given, above = _beside(_named(read("values", values, row), names), inputs, row)
     label = "state (units of the network)"
     if scale == "unit":
         label = f"{given.quantity or 'state'} / largest of the unit"
@@ -192,20 +193,29 @@ def _axes(plt: Any, panels: int) -> Any:
     )[1]
 
 
-def _beside(given: Series, inputs: Any, row: int | None) -> Series | None:
-    """The inputs of the same steps."""
+def _beside(given: Series, inputs: Any, row: int | None) -> tuple[Series, Series | None]:
+    """Values, without what is behind their sequence, and the inputs of the same steps."""
     if inputs is None:
-        return None
-    several_rows = are_several(inputs) or len(getattr(inputs, "shape", ())) == 3
-    above = read("inputs", inputs, row if several_rows else False)
-    if len(above.values) != len(given.values):
+        return _without_end(given), None
+    above = read("inputs", inputs, row if has_rows(inputs) else False)
+    steps = len(above.values)
+    if steps < len(given.values) and np.isnan(given.values[steps:]).all():  # of a shorter one
+        given = given.until(steps)
+    if steps != len(given.values):
         raise ValueError(
-            f"inputs must have the {len(given.values)} steps of values, received "
-            f"{len(above.values)}"
+            f"inputs must have the {len(given.values)} steps of values, received {steps}"
         )
     if given.places is not None and above.places is not None:
-        given.given.agreed(above.given)
-    return above
+        given = at_same_times(given, above)
+    return given, above
+
+
+def _without_end(given: Series) -> Series:
+    """Without steps at the end that have neither values nor times."""
+    if given.places is None or given.places.dtype.kind != "M":
+        return given
+    there = ~(np.isnat(given.places) & np.isnan(given.values).all(axis=1))
+    return given.until(int(np.flatnonzero(there).max(initial=0)) + 1)
 
 
 def _lines(axes: Array, above: Series) -> list[Any]:

@@ -305,14 +305,22 @@ class Trainer:
         values = {"loss": progress.loss, "gradient_norm": progress.gradient_norm}
         values["learning_rate"] = self.config.rate(progress.epoch)
         problem.judge(progress, by_training=self._by_training_loss, **values)
-        self._unsaved = self.listeners.record is not None
+        if not progress.asked:  # then no epoch is told twice
+            self._store_epoch()
         try:
             self.listeners.on_epoch()
         except StopIteration:
             raise _Stopped from None
-        finally:  # after the callback, which may say that members are done
-            if problem.fresh is None or problem.fresh.stream.repeats:
-                self._save_epoch()  # else it is a single update
+        finally:
+            if progress.asked:  # what the callback says of an epoch is in the file
+                self._store_epoch()
+
+    def _store_epoch(self) -> None:
+        """Write the end of an epoch; of a stream of single updates when it is time."""
+        fresh = self.problem.fresh
+        self._unsaved = self.listeners.record is not None
+        if fresh is None or fresh.stream.repeats:
+            self._save_epoch()
 
     def _save_epoch(self) -> None:
         if self._unsaved:

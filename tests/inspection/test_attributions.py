@@ -256,6 +256,27 @@ def test_forecasts_of_several_steps_and_what_is_known_ahead():
         inspection.integrated_gradients(model, series, future=known, output=0, ahead=4)
 
 
+def test_attributes_and_what_is_known_ahead_have_their_names():
+    pd, _ = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    series, known, about = inputs(60, 1), inputs(63, 1, seed=2), inputs(1, 2, seed=3)
+    about = pd.DataFrame(about, columns=["area", "height"])
+    known = pd.DataFrame({"price": known[:, 0]})
+    given = {"hidden_size": 3, "epochs": 1, "rng": 0}
+    two = pd.concat([about, 2 * about], ignore_index=True)
+    model = numlstm.fit([series, -series], static=two, **given).model
+    found = inspection.gradient_x_input(model, [series, -series], static=two)
+    assert found.attributes == ("area", "height")
+    assert list(found.to_xarray().static.attribute.values) == ["area", "height"]
+    frame = pd.DataFrame(series)
+    model = numlstm.fit(frame, horizon=3, future=known, **given).model
+    found = inspection.gradient_x_input(model, frame, future=known, ahead=1)
+    assert found.known_ahead == ("price",)
+    assert list(found.to_xarray().future.feature_ahead.values) == ["price"]
+    plain = numlstm.fit(series, **given).model
+    found = inspection.gradient_x_input(plain, series)
+    assert found.attributes is found.known_ahead is None
+
+
 # --- what it is compared with ---------------------------------------------------------------------
 
 
@@ -374,9 +395,9 @@ def test_frames_keep_their_labels():
     assert found.features == ("rain", "warmth")
     assert found.output == "flow"
     shown = found.like_inputs()
-    assert shown.columns.tolist() == ["rain", "warmth"]
+    assert shown.columns.tolist() == ["warmth", "rain"]  # as X has them
     assert shown.index.equals(dates)
-    np.testing.assert_array_equal(shown.to_numpy(), found.values[0])
+    np.testing.assert_array_equal(shown[["rain", "warmth"]].to_numpy(), found.values[0])
     dry = inspection.integrated_gradients(model, frame, baseline=frame.assign(rain=0.0))
     by_hand = inspection.integrated_gradients(model, frame, baseline=frame.to_numpy() * [0, 1])
     np.testing.assert_array_equal(dry.values, by_hand.values)
@@ -470,3 +491,144 @@ def test_other_models_are_refused():
     empty = [inputs(4, 1), np.empty((0, 1))]
     with pytest.raises(ValueError, match="has no step, and nothing to explain"):
         inspection.integrated_gradients(result.model, empty)
+
+
+def test_attributions_have_the_columns_of_the_inputs_in_their_order():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    xarray = pytest.importorskip("xarray")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.standard_normal((9, 2)), columns=["rain", "temp"])
+    model = numlstm.fit(frame, hidden_size=3, epochs=1, rng=0).model
+    true = inspection.gradient_x_input(model, frame, output="rain").like_inputs()
+    turned = frame[["temp", "rain"]]
+    array = xarray.DataArray(turned.to_numpy(), {"feature": ["temp", "rain"]}, ("time", "feature"))
+
+    def of(X):
+        return inspection.gradient_x_input(model, X, output="rain").like_inputs()
+
+    pandas.testing.assert_frame_equal(of(turned), true[["temp", "rain"]])
+    assert of(polars.from_pandas(turned)).columns == ["temp", "rain"]
+    assert of(array).target.values.tolist() == ["temp", "rain"]
+    np.testing.assert_array_equal(of(array).sel(target="rain"), true["rain"])
+    first, second = of([turned, frame])  # each as it is
+    pandas.testing.assert_frame_equal(first, true[["temp", "rain"]])
+    pandas.testing.assert_frame_equal(second, true)
+    panel = pandas.concat({"a": turned, "b": turned})
+    pandas.testing.assert_frame_equal(of(panel).loc["b"], true[["temp", "rain"]])
+    both = array.expand_dims(site=["a", "b"])
+    np.testing.assert_array_equal(of(both).sel(site="b", target="temp"), true["temp"])
+
+
+def test_times_of_a_zone_are_said_to_be_in_utc():
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("xarray")
+    index = pandas.date_range("2020-03-28 22:00", periods=6, freq="h", tz="Europe/Berlin")
+    frame = pandas.DataFrame({"rain": np.arange(6.0)}, index)
+    model = numlstm.LSTM(1, 2, 1, rng=0)
+    utc = index.tz_convert("UTC").tz_localize(None)
+    later = frame.set_axis(index + pandas.Timedelta("1h"))
+    for time in (
+        inspection.gradient_x_input(model, frame).to_xarray().time,
+        model.trace(frame).to_xarray().time,
+        model.trace([frame, later]).to_xarray().time[0],
+    ):
+        np.testing.assert_array_equal(time, utc)
+        assert time.attrs == {"time_zone": "UTC"}
+    plain = frame.set_axis(utc)
+    assert model.trace(plain).to_xarray().time.attrs == {}
+
+
+def test_other_arrays_keep_their_labels():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"rain": np.arange(6.0)}, pandas.date_range("2020", periods=6))
+    model = numlstm.LSTM(1, 2, 1, rng=0)
+    found = inspection.gradient_x_input(model, frame)
+    doubled = found._replace(values=2 * found.values).like_inputs()
+    pandas.testing.assert_frame_equal(doubled, 2 * found.like_inputs())
+    trace = model.trace(frame)
+    other = trace._replace(f=None, c=2 * trace.c).to_xarray()
+    assert "f" not in other
+    np.testing.assert_array_equal(other.c, 2 * trace.c)
+    np.testing.assert_array_equal(other.time, frame.index)
+
+
+def labelled_sequences(kind):
+    """Twelve sequences of two features with dates, their numbers, and a target for each."""
+    pandas, xarray = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    rng = np.random.default_rng(0)
+    if kind == "list":
+        X = [
+            pandas.DataFrame(
+                rng.standard_normal((n, 2)),
+                pandas.date_range("2020", periods=n),
+                columns=["rain", "temp"],
+            )
+            for n in (5, 8, 6, 9) * 3
+        ]
+        return X, np.array([part["rain"].sum() for part in X])
+    coords = {
+        "site": [f"s{i}" for i in range(12)],
+        "time": pandas.date_range("2020", periods=7),
+        "feature": ["rain", "temp"],
+    }
+    X = xarray.DataArray(rng.standard_normal((12, 7, 2)), coords, ("site", "time", "feature"))
+    return X, X.to_numpy()[:, :, 0].sum(axis=1)
+
+
+@pytest.mark.parametrize("kind", ["list", "grid"])
+def test_labels_are_there_behind_an_estimator(kind):
+    pytest.importorskip("sklearn")
+    X, y = labelled_sequences(kind)
+    estimator = numlstm.LSTMRegressor(hidden_size=3, epochs=2, random_state=0).fit(X, y)
+    found = inspection.gradient_x_input(estimator, X)
+    shown = found.like_inputs()
+    days = inspection.time_constants(estimator, X)
+    np.testing.assert_allclose(days.durations / np.timedelta64(1, "D"), days.steps)
+    assert inspection.memory_paths(estimator, X).names == ("rain", "temp")
+    if kind == "list":
+        turned = [part[["temp", "rain"]] for part in X]
+        assert [list(part.columns) for part in shown] == [["rain", "temp"]] * 12
+        assert all(part.index.equals(x.index) for part, x in zip(shown, X, strict=True))
+        arrays = [part.to_numpy() for part in turned]
+    else:
+        turned = X.isel(feature=[1, 0])
+        assert shown.dims == ("site", "time", "target")
+        assert found.to_xarray().sequence.values.tolist() == X.site.values.tolist()
+        np.testing.assert_array_equal(found.to_xarray().time, X.time)
+        arrays = turned.to_numpy()
+    for baseline in (turned, X, arrays):  # an array has the order of what it stands beside
+        same = inspection.gradient_x_input(estimator, turned, baseline=baseline)
+        assert not same.values.any()
+    if kind == "list":
+        later = [part.shift(1, "D") for part in X]
+    else:
+        later = X.assign_coords(time=X.time + np.timedelta64(1, "D"))
+    with pytest.raises(ValueError, match=r"baseline.* has other labels than X"):
+        inspection.gradient_x_input(estimator, X, baseline=later)
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "polars"])
+def test_rows_of_a_table_of_scikit_learn_are_sequences(kind):
+    pytest.importorskip("sklearn")
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    values = np.random.default_rng(0).standard_normal((20, 6))
+    names = [f"hour {i}" for i in range(6)]
+    frame = pandas.DataFrame(values, [f"day {i}" for i in range(20)], names)
+    X = {"array": values, "frame": frame, "polars": polars.DataFrame(values, names)}[kind]
+    estimator = numlstm.LSTMRegressor(hidden_size=3, epochs=2, random_state=0)
+    estimator.fit(X, values[:, -1])
+    found = inspection.gradient_x_input(estimator, X)
+    shown = found.like_inputs()
+    assert type(shown) is type(X)
+    np.testing.assert_array_equal(np.asarray(shown), found.values[..., 0])
+    for baseline in (X, values, X[names[::-1]] if kind == "frame" else X):
+        assert not inspection.gradient_x_input(estimator, X, baseline=baseline).values.any()
+    one = inspection.gradient_x_input(estimator, X, baseline=values[3])
+    assert not one.values[3].any()
+    assert one.values[2].any()
+    if kind == "frame":
+        assert list(shown.columns) == names
+        assert shown.index.equals(frame.index)
+        assert found.to_xarray().sequence.values.tolist() == list(frame.index)
+        with pytest.raises(ValueError, match="baseline has the labels of X in another order"):
+            inspection.gradient_x_input(estimator, X, baseline=frame[::-1])

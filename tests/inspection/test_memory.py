@@ -250,3 +250,22 @@ def test_the_length_of_a_memory_is_that_of_its_sensitivity():
 def test_what_makes_no_sense_is_refused(options, keywords, message):
     with pytest.raises((ValueError, TypeError), match=message):
         inspection.memory_paths(made(options), np.ones((2, 5, 2)), **keywords)
+
+
+def test_no_sequences_have_no_memory():
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    assert inspection.memory_length(model, np.zeros((0, 5, 2))).shape == (0,)
+
+
+def test_paths_say_what_they_are():
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    X = np.ones((4, 2))
+    words = [
+        inspection.memory_paths(model, X, **keywords).quantity
+        for keywords in ({}, {"times_input": True}, {"wrt": "state"})
+    ]
+    assert words == [
+        "sensitivity (output by input)",
+        "contribution (units of the output)",
+        "sensitivity (output by state)",
+    ]

@@ -1,6 +1,8 @@
 """Time constants of units, from forget gates that are known."""
 
 import datetime
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -71,6 +73,27 @@ def test_a_cell_that_cannot_forget_keeps_for_ever():
     found = inspection.time_constants(model, np.ones((2, 5, 1)))
     assert np.isinf(found.steps).all()
     assert (found.forget == 1).all()
+
+
+def test_slices_change_nothing(monkeypatch):
+    model = numlstm.LSTM(2, 3, 1, num_layers=2, rng=0)
+    X, lengths = np.random.default_rng(0).standard_normal((4, 9, 2)), [9, 1, 4, 6]
+    whole = inspection.time_constants(model, X, lengths=lengths)
+    module = sys.modules["numlstm.inspection.time_constants"]  # the name is that of the function
+    monkeypatch.setattr(module, "_HELD", 48)
+    parts = inspection.time_constants(model, X, lengths=lengths)
+    np.testing.assert_allclose(parts.forget, whole.forget, rtol=1e-14)
+
+
+def test_no_more_than_a_slice_is_held_beside_the_gates():
+    module = sys.modules["numlstm.inspection.time_constants"]
+    gates = np.full((1, 1, 100_000, 64), 0.5, np.float32)
+    tracemalloc.start()
+    forget = module._geometric_means(gates, 0.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(forget, 0.5)
+    assert peak < 2 * gates.nbytes, peak / gates.nbytes
 
 
 def test_dates_say_how_long_that_is():

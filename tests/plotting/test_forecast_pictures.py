@@ -131,6 +131,20 @@ def test_a_band_and_a_backtest_are_drawn_as_they_are():
             assert_array_equal(data(line)[0], places[cut : cut + 5])
 
 
+def test_what_is_said_of_a_band_or_a_backtest_is_not_ignored():
+    options = {"hidden_size": 2, "epochs": 1, "rng": 0}
+    backtest = numlstm.backtest(SERIES.to_numpy(), 5, (30, 35), **options)
+    picture = plotting.forecast(backtest, start=[1030, 1035])
+    first = [data(line)[0][0] for line in picture.artists["forecast"]]
+    assert first == [1030, 1035]
+    dated = numlstm.backtest(SERIES, 5, (30, 35), **options)
+    with pytest.raises(ValueError, match="prediction has labels: leave it out"):
+        plotting.forecast(dated, start=[1030, 1035])
+    values = SERIES.to_numpy()[:, None]
+    with pytest.raises(ValueError, match="is a Band, which has its ends in it: leave lower="):
+        plotting.forecast(Band(values, values - 1, values + 1, values), values - 2, values + 2)
+
+
 def test_an_index_that_nobody_chose_counts_no_times():
     frame = pd.DataFrame({"level": np.arange(40.0)})
     picture = plotting.forecast(frame[:5], history=frame)

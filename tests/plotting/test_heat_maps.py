@@ -26,6 +26,11 @@ def edges(mesh):
     return corners[0, :, 0], corners[:, 0, 1]
 
 
+@pytest.fixture(scope="module")
+def model():
+    return numlstm.LSTM(2, 5, 1, rng=0)
+
+
 def test_gates_are_between_0_and_1():
     picture = plotting.gates(GATES, row=1)
     mesh = picture.artists["map"]
@@ -142,6 +147,52 @@ def test_a_row_is_that_of_values_and_inputs():
     assert_array_equal(alone.artists["map"].get_array(), GATES[0].T)
 
 
+@pytest.mark.parametrize("row", [0, 1, -1])
+@pytest.mark.parametrize("kind", ["arrays", "frames", "panel"])
+def test_inputs_of_shorter_sequences_are_above_their_steps(model, row, kind):
+    frames = [INPUTS[:12], INPUTS, INPUTS[3:9]]
+    if kind == "arrays":
+        X = [frame.to_numpy() for frame in frames]
+    else:
+        X = pd.concat(dict(zip("bac", frames, strict=True))) if kind == "panel" else frames
+    trace = model.trace(X)
+    for values in (trace.f[0], trace.to_xarray().f[0]):
+        picture = plotting.gates(values, X, row=row)
+        assert_array_equal(
+            picture.artists["map"].get_array(), trace.f[0, row, : len(frames[row])].T
+        )
+        line = picture.artists["inputs"][1]
+        assert_array_equal(line.get_ydata(), frames[row]["snow"])
+        times = frames[row].index if kind != "arrays" else np.arange(len(frames[row]))
+        assert_array_equal(line.get_xdata(), times)
+    plotting.states(trace.to_xarray().c[0], row=row)
+    found = inspection.gradient_x_input(model, X)
+    picture = plotting.attribution(found, row=row)
+    assert_array_equal(picture.artists["map"].get_array(), found.values[row, : len(frames[row])].T)
+    with pytest.raises(ValueError, match=r"has 3 sequences, .*: pass row=, 0 to 2"):
+        plotting.attribution(found)
+
+
+def test_times_of_a_trace_are_those_of_its_inputs(model):
+    values = model.trace(INPUTS).to_xarray().f[0]
+    line = plotting.gates(values, INPUTS).artists["inputs"][0]
+    assert_array_equal(line.get_xdata(), DATES)
+    later = INPUTS.set_axis(INPUTS.index + pd.Timedelta("1D"))
+    with pytest.raises(ValueError, match="in row 0 values has 2020-03-01, inputs 2020-03-02"):
+        plotting.gates(values, later)
+    with pytest.raises(ValueError, match="inputs must have the 20 steps of values, received 8"):
+        plotting.gates(values, INPUTS[:8])
+    years = INPUTS.set_axis(np.arange(1990, 2010))  # no dates, of which a trace knows nothing
+    plotting.gates(model.trace(years).to_xarray().f[0], years)
+
+
+def test_a_trace_is_drawn_at_the_clocks_of_its_inputs(model):
+    local = INPUTS.set_axis(DATES.tz_localize("Asia/Tokyo"))
+    picture = plotting.gates(model.trace(local).to_xarray().f[0], local)
+    assert_array_equal(picture.artists["inputs"][0].get_xdata(), DATES)
+    assert_allclose(edges(picture.artists["map"])[0], date2num(DATES[0]) - 0.5 + np.arange(21))
+
+
 def test_steps_after_the_end_stay_blank():
     values = GATES[0].copy()
     values[15:] = np.nan
@@ -222,11 +273,6 @@ def test_attributions_over_steps_and_lags():
         plotting.attribution(CELLS, names=["a", "b"])
 
 
-@pytest.fixture(scope="module")
-def model():
-    return numlstm.LSTM(2, 5, 1, rng=0)
-
-
 def test_a_trace_as_array_and_as_data_array(model):
     trace = model.trace(INPUTS)
     picture = plotting.gates(trace.f[0], INPUTS)
@@ -266,6 +312,14 @@ def test_attributions_over_lags_count_from_the_step_that_is_explained(model, ste
     assert picture.axes.get_xlabel() == "lag (steps before)"
 
 
+def test_attributions_of_rows_of_a_table():
+    X = pd.DataFrame(RNG.normal(size=(20, 6)))
+    estimator = numlstm.LSTMRegressor(hidden_size=3, epochs=1, random_state=0).fit(X, X[5])
+    found = inspection.gradient_x_input(estimator, X)
+    mesh = plotting.attribution(found, row=4).artists["map"]
+    assert_array_equal(mesh.get_array(), found.values[4].T)
+
+
 def test_lags_of_windows_and_of_what_is_known_ahead():
     X = RNG.normal(size=(40, 1))
     fitted = numlstm.fit(X, X, window=7, **OPTIONS).model
@@ -299,19 +353,24 @@ def test_attributions_of_attributes_are_bars():
     assert rows_of(axes[1]) == ["attribute 0", "attribute 1", "attribute 2"]
     with pytest.raises(ValueError, match="array of 2 matplotlib Axes, received 1 of them"):
         plotting.attribution(found, row=1, ax=axes[0])
+    named = pd.DataFrame(about, columns=["area", "height", "forest"])
+    fitted = numlstm.fit(X, y[..., :1], static=named, **OPTIONS).model
+    picture = plotting.attribution(inspection.gradient_x_input(fitted, X, static=named), row=1)
+    assert rows_of(picture.axes[1]) == ["area", "height", "forest"]
 
 
 def test_attributions_of_what_is_known_ahead_are_further_rows():
     series = pd.Series(RNG.normal(size=30), pd.date_range("2020-03-01", periods=30))
-    ahead = pd.DataFrame(RNG.normal(size=(30, 2)), series.index)
-    fitted = numlstm.fit(series, future=ahead, horizon=3, **OPTIONS).model
+    ahead = pd.DataFrame(RNG.normal(size=(30, 2)), series.index, ["price", "holiday"])
     for X, future in ((series, ahead), (series.to_numpy(), ahead.to_numpy())):
+        fitted = numlstm.fit(X, future=future, horizon=3, **OPTIONS).model
         found = inspection.gradient_x_input(fitted, X[:20], future=future[:23], ahead=3)
         picture = plotting.attribution(found)
         drawn = np.ma.filled(picture.artists["map"].get_array(), np.nan)
         assert_array_equal(drawn[0], [*found.values[0, :, 0], *[np.nan] * 3])
         assert_array_equal(drawn[1:], found.future[0].T)
-        assert rows_of(picture.axes)[1:] == ["known ahead 0", "known ahead 1"]
+        names = list(ahead) if X is series else ["known ahead 0", "known ahead 1"]
+        assert rows_of(picture.axes)[1:] == names
         start = date2num(series.index[0]) if X is series else 0
         assert_allclose(edges(picture.artists["map"])[0], start - 0.5 + np.arange(24))
 

@@ -178,6 +178,29 @@ def test_importances_of_several_calls_can_be_told_apart():
     assert [line.get_color() for line in lines] == [line.get_color() for line in alone]
 
 
+def test_names_may_be_an_index():
+    pandas = pytest.importorskip("pandas")
+    model = numlstm.LSTM(2, 3, 1, rng=0)
+    found = inspection.gradient_x_input(model, np.random.default_rng(0).normal(size=(3, 9, 2)))
+    importance = inspection.lag_importance(found)
+    for names in (pandas.Index(["rain", "snow"]), np.array(["rain", "snow"]), ["rain", "snow"]):
+        assert labels(plotting.lag_importance(importance, names=names).axes) == ["rain", "snow"]
+        picture = plotting.attribution(found, names=names, row=0)
+        assert [tick.get_text() for tick in picture.axes.get_yticklabels()] == ["rain", "snow"]
+    later = importance.lags + 5
+    moved = plotting.lag_importance(importance, lags=later)
+    frame = pandas.DataFrame(importance.values, later)
+    for picture in (moved, plotting.lag_importance(frame)):
+        assert_array_equal(picture.artists["lines"][0].get_xdata(), later)
+
+
+def test_memory_says_what_it_is():
+    model = numlstm.LSTM(1, 3, 1, rng=0)
+    for keywords in ({}, {"times_input": True}):
+        paths = inspection.memory_paths(model, np.ones(9), **keywords)
+        assert plotting.memory(paths).axes.get_ylabel() == paths.quantity
+
+
 def test_importances_of_attributions_have_their_unit():
     found = LagImportance(np.arange(5), np.ones((5, 1)), None)
     assert "units of the prediction" in plotting.lag_importance(found).axes.get_ylabel()

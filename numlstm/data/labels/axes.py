@@ -100,6 +100,11 @@ class Axis:
         return self.labels.dtype.kind == "M"
 
     @property
+    def attrs(self) -> dict[str, str]:
+        """Attributes of a coordinate of xarray with these labels, which has no time zone itself."""
+        return {} if self.zone is None else {"time_zone": "UTC"}
+
+    @property
     def is_counted(self) -> bool:
         """Whether the labels are 0, 1, 2, ...: those of an index that nobody chose."""
         counts = self.labels.dtype.kind == "i" or (  # beside the dates of another series

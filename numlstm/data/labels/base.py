@@ -23,6 +23,8 @@ class Labelled:
         Without labels, axes and features in the order in which they are read.
     features : tuple of str, or None
         Names of the last axis, or the name of a single series.
+    shown : tuple of str, or None
+        Names of the last axis in the order in which the data have them.
     axes : tuple of Axis
         Labels of the first axis; several where any may be meant.
     series : Axis or None
@@ -32,6 +34,7 @@ class Labelled:
     """
 
     features: tuple[str, ...] | None = None
+    shown: tuple[str, ...] | None = None
     axes: tuple[Axis, ...] = ()
     series: Axis | None = None
     past: Axis | None = None

@@ -62,6 +62,7 @@ class Frame(Labelled):
         have = tuple(str(column.name) for column in self.columns)
         if self.is_column and self.title is None:
             return
+        self.shown = have
         positions, self.features = order(self.name, have, wanted)
         if positions is not None:
             self.columns = [self.columns[position] for position in positions]

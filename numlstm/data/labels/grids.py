@@ -63,6 +63,7 @@ class Grid(Labelled):
         features = self._along.get("I")
         if features is not None:
             have = tuple(str(label) for label in features.labels)
+            self.shown = have
             positions, self.features = order(name, have, wanted)
             if positions is not None:
                 self._ordered = self._ordered.isel({self.dims["I"]: positions})

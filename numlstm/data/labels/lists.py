@@ -26,7 +26,7 @@ class Several(Labelled):
     def __init__(self, name: str, items: list[Labelled], keys: tuple[Axis, ...] = ()):
         self.name, self.items, self.axes = name, items, keys
         if items:
-            self.features = items[0].features
+            self.features, self.shown = items[0].features, items[0].shown
             if any(item.is_column and item.features != self.features for item in items):
                 self.features = None  # they are names of the series
 

@@ -120,7 +120,12 @@ def test_direct_connections(last, ragged):
     numbers = case.numbers
     if ragged:
         numbers = numbers._replace(lengths=np.array([4, 0, 2]))
-    require_close(case, run_case(cuda, case, numbers), numbers)
+    truth = run_case(reference, case, numbers)
+    if ragged:  # nor is the padding read
+        outside = (np.arange(4) >= numbers.lengths[:, None])[..., None]
+        numbers = numbers._replace(X=np.where(outside, np.nan, numbers.X))
+    for name, value in run_case(cuda, case, numbers).items():
+        np.testing.assert_allclose(value, truth[name], rtol=1e-12, atol=1e-13, err_msg=name)
 
 
 ATTRIBUTES = {
