@@ -1,12 +1,13 @@
 """The check of a conversion: the network here and its counterpart, of a fixed random batch."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numlstm.convert.counterpart import MissingPackage
+from numlstm.data.missing import network_inputs
 from numlstm.model.lstm import LSTM
 from numlstm.utils import notices
 from numlstm.utils.types import Array
@@ -35,13 +36,14 @@ def verify(
 ) -> None:
     """Raise RuntimeError where `run`, the counterpart's, gives something else of a batch X.
 
-    X is (B, T, I), in the dtype of the model and in the units of the data. `precision` is that of
-    the counterpart, where it is less than the model's. Where `run` raises `MissingPackage` the
-    check could not be made, which a warning says.
+    X is (B, T, I), in the dtype of the model and in the units of the data; of a model that fills
+    missing inputs it is filled, with mask channels. `precision` is that of the counterpart, where
+    it is less than the model's. Where `run` raises `MissingPackage` the check could not be made,
+    which a warning says.
     """
     X = _batch(model, rows, steps)
     try:
-        theirs = run(X)
+        theirs = run(network_inputs(X, model.filling, None, model.spec.dtype))
     except MissingPackage as error:
         notices.warn(
             f"the conversion was not checked against {counterpart}: {error}; check=False does "
@@ -74,35 +76,42 @@ def _require_all_near(
             _require_near(bar, counterpart, f"states {name}", own[:, :width], other, moved)
 
 
-def differs(model: LSTM, run: Callable[[Array], Array | None]) -> bool:
-    """Whether `run` gives outputs of all steps, or of the last one, and others than the model.
+def agrees(model: LSTM, run: Callable[[Array], Iterable[Array]]) -> bool | None:
+    """Whether one of the results of `run` is the outputs of all steps, or of the last one.
 
-    None, or what has another shape, is no answer to that.
+    None where no result has the shape of either.
     """
-    X = _batch(model, _ROWS, _STEPS)
-    theirs, twin = run(X), _twin(model)
-    if theirs is None:
-        return False
+    X, twin = _batch(model, _ROWS, _STEPS), _twin(model)
     steps = twin.predict(X, output="sequence")
     last = twin.predict(X) if model.output == "last" else steps[:, -1]
-    for ours in steps, last:
-        if theirs.shape in (ours.shape, ours.shape[:-1]) and theirs.size == ours.size:
-            apart = np.linalg.norm(ours.ravel() - theirs.ravel())
-            return not apart <= _BARS[model.spec.dtype] * np.linalg.norm(ours)
-    return False
+    found = None
+    for theirs in run(X):
+        for ours in steps, last:
+            if theirs.shape in (ours.shape, ours.shape[:-1]) and theirs.size == ours.size:
+                apart = np.linalg.norm(ours.ravel() - theirs.ravel())
+                if apart <= _BARS[model.spec.dtype] * np.linalg.norm(ours):
+                    return True
+                found = False
+                break
+    return found
 
 
 def _batch(model: LSTM, rows: int, steps: int) -> Array:
-    shape = rows, steps, model.spec.input_size
-    X = np.random.default_rng(1997).standard_normal(shape)
+    """Inputs in the units of the data; a model that fills missing ones gets some of these."""
+    features = model.spec.input_size if model.filling is None else model.filling.mean.size
+    rng = np.random.default_rng(1997)
+    X = rng.standard_normal((rows, steps, features))
     if model.scaling is not None:
         X = X * model.scaling.x_scale + model.scaling.x_mean
-    return X.astype("float32").astype(model.spec.dtype)  # as some round all inputs
+    X = X.astype("float32").astype(model.spec.dtype)  # as some round all inputs
+    if model.filling is not None:
+        X[rng.random(X.shape) < 0.3] = np.nan
+    return X
 
 
 def _of_twin(model: LSTM, twin: LSTM, X: Array) -> Outputs:
     """By the definition in NumPy, which compiles nothing."""
-    inputs = X if twin.scaling is None else twin.scaling.inputs(X, twin.spec.dtype)
+    inputs = network_inputs(X, twin.filling, twin.scaling, twin.spec.dtype)
     Y = _in_units(model, twin.predict(X.astype(np.float64)))
     return Outputs(Y, *twin.forward(inputs)[1])
 
@@ -115,10 +124,10 @@ def _nudged(twin: LSTM, seed: int) -> LSTM:
 
 
 def _twin(model: LSTM) -> LSTM:
-    """The same network on the reference backend."""
+    """The same model on the reference backend, without windows, of which others know nothing."""
     spec = dataclasses.replace(model.spec, precision=None)
     twin = LSTM.from_spec(spec, "reference", model.theta.copy())
-    twin.scaling, twin.output = model.scaling, model.output
+    twin.scaling, twin.filling, twin.output = model.scaling, model.filling, model.output
     return twin
 
 

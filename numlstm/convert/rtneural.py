@@ -19,7 +19,7 @@ from numlstm.utils import checks, files, notices, schema
 from numlstm.utils.files import Target
 from numlstm.utils.types import Array
 
-RTNEURAL = Counterpart("RTNeural", parts=("num_layers", "head", "scaling"))
+RTNEURAL = Counterpart("RTNeural", parts=("num_layers", "head", "scaling"), last=False)
 DTYPES = ("float32", "float64")
 _DENSE = ("dense", "time-distributed-dense")
 _LSTM_WEIGHTS = "a kernel (I, 4H), a recurrent kernel (H, 4H) and a bias (4H,)"
@@ -139,6 +139,12 @@ def to_rtneural(model: LSTM, path: Target) -> None:
     ------
     ValueError
         For a model with a part that RTNeural lacks; the message names it.
+
+    Warns
+    -----
+    UserWarning
+        For what the model does around its network, and RTNeural does not: the last output alone,
+        windows, names and the like.
 
     Examples
     --------

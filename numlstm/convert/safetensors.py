@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.convert.counterpart import require_model
 from numlstm.convert.state_dicts import find_parts, state_dict_of, weights_of_parts
 from numlstm.convert.tensors import with_one_bias
 from numlstm.convert.torch.check import check_parts
@@ -130,6 +131,7 @@ def to_safetensors(model: LSTM, path: Target) -> None:
     --------
     See `from_safetensors`.
     """
+    require_model(model)
     content = Content.of(model)
     content.require_sense()
     tensors = state_dict_of(model)

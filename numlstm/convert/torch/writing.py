@@ -36,6 +36,12 @@ def to_torch(model: LSTM, *, check: bool = True) -> Any:
     ImportError
         Where there is no PyTorch.
 
+    Warns
+    -----
+    UserWarning
+        For what the model does around its network, and the module does not: the rule for missing
+        inputs, windows, names of features and outputs, and where the check could not be made.
+
     Examples
     --------
     >>> import numlstm
