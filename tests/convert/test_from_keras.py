@@ -17,7 +17,8 @@ h5py = pytest.importorskip("h5py")  # what reads the files
 
 STORED = dict(np.load(Path(__file__).with_name("keras.npz")))
 X = STORED["X"]
-USED = ("plain", "hard_sigmoid", "softsign", "last", "both", "cell", "functional", "scaled")
+USED = ("plain", "hard_sigmoid", "softsign", "last", "both", "cell", "functional", "scaled",
+        "returns_h", "returns_names")  # fmt: skip
 QUIET = {"check": False, "backend": "reference"}
 
 
@@ -85,6 +86,8 @@ def test_units():
         ("dense_first", "before the LSTM for 'dense.*', Dense: give its outputs as X"),
         ("lambda", "a Lambda runs code"),
         ("gru", "GRU"),
+        ("returns_c", r"returns the output 2 of 'lstm.*', a state: .* result of forward"),
+        ("returns_before", "returns what 'lstm.*' gives, and goes on to 'dense.*': which one"),
     ],
 )
 @pytest.mark.parametrize("kind", ["keras", "h5"])
@@ -99,6 +102,14 @@ def test_a_layer_of_masks_is_said_to_be_lengths(name, kind):
     with pytest.warns(UserWarning, match=r"'masking.*' is not converted: .* lengths="):
         model = read(name, kind)
     want = STORED[f"{name}/Y"]
+    assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_outputs_that_stay_behind_are_named(kind):
+    with pytest.warns(UserWarning, match=r"returns what \['lstm.*'\] give, too"):
+        model = read("returns_both", kind)
+    want = STORED["returns_both/Y"]
     assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
 
 
