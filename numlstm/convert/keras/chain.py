@@ -1,5 +1,6 @@
 """The weights of LSTM layers of Keras that stand one behind the other."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from numlstm.architecture.cell import Activations, Cell
 from numlstm.convert.keras.activations import activations_of, name_of
-from numlstm.convert.keras.files import Description, Layer
+from numlstm.convert.keras.files import Description, Layer, class_of
 from numlstm.convert.weights import Weights
 from numlstm.data.scaling import Scaling
 from numlstm.utils import notices
@@ -216,12 +217,15 @@ def _inner(config: Mapping[str, Any], name: str) -> tuple[str, Mapping[str, Any]
     entry = config.get(name)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("config"), Mapping):
         return None
-    return str(entry.get("class_name")), entry["config"]
+    return class_of(entry), entry["config"]
 
 
 def _refusal(layer: Layer, kind: str, behind: bool) -> str:
-    if kind in _REFUSED:
-        return f"the layer {layer.name!r} is refused: {_REFUSED[kind]}"
+    name = re.split("[.>]", kind)[-1]
+    if name in _REFUSED:
+        return f"the layer {layer.name!r} is refused: {_REFUSED[name]}"
+    if name != kind:
+        return f"the layer {layer.name!r} is refused: {kind} is a class of its own, not of Keras"
     where = "behind the LSTM, but one Dense," if behind else "before the LSTM"
     remedy = "pass the LSTM layer alone" if behind else "give its outputs as X, and pass the rest"
     return f"numlstm has no layer {where} for {layer.name!r}, {kind}: {remedy}"
