@@ -41,6 +41,32 @@ def scaled():
     return sequential(first, layers.LSTM(4), layers.Dense(2), last)
 
 
+def returning(take):
+    """A model that returns what `take` makes of an LSTM's outputs, its states and a Dense's."""
+    X = keras.Input((None, 3))
+    Y, h, c = lstm(4, return_state=True)(X)
+    return keras.Model(X, take(Y, h, c, layers.Dense(2)))
+
+
+def own(kind, **members):
+    """A class of a user's that has the name of one of Keras."""
+    members["__module__"] = "some_package.layers"
+    return keras.saving.register_keras_serializable("mine")(type(kind.__name__, (kind,), members))
+
+
+def unregistered(kind):
+    """The same without a registration, as scripts have it."""
+    return type(kind.__name__, (kind,), {"__module__": "__main__"})
+
+
+def of_own_activation():
+    @keras.saving.register_keras_serializable("mine")
+    def tanh(x):
+        return 1.7159 * keras.ops.tanh(2 / 3 * x)
+
+    return sequential(lstm(4, activation=tanh))
+
+
 NETWORKS = {
     "plain": lambda: sequential(lstm(4)),
     "hard_sigmoid": lambda: sequential(lstm(4, recurrent_activation="hard_sigmoid")),
@@ -60,6 +86,18 @@ NETWORKS = {
     "masking": lambda: sequential(layers.Masking(), lstm(4)),
     "gru": lambda: sequential(layers.GRU(4)),
     "masked": masked,
+    "returns_h": lambda: returning(lambda Y, h, c, dense: [h, c]),
+    "returns_c": lambda: returning(lambda Y, h, c, dense: c),
+    "returns_before": lambda: returning(lambda Y, h, c, dense: [Y, dense(Y)]),
+    "returns_both": lambda: returning(lambda Y, h, c, dense: [dense(Y), Y]),
+    "returns_names": lambda: returning(lambda Y, h, c, dense: {"b": h, "a": dense(Y)}),
+    "own_lstm": lambda: sequential(own(layers.LSTM)(4), layers.Dense(2)),
+    "own_dense": lambda: sequential(lstm(4), own(layers.Dense)(2)),
+    "own_dropout": lambda: sequential(own(layers.Dropout)(0.5), lstm(4)),
+    "own_cell": lambda: sequential(layers.RNN(own(layers.LSTMCell)(4))),
+    "own_inside": lambda: sequential(layers.Bidirectional(own(layers.LSTM)(4))),
+    "own_activation": of_own_activation,
+    "unregistered": lambda: sequential(lstm(4), unregistered(layers.Dense)(2)),
 }
 
 if __name__ == "__main__":
@@ -69,7 +107,7 @@ if __name__ == "__main__":
         network = make()
         network.set_weights([rng.normal(0, 0.5, w.shape) for w in network.get_weights()])
         Y = network(stored["X"], training=False)
-        Y = Y[0] if isinstance(Y, (list, tuple)) else Y
+        Y = keras.tree.flatten(Y)[0]
         stored[f"{name}/Y"] = Y.detach().numpy()
         for kind in ("keras", "h5"):
             with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,8 @@ h5py = pytest.importorskip("h5py")  # what reads the files
 
 STORED = dict(np.load(Path(__file__).with_name("keras.npz")))
 X = STORED["X"]
-USED = ("plain", "hard_sigmoid", "softsign", "last", "both", "cell", "functional", "scaled")
+USED = ("plain", "hard_sigmoid", "softsign", "last", "both", "cell", "functional", "scaled",
+        "returns_h", "returns_names")  # fmt: skip
 QUIET = {"check": False, "backend": "reference"}
 
 
@@ -85,6 +86,14 @@ def test_units():
         ("dense_first", "before the LSTM for 'dense.*', Dense: give its outputs as X"),
         ("lambda", "a Lambda runs code"),
         ("gru", "GRU"),
+        ("own_lstm", "'lstm.*' is refused: mine>LSTM is a class of its own"),
+        ("own_dense", "'dense.*' is refused: mine>Dense is a class of its own"),
+        ("own_dropout", "'dropout.*' is refused: mine>Dropout is a class of its own"),
+        ("own_cell", "'rnn.*' is refused: mine>LSTMCell is a class of its own"),
+        ("own_inside", "'bidirectional.*' is refused: mine>LSTM is a class of its own"),
+        ("own_activation", "no activation for 'mine>tanh'"),
+        ("returns_c", r"returns the output 2 of 'lstm.*', a state: .* result of forward"),
+        ("returns_before", "returns what 'lstm.*' gives, and goes on to 'dense.*': which one"),
     ],
 )
 @pytest.mark.parametrize("kind", ["keras", "h5"])
@@ -99,6 +108,38 @@ def test_a_layer_of_masks_is_said_to_be_lengths(name, kind):
     with pytest.warns(UserWarning, match=r"'masking.*' is not converted: .* lengths="):
         model = read(name, kind)
     want = STORED[f"{name}/Y"]
+    assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
+
+
+def test_a_class_that_is_not_registered():
+    with pytest.raises(ValueError, match=r"'dense.*' is refused: __main__\.Dense is a class"):
+        read("unregistered")
+    Own = type(Fake("Dropout", {}, []))
+    Own.__module__ = "some_package.layers"
+    with pytest.raises(ValueError, match=r"some_package\.layers\.Dropout is a class of its own"):
+        from_keras(Own(), **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [
+        ({"module": "builtins", "class_name": "function", "config": "tanh"}, r"builtins\.tanh"),
+        (
+            {"module": "m", "class_name": "tanh", "config": {}, "registered_name": "tanh"},
+            r"m\.tanh",
+        ),
+    ],
+)
+def test_an_activation_of_a_user(activation, name):
+    with pytest.raises(ValueError, match=f"no activation for '{name}'"):
+        from_keras(Fake("LSTM", {"activation": activation}, WEIGHTS), **QUIET)
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_outputs_that_stay_behind_are_named(kind):
+    with pytest.warns(UserWarning, match=r"returns what \['lstm.*'\] give, too"):
+        model = read("returns_both", kind)
+    want = STORED["returns_both/Y"]
     assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numlstm.architecture.cell import Activation, Activations
+from numlstm.convert.keras.files import class_of
 
 # names of Keras that mean the same in every version; "hard_sigmoid" does not
 _ACTIVATIONS = {
@@ -41,9 +42,10 @@ def name_of(value: Any) -> str:
     if value is None:
         return "linear"
     if isinstance(value, Mapping) and value.get("class_name") == "function":
-        value = value.get("config")
+        name = str(value.get("config"))  # of a user's: Keras writes its own by their bare names
+        return name if ">" in name else f"{value.get('module')}.{name}"
     if isinstance(value, Mapping):
-        value = value.get("class_name")
+        return class_of(value)
     return value if isinstance(value, str) else str(getattr(value, "__name__", value))
 
 

@@ -1,5 +1,6 @@
 """The weights of LSTM layers of Keras that stand one behind the other."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from numlstm.architecture.cell import Activations, Cell
 from numlstm.convert.keras.activations import activations_of, name_of
-from numlstm.convert.keras.files import Description, Layer
+from numlstm.convert.keras.files import Description, Layer, class_of
 from numlstm.convert.weights import Weights
 from numlstm.data.scaling import Scaling
 from numlstm.utils import notices
@@ -55,10 +56,13 @@ class Chain(NamedTuple):
 def read_chain(description: Description, logits: bool) -> Chain:
     """The LSTMs of a description, and the head behind them."""
     reader = _Reader(new=int(description.version.partition(".")[0] or 0) >= 3)
-    for layer in _ordered(description.layers):
+    layers = _ordered(description.layers)
+    for layer in layers:
         reader.take(layer)
     if not reader.lstms:
         raise ValueError(f"there is no LSTM among {[layer.kind for layer in description.layers]}")
+    if description.outputs is not None:
+        reader.end(layers[-1].name, description.outputs)
     activation = reader.activation
     if activation != "linear" and not (logits and activation in _OF_LOGITS):
         raise ValueError(
@@ -97,6 +101,28 @@ class _Reader:
             self.activation = name_of(layer.config.get("activation"))
         else:
             raise ValueError(_refusal(layer, kind, behind))
+
+    def end(self, last: str, outputs: Sequence[tuple[str, int]]) -> None:
+        """Check that a model returns what its last layer gives, and say what else it does."""
+        (name, index), *others = outputs
+        if name != last:
+            raise ValueError(
+                f"the model returns what {name!r} gives, and goes on to {last!r}: which one? "
+                "keras.Model(model.inputs, model.outputs[0]) is a model of the first one alone"
+            )
+        if index == 1 and len(self.lstms[-1].layers) == 1:  # h after the last step
+            self.lstms[-1] = self.lstms[-1]._replace(returns_sequences=False)
+        elif index:
+            raise ValueError(
+                f"the model returns the output {index} of {name!r}, a state: numlstm has states as "
+                "the second result of forward; make a model of what the layer gives at first"
+            )
+        left = [other for other, number in others if not number and other != last]
+        if left:
+            notices.warn(
+                f"the model returns what {left} give, too, which stays behind: predict gives what "
+                f"{last!r} does"
+            )
 
     def _is_open(self) -> bool:
         """Whether there may still be a layer with weights."""
@@ -191,12 +217,15 @@ def _inner(config: Mapping[str, Any], name: str) -> tuple[str, Mapping[str, Any]
     entry = config.get(name)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("config"), Mapping):
         return None
-    return str(entry.get("class_name")), entry["config"]
+    return class_of(entry), entry["config"]
 
 
 def _refusal(layer: Layer, kind: str, behind: bool) -> str:
-    if kind in _REFUSED:
-        return f"the layer {layer.name!r} is refused: {_REFUSED[kind]}"
+    name = re.split("[.>]", kind)[-1]
+    if name in _REFUSED:
+        return f"the layer {layer.name!r} is refused: {_REFUSED[name]}"
+    if name != kind:
+        return f"the layer {layer.name!r} is refused: {kind} is a class of its own, not of Keras"
     where = "behind the LSTM, but one Dense," if behind else "before the LSTM"
     remedy = "pass the LSTM layer alone" if behind else "give its outputs as X, and pass the rest"
     return f"numlstm has no layer {where} for {layer.name!r}, {kind}: {remedy}"

@@ -19,6 +19,7 @@ from numlstm.utils.types import Array
 
 _LARGEST_CONFIG = 2**24  # bytes
 _LARGEST_RATIO = 100  # of a member to its file, of which Keras packs none
+_PACKAGES = ("keras", "tf_keras", "keras_core", "tensorflow")  # whose classes are Keras' own
 _ZIP, _HDF5 = b"PK\3\4", b"\x89HDF\r\n\x1a\n"
 
 
@@ -42,6 +43,8 @@ class Description(NamedTuple):
 
     layers: list[Layer]
     version: str
+    # layers with the number of an output, of a functional model; None is what the last layer gives
+    outputs: Sequence[tuple[str, int]] | None = None
 
 
 def read_file(path: Target) -> Description:
@@ -57,9 +60,26 @@ def read_file(path: Target) -> Description:
         raise ValueError("it is neither a .keras file nor an .h5 file of a whole model")
 
 
+def class_of(entry: Mapping[str, Any]) -> str:
+    """The name of a class; that of a user's class with where it comes from.
+
+    Files of Keras 2 and .h5 files say no more than a name, and put a package before those that were
+    registered, "package>name".
+    """
+    kind, module = str(entry.get("class_name")), entry.get("module")
+    registered = entry.get("registered_name")
+    if registered is not None and registered != kind:
+        return str(registered)
+    if module is None and registered is not None:
+        return f"__main__.{kind}"
+    if module is not None and str(module).partition(".")[0] not in _PACKAGES:
+        return f"{module}.{kind}"
+    return kind
+
+
 def plain_layers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Any]]:
     """Class, configuration and parents of the layers of a Sequential or Functional model."""
-    kind, inner = config.get("class_name"), config.get("config")
+    kind, inner = class_of(config), config.get("config")
     if kind == "Sequential" and isinstance(inner, list):  # of Keras 2.0 and 2.1
         inner = {"layers": inner}
     if kind not in ("Sequential", "Functional", "Model") or not isinstance(inner, Mapping):
@@ -74,8 +94,29 @@ def plain_layers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]
         parents = None if kind == "Sequential" else _parents(entry.get("inbound_nodes", []))
         own = dict(entry["config"])
         own.setdefault("name", entry.get("name", entry.get("class_name")))
-        found.append((str(entry.get("class_name")), own, parents))
+        found.append((class_of(entry), own, parents))
     return found
+
+
+def outputs_of(config: Mapping[str, Any]) -> list[tuple[str, int]] | None:
+    """What a functional model returns, in the order of Keras."""
+    inner = config.get("config")
+    if class_of(config) == "Sequential" or not isinstance(inner, Mapping):
+        return None
+    found = _outputs(inner.get("output_layers"))
+    if not found:
+        raise ValueError("the model has no outputs")
+    return found
+
+
+def _outputs(value: Any) -> list[tuple[str, int]]:
+    if isinstance(value, Mapping):
+        return [one for name in sorted(value) for one in _outputs(value[name])]
+    if not isinstance(value, (list, tuple)):
+        return []
+    if len(value) == 3 and isinstance(value[0], str) and type(value[2]) is int:
+        return [(value[0], value[2])]
+    return [one for part in value for one in _outputs(part)]
 
 
 def _parents(nodes: Any) -> list[tuple[str, int]]:
@@ -112,7 +153,7 @@ def _of_archive(data: bytes, h5py: Any) -> Description:
             count = used[stem] = used.get(stem, -1) + 1
             group = f"layers/{stem}" + (f"_{count}" if count else "")
             layers.append(Layer(kind, own, _variables(file, group, h5py), parents))
-    return Description(layers, str(metadata.get("keras_version", "3")))
+    return Description(layers, str(metadata.get("keras_version", "3")), outputs_of(config))
 
 
 def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
@@ -193,7 +234,7 @@ def _of_hdf5(file: Any) -> Description:
             names = [_text(name) for name in file[group].attrs.get("weight_names", [])]
             weights = [_dataset(file, f"{group}/{name}", h5py) for name in names]
         layers.append(Layer(kind, own, weights, parents))
-    return Description(layers, version)
+    return Description(layers, version, outputs_of(config))
 
 
 def _text(value: Any) -> str:

@@ -12,12 +12,21 @@ from numlstm.convert.keras.activations import function_of
 from numlstm.convert.keras.chain import Chain, read_chain
 from numlstm.convert.keras.check import verify_network
 from numlstm.convert.keras.counterpart import KERAS
-from numlstm.convert.keras.files import Description, Layer, plain_layers, read_file
+from numlstm.convert.keras.files import (
+    Description,
+    Layer,
+    class_of,
+    outputs_of,
+    plain_layers,
+    read_file,
+)
 from numlstm.convert.keras.writing import built
 from numlstm.convert.weights import Weights, to_model
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, files
 from numlstm.utils.types import Array
+
+_MODELS = {"Model": "Functional"}  # of old ones, which had one class for both
 
 
 def from_keras(
@@ -124,18 +133,19 @@ def _described(source: Any) -> Description:
         raise TypeError(
             f"source must be a layer or model of Keras, or a path, received {type(source).__name__}"
         )
-    kind, version = type(source).__name__, _version(source)
+    kind, version = _class(type(source)), _version(source)
     if not hasattr(source, "layers"):
         return Description([Layer(kind, source.get_config(), source.get_weights())], version)
-    if kind == "Model":
-        kind = "Functional"
+    whole = {"class_name": _MODELS.get(kind, kind), "config": source.get_config()}
     layers = [
         Layer(name, config, _weights_of_layer(source, config), parents)
-        for name, config, parents in plain_layers(
-            {"class_name": kind, "config": source.get_config()}
-        )
+        for name, config, parents in plain_layers(whole)
     ]
-    return Description(layers, version)
+    return Description(layers, version, outputs_of(whole))
+
+
+def _class(kind: type) -> str:
+    return class_of({"class_name": kind.__name__, "module": kind.__module__})
 
 
 def _weights_of_layer(model: Any, config: Mapping[str, Any]) -> Sequence[Array]:
