@@ -324,6 +324,7 @@ def test_files_have_free_sizes_and_optional_inputs(options, output):
         {"cell": {"forget_gate": "none"}},
         {"proj_size": 2},
         {"static_size": 2},
+        {"direct_input": True},
         {"dropout": {"zoneout_h": 0.1}},
     ],
 )
