@@ -42,7 +42,8 @@ def parts_of(baseline: Any) -> dict[str, Any]:
     if isinstance(baseline, Mapping):
         if unknown := [name for name in baseline if name not in _PARTS]:
             raise ValueError(
-                f"baseline as a mapping has the entries {list(_PARTS)}, received {unknown[0]!r}"
+                f"baseline as a mapping has the entries {list(_PARTS)}, received {unknown[0]!r}: "
+                'for numbers by the names of the features write baseline={"X": {...}}'
             )
         return {name: baseline.get(name, "mean") for name in _PARTS}
     everywhere = baseline is None or isinstance(baseline, str)

@@ -77,9 +77,13 @@ class Axes(NamedTuple):
         name, of_each = ("step", self.steps) if time is None else ("time", time[1])
         every = pandas.Index(np.broadcast_to(of_each, (sequences, len(self.steps))).ravel())
         zones = {axis.zone for axis in self.dates if axis is not None}
-        zone = zones.pop() if len(zones) == 1 else None
-        if zone is not None:
-            every = every.tz_localize("UTC").tz_convert(zone)
+        if None in zones and len(zones) > 1:
+            raise ValueError(
+                "some sequences of this trace have a time zone and others none, which are no times "
+                "of one index: trace them in calls of their own"
+            )
+        if zones and None not in zones:
+            every = every.tz_localize("UTC").tz_convert(zones.pop() if len(zones) == 1 else "UTC")
         if self.series is None and sequences == 1:
             return every.rename(name)
         keys = np.arange(sequences) if self.series is None else self.series.labels
@@ -138,7 +142,7 @@ class Trace(_Quantities):
 
         Columns have the levels quantity, layer and unit, so that ``frame["c", "l0"]`` has all cells
         of the first layer. Rows have the dates of X, or count the steps; before them stands the
-        sequence, where X has several or names them.
+        sequence, where X has several or names them. Of several time zones the dates are in UTC.
 
         Returns
         -------
@@ -149,6 +153,8 @@ class Trace(_Quantities):
         ------
         ImportError
             Where there is no pandas.
+        ValueError
+            Where some sequences have a time zone and others dates without one.
 
         Examples
         --------

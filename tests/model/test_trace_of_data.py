@@ -252,6 +252,18 @@ def test_a_frame_of_several_sequences():
     assert stack.trace(np.ones((2, 0, 1))).to_frame().shape == (0, 4 * (2 + 5 * 4))
 
 
+def test_a_frame_of_several_time_zones_is_in_utc():
+    frame = table(6)
+    model = fitted(frame, frame[["rain"]])
+    utc, berlin = frame.tz_localize("UTC"), frame.tz_localize("Europe/Berlin")
+    times = model.trace([utc, berlin]).to_frame().index.get_level_values("time")
+    assert times.equals(utc.index.append(berlin.index.tz_convert("UTC")))
+    alike = model.trace([berlin, berlin[:4]]).to_frame().loc[0].index
+    assert alike.equals(berlin.index)
+    with pytest.raises(ValueError, match="some sequences of this trace have a time zone"):
+        model.trace([berlin, frame]).to_frame()
+
+
 def test_it_is_shown_in_one_line():
     frame = table(20)
     model = fitted(frame, frame[["rain"]])
