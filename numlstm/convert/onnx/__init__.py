@@ -43,9 +43,12 @@ def from_onnx(
 ) -> LSTM:
     """A network from ONNX: LSTM nodes, a linear head behind them, units of the data around them.
 
+    Each number of the data is followed through the nodes: of a file with fixed sizes what a layer
+    gives may be 8 million numbers, steps x rows x features.
+
     Parameters
     ----------
-    source : path, onnx.ModelProto or onnx.NodeProto
+    source : path, open binary file, onnx.ModelProto or onnx.NodeProto
         A file or a model, of which nodes of exporters between and around the LSTMs are followed,
         such as Transpose, Squeeze, Reshape and Slice; or a single LSTM node. Nothing in it is run
         but by the check.
@@ -56,9 +59,10 @@ def from_onnx(
         The name of what the network gives, which may lie inside the graph, as before a softmax.
         Default: the only output that is one.
     check : bool, optional
-        Run a random batch through the nodes here and in onnxruntime, or in onnx's reference
-        evaluator where there is none or it does not keep to the operator's text, and raise where
-        the results differ beyond rounding.
+        Run a random batch through the nodes here and in onnxruntime, and raise where the results
+        differ beyond rounding. Where there is no onnxruntime, or it does not keep to the operator's
+        text or lacks float64, onnx's reference evaluator runs them with an LSTM of numlstm's own,
+        a second one after that text.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs.
 
@@ -129,8 +133,8 @@ def to_onnx(
     lengths : bool, optional
         An input ``sequence_lens``, int32, (batch,), which may be left out, too.
     check : bool, optional
-        Run a random batch here and in onnxruntime, or in onnx's reference evaluator, and raise
-        where the results differ beyond rounding.
+        Run a random batch here and in onnxruntime, and raise where the results differ beyond
+        rounding; where onnxruntime is missing or does not have it, as in `from_onnx`.
 
     Returns
     -------
