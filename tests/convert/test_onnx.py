@@ -129,6 +129,14 @@ def test_coupled_gates_drop_the_rows_of_the_forget_gate():
     assert one.theta.tobytes() == other.theta.tobytes()
 
 
+@pytest.mark.parametrize("value", [0, 1])
+def test_the_attribute_of_opset_1(value):
+    node_, arrays = plain(output_sequence=value)
+    model = from_onnx(node_, arrays, backend="reference")
+    expected = from_onnx(*plain(), backend="reference")
+    assert model.theta.tobytes() == expected.theta.tobytes()
+
+
 def test_constants_go_to_the_functions_that_have_some():
     node, arrays = plain(
         activations=["SIGMOID", "leakyrelu", "ScaledTanh"],
@@ -272,6 +280,18 @@ def test_the_way_there_and_back_keeps_every_bit(data):
     assert read.theta.tobytes() == model.theta.tobytes()
     assert read.output == model.output
     assert repr(read.scaling) == repr(model.scaling)
+
+
+def test_mask_channels_have_no_units():
+    y = np.sin(np.arange(60) / 5) * 3 + 20
+    y[10:14] = np.nan
+    options = {"epochs": 1, "rng": 0, "missing": "mask", "backend": "reference"}
+    model = numlstm.fit(y, hidden_size=3, **options).model
+    with pytest.warns(UserWarning, match="append the mask"):
+        proto = to_onnx(model)
+    X = y[None, :10, None]
+    masked = np.concatenate([X, np.ones_like(X)], -1).astype("float32")
+    near(run(proto, X=masked), model.predict(X), 2e-6)
 
 
 def test_scaling_keeps_its_bits_and_that_of_a_variance(tmp_path):

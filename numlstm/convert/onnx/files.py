@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.convert.extras import require
+from numlstm.convert.counterpart import Counterpart
 from numlstm.utils import checks, files
 from numlstm.utils.types import Array
 
-EXTRA = "onnx"
+ONNX = Counterpart(
+    "ONNX",
+    "onnx",
+    (
+        *("bidirectional", "residual", "learned_state", "num_layers", "head", "scaling"),
+        *("peephole", "forget_gate=coupled", "activation_clip", "activations"),
+    ),
+)
 _LONGEST = 300  # characters of what was wrong
 _LONGEST_SENTENCE = 1200
 
@@ -51,7 +58,7 @@ class Graph:
 
 def read(source: Any, arrays: Mapping[str, Any] | None) -> Graph:
     """The graph of a path, a ModelProto, or a NodeProto whose weights stand in `arrays`."""
-    onnx = require("onnx", EXTRA, "from_onnx")
+    onnx = ONNX.require("onnx", "from_onnx")
     if isinstance(source, onnx.NodeProto):
         return _of_node(onnx, source, arrays)
     if arrays is not None:
