@@ -156,18 +156,21 @@ class Reader:
     def _of_data(
         self, kind: str, attributes: Mapping[str, Any], values: list[Value | None], count: int
     ) -> Sequence[Any]:
-        first = values[0]
-        if kind in ("Identity", "Dropout", "Cast") and first is not None:
-            if kind == "Dropout" and _trains(values):
-                raise NotRead("it is a dropout of training")
-            if kind == "Cast" and attributes.get("to") not in FLOATS:
-                raise CannotFold("it makes the data no floats")
-            return [first] * count
-        if kind == "Concat" and not all(isinstance(value, Data) for value in values):
-            raise NotRead("it joins the data with something else")
-        if kind != "Concat" and (kind not in _MOVES or not isinstance(first, Data)):
+        if kind == "Dropout" and _trains(values):
+            raise NotRead("it is a dropout of training")
+        if kind == "Cast" and attributes.get("to") not in FLOATS:
+            raise CannotFold("it makes the data no floats")
+        if kind in ("Identity", "Dropout", "Cast"):
+            return [values[0]] * count
+        data = [isinstance(one, Data) for one in values]
+        if not (kind == "Concat" and all(data)) and not (kind in _MOVES and data.index(True) == 0):
             return [self._arithmetic(kind, attributes, values)]
-        return self._moved(kind, attributes, values, count)
+        if kind in _MOVES and sum(data) > 1:
+            raise CannotFold("what it reads beside the data is no constant")
+        arrays: list[Any] = [one.places if isinstance(one, Data) else one for one in values]
+        if kind == "Slice":
+            self._require_ends_within(attributes, *arrays)
+        return [Data(places) for places in fold(kind, attributes, arrays, count)]
 
     def _given(self, node: Any) -> Data:
         """Zeros, or what callers give, made by a node, of a shape that nothing has to say."""
@@ -177,17 +180,7 @@ class Reader:
         """Whether callers give it as it is, beside the data, or it is zeros."""
         return isinstance(value, Data) and self.stages.is_given(value, other_than)
 
-    def _moved(
-        self, kind: str, attributes: Mapping[str, Any], values: Sequence[Any], count: int
-    ) -> Sequence[Value]:
-        if kind != "Concat" and any(isinstance(one, Data) for one in values[1:]):
-            raise CannotFold("what it reads beside the data is no constant")
-        arrays = [one.places if isinstance(one, Data) else one for one in values]
-        if kind == "Slice":
-            self._require_ends_within(attributes, *arrays)
-        return [Data(places) for places in fold(kind, attributes, arrays, count)]
-
-    def _require_ends_within(self, attributes: Mapping[str, Any], data: Array, *ends: Any) -> None:
+    def _require_ends_within(self, attributes: Mapping[str, Any], data: Any, *ends: Any) -> None:
         """Refuse a Slice of an open axis that reaches beyond the size put in its place."""
         for axis, cut in slices_of(attributes, data.ndim, *ends).items():
             size = data.shape[axis]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from numlstm.convert.check import Outputs
-from numlstm.convert.extras import MissingPackage, require
-from numlstm.convert.onnx.files import EXTRA, Free, Graph, Size
+from numlstm.convert.counterpart import MissingPackage
+from numlstm.convert.onnx.files import ONNX, Free, Graph, Size
 from numlstm.convert.onnx.reader import Found
 from numlstm.utils.types import Array
 
@@ -43,7 +43,7 @@ def run(
 
 
 def _in_the_runtime(model: Any, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
-    runtime = require("onnxruntime", EXTRA, "the check")
+    runtime = ONNX.require("onnxruntime", "the check")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -55,7 +55,7 @@ def _in_the_runtime(model: Any, names: list[str], inputs: Mapping[str, Array]) -
 
 
 def _in_the_evaluator(model: Any, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
-    evaluator = require("onnx.reference", EXTRA, "the check").ReferenceEvaluator
+    evaluator = ONNX.require("onnx.reference", "the check").ReferenceEvaluator
     from numlstm.convert.onnx.reference_lstm import LSTM
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -124,6 +124,9 @@ def _with_states(onnx: Any, node: Any, index: int) -> tuple[Any, list[str]]:
     """A copy of an LSTM node that returns its final states, and their names."""
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
+    kept = [one for one in node.attribute if one.name != "output_sequence"]  # of opset 1
+    del copy.attribute[:]
+    copy.attribute.extend(kept)
     Y, *states = [*copy.output, "", "", ""][:3]
     states = [name or f"numlstm.state.{index}.{place}" for place, name in enumerate(states)]
     del copy.output[:]

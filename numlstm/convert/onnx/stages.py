@@ -9,7 +9,7 @@ is can be asked by comparing arrays.
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numlstm.architecture.cell import Cell
 from numlstm.utils.types import Array
 
 _STRIDE = 2**40  # between the places of one stage and of the next
-MOST = 2**23  # numbers of a stage
+_MOST = 2**23  # numbers of a stage
 
 
 class NotRead(Exception):
@@ -36,8 +36,8 @@ class Data:
 class Level:
     """One LSTM node: a layer for each direction."""
 
-    node: Any = field(compare=False)
-    layers: list[dict[str, Array]] = field(compare=False)
+    node: Any
+    layers: list[dict[str, Array]]
     cell: Cell
     ragged: bool  # whether it has sequence_lens
     batch_first: bool  # its layout
@@ -110,9 +110,9 @@ class Stages:
         self._sums: dict[int, Stage] = {}
 
     def _new(self, root: str, shape: tuple[int, ...], *made: Any) -> Stage:
-        if math.prod(shape) > MOST:
+        if math.prod(shape) > _MOST:
             raise NotRead(
-                f"its sizes {shape} are more than {MOST} numbers, and numlstm follows each of them "
+                f"its sizes {shape} are more than {_MOST} numbers, and each of them is followed "
                 "through the graph: export it with rows and steps left open, or fewer of them"
             )
         self._all.append(Stage(len(self._all), root, shape, *made))
@@ -130,7 +130,10 @@ class Stages:
 
     def all_of(self, data: Data) -> list[Stage]:
         """All stages of which numbers stand there."""
-        return [self._all[index] for index in np.unique(data.places // _STRIDE)]
+        indices = data.places // _STRIDE
+        if indices.size and indices.min() == indices.max():  # without sorting them
+            return [self._all[indices.flat[0]]]
+        return [self._all[index] for index in np.unique(indices)]
 
     # ---- what nodes make of them -------------------------------------------------------------
 
