@@ -96,6 +96,19 @@ def agrees(model: LSTM, run: Callable[[Array], Iterable[Array]]) -> bool | None:
     return found
 
 
+def distance(model: LSTM, other: LSTM) -> float:
+    """By how much another network of the same data differs, in spreads of the targets.
+
+    Of outputs without units, or of large ones, in their own size.
+    """
+    X = _batch(model, _ROWS, _STEPS)
+    ours = _of_twin(model, _twin(model), X).Y
+    X = network_inputs(X, model.filling, None, model.spec.dtype)
+    theirs = _in_units(model, other.predict(X.astype(np.float64)))
+    size = max(1.0, float(np.sqrt(np.mean(np.square(ours)))))
+    return float(np.abs(ours - theirs).max()) / size
+
+
 def _batch(model: LSTM, rows: int, steps: int) -> Array:
     """Inputs in the units of the data; a model that fills missing ones gets some of these."""
     features = model.spec.input_size if model.filling is None else model.filling.mean.size

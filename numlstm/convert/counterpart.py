@@ -4,8 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from numlstm.model.lstm import LSTM
 from numlstm.utils import notices, optional
+
+_SHOWN = 12  # names in a message
+_LARGEST_STEP = 1e-3  # to which data may be rounded, in their spread
 
 
 class MissingPackage(ImportError):
@@ -28,12 +33,16 @@ class Counterpart:
         "head", "scaling".
     last : bool
         Whether it can give the last output alone, as a model with output="last" does.
+    doubles : bool
+        Whether it takes data in float64 for a network in float32, or its writer refuses what needs
+        that.
     """
 
     name: str
     extra: str | None = None
     parts: tuple[str, ...] = ()
     last: bool = True
+    doubles: bool = False
 
     def require(self, module: str, what: str) -> Any:
         """A module of the extra, which `what` needs."""
@@ -49,6 +58,8 @@ class Counterpart:
             if name not in self.parts:
                 raise ValueError(f"{self.name} lacks a part of this model: {words}")
         lost = [*_ways(model), *_meanings(model)]
+        if not self.doubles:
+            lost += _digits(model)
         if model.output == "last" and not self.last:
             lost.append('output="last": it gives the output of every step, of which take the last')
         if lost:
@@ -99,12 +110,30 @@ def _meanings(model: LSTM) -> Iterator[str]:
             yield f"the names of {what}: their order is {_listed(own)}"
 
 
+def _digits(model: LSTM) -> Iterator[str]:
+    """Which data lie so far from 0 that float32 does not have their digits."""
+    scaling = model.scaling
+    if scaling is None or model.spec.dtype != "float32":
+        return
+    pairs = (
+        ("inputs", scaling.x_mean, scaling.x_scale),
+        ("outputs", scaling.y_mean, scaling.y_scale),
+    )
+    for what, mean, scale in pairs:
+        ratio = 0.0 if mean is None or scale is None else float(np.abs(mean / scale).max())
+        step = ratio * float(np.finfo(np.float32).eps)
+        if step > _LARGEST_STEP:
+            yield (
+                f"{what} in float64, which predict has: float32 rounds them there to {step:.1g} of "
+                "their spread, so take a constant off the data before it gets them"
+            )
+
+
 def _listed(names: Sequence[str]) -> str:
     """The first names."""
     return ", ".join(map(repr, names[:_SHOWN])) + ", ..." * (len(names) > _SHOWN)
 
 
-_SHOWN = 12  # names in a message
 _OF_SPEC = (
     *("bidirectional", "residual", "learned_state"),
     *("direct_input", "proj_size", "static_size"),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.convert.check import Outputs, verify
+from numlstm.convert.check import Outputs, distance, verify
 from numlstm.convert.counterpart import Counterpart, MissingPackage
 from numlstm.convert.sizes import hidden_size
 from numlstm.convert.state_dicts import Parts, find_parts, weights_of_parts
@@ -19,7 +19,10 @@ from numlstm.utils import checks, files, notices, schema
 from numlstm.utils.files import Target
 from numlstm.utils.types import Array
 
-RTNEURAL = Counterpart("RTNeural", parts=("num_layers", "head", "scaling"), last=False)
+RTNEURAL = Counterpart(
+    "RTNeural", parts=("num_layers", "head", "scaling"), last=False, doubles=True
+)
+_LARGEST_LOSS = 1e-3  # by which rounding may move outputs, in spreads of the targets
 DTYPES = ("float32", "float64")
 _DENSE = ("dense", "time-distributed-dense")
 _LSTM_WEIGHTS = "a kernel (I, 4H), a recurrent kernel (H, 4H) and a bias (4H,)"
@@ -138,7 +141,8 @@ def to_rtneural(model: LSTM, path: Target) -> None:
     Raises
     ------
     ValueError
-        For a model with a part that RTNeural lacks; the message names it.
+        For a model with a part that RTNeural lacks; the message names it. For units of the data
+        that the weights have no digits for, as of means many spreads from 0.
 
     Warns
     -----
@@ -162,6 +166,7 @@ def to_rtneural(model: LSTM, path: Target) -> None:
     weights = weights_of(model, crop=True)
     if weights.scaling is not None:
         weights = _in_units(weights, weights.scaling, model.spec.width)
+        _require_digits(model, weights)
     layers = [_written("lstm", _kernels(layer)) for layer in weights.layers]
     if weights.head is not None:
         kernels = [weights.head["weight"].T, weights.head["bias"]]
@@ -382,8 +387,8 @@ def _around(content: Mapping[str, Any]) -> list[str]:
     found = []
     for name, words in _AROUND.items():
         value = content.get(name)
-        if type(value) in (int, float) and value:
-            told = words.format(value, value)
+        if type(value) in (bool, int, float) and value:
+            told = words.format(*[value + 0] * 2)  # true is 1
             found.append(
                 f"the file says {name} {value}, and the network alone is converted: {told}"
             )
@@ -405,6 +410,19 @@ def _written(kind: str, kernels: list[Array]) -> dict[str, Any]:
         "shape": [None, None, size],
         "weights": [kernel.tolist() for kernel in kernels],
     }
+
+
+def _require_digits(model: LSTM, weights: Weights) -> None:
+    """Refuse units of the data for which the weights do not have the digits."""
+    folded = to_model(replace(weights, output=model.output), "reference")
+    apart = distance(model, folded)
+    if not apart <= _LARGEST_LOSS:
+        raise ValueError(
+            f"the units of the data would go into {model.spec.dtype} weights, whose rounding moves "
+            f"the outputs by {apart:.1e} spreads of the targets, as means are many spreads from 0: "
+            "write the network without units, model.set_scaling(), and standardise around it, or "
+            "fit with dtype='float64' for a plug-in of doubles"
+        )
 
 
 def _in_units(weights: Weights, scaling: Scaling, width: int) -> Weights:

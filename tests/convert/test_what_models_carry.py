@@ -96,6 +96,19 @@ def test_nothing_is_told_where_nothing_is_lost():
         to_rtneural(model, io.BytesIO())
 
 
+@pytest.mark.parametrize("what", ["inputs", "targets"])
+def test_data_that_float32_has_no_digits_for(what):
+    model = numlstm.LSTM(2, 5, 1, rng=0, backend="reference")
+    model.set_scaling(**{what: (1.7e9, 3600.0)})
+    name = what.replace("target", "output")
+    with pytest.warns(UserWarning, match=f"{name} in float64.*: float32 rounds them there to 0.06"):
+        Counterpart("Other", parts=EVERY).require_parts(model)
+    Counterpart("Other", parts=EVERY, doubles=True).require_parts(model)
+    double = drawn()
+    double.scaling = model.scaling
+    Counterpart("Other", parts=EVERY).require_parts(double)
+
+
 @pytest.mark.parametrize("write", [to_safetensors, to_rtneural])
 def test_what_is_no_model(write):
     class LSTMClassifier:
