@@ -48,6 +48,43 @@ def returning(take):
     return keras.Model(X, take(Y, h, c, layers.Dense(2)))
 
 
+def units_between(*between):
+    moments = {"mean": [1.0, 2.0], "variance": [4.0, 9.0]}
+    first = layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 9.0, 0.25])
+    last = layers.Normalization(**moments, invert=True)
+    return sequential(first, lstm(2), *between[:1], last, *between[1:])
+
+
+def called(make):
+    X = keras.Input((None, 3))
+    return keras.Model(X, make(X))
+
+
+def mask_of_call(X):
+    return lstm(4)(X, mask=keras.ops.any(keras.ops.not_equal(X, 0.0), -1))
+
+
+def quantised():
+    network = sequential(lstm(4), layers.Dense(2))
+    network.layers[1].quantize("int8")
+    return network
+
+
+def adapted():
+    network = sequential(lstm(4), layers.Dense(2))
+    network.layers[1].enable_lora(1)
+    return network
+
+
+def every_step(layer):
+    return layers.TimeDistributed(layer)
+
+
+def half_bias():
+    back = lstm(4, use_bias=False, go_backwards=True)
+    return sequential(layers.Bidirectional(lstm(4), backward_layer=back))
+
+
 def own(kind, **members):
     """A class of a user's that has the name of one of Keras."""
     members["__module__"] = "some_package.layers"
@@ -98,15 +135,34 @@ NETWORKS = {
     "own_inside": lambda: sequential(layers.Bidirectional(own(layers.LSTM)(4))),
     "own_activation": of_own_activation,
     "unregistered": lambda: sequential(lstm(4), unregistered(layers.Dense)(2)),
+    "every_step": lambda: keras.Sequential(
+        [keras.Input((4, 6, 3)), every_step(lstm(4, activation="relu"))]
+    ),
+    "every_step_relu": lambda: sequential(lstm(4), every_step(layers.Activation("relu"))),
+    "every_step_idle": lambda: sequential(
+        every_step(layers.Dropout(0.5)), lstm(4), every_step(layers.Dense(2, use_bias=False))
+    ),
+    "half_bias": half_bias,
+    "units_between": lambda: units_between(layers.Dropout(0.1), layers.Dense(2)),
+    "units_softmax": lambda: units_between(layers.Activation("softmax")),
+    "always_random": lambda: called(lambda X: lstm(4)(layers.Dropout(0.5)(X, training=True))),
+    "mask_of_call": lambda: called(mask_of_call),
+    "quantised": quantised,
+    "adapted": adapted,
 }
 
 if __name__ == "__main__":
     rng = np.random.default_rng(1997)
+
+    def drawn(weight):
+        return weight if weight.dtype == "int8" else rng.normal(0, 0.5, weight.shape)
+
     stored = {"X": rng.standard_normal((2, 6, 3)).astype("float32")}
     for name, make in NETWORKS.items():
         network = make()
-        network.set_weights([rng.normal(0, 0.5, w.shape) for w in network.get_weights()])
-        Y = network(stored["X"], training=False)
+        network.set_weights([drawn(weight) for weight in network.get_weights()])
+        X = stored["X"] if len(network.input_shape) == 3 else stored["X"][:, None].repeat(4, 1)
+        Y = network(X, training=False)
         Y = keras.tree.flatten(Y)[0]
         stored[f"{name}/Y"] = Y.detach().numpy()
         for kind in ("keras", "h5"):

@@ -18,7 +18,7 @@ h5py = pytest.importorskip("h5py")  # what reads the files
 STORED = dict(np.load(Path(__file__).with_name("keras.npz")))
 X = STORED["X"]
 USED = ("plain", "hard_sigmoid", "softsign", "last", "both", "cell", "functional", "scaled",
-        "returns_h", "returns_names")  # fmt: skip
+        "returns_h", "returns_names", "every_step_idle", "half_bias")  # fmt: skip
 QUIET = {"check": False, "backend": "reference"}
 
 
@@ -92,6 +92,12 @@ def test_units():
         ("own_cell", "'rnn.*' is refused: mine>LSTMCell is a class of its own"),
         ("own_inside", "'bidirectional.*' is refused: mine>LSTM is a class of its own"),
         ("own_activation", "no activation for 'mine>tanh'"),
+        ("every_step", "for 'time_distributed.*', TimeDistributed of LSTM"),
+        ("every_step_relu", "go through 'relu'"),
+        ("units_between", "'dense.*' reads 'normalization.*', a Normalization with invert=True"),
+        ("units_softmax", "for 'normalization.*', Normalization"),
+        ("always_random", "'dropout.*' was called with training=True: it is random there"),
+        ("quantised", r"'dense.*' must have floats alone, .* received .*'int8\(4, 2\)'"),
         ("returns_c", r"returns the output 2 of 'lstm.*', a state: .* result of forward"),
         ("returns_before", "returns what 'lstm.*' gives, and goes on to 'dense.*': which one"),
     ],
@@ -109,6 +115,20 @@ def test_a_layer_of_masks_is_said_to_be_lengths(name, kind):
         model = read(name, kind)
     want = STORED[f"{name}/Y"]
     assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_mask_of_a_call_is_said_to_be_lengths(kind):
+    with pytest.warns(UserWarning, match=r"the mask that \['lstm.*'\] were called with is"):
+        read("mask_of_call", kind)
+
+
+def test_weights_that_a_dense_layer_adds():
+    model = read("adapted")
+    want = STORED["adapted/Y"]
+    assert np.linalg.norm(model.predict(X) - want) <= 2e-6 * np.linalg.norm(want)
+    with pytest.raises(ValueError, match=r"'dense.*' must have floats alone, .* LoRA is merged"):
+        read("adapted", "h5")
 
 
 def test_a_class_that_is_not_registered():
@@ -205,7 +225,7 @@ def test_a_graph_of_keras_2():
     nodes = [[["input", 0, 0, {}]]], [[["lstm", 0, 0, {}], ["lstm", 0, 1, {}]]]
     layers = [{"class_name": "LSTM", "config": {}, "inbound_nodes": node} for node in nodes]
     found = plain_layers({"class_name": "Functional", "config": {"layers": layers}})
-    assert [parents for _, _, parents in found] == [[("input", 0)], [("lstm", 0), ("lstm", 1)]]
+    assert [layer.parents for layer in found] == [[("input", 0)], [("lstm", 0), ("lstm", 1)]]
 
 
 # ---- files that are wrong --------------------------------------------------------------------

@@ -17,6 +17,7 @@ from numlstm.utils.types import Array
 _IDLE = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout",
          "ActivityRegularization")  # fmt: skip
 _OF_MASKS = ("NotEqual", "Any")  # of a Masking layer
+_AT_EVERY_STEP = ("Dense", "Activation")
 _OF_LOGITS = ("softmax", "sigmoid")
 _REFUSED = {
     "Lambda": "a Lambda runs code of its own",
@@ -28,7 +29,7 @@ _REFUSED = {
     "QuantizeWrapper": "it is quantised, and numlstm computes with floats",
 }
 _MASKING = (
-    "the layer {!r} is not converted: where sequences are padded at their end, give their "
+    "{} is not converted: where sequences are padded at their end, give their "
     "lengths=, as lengths_of_mask makes them of a mask; padding elsewhere has no form here"
 )
 _GO_BACKWARDS = (
@@ -59,6 +60,9 @@ def read_chain(description: Description, logits: bool) -> Chain:
     layers = _ordered(description.layers)
     for layer in layers:
         reader.take(layer)
+    masked = [layer.name for layer in layers if layer.has_mask]
+    if masked and not any(layer.kind == "Masking" for layer in layers):
+        notices.warn(_MASKING.format(f"the mask that {masked} were called with"))
     if not reader.lstms:
         raise ValueError(f"there is no LSTM among {[layer.kind for layer in description.layers]}")
     if description.outputs is not None:
@@ -84,12 +88,20 @@ class _Reader:
 
     def take(self, layer: Layer) -> None:
         """Read a layer behind those that were taken, or refuse it."""
+        layer = _unwrapped(layer)
         kind, behind = _kind(layer), bool(self.lstms)
+        if layer.is_random and (kind in _IDLE or _has_dropout(layer.config)):
+            raise ValueError(f"{layer.name!r} was called with training=True: it is random there")
         if kind in _IDLE:
             return
+        if self.units and self.units[-1][0]:
+            raise ValueError(
+                f"{layer.name!r} reads {self.units[-1][1].name!r}, a Normalization with "
+                "invert=True: numlstm converts the units behind everything else"
+            )
         if kind == "Masking":
-            notices.warn(_MASKING.format(layer.name))
-        elif kind == "Normalization" and (not behind or layer.config.get("invert")):
+            notices.warn(_MASKING.format(f"the layer {layer.name!r}"))
+        elif kind == "Normalization" and self._may_be_units(behind, layer):
             self.units.append((behind, layer))
         elif kind == "LSTM" and self._is_open():
             if behind and not self.lstms[-1].returns_sequences:
@@ -123,6 +135,12 @@ class _Reader:
                 f"the model returns what {left} give, too, which stays behind: predict gives what "
                 f"{last!r} does"
             )
+
+    def _may_be_units(self, behind: bool, layer: Layer) -> bool:
+        """Whether a Normalization is one of the inputs, or of the outputs."""
+        return (
+            (self.activation == "linear") if behind and layer.config.get("invert") else not behind
+        )
 
     def _is_open(self) -> bool:
         """Whether there may still be a layer with weights."""
@@ -200,13 +218,24 @@ def _reads(layer: Layer, name: str) -> bool:
 # ---- layer by layer --------------------------------------------------------------------------
 
 
+def _unwrapped(layer: Layer) -> Layer:
+    """The layer in a TimeDistributed, of those that do the same at every step without it."""
+    inner = _inner(layer.config, "layer") if layer.kind == "TimeDistributed" else None
+    if inner is None or inner[0] not in (*_AT_EVERY_STEP, *_IDLE):
+        return layer
+    return layer._replace(kind=inner[0], config={**inner[1], "name": layer.name})
+
+
 def _kind(layer: Layer) -> str:
     """The kind of a layer, whatever is wrapped around it."""
     inner = _inner(layer.config, "layer")
     if layer.kind == "TimeDistributed" and inner is not None:
-        return str(inner[0])
+        return f"TimeDistributed of {inner[0]}"
     if layer.kind == "Bidirectional" and inner is not None:
-        return _kind(Layer(*inner, ()))
+        kinds = {_kind(Layer(*inner, ()))}
+        if (other := _inner(layer.config, "backward_layer")) is not None:
+            kinds.add(_kind(Layer(*other, ())))
+        return kinds.pop() if len(kinds) == 1 else f"Bidirectional of {sorted(kinds)}"
     if layer.kind == "RNN" and (cell := _inner(layer.config, "cell")) is not None:
         return "LSTM" if cell[0] == "LSTMCell" else str(cell[0])
     return "LSTM" if layer.kind == "LSTMCell" else layer.kind
@@ -218,6 +247,15 @@ def _inner(config: Mapping[str, Any], name: str) -> tuple[str, Mapping[str, Any]
     if not isinstance(entry, Mapping) or not isinstance(entry.get("config"), Mapping):
         return None
     return class_of(entry), entry["config"]
+
+
+def _has_dropout(config: Mapping[str, Any]) -> bool:
+    inner = [_inner(config, name) for name in ("layer", "backward_layer", "cell")]
+    return bool(
+        config.get("dropout")
+        or config.get("recurrent_dropout")
+        or any(_has_dropout(one[1]) for one in inner if one is not None)
+    )
 
 
 def _refusal(layer: Layer, kind: str, behind: bool) -> str:
@@ -257,7 +295,7 @@ def _recurrent(layer: Layer, new: bool) -> Recurrent:
     activations = activations_of(forward, new)
     if activations_of(backward, new) != activations:
         raise ValueError(f"the directions of {layer.name!r} have different activations")
-    half = len(weights) // 2
+    half = 3 if forward.get("use_bias", True) else 2
     halves = (forward, weights[:half]), (backward, weights[half:])
     both = tuple(_parameters(layer.name, own, part) for own, part in halves)
     return Recurrent(both, activations, bool(forward.get("return_sequences")))
@@ -285,12 +323,18 @@ def _parameters(name: str, config: Mapping[str, Any], weights: Sequence[Array]) 
 
 
 def _dense(layer: Layer) -> tuple[dict[str, Array], str]:
-    inner = _inner(layer.config, "layer")
-    config = layer.config if inner is None else inner[1]
-    named = dict(zip(("weight", "bias"), map(np.asarray, layer.weights), strict=False))
-    if "weight" not in named or named["weight"].ndim != 2:
+    names = ("weight", "bias") if layer.config.get("use_bias", True) else ("weight",)
+    arrays = [np.asarray(array) for array in layer.weights]
+    if len(arrays) != len(names) or any(array.dtype.kind != "f" for array in arrays):
+        found = [f"{array.dtype}{array.shape}" for array in arrays]
+        raise ValueError(
+            f"{layer.name!r} must have floats alone, a kernel (W, O) and a bias (O,), received "
+            f"{found}: quantised layers are refused, and LoRA is merged by a .keras file"
+        )
+    if arrays[0].ndim != 2:
         raise ValueError(f"{layer.name!r} has no kernel (W, O)")
-    return {**named, "weight": named["weight"].T}, name_of(config.get("activation"))
+    named = dict(zip(names, arrays, strict=True))
+    return {**named, "weight": arrays[0].T}, name_of(layer.config.get("activation"))
 
 
 def _scaling(units: list[tuple[bool, Layer]]) -> Scaling | None:

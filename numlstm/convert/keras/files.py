@@ -31,6 +31,8 @@ class Layer(NamedTuple):
     weights: Sequence[Array]  # in the order of Keras
     # its parents in a functional model, each with the number of the output; None in a sequence
     parents: Sequence[tuple[str, int]] | None = None
+    is_random: bool = False  # whether it was called with training=True
+    has_mask: bool = False  # whether it was called with a mask
 
     @property
     def name(self) -> str:
@@ -77,8 +79,8 @@ def class_of(entry: Mapping[str, Any]) -> str:
     return kind
 
 
-def plain_layers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], Any]]:
-    """Class, configuration and parents of the layers of a Sequential or Functional model."""
+def plain_layers(config: Mapping[str, Any]) -> list[Layer]:
+    """The layers of a Sequential or Functional model, as yet without their weights."""
     kind, inner = class_of(config), config.get("config")
     if kind == "Sequential" and isinstance(inner, list):  # of Keras 2.0 and 2.1
         inner = {"layers": inner}
@@ -87,15 +89,32 @@ def plain_layers(config: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]
             f"it holds {schema.received(kind)}, and only Sequential and Functional models are "
             "described by their layers: pass the LSTM layer itself"
         )
-    found: list[tuple[str, Mapping[str, Any], Any]] = []
+    found = []
     for entry in inner.get("layers", []):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("config"), Mapping):
             raise ValueError("a layer has no config")
-        parents = None if kind == "Sequential" else _parents(entry.get("inbound_nodes", []))
+        nodes = entry.get("inbound_nodes", [])
         own = dict(entry["config"])
         own.setdefault("name", entry.get("name", entry.get("class_name")))
-        found.append((class_of(entry), own, parents))
+        layer = Layer(class_of(entry), own, ())
+        if kind != "Sequential":
+            layer = layer._replace(
+                parents=_parents(nodes),
+                is_random=any(value is True for value in _keywords(nodes, "training")),
+                has_mask=any(value is not None for value in _keywords(nodes, "mask")),
+            )
+        found.append(layer)
     return found
+
+
+def _keywords(nodes: Any, name: str) -> list[Any]:
+    """The values of a keyword that a layer was called with."""
+    if isinstance(nodes, Mapping):
+        inner = [one for value in nodes.values() for one in _keywords(value, name)]
+        return inner + ([nodes[name]] if name in nodes else [])
+    if isinstance(nodes, (list, tuple)):
+        return [one for value in nodes for one in _keywords(value, name)]
+    return []
 
 
 def outputs_of(config: Mapping[str, Any]) -> list[tuple[str, int]] | None:
@@ -148,11 +167,11 @@ def _of_archive(data: bytes, h5py: Any) -> Description:
         raise ValueError("its config and its metadata must be dictionaries")
     layers, used = [], dict[str, int]()
     with h5py.File(io.BytesIO(content), "r") as file:
-        for kind, own, parents in plain_layers(config):
-            stem = _snake_case(kind)
+        for layer in plain_layers(config):
+            stem = _snake_case(layer.kind)
             count = used[stem] = used.get(stem, -1) + 1
             group = f"layers/{stem}" + (f"_{count}" if count else "")
-            layers.append(Layer(kind, own, _variables(file, group, h5py), parents))
+            layers.append(layer._replace(weights=_variables(file, group, h5py)))
     return Description(layers, str(metadata.get("keras_version", "3")), outputs_of(config))
 
 
@@ -227,13 +246,13 @@ def _of_hdf5(file: Any) -> Description:
     config = files.plain_values(_text(file.attrs["model_config"]).encode())
     version = _text(file.attrs.get("keras_version", "2"))
     layers = []
-    for kind, own, parents in plain_layers(config):
-        group = f"model_weights/{own['name']}"
+    for layer in plain_layers(config):
+        group = f"model_weights/{layer.config['name']}"
         weights: list[Array] = []
         if _group(file, group, h5py):
             names = [_text(name) for name in file[group].attrs.get("weight_names", [])]
             weights = [_dataset(file, f"{group}/{name}", h5py) for name in names]
-        layers.append(Layer(kind, own, weights, parents))
+        layers.append(layer._replace(weights=weights))
     return Description(layers, version, outputs_of(config))
 
 

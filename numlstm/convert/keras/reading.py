@@ -138,8 +138,8 @@ def _described(source: Any) -> Description:
         return Description([Layer(kind, source.get_config(), source.get_weights())], version)
     whole = {"class_name": _MODELS.get(kind, kind), "config": source.get_config()}
     layers = [
-        Layer(name, config, _weights_of_layer(source, config), parents)
-        for name, config, parents in plain_layers(whole)
+        layer._replace(weights=_weights_of_layer(source, layer.config))
+        for layer in plain_layers(whole)
     ]
     return Description(layers, version, outputs_of(whole))
 
