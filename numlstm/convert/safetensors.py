@@ -51,7 +51,8 @@ def from_safetensors(
     path : str, bytes, path-like or binary file
         The file.
     lstm, head : str, optional
-        Names in a file that `to_safetensors` did not write, as in `from_torch`.
+        Names in a file that `to_safetensors` did not write, as in `from_torch`; with one that it
+        wrote they are refused.
     output : {"sequence", "last"}, optional
         What `predict` returns. Default: what the file says, else "sequence".
     check : bool, optional
@@ -94,9 +95,12 @@ def from_safetensors(
         output = checks.choice("output", output, ("sequence", "last"))
     with files.refusing(path):
         tensors, metadata = unpack(data)
-        content = None
-        if _OWN in metadata and lstm is None and head is None:
-            content = _content(tensors, metadata[_OWN])
+        content = _content(tensors, metadata[_OWN]) if _OWN in metadata else None
+    if content is not None and (lstm is not None or head is not None):
+        raise ValueError(
+            "lstm and head name parts in a file of others, and to_safetensors wrote this one, "
+            "which says what its parts are: leave them out"
+        )
     if content is not None:
         model = model_of(LSTM, content, Arithmetic(backend))
         model.output = output or model.output
