@@ -4,7 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from numlstm._version import __version__ as __version__
-from numlstm.utils import forks  # noqa: F401  # watches for forks from the first import on
+from numlstm.utils import (
+    forks,  # noqa: F401  # watches for forks from the first import on
+    optional,
+)
 
 if TYPE_CHECKING:  # what `__getattr__` does, for tools that do not run it
     from numlstm import convert as convert
@@ -61,16 +64,8 @@ if not TYPE_CHECKING:  # it would tell them that any name exists
             return importlib.import_module(f"numlstm.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module 'numlstm' has no attribute {name!r}")
-        try:
+        with optional.needing("sklearn", "numlstm[sklearn]", f"numlstm.{name}"):
             value = getattr(importlib.import_module(_HOMES[name]), name)
-        except ImportError as error:
-            if (error.name or "").partition(".")[0] != "sklearn":  # too old a one lacks names
-                raise
-            raise ImportError(
-                f'numlstm.{name} needs scikit-learn: python -m pip install "numlstm[sklearn]" '
-                f"({error})",
-                name=error.name,
-            ) from error
         globals()[name] = value
         return value
 

@@ -7,19 +7,15 @@ one to four at once. The files are those of the tests, and read by h5py in this 
 its library would end it.
 """
 
-import argparse
-import collections
 import io
 import json
 import sys
-import traceback
-import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-import numlstm
+from file_mutations import outcome, run
 from hostile_files import Rng
 from mutate_safetensors import changed_value
 from numlstm.convert import from_keras
@@ -58,43 +54,18 @@ def described_otherwise(data: bytes, rng: Rng) -> bytes:
     return buffer.getvalue()
 
 
+def mutated(data: bytes, rng: Rng) -> bytes:
+    """A file that was changed."""
+    zipped = data.startswith(b"PK") and rng.random() < 0.8
+    return described_otherwise(data, rng) if zipped else damaged(data, rng)
+
+
 def use(data: bytes) -> str:
     """What comes of a file."""
-    try:
-        model = from_keras(io.BytesIO(data), check=False, logits=True, backend="reference")
-    except numlstm.StorageError:
-        return "refused"
-    if model.spec.num_parameters > 10**5:
-        return "large"
-    try:
-        model.predict(np.ones((1, 3, model.num_features)))
-    except ValueError:  # of numbers that are too large
-        return "used, and refused the data"
-    return "used"
-
-
-def main() -> int:
-    """Print what came of all cases."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    warnings.simplefilter("ignore")
-    sources, outcomes = honest(), collections.Counter[str]()
-    for case in range(asked.cases):
-        rng = np.random.default_rng([asked.seed, case])
-        data = sources[int(rng.integers(len(sources)))]
-        zipped = data.startswith(b"PK") and rng.random() < 0.8
-        data = described_otherwise(data, rng) if zipped else damaged(data, rng)
-        try:
-            outcome = use(data)
-        except Exception:
-            outcome = "WRONG"
-            print(f"case {case}: {traceback.format_exc(limit=-2)}")
-        outcomes[outcome] += 1
-    print(dict(outcomes))
-    return 1 if outcomes["WRONG"] else 0
+    return outcome(
+        lambda: from_keras(io.BytesIO(data), check=False, logits=True, backend="reference")
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, honest(), mutated, use))

@@ -6,21 +6,16 @@ A mutation changes a value of what the file says, or a byte, one to four at once
 but an error of the file or of what it holds is a finding, with its case.
 """
 
-import argparse
-import collections
 import contextlib
 import io
 import json
 import sys
-import traceback
-import warnings
 from typing import Any
 
-import numpy as np
-
 import numlstm
+from file_mutations import outcome, run, some_bytes
 from hostile_files import Rng
-from mutate_safetensors import ERRORS, changed_value
+from mutate_safetensors import changed_value
 from numlstm.convert import from_rtneural, to_rtneural
 
 MODELS: tuple[dict[str, Any], ...] = (
@@ -53,45 +48,14 @@ def mutated(data: bytes, rng: Rng) -> bytes:
                 changed_value(content, rng)
                 data = json.dumps(content).encode()
         elif data:
-            made = bytearray(data)
-            made[int(rng.integers(len(made)))] = int(rng.integers(256))
-            data = bytes(made[: int(rng.integers(len(made)))] if rng.random() < 0.2 else made)
+            data = some_bytes(data, rng)
     return data
 
 
 def use(data: bytes) -> str:
     """What comes of a file."""
-    try:
-        model = from_rtneural(io.BytesIO(data), check=False, backend="reference")
-        repr(model)
-        Y = model.predict(np.ones((1, 3, model.num_features)))
-    except ERRORS:
-        return "refused"
-    return "used" if np.isfinite(Y).all() else "WRONG: it predicts numbers that are not finite"
-
-
-def main() -> int:
-    """Print what came of all cases."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=20000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="one case again")
-    asked = parser.parse_args()
-    warnings.simplefilter("ignore")
-    sources, outcomes = honest(), collections.Counter[str]()
-    for case in range(asked.cases) if asked.only is None else (asked.only,):
-        rng = np.random.default_rng([asked.seed, case])
-        data = mutated(sources[rng.integers(len(sources))], rng)
-        try:
-            outcome = use(data)
-        except Exception:
-            outcome = f"WRONG: {traceback.format_exc(limit=-2)}"
-        if outcome.startswith("WRONG"):
-            print(f"case {case}: {outcome}")
-        outcomes[outcome.partition(":")[0]] += 1
-    print(dict(outcomes))
-    return 1 if outcomes["WRONG"] else 0
+    return outcome(lambda: from_rtneural(io.BytesIO(data), check=False, backend="reference"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, honest(), mutated, use))

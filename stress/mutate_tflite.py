@@ -6,22 +6,17 @@ A mutation changes a distance, a size, a number or a byte, or cuts the file off,
 Whatever is raised but an error of the file or of what it holds is a finding, with its case.
 """
 
-import argparse
-import collections
 import io
 import sys
-import traceback
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-import numlstm
+from file_mutations import outcome, run
 from hostile_files import NUMBERS, Rng
 from numlstm.convert import from_tflite
 
 STORED = Path(__file__).resolve().parents[1] / "tests" / "convert" / "tflite_files.npz"
-ERRORS = (numlstm.StorageError, ValueError, TypeError)  # the last two of what a file holds
 INTEGERS = (0, 1, 2, 3, 4, 7, 8, 16, 127, 255, 2**15, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
 
@@ -59,39 +54,8 @@ def mutated(data: bytes, rng: Rng) -> bytes:
 
 def use(data: bytes) -> str:
     """What comes of a file."""
-    try:
-        model = from_tflite(io.BytesIO(data), check=False, backend="reference")
-        repr(model)
-        if model.spec.num_parameters > 10**5:
-            return "large"
-        Y = model.predict(np.ones((1, 3, model.num_features)))
-    except ERRORS:
-        return "refused"
-    return "used" if np.isfinite(Y).all() else "WRONG: it predicts numbers that are not finite"
-
-
-def main() -> int:
-    """Print what came of all cases."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=20000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="one case again")
-    asked = parser.parse_args()
-    warnings.simplefilter("ignore")
-    sources, outcomes = honest(), collections.Counter[str]()
-    for case in range(asked.cases) if asked.only is None else (asked.only,):
-        rng = np.random.default_rng([asked.seed, case])
-        data = mutated(sources[rng.integers(len(sources))], rng)
-        try:
-            outcome = use(data)
-        except Exception:
-            outcome = f"WRONG: {traceback.format_exc(limit=-2)}"
-        if outcome.startswith("WRONG"):
-            print(f"case {case}: {outcome}")
-        outcomes[outcome.partition(":")[0]] += 1
-    print(dict(outcomes))
-    return 1 if outcomes["WRONG"] else 0
+    return outcome(lambda: from_tflite(io.BytesIO(data), check=False, backend="reference"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, honest(), mutated, use))

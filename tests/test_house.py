@@ -62,6 +62,15 @@ def test_public_names():
         numlstm.lstm  # noqa: B018
 
 
+def test_the_page_of_the_api_lists_all_conversions():
+    page = (ROOT / "docs" / "api" / "index.rst").read_text()
+    (section,) = re.findall(
+        r"currentmodule:: numlstm\.convert\n(.*?)\.\. currentmodule", page, re.S
+    )
+    listed = re.findall(r"^   (\w+)$", section, re.M)
+    assert sorted(listed) == numlstm.convert.__all__
+
+
 def test_type_checkers_see_every_public_name():
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     seen = {

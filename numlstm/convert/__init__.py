@@ -1,6 +1,6 @@
-"""Trained networks from and to other software, each checked against the other side.
+"""Trained networks from and to other software, each checked against its counterpart there.
 
-What the other side needs is an optional requirement, which is imported on use.
+What a counterpart needs is an optional requirement, which is imported on use.
 """
 
 from numlstm.convert.arrays import from_arrays

@@ -122,12 +122,13 @@ def _directions(places: list[tuple[int, bool]]) -> int:
     levels = sorted({level for level, _ in places})
     if levels != list(range(len(levels))) or not levels:
         raise ValueError(f"layers must be numbered from 0 without a gap, received {levels}")
-    ways = {level: {reverse for at, reverse in places if at == level} for level in levels}
-    if all(way == {True} for way in ways.values()):
+    found = {level: {reverse for at, reverse in places if at == level} for level in levels}
+    if all(own == {True} for own in found.values()):
         raise ValueError(REVERSE_ONLY)
-    if len({len(way) for way in ways.values()}) > 1 or any(False not in w for w in ways.values()):
+    counts = {len(own) for own in found.values()}
+    if len(counts) > 1 or any(False not in own for own in found.values()):
         raise ValueError("either all layers have a reverse direction, or none")
-    return len(ways[0])
+    return len(found[0])
 
 
 def _ordered(layer: Mapping[str, Any], cell: Cell, order: str) -> dict[str, Array]:

@@ -1,14 +1,15 @@
-"""The check of a conversion: both sides compute the same from a fixed random batch."""
+"""The check of a conversion: the network here and its counterpart, of a fixed random batch."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from numlstm.convert.counterpart import MissingPackage
+from numlstm.data.missing import network_inputs
 from numlstm.model.lstm import LSTM
 from numlstm.utils import notices
-from numlstm.utils.optional import MissingPackage
 from numlstm.utils.types import Array
 
 _ROWS, _STEPS = 3, 7
@@ -17,7 +18,7 @@ _BARS = {"float32": 2e-5, "float64": 1e-10}  # of a difference, relative in L2
 
 
 class Outputs(NamedTuple):
-    """What a side makes of a batch; states by layer, forward before reverse, if it tells them."""
+    """Outputs and final states of a batch; states by layer, forward before reverse, where known."""
 
     Y: Any  # (B, T, O), or (B, O) of a model with output="last", in the units of the data
     h: Sequence[Any] | None = None  # each (B, P)
@@ -26,82 +27,104 @@ class Outputs(NamedTuple):
 
 def verify(
     model: LSTM,
-    side: str,
+    counterpart: str,
     run: Callable[[Array], Outputs],
     *,
     precision: str | None = None,
     rows: int = _ROWS,
     steps: int = _STEPS,
 ) -> None:
-    """Raise RuntimeError where `run`, the other side, computes something else from a batch X.
+    """Raise RuntimeError where `run`, the counterpart's, gives something else of a batch X.
 
-    X is (B, T, I), in the dtype of the model and in the units of the data. `precision` is that of
-    the other side, where it is less than the model's. Where `run` raises `MissingPackage` the check
-    could not be made, which a warning says.
+    X is (B, T, I), in the dtype of the model and in the units of the data; of a model that fills
+    missing inputs it is filled, with mask channels. `precision` is that of the counterpart, where
+    it is less than the model's. Where `run` raises `MissingPackage` the check could not be made,
+    which a warning says.
     """
     X = _batch(model, rows, steps)
     try:
-        theirs = run(X)
+        theirs = run(network_inputs(X, model.filling, None, model.spec.dtype))
     except MissingPackage as error:
         notices.warn(
-            f"the conversion was not checked against {side}: {error}; check=False does without"
+            f"the conversion was not checked against {counterpart}: {error}; check=False does "
+            "without"
         )
         return
     ours = _of_twin(model, _twin(model), X)
     bar = _BARS[precision or model.spec.dtype] + _lost(model)
     theirs = theirs._replace(Y=_in_units(model, theirs.Y))
     try:
-        _require_all_near(bar, side, ours, theirs)
+        _require_all_near(bar, counterpart, ours, theirs)
     except RuntimeError:  # rounding does more in a network that is ill-conditioned
         nudged = [_of_twin(model, _nudged(_twin(model), seed), X) for seed in range(4)]
-        _require_all_near(bar, side, ours, theirs, nudged)
+        _require_all_near(bar, counterpart, ours, theirs, nudged)
 
 
 def _require_all_near(
-    bar: float, side: str, ours: Outputs, theirs: Outputs, nudged: Sequence[Outputs] = ()
+    bar: float, counterpart: str, ours: Outputs, theirs: Outputs, nudged: Sequence[Outputs] = ()
 ) -> None:
     """Compare outputs and states; `nudged` are ours of parameters that are rounded otherwise."""
-    _require_near(bar, side, "outputs", ours.Y, theirs.Y, [one.Y for one in nudged])
+    _require_near(bar, counterpart, "outputs", ours.Y, theirs.Y, [one.Y for one in nudged])
     for name in ("h", "c"):
         states = getattr(theirs, name)
         if states is None:
             continue
         for layer, (own, other) in enumerate(zip(getattr(ours, name), states, strict=True)):
             other = np.asarray(other)
-            width = other.shape[1]  # the other side may lack the dead units
+            width = other.shape[1]  # the counterpart may lack the dead units
             moved = [getattr(one, name)[layer][:, :width] for one in nudged]
-            _require_near(bar, side, f"states {name}", own[:, :width], other, moved)
+            _require_near(bar, counterpart, f"states {name}", own[:, :width], other, moved)
 
 
-def differs(model: LSTM, run: Callable[[Array], Array | None]) -> bool:
-    """Whether `run` gives outputs of all steps, or of the last one, and others than the model.
+def agrees(model: LSTM, run: Callable[[Array], Iterable[Array]]) -> bool | None:
+    """Whether one of the results of `run` is the outputs of all steps, or of the last one.
 
-    None, or what has another shape, is no answer to that.
+    None where no result has the shape of either.
     """
-    X = _batch(model, _ROWS, _STEPS)
-    theirs, twin = run(X), _twin(model)
-    if theirs is None:
-        return False
+    X, twin = _batch(model, _ROWS, _STEPS), _twin(model)
     steps = twin.predict(X, output="sequence")
     last = twin.predict(X) if model.output == "last" else steps[:, -1]
-    for ours in steps, last:
-        if theirs.shape in (ours.shape, ours.shape[:-1]) and theirs.size == ours.size:
-            apart = np.linalg.norm(ours.ravel() - theirs.ravel())
-            return not apart <= _BARS[model.spec.dtype] * np.linalg.norm(ours)
-    return False
+    found = None
+    for theirs in run(X):
+        for ours in steps, last:
+            if theirs.shape in (ours.shape, ours.shape[:-1]) and theirs.size == ours.size:
+                apart = np.linalg.norm(ours.ravel() - theirs.ravel())
+                if apart <= _BARS[model.spec.dtype] * np.linalg.norm(ours):
+                    return True
+                found = False
+                break
+    return found
+
+
+def distance(model: LSTM, other: LSTM) -> float:
+    """By how much another network of the same data differs, in spreads of the targets.
+
+    Of outputs without units, or of large ones, in their own size.
+    """
+    X = _batch(model, _ROWS, _STEPS)
+    ours = _of_twin(model, _twin(model), X).Y
+    X = network_inputs(X, model.filling, None, model.spec.dtype)
+    theirs = _in_units(model, other.predict(X.astype(np.float64)))
+    size = max(1.0, float(np.sqrt(np.mean(np.square(ours)))))
+    return float(np.abs(ours - theirs).max()) / size
 
 
 def _batch(model: LSTM, rows: int, steps: int) -> Array:
-    shape = rows, steps, model.spec.input_size
-    X = np.random.default_rng(1997).standard_normal(shape)
+    """Inputs in the units of the data; a model that fills missing ones gets some of these."""
+    features = model.spec.input_size if model.filling is None else model.filling.mean.size
+    rng = np.random.default_rng(1997)
+    X = rng.standard_normal((rows, steps, features))
     if model.scaling is not None:
         X = X * model.scaling.x_scale + model.scaling.x_mean
-    return X.astype("float32").astype(model.spec.dtype)  # as some round all inputs
+    X = X.astype("float32").astype(model.spec.dtype)  # as some round all inputs
+    if model.filling is not None:
+        X[rng.random(X.shape) < 0.3] = np.nan
+    return X
 
 
 def _of_twin(model: LSTM, twin: LSTM, X: Array) -> Outputs:
     """By the definition in NumPy, which compiles nothing."""
-    inputs = X if twin.scaling is None else twin.scaling.inputs(X, twin.spec.dtype)
+    inputs = network_inputs(X, twin.filling, twin.scaling, twin.spec.dtype)
     Y = _in_units(model, twin.predict(X.astype(np.float64)))
     return Outputs(Y, *twin.forward(inputs)[1])
 
@@ -114,10 +137,10 @@ def _nudged(twin: LSTM, seed: int) -> LSTM:
 
 
 def _twin(model: LSTM) -> LSTM:
-    """The same network on the reference backend."""
+    """The same model on the reference backend, without windows, of which others know nothing."""
     spec = dataclasses.replace(model.spec, precision=None)
     twin = LSTM.from_spec(spec, "reference", model.theta.copy())
-    twin.scaling, twin.output = model.scaling, model.output
+    twin.scaling, twin.filling, twin.output = model.scaling, model.filling, model.output
     return twin
 
 
@@ -132,7 +155,7 @@ def _in_units(model: LSTM, outputs: Any) -> Array:
 
 
 def _lost(model: LSTM) -> float:
-    """What rounding in the units of the data loses, in the network's."""
+    """The loss by rounding in the units of the data, in the network's."""
     if model.scaling is None:
         return 0.0
     x_mean, x_scale, y_mean, y_scale = model.scaling
@@ -143,12 +166,12 @@ def _lost(model: LSTM) -> float:
 
 
 def _require_near(
-    bar: float, side: str, what: str, ours: Array, theirs: Array, nudged: Sequence[Array]
+    bar: float, counterpart: str, what: str, ours: Array, theirs: Array, nudged: Sequence[Array]
 ) -> None:
     if ours.shape != theirs.shape:
         raise RuntimeError(
-            f"the {what} of {side} have shape {theirs.shape}, and those of numlstm {ours.shape}: "
-            "the network computes something else there"
+            f"the {what} of {counterpart} have shape {theirs.shape}, and those of numlstm "
+            f"{ours.shape}: the network computes something else there"
         )
     size = np.linalg.norm(ours) + 1e-3 * np.sqrt(ours.size)
     apart = np.linalg.norm(ours - theirs) / size
@@ -156,7 +179,7 @@ def _require_near(
     bar = bar + _ALLOWANCE * max(moved, default=0.0)
     if not apart <= bar:
         raise RuntimeError(
-            f"the {what} of {side} and of numlstm differ by {apart:.1e}, relative in L2, more than "
-            f"rounding does, {bar:g}: the network computes something there that was not "
+            f"the {what} of {counterpart} and of numlstm differ by {apart:.1e}, relative in L2, "
+            f"more than rounding does, {bar:g}: the network computes something there that was not "
             "converted; check=False converts it all the same"
         )

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.convert.check import Outputs, verify
-from numlstm.convert.counterpart import Counterpart
+from numlstm.convert.check import Outputs, distance, verify
+from numlstm.convert.counterpart import Counterpart, MissingPackage
 from numlstm.convert.sizes import hidden_size
 from numlstm.convert.state_dicts import Parts, find_parts, weights_of_parts
 from numlstm.convert.torch.check import check_parts
@@ -17,10 +17,12 @@ from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, files, notices, schema
 from numlstm.utils.files import Target
-from numlstm.utils.optional import MissingPackage
 from numlstm.utils.types import Array
 
-RTNEURAL = Counterpart("RTNeural", parts=("num_layers", "head", "scaling"))
+RTNEURAL = Counterpart(
+    "RTNeural", parts=("num_layers", "head", "scaling"), last=False, doubles=True
+)
+_LARGEST_LOSS = 1e-3  # by which rounding may move outputs, in spreads of the targets
 DTYPES = ("float32", "float64")
 _DENSE = ("dense", "time-distributed-dense")
 _LSTM_WEIGHTS = "a kernel (I, 4H), a recurrent kernel (H, 4H) and a bias (4H,)"
@@ -78,10 +80,10 @@ def from_rtneural(
     Raises
     ------
     StorageError
-        For a file that is damaged, that has layers which numlstm does not have, or whose sizes are
-        not those of its weights; the message says which.
-    ValueError, TypeError
-        The same for a mapping.
+        For a file that is damaged: no JSON.
+    ValueError
+        For layers that numlstm does not have, and for sizes that are not those of the weights; the
+        message says which.
 
     Warns
     -----
@@ -112,7 +114,9 @@ def from_rtneural(
     else:
         data = files.read_bytes(source)
         with files.refusing(source):
-            read = _read(files.plain_values(data), lstm, head)
+            content = files.plain_values(data)
+        with files.refusing(source, whole=True):
+            read = _read(content, lstm, head)
     model = to_model(replace(read.weights, output=output), backend)
     for words in read.around:
         notices.warn(words)
@@ -137,7 +141,14 @@ def to_rtneural(model: LSTM, path: Target) -> None:
     Raises
     ------
     ValueError
-        For a model with a part that RTNeural lacks; the message names it.
+        For a model with a part that RTNeural lacks; the message names it. For units of the data
+        that the weights have no digits for, as of means many spreads from 0.
+
+    Warns
+    -----
+    UserWarning
+        For what the model does around its network, and RTNeural does not: the last output alone,
+        windows, names and the like.
 
     Examples
     --------
@@ -155,6 +166,7 @@ def to_rtneural(model: LSTM, path: Target) -> None:
     weights = weights_of(model, crop=True)
     if weights.scaling is not None:
         weights = _in_units(weights, weights.scaling, model.spec.width)
+        _require_digits(model, weights)
     layers = [_written("lstm", _kernels(layer)) for layer in weights.layers]
     if weights.head is not None:
         kernels = [weights.head["weight"].T, weights.head["bias"]]
@@ -319,7 +331,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _dtype(content: Mapping[str, Any], arrays: list[Array]) -> str:
-    """What `to_rtneural` has written; else float32 where every number is one."""
+    """The dtype that `to_rtneural` has written; else float32 where every number is one."""
     own = content.get("numlstm")
     with np.errstate(over="ignore"):
         exact = all(np.array_equal(array, array.astype(np.float32)) for array in arrays)
@@ -371,12 +383,12 @@ def _require_header(weights: Weights, header: Any) -> None:
 
 
 def _around(content: Mapping[str, Any]) -> list[str]:
-    """What the file says of a plug-in."""
+    """Sentences on a plug-in that the file describes."""
     found = []
     for name, words in _AROUND.items():
         value = content.get(name)
-        if type(value) in (int, float) and value:
-            told = words.format(value, value)
+        if type(value) in (bool, int, float) and value:
+            told = words.format(*[value + 0] * 2)  # true is 1
             found.append(
                 f"the file says {name} {value}, and the network alone is converted: {told}"
             )
@@ -398,6 +410,19 @@ def _written(kind: str, kernels: list[Array]) -> dict[str, Any]:
         "shape": [None, None, size],
         "weights": [kernel.tolist() for kernel in kernels],
     }
+
+
+def _require_digits(model: LSTM, weights: Weights) -> None:
+    """Refuse units of the data for which the weights do not have the digits."""
+    folded = to_model(replace(weights, output=model.output), "reference")
+    apart = distance(model, folded)
+    if not apart <= _LARGEST_LOSS:
+        raise ValueError(
+            f"the units of the data would go into {model.spec.dtype} weights, whose rounding moves "
+            f"the outputs by {apart:.1e} spreads of the targets, as means are many spreads from 0: "
+            "write the network without units, model.set_scaling(), and standardise around it, or "
+            "fit with dtype='float64' for a plug-in of doubles"
+        )
 
 
 def _in_units(weights: Weights, scaling: Scaling, width: int) -> Weights:

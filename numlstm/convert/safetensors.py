@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.spec import NetworkSpec
+from numlstm.convert.counterpart import require_model
 from numlstm.convert.state_dicts import find_parts, state_dict_of, weights_of_parts
 from numlstm.convert.tensors import with_one_bias
 from numlstm.convert.torch.check import check_parts
@@ -50,7 +51,8 @@ def from_safetensors(
     path : str, bytes, path-like or binary file
         The file.
     lstm, head : str, optional
-        Names in a file that `to_safetensors` did not write, as in `from_torch`.
+        Names in a file that `to_safetensors` did not write, as in `from_torch`; with one that it
+        wrote they are refused.
     output : {"sequence", "last"}, optional
         What `predict` returns. Default: what the file says, else "sequence".
     check : bool, optional
@@ -93,15 +95,19 @@ def from_safetensors(
         output = checks.choice("output", output, ("sequence", "last"))
     with files.refusing(path):
         tensors, metadata = unpack(data)
-        content = None
-        if _OWN in metadata and lstm is None and head is None:
-            content = _content(tensors, metadata[_OWN])
+        content = _content(tensors, metadata[_OWN]) if _OWN in metadata else None
+    if content is not None and (lstm is not None or head is not None):
+        raise ValueError(
+            "lstm and head name parts in a file of others, and to_safetensors wrote this one, which "
+            "says what its parts are: leave them out"
+        )
     if content is not None:
         model = model_of(LSTM, content, Arithmetic(backend))
         model.output = output or model.output
         return model
-    parts = find_parts(tensors, lstm, head)
-    weights = replace(weights_of_parts(parts), output=output or "sequence")
+    with files.refusing(path, whole=True):
+        parts = find_parts(tensors, lstm, head)
+        weights = replace(weights_of_parts(parts), output=output or "sequence")
     model = to_model(weights, backend)
     if checks.flag("check", check):
         check_parts(model, parts)
@@ -129,6 +135,7 @@ def to_safetensors(model: LSTM, path: Target) -> None:
     --------
     See `from_safetensors`.
     """
+    require_model(model)
     content = Content.of(model)
     content.require_sense()
     tensors = state_dict_of(model)
@@ -214,7 +221,7 @@ def _require_order(places: list[_Place], size: int) -> None:
 
 
 def _content(tensors: Mapping[str, Array], text: str) -> Content:
-    """What `to_safetensors` wrote, checked as a model file is."""
+    """The content that `to_safetensors` wrote, checked as a model file is."""
     meta = files.plain_values(text.encode())
     spec = NetworkSpec.restored(schema.mapping("numlstm", meta, ("spec",), list(meta))["spec"])
     layers: dict[str, Array] = {}

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,8 +45,13 @@ def state_dict_of(model: LSTM) -> dict[str, Array]:
             named[f"lstm.bias_hh_{place}"] = np.zeros_like(value)
         else:
             named[f"lstm.{name}"] = value
-    units = {} if model.scaling is None else model.scaling._asdict()
-    return named | {_SCALING + name: value for name, value in units.items() if value is not None}
+    return named | named_units(model.scaling)
+
+
+def named_units(scaling: Scaling | None) -> dict[str, Array]:
+    """The units of the data by the names in the same module."""
+    units = {} if scaling is None else scaling._asdict()
+    return {_SCALING + name: value for name, value in units.items() if value is not None}
 
 
 # ---- finding the parts -----------------------------------------------------------------------
@@ -56,9 +61,14 @@ def find_parts(
     state_dict: Mapping[str, Any],
     lstm: str | Sequence[str] | None = None,
     head: str | bool | None = None,
+    linear: Collection[str] | None = None,
 ) -> Parts:
-    """The LSTM, its head and its units in a state dict."""
-    own = {key: value for key, value in state_dict.items() if not key.startswith(_SCALING)}
+    """The LSTM, its head and its units in a state dict.
+
+    `linear` names the linear layers, where that is known.
+    """
+    units = _units_keys(state_dict)
+    own = {key: value for key, value in state_dict.items() if key not in units}
     candidates, others = _grouped(own)
     prefixes = _chosen_lstms(candidates, others, lstm)
     lstms = {prefix: candidates.pop(prefix) for prefix in prefixes}
@@ -66,12 +76,12 @@ def find_parts(
     for layers in lstms.values():
         for layer in layers.values():
             layer.update({name: array_of(name, value) for name, value in layer.items()})
-    chosen = _chosen_head(own, others, lstms, head)
+    chosen = _chosen_head(own, others, lstms, head, linear)
     found = None
     if chosen is not None:
         parts = {name: own.get(f"{chosen}.{name}") for name in ("weight", "bias")}
         found = {name: array_of(name, part) for name, part in parts.items() if part is not None}
-    return Parts(lstms, found, chosen, _scaling(state_dict))
+    return Parts(lstms, found, chosen, _scaling(state_dict, units, prefixes[0]))
 
 
 def _prefix(match: re.Match[str]) -> str:
@@ -130,6 +140,8 @@ def _chosen_lstms(
                 "the input upwards"
             )
         return list(candidates)
+    if not isinstance(asked, (str, Sequence)):
+        raise TypeError(f"lstm must be a name, or a list of names, received {checks.shown(asked)}")
     patterns = [asked] if isinstance(asked, str) else list(asked)
     prefixes = [_matching("lstm", pattern, candidates) for pattern in patterns]
     if len(set(prefixes)) < len(prefixes) or not prefixes:
@@ -174,13 +186,10 @@ def _chosen_head(
     others: list[str],
     lstms: Mapping[str, Any],
     asked: str | bool | None,
+    known: Collection[str] | None,
 ) -> str | None:
     width = _width(list(lstms.values())[-1])
-    linear = {
-        key.removesuffix(".weight"): _shape(state_dict[key])
-        for key in others
-        if key.endswith(".weight") and _shape(state_dict[key]) != (0, 0)
-    }
+    linear = _linear_shapes(state_dict, others, known)
     if asked is False:
         return None
     if isinstance(asked, str):
@@ -197,7 +206,38 @@ def _chosen_head(
             f"{chosen!r}, of shape {linear[chosen]}, is no head of the LSTM, which gives {width} "
             "features" + (f": {before}" if before else "; head=False takes none")
         )
+    if asked is None and known is None:
+        _require_behind(chosen, linear[chosen], f"{chosen}.bias" in others, lstms)
     return chosen
+
+
+def _linear_shapes(
+    state_dict: Mapping[str, Any], others: list[str], known: Collection[str] | None
+) -> dict[str, tuple[int, int]]:
+    """What may be linear layers, with the shapes of their weights."""
+    shapes = {
+        key.removesuffix(".weight"): _shape(state_dict[key])
+        for key in others
+        if key.endswith(".weight") and _shape(state_dict[key]) != (0, 0)
+    }
+    return {name: shape for name, shape in shapes.items() if known is None or name in known}
+
+
+def _require_behind(
+    chosen: str, shape: tuple[int, int], has_bias: bool, lstms: Mapping[str, Any]
+) -> None:
+    """Refuse a layer that fits before the LSTM as well, where nothing but shapes is known."""
+    prefix = next(iter(lstms))
+    reads = _shape(lstms[prefix][0, False]["weight_ih"])[1]
+    if shape[1] != reads or chosen == prefix.removesuffix("lstm") + "head":  # that of `to_torch`
+        return
+    if shape[0] == reads or not has_bias:
+        kind = "a linear layer" if has_bias else "an embedding or a linear layer"
+        raise ValueError(
+            f"{chosen!r}, of shape {shape}, may stand behind the LSTM, and may be {kind} before "
+            f"it, which its shape does not tell: write head={chosen!r} where it is behind, or "
+            "head=False, and give its outputs as X, where it is before"
+        )
 
 
 def _keys_of(prefix: str) -> set[str]:
@@ -237,12 +277,29 @@ def _ambiguous(
     )
 
 
-def _scaling(state_dict: Mapping[str, Any]) -> Scaling | None:
-    """The units that `to_torch` has written."""
+def _units_keys(state_dict: Mapping[str, Any]) -> set[str]:
+    """The keys of what `to_torch` calls scaling, also in a wrapper; a layer may be called so."""
+    groups: dict[str, set[str]] = {}
+    for key in state_dict:
+        prefix, dot, name = key.rpartition(".")
+        if dot and f".{prefix}.".endswith("." + _SCALING):
+            groups.setdefault(prefix, set()).add(name)
+    found = set()
+    for prefix, names in groups.items():
+        if "weight" not in names and (f"{prefix}." == _SCALING or names <= set(Scaling._fields)):
+            found |= {f"{prefix}.{name}" for name in names}
+    return found
+
+
+def _scaling(state_dict: Mapping[str, Any], keys: set[str], lstm: str) -> Scaling | None:
+    """The units that `to_torch` has written beside an LSTM."""
+    prefix = lstm.removesuffix("lstm") + _SCALING
+    if not any(key.startswith(prefix) for key in keys):
+        prefix = _SCALING
     units = {
-        key.removeprefix(_SCALING): np.asarray(array_of(key, value), np.float64)
-        for key, value in state_dict.items()
-        if key.startswith(_SCALING)
+        key.removeprefix(prefix): np.asarray(array_of(key, state_dict[key]), np.float64)
+        for key in state_dict
+        if key in keys and key.startswith(prefix)
     }
     if not units:
         return None
@@ -259,14 +316,25 @@ def _scaling(state_dict: Mapping[str, Any]) -> Scaling | None:
 def weights_of_parts(parts: Parts, cell: Cell = Cell()) -> Weights:
     """Weights of an LSTM, or of several of one kind in a stack."""
     layers: list[dict[str, Array]] = []
-    ways = set()
+    counts = set()
     for prefix, found in parts.lstms.items():
         directions = _directions(prefix, list(found))
-        ways.add(directions)
-        layers += [with_one_bias(found[place]) for place in sorted(found)]
-    if len(ways) > 1:
+        counts.add(directions)
+        layers += [with_one_bias(_in_one_dtype(parts, found[place])) for place in sorted(found)]
+    if len(counts) > 1:
         raise ValueError(f"of {_listed(parts.lstms)} all or none must be bidirectional")
-    return Weights(layers, parts.head, directions=ways.pop(), cell=cell, scaling=parts.scaling)
+    return Weights(layers, parts.head, directions=counts.pop(), cell=cell, scaling=parts.scaling)
+
+
+def _in_one_dtype(parts: Parts, layer: Mapping[str, Array]) -> dict[str, Array]:
+    """In float64 where a part is: a sum of two biases is then not rounded to float32 before."""
+    every = [one for layers in parts.lstms.values() for one in layers.values()]
+    every += [] if parts.head is None else [parts.head]
+    double = any(value.dtype == np.float64 for one in every for value in one.values())
+    return {
+        name: value.astype("float64") if double and value.dtype == np.float32 else value
+        for name, value in layer.items()
+    }
 
 
 def _directions(prefix: str, places: list[Place]) -> int:
@@ -274,7 +342,7 @@ def _directions(prefix: str, places: list[Place]) -> int:
     if all(reverse for _, reverse in places):
         raise ValueError(REVERSE_ONLY)
     for directions in 1, 2:
-        ways = (False, True)[:directions]
-        if set(places) == {(level, way) for level in range(levels) for way in ways}:
+        reverses = (False, True)[:directions]
+        if set(places) == {(level, reverse) for level in range(levels) for reverse in reverses}:
             return directions
     raise ValueError(f"layers of {prefix or 'the LSTM'} are missing, there are {sorted(places)}")

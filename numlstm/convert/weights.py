@@ -50,9 +50,9 @@ class Weights:
     cell : Cell
         The variant of the cells.
     output : {"sequence", "last"}
-        Whether the other side returns all steps, or the last one.
+        Whether the counterpart returns all steps, or the last one.
     scaling : Scaling, optional
-        The units of the data on the other side.
+        The units of the data there.
     """
 
     layers: Sequence[Layer]
@@ -104,9 +104,21 @@ def weights_of(model: LSTM, *, crop: bool = False) -> Weights:
         residual=spec.residual,
         dropout=spec.dropout,
         output=model.output,
-        scaling=model.scaling,
+        scaling=network_scaling(model),
     )
     return _cropped(weights) if crop else weights
+
+
+def network_scaling(model: LSTM) -> Scaling | None:
+    """The units of all inputs of a network: mask channels, behind the features, have none."""
+    scaling = model.scaling
+    if scaling is None or model.filling is None:
+        return scaling
+    masks = np.zeros(model.spec.input_size - scaling.x_mean.size)
+    return scaling._replace(
+        x_mean=np.concatenate([scaling.x_mean, masks]),
+        x_scale=np.concatenate([scaling.x_scale, masks + 1.0]),
+    )
 
 
 # ---- from others -----------------------------------------------------------------------------

@@ -180,9 +180,10 @@ def prepare(
     reading = reading.like(given)
     split = with_validation(train, arrays, reading, loss, draws.stream(SPLIT))
     forecast = arrays.y is None or are_next_inputs(_one_step(split.train, ahead))
+    judged = ""
     if split.judge is not None:
         _require_same_attributes(train, split.judge)
-        words += f"; validation: {split.words}"
+        judged = f"; validation: {split.words}"
         if not warned:
             warn_of_fill_values(_one_step(split.judge, ahead), "validation: ")
     parts = [part.balanced() for part in (split.train, split.judge) if part is not None]
@@ -196,6 +197,7 @@ def prepare(
     train, *judge = (for_network(part, filling, scaling, dtype) for part in parts)
     if config.stateful:
         train = _parallel(train, config.batch_size, bptt_steps)
+        words += _parts_in_words(train, bptt_steps)
     return Data(
         train=train,
         validation=judge[0] if judge else None,
@@ -203,7 +205,7 @@ def prepare(
         filling=filling,
         output_size=output_size,
         bptt_steps=bptt_steps,
-        words=words,
+        words=words + judged,
         names=given.names,
         forecasts=feeds_back(forecast, loss, ahead),
         ahead=ahead,
@@ -332,6 +334,23 @@ def _window(data: Dataset, asked: int | None) -> int:
 def _parallel(series: Dataset, most: int, bptt_steps: int | None) -> Dataset:
     """One series as `most` streams, or fewer where they were shorter than a window."""
     return streams(series, max(1, min(most, series.steps() // (bptt_steps or 1))))
+
+
+def _parts_in_words(train: Dataset, bptt_steps: int | None) -> str:
+    """In how many parts a series is read; a warning where they leave little of its memory."""
+    parts, steps = len(train.X), train.steps()
+    if parts < 2:
+        return ""
+    carried = train.reset is None or not train.reset[1:, 0].all()
+    if carried and bptt_steps is not None and 2 * steps < 3 * bptt_steps:
+        notices.warn(
+            f"stateful=True trains on {parts} parts of {steps} steps side by side, each from the "
+            f"initial state: with windows of bptt_steps={bptt_steps} hardly any state is carried "
+            "on, and predict carries it through the whole series. Pass batch_size=1, for the "
+            f"series in one part, or window={bptt_steps} in the place of stateful=True and "
+            "bptt_steps=, for a model that predicts from windows"
+        )
+    return f", in {parts} parts of {steps} steps"
 
 
 def check_targets(parts: Sequence[Any], config: DataConfig) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numlstm.data.labels import Frame, Grid, Labelled, Names, Panel, Several
 from numlstm.data.labels.axes import Axis
 from numlstm.data.sequences import Form
+from numlstm.utils import optional
 from numlstm.utils.types import Array
 
 
@@ -160,13 +161,9 @@ class Attribution(_Fields):
         >>> dict(found.to_xarray().sizes)
         {'sequence': 3, 'time': 5, 'feature': 2}
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError(
-                "to_xarray needs xarray: python -m pip install xarray; `values` and `like_inputs` "
-                "do without"
-            ) from error
+        xarray = optional.require(
+            "xarray", "xarray", "to_xarray, unlike `values` and `like_inputs`,"
+        )
         variables = {
             "attribution": (("sequence", "time", "feature"), self.values),
             "baseline": (("sequence", "time", "feature"), self.baseline),

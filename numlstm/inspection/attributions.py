@@ -175,8 +175,9 @@ def integrated_gradients(
     Notes
     -----
     A network of which a prediction at a step is explained is read up to this step, all points of
-    the way as rows of a batch, in chunks of some 64 MiB; gradients of the parameters are not
-    computed.
+    the way as rows of a batch, in chunks of some 64 MiB, but at least one sequence at one point: of
+    a long one the whole pass is held, some 2 kB for a step of 64 units. Gradients of the parameters
+    are not computed.
 
     References
     ----------

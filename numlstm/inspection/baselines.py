@@ -42,7 +42,8 @@ def parts_of(baseline: Any) -> dict[str, Any]:
     if isinstance(baseline, Mapping):
         if unknown := [name for name in baseline if name not in _PARTS]:
             raise ValueError(
-                f"baseline as a mapping has the entries {list(_PARTS)}, received {unknown[0]!r}"
+                f"baseline as a mapping has the entries {list(_PARTS)}, received {unknown[0]!r}: "
+                'for numbers by the names of the features write baseline={"X": {...}}'
             )
         return {name: baseline.get(name, "mean") for name in _PARTS}
     everywhere = baseline is None or isinstance(baseline, str)
@@ -203,9 +204,10 @@ def _in_order(beside: Beside, found: labels.Labelled, names: tuple[str, ...] | N
 
 def _orders(beside: Beside) -> list[tuple[str, ...] | None]:
     """The features of X as they stand there, of a list those of every series."""
-    X = beside.X
-    of_each = isinstance(X, (list, tuple)) and isinstance(beside.given, labels.Several) and len(X)
-    return [labels.read("X", part).features for part in (X if of_each else [X])]
+    given = beside.given
+    of_each = isinstance(given, labels.Several) and not isinstance(given, labels.Panel)
+    items = given.items if of_each and isinstance(given, labels.Several) else []
+    return [item.shown for item in items or [given]]
 
 
 def _is_plain(found: labels.Labelled) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 
 from numlstm.data import labels, sequences
 from numlstm.inspection.point import cut
+from numlstm.inspection.samples import Samples
 from numlstm.inspection.steps import explained_steps, read_range
 from numlstm.model.continuation import Request, Rows
 from numlstm.model.inputs import ModelInputs
@@ -68,15 +69,21 @@ def read(model: Any, X: Any, beside: Given, *, one_static: bool = False) -> Insp
 
 
 def network_of(model: Any, X: Any, static: Any) -> tuple[LSTM, Any, Any]:
-    """The network of a model or of an estimator, and inputs and attributes as it takes them."""
+    """The network of a model or of an estimator, and inputs and attributes as it takes them.
+
+    Inputs of an estimator have been read, and have the labels that the caller gave them.
+    """
     if isinstance(model, LSTM):
         return model, X, static
     if not hasattr(model, "_inputs_of_model"):
         kind = type(model).__name__
         hint = ": pass its .model" if isinstance(getattr(model, "model", None), LSTM) else ""
         raise TypeError(f"model must be a numlstm.LSTM or a fitted estimator, not {kind}{hint}")
-    X, static = model._inputs_of_model(X, static)
-    return model.model_, X, static
+    arrays, static = model._inputs_of_model(X, static)
+    given = labels.read_samples(X, model._names_of_features())
+    if not sequences.is_list(given.values) and np.ndim(given.stepwise) == 2:
+        given = Samples(given, arrays)
+    return model.model_, given, static
 
 
 def _of_all(model: LSTM, X: Any, static: Any) -> Array:

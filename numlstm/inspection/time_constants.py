@@ -10,6 +10,8 @@ from numlstm.network.dropout import real_rate
 from numlstm.utils.types import Array
 
 _HELD = 2**20  # gates whose logarithms are held at once
+_SHARES = (0.1, 0.5, 0.9)  # of the steps, that quantiles are above
+_UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
 
 
 class TimeConstants(NamedTuple):
@@ -26,11 +28,24 @@ class TimeConstants(NamedTuple):
     durations : ndarray of timedelta64[ns], shape (L, H), or None
         The same where X has dates, of any kind: `steps` times the median distance of two dates. NaT
         where that is more than 292 years, or infinite.
+    quantiles : ndarray, shape (3, L, H)
+        Time constants of single steps, -1 / log f, which 10 %, 50 % and 90 % of the steps are
+        below. Where they are far apart, the cell is a store that is held for some of the time and
+        emptied in between, and `steps`, which is of both, says neither.
     """
 
     steps: Array
     forget: Array
     durations: Array | None
+    quantiles: Array
+
+    def __repr__(self) -> str:
+        """The fields, durations in days, hours or whatever they have."""
+        shown: dict[str, Any] = self._asdict()
+        if self.durations is not None:
+            words = [_in_words(duration) for duration in self.durations.ravel()]
+            shown["durations"] = np.array(words).reshape(self.durations.shape)
+        return f"TimeConstants({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 def time_constants(
@@ -61,7 +76,7 @@ def time_constants(
     Returns
     -------
     found : TimeConstants
-        In steps, and in time where X has dates.
+        In steps, and in time where X has dates; means over all steps, and quantiles.
 
     Raises
     ------
@@ -96,11 +111,33 @@ def time_constants(
     trace = own.trace(X, quantities="f" if forgets else "i", **given)
     sizes = len(own.spec.layers), own.spec.hidden_size
     zoneout = real_rate(own.spec.dropout.zoneout_c)
-    forget = _geometric_means(trace.f, zoneout) if forgets else np.ones(sizes)
+    forget, quantiles = np.ones(sizes), np.ones((len(_SHARES), *sizes))
+    if forgets:
+        forget = _geometric_means(trace.f, zoneout)
+        quantiles = zoneout + (1 - zoneout) * _quantiles(trace.f)
+    steps = _time_constants(forget)
+    durations = _durations(steps, trace.axes.dates)
+    return TimeConstants(steps, forget, durations, _time_constants(quantiles))
+
+
+def _time_constants(kept: Array) -> Array:
+    """Steps after which 1/e is left, where every step leaves so much."""
     with np.errstate(divide="ignore"):  # of gates that were always shut, or always open
-        steps = -1 / np.log(forget)
-    steps = np.where(forget < 1, steps, np.inf)
-    return TimeConstants(steps, forget, _durations(steps, trace.axes.dates))
+        steps: Array = np.where(kept < 1, -1 / np.log(kept), np.inf)
+    return steps
+
+
+def _quantiles(f: Any) -> Array:
+    """Those of the gates of all units over sequences and steps, (3, L, H)."""
+    layers, rows, steps, units = f.shape
+    each = max(1, _HELD // max(1, rows * steps))
+    found = np.empty((len(_SHARES), layers, units))
+    for layer in range(layers):
+        there = ~np.isnan(f[layer, :, :, 0])
+        for start in range(0, units, each):
+            part = f[layer, :, :, start : start + each][there].astype(np.float64)
+            found[:, layer, start : start + each] = np.quantile(part, _SHARES, axis=0)
+    return found
 
 
 def _geometric_means(f: Any, zoneout: float) -> Array:
@@ -143,3 +180,12 @@ def _distances(axis: Axis) -> Array | None:
     if times is not None and labels.size and hasattr(labels[0], "calendar"):  # seconds, of cftime
         return np.diff(np.round(1e9 * times).astype(np.int64))
     return None
+
+
+def _in_words(duration: Any) -> str:
+    """A duration in the largest unit of which it has one."""
+    if np.isnat(duration):
+        return "NaT"
+    seconds = duration / np.timedelta64(1, "s")
+    name = next((name for name, unit in _UNITS.items() if seconds >= unit), "seconds")
+    return f"{seconds / _UNITS[name]:.3g} {name}"

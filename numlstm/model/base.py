@@ -85,8 +85,8 @@ class Model:
         model._become(network_on(spec, backend), theta)
         return model
 
-    def viewing(self, theta: Array) -> Self:
-        """Internal: the same model of other parameters, which are not copied and may change."""
+    def _viewing(self, theta: Array) -> Self:
+        """The same model of other parameters, which are not copied and may change."""
         model = copy(self)
         model._theta, model._kept = theta, None
         return model

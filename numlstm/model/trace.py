@@ -59,7 +59,8 @@ class Tracing(Prediction):
             all.
         steps : int, slice or sequence of int, optional
             Which steps, from 0 on; negative ones count from the end of the longest series.
-            Default: all. No more than what is asked for is kept in memory.
+            Default: all. No more than what is asked for is kept in memory, and the pass of a layer
+            over some steps; of a bidirectional network, which begins at both ends, over all steps.
 
         Returns
         -------
@@ -75,7 +76,8 @@ class Tracing(Prediction):
             normalisation, peepholes, limits and activation; ``f = 1 - i`` of a coupled cell. A
             reverse layer's values stand at the step whose input it read.
 
-            `Trace.to_xarray` gives a Dataset with the names and dates of X.
+            `Trace.to_xarray` gives a Dataset with the names and dates of X, `Trace.to_frame` a
+            frame of pandas.
 
         Raises
         ------

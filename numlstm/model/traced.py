@@ -9,6 +9,7 @@ from numlstm.data.labels import Labelled
 from numlstm.data.labels.axes import Axis
 from numlstm.data.labels.ends import dates
 from numlstm.model.chosen import Chosen
+from numlstm.utils import optional
 from numlstm.utils.types import Array
 
 _IN_WORDS = {
@@ -30,6 +31,17 @@ class Axes(NamedTuple):
     series: Axis | None  # names of the sequences
     dates: tuple[Axis | None, ...]  # of every sequence, where it has some
     projected: bool  # whether h has no units
+
+    def __repr__(self) -> str:
+        """How many there are of each, and the first and last label."""
+        words = [f"layers {', '.join(self.layers)}", f"{len(self.units)} units"]
+        words.append(f"{len(self.steps)} steps")
+        if self.series is not None:
+            words.append(f"sequences: {self.series}")
+        dated = [axis for axis in self.dates if axis is not None]
+        if dated:
+            words.append(f"dates{' of the first' * (len(dated) > 1)}: {dated[0]}")
+        return f"<Axes of a trace: {'; '.join(words)}>"
 
     @classmethod
     def of(cls, spec: NetworkSpec, given: Labelled, chosen: Chosen) -> Self:
@@ -58,6 +70,25 @@ class Axes(NamedTuple):
                 there = self.steps < len(axis)
                 times[row, there] = axis.labels[self.steps[there]]
         return ("sequence", "step"), times, axes[0].attrs
+
+    def rows(self, pandas: Any, sequences: int) -> Any:
+        """An index of pandas for the steps of so many sequences, one after the other."""
+        time = self.time()
+        name, of_each = ("step", self.steps) if time is None else ("time", time[1])
+        every = pandas.Index(np.broadcast_to(of_each, (sequences, len(self.steps))).ravel())
+        zones = {axis.zone for axis in self.dates if axis is not None}
+        if None in zones and len(zones) > 1:
+            raise ValueError(
+                "some sequences of this trace have a time zone and others none, which are no times "
+                "of one index: trace them in calls of their own"
+            )
+        if zones and None not in zones:
+            every = every.tz_localize("UTC").tz_convert(zones.pop() if len(zones) == 1 else "UTC")
+        if self.series is None and sequences == 1:
+            return every.rename(name)
+        keys = np.arange(sequences) if self.series is None else self.series.labels
+        outer = pandas.Index(keys).repeat(len(self.steps))
+        return pandas.MultiIndex.from_arrays([outer, every], names=["sequence", name])
 
 
 class _Quantities(NamedTuple):
@@ -99,6 +130,61 @@ class Trace(_Quantities):
         made.axes = self.axes
         return made
 
+    def __repr__(self) -> str:
+        """What there is, and how much of it."""
+        there = {name: part for name, part in self._asdict().items() if part is not None}
+        *shape, units = next(iter(reversed(there.values()))).shape
+        counts = "{} layer(s), {} sequence(s), {} steps".format(*shape)
+        return f"<Trace of {', '.join(there)}: {counts}, {units} unit(s)>"
+
+    def to_frame(self) -> Any:
+        """A `pandas.DataFrame` with a row for each step, and a column for each unit.
+
+        Columns have the levels quantity, layer and unit, so that ``frame["c", "l0"]`` has all cells
+        of the first layer. Rows have the dates of X, or count the steps; before them stands the
+        sequence, where X has several or names them. Of several time zones the dates are in UTC.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A copy. NaN as in the arrays, without a date behind the end of a shorter sequence.
+
+        Raises
+        ------
+        ImportError
+            Where there is no pandas.
+        ValueError
+            Where some sequences have a time zone and others dates without one.
+
+        Examples
+        --------
+        >>> import numpy as np, numlstm
+        >>> model = numlstm.LSTM(1, 4, rng=0)
+        >>> frame = model.trace(np.ones((5, 1)), quantities="fc", units=[0, 2]).to_frame()
+        >>> frame["c", "l0"].shape
+        (5, 2)
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                f"to_frame needs pandas: python -m pip install pandas ({error})", name=error.name
+            ) from error
+        columns, parts = [], []
+        for name, part in self._asdict().items():
+            if part is not None:
+                layers, sequences, steps, width = part.shape
+                by_row = part.transpose(1, 2, 0, 3)
+                parts.append(by_row.reshape(sequences * steps, layers * width))
+                projected = name == "h" and self.axes.projected
+                units = range(width) if projected else self.axes.units
+                columns += [(name, layer, unit) for layer in self.axes.layers for unit in units]
+        names = ["quantity", "layer", "unit"]
+        titles = pandas.MultiIndex.from_tuples(columns, names=names)
+        index = self.axes.rows(pandas, sequences)
+        frame = pandas.DataFrame(np.concatenate(parts, axis=1), index, titles)
+        return frame.sort_index(axis=1)  # else pandas looks columns up slowly, and says so
+
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` with the dimensions layer, sequence, step and unit.
 
@@ -124,12 +210,7 @@ class Trace(_Quantities):
         >>> dict(data.f.sizes)
         {'layer': 1, 'sequence': 2, 'step': 5, 'unit': 4}
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ImportError(
-                f"to_xarray needs xarray: python -m pip install xarray ({error})", name=error.name
-            ) from error
+        xarray = optional.require("xarray", "xarray", "to_xarray")
         found = {name: part for name, part in self._asdict().items() if part is not None}
         variables = {}
         for name, part in found.items():

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.data.labels import vectors
 from numlstm.data.scaling import Scaling
 from numlstm.model.base import Model
 from numlstm.utils import checks
@@ -13,7 +14,14 @@ from numlstm.utils.types import Array
 class Units(Model):
     """The part of `numlstm.LSTM` that takes the units of its data."""
 
-    def set_scaling(self, inputs: Any = None, targets: Any = None, static: Any = None) -> None:
+    def set_scaling(
+        self,
+        inputs: Any = None,
+        targets: Any = None,
+        static: Any = None,
+        *,
+        variance: bool | None = None,
+    ) -> None:
         """Set the units of the data, which `predict` reads and gives.
 
         For a network that was trained elsewhere on standardised data; `fit` sets them by itself.
@@ -24,18 +32,22 @@ class Units(Model):
         inputs : (mean, scale), or a fitted scaler, optional
             Mean and scale of the features, each a number or of shape (I,); or what has both as
             ``mean_`` and ``scale_``, as the StandardScaler of scikit-learn. The network reads
-            (X - mean) / scale. Default: X as it is.
+            (X - mean) / scale. Where the model has names of features, numbers with names, as of a
+            Series or of a scaler of a frame, are put in their order. Default: X as it is.
         targets : (mean, scale), or a fitted scaler, optional
-            The same of the targets, (O,): a prediction is y * scale + mean. Where the outputs are
-            means and log-variances, those of the means. Default: y as it is.
+            The same of the targets, (O,): a prediction is y * scale + mean. Default: y as it is.
         static : (mean, scale), or a fitted scaler, optional
             The same of the attributes of whole sequences, (S,), of a model that has some.
+        variance : bool, optional
+            Whether the second half of the outputs are log-variances, as of the loss "gaussian_nll";
+            the targets are then those of the means, (O / 2,). Default: what the scaling of the
+            model says, if it has one, else False.
 
         Raises
         ------
         ValueError, TypeError
-            For another number of features, values that are not finite, and a scale that is not
-            above 0.
+            For another number of features or other names, values that are not finite, and a scale
+            that is not above 0.
 
         Examples
         --------
@@ -47,6 +59,7 @@ class Units(Model):
         >>> bool((model.predict(X) == Y * 2.0 + 5.0).all())
         True
         """
+        variance = self._has_variance() if variance is None else checks.flag("variance", variance)
         if inputs is None and targets is None and static is None:
             self.scaling = None
             return
@@ -54,23 +67,29 @@ class Units(Model):
         if static is not None and size is None:
             raise ValueError("static= has units of attributes, of which this model has none")
         features = self.spec.input_size if self.filling is None else self.filling.mean.size
-        x_mean, x_scale = _moments("inputs", inputs, features)
+        x_mean, x_scale = _moments("inputs", inputs, features, self.names.features)
         scaling = Scaling(x_mean, x_scale)
         if targets is not None:
-            y_mean, y_scale = _moments("targets", targets, _targets(targets, width))
+            count = _targets(width, variance)
+            y_mean, y_scale = _moments("targets", targets, count, self.names.targets)
             scaling = scaling._replace(y_mean=y_mean, y_scale=y_scale)
         if size is not None:
-            mean, scale = _moments("static", static, size)
+            mean, scale = _moments("static", static, size, self.names.static)
             scaling = scaling._replace(static_mean=mean, static_scale=scale)
         scaling.require_fit(features, width, size)
         self.scaling = scaling
 
+    def _has_variance(self) -> bool:
+        """Whether the units that the model has are of half of its outputs."""
+        y_mean = None if self.scaling is None else self.scaling.y_mean
+        return y_mean is not None and y_mean.size < self.spec.width
 
-def _targets(value: Any, width: int) -> int:
+
+def _targets(width: int, variance: bool) -> int:
     """The number of targets: half of the outputs, where half of these are log-variances."""
-    half, odd = divmod(width, 2)
-    shapes = [np.shape(part) for part in _pair("targets", value)]
-    return half if (half,) in shapes and not odd else width
+    if variance and width % 2:
+        raise ValueError(f"variance=True needs two outputs for each target, and there are {width}")
+    return width // 2 if variance else width
 
 
 def _pair(name: str, value: Any) -> tuple[Any, Any]:
@@ -88,19 +107,40 @@ def _pair(name: str, value: Any) -> tuple[Any, Any]:
     return value[0], value[1]
 
 
-def _moments(name: str, value: Any, size: int) -> tuple[Array, Array]:
-    """Mean and scale, each of shape (size,) and float64."""
+def _moments(
+    name: str, value: Any, size: int, names: tuple[str, ...] | None
+) -> tuple[Array, Array]:
+    """Mean and scale, each of shape (size,) and float64, in the order of the names."""
+    wanted = names if names is not None and len(names) == size else None
+    parts = [
+        _with_names(part, getattr(value, "feature_names_in_", None)) for part in _pair(name, value)
+    ]
+    wanted = wanted or next(filter(None, map(vectors.names_of, parts)), None)
     mean, scale = (
-        _vector(f"the {what} of {name}", part, size)
-        for what, part in zip(("mean", "scale"), _pair(name, value), strict=True)
+        _vector(
+            f"the {what} of {name}", vectors.in_order(f"the {what} of {name}", part, wanted), size
+        )
+        for what, part in zip(("mean", "scale"), parts, strict=True)
     )
     if not (scale > 0).all():
         raise ValueError(f"the scale of {name} must be above 0, received {scale.min():g}")
     return mean, scale
 
 
+def _with_names(values: Any, names: Any) -> Any:
+    """Numbers with the names that a scaler has for them."""
+    if names is None or np.ndim(values) != 1 or len(names) != len(values):
+        return values
+    return dict(zip(map(str, names), values, strict=True))
+
+
 def _vector(name: str, value: Any, size: int) -> Array:
     array = checks.array(name, value, "float64")
     if array.shape not in ((), (size,)):
-        raise ValueError(f"{name} must be a number or have shape ({size},), received {array.shape}")
+        hint = ""
+        if name.endswith("targets") and array.shape == (size / 2,):
+            hint = "; where the other half of the outputs are log-variances, variance=True says so"
+        raise ValueError(
+            f"{name} must be a number or have shape ({size},), received {array.shape}{hint}"
+        )
     return np.broadcast_to(array, (size,)).copy()

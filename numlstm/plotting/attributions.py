@@ -100,7 +100,10 @@ def _read(values: Any, row: int | None) -> tuple[Series, _Others]:
     """Attributions of the inputs, and of what else was read."""
     if not hasattr(values, "like_inputs"):
         return read("values", values, row), _Others()
-    given = read("values", values.like_inputs(), row)
+    found, shape = values.like_inputs(), values.values.shape
+    is_table = not isinstance(found, list) and len(shape) == 3 and found.shape == shape[:2]
+    found = values.values if is_table and shape[2] == 1 else found  # whose rows are sequences
+    given = read("values", found, row)
     names, one = given.names or values.features, 0 if row is None else row
     ahead, static = _Others().ahead, _Others().static
     if values.future is not None:  # what is known after the last step is read at it

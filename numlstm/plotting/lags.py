@@ -35,7 +35,7 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
         The importance of each of I features by the lag, 0 first: the step that is explained. What
         `numlstm.inspection.lag_importance` gives has its lags and names in it, a frame its names.
     lags : array_like, shape (K,), optional
-        The lags. Default: 0, 1, ...
+        The lags. Default: the numbers in the index of a frame, or 0, 1, ...
     names : str or sequence of str, optional
         Names of the features, in the legend.
     ax : matplotlib.axes.Axes, optional
@@ -76,6 +76,8 @@ def lag_importance(values: Any, *, lags: Any = None, names: Any = None, ax: Any 
         values, names = values.values, values.features if names is None else names
     given = read("values", values)
     titles = column_names(names, given.names, given.values.shape[1])
+    numbered = given.places is not None and given.places.dtype.kind in "iuf"
+    lags = given.where() if lags is None and numbered else lags
     places = np.arange(len(given.values)) if lags is None else checks.array("lags", lags, "float64")
     if places.shape != given.values.shape[:1]:
         raise ValueError(

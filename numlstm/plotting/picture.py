@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.utils import checks
+from numlstm.utils import checks, optional
 from numlstm.utils.types import Array
 
 # Okabe & Ito (2008), "Color universal design": told apart with every kind of colour blindness
@@ -44,14 +44,7 @@ class Picture(NamedTuple):
 
 def pyplot() -> Any:
     """matplotlib.pyplot; without it an error that says what to install."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError(
-            f'numlstm.plotting needs matplotlib: python -m pip install "numlstm[plot]" ({error})',
-            name=error.name,
-        ) from error
-    return plt
+    return optional.require("matplotlib.pyplot", "numlstm[plot]", "numlstm.plotting")
 
 
 def one(ax: Any, size: tuple[float, float]) -> Any:

@@ -234,8 +234,9 @@ def fit(
         beginning of the next: train `batch_size` contiguous parts of it in parallel (fewer, where
         they were shorter than a window), each with its state carried along, from the initial one in
         every epoch: so are `fun` and, without `validation`, the loss of `tol` and `patience`. In
-        `predict` the series has the initial state once, and its loss may differ. The windows are
-        `bptt_steps` long, by default as long as the rows of X.
+        `predict` the series has the initial state once, and its loss may differ: much where the
+        parts are not many times as long as the network remembers. `batch_size=1` has one part. The
+        windows are `bptt_steps` long, by default as long as the rows of X.
     window : int, optional
         Train on windows of so many steps over long series, which begin in the initial state, in
         random order. Nothing is laid out: they are cut, and standardised, as a batch is drawn, of

@@ -55,8 +55,8 @@ def views_of(models: Sequence[LSTM], progress: Progress) -> Views:
     theta = progress.x.view()
     theta.flags.writeable = False
     if theta.ndim == 1:
-        return {"model": models[0].viewing(theta)}
-    return {"models": [model.viewing(row) for model, row in zip(models, theta, strict=True)]}
+        return {"model": models[0]._viewing(theta)}
+    return {"models": [model._viewing(row) for model, row in zip(models, theta, strict=True)]}
 
 
 def caller(

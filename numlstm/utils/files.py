@@ -49,6 +49,10 @@ class StorageError(ValueError):
     """A file is damaged, or is not of the kind asked for; the message names it and says why."""
 
 
+class OtherContent(ValueError):
+    """A file is whole, and what it holds is something else than what is asked for."""
+
+
 def write_checkpoint(
     path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
@@ -106,22 +110,30 @@ def read_bytes(target: Target) -> bytes:
             raise _too_large(_name(target)) from error
 
 
-def refusing(target: Target) -> contextlib.AbstractContextManager[None]:
-    """Let whatever is wrong with the content of a file be a `StorageError` that names the file."""
-    return _refusing(_name(target))
+def refusing(target: Target, *, whole: bool = False) -> contextlib.AbstractContextManager[None]:
+    """Let whatever is wrong with the content of a file be a `StorageError` that names the file.
+
+    A file that is known to be `whole` may hold something else than what is asked for: of such a one
+    a ValueError or TypeError becomes a ValueError that names the file.
+    """
+    return _refusing(_name(target), whole)
 
 
 @contextlib.contextmanager
-def _refusing(name: str) -> Iterator[None]:
+def _refusing(name: str, whole: bool = False) -> Iterator[None]:
     try:
         yield
-    except StorageError:
-        raise
+    except StorageError as error:
+        if name in str(error):
+            raise
+        raise StorageError(f"{name} is refused: {error}") from error
     except MemoryError as error:
         raise _too_large(name) from error
     except Exception as error:  # of checks that were written for arguments, too
         words = str(error)[:_LONGEST] or type(error).__name__
-        raise StorageError(f"{name} is refused: {words}") from error
+        honest = (ValueError, TypeError) if whole else OtherContent
+        kind = ValueError if isinstance(error, honest) else StorageError
+        raise kind(f"{name} is refused: {words}") from error
 
 
 def _too_large(name: str) -> StorageError:

@@ -1,24 +1,34 @@
 """Packages that are optional, imported on use."""
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
-
-class MissingPackage(ImportError):
-    """An optional package that is not there."""
+_CALLED = {"sklearn": "scikit-learn"}
 
 
-def require(module: str, install: str, what: str) -> Any:
-    """A module of an optional package; without it an error that says what to install.
+def require(module: str, install: str, what: str, error: type[ImportError] = ImportError) -> Any:
+    """A module of an optional package, which `what` needs."""
+    with needing(module.partition(".")[0], install, what, error):
+        return importlib.import_module(module)
 
-    `install` is a requirement, such as ``numlstm[plot]``, and `what` needs the module.
+
+@contextlib.contextmanager
+def needing(
+    package: str, install: str, what: str, error: type[ImportError] = ImportError
+) -> Iterator[None]:
+    """Let the lack of a package be an error that says what to install, as ``numlstm[plot]``.
+
+    A version without a name that is asked for is a lack, and another package that is missing not.
     """
     try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        top = module.partition(".")[0]
-        if (error.name or "").partition(".")[0] != top:
+        yield
+    except ImportError as found:
+        if (found.name or "").partition(".")[0] != package:
             raise
-        raise MissingPackage(
-            f'{what} needs {top}: python -m pip install "{install}" ({error})', name=top
-        ) from error
+        raise error(
+            f"{what} needs {_CALLED.get(package, package)}: "
+            f'python -m pip install "{install}" ({found})',
+            name=package,
+        ) from found

@@ -3,16 +3,17 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import numlstm
 from numlstm.convert import from_arrays
-from numlstm.convert.check import Outputs, differs, verify
-from numlstm.convert.counterpart import Counterpart
+from numlstm.convert.check import Outputs, agrees, verify
+from numlstm.convert.counterpart import Counterpart, MissingPackage
 from numlstm.convert.weights import to_model, weights_of
-from numlstm.utils.optional import MissingPackage
+from numlstm.data.labels import Names
 
 VARIANTS = (
     {},
@@ -306,10 +307,42 @@ def test_units_by_hand(tmp_path):
 def test_units_of_a_mean_with_its_variance_and_of_attributes():
     model = drawn("float64", static_size=2)
     X, static = np.ones((1, 4, 3)), np.array([[3.0, 5.0]])
-    model.set_scaling(targets=([2.0], [3.0]), static=(1.0, 2.0))
+    with pytest.raises(ValueError, match=r"shape \(2,\), received \(1,\).* variance=True says so"):
+        model.set_scaling(targets=([2.0], [3.0]), static=(1.0, 2.0))
+    model.set_scaling(targets=([2.0], [3.0]), static=(1.0, 2.0), variance=True)
     Y, _ = model.forward(X, static=[[1.0, 2.0]])
     expected = Y * np.array([3.0, 1.0]) + np.array([2.0, 2 * np.log(3.0)])
     np.testing.assert_allclose(model.predict(X, static=static), expected, rtol=1e-15)
+    model.set_scaling(targets=(4.0, 5.0))  # which is of the means, as it was
+    np.testing.assert_array_equal(model.scaling.y_mean, [4.0])
+    with pytest.raises(ValueError, match="two outputs for each target, and there are 3"):
+        numlstm.LSTM(1, 2, 3, rng=0, backend="reference").set_scaling(
+            targets=(0.0, 1.0), variance=True
+        )
+
+
+class FrameScaler:
+    mean_, scale_, feature_names_in_ = [3.0, 1.0, 2.0], [30.0, 10.0, 20.0], ["c", "a", "b"]
+
+
+def test_units_with_names():
+    model = drawn()
+    model.set_scaling(FrameScaler())  # of a model without names: in the order that it has
+    np.testing.assert_array_equal(model.scaling.x_mean, [3.0, 1.0, 2.0])
+    model.names = Names(("a", "b", "c"), ("u", "v"))
+    mean = pd.Series({"b": 2.0, "c": 3.0, "a": 1.0})
+    for inputs in FrameScaler(), (mean, 10 * mean), (dict(mean), [10.0, 20.0, 30.0]):
+        model.set_scaling(inputs, targets=(pd.Series({"v": 2.0, "u": 1.0}), 1.0))
+        np.testing.assert_array_equal(model.scaling.x_mean, [1.0, 2.0, 3.0])
+        np.testing.assert_array_equal(model.scaling.x_scale, [10.0, 20.0, 30.0])
+        np.testing.assert_array_equal(model.scaling.y_mean, [1.0, 2.0])
+    model.set_scaling((pd.Series([1.0, 2.0, 3.0]), 1.0))
+    np.testing.assert_array_equal(model.scaling.x_mean, [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="the mean of inputs lacks 'a', 'b', 'c' and has 'x'"):
+        model.set_scaling((pd.Series([1.0, 2.0, 3.0], ["x", "y", "z"]), 1.0))
+    model.names = Names()
+    model.set_scaling((mean, mean[::-1]))
+    np.testing.assert_array_equal(model.scaling.x_scale, [2.0, 3.0, 1.0])
 
 
 def test_a_number_is_the_unit_of_all_outputs():
@@ -346,12 +379,13 @@ def test_specs_of_models_are_those_of_their_layers():
 def test_whether_a_larger_network_does_more_than_its_parts():
     model = drawn(bidirectional=True)
     steps = model.predict
-    assert not differs(model, steps)
-    assert not differs(model, lambda X: steps(X)[:, -1])
-    assert not differs(model, lambda X: None)
-    assert not differs(model, lambda X: steps(X)[..., None])
-    assert differs(model, lambda X: np.tanh(steps(X)))
-    assert differs(model, lambda X: steps(X)[:, 0])
+    assert agrees(model, lambda X: [steps(X)]) is True
+    assert agrees(model, lambda X: [steps(X)[:, -1]]) is True
+    assert agrees(model, lambda X: [np.tanh(steps(X)), steps(X)]) is True
+    assert agrees(model, lambda X: []) is None
+    assert agrees(model, lambda X: [steps(X)[..., None]]) is None
+    assert agrees(model, lambda X: [np.tanh(steps(X))]) is False
+    assert agrees(model, lambda X: [steps(X)[:, 0]]) is False
     model.output = "last"
-    assert not differs(model, model.predict)
-    assert differs(model, lambda X: model.predict(X, output="sequence")[:, -1])
+    assert agrees(model, lambda X: [model.predict(X)]) is True
+    assert agrees(model, lambda X: [model.predict(X, output="sequence")[:, -1]]) is False

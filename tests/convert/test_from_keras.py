@@ -314,7 +314,6 @@ WRONG = {
     "no config": lambda: rewritten("plain", config=None),
     "no JSON": lambda: rewritten("plain", config="{"),
     "no dictionary": lambda: rewritten("plain", config="[]"),
-    "another kind": lambda: rewritten("plain", config='{"class_name": "Mine", "config": {}}'),
     "weights of no file": lambda: rewritten("plain", model=b"\x89HDF"),
     "layers of no config": lambda: rewritten(
         "plain", config=json.dumps({"class_name": "Sequential", "config": {"layers": [1]}})
@@ -326,6 +325,13 @@ WRONG = {
 def test_files_that_are_wrong(name):
     with pytest.raises(numlstm.StorageError, match="is refused"):
         from_keras(WRONG[name](), **QUIET)
+
+
+def test_a_whole_file_of_something_else():
+    file = rewritten("plain", config='{"class_name": "Mine", "config": {}}')
+    with pytest.raises(ValueError, match="is refused: it holds 'Mine', and only") as caught:
+        from_keras(file, **QUIET)
+    assert caught.type is ValueError
 
 
 def test_links_out_of_a_file_are_not_followed(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 
 import numlstm
 from numlstm.convert import from_torch, to_torch
-from numlstm.convert.state_dicts import state_dict_of
+from numlstm.convert.state_dicts import find_parts, state_dict_of
+from numlstm.convert.torch import check as torch_check
 
 STORED = dict(np.load(Path(__file__).with_name("torch.npz")))
 X = STORED["X"]
@@ -126,6 +127,8 @@ def test_parts_by_pattern():
         from_torch(network, lstm="encoder.rnn", head="*.out", **QUIET)
     with pytest.raises(ValueError, match="fits none of"):
         from_torch(network, lstm="other", **QUIET)
+    with pytest.raises(TypeError, match="lstm must be a name, or a list of names, received 5"):
+        from_torch(network, lstm=5, **QUIET)
     with pytest.raises(ValueError, match="one LSTM or several different"):
         from_torch(network, lstm=["encoder.rnn"] * 2, **QUIET)
 
@@ -154,6 +157,7 @@ REFUSED = {
     "a scaling": (lstm("", 3, 5) | {"scaling.mean": np.ones(3)}, "a scaling has no 'mean'"),
     "half a scaling": (lstm("", 3, 5) | {"scaling.x_mean": np.ones(3)}, "x_mean and x_scale"),
     "a sequence": ([1], "must be a mapping"),
+    "a class": (Tensor, "received the class Tensor: pass an instance"),
     "numbers": ({1: 2}, "names of a state dict must be text"),
 }
 
@@ -163,6 +167,97 @@ def test_refused(name):
     source, message = REFUSED[name]
     with pytest.raises((ValueError, TypeError), match=message):
         from_torch(source, **QUIET)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (100, 5)])
+def test_a_layer_that_may_stand_before_the_lstm(shape):
+    """Of a square linear layer, or an embedding, nothing tells but its module."""
+    bias = {"e.bias": np.ones(5)} if shape == (5, 5) else {}
+    network = {"e.weight": np.ones(shape), **bias, **lstm("rnn.", 5, 5)}
+    with pytest.raises(ValueError, match=r"may stand behind the LSTM, and may be .* before it"):
+        from_torch(network, **QUIET)
+    assert from_torch(network, head="e", **QUIET).spec.width == shape[0]
+    assert from_torch(network, head=False, **QUIET).spec.head is None
+    forecasts = {**lstm("rnn.", 1, 5), "fc.weight": np.ones((1, 5)), "fc.bias": np.ones(1)}
+    assert from_torch(forecasts, **QUIET).spec.width == 1
+    ours = numlstm.LSTM(5, 5, 5, rng=0, backend="reference")
+    assert from_torch(state_dict_of(ours), **QUIET).spec == ours.spec
+
+
+def test_the_layers_of_a_module_are_linear_or_no_heads():
+    network = {**lstm("rnn.", 3, 5), "e.weight": np.ones((100, 5))}
+    with pytest.raises(ValueError, match=r"nn\.Linear that read its 5 features: \[\]"):
+        find_parts(network, linear=[])
+    with pytest.raises(ValueError, match="fits none of"):
+        find_parts(network, head="e", linear=["fc"])
+    assert find_parts(network, linear=["e"]).head_prefix == "e"
+
+
+def test_units_are_found_in_wrappers_and_heads_may_have_their_name():
+    model = numlstm.LSTM(3, 5, 2, rng=0, backend="reference")
+    model.set_scaling((1.0, 2.0), (3.0, 4.0))
+    wrapped = {f"module.{name}": value for name, value in state_dict_of(model).items()}
+    for head in None, "module.head":
+        read = from_torch(wrapped, head=head, **QUIET)
+        np.testing.assert_array_equal(read.scaling.y_mean, [3.0, 3.0])
+        assert read.theta.tobytes() == model.theta.tobytes()
+    head = {"scaling.weight": np.ones((2, 5)), "scaling.bias": np.ones(2)}
+    read = from_torch({**lstm("rnn.", 3, 5), **head}, **QUIET)
+    assert (read.spec.width, read.scaling) == (2, None)
+
+
+def test_biases_are_summed_in_the_dtype_of_the_model():
+    small, large = np.full(20, 1e-9, "float32"), np.full(20, 1.0, "float32")
+    network = {"bias_ih_l0": small, "bias_hh_l0": large}
+    network |= {name: value.astype("float32") for name, value in lstm("", 3, 5).items()}
+    network["fc.weight"] = np.ones((2, 5))
+    bias = from_torch(network, **QUIET).params["bias_l0"]
+    np.testing.assert_array_equal(bias, small.astype("float64") + 1.0)
+
+
+class Modules:
+    """As much of `numlstm.convert.torch.modules` as tells what a whole module computes."""
+
+    class Network:
+        pass
+
+    def copied(self, module, dtype):
+        return module.network
+
+    def calls(self, network, X):
+        return network(X)
+
+
+class Whole:
+    """A module with an LSTM in it."""
+
+    rnn = object()
+
+    def __init__(self, network):
+        self.network = network
+
+
+def test_modules_that_do_something_else_or_cannot_be_compared(monkeypatch):
+    monkeypatch.setattr(torch_check, "_modules", Modules)
+    network = {**lstm("rnn.", 3, 5), "fc.weight": np.ones((2, 5))}
+    model, parts = from_torch(network, **QUIET), find_parts(network)
+
+    def warn(network, meant=False):
+        torch_check.warn_of_others(model, Whole(network), parts, meant)
+
+    warn(lambda X: [model.predict(X)])  # warnings are errors here
+    with pytest.warns(UserWarning, match="as a whole computes something else"):
+        warn(lambda X: [np.tanh(model.predict(X))], True)
+    for other in None, lambda X: [], lambda X: [model.predict(X).swapaxes(1, 2)]:
+        with pytest.warns(UserWarning, match="as a whole could not be compared"):
+            warn(other)
+        warn(other, True)
+
+
+def test_what_pytorch_itself_cannot_check():
+    network = lstm("", 3, 5) | {"weight_hr_l0": np.ones((5, 5))}
+    with pytest.warns(UserWarning, match="was not checked against PyTorch"):
+        assert from_torch(network, backend="reference").spec.proj_size == 5
 
 
 def test_a_quantised_tensor():

@@ -1,6 +1,7 @@
 """Networks from and to ONNX: every attribute, files of exporters, the way there and back."""
 
 import dataclasses
+import io
 import json
 import sys
 from pathlib import Path
@@ -126,6 +127,14 @@ def test_coupled_gates_drop_the_rows_of_the_forget_gate():
     other = from_onnx(node, arrays, backend="reference")
     assert one.cell.forget_gate == "coupled"
     assert one.theta.tobytes() == other.theta.tobytes()
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_the_attribute_of_opset_1(value):
+    node_, arrays = plain(output_sequence=value)
+    model = from_onnx(node_, arrays, backend="reference")
+    expected = from_onnx(*plain(), backend="reference")
+    assert model.theta.tobytes() == expected.theta.tobytes()
 
 
 def test_constants_go_to_the_functions_that_have_some():
@@ -273,6 +282,18 @@ def test_the_way_there_and_back_keeps_every_bit(data):
     assert repr(read.scaling) == repr(model.scaling)
 
 
+def test_mask_channels_have_no_units():
+    y = np.sin(np.arange(60) / 5) * 3 + 20
+    y[10:14] = np.nan
+    options = {"epochs": 1, "rng": 0, "missing": "mask", "backend": "reference"}
+    model = numlstm.fit(y, hidden_size=3, **options).model
+    with pytest.warns(UserWarning, match="append the mask"):
+        proto = to_onnx(model)
+    X = y[None, :10, None]
+    masked = np.concatenate([X, np.ones_like(X)], -1).astype("float32")
+    near(run(proto, X=masked), model.predict(X), 2e-6)
+
+
 def test_scaling_keeps_its_bits_and_that_of_a_variance(tmp_path):
     rng = np.random.default_rng(0)
     model = drawn(rng)
@@ -324,6 +345,7 @@ def test_files_have_free_sizes_and_optional_inputs(options, output):
         {"cell": {"forget_gate": "none"}},
         {"proj_size": 2},
         {"static_size": 2},
+        {"direct_input": True},
         {"dropout": {"zoneout_h": 0.1}},
     ],
 )
@@ -416,7 +438,7 @@ REFUSED = [
             "extra": [node("MatMul", "Z V"), node("MatMul", "Z V", "two")],
             "outputs": ("out", "two"),
         },
-        "more than one output is a network, .* output='out'",
+        "more than one output is a network, .* value='out'",
     ),
     ({"extra": [node("Gather", "Z zero")], "arrays": {"zero": np.array(0)}}, "takes step 0"),
     ({"extra": [node("Mul", "Z minus")], "arrays": {"minus": np.float32(-1)}}, "not positive"),
@@ -435,14 +457,14 @@ def test_graphs_that_are_no_network(parts, message):
 
 
 def test_a_value_inside_the_graph():
-    model = from_onnx(graph(SOFTMAX), output="logits", backend="reference")
+    model = from_onnx(graph(SOFTMAX), value="logits", backend="reference")
     assert model.spec.output_size == 2
-    with pytest.raises(ValueError, match="output='nowhere' is no value of the graph"):
-        from_onnx(graph(SOFTMAX), output="nowhere")
+    with pytest.raises(ValueError, match="value='nowhere' is no value of the graph"):
+        from_onnx(graph(SOFTMAX), value="nowhere")
     with pytest.raises(ValueError, match="'X' is no output of an LSTM"):
-        from_onnx(graph(SOFTMAX), output="X")
-    with pytest.raises(TypeError, match="output must be the name"):
-        from_onnx(graph(SOFTMAX), output=3)
+        from_onnx(graph(SOFTMAX), value="X")
+    with pytest.raises(TypeError, match="value must be the name"):
+        from_onnx(graph(SOFTMAX), value=3)
 
 
 def test_the_last_step_of_both_directions_is_something_else():
@@ -491,7 +513,123 @@ def test_directions_that_are_parted_and_joined(kind):
     with pytest.raises(ValueError, match="joins parts of the network"):
         from_onnx(joined("b2", "a2"))
     with pytest.raises(ValueError, match="only some directions"):
-        from_onnx(joined("a2", "b2"), output="a2")
+        from_onnx(joined("a2", "b2"), value="a2")
+
+
+def two_ways(*nodes, sizes=("T", "B", 3), given=(), **more):
+    """A model of one LSTM in both directions, Y (T, 2, B, 2), and more nodes up to `out`."""
+    info, (node_, arrays) = helper.make_tensor_value_info, plain(direction="bidirectional", **more)
+    node_.output.extend(["Y_h", "Y_c"])
+    arrays |= {f"i{k}": np.array([k]) for k in (-1, 0, 1, 2, 3, 4, 10**9)} | {"k-1": np.array(-1)}
+    arrays["joined"] = np.array([0, 0, 4])
+    proto = helper.make_graph(
+        [*given, node_, *nodes],
+        "graph",
+        [info("X", TensorProto.DOUBLE, sizes)],
+        [info("out", TensorProto.DOUBLE, None)],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    return helper.make_model(proto, opset_imports=[helper.make_opsetid("", 14)])
+
+
+STEPS = [node("Transpose", "Y", "turned", perm=[0, 2, 1, 3]), node("Reshape", "turned joined", "Z")]
+APART = [*STEPS, node("Slice", "Z i0 i2 i2", "a"), node("Slice", "Z i2 i4 i2", "b")]
+ENDS = [*APART, node("Gather", "a k-1", "end", axis=0), node("Slice", "b i0 i1 i0", "first")]
+
+
+def test_directions_that_are_parted_by_features():
+    proto = two_ways(*APART, node("Concat", "a b", axis=2))
+    X = np.random.default_rng(0).standard_normal((4, 5, 3))
+    model = from_onnx(proto, backend="reference")
+    near(model.predict(X).swapaxes(0, 1), run(proto, "out", X=X.swapaxes(0, 1)))
+    with pytest.raises(ValueError, match="joins parts of the network"):
+        from_onnx(two_ways(*APART, node("Concat", "b a", axis=2)))
+
+
+def test_the_ends_of_both_directions():
+    """As torch.cat([out[:, -1, :H], out[:, 0, H:]], -1) has them."""
+    proto = two_ways(*ENDS, node("Squeeze", "first i0", "c"), node("Concat", "end c", axis=1))
+    X = np.random.default_rng(0).standard_normal((4, 5, 3))
+    model = from_onnx(proto, backend="reference")
+    assert model.output == "last"
+    near(model.predict(X), run(proto, "out", X=X.swapaxes(0, 1)))
+
+
+def test_a_last_step_that_is_an_axis_of_1():
+    arrays = {"first": np.array([-1]), "end": np.array([2**31 - 1]), "zero": np.array([0])}
+    proto = graph([node("Slice", "Z first end zero")], arrays=arrays)
+    X = np.random.default_rng(0).standard_normal((4, 5, 3)).astype("float32")
+    model = from_onnx(proto, backend="reference")
+    assert model.output == "last"
+    near(model.predict(X), run(proto, "out", X=X.swapaxes(0, 1))[0], 2e-6)
+
+
+@pytest.mark.parametrize("size", [5, 7, 11, 13])
+def test_constants_that_fit_one_number_of_steps(size):
+    """Those that stand for open sizes while a graph is read are no sizes of it."""
+    arrays = {"last": np.array(size - 1), "ends": np.array([size + 7]), "zero": np.array([0])}
+    with pytest.raises(ValueError, match=r"takes step|out of bounds"):
+        from_onnx(graph([node("Gather", "Z last")], arrays=arrays), check=False)
+    with pytest.raises(ValueError, match="of an axis whose size is open"):
+        from_onnx(graph([node("Slice", "Z zero ends zero")], arrays=arrays), check=False)
+    arrays["target"] = np.array([size, -1, 2])
+    with pytest.raises(ValueError, match=f"target size {size} does not fit|joins parts|has only"):
+        from_onnx(graph([node("Reshape", "Z target")], arrays=arrays), check=False)
+
+
+def test_numbers_that_are_made_of_a_size():
+    nodes = [node("Shape", "X", "n", end=1), node("Cast", "n", "m", to=1), node("Mul", "Z m")]
+    with pytest.raises(ValueError, match="another network for each number of rows or steps"):
+        from_onnx(graph(nodes), check=False)
+
+
+def test_sizes_that_are_fixed_and_large():
+    proto = two_ways(*STEPS, node("Identity", "Z"), sizes=(100_000, 64, 3))
+    with pytest.raises(ValueError, match="export it with rows and steps left open, or fewer"):
+        from_onnx(proto)
+
+
+def test_states_that_are_changed_before_they_are_given():
+    node_, arrays = plain()
+    node_.input.extend(["", "h"])
+    info = helper.make_tensor_value_info
+    states = info("h0", TensorProto.DOUBLE, [1, "B", 2])
+
+    def given(*nodes):
+        arrays["two"] = np.array(2.0)
+        proto = helper.make_graph(
+            [*nodes, node_], "graph", [info("X", TensorProto.DOUBLE, ["T", "B", 3]), states],
+            [info("Y", TensorProto.DOUBLE, None)],
+            [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+        )  # fmt: skip
+        return helper.make_model(proto, opset_imports=[helper.make_opsetid("", 14)])
+
+    assert from_onnx(given(node("Identity", "h0", "h")), backend="reference").spec.hidden_size == 2
+    with pytest.raises(ValueError, match="its initial state is made by nodes"):
+        from_onnx(given(node("Mul", "h0 two", "h")))
+
+
+def test_layers_of_which_one_has_lengths():
+    arrays = {"W2": np.ones((1, 8, 2), "float32"), "lens": np.array([0], np.int32)}
+    proto = graph([node("LSTM", "Z W2 R  lens", "Y2", hidden_size=2)], arrays=arrays)
+    proto.graph.node[-1].input[:] = ["Z", "W2", "R", "", "lens"]
+    del proto.graph.initializer[-1]
+    info = helper.make_tensor_value_info("lens", TensorProto.INT32, ["B"])
+    proto.graph.input.append(info)
+    with pytest.raises(ValueError, match=r"all layers must be of one kind, .* sequence_lens"):
+        from_onnx(proto, value="Y2")
+
+
+def test_an_open_file(tmp_path):
+    path = tmp_path / "file.onnx"
+    model = drawn(np.random.default_rng(0))
+    to_onnx(model, path)
+    with open(path, "rb") as file:
+        assert from_onnx(file, backend="reference").theta.tobytes() == model.theta.tobytes()
+    with pytest.raises(TypeError, match="open it with mode"):
+        from_onnx(io.StringIO("hello"))
+    with pytest.raises(StorageError, match="the file is damaged"):
+        from_onnx(io.BytesIO(b"hello"))
 
 
 def test_without_onnx(monkeypatch):

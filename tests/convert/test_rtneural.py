@@ -109,6 +109,25 @@ def test_units_of_the_data_go_into_the_weights(outputs):
 
 
 @pytest.mark.parametrize(
+    ("inputs", "targets"),
+    [((1.7e9, 3600.0), (0.0, 1.0)), ((300.0, 10.0), (1e6, 0.1))],  # seconds since 1970; metres
+)
+def test_units_without_digits_are_refused(inputs, targets):
+    model = numlstm.LSTM(1, 5, 1, rng=0, backend="reference")
+    model.set_scaling(inputs, targets)
+    with pytest.raises(ValueError, match=r"moves the outputs by .* model\.set_scaling\(\)"):
+        written(model)
+    model.set_scaling((300.0, 10.0), (300.0, 10.0))
+    x = np.random.default_rng(0).normal(300.0, 10.0, (2, 9, 1))
+    near(run(json.loads(written(model)), x), model.predict(x), 1e-5)
+    double = numlstm.LSTM(1, 5, 1, rng=0, dtype="float64", backend="reference")
+    double.set_scaling(inputs, targets)
+    x = np.random.default_rng(0).normal(*inputs, (2, 9, 1))
+    again = from_rtneural(io.BytesIO(written(double)), **QUIET)
+    np.testing.assert_allclose(again.predict(x), double.predict(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("options", "part"),
     [
         ({"bidirectional": True}, "bidirectional"),
@@ -172,12 +191,17 @@ def test_what_is_refused(content, message):
     with pytest.raises(ValueError, match=message):
         from_rtneural(copy.deepcopy(content), **QUIET)
     text = json.dumps(content, default=lambda value: value.tolist())
-    with pytest.raises(StorageError):
+    with pytest.raises(ValueError, match=f"is refused: .*{message}") as caught:
         from_rtneural(io.BytesIO(text.encode()), **QUIET)
+    assert caught.type is ValueError  # the file is not damaged
 
 
 def test_files_that_are_none(tmp_path):
-    for data in (b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 10**5, b'{"layers": 1, "layers": 2}'):
+    for data in (b"[]", b"3"):
+        with pytest.raises(ValueError, match="must hold a dictionary") as caught:
+            from_rtneural(io.BytesIO(data), **QUIET)
+        assert caught.type is ValueError  # it is whole, and something else
+    for data in (b"", b"{", b"\xff\xfe", b"[" * 10**5, b'{"layers": 1, "layers": 2}'):
         with pytest.raises(StorageError):
             from_rtneural(io.BytesIO(data), **QUIET)
     with pytest.raises(FileNotFoundError):
@@ -258,6 +282,7 @@ def test_a_header_that_disagrees_is_refused(header, message):
     ("content", "message"),
     [
         (plug_in(skip=1)[0], r"skip 1.*add X\[\.\.\., :1\]"),
+        (network(lstm(3, 5), skip=True), r"skip True.*add X\[\.\.\., :1\]"),
         (network(lstm(3, 5), in_skip=1), r"in_skip 1"),
         (network(lstm(3, 5), in_gain=-6.0), r"in_gain -6.0.*10 \*\* \(-6.0 / 20\)"),
         (network(lstm(3, 5), out_gain=3), "out_gain 3"),
@@ -270,6 +295,7 @@ def test_what_a_plug_in_does_around_the_network_is_said(content, message):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             from_rtneural(network(lstm(3, 5), **{name: 0}), **QUIET)
+            from_rtneural(network(lstm(3, 5), **{name: False}), **QUIET)
 
 
 def test_hostile_files_are_refused():

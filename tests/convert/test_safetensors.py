@@ -74,6 +74,13 @@ def test_a_file_of_others():
         read(pack({"a": np.ones(3)}, {}))
 
 
+@pytest.mark.parametrize("names", [{"lstm": "lstm"}, {"head": "head"}, {"head": False}])
+def test_a_file_of_ours_says_what_its_parts_are(names):
+    model = numlstm.LSTM(3, 5, 2, rng=0, backend="reference", cell={"activation_clip": 0.5})
+    with pytest.raises(ValueError, match="says what its parts are: leave them out"):
+        read(written(model), **names)
+
+
 def test_halves_of_float32():
     values = np.array([1.0, -2.5, 3e38, 0.0], "float32")
     halves = (values.view("uint32") >> 16).astype("<u2").tobytes()
@@ -137,6 +144,13 @@ def test_files_of_ours_that_do_not_fit(change, message):
     change(tensors, metadata)
     with pytest.raises(numlstm.StorageError, match=message):
         read(pack(tensors, metadata))
+
+
+def test_a_whole_file_without_an_lstm_is_not_damaged():
+    for tensors in ({"fc.weight": np.ones((2, 5))}, {"weight_hh_l0": np.ones((20, 5), "int8")}):
+        with pytest.raises(ValueError, match="is refused: there is no LSTM") as caught:
+            read(pack({k: v.astype("float32") for k, v in tensors.items()}, {}))
+        assert caught.type is ValueError
 
 
 @given(st.data())

@@ -185,13 +185,13 @@ def test_estimators_read_windows_as_sequences():
 def test_overlapping_rows_are_no_consecutive_pieces():
     X, _ = windows(WALK, 12, 3)
     with pytest.warns(UserWarning, match="consecutive pieces.*leave stateful out"):
-        fit(X[..., None], stateful=True)
+        fit(X[..., None], stateful=True, batch_size=1)
     with pytest.warns(UserWarning, match="leave stateful out"):
-        fit(list(X), stateful=True)
+        fit(list(X), stateful=True, batch_size=1)
     with pytest.warns(UserWarning, match="leave stateful out"):
-        fit(sliding_window_view(WALK, 20)[::12][..., None], stateful=True)
-    fit(WALK[:396].reshape(33, 12, 1), stateful=True)
-    fit(np.tile(RNG.normal(size=15), 40).reshape(30, 20, 1), stateful=True)
+        fit(sliding_window_view(WALK, 20)[::12][..., None], stateful=True, batch_size=1)
+    fit(WALK[:396].reshape(33, 12, 1), stateful=True, batch_size=1)
+    fit(np.tile(RNG.normal(size=15), 40).reshape(30, 20, 1), stateful=True, batch_size=1)
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHIVE if name != "digits"])

@@ -168,7 +168,7 @@ def test_of_one_series_it_changes_nothing():
     X, y = series(1)
     one, other = (quick(X, y, dtype="float64", **more) for more in ({}, {"weight": "nse"}))
     np.testing.assert_allclose(one.x, other.x, rtol=1e-9)
-    pieces = {"stateful": True, "dtype": "float64"}
+    pieces = {"stateful": True, "batch_size": 2, "dtype": "float64"}
     X, y = series(4)
     one, other = (quick(X, y, **pieces, **more) for more in ({}, {"weight": "nse"}))
     np.testing.assert_allclose(one.x, other.x, rtol=1e-9)

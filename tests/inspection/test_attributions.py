@@ -550,3 +550,85 @@ def test_other_arrays_keep_their_labels():
     assert "f" not in other
     np.testing.assert_array_equal(other.c, 2 * trace.c)
     np.testing.assert_array_equal(other.time, frame.index)
+
+
+def labelled_sequences(kind):
+    """Twelve sequences of two features with dates, their numbers, and a target for each."""
+    pandas, xarray = pytest.importorskip("pandas"), pytest.importorskip("xarray")
+    rng = np.random.default_rng(0)
+    if kind == "list":
+        X = [
+            pandas.DataFrame(
+                rng.standard_normal((n, 2)),
+                pandas.date_range("2020", periods=n),
+                columns=["rain", "temp"],
+            )
+            for n in (5, 8, 6, 9) * 3
+        ]
+        return X, np.array([part["rain"].sum() for part in X])
+    coords = {
+        "site": [f"s{i}" for i in range(12)],
+        "time": pandas.date_range("2020", periods=7),
+        "feature": ["rain", "temp"],
+    }
+    X = xarray.DataArray(rng.standard_normal((12, 7, 2)), coords, ("site", "time", "feature"))
+    return X, X.to_numpy()[:, :, 0].sum(axis=1)
+
+
+@pytest.mark.parametrize("kind", ["list", "grid"])
+def test_labels_are_there_behind_an_estimator(kind):
+    pytest.importorskip("sklearn")
+    X, y = labelled_sequences(kind)
+    estimator = numlstm.LSTMRegressor(hidden_size=3, epochs=2, random_state=0).fit(X, y)
+    found = inspection.gradient_x_input(estimator, X)
+    shown = found.like_inputs()
+    days = inspection.time_constants(estimator, X)
+    np.testing.assert_allclose(days.durations / np.timedelta64(1, "D"), days.steps)
+    assert inspection.memory_paths(estimator, X).names == ("rain", "temp")
+    if kind == "list":
+        turned = [part[["temp", "rain"]] for part in X]
+        assert [list(part.columns) for part in shown] == [["rain", "temp"]] * 12
+        assert all(part.index.equals(x.index) for part, x in zip(shown, X, strict=True))
+        arrays = [part.to_numpy() for part in turned]
+    else:
+        turned = X.isel(feature=[1, 0])
+        assert shown.dims == ("site", "time", "target")
+        assert found.to_xarray().sequence.values.tolist() == X.site.values.tolist()
+        np.testing.assert_array_equal(found.to_xarray().time, X.time)
+        arrays = turned.to_numpy()
+    for baseline in (turned, X, arrays):  # an array has the order of what it stands beside
+        same = inspection.gradient_x_input(estimator, turned, baseline=baseline)
+        assert not same.values.any()
+    if kind == "list":
+        later = [part.shift(1, "D") for part in X]
+    else:
+        later = X.assign_coords(time=X.time + np.timedelta64(1, "D"))
+    with pytest.raises(ValueError, match=r"baseline.* has other labels than X"):
+        inspection.gradient_x_input(estimator, X, baseline=later)
+
+
+@pytest.mark.parametrize("kind", ["array", "frame", "polars"])
+def test_rows_of_a_table_of_scikit_learn_are_sequences(kind):
+    pytest.importorskip("sklearn")
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    values = np.random.default_rng(0).standard_normal((20, 6))
+    names = [f"hour {i}" for i in range(6)]
+    frame = pandas.DataFrame(values, [f"day {i}" for i in range(20)], names)
+    X = {"array": values, "frame": frame, "polars": polars.DataFrame(values, names)}[kind]
+    estimator = numlstm.LSTMRegressor(hidden_size=3, epochs=2, random_state=0)
+    estimator.fit(X, values[:, -1])
+    found = inspection.gradient_x_input(estimator, X)
+    shown = found.like_inputs()
+    assert type(shown) is type(X)
+    np.testing.assert_array_equal(np.asarray(shown), found.values[..., 0])
+    for baseline in (X, values, X[names[::-1]] if kind == "frame" else X):
+        assert not inspection.gradient_x_input(estimator, X, baseline=baseline).values.any()
+    one = inspection.gradient_x_input(estimator, X, baseline=values[3])
+    assert not one.values[3].any()
+    assert one.values[2].any()
+    if kind == "frame":
+        assert list(shown.columns) == names
+        assert shown.index.equals(frame.index)
+        assert found.to_xarray().sequence.values.tolist() == list(frame.index)
+        with pytest.raises(ValueError, match="baseline has the labels of X in another order"):
+            inspection.gradient_x_input(estimator, X, baseline=frame[::-1])

@@ -57,6 +57,9 @@ def test_a_vector_is_read_by_name(model):
     for X in (FRAME, TURNED, FRAME.to_numpy(), DATED):
         for baseline in (mean, mean[["warmth", "rain"]], xarray.DataArray(TURNED.mean())):
             same_as(explain(model, X, baseline), truth)
+    same_as(explain(model, FRAME, {"X": dict(mean)}), truth)
+    with pytest.raises(ValueError, match=r"received 'rain': for numbers by .* write baseline="):
+        explain(model, FRAME, dict(mean))
     with pytest.raises(ValueError, match="baseline lacks 'warmth': expected are"):
         explain(model, FRAME, mean[["rain"]])
     polars = pytest.importorskip("polars")

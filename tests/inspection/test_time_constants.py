@@ -1,6 +1,8 @@
 """Time constants of units, from forget gates that are known."""
 
 import datetime
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -66,11 +68,70 @@ def test_zoneout_keeps_a_share_whatever_the_gate_does():
     np.testing.assert_allclose(found.steps, -1 / np.log(0.25))
 
 
+def test_quantiles_tell_a_store_that_is_held_for_a_part_of_the_time():
+    """The gate is open but where the input says so: 70 % of the steps, and shut in the others."""
+    model = constant_gates(8.0, 2.0, layers=1)
+    model.params["weight_ih_l0"][2] = -9.0
+    X = np.zeros((2, 50, 1))
+    X[:, 35:] = 1
+    found = inspection.time_constants(model, X, lengths=[50, 50])
+    f = 1 / (1 + np.exp(-np.array([-1.0, 8.0])))
+    shut, held = -1 / np.log(f)
+    np.testing.assert_allclose(found.quantiles[:, 0, 0], [shut, held, held], rtol=1e-9)
+    assert found.steps[0, 0] < 3  # of 3000
+    np.testing.assert_allclose(found.quantiles[:, 0, 1], found.steps[0, 1], rtol=1e-9)
+    ragged = inspection.time_constants(model, X, lengths=[35, 1])
+    np.testing.assert_allclose(ragged.quantiles[:, 0, 0], held, rtol=1e-9)
+
+
+def test_quantiles_are_taken_in_blocks_of_units(monkeypatch):
+    model = numlstm.LSTM(2, 5, 1, num_layers=2, dtype="float64", rng=0)
+    X = np.random.default_rng(0).standard_normal((3, 9, 2))
+    whole = inspection.time_constants(model, X).quantiles
+    f = np.quantile(model.trace(X).f, [0.1, 0.5, 0.9], axis=(1, 2))
+    np.testing.assert_allclose(whole, -1 / np.log(f), rtol=1e-12)
+    module = sys.modules["numlstm.inspection.time_constants"]  # a function has its name
+    monkeypatch.setattr(module, "_HELD", 60)
+    np.testing.assert_array_equal(inspection.time_constants(model, X).quantiles, whole)
+
+
+def test_durations_are_shown_in_words():
+    pandas = pytest.importorskip("pandas")
+    index = pandas.date_range("2020-01-01", periods=30, freq="6h")
+    model = constant_gates(3.0, 40.0, -2.0)
+    shown = repr(inspection.time_constants(model, pandas.Series(np.ones(30), index)))
+    assert "durations=array([['5.15 days', 'NaT', '2.82 hours']]" in " ".join(shown.split())
+    assert shown.startswith("TimeConstants(steps=array([[")
+    assert "durations=None" in repr(inspection.time_constants(model, np.ones(30)))
+
+
 def test_a_cell_that_cannot_forget_keeps_for_ever():
     model = numlstm.LSTM(1, 3, 1, cell={"forget_gate": "none"}, rng=0)
     found = inspection.time_constants(model, np.ones((2, 5, 1)))
     assert np.isinf(found.steps).all()
+    assert np.isinf(found.quantiles).all()
     assert (found.forget == 1).all()
+
+
+def test_slices_change_nothing(monkeypatch):
+    model = numlstm.LSTM(2, 3, 1, num_layers=2, rng=0)
+    X, lengths = np.random.default_rng(0).standard_normal((4, 9, 2)), [9, 1, 4, 6]
+    whole = inspection.time_constants(model, X, lengths=lengths)
+    module = sys.modules["numlstm.inspection.time_constants"]  # the name is that of the function
+    monkeypatch.setattr(module, "_HELD", 48)
+    parts = inspection.time_constants(model, X, lengths=lengths)
+    np.testing.assert_allclose(parts.forget, whole.forget, rtol=1e-14)
+
+
+def test_no_more_than_a_slice_is_held_beside_the_gates():
+    module = sys.modules["numlstm.inspection.time_constants"]
+    gates = np.full((1, 1, 100_000, 64), 0.5, np.float32)
+    tracemalloc.start()
+    forget = module._geometric_means(gates, 0.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(forget, 0.5)
+    assert peak < 2 * gates.nbytes, peak / gates.nbytes
 
 
 def test_dates_say_how_long_that_is():

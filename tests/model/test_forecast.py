@@ -502,4 +502,4 @@ def test_validation_and_sampling_with_what_is_known():
     assert judged.history["validation_loss"][-1] == pytest.approx(judged.fun, rel=1e-9)
     assert judged.data.endswith("validation: one series of 40 steps")
     numlstm.fit(X, future=FUTURE, scheduled_sampling=0.5, **SMALL)
-    numlstm.fit(X, future=FUTURE, horizon=2, stateful=True, bptt_steps=5, **SMALL)
+    numlstm.fit(X, future=FUTURE, horizon=2, stateful=True, batch_size=2, bptt_steps=5, **SMALL)

@@ -207,5 +207,71 @@ def test_layers_and_projections_have_names():
 
 def test_without_xarray_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(ImportError, match="to_xarray needs xarray: python -m pip install xarray"):
+    with pytest.raises(ImportError, match='needs xarray: python -m pip install "xarray"'):
         numlstm.LSTM(1, 3, rng=0).trace(np.ones(4)).to_xarray()
+
+
+def test_without_pandas_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_frame needs pandas: python -m pip install pandas"):
+        numlstm.LSTM(1, 3, rng=0).trace(np.ones(4)).to_frame()
+
+
+def test_a_frame_has_a_row_for_each_step_and_a_column_for_each_unit():
+    frame = table(20)
+    model = fitted(frame, frame[["rain"]])
+    trace = model.trace(frame, quantities="fc", units=[2, 0], steps=slice(5, 9))
+    found = trace.to_frame()
+    assert found.index.equals(frame.index[5:9])
+    assert found.columns.tolist() == [(name, "l0", unit) for name in "cf" for unit in (0, 2)]
+    np.testing.assert_array_equal(found["c", "l0"][[2, 0]], trace.c[0, 0])
+    np.testing.assert_array_equal(found["f", "l0", 0], trace.f[0, 0, :, 1])
+    berlin = frame.tz_localize("Europe/Berlin")
+    assert model.trace(berlin).to_frame().index.equals(berlin.index)
+    every = model.trace(frame)
+    np.testing.assert_array_equal(every.to_frame()["c", "l0"], every.c[0, 0])
+    assert model.trace(frame.to_numpy()).to_frame().index.tolist() == list(range(20))
+
+
+def test_a_frame_of_several_sequences():
+    parts = {"b": table(6), "a": table(4, seed=1).shift(freq="3D")}
+    panel = pd.concat(parts, names=["basin", "day"])
+    model = fitted(panel, panel[["rain"]])
+    trace = model.trace(panel)
+    found = trace.to_frame()
+    assert found.index.names == ["sequence", "time"]
+    np.testing.assert_array_equal(found.loc["a"][:4]["h", "l0"], trace.h[0, 1, :4])
+    assert found.loc["a"].index[:4].equals(parts["a"].index)
+    assert found.loc["a"][4:].isna().all(axis=None)
+    stack = numlstm.LSTM(1, 4, bidirectional=True, num_layers=2, proj_size=2, rng=0)
+    trace = stack.trace(np.ones((3, 5, 1)), layers=[3, 0])
+    found = trace.to_frame()
+    assert found.index.tolist() == [(row, step) for row in range(3) for step in range(5)]
+    np.testing.assert_array_equal(found.loc[2]["h", "l0"], trace.h[1, 2])
+    np.testing.assert_array_equal(found.loc[1]["o", "l1_reverse"], trace.o[0, 1])
+    assert stack.trace(np.ones((2, 0, 1))).to_frame().shape == (0, 4 * (2 + 5 * 4))
+
+
+def test_a_frame_of_several_time_zones_is_in_utc():
+    frame = table(6)
+    model = fitted(frame, frame[["rain"]])
+    utc, berlin = frame.tz_localize("UTC"), frame.tz_localize("Europe/Berlin")
+    times = model.trace([utc, berlin]).to_frame().index.get_level_values("time")
+    assert times.equals(utc.index.append(berlin.index.tz_convert("UTC")))
+    alike = model.trace([berlin, berlin[:4]]).to_frame().loc[0].index
+    assert alike.equals(berlin.index)
+    with pytest.raises(ValueError, match="some sequences of this trace have a time zone"):
+        model.trace([berlin, frame]).to_frame()
+
+
+def test_it_is_shown_in_one_line():
+    frame = table(20)
+    model = fitted(frame, frame[["rain"]])
+    trace = model.trace(frame, quantities="fc", units=[0])
+    assert repr(trace) == "<Trace of c, f: 1 layer(s), 1 sequence(s), 20 steps, 1 unit(s)>"
+    dates = "dates: 20 labels from 2020-01-01 to 2020-01-20"
+    assert repr(trace.axes) == f"<Axes of a trace: layers l0; 1 units; 20 steps; {dates}>"
+    panel = pd.concat({"b": frame, "a": frame}, names=["basin", "day"])
+    shown = repr(model.trace(panel).axes)
+    assert "sequences: 2 labels from b to a; dates of the first: 20 labels from 2020" in shown
+    assert repr(model.trace(frame.to_numpy()).axes).endswith("; 20 steps>")

@@ -312,6 +312,14 @@ def test_attributions_over_lags_count_from_the_step_that_is_explained(model, ste
     assert picture.axes.get_xlabel() == "lag (steps before)"
 
 
+def test_attributions_of_rows_of_a_table():
+    X = pd.DataFrame(RNG.normal(size=(20, 6)))
+    estimator = numlstm.LSTMRegressor(hidden_size=3, epochs=1, random_state=0).fit(X, X[5])
+    found = inspection.gradient_x_input(estimator, X)
+    mesh = plotting.attribution(found, row=4).artists["map"]
+    assert_array_equal(mesh.get_array(), found.values[4].T)
+
+
 def test_lags_of_windows_and_of_what_is_known_ahead():
     X = RNG.normal(size=(40, 1))
     fitted = numlstm.fit(X, X, window=7, **OPTIONS).model

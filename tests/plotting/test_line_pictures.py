@@ -187,8 +187,11 @@ def test_names_may_be_an_index():
         assert labels(plotting.lag_importance(importance, names=names).axes) == ["rain", "snow"]
         picture = plotting.attribution(found, names=names, row=0)
         assert [tick.get_text() for tick in picture.axes.get_yticklabels()] == ["rain", "snow"]
-    moved = plotting.lag_importance(importance, lags=importance.lags + 5)
-    assert_array_equal(moved.artists["lines"][0].get_xdata(), importance.lags + 5)
+    later = importance.lags + 5
+    moved = plotting.lag_importance(importance, lags=later)
+    frame = pandas.DataFrame(importance.values, later)
+    for picture in (moved, plotting.lag_importance(frame)):
+        assert_array_equal(picture.artists["lines"][0].get_xdata(), later)
 
 
 def test_memory_says_what_it_is():

@@ -397,8 +397,27 @@ def test_a_stateful_series_is_a_batch_of_streams():
     assert pieces.x.tobytes() == whole.x.tobytes()
     uneven = quick(X[:-1], y[:-1], stateful=True, batch_size=streams, bptt_steps=10)
     assert uneven.nfev == whole.nfev
-    short = quick(X, y, stateful=True, batch_size=32, bptt_steps=25)  # 4 streams, not 32
-    assert short.x.tobytes() == quick(X, y, stateful=True, batch_size=4, bptt_steps=25).x.tobytes()
+    assert whole.data.endswith(
+        "series of 100 steps, one feature, a target per step, in 4 parts of 25 steps"
+    )
+
+
+def test_parts_as_short_as_windows_are_told_of():
+    """Each then begins in the initial state, as no prediction of the series does."""
+    X, y = SINE[:100], SINE[1:101]
+    short = {}
+    for batch_size in (4, 32):  # 4 streams, not 32
+        with pytest.warns(UserWarning, match=r"on 4 parts of 25 .*batch_size=1.* window=25 "):
+            short[batch_size] = quick(X, y, stateful=True, batch_size=batch_size, bptt_steps=25)
+    assert short[4].x.tobytes() == short[32].x.tobytes()
+    with pytest.warns(UserWarning, match="on 10 parts of 10 steps"):
+        quick(X.reshape(10, 10, 1), y.reshape(10, 10, 1), stateful=True)
+    judged = quick(X, y, stateful=True, batch_size=3, bptt_steps=13, validation=0.2)
+    assert judged.data.endswith("per step, in 3 parts of 27 steps; validation: the last 20 %")
+    begins = np.arange(100) % 25 == 0  # where the state ends anyway
+    quick(X, y, stateful=True, batch_size=4, bptt_steps=25, reset=begins)
+    alone = quick(X, y, stateful=True, batch_size=1, bptt_steps=25)
+    assert alone.data == "one series of 100 steps, one feature, a target per step"
 
 
 def test_weights_and_missing_targets():
@@ -668,8 +687,9 @@ SAID = {
         (ROWS, ONES), {"lengths": np.arange(3, 15).clip(max=9)}),
     "12 sequences of 9 steps, 2 features, one target per sequence of 3 classes": (
         (ROWS, np.arange(12) % 3), {"loss": "cross_entropy"}),
-    "one series of 120 steps in 4 consecutive pieces, one feature, the next value as target": (
-        (SINE.reshape(4, 30, 1),), {"stateful": True}),
+    "one series of 120 steps in 4 consecutive pieces, one feature, the next value as target, in 2 "
+    "parts of 60 steps": (
+        (SINE.reshape(4, 30, 1),), {"stateful": True, "batch_size": 2}),
     "one series of 9 steps, 2 features, a target per step; validation: 2 sequences of 4 steps": (
         (ROWS[0], ONES[0]), {"validation": (ROWS[:2, :4], ONES[:2, :4])}),
     "12 sequences of 1 step, 2 features, a target per step": ((ROWS[:, :1], ONES[:, :1]), {}),

@@ -282,7 +282,7 @@ def test_missing_inputs_in_lists_series_and_forecasts(quick, tmp_path):
     )
     series = SINE.copy()
     series[::7] = np.nan
-    forecast = quick(series, missing="mask", stateful=True, bptt_steps=10, epochs=10)
+    forecast = quick(series, missing="mask", stateful=True, batch_size=6, bptt_steps=10, epochs=10)
     assert forecast.fun < forecast.history["loss"][0]
     assert np.isfinite(forecast.model.predict(series)).all()
 

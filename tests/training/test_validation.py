@@ -165,10 +165,10 @@ def test_a_list_of_series_is_not_taken_for_a_pair():
 STREAMS = {"stateful": True, "batch_size": 4, "epochs": 3, "dtype": "float64"}
 
 
-@pytest.mark.parametrize("options", [{"bptt_steps": 5}, {"bptt_steps": 40}])
+@pytest.mark.parametrize("options", [{"bptt_steps": 5}, {"bptt_steps": 40, "batch_size": 1}])
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.6])
 def test_the_end_is_judged_in_the_state_that_the_training_part_leaves(fraction, options):
-    result = quick(SINE, validation=fraction, learning_rate=0.1, **STREAMS, **options)
+    result = quick(SINE, validation=fraction, learning_rate=0.1, **{**STREAMS, **options})
     at = 119 - round(fraction * 119)
     error = result.model.predict(SINE)[:-1, 0] - SINE[1:]
     losses = loss_of(result)

@@ -548,7 +548,7 @@ def test_going_on_with_a_model_takes_its_window():
 @pytest.mark.parametrize(
     ("X", "y", "options"),
     [
-        (SERIES[0], TARGETS[0], {"stateful": True, "bptt_steps": 5}),
+        (SERIES[0], TARGETS[0], {"stateful": True, "bptt_steps": 5, "batch_size": 2}),
         (BY_HAND, LAST, {}),
         (BY_HAND, LAST, {"output": "last"}),
         (lambda rng, n: (BY_HAND[:n], LAST[:n]), None, {}),

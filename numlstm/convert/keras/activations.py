@@ -20,7 +20,7 @@ _HARD_SIGMOID = {True: Activation("hard_sigmoid", 1 / 6), False: Activation("har
 
 
 def activations_of(config: Mapping[str, Any], new: bool) -> Activations:
-    """Of the gates, of the candidate, of the cell on its way out."""
+    """The activations of the gates, of the candidate and of the cell before the output gate."""
     gates = _activation(config.get("recurrent_activation", "sigmoid"), new)
     own = _activation(config.get("activation", "tanh"), new)
     return gates, own, own
@@ -50,7 +50,7 @@ def name_of(value: Any) -> str:
 
 
 def names_of(activations: Sequence[Activation]) -> tuple[str, str]:
-    """What Keras 3 calls the activations of the gates and of the rest."""
+    """The names, in Keras 3, of the activations of the gates and of the rest."""
     names = {activation: name for name, activation in _ACTIVATIONS.items()}
     names[_HARD_SIGMOID[True]] = "hard_sigmoid"
     gates, candidate, output = activations

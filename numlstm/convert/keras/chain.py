@@ -227,7 +227,7 @@ def _unwrapped(layer: Layer) -> Layer:
 
 
 def _kind(layer: Layer) -> str:
-    """What a layer is, whatever is wrapped around it."""
+    """The kind of a layer, whatever is wrapped around it."""
     inner = _inner(layer.config, "layer")
     if layer.kind == "TimeDistributed" and inner is not None:
         return f"TimeDistributed of {inner[0]}"
@@ -338,7 +338,7 @@ def _dense(layer: Layer) -> tuple[dict[str, Array], str]:
 
 
 def _scaling(units: list[tuple[bool, Layer]]) -> Scaling | None:
-    """What Normalization layers do, before and behind the LSTMs."""
+    """The units that Normalization layers convert, before and behind the LSTMs."""
     before = [layer for behind, layer in units if not behind]
     behind = [layer for behind, layer in units if behind]
     if len(before) > 1 or len(behind) > 1 or any(layer.config.get("invert") for layer in before):

@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What Keras calls it."""
+        """Its name in Keras."""
         return str(self.config.get("name", self.kind))
 
 
@@ -85,7 +85,7 @@ def plain_layers(config: Mapping[str, Any]) -> list[Layer]:
     if kind == "Sequential" and isinstance(inner, list):  # of Keras 2.0 and 2.1
         inner = {"layers": inner}
     if kind not in ("Sequential", "Functional", "Model") or not isinstance(inner, Mapping):
-        raise ValueError(
+        raise files.OtherContent(
             f"it holds {schema.received(kind)}, and only Sequential and Functional models are "
             "described by their layers: pass the LSTM layer itself"
         )
@@ -185,7 +185,7 @@ def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
 
 
 def _snake_case(name: str) -> str:
-    """As Keras names the groups: LSTM is lstm, TimeDistributed is time_distributed."""
+    """The name of a group in Keras: LSTM is lstm, TimeDistributed is time_distributed."""
     name = re.sub(r"\W+", "", name)
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

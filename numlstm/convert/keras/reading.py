@@ -62,9 +62,9 @@ def from_keras(
     ValueError
         For a layer that numlstm does not have; the message names it.
     StorageError
-        The same, of a file; and for one that is damaged, or not of Keras.
+        For a file that is damaged, or not of Keras.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
 
     Warns
     -----
@@ -81,9 +81,9 @@ def from_keras(
     source = without_subclass(source)
     description = _described(source)
     of_file = not hasattr(source, "get_weights")
-    with files.refusing(source) if of_file else contextlib.nullcontext():
+    with files.refusing(source, whole=True) if of_file else contextlib.nullcontext():
         chain = read_chain(description, logits)
-        model = to_model(chain.weights, backend)
+    model = to_model(chain.weights, backend)
     if checks.flag("check", check):
         _verify(model, chain, source)
     return model

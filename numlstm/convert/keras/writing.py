@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from numlstm.architecture.spec import NetworkSpec
 from numlstm.convert.keras.activations import names_of
 from numlstm.convert.keras.check import verify_network
 from numlstm.convert.keras.counterpart import KERAS, keras_for
 from numlstm.convert.sizes import Layer
 from numlstm.convert.weights import Weights, weights_of
+from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks
 from numlstm.utils.types import Array
@@ -35,7 +37,7 @@ def to_keras(model: LSTM, *, check: bool = True) -> Any:
     ValueError
         For a model with a part that Keras lacks; the message names it.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         Where there is no Keras.
 
@@ -60,7 +62,7 @@ def built(keras: Any, weights: Weights, names: Sequence[Any], model: LSTM) -> An
     """A keras.Sequential of the weights of a model; `names` are its two activations."""
     dtype, inputs = model.spec.dtype, model.spec.input_size
     layers, values = [keras.Input((None, inputs), dtype=dtype)], []
-    units = _normalizations(keras, model)
+    units = _normalizations(keras, model.spec, weights.scaling)
     if units[0] is not None:
         layers.append(units[0])
     levels = list(weights.levels())
@@ -105,17 +107,17 @@ def _kernels(layer: Mapping[str, Array]) -> list[Array]:
     return kernels + ([layer["bias"]] if "bias" in layer else [])
 
 
-def _normalizations(keras: Any, model: LSTM) -> tuple[Any, Any]:
+def _normalizations(keras: Any, spec: NetworkSpec, scaling: Scaling | None) -> tuple[Any, Any]:
     """The layers at both ends that convert the units of the data."""
-    if model.scaling is None:
+    if scaling is None:
         return None, None
-    dtype = model.spec.dtype
+    dtype = spec.dtype
 
     def layer(mean: Array, scale: Array, **more: Any) -> Any:
         return keras.layers.Normalization(mean=mean, variance=scale**2, dtype=dtype, **more)
 
-    first = layer(model.scaling.x_mean, model.scaling.x_scale)
-    if model.scaling.y_mean is None:
+    first = layer(scaling.x_mean, scaling.x_scale)
+    if scaling.y_mean is None:
         return first, None
-    factor, offset = model.scaling.of_outputs(model.spec.width)
+    factor, offset = scaling.of_outputs(spec.width)
     return first, layer(offset, factor, invert=True)

@@ -5,28 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from numlstm.convert.check import Outputs, verify
-from numlstm.convert.extras import MissingPackage, require
-from numlstm.convert.onnx.files import EXTRA, Graph, read, refusing
+from numlstm.convert.onnx import runs
+from numlstm.convert.onnx.files import ONNX, Graph, read, refusing
 from numlstm.convert.onnx.operator import require_constants
-from numlstm.convert.parts import require_parts
+from numlstm.convert.onnx.reader import Found, read_network
+from numlstm.convert.onnx.writer import Writer
 from numlstm.convert.weights import to_model, weights_of
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, files, replacing
 from numlstm.utils.types import Array
 
-SIDE = "ONNX"
-HAS = (
-    "bidirectional",
-    "residual",
-    "learned_state",
-    "num_layers",
-    "head",
-    "scaling",
-    "peephole",
-    "forget_gate=coupled",
-    "activation_clip",
-    "activations",
-)
 _LARGEST = 2**31 - 2**20  # bytes of a file that has its numbers in itself
 
 
@@ -34,28 +22,32 @@ def from_onnx(
     source: Any,
     arrays: Mapping[str, Any] | None = None,
     *,
-    output: str | None = None,
+    value: str | None = None,
     check: bool = True,
     backend: str = "auto",
 ) -> LSTM:
     """A network from ONNX: LSTM nodes, a linear head behind them, units of the data around them.
 
+    Each number of the data is followed through the nodes: of a file with fixed sizes what a layer
+    gives may be 8 million numbers, steps x rows x features.
+
     Parameters
     ----------
-    source : path, onnx.ModelProto or onnx.NodeProto
+    source : path, open binary file, onnx.ModelProto or onnx.NodeProto
         A file or a model, of which nodes of exporters between and around the LSTMs are followed,
         such as Transpose, Squeeze, Reshape and Slice; or a single LSTM node. Nothing in it is run
         but by the check.
     arrays : mapping of str to array_like, optional
         Beside a single node, by the names of its inputs: W and R, and B, P and initial states where
         it has them.
-    output : str, optional
-        The name of the value that the network gives, which may lie inside the graph, as before a
-        softmax. Default: the only output that is one.
+    value : str, optional
+        The name of what the network gives, which may lie inside the graph, as before a softmax.
+        Default: the only output that is one.
     check : bool, optional
-        Run a random batch through the nodes here and in onnxruntime, or in onnx's reference
-        evaluator where there is none or it does not keep to the operator's text, and raise where
-        the results differ beyond rounding.
+        Run a random batch through the nodes here and in onnxruntime, and raise where the results
+        differ beyond rounding. Where there is no onnxruntime, or it does not keep to the operator's
+        text or lacks float64, onnx's reference evaluator runs them with an LSTM of numlstm's own,
+        a second one after that text.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs.
 
@@ -93,10 +85,10 @@ def from_onnx(
     >>> from_onnx(node, {"W": W, "R": R}, backend="reference")
     <LSTM: 3 inputs, 1 layer of 2 units, no head; 48 parameters, float32, reference backend>
     """
-    onnx = require("onnx", EXTRA, "from_onnx")
+    onnx = ONNX.require("onnx", "from_onnx")
     with refusing(str(source) if isinstance(source, (str, os.PathLike)) else "source"):
         graph = read(source, arrays)
-        found = _found(onnx, graph, output)
+        found = _found(onnx, graph, value)
         model = to_model(found.weights, backend)
     if checks.flag("check", check):
         _check(onnx, graph, found, model)
@@ -126,8 +118,8 @@ def to_onnx(
     lengths : bool, optional
         An input ``sequence_lens``, int32, (batch,), which may be left out, too.
     check : bool, optional
-        Run a random batch here and in onnxruntime, or in onnx's reference evaluator, and raise
-        where the results differ beyond rounding.
+        Run a random batch here and in onnxruntime, and raise where the results differ beyond
+        rounding; where onnxruntime is missing or does not have it, as in `from_onnx`.
 
     Returns
     -------
@@ -155,48 +147,35 @@ def to_onnx(
     >>> [output.name for output in proto.graph.output]
     ['Y', 'hn', 'cn']
     """
-    require_parts(model, SIDE, HAS)
+    ONNX.require_parts(model)
     require_constants(model.spec.cell, model.spec.dtype)
     states, lengths = checks.flag("states", states), checks.flag("lengths", lengths)
     target = None if path is None else files.path_of(path)
     if model.theta.nbytes > _LARGEST:
         raise ValueError(f"a file of ONNX holds 2 GB, and the model has {model.theta.nbytes} bytes")
-    onnx = require("onnx", EXTRA, "to_onnx")
-    writer = require("numlstm.convert.onnx.writer", EXTRA, "to_onnx").Writer
+    onnx = ONNX.require("onnx", "to_onnx")
     weights = weights_of(model, crop=not states)
-    proto = writer(onnx, weights).model(states, lengths)
+    proto = Writer(onnx, weights).model(states, lengths)
     if checks.flag("check", check):
-        verify(model, SIDE, lambda X: _of_ours(onnx, proto, X, states))
+        verify(model, ONNX.name, lambda X: _of_ours(onnx, proto, X, states))
     if target is not None:
         replacing.replace({target: proto.SerializeToString()})
     return proto
 
 
-def _found(onnx: Any, graph: Graph, output: str | None) -> Any:
-    if output is not None and not isinstance(output, str):
-        raise TypeError(f"output must be the name of a value, received {checks.shown(output)}")
-    reader = require("numlstm.convert.onnx.reader", EXTRA, "from_onnx").Reader
-    return reader(onnx, graph).found(output)
+def _found(onnx: Any, graph: Graph, value: str | None) -> Found:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(
+            f"value must be the name of one in the graph, received {checks.shown(value)}"
+        )
+    return read_network(onnx, graph, value)
 
 
-def _check(onnx: Any, graph: Graph, found: Any, model: LSTM) -> None:
-    runs = require("numlstm.convert.onnx.runs", EXTRA, "the check")
-    sizes = runs.batch_of(found.flow)
-
-    def run(X: Array) -> Outputs:
-        if sizes is None:
-            raise MissingPackage("the graph asks for a very large batch")
-        proto, states = runs.excerpt(onnx, graph, found.name, found.flow)
-        feeds = runs.inputs_of(graph, proto, found.flow, X)
-        made = runs.run(onnx, proto, feeds, ours=False)
-        outputs: Outputs = runs.outputs_of(found.flow, made, found.name, states)
-        return outputs
-
-    rows, steps = sizes or (1, 1)
-    verify(model, SIDE, run, rows=rows, steps=steps)
+def _check(onnx: Any, graph: Graph, found: Found, model: LSTM) -> None:
+    steps, rows, _ = found.stage.reads.shape
+    verify(model, ONNX.name, lambda X: runs.computed(onnx, graph, found, X), rows=rows, steps=steps)
 
 
 def _of_ours(onnx: Any, proto: Any, X: Array, states: bool) -> Outputs:
-    runs = require("numlstm.convert.onnx.runs", EXTRA, "the check")
     made = runs.run(onnx, proto, {"X": X})
     return Outputs(made["Y"], *([list(made["hn"]), list(made["cn"])] if states else []))

@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.convert.extras import require
+from numlstm.convert.counterpart import Counterpart
 from numlstm.utils import checks, files
 from numlstm.utils.types import Array
 
-EXTRA = "onnx"
+ONNX = Counterpart(
+    "ONNX",
+    "onnx",
+    (
+        *("bidirectional", "residual", "learned_state", "num_layers", "head", "scaling"),
+        *("peephole", "forget_gate=coupled", "activation_clip", "activations"),
+    ),
+)
 _LONGEST = 300  # characters of what was wrong
 _LONGEST_SENTENCE = 1200
 
@@ -51,24 +58,28 @@ class Graph:
 
 def read(source: Any, arrays: Mapping[str, Any] | None) -> Graph:
     """The graph of a path, a ModelProto, or a NodeProto whose weights stand in `arrays`."""
-    onnx = require("onnx", EXTRA, "from_onnx")
+    onnx = ONNX.require("onnx", "from_onnx")
     if isinstance(source, onnx.NodeProto):
         return _of_node(onnx, source, arrays)
     if arrays is not None:
         raise TypeError("arrays= goes with a single node, and a model has arrays of its own")
     if isinstance(source, onnx.ModelProto):
         return _of_model(onnx, source, None)
+    is_open = hasattr(source, "read")
     if isinstance(source, bytes):
         raise TypeError("source holds the content of a file: pass onnx.load_from_string(source)")
-    if not isinstance(source, (str, os.PathLike)):
+    if not is_open and not isinstance(source, (str, os.PathLike)):
         raise TypeError(
-            "source must be a path, an onnx.ModelProto or a NodeProto, received "
-            f"{checks.shown(source)}"
+            "source must be a path, an onnx.ModelProto, a NodeProto or an open binary file, "
+            f"received {checks.shown(source)}"
         )
+    if is_open and not isinstance(source, os.PathLike):
+        return _of_model(onnx, _parsed(onnx, "the file", files.read_bytes(source)), None)
     path = files.path_of(source, "source")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is no file")
-    return _of_model(onnx, _parsed(onnx, path), Path(path).resolve().parent)
+    model = _parsed(onnx, path, files.read_bytes(path))
+    return _of_model(onnx, model, Path(path).resolve().parent)
 
 
 @contextlib.contextmanager
@@ -89,10 +100,9 @@ def refusing(name: str) -> Iterator[None]:
         raise files.StorageError(f"{name} is damaged: {words}") from error
 
 
-def _parsed(onnx: Any, path: str) -> Any:
+def _parsed(onnx: Any, path: str, data: bytes) -> Any:
     try:
-        with open(path, "rb") as file:
-            model = onnx.ModelProto.FromString(file.read())
+        model = onnx.ModelProto.FromString(data)
     except Exception as error:  # of protobuf, which has several
         raise files.StorageError(f"{path} is damaged, or no ONNX file: {error}") from error
     if not model.graph.node:

@@ -1,8 +1,4 @@
-"""Constants of a graph of ONNX: nodes without data in them, such as those about shapes.
-
-Sizes that a file leaves open are objects, `Free`, in arrays of objects: they can be moved about,
-but no arithmetic is done with them.
-"""
+"""What nodes of ONNX make of arrays: of constants, such as sizes, and of the places of data."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.convert.onnx.files import Free
 from numlstm.utils.types import Array
 
+CASTS = {1: np.float32, 10: np.float32, 16: np.float32, 11: np.float64, 6: np.int32, 7: np.int64}
+FLOATS = (1, 10, 11, 16)  # float32, float16, float64, bfloat16, as ONNX numbers types
 _LARGEST = 2**26  # numbers in what a node makes, so that a small file needs no large memory
 
 
@@ -28,17 +25,16 @@ def fold(
         raise CannotFold(kind)
     named = {"outputs": outputs} if kind == "Split" else {}
     try:
-        made = _FOLDS[kind](attributes, *arrays, **named)
+        with np.errstate(all="ignore"):
+            made = _FOLDS[kind](attributes, *arrays, **named)
     except (TypeError, ValueError, IndexError, AttributeError, KeyError, OverflowError) as error:
         raise CannotFold(f"{kind}: {error}") from error
     return made if isinstance(made, list) else [made]
 
 
-def integers(array: Array | None) -> list[Any]:
-    """Entries of a flat array of sizes or places: Python's integers, or `Free`."""
-    if array is None:
-        return []
-    return [one if isinstance(one, Free) else int(one) for one in np.asarray(array).ravel()]
+def integers(array: Array | None) -> list[int]:
+    """Entries of a flat array of sizes or places."""
+    return [] if array is None else [int(one) for one in np.asarray(array).ravel()]
 
 
 def _sized(sizes: Sequence[int]) -> None:
@@ -47,8 +43,7 @@ def _sized(sizes: Sequence[int]) -> None:
 
 
 def _shape_of(target: Array | None) -> list[int]:
-    """Sizes; those that are open count as 1, since what is made is the same all along them."""
-    sizes = [1 if isinstance(one, Free) else one for one in integers(target)]
+    sizes = integers(target)
     if any(size < 0 for size in sizes):
         raise CannotFold("negative sizes")
     _sized(sizes)
@@ -69,7 +64,7 @@ def _constant_of_shape(attributes: Mapping[str, Any], target: Array) -> Array:
 def axes_of(attributes: Mapping[str, Any], given: Array | None, rank: int) -> list[int]:
     """Axes of a node, which has them as an attribute or, later, as an input."""
     axes = integers(given) if given is not None else list(attributes.get("axes", ()))
-    if any(not isinstance(axis, int) or not -rank <= axis < rank for axis in axes):
+    if any(not -rank <= axis < rank for axis in axes):
         raise CannotFold(f"axes {axes}")
     return [axis % rank for axis in axes]
 
@@ -88,14 +83,16 @@ def _reshape(attributes: Mapping[str, Any], array: Array, target: Array) -> Arra
     sizes = integers(target)
     if not attributes.get("allowzero", 0):
         sizes = [array.shape[k] if size == 0 else size for k, size in enumerate(sizes)]
-    return array.reshape(sizes)
+    try:
+        return array.reshape(sizes)
+    except ValueError:
+        other = next((one for one in sizes if one not in (*array.shape, -1)), sizes)
+        raise CannotFold(f"its target size {other} does not fit the axes") from None
 
 
 def _concat(attributes: Mapping[str, Any], *arrays: Array) -> Array:
     _sized([sum(array.size for array in arrays)])
-    mixed = any(array.dtype == object for array in arrays)
-    parts = [array.astype(object) if mixed else array for array in arrays]
-    return np.concatenate(parts, attributes["axis"])
+    return np.concatenate(arrays, attributes["axis"])
 
 
 def slices_of(
@@ -113,8 +110,6 @@ def slices_of(
     by = integers(steps) if steps is not None else [1] * len(first)
     found = {}
     for start, end, axis, step in zip(first, last, given, by, strict=True):
-        if any(isinstance(one, Free) for one in (start, end, axis, step)):
-            raise CannotFold("a slice with open ends")
         found[axes_of({"axes": [axis]}, None, rank)[0]] = slice(start, end, step)
     return found
 
@@ -144,20 +139,9 @@ def _split(
 def _arithmetic(operation: Callable[[Array, Array], Array]) -> Callable[..., Array]:
     def applied(_: Any, one: Array, other: Array) -> Array:
         _sized(np.broadcast_shapes(one.shape, other.shape))
-        with np.errstate(all="ignore"):
-            return np.asarray(operation(one, other))
+        return np.asarray(operation(one, other))
 
     return applied
-
-
-def _least(_: Any, one: Array, other: Array) -> Array:
-    """The smaller one; of a size that is open and the largest number that there is, the size."""
-    for free, bound in (one, other), (other, one):
-        if free.dtype == object and free.size == bound.size == 1 and bound.dtype != object:
-            if int(bound.ravel()[0]) != 2**31 - 1:
-                raise CannotFold("the least of a size that is open")
-            return free
-    return _arithmetic(np.minimum)(_, one, other)
 
 
 def _divided(one: Array, other: Array) -> Array:
@@ -168,7 +152,7 @@ def _divided(one: Array, other: Array) -> Array:
 
 _FOLDS: dict[str, Callable[..., Any]] = {
     "Identity": lambda _, array: array,
-    "Cast": lambda attributes, array: array if array.dtype == object else _cast(attributes, array),
+    "Cast": lambda attributes, array: array.astype(CASTS[attributes["to"]]),
     "Transpose": lambda attributes, array: np.transpose(array, attributes.get("perm")),
     "Reshape": _reshape,
     "Squeeze": _squeeze,
@@ -183,12 +167,7 @@ _FOLDS: dict[str, Callable[..., Any]] = {
     "Sub": _arithmetic(np.subtract),
     "Mul": _arithmetic(np.multiply),
     "Div": _arithmetic(_divided),
-    "Min": _least,
+    "Equal": _arithmetic(np.equal),
+    "Where": lambda _, *arrays: np.where(*arrays),
+    "Min": _arithmetic(np.minimum),
 }
-_CASTS = {1: np.float32, 10: np.float32, 16: np.float32, 11: np.float64, 6: np.int32, 7: np.int64}
-FLOATS = (1, 10, 11, 16)  # float32, float16, float64, bfloat16, as ONNX numbers types
-
-
-def _cast(attributes: Mapping[str, Any], array: Array) -> Array:
-    with np.errstate(all="ignore"):
-        return array.astype(_CASTS[attributes["to"]])

@@ -1,47 +1,37 @@
 """Graphs of ONNX read node by node: which output is what network."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from numlstm.convert.onnx import flow as flows
-from numlstm.convert.onnx.files import Free, Graph, array_of
-from numlstm.convert.onnx.flow import (
-    Atom,
-    Flow,
-    Level,
-    NotRead,
-    Opaque,
-    Stack,
-    Step,
-    Unread,
-    Value,
-)
-from numlstm.convert.onnx.folding import FLOATS, CannotFold, fold, integers
+from numlstm.convert.onnx.files import Free, Graph, Input, Size, array_of
+from numlstm.convert.onnx.folding import FLOATS, CannotFold, fold, slices_of
+from numlstm.convert.onnx.networks import weights_of
 from numlstm.convert.onnx.operator import KNOWN, cell_of, layers_of
+from numlstm.convert.onnx.stages import Data, Level, NotRead, Stage, Stages
 from numlstm.convert.weights import Weights
-from numlstm.data.scaling import Scaling
 from numlstm.utils.types import Array
 
 _QUANTISED = ("Quantize", "QLinear", "Integer")
-_SYMMETRIC = ("Add", "Mul")
-_PASSED_ON = {  # kinds of nodes that give a state or lengths as they get them, or parts of them
-    *("Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"),
-    *("Transpose", "Unsqueeze"),
+_MOVES = {  # kinds of nodes that give what they get in another form, or parts of it
+    *("Expand", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
 }
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
-_MOVES: dict[str, Callable[..., Flow]] = {
-    "Transpose": flows.transposed,
-    "Squeeze": flows.squeezed,
-    "Unsqueeze": flows.unsqueezed,
-    "Reshape": flows.reshaped,
-    "Gather": flows.gathered,
-    "Slice": flows.sliced,
-    "Cast": flows.cast,
-}
 LEARNED = "numlstm.learned_state"  # what `to_onnx` says of initial states, which may be 0
+_OPEN = (7, 5, 11, 13, 17, 19), (13, 11, 7, 5, 19, 17)  # sizes in the place of open ones
+_ENDLESS = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Something made by nodes that no network of numlstm has."""
+
+    reason: str
+
+
+Value = Array | Data | Unread
 
 
 @dataclass(frozen=True)
@@ -49,26 +39,67 @@ class Found:
     """An output of a graph that is a network."""
 
     name: str
-    flow: Flow
+    stage: Stage
+    places: Array  # of the numbers (T, B, W), or (B, W) of the last step, in the flat output
+    shape: tuple[int, ...]  # of the output
     weights: Weights
+
+    @property
+    def grade(self) -> tuple[bool, bool, int]:
+        """The least is the output that is meant: of a head, all steps, and of fewer axes."""
+        return self.weights.head is None, self.weights.output == "last", len(self.shape)
+
+
+def read_network(onnx: Any, graph: Graph, value: str | None) -> Found:
+    """The network that a graph is, whatever sizes are open: read with two of each."""
+    found, other = (Reader(onnx, graph, opened).found(value) for opened in _OPEN)
+    if _bytes_of(found.weights) != _bytes_of(other.weights):
+        raise ValueError("the graph is another network for each number of rows or steps")
+    return found
+
+
+def _bytes_of(weights: Weights) -> Any:
+    parts = [*weights.layers, weights.head or {}]
+    arrays = [{name: array.tobytes() for name, array in part.items()} for part in parts]
+    return arrays, repr(weights.scaling and list(weights.scaling)), weights.output
 
 
 class Reader:
-    """The values of a graph by name, from its inputs onwards."""
+    """The values of a graph by name, from its inputs onwards, where open axes have some sizes."""
 
-    def __init__(self, onnx: Any, graph: Graph):
-        self.onnx, self.graph = onnx, graph
+    def __init__(self, onnx: Any, graph: Graph, opened: Sequence[int]):
+        self.onnx, self.graph, self.opened = onnx, graph, opened
         self.values: dict[str, Value] = dict(graph.arrays)
+        self.stages = Stages()
         self.lstms: list[str] = []
-        self.learned = graph.metadata.get(LEARNED) == "True"
+        self.sizes: dict[str, int] = {}
         for name, info in graph.inputs.items():
-            self.values[name] = Opaque(info.sizes, given=True)
-            if info.type in FLOATS:
-                sizes = info.sizes or tuple(Free(f"{name}.{k}") for k in range(3))
-                axes = tuple((Atom(str(k), size),) for k, size in enumerate(sizes))
-                self.values[name] = Flow(name, axes)
+            self.values[name] = self._input(name, info)
         for node in graph.nodes:
             self._read(node)
+
+    def _input(self, name: str, info: Input) -> Value:
+        sizes = info.sizes
+        if sizes is None:
+            sizes = tuple(Free(f"{name}.{axis}") for axis in range(3))
+        shape = tuple(map(self._size, sizes))
+        if sizes and isinstance(sizes[-1], Free):  # of features, if it is the data
+            shape = (*shape[:-1], self._features() or shape[-1])
+        try:
+            return self.stages.input(name, shape)
+        except NotRead as error:
+            return Unread(f"the input {name!r} cannot be read: {error}")
+
+    def _features(self) -> int:
+        """The number of features that the first LSTM reads."""
+        names = [node.input[1] for node in self.graph.nodes if node.op_type == "LSTM"]
+        weight = self.graph.arrays.get(names[0]) if names else None
+        return int(weight.shape[2]) if weight is not None and weight.ndim == 3 else 0
+
+    def _size(self, size: Size) -> int:
+        if isinstance(size, int):
+            return size
+        return self.sizes.setdefault(size.name, self.opened[len(self.sizes) % len(self.opened)])
 
     def _read(self, node: Any) -> None:
         values = [self.values.get(name) if name else None for name in node.input]
@@ -85,28 +116,31 @@ class Reader:
 
     def _made(self, node: Any, values: list[Value | None]) -> Sequence[Value]:
         """The values of a node's outputs."""
-        count = len(node.output)
+        kind, count = node.op_type, len(node.output)
         unread = [value for value in values if isinstance(value, Unread)]
-        if node.domain not in ("", "ai.onnx") or any(part in node.op_type for part in _QUANTISED):
+        if node.domain not in ("", "ai.onnx") or any(part in kind for part in _QUANTISED):
             return [Unread(_foreign(node))] * count
-        if node.op_type == "LSTM":
+        if kind == "LSTM":
             return self._lstm(node, values)
+        attributes = self._attributes(node)
+        if unread and _are_zeros(kind, attributes, values):
+            return [self._given(node)] * count
         if unread:
             return [unread[0]] * count
-        attributes = self._attributes(node)
-        if node.op_type == "Constant":
+        if kind == "Constant":
             return [_constant(attributes)]
-        if node.op_type == "Shape" and values and values[0] is not None:
-            return [_shape(values[0], attributes)]
-        if any(isinstance(value, (Flow, Stack)) for value in values):
-            return _of_data(node.op_type, attributes, values, count)
-        if any(isinstance(value, Opaque) for value in values):
-            return [Opaque(given=_is_given(node.op_type, attributes, values))] * count
-        arrays = [value if isinstance(value, np.ndarray) else None for value in values]
-        try:
-            return fold(node.op_type, attributes, arrays, count)
-        except CannotFold:
-            return [Opaque()] * count
+        arrays: list[Any] = [one.places if isinstance(one, Data) else one for one in values]
+        if kind == "Shape":
+            sizes = np.shape(arrays[0])
+            return [np.array(sizes[attributes.get("start", 0) : attributes.get("end", None)])]
+        if any(isinstance(value, Data) for value in values):
+            try:
+                return self._of_data(kind, attributes, values, count)
+            except CannotFold:
+                if not self._is_given(values[0]):
+                    raise
+                return [self._given(node)] * count  # a state of one row, for all rows, or lengths
+        return fold(kind, attributes, arrays, count)
 
     def _attributes(self, node: Any) -> dict[str, Any]:
         read = {}
@@ -117,6 +151,72 @@ class Reader:
             read[one.name] = value
         return read
 
+    # ---- nodes that read the data ------------------------------------------------------------
+
+    def _of_data(
+        self, kind: str, attributes: Mapping[str, Any], values: list[Value | None], count: int
+    ) -> Sequence[Any]:
+        if kind == "Dropout" and _trains(values):
+            raise NotRead("it is a dropout of training")
+        if kind == "Cast" and attributes.get("to") not in FLOATS:
+            raise CannotFold("it makes the data no floats")
+        if kind in ("Identity", "Dropout", "Cast"):
+            return [values[0]] * count
+        data = [isinstance(one, Data) for one in values]
+        if not (kind == "Concat" and all(data)) and not (kind in _MOVES and data.index(True) == 0):
+            return [self._arithmetic(kind, attributes, values)]
+        if kind in _MOVES and sum(data) > 1:
+            raise CannotFold("what it reads beside the data is no constant")
+        arrays: list[Any] = [one.places if isinstance(one, Data) else one for one in values]
+        if kind == "Slice":
+            self._require_ends_within(attributes, *arrays)
+        return [Data(places) for places in fold(kind, attributes, arrays, count)]
+
+    def _given(self, node: Any) -> Data:
+        """Zeros, or what callers give, made by a node, of a shape that nothing has to say."""
+        return self.stages.input(_called(node), (1,))
+
+    def _is_given(self, value: Value | None, other_than: str = "") -> bool:
+        """Whether callers give it as it is, beside the data, or it is zeros."""
+        return isinstance(value, Data) and self.stages.is_given(value, other_than)
+
+    def _require_ends_within(self, attributes: Mapping[str, Any], data: Any, *ends: Any) -> None:
+        """Refuse a Slice of an open axis that reaches beyond the size put in its place."""
+        for axis, cut in slices_of(attributes, data.ndim, *ends).items():
+            size = data.shape[axis]
+            furthest = max(end for end in (abs(cut.start), abs(cut.stop), 0) if end < _ENDLESS)
+            if any(size % one == 0 for one in self.opened) and furthest > size:
+                raise NotRead(f"it cuts at {furthest} of an axis whose size is open")
+
+    def _arithmetic(
+        self, kind: str, attributes: Mapping[str, Any], values: list[Value | None]
+    ) -> Data:
+        first, second, third = (*values, None, None, None)[:3]
+        if kind in ("Add", "Mul") and isinstance(first, np.ndarray):
+            first, second = second, first
+        if isinstance(first, Data) and isinstance(second, Data) and kind == "Add":
+            return self.stages.added(first, second)
+        if isinstance(first, Data) and isinstance(second, np.ndarray):
+            if kind in ("Add", "Sub", "Mul", "Div"):
+                return self.stages.scaled(first, kind, second)
+            if kind == "MatMul":
+                return self.stages.headed(first, second)
+            if kind == "Gemm" and not isinstance(third, Data):
+                return self._gemm(attributes, first, second, third)
+        raise NotRead(
+            "networks of numlstm are LSTMs with one linear head behind them and the units of the "
+            "data around them, and have no such node"
+        )
+
+    def _gemm(self, attributes: Mapping[str, Any], data: Data, weight: Array, bias: Any) -> Data:
+        if attributes.get("transA", 0) or data.places.ndim != 2:
+            raise NotRead("it turns the data round")
+        weight = weight.T if attributes.get("transB", 0) else weight
+        made = self.stages.headed(data, _times(weight, attributes.get("alpha", 1.0)))
+        if bias is None:
+            return made
+        return self.stages.scaled(made, "Add", _times(bias, attributes.get("beta", 1.0)))
+
     # ---- LSTM nodes --------------------------------------------------------------------------
 
     def _lstm(self, node: Any, values: list[Value | None]) -> Sequence[Value]:
@@ -125,38 +225,36 @@ class Reader:
         X = named.get("X")
         if isinstance(X, Unread):
             return [X] * len(node.output)
-        if not isinstance(X, Flow):
+        if not isinstance(X, Data):
             raise NotRead("its X does not come from an input of the graph as it is")
-        arrays = {}
-        for name in named.keys() & {"W", "R", "B", "P"}:
-            value = named[name]
-            if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-                raise ValueError(f"{name} of {_called(node)} must be constant floats")
-            arrays[name] = value
-        if not {"W", "R"} <= arrays.keys():
-            raise ValueError(f"{_called(node)} lacks W or R")
+        attributes, arrays = self._attributes_of_lstm(node), _weights_of_lstm(node, named)
         dtype = "float64" if arrays["W"].dtype == np.float64 else "float32"
+        cell, directions = cell_of(attributes, "P" in arrays, dtype)
+        batch_first = bool(attributes.get("layout", 0))
+        below, places = self.stages.read_by_lstm(X, batch_first)
+        if below.root not in self.graph.inputs or self.graph.inputs[below.root].type not in FLOATS:
+            raise NotRead("its X does not come from an input of floats")
+        ragged = self._is_ragged(named.get("sequence_lens"), len(places))
+        for name in ("initial_h", "initial_c"):
+            state = self._initial(named.get(name), batch_first, below.root)
+            if state is not None:
+                arrays[name] = state.astype(arrays["W"].dtype)
+        layers = layers_of(arrays, cell, directions, attributes.get("hidden_size"))
+        if layers[0]["weight_ih"].shape[1] != places.shape[2]:
+            raise ValueError(
+                f"W of {_called(node)} does not read the {places.shape[2]} features of X"
+            )
+        level = Level(node, layers, cell, ragged, batch_first)
+        return self.stages.lstm(below, places, level)
+
+    def _attributes_of_lstm(self, node: Any) -> dict[str, Any]:
         for one in node.attribute:
             kind = self.onnx.AttributeProto.AttributeType.Name(one.type)
             if kind != KNOWN.get(one.name, kind):
                 raise ValueError(f"{one.name} of an LSTM is {KNOWN[one.name]}, received {kind}")
-        attributes = self._attributes(node)
-        cell, directions = cell_of(attributes, "P" in arrays, dtype)
-        batch_first = bool(attributes.get("layout", 0))
-        X, T, B = _time_and_batch(X, batch_first)
-        ragged = _is_ragged(named.get("sequence_lens"), T)
-        for name in ("initial_h", "initial_c"):
-            state = self._initial(named.get(name), batch_first)
-            if state is not None:
-                arrays[name] = state.astype(arrays["W"].dtype)
-        layers = layers_of(arrays, cell, directions, attributes.get("hidden_size"))
-        if layers[0]["weight_ih"].shape[1] != X.width and not isinstance(X.width, Free):
-            raise ValueError(f"W of {_called(node)} does not read the {X.width} features of X")
-        level = Level(len(self.lstms), ragged, node, layers, cell)
-        X = replace(X, levels=(*X.levels, level), state="", last=False)
-        return _outputs(X, arrays["R"].shape[2], directions, (T, B), batch_first)
+        return self._attributes(node)
 
-    def _initial(self, state: Value | None, batch_first: bool) -> Array | None:
+    def _initial(self, state: Value | None, batch_first: bool, root: str) -> Array | None:
         """A constant initial state, (D, 1, H); None of one that callers give, or of zeros."""
         if isinstance(state, np.ndarray) and state.dtype.kind == "f" and state.ndim == 3:
             state = state.swapaxes(0, 1) if batch_first else state
@@ -165,90 +263,80 @@ class Reader:
                     "the initial states are constants that differ from row to row, and numlstm "
                     "learns one for all rows: make them inputs, and pass state= to predict"
                 )
-            return state[:, :1] if self.learned or state.any() else None
-        if state is None or (isinstance(state, Opaque) and state.given):
-            return None
-        if isinstance(state, Flow) and not state.levels:
+            learned = state.any() or self.graph.metadata.get(LEARNED) == "True"
+            return state[:, :1] if learned else None
+        if state is None or self._is_given(state, root):
             return None
         raise NotRead("its initial state is made by nodes that numlstm does not have")
 
+    def _is_ragged(self, lens: Value | None, steps: int) -> bool:
+        if lens is None or self._is_given(lens):
+            return lens is not None
+        if isinstance(lens, np.ndarray):
+            if (lens == steps).all():
+                return False
+            raise ValueError(
+                "sequence_lens is constant, which fixes a batch: make it an input, and pass "
+                "lengths= to predict"
+            )
+        raise NotRead("its sequence_lens are computed by nodes: make it an input of the graph")
+
     # ---- outputs -----------------------------------------------------------------------------
 
-    def found(self, output: str | None) -> Found:
+    def found(self, name: str | None) -> Found:
         """The output of that name, or the only one that is a network."""
         if not self.lstms:
             kinds = ", ".join(sorted({node.op_type for node in self.graph.nodes}))
             raise ValueError(f"there is no LSTM in the graph, which has the nodes {kinds}")
-        if output is not None:
-            if output not in self.values:
-                raise ValueError(
-                    f"output={output!r} is no value of the graph, whose outputs are "
-                    f"{list(self.graph.outputs)}"
-                )
-            return self._as_found(output)
-        return self._as_found(self._chosen())
+        if name is not None and name not in self.values:
+            raise ValueError(
+                f"value={name!r} is no value of the graph, whose outputs are "
+                f"{list(self.graph.outputs)}"
+            )
+        return self._chosen() if name is None else self._network(name)
 
-    def _chosen(self) -> str:
-        graded: dict[tuple[int, ...], list[str]] = {}
-        for name in self.graph.outputs:
+    def _chosen(self) -> Found:
+        outputs, found = list(self.graph.outputs), []
+        for name in outputs:
             value = self.values.get(name)
-            if isinstance(value, Unread) and len(self.graph.outputs) > 1:
+            if isinstance(value, Data) and self.stages.are_aside(value):
+                continue
+            try:
+                if isinstance(value, (Data, Unread)):
+                    found.append(self._network(name))
+            except ValueError as error:
+                if len(outputs) == 1:
+                    raise
                 raise ValueError(
-                    f"of the outputs {list(self.graph.outputs)}, {name!r} is no network: "
-                    f"{value.reason}. Say which one is meant, output={self.graph.outputs[0]!r}; "
-                    "any value inside the graph does, too"
-                )
-            if isinstance(value, Flow) and value.levels and value.state != "c":
-                grade = (value.head is None, value.state == "h", value.last, len(value.axes))
-                graded.setdefault(tuple(map(int, grade)), []).append(name)
-        if not graded:
-            return self._without_network()
-        best = graded[min(graded)]
+                    f"of the outputs {outputs}, {name!r} is no network: {error}. Say which one is "
+                    f"meant, value={outputs[0]!r}; any value inside the graph does, too"
+                ) from error
+        if not found:
+            raise ValueError(
+                f"none of the outputs {outputs} is what one of the LSTMs {self.lstms} gives, or a "
+                "linear head of it: name the value that is, value='...'"
+            )
+        best = [one for one in found if one.grade == min(one.grade for one in found)]
         if len(best) > 1:
             raise ValueError(
-                f"more than one output is a network, {best}: say which one is meant, "
-                f"output={best[0]!r}"
+                f"more than one output is a network, {[one.name for one in best]}: say which one "
+                f"is meant, value={best[0].name!r}"
             )
         return best[0]
 
-    def _without_network(self) -> str:
-        for name in self.graph.outputs:
-            if isinstance(self.values.get(name), Unread):
-                return name
-        raise ValueError(
-            f"none of the outputs {list(self.graph.outputs)} is what one of the LSTMs "
-            f"{self.lstms} gives, or a linear head of it: name the value that is, output='...'"
-        )
-
-    def _as_found(self, name: str) -> Found:
+    def _network(self, name: str) -> Found:
         value = self.values[name]
         if isinstance(value, Unread):
             raise ValueError(
-                f"{value.reason}. output= names a value before it, to convert the network up to "
-                "there"
+                f"{value.reason}. value= names one before it, to convert the network up to there"
             )
-        if not isinstance(value, Flow) or not value.levels or value.state == "c":
+        if not isinstance(value, Data):
             raise ValueError(f"{name!r} is no output of an LSTM or of a head behind one")
-        _require_output(name, value)
-        return Found(name, value, _weights(value))
-
-
-def _require_output(name: str, flow: Flow) -> None:
-    roles = sorted(atom.role for axis in flow.axes[:-1] for atom in axis)
-    ways = len(flow.levels[-1].layers)
-    if flow.head is None and not in_order_or_apart(flow):
-        raise ValueError(f"{name!r} has not the features of the LSTM on one axis")
-    rest = [role for role in roles if role != "D"]
-    if flow.way is not None or rest != (["B"] if flow.last else ["B", "T"]):
-        raise ValueError(
-            f"{name!r} has only some directions, rows or steps of an LSTM with {ways} directions"
-        )
-
-
-def in_order_or_apart(flow: Flow) -> bool:
-    """Whether the last axis is the features, or the units of directions on an axis of their own."""
-    roles = [atom.role for atom in flow.axes[-1]] if flow.axes else []
-    return flows.in_order(flow) or roles == ["H"]
+        try:
+            stage, kind, places = self.stages.output_of(value)
+        except NotRead as error:
+            raise ValueError(f"{name!r} {str(error).removeprefix('it ')}") from error
+        return Found(name, stage, places, value.places.shape, weights_of(stage, kind))
 
 
 def _called(node: Any) -> str:
@@ -271,207 +359,33 @@ def _constant(attributes: Mapping[str, Any]) -> Value:
             array = np.asarray(value)
             narrow = name.startswith("value_float")
             return array.astype(np.float32) if narrow else array
-    return Opaque()
+    raise NotRead("it is neither of numbers nor of a tensor")
 
 
-def _is_given(kind: str, attributes: Mapping[str, Any], values: Sequence[Value | None]) -> bool:
-    """Whether a node passes on what callers give, or makes zeros of a shape that is not known."""
+def _are_zeros(kind: str, attributes: Mapping[str, Any], values: Sequence[Value | None]) -> bool:
+    """Whether a node makes zeros, of any shape."""
     if kind == "ConstantOfShape":
         return not np.any(attributes.get("value", 0))
-    first = values[0]
-    if kind == "Expand" and isinstance(first, np.ndarray) and first.dtype != object:
-        return not first.any()
-    return kind in _PASSED_ON and isinstance(first, Opaque) and first.given
+    return kind == "Expand" and isinstance(values[0], np.ndarray) and not values[0].any()
 
 
-def _shape(value: Value, attributes: Mapping[str, Any]) -> Value:
-    sizes = flows.sizes_of(value)
-    if sizes is None:
-        return Opaque()
-    sizes = sizes[attributes.get("start", 0) : attributes.get("end", len(sizes))]
-    if all(isinstance(size, int) for size in sizes):
-        return np.array(sizes, np.int64)
-    made = np.empty(len(sizes), object)
-    made[:] = sizes
-    return made
+def _trains(values: Sequence[Value | None]) -> bool:
+    """Whether a Dropout has an input training_mode that may be true."""
+    mode = values[2] if len(values) > 2 else None
+    return mode is not None and not (isinstance(mode, np.ndarray) and not mode.any())
 
 
-def _of_data(
-    kind: str, attributes: Mapping[str, Any], values: list[Value | None], count: int
-) -> Sequence[Value]:
-    """What a node makes of the data."""
-    first, others = values[0], values[1:]
-    arrays = [value for value in others if isinstance(value, np.ndarray)]
-    constant = all(value is None or isinstance(value, np.ndarray) for value in others)
-    if isinstance(first, Flow) and not first.levels and kind in ("Slice", "Split", "Expand"):
-        return [Opaque(given=True)] * count  # of a state, of which each level gets its own
-    if kind in ("Identity", "Dropout") and first is not None:
-        if kind == "Dropout" and any(array.any() for array in arrays[1:]):
-            raise NotRead("it is a dropout of training")
-        return [first] * count
-    if kind == "Concat":
-        return [flows.joined([value for value in values if value is not None], attributes)]
-    if isinstance(first, Stack):
-        if kind == "Gather" and arrays:
-            return [flows.part_of(first, attributes, arrays[0])]
-        raise NotRead("it changes the final states of several layers")
-    if kind == "Split" and isinstance(first, Flow) and constant:
-        return flows.split(first, attributes, count)
-    if kind in _MOVES and isinstance(first, Flow) and constant:
-        return [_MOVES[kind](first, attributes, *others)]
-    return [_arithmetic(kind, attributes, values)]
+def _times(array: Array, factor: float) -> Array:
+    return array if factor == 1.0 else (array * array.dtype.type(factor)).astype(array.dtype)
 
 
-def _arithmetic(kind: str, attributes: Mapping[str, Any], values: list[Value | None]) -> Flow:
-    first, second = (*values, None, None)[:2]
-    if kind in _SYMMETRIC and isinstance(first, np.ndarray):
-        first, second = second, first
-    if isinstance(first, Flow):
-        if kind == "Add" and isinstance(second, Flow):
-            return flows.added(first, second)
-        if isinstance(second, np.ndarray):
-            if kind in ("Add", "Sub", "Mul", "Div"):
-                return flows.moved(first, kind, second)
-            if kind == "MatMul":
-                return flows.multiplied(first, second)
-            if kind == "Gemm":
-                third = values[2] if len(values) > 2 else None
-                if third is None or isinstance(third, np.ndarray):
-                    return flows.gemm(first, attributes, second, third)
-    raise NotRead(
-        "networks of numlstm are LSTMs with one linear head behind them and the units of the data "
-        "around them, and have no such node"
-    )
-
-
-def _time_and_batch(X: Flow, batch_first: bool) -> tuple[Flow, Atom, Atom]:
-    """X with the atoms of its axes called by what they are."""
-    if len(X.axes) != 3 or X.head is not None or X.behind or X.state or X.last:
-        raise NotRead("its X is not the data, or the outputs of all steps of a layer below")
-    if X.levels and (X.way is not None or not flows.in_order(X)):
-        raise NotRead("its X is not all features of the layer below")
-    order = (1, 0) if batch_first else (0, 1)
-    if any(len(X.axes[k]) != 1 for k in (*order, *(() if X.levels else (2,)))):
-        raise NotRead("its X has axes that are joined or new")
-    T, B = (X.axes[k][0] for k in order)
-    if X.levels and (T.role, B.role) != ("T", "B"):
-        raise NotRead("its X has other axes than the layer below: steps must stay steps")
-    feature = X.axes[2][0].role
-    if not X.levels and any(step.role not in (None, feature) for step in X.before):
-        raise NotRead("the data before it are scaled along another axis than the features")
-    if not X.levels:
-        X = replace(X, places=(T, B, X.axes[2][0]))
-    return X, Atom("T", T.size), Atom("B", B.size)
-
-
-def _is_ragged(lens: Value | None, T: Atom) -> bool:
-    if lens is None or (isinstance(lens, Opaque) and lens.given):
-        return lens is not None
-    if isinstance(lens, np.ndarray):
-        if all(one == T.size for one in integers(lens)):
-            return False
-        raise ValueError(
-            "sequence_lens is constant, which fixes a batch: make it an input, and pass lengths= "
-            "to predict"
-        )
-    raise NotRead("its sequence_lens are computed by nodes: make it an input of the graph")
-
-
-def _outputs(
-    X: Flow, units: int, directions: int, axes: tuple[Atom, Atom], batch_first: bool
-) -> list[Value]:
-    """Y, Y_h and Y_c."""
-    T, B = ((one,) for one in axes)
-    D = (Atom("D", 2),) if directions == 2 else ()
-    H = (Atom("H", units),)
-    wide, narrow = ((B, T, D, H), (B, D, H)) if batch_first else ((T, D, B, H), (D, B, H))
-    return [
-        replace(X, axes=wide),
-        replace(X, axes=narrow, state="h", last=True),
-        replace(X, axes=narrow, state="c", last=True),
-    ]
-
-
-# ---- weights ---------------------------------------------------------------------------------
-
-
-def _weights(flow: Flow) -> Weights:
-    levels = flow.levels
-    first = levels[0]
-    for level in levels[1:]:
-        if level.cell != first.cell or len(level.layers) != len(first.layers):
-            raise ValueError(
-                "all layers must be of one kind, in attributes, peepholes and directions: "
-                f"{_called(level.node)} differs from {_called(first.node)}"
-            )
-    ways = {level.residual for level in levels[1:]}
-    if len(ways) > 1:
-        raise ValueError("either all layers but the first are added to their inputs, or none")
-    return Weights(
-        [layer for level in levels for layer in level.layers],
-        flow.head,
-        directions=len(first.layers),
-        cell=first.cell,
-        residual=ways == {True},
-        output="last" if flow.last else "sequence",
-        scaling=_scaling(flow),
-    )
-
-
-def _scaling(flow: Flow) -> Scaling | None:
-    """The units of the data, of nodes before the LSTM and behind the head."""
-    if not flow.before and not flow.behind:
-        return None
-    features = flow.levels[0].layers[0]["weight_ih"].shape[1]
-    x_mean, x_scale = _of_inputs(flow.before, features)
-    y_mean = y_scale = None
-    if flow.behind:
-        width = flow.width
-        assert isinstance(width, int)
-        y_mean, y_scale = _of_outputs(flow.behind, width)
-    for name, scale in ("before the LSTM", x_scale), ("behind the head", y_scale):
-        if scale is not None and not (scale > 0).all():
-            raise ValueError(
-                f"the nodes {name} multiply by numbers that are not positive, and a scaling "
-                "divides by standard deviations: name a value without them, output='...'"
-            )
-    return Scaling(x_mean, x_scale, y_mean, y_scale)
-
-
-def _of_inputs(steps: Sequence[Step], features: int) -> tuple[Array, Array]:
-    """Mean and scale: those of a Sub and a Div to the bit."""
-    arrays = [np.array(np.broadcast_to(s.array, features), np.float64) for s in steps]
-    if [step.kind for step in steps] == ["Sub", "Div"]:
-        return arrays[0], arrays[1]
-    factor, offset = _composed(steps, arrays, features)
-    with np.errstate(all="ignore"):
-        return -offset / factor, 1.0 / factor
-
-
-def _of_outputs(steps: Sequence[Step], width: int) -> tuple[Array, Array]:
-    """Mean and scale: those of a Mul and an Add to the bit."""
-    arrays = [np.array(np.broadcast_to(s.array, width), np.float64) for s in steps]
-    if [step.kind for step in steps] == ["Mul", "Add"]:
-        scale, mean = arrays
-    else:
-        scale, mean = _composed(steps, arrays, width)
-    half = width // 2  # log-variances behind the means are moved by 2 log(scale)
-    if width == 2 * half and half and (scale[half:] == 1).all() and (scale[:half] > 0).all():
-        moves = 2.0 * np.log(scale[:half])
-        if moves.any() and np.array_equal(mean[half:], moves):
-            return mean[:half], scale[:half]
-    return mean, scale
-
-
-def _composed(steps: Sequence[Step], arrays: Sequence[Array], size: int) -> tuple[Array, Array]:
-    """All steps as factor * x + offset."""
-    factor, offset = np.ones(size), np.zeros(size)
-    with np.errstate(all="ignore"):
-        for step, array in zip(steps, arrays, strict=True):
-            if step.kind in ("Add", "Sub"):
-                offset = offset + array if step.kind == "Add" else offset - array
-            elif step.kind == "Mul":
-                factor, offset = factor * array, offset * array
-            else:
-                factor, offset = factor / array, offset / array
-    return factor, offset
+def _weights_of_lstm(node: Any, named: Mapping[str, Value]) -> dict[str, Array]:
+    arrays = {}
+    for name in named.keys() & {"W", "R", "B", "P"}:
+        value = named[name]
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+            raise ValueError(f"{name} of {_called(node)} must be constant floats")
+        arrays[name] = value
+    if not {"W", "R"} <= arrays.keys():
+        raise ValueError(f"{_called(node)} lacks W or R")
+    return arrays

@@ -7,15 +7,15 @@ evaluator with the LSTM of `reference_lstm`. Of a graph of others only the nodes
 import importlib.util
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from numlstm.convert.check import Outputs
-from numlstm.convert.extras import MissingPackage, require
-from numlstm.convert.onnx.files import EXTRA, Free, Graph, Size
-from numlstm.convert.onnx.flow import Flow
+from numlstm.convert.counterpart import MissingPackage
+from numlstm.convert.onnx.files import ONNX, Free, Graph, Size
+from numlstm.convert.onnx.reader import Found
 from numlstm.utils.types import Array
 
 _INTEGERS = {6: np.int32, 7: np.int64}
@@ -43,7 +43,7 @@ def run(
 
 
 def _in_the_runtime(model: Any, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
-    runtime = require("onnxruntime", EXTRA, "the check")
+    runtime = ONNX.require("onnxruntime", "the check")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -55,11 +55,12 @@ def _in_the_runtime(model: Any, names: list[str], inputs: Mapping[str, Array]) -
 
 
 def _in_the_evaluator(model: Any, names: list[str], inputs: Mapping[str, Array]) -> list[Array]:
-    evaluator = require("onnx.reference", EXTRA, "the check").ReferenceEvaluator
-    text = require("numlstm.convert.onnx.reference_lstm", EXTRA, "the check")
+    evaluator = ONNX.require("onnx.reference", "the check").ReferenceEvaluator
+    from numlstm.convert.onnx.reference_lstm import LSTM
+
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        made: list[Array] = evaluator(model, new_ops=[text.LSTM]).run(names, dict(inputs))
+        made: list[Array] = evaluator(model, new_ops=[LSTM]).run(names, dict(inputs))
     return made
 
 
@@ -81,77 +82,99 @@ def by_the_runtime(model: Any) -> bool:
 # ---- of a graph that was read ----------------------------------------------------------------
 
 
-def excerpt(onnx: Any, graph: Graph, output: str, flow: Flow) -> tuple[Any, list[list[str]]]:
-    """A model of the nodes that an output needs, and the names of the levels' states."""
+def computed(onnx: Any, graph: Graph, found: Found, X: Array) -> Outputs:
+    """The outputs and states of the nodes of a network, from a batch (B, T, I)."""
+    if X.shape[1] > _MOST_STEPS or X.size > _LARGEST:
+        raise MissingPackage("the graph asks for a very large batch")
+    nodes, states = _nodes(onnx, graph, found)
+    outputs = dict.fromkeys([found.name, *(name for names in states for name in names)])
+    model = _assembled(onnx, graph, nodes, list(outputs), X.dtype)
+    made = run(onnx, model, _inputs(graph, model, found, X), ours=False)
+    Y = made[found.name].ravel()
+    if Y.size != math.prod(found.shape):
+        raise RuntimeError(
+            f"{found.name!r} has the shape {made[found.name].shape} where {found.shape} was read: "
+            "the network computes something else there"
+        )
+    Y = Y[found.places]
+    parts: list[list[Array]] = [[], []]
+    for level, names in zip(found.stage.levels, states, strict=True):
+        for part, name in zip(parts, names, strict=True):
+            part.extend(made[name].swapaxes(0, 1) if level.batch_first else made[name])
+    return Outputs(Y.swapaxes(0, 1) if Y.ndim == 3 else Y, *parts)
+
+
+def _nodes(onnx: Any, graph: Graph, found: Found) -> tuple[list[Any], list[list[str]]]:
+    """The nodes that an output needs, and the names of the levels' states."""
+    needed, lstms = {found.name}, [id(level.node) for level in found.stage.levels]
     nodes: list[Any] = []
-    needed = {output}
-    lstms = [level.node for level in flow.levels]
-    for node in list(graph.nodes)[::-1]:
-        if needed & set(node.output) or any(node is one for one in lstms):
-            needed |= set(node.input)
-            nodes.insert(0, node)
-    needed.discard("")  # of inputs that are left out
     states: list[list[str]] = []
-    copies = []
-    for node in nodes:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        if any(node is one for one in lstms):
-            names = [*copy.output, "", ""][:3]
-            names = [
-                name or f"numlstm.state.{len(states)}.{place}" if place else name
-                for place, name in enumerate(names)
-            ]
-            del copy.output[:]
-            copy.output.extend(names)
-            states.append(names[1:])
-        copies.append(copy)
-    kind = 11 if flow.levels[0].layers[0]["weight_ih"].dtype == np.float64 else 1
-    info = onnx.helper.make_tensor_value_info
-    outputs = list(dict.fromkeys([output, *(name for names in states for name in names)]))
-    made = onnx.helper.make_graph(
-        copies,
-        "excerpt",
-        [
-            info(name, one.type, one.sizes and [_size_or_name(size) for size in one.sizes])
-            for name, one in graph.inputs.items()
-            if name in needed
-        ],
-        [info(name, kind, None) for name in outputs],
-        [
-            onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
-            for name, array in graph.arrays.items()
-            if name in needed
-        ],
+    for node in list(graph.nodes)[::-1]:
+        if not needed & set(node.output) and id(node) not in lstms:
+            continue
+        needed |= set(node.input)
+        if id(node) in lstms:
+            node, names = _with_states(onnx, node, len(states))
+            states.insert(0, names)
+        nodes.insert(0, node)
+    return nodes, states
+
+
+def _with_states(onnx: Any, node: Any, index: int) -> tuple[Any, list[str]]:
+    """A copy of an LSTM node that returns its final states, and their names."""
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    kept = [one for one in node.attribute if one.name != "output_sequence"]  # of opset 1
+    del copy.attribute[:]
+    copy.attribute.extend(kept)
+    Y, *states = [*copy.output, "", "", ""][:3]
+    states = [name or f"numlstm.state.{index}.{place}" for place, name in enumerate(states)]
+    del copy.output[:]
+    copy.output.extend([Y, *states])
+    return copy, states
+
+
+def _assembled(
+    onnx: Any, graph: Graph, nodes: Sequence[Any], outputs: Sequence[str], dtype: Any
+) -> Any:
+    """A model of some of the nodes."""
+    needed = {name for node in nodes for name in node.input} - {""}  # of inputs that are left out
+    helper, info = onnx.helper, onnx.helper.make_tensor_value_info
+    inputs = [
+        info(name, one.type, one.sizes and [_size_or_name(size) for size in one.sizes])
+        for name, one in graph.inputs.items()
+        if name in needed
+    ]
+    arrays = [
+        onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
+        for name, array in graph.arrays.items()
+        if name in needed
+    ]
+    kind = helper.np_dtype_to_tensor_dtype(dtype)
+    made = helper.make_graph(
+        nodes, "excerpt", inputs, [info(name, kind, None) for name in outputs], arrays
     )
-    opsets = [onnx.helper.make_opsetid("", graph.opset)]
+    opsets = [helper.make_opsetid("", graph.opset)]
     version = min(max(graph.ir_version, 4), 10)
-    return onnx.helper.make_model(made, opset_imports=opsets, ir_version=version), states
+    return helper.make_model(made, opset_imports=opsets, ir_version=version)
 
 
 def _size_or_name(size: Size) -> int | str:
     return size.name if isinstance(size, Free) else size
 
 
-def batch_of(flow: Flow) -> tuple[int, int] | None:
-    """Rows and steps of the check: those that the graph asks for; None where they are too many."""
-    T, B, _ = (atom.size for atom in flow.places)
-    rows = B if isinstance(B, int) else 3
-    steps = T if isinstance(T, int) else 7
-    numbers = rows * steps * flow.levels[0].layers[0]["weight_ih"].shape[1]
-    return None if steps > _MOST_STEPS or numbers > _LARGEST else (rows, steps)
-
-
-def inputs_of(graph: Graph, model: Any, flow: Flow, X: Array) -> dict[str, Array]:
+def _inputs(graph: Graph, model: Any, found: Found, X: Array) -> dict[str, Array]:
     """A batch (B, T, I) as the graph takes it; initial states are 0, lengths those of all steps."""
     rows, steps = X.shape[:2]
-    order = sorted(range(3), key=lambda k: flow.places[k].role)  # of T, B, I
-    feeds = {flow.root: np.ascontiguousarray(X.swapaxes(0, 1).transpose(order))}
+    source = found.stage.chain()[0]
+    data = np.empty(source.shape, X.dtype)
+    data.ravel()[found.stage.reads] = X.swapaxes(0, 1)
+    feeds = {source.root: data}
     for info in model.graph.input:
-        if info.name == flow.root:
+        if info.name == source.root:
             continue
         known = graph.inputs[info.name]
-        sizes = known.sizes or _of_a_node(info.name, flow, rows)
+        sizes = known.sizes or _of_a_node(info.name, found, rows)
         shape = tuple(rows if isinstance(size, Free) else size for size in sizes)
         if math.prod(shape) > _LARGEST:
             raise MissingPackage(f"the graph asks for a very large input {info.name!r}")
@@ -163,32 +186,12 @@ def inputs_of(graph: Graph, model: Any, flow: Flow, X: Array) -> dict[str, Array
     return feeds
 
 
-def _of_a_node(name: str, flow: Flow, rows: int) -> tuple[Size, ...]:
+def _of_a_node(name: str, found: Found, rows: int) -> tuple[Size, ...]:
     """The sizes of an input of an LSTM node."""
-    for level in flow.levels:
+    for level in found.stage.levels:
         if name in level.node.input[4:5]:
             return (rows,)
         if name in level.node.input[5:7]:
             sizes = len(level.layers), rows, level.layers[0]["weight_hh"].shape[1]
-            first = any(one.name == "layout" and one.i for one in level.node.attribute)
-            return (sizes[1], sizes[0], sizes[2]) if first else sizes
+            return (sizes[1], sizes[0], sizes[2]) if level.batch_first else sizes
     raise MissingPackage(f"the graph does not say which shape its input {name!r} has")
-
-
-def outputs_of(flow: Flow, made: Mapping[str, Array], name: str, states: Any) -> Outputs:
-    """What the graph gives, as a model of numlstm has it."""
-    Y = made[name]
-    roles = [axis[0].role if axis else "" for axis in flow.axes]
-    if len(flow.axes[-1]) == 2:
-        roles[-1] = "H"
-    wanted = sorted(range(len(roles)), key=lambda k: ("", "B", "T", "D", "H", "O").index(roles[k]))
-    Y = Y.transpose(wanted)
-    leading = Y.shape[roles.count("") :][: 1 if flow.last else 2]
-    Y = Y.reshape(*leading, -1)
-    parts: list[list[Array]] = [[], []]
-    for level, names in zip(flow.levels, states, strict=True):
-        first = any(one.name == "layout" and one.i for one in level.node.attribute)
-        for part, state in zip(parts, names, strict=True):
-            array = made[state].swapaxes(0, 1) if first else made[state]
-            part.extend(array)
-    return Outputs(Y, *parts)

@@ -167,7 +167,7 @@ def written(
 def run(
     operators: Sequence[Recurrent], head: Mapping[str, Array] | None, X: Array, last: bool = False
 ) -> Outputs:
-    """What LiteRT makes of X (B, T, I)."""
+    """Outputs and states of LiteRT for X (B, T, I)."""
     content, states = written(operators, head, *X.shape[:2])
     interpreter = interpreter_of(content)
     x = X.transpose(1, 0, 2)
@@ -192,7 +192,7 @@ def interpreter_of(content: bytes) -> Any:
 
 
 def outputs_of(interpreter: Any, x: Array) -> Array:
-    """What an interpreter makes of an input."""
+    """The outputs of an interpreter for an input."""
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ascontiguousarray(x))
     interpreter.invoke()
     found: Array = np.array(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))

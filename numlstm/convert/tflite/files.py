@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numlstm.convert.tflite.flatbuffer import Table, root
+from numlstm.utils.files import StorageError
 from numlstm.utils.types import Array
 
 # operators that something is known of here; the numbers are those of the schema
@@ -106,7 +107,7 @@ class Graph:
         dtype = np.dtype(_TYPES[tensor.kind])
         data = self.buffers[tensor.buffer]
         if data.size != math.prod(tensor.shape) * dtype.itemsize:
-            raise ValueError(
+            raise StorageError(
                 f"{tensor.name!r} has {data.size} bytes, and its shape {tensor.shape} is that of "
                 f"{math.prod(tensor.shape) * dtype.itemsize}"
             )
@@ -127,12 +128,12 @@ def read_graph(data: bytes) -> Graph:
     names = model.tables(1, _operator_name)
     graphs = model.tables(2, lambda table: table)
     if not graphs:
-        raise ValueError("it has no graph")
+        raise StorageError("it has no graph")
     buffers = model.tables(4, _buffer)
     tensors = graphs[0].tables(0, _tensor)
     for tensor in tensors:
         if not tensor.buffer < max(len(buffers), 1):
-            raise ValueError(f"{tensor.name!r} has buffer {tensor.buffer}, of {len(buffers)}")
+            raise StorageError(f"{tensor.name!r} has buffer {tensor.buffer}, of {len(buffers)}")
     operators = graphs[0].tables(3, lambda table: _operator(table, names, len(tensors)))
     ends = [_indices(graphs[0], field, len(tensors)) for field in (1, 2)]
     _require_order(operators, ends[0])
@@ -146,7 +147,7 @@ def _require_order(operators: Sequence[Operator], inputs: tuple[int, ...]) -> No
         used.update(one.inputs)
         written = {tensor for tensor in one.outputs if tensor >= 0}
         if written & used:
-            raise ValueError(f"{one.name} writes a tensor that was written or read before")
+            raise StorageError(f"{one.name} writes a tensor that was written or read before")
         used |= written
 
 
@@ -166,7 +167,7 @@ def _buffer(table: Table) -> Array:
 def _tensor(table: Table) -> Tensor:
     shape = tuple(map(int, table.vector(0, "<i4")[: _MOST_DIMENSIONS + 1]))
     if len(shape) > _MOST_DIMENSIONS or min(shape, default=1) < 0:
-        raise ValueError(f"a tensor has shape {shape}")
+        raise StorageError(f"a tensor has shape {shape}")
     if table.scalar(10, "<I", 0):
         raise ValueError("its numbers lie in other files")
     kind, buffer = table.scalar(1, "<b", 0), table.scalar(2, "<I", 0)
@@ -178,11 +179,13 @@ def _tensor(table: Table) -> Tensor:
 def _operator(table: Table, names: Sequence[str], count: int) -> Operator:
     code = table.scalar(0, "<I", 0)
     if code >= len(names):
-        raise ValueError(f"an operator has code {code}, of {len(names)}")
+        raise StorageError(f"an operator has code {code}, of {len(names)}")
     name, inputs, outputs = names[code], _indices(table, 1, count), _indices(table, 2, count)
     least = _LEAST.get(name, 1) if name in NAMES.values() else 0
     if len(inputs) < least or min(inputs[:least], default=0) < 0 or min(outputs, default=-1) < 0:
-        raise ValueError(f"{name} lacks inputs or outputs, received {inputs[:9]} and {outputs[:9]}")
+        raise StorageError(
+            f"{name} lacks inputs or outputs, received {inputs[:9]} and {outputs[:9]}"
+        )
     return Operator(name, inputs, outputs, table.table(4))
 
 
@@ -190,5 +193,5 @@ def _indices(table: Table, field: int, count: int) -> tuple[int, ...]:
     """Indices of tensors, which there are."""
     found = table.vector(field, "<i4")
     if found.size > 500 or (found.size and not (found.min() >= -1 and found.max() < count)):
-        raise ValueError(f"an operator names a tensor that is none of {count}")
+        raise StorageError(f"an operator names a tensor that is none of {count}")
     return tuple(map(int, found))

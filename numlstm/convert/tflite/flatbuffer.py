@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from numlstm.utils.files import StorageError
 from numlstm.utils.types import Array
 
 _MOST = 10_000  # tables in a vector
@@ -46,7 +47,7 @@ class Table:
         start, count = self._vector(index)
         size = np.dtype(dtype).itemsize * count
         if start + size > len(self.data):
-            raise ValueError(f"a vector of {count} ends behind the end of the file")
+            raise StorageError(f"a vector of {count} ends behind the end of the file")
         return np.frombuffer(self.data, dtype, count, start)
 
     def table(self, index: int) -> "Table | None":
@@ -58,7 +59,7 @@ class Table:
         """A vector of tables."""
         start, count = self._vector(index)
         if count > _MOST:
-            raise ValueError(f"a vector has {count} tables, more than {_MOST}")
+            raise StorageError(f"a vector has {count} tables, more than {_MOST}")
         places = range(start, start + 4 * count, 4)
         return [read(Table(self.data, _target(self.data, at))) for at in places]
 
@@ -86,7 +87,7 @@ EMPTY = Table(struct.pack("<HHi", 4, 4, 4), 4)  # one without fields, which has 
 def root(data: bytes, identifier: bytes) -> Table:
     """The outermost table of a file."""
     if data[4:8] != identifier:
-        raise ValueError(
+        raise StorageError(
             f"it must have {identifier!r} as its bytes 4 to 7, received {bytes(data[4:8])!r}"
         )
     return Table(data, _target(data, 0))
@@ -99,5 +100,5 @@ def _target(data: bytes, at: int) -> int:
 
 def _number(data: bytes, at: int, kind: str) -> Any:
     if not 0 <= at <= len(data) - struct.calcsize(kind):
-        raise ValueError(f"a place in it, {at}, lies outside of its {len(data)} bytes")
+        raise StorageError(f"a place in it, {at}, lies outside of its {len(data)} bytes")
     return struct.unpack_from(kind, data, at)[0]

@@ -1,4 +1,4 @@
-"""The way through a graph of TensorFlow Lite: LSTMs, a dense layer, and what only arranges axes."""
+"""A walk through a graph of TensorFlow Lite: LSTMs, a dense layer, and what only arranges axes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _DENSE = "FULLY_CONNECTED"
 
 
 class Network(NamedTuple):
-    """What is converted of a graph."""
+    """The part of a graph that is converted."""
 
     operators: list[Recurrent]
     head: dict[str, Array] | None
@@ -26,7 +26,7 @@ class Network(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where the way has come to: tensors, two of two directions, and what their axes are."""
+    """A place on the walk: tensors, two of two directions, and what their axes are."""
 
     tensors: tuple[int, ...]
     axes: tuple[str, ...]
@@ -74,7 +74,7 @@ def _chosen(
 
 
 def _axes(read: Recurrent) -> tuple[str, ...]:
-    """What the axes of an LSTM's input are."""
+    """The axes of an LSTM's input."""
     if read.kind == STEP:
         return BATCH, FEATURES
     return (TIME, BATCH, FEATURES) if read.options.time_major else (BATCH, TIME, FEATURES)
@@ -124,7 +124,7 @@ def _before(name: str) -> str:
 def _through_lstm(
     graph: Graph, place: Place, operator: Operator, read: Recurrent, first: bool
 ) -> Place:
-    """From where the way has come to, through the next LSTM."""
+    """From a place through the next LSTM."""
     while not first and operator.inputs[0] not in place.tensors:
         following = _following(graph, place, operator)
         if following.name in KINDS or following.name == _DENSE:
@@ -145,7 +145,7 @@ def _through_lstm(
 
 
 def _goes_to_lstm(graph: Graph, place: Place) -> bool:
-    """Whether the way goes on, through axes, to a further LSTM."""
+    """Whether a further LSTM follows, behind nothing but changes of axes."""
     try:
         while (one := _next(graph, place)) is not None and one.name not in KINDS:
             place = _through(graph, place, one)

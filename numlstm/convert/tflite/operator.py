@@ -67,7 +67,7 @@ class Recurrent(NamedTuple):
 
     @property
     def gains(self) -> dict[int, Array]:
-        """Those of the layer normalisation, which two directions do not have."""
+        """The gains of the layer normalisation, which two directions do not have."""
         found = {} if self.kind == BOTH else self.constants
         return {place: array for place, array in found.items() if place in GAIN}
 

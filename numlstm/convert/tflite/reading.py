@@ -59,10 +59,12 @@ def from_tflite(
     Raises
     ------
     StorageError
-        For a file that is damaged, for quantised tensors, and for operators that numlstm has no
-        layer for; the message names them.
+        For a file that is damaged, or not of TensorFlow Lite.
+    ValueError
+        For quantised tensors, and for operators that numlstm has no layer for; the message names
+        them.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
 
     Warns
     -----
@@ -80,7 +82,7 @@ def from_tflite(
     if isinstance(source, (bytes, bytearray, memoryview)) and bytes(source[4:8]) == MAGIC:
         source = io.BytesIO(source)
     data = files.read_bytes(source)
-    with files.refusing(source):
+    with files.refusing(source, whole=True):
         network, weights, shifts = _read(data, lstm, head, logits)
     model = to_model(weights, backend)
     if check:
@@ -99,7 +101,7 @@ def _numbers(lstm: Any) -> int | list[int] | None:
 def _read(
     data: bytes, lstm: int | list[int] | None, head: bool | None, logits: bool
 ) -> tuple[Network, Weights, list[Array]]:
-    """What is converted of a file, its weights, and what the projections add to hidden states."""
+    """The network, its weights, and what the projections add to hidden states."""
     network = find_network(read_graph(data), lstm, head, logits)
     weights, shifts = weights_of_operators(network.operators, network.head)
     output = "last" if network.last else "sequence"
@@ -107,7 +109,7 @@ def _read(
 
 
 def _run(network: Network, shifts: Sequence[Array], X: Array) -> Outputs:
-    """What LiteRT makes of X, in our hidden states."""
+    """Outputs of LiteRT for X, with our hidden states."""
     found = run(network.operators, network.head, X, network.last)
     assert found.h is not None
     h = [own - shift for own, shift in zip(found.h, shifts, strict=True)]

@@ -3,5 +3,8 @@
 from numlstm.convert.counterpart import Counterpart
 
 PYTORCH = Counterpart(
-    "PyTorch", "torch", ("bidirectional", "proj_size", "num_layers", "head", "scaling")
+    "PyTorch",
+    "torch",
+    ("bidirectional", "proj_size", "num_layers", "head", "scaling"),
+    doubles=True,
 )

@@ -1,12 +1,15 @@
 """Modules of PyTorch: the one that a model becomes, and those that a conversion is checked with."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import copy
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from numlstm.convert.state_dicts import state_dict_of
+from numlstm.convert.state_dicts import named_units, state_dict_of
+from numlstm.convert.weights import network_scaling
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
 from numlstm.utils.types import Array
@@ -20,6 +23,12 @@ class Units(torch.nn.Module):  # type: ignore[misc]
         for name, value in scaling._asdict().items():
             if value is not None:
                 self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Moved to other devices, and not to other types, as `half` and `float` would."""
+        for name, value in self._buffers.items():
+            self._buffers[name] = value.to(fn(value).device)
+        return self
 
     def inputs(self, X: Any, dtype: Any) -> Any:
         """X in the network's units, computed in float64."""
@@ -55,7 +64,8 @@ class Network(torch.nn.Module):  # type: ignore[misc]
         self.head = None
         if spec.head is not None:
             self.head = torch.nn.Linear(spec.head.input_size, spec.head.output_size, dtype=kind)
-        self.scaling = None if model.scaling is None else Units(model.scaling)
+        scaling = network_scaling(model)
+        self.scaling = None if scaling is None else Units(scaling)
         self.output = model.output
 
     def forward(self, X: Any, state: Any = None) -> Any:
@@ -71,14 +81,15 @@ class Network(torch.nn.Module):  # type: ignore[misc]
 
 
 def last_of(h: Any, directions: int) -> Any:
-    """What the last layer gives once each direction has read all steps, (B, W)."""
+    """The outputs of the last layer once each direction has read all steps, (B, W)."""
     return torch.cat(list(h[-directions:]), dim=-1)
 
 
 def module_of(model: LSTM) -> Network:
     """The module of a model, with its parameters."""
     module = Network(model)
-    module.load_state_dict({k: _tensor(v) for k, v in state_dict_of(model).items()})
+    named = state_dict_of(model) | named_units(network_scaling(model))
+    module.load_state_dict({name: _tensor(value) for name, value in named.items()})
     return module
 
 
@@ -133,18 +144,65 @@ def run(
     return Y.numpy(), h, c
 
 
-def call(module: Any, X: Array, steps_first: bool) -> Array | None:
-    """The outputs of any module, batches first; None where it wants something else than X."""
-    with torch.no_grad(), contextlib.suppress(Exception):  # of code of any kind
-        Y = module(torch.from_numpy(X.swapaxes(0, 1).copy() if steps_first else X))
-        Y = Y[0] if isinstance(Y, tuple) else Y
-        found: Array = Y.numpy()
-        return found.swapaxes(0, 1) if steps_first and found.ndim == 3 else found
+def copied(module: Any, dtype: str) -> Any:
+    """A copy for a check, on the CPU and in the dtype of a model; None of what has no copy."""
+    with contextlib.suppress(Exception):  # of a module that holds a state, or compiled code
+        return _copy_of(unwrapped(module)).to("cpu", getattr(torch, dtype)).eval()
     return None
 
 
+def _copy_of(module: Any) -> Any:
+    """Of a compiled module as a file has it, since a deep copy shares its parameters' graph."""
+    if not isinstance(module, torch.jit.ScriptModule):
+        return copy.deepcopy(module)
+    buffer = io.BytesIO()
+    torch.jit.save(module, buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer, map_location="cpu")
+
+
+def copied_lstm(module: Any, dtype: str) -> Any:
+    """The same of an nn.LSTM or nn.LSTMCell, and of nothing else."""
+    if not isinstance(module, torch.nn.LSTM | torch.nn.LSTMCell):
+        return None
+    return copied(module, dtype)
+
+
+def unwrapped(module: Any) -> Any:
+    """The module in one that only says where it runs, or how."""
+    if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+        return unwrapped(module.module)
+    return unwrapped(module._orig_mod) if hasattr(module, "_orig_mod") else module
+
+
+def calls(module: Any, X: Array) -> Iterator[Array]:
+    """Outputs of any module that takes X, batches first or steps first; of these batches first."""
+    for steps_first in False, True:
+        x = torch.from_numpy((X.swapaxes(0, 1) if steps_first else X).copy())
+        for found in _tensors(_called(module, x, X.shape[0], X.shape[1])):
+            array: Array = found.detach().cpu().numpy()
+            yield array.swapaxes(0, 1) if steps_first and array.ndim == 3 else array
+
+
+def _called(module: Any, x: Any, rows: int, steps: int) -> Any:
+    """What a module makes of x, of x and no state, or of x and its lengths."""
+    for more in (), (None,), (torch.full((rows,), steps),):
+        with torch.no_grad(), contextlib.suppress(Exception):  # of code of any kind
+            return module(x, *more)
+    return None
+
+
+def _tensors(result: Any) -> list[Any]:
+    """The tensors that may be the outputs: the first of several, any that has a name."""
+    if isinstance(result, Mapping):
+        return [one for value in result.values() for one in _tensors(value)]
+    if isinstance(result, tuple | list):
+        return _tensors(result[0]) if result else []
+    return [result] if isinstance(result, torch.Tensor) else []
+
+
 def _one(lstm: Any, X: Any) -> Any:
-    """Of an nn.LSTM, or of an nn.LSTMCell step by step; batches first."""
+    """Outputs and state of an nn.LSTM, or of an nn.LSTMCell step by step; batches first."""
     X = X.to(next(lstm.parameters()).dtype)
     if isinstance(lstm, torch.nn.LSTMCell):
         state: Any = None

@@ -1,20 +1,19 @@
 """Networks from PyTorch: modules, state dicts and files of weights."""
 
-import copy
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from numlstm.architecture.spec import Dropout
-from numlstm.convert.check import differs
 from numlstm.convert.state_dicts import Parts, find_parts, weights_of_parts
 from numlstm.convert.tensors import require_mapping
-from numlstm.convert.torch.check import check_parts, submodule
+from numlstm.convert.torch.check import check_parts, network_of, submodule, warn_of_others
 from numlstm.convert.torch.counterpart import PYTORCH
 from numlstm.convert.weights import to_model
 from numlstm.model.lstm import LSTM
-from numlstm.utils import checks, files, notices
+from numlstm.utils import checks, files
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # of a state dict, in checkpoints
 
@@ -24,7 +23,7 @@ def from_torch(
     *,
     lstm: str | Sequence[str] | None = None,
     head: str | bool | None = None,
-    output: str = "sequence",
+    output: str | None = None,
     check: bool = True,
     backend: str = "auto",
 ) -> LSTM:
@@ -32,7 +31,7 @@ def from_torch(
 
     Parameters
     ----------
-    source : torch.nn.Module, mapping of str to array_like, or path
+    source : torch.nn.Module, mapping of str to array_like, path or binary file
         A module with an LSTM in it; its ``state_dict()``, of tensors or of arrays; or the file of
         one, which is read by ``torch.load(weights_only=True)`` and cannot run code.
     lstm : str, or sequence of str, optional
@@ -43,7 +42,8 @@ def from_torch(
         that there is. What lies between them and around them, such as an activation, is code, which
         no weight shows and nothing here converts.
     output : {"sequence", "last"}, optional
-        What `predict` returns: the outputs of all steps, or of the last one.
+        What `predict` returns: the outputs of all steps, or of the last one. Default: what a module
+        of `to_torch` does, else "sequence"; a state dict does not say.
     check : bool, optional
         Run a random batch through the LSTM and the head here and in PyTorch, and raise where the
         results differ beyond rounding.
@@ -62,9 +62,9 @@ def from_torch(
         Where there is no LSTM, or more than one; where there are further parameters and nothing
         says what they are; for shapes that do not fit, and for quantised weights.
     StorageError
-        For a file that is damaged or holds more than weights.
+        For a file that is damaged, or holds more than weights.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         For a file, where there is no PyTorch.
 
@@ -72,7 +72,8 @@ def from_torch(
     -----
     UserWarning
         Where there is no PyTorch to check against; and where a module, called with the batch, gives
-        something else than its LSTM and head, unless `lstm` or `head` says what is meant.
+        something else than its LSTM and head, or cannot be called so, unless `lstm` or `head` says
+        what is meant. A list of several LSTMs is compared with the module all the same.
 
     Examples
     --------
@@ -87,22 +88,46 @@ def from_torch(
     <LSTM: 3 inputs, 1 layer of 8 units, 2 outputs; 402 parameters, float32, reference backend>
     """
     state_dict, module = _read(source)
-    parts = find_parts(state_dict, lstm, head)
+    parts = find_parts(state_dict, lstm, head, _linear_layers(module))
     weights = weights_of_parts(parts)
-    output = checks.choice("output", output, ("sequence", "last"))
+    output = _output(output, module, parts)
     weights = replace(weights, output=output, dropout=_dropout(module, parts))
     model = to_model(weights, backend)
     if checks.flag("check", check):
         check_parts(model, parts, module)
-        if module is not None and parts.scaling is None and lstm is None and head is None:
-            _warn_of_others(model, module, parts)
+        if module is not None and (len(parts.lstms) > 1 or (lstm is None and head is None)):
+            warn_of_others(model, module, parts, meant=head is not None)
     return model
+
+
+def _linear_layers(module: Any) -> list[str] | None:
+    """The names of all nn.Linear of a module, compiled ones too; None where there is no module."""
+    if module is None:
+        return None
+    linear = PYTORCH.require("torch", "a module").nn.Linear
+    return [
+        name
+        for name, one in module.named_modules()
+        if isinstance(one, linear) or getattr(one, "original_name", "") == "Linear"
+    ]
+
+
+def _output(asked: str | None, module: Any, parts: Parts) -> str:
+    """What is asked for, or what the module of `to_torch` gives."""
+    if asked is not None:
+        return str(checks.choice("output", asked, ("sequence", "last")))
+    return str(getattr(network_of(module, parts), "output", "sequence"))
 
 
 def _read(source: Any) -> tuple[Mapping[str, Any], Any]:
     """The state dict of a source, and its module where it is one."""
-    if isinstance(source, (str, bytes, os.PathLike)):
+    if isinstance(source, (str, bytes, os.PathLike)) or hasattr(source, "read"):
         return _unwrapped(_loaded(source)), None
+    if isinstance(source, type):
+        raise TypeError(
+            f"source must be a module or what it holds, received the class {source.__name__}: "
+            "pass an instance, with its weights"
+        )
     if callable(getattr(source, "state_dict", None)):
         return source.state_dict(), source
     require_mapping("source", source)
@@ -119,22 +144,22 @@ def _unwrapped(source: Mapping[Any, Any]) -> Mapping[str, Any]:
     return source
 
 
-def _loaded(path: Any) -> Mapping[Any, Any]:
-    path = files.path_of(path, "source")
-    if path.endswith(".safetensors"):
-        raise ValueError(f"{path} is read by from_safetensors")
+def _loaded(source: Any) -> Mapping[Any, Any]:
+    """The content of a file, at a path or open."""
+    name = str(source) if hasattr(source, "read") else files.path_of(source, "source")
+    if name.endswith(".safetensors"):
+        raise ValueError(f"{name} is read by from_safetensors")
     torch = PYTORCH.require("torch", "a file of PyTorch")
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path} is no file")
+    data = files.read_bytes(source)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, with advice that is not ours
         raise files.StorageError(
-            f"{path} is damaged, or holds more than weights, which could run code: where you trust "
+            f"{name} is damaged, or holds more than weights, which could run code: where you trust "
             "it, load it in PyTorch and pass the module, or its state_dict()"
         ) from error
     if not isinstance(loaded, Mapping):
-        raise files.StorageError(f"{path} holds {type(loaded).__name__}, and no state_dict")
+        raise ValueError(f"{name} holds {type(loaded).__name__}, and no state_dict")
     return loaded
 
 
@@ -144,17 +169,3 @@ def _dropout(module: Any, parts: Parts) -> Dropout:
         return Dropout()
     rate = getattr(submodule(module, next(iter(parts.lstms))), "dropout", 0.0)
     return Dropout(layers=float(rate)) if isinstance(rate, float) else Dropout()
-
-
-def _warn_of_others(model: LSTM, module: Any, parts: Parts) -> None:
-    """Warn where a larger module makes something else of a batch than its LSTM and its head do."""
-    modules = PYTORCH.require("numlstm.convert.torch.modules", "the check")
-    found = submodule(module, next(iter(parts.lstms)))
-    whole = copy.deepcopy(module).to("cpu", getattr(modules.torch, model.spec.dtype)).eval()
-    steps_first = not getattr(found, "batch_first", True)
-    if found is not module and differs(model, lambda X: modules.call(whole, X, steps_first)):
-        notices.warn(
-            "the LSTM and the head were converted, and the module as a whole computes something "
-            "else: an activation between or behind them, or another choice of steps, is code that "
-            "is yours to add; lstm= and head= say that these parts are meant, without this warning"
-        )

@@ -32,9 +32,15 @@ def to_torch(model: LSTM, *, check: bool = True) -> Any:
     ValueError
         For a model with a part that nn.LSTM lacks; the message names it.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         Where there is no PyTorch.
+
+    Warns
+    -----
+    UserWarning
+        For what the model does around its network, and the module does not: the rule for missing
+        inputs, windows, names of features and outputs, and where the check could not be made.
 
     Examples
     --------

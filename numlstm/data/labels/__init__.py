@@ -25,8 +25,8 @@ from numlstm.utils.sliced import whole
 __all__ = [
     "UNNAMED", "Attributes", "Ends", "Frame", "Grid", "Labelled", "Names", "Panel", "Several",
     "attributes", "beside", "classes", "companion", "has_labels", "inputs", "known_ahead",
-    "named", "read", "require_no_steps", "require_plain", "same_names", "samples", "targets",
-    "times_ahead", "weights", "with_rows",
+    "named", "read", "read_samples", "require_no_steps", "require_plain", "same_names", "samples",
+    "targets", "times_ahead", "weights", "with_rows",
 ]  # fmt: skip
 
 
@@ -39,8 +39,11 @@ def inputs(
 ) -> Labelled:
     """Sequences with their labels, features in the order given; their times must go forward.
 
-    A gap in time is a warning; where `reset` begins a sequence anew there is none.
+    A gap in time is a warning; where `reset` begins a sequence anew there is none. What an
+    estimator has read stays as it is.
     """
+    if isinstance(X, Labelled):
+        return X
     given = read(name, X, features)
     if type(given) is not Labelled:
         _say_gaps(given.gaps(beside(given, "reset", reset)))
@@ -65,6 +68,14 @@ def _say_gaps(gaps: list[str]) -> None:
 
 def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
     """As `inputs`, for those to whom a row of two dimensions is a sequence, not a step."""
+    given = read_samples(X, features)
+    if not isinstance(given, Frame):
+        _say_gaps(given.gaps(None))
+    return given
+
+
+def read_samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
+    """The same without a word about gaps."""
     kind = _kind(type(X))
     wanted = None if kind == "frame" else features  # scikit-learn compares those of a frame
     given = read("X", X, wanted, None if kind == "list" else _BATCH)
@@ -77,8 +88,6 @@ def samples(X: Any, features: tuple[str, ...] | None) -> Labelled:
     if isinstance(given, Frame):
         _make_samples(given)
         _ = given.values  # scikit-learn, which reads it, would make numbers of other columns
-    else:
-        _say_gaps(given.gaps(None))
     return given
 
 

@@ -95,7 +95,7 @@ def _comparable(name: str, title: str, axis: Axis | None, moment: Any) -> tuple[
     elif asked.has_zone != axis.has_zone:
         raise ValueError(
             f"{name}: {moment!s} {'has' if asked.has_zone else 'lacks'} a time zone, and the "
-            f"{axis.name} of {title} {'has' if axis.has_zone else 'has none'}"
+            f"{axis.name} of {title} has {'one' if axis.has_zone else 'none'}"
         )
     return every, then[0]
 

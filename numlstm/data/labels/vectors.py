@@ -25,6 +25,24 @@ def read(name: str, value: Any, wanted: tuple[str, ...] | None) -> Array | None:
     return values if positions is None else values[positions]
 
 
+def in_order(name: str, value: Any, wanted: tuple[str, ...] | None) -> Any:
+    """The same of what stands for nothing but the names: other ones are refused.
+
+    What has no names is as it is; so are names, where none are wanted.
+    """
+    found = _named(value)
+    if found is None or wanted is None or all(map(str.isdigit, found[0])):
+        return value
+    positions, _ = order(name, found[0], wanted)
+    return found[1] if positions is None else found[1][positions]
+
+
+def names_of(value: Any) -> tuple[str, ...] | None:
+    """The names of what has one for each number."""
+    found = _named(value)
+    return None if found is None else found[0]
+
+
 def _named(value: Any) -> tuple[tuple[str, ...], Array] | None:
     """Names and numbers of what has a label for each number."""
     if isinstance(value, Mapping):
