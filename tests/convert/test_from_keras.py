@@ -11,6 +11,7 @@ import pytest
 
 import numlstm
 from numlstm.convert import from_keras, lengths_of_mask, to_keras
+from numlstm.convert.keras.copies import without_subclass
 from numlstm.convert.keras.files import plain_layers
 
 h5py = pytest.importorskip("h5py")  # what reads the files
@@ -228,6 +229,68 @@ def test_a_graph_of_keras_2():
     assert [layer.parents for layer in found] == [[("input", 0)], [("lstm", 0), ("lstm", 1)]]
 
 
+def Computing(config, weights, copies):
+    """A layer that computes in copies alone, whose configurations it records."""
+    layer = Fake("LSTM", config, weights)
+
+    def from_config(cls, config):
+        copies.append(config)
+        copy = cls()
+        copy.model = None
+        return copy
+
+    def set_weights(self, weights):
+        self.model = from_keras(Fake("LSTM", {}, weights), **QUIET)
+
+    def call(self, X, training=False):
+        return X if self.model is None else self.model.predict(X)
+
+    members = {"from_config": classmethod(from_config), "set_weights": set_weights}
+    return type("LSTM", (type(layer),), {**members, "__call__": call, "__module__": "keras"})()
+
+
+def test_the_check_runs_a_copy_for_any_batch():
+    mixed = {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
+    config = {
+        "stateful": True,
+        "dtype": mixed,
+        "batch_input_shape": (32, 10, 3),
+        "kernel_initializer": {"class_name": "Mine"},
+        "units": 4,
+    }
+    copies = []
+    layer = Computing(config, WEIGHTS, copies)
+    from_keras(layer, backend="reference")
+    wanted = {"stateful": False, "dtype": "float32", "batch_input_shape": (None, None, 3)}
+    assert copies == [{"name": "it", "return_sequences": True, "units": 4} | wanted]
+    assert not hasattr(layer, "model")
+    wrong = type(layer)
+    wrong.get_weights = lambda self: [-part for part in WEIGHTS]
+    wrong.set_weights = lambda self, weights: setattr(
+        self, "model", from_keras(Fake("LSTM", {}, WEIGHTS), **QUIET)
+    )
+    with pytest.raises(RuntimeError, match="outputs of Keras and of numlstm differ"):
+        from_keras(wrong(), backend="reference")
+
+
+def functional(**members):
+    """A model of a user's class, by what is read of it."""
+    Functional = type("Functional", (), {"__module__": "keras.src.models", "call": lambda self: 0})
+    Mine = type("Mine", (Functional,), {"inputs": ["X"], "outputs": ["Y"], **members})
+    Functional.__init__ = lambda self, *tensors: setattr(self, "tensors", tensors)
+    return Functional, Mine()
+
+
+def test_a_subclass_of_a_functional_model():
+    Functional, model = functional()
+    plain = without_subclass(model)
+    assert type(plain) is Functional
+    assert plain.tensors == (["X"], ["Y"])
+    _, model = functional(call=lambda self: 1)
+    with pytest.raises(ValueError, match="Mine has a call of its own"):
+        without_subclass(model)
+
+
 # ---- files that are wrong --------------------------------------------------------------------
 
 
@@ -292,6 +355,18 @@ def test_links_out_of_a_file_are_not_followed(tmp_path):
 def test_without_keras(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     message = r'needs keras: python -m pip install "numlstm\[keras\]"'
+    with pytest.warns(UserWarning, match=f"was not checked against Keras: .*{message}"):
+        from_keras(stored("plain"), backend="reference")
+    with pytest.raises(ImportError, match=message):
+        to_keras(numlstm.LSTM(3, 5, rng=0, backend="reference"))
+
+
+def test_without_a_backend(monkeypatch, tmp_path):
+    no_backend = "raise ModuleNotFoundError(\"No module named 'tensorflow'\", name='tensorflow')"
+    (tmp_path / "keras.py").write_text(no_backend)
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    message = r"Keras its backend: install one, .* KERAS_BACKEND .*'tensorflow'"
     with pytest.warns(UserWarning, match=f"was not checked against Keras: .*{message}"):
         from_keras(stored("plain"), backend="reference")
     with pytest.raises(ImportError, match=message):

@@ -11,7 +11,8 @@ import numpy as np
 from numlstm.convert.keras.activations import function_of
 from numlstm.convert.keras.chain import Chain, read_chain
 from numlstm.convert.keras.check import verify_network
-from numlstm.convert.keras.counterpart import KERAS
+from numlstm.convert.keras.copies import copied, without_subclass
+from numlstm.convert.keras.counterpart import keras_for
 from numlstm.convert.keras.files import (
     Description,
     Layer,
@@ -76,7 +77,9 @@ def from_keras(
     >>> from numlstm.convert import from_keras
     >>> model = from_keras("network.keras")  # doctest: +SKIP
     """
-    logits, description = checks.flag("logits", logits), _described(source)
+    logits = checks.flag("logits", logits)
+    source = without_subclass(source)
+    description = _described(source)
     of_file = not hasattr(source, "get_weights")
     with files.refusing(source, whole=True) if of_file else contextlib.nullcontext():
         chain = read_chain(description, logits)
@@ -167,12 +170,12 @@ def _verify(model: LSTM, chain: Chain, source: Any) -> None:
     """Compare a model with the layer or model that it was made of, or with its layers rebuilt."""
     whole = hasattr(source, "get_weights") and chain.head_activation == "linear"
     if whole and type(source).__name__ != "LSTMCell":
-        verify_network(model, lambda: source)
+        verify_network(model, lambda X: copied(source, X))
     else:
-        verify_network(model, lambda: _rebuilt(model, chain.weights))
+        verify_network(model, lambda X: _rebuilt(model, chain.weights))
 
 
 def _rebuilt(model: LSTM, weights: Weights) -> Any:
-    keras = KERAS.require("keras", "the check")
+    keras = keras_for("the check")
     functions = [function_of(keras, one) for one in weights.cell.activations[:2]]
     return built(keras, weights, functions, model)

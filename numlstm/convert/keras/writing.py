@@ -6,7 +6,7 @@ from typing import Any
 from numlstm.architecture.spec import NetworkSpec
 from numlstm.convert.keras.activations import names_of
 from numlstm.convert.keras.check import verify_network
-from numlstm.convert.keras.counterpart import KERAS
+from numlstm.convert.keras.counterpart import KERAS, keras_for
 from numlstm.convert.sizes import Layer
 from numlstm.convert.weights import Weights, weights_of
 from numlstm.data.scaling import Scaling
@@ -51,10 +51,10 @@ def to_keras(model: LSTM, *, check: bool = True) -> Any:
     """
     KERAS.require_parts(model)
     names = names_of(model.cell.activations)
-    keras = KERAS.require("keras", "to_keras")
+    keras = keras_for("to_keras")
     network = built(keras, weights_of(model, crop=True), names, model)
     if checks.flag("check", check):
-        verify_network(model, lambda: network)
+        verify_network(model, lambda X: network)
     return network
 
 
