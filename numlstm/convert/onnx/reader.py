@@ -189,7 +189,7 @@ class Reader:
         for axis, cut in slices_of(attributes, data.ndim, *ends).items():
             size = data.shape[axis]
             furthest = max(end for end in (abs(cut.start), abs(cut.stop), 0) if end < _ENDLESS)
-            if any(size % one == 0 for one in self.opened) and furthest > size:
+            if any(size % one == 0 for one in self.sizes.values()) and furthest > size:
                 raise NotRead(f"it cuts at {furthest} of an axis whose size is open")
 
     def _arithmetic(
