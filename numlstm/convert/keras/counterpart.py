@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from numlstm.convert.counterpart import Counterpart
-from numlstm.utils.optional import MissingPackage
+from numlstm.convert.counterpart import Counterpart, MissingPackage
 
 KERAS = Counterpart(
     "Keras", "keras", ("bidirectional", "num_layers", "head", "scaling", "activations")
