@@ -153,7 +153,7 @@ def test_slices_change_nothing(monkeypatch):
     model, X = made({"num_layers": 2}), np.random.default_rng(0).standard_normal((3, 9, 2))
     given = {"output": 0, "lengths": [9, 2, 6]}
     whole = inspection.memory_paths(model, X, **given)
-    monkeypatch.setattr("numlstm.inspection.linear_slices._HELD", 900)  # two steps
+    monkeypatch.setattr("numlstm.inspection.dynamics.jacobians._HELD", 900)  # two steps
     parts = inspection.memory_paths(model, X, **given)
     np.testing.assert_allclose(parts.cell, whole.cell, rtol=1e-13)
     np.testing.assert_allclose(parts.total, whole.total, rtol=1e-13)
@@ -269,3 +269,23 @@ def test_paths_say_what_they_are():
         "contribution (units of the output)",
         "sensitivity (output by state)",
     ]
+
+
+def test_what_inputs_brought_is_the_gradient_times_input_of_attributions():
+    rng = np.random.default_rng(0)
+    X = 5.0 + rng.standard_normal((4, 12, 2))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    for standardize in (True, False):
+        model = numlstm.fit(
+            *(X, np.nan_to_num(X[..., :1])),
+            hidden_size=3,
+            epochs=2,
+            missing="mask",
+            standardize=standardize,
+            dtype="float64",
+            rng=0,
+        ).model
+        paths = inspection.memory_paths(model, X, times_input=True)
+        observed = np.isfinite(X)[:, ::-1]
+        found = inspection.gradient_x_input(model, X).values[:, ::-1]
+        np.testing.assert_allclose(paths.total[observed], found[observed], rtol=1e-9, atol=1e-12)

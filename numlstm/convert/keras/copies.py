@@ -28,13 +28,14 @@ def without_subclass(source: Any) -> Any:
 
     A class with a `call` of its own is refused, which may do what its layers do not say.
     """
-    for base in type(source).__mro__:
+    kind: Any = type(source)
+    for base in kind.__mro__:
         name = class_of({"class_name": base.__name__, "module": base.__module__})
-        if name not in _OF_MODELS or base is type(source):
+        if name not in _OF_MODELS or base is kind:
             continue
-        if type(source).call is not base.call:
+        if kind.call is not base.call:
             raise ValueError(
-                f"{type(source).__name__} has a call of its own, which is not converted: pass its "
+                f"{kind.__name__} has a call of its own, which is not converted: pass its "
                 "LSTM layer"
             )
         if name == "Functional":

@@ -1,4 +1,4 @@
-"""What nodes of ONNX make of arrays: of constants, such as sizes, and of the places of data."""
+"""The results of nodes of ONNX: for constants, such as sizes, and for the places of data."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ class CannotFold(Exception):
 def fold(
     kind: str, attributes: Mapping[str, Any], arrays: Sequence[Array | None], outputs: int
 ) -> list[Array]:
-    """What a node makes of constants; `CannotFold` where that is not known."""
+    """The results of a node for constants; `CannotFold` where that is not known."""
     if kind not in _FOLDS:
         raise CannotFold(kind)
     named = {"outputs": outputs} if kind == "Split" else {}

@@ -1,4 +1,4 @@
-"""Both sides of a conversion from and to ONNX: what a graph computes from a batch.
+"""The check of conversions from and to ONNX: what a graph computes from a batch.
 
 By onnxruntime where it is installed and keeps to the operator's text, else by onnx's reference
 evaluator with the LSTM of `reference_lstm`. Of a graph of others only the nodes that were read run.

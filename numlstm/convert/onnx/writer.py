@@ -123,7 +123,7 @@ class Writer:
         return Y, outputs[1], outputs[2]
 
     def last(self, states: Sequence[str]) -> str:
-        """What the last layer gives once each direction has read all steps, (B, W)."""
+        """The outputs of the last layer once each direction has read all steps, (B, W)."""
         total = states[-1]
         if self.weights.residual:
             total = states[0]

@@ -4,17 +4,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.inspection import linear_slices
-from numlstm.inspection.explained import explained
-from numlstm.inspection.inputs import Given, Inspected, network_of, read
-from numlstm.inspection.readout import (
+from numlstm.inspection.dynamics import jacobians
+from numlstm.inspection.dynamics.readout import (
     direct,
+    input_means,
     input_names,
     input_scales,
     num_values,
     readout,
     require_states,
 )
+from numlstm.inspection.sequences import Given, Inspected, network_of, read
+from numlstm.inspection.target import explained
 from numlstm.model.lstm import LSTM
 from numlstm.network.derivatives import Run
 from numlstm.utils import checks
@@ -89,7 +90,7 @@ def memory_paths(
         of `LSTM.transitions`, in the network's own units.
     times_input : bool, optional
         Multiply the derivatives by how far the inputs were from their means (from zero in a model
-        without `scaling`): what each contributed, to first order, in the units of the output.
+        that has learnt none): what each contributed, to first order, in the units of the output.
     lengths, reset, static, future : optional
         As in `LSTM.predict`.
 
@@ -143,8 +144,10 @@ def memory_paths(
     whole, cell = np.moveaxis(_by_lag(seen, found), 2, 0)
     factor: Any = what.factor
     if times_input:
-        values = num_values(own)
-        factor = factor * _by_lag(seen, run.X[..., None, :values])[:, :, 0]
+        away = run.X[..., : num_values(own)]
+        if own.scaling is None:  # else the means are zeros of the network's units
+            away = away - input_means(own, num_values(own)).astype(away.dtype)
+        factor = factor * _by_lag(seen, away[..., None, :])[:, :, 0]
     elif wrt == "X":
         factor = factor / input_scales(own)
     total, through, rest = (
@@ -224,7 +227,7 @@ def _derivatives(model: LSTM, run: Run, place: int, wrt: str) -> Array:
     v = np.tile(readout(model)[place], (len(run.X), 2, 1))
     width = num_values(model) if wrt == "X" else v.shape[-1]
     result = np.empty((*run.X.shape[:2], 2, width))
-    for start, there, (by_state, by_X) in linear_slices.backwards(network, run, need_X=wrt == "X"):
+    for start, there, (by_state, by_X) in jacobians.backwards(network, run, need_X=wrt == "X"):
         for t in reversed(range(there.shape[1])):
             result[:, start + t] = v @ by_X[:, t, :, :width] if wrt == "X" else v
             v = v @ by_state[:, t]
