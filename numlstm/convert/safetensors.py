@@ -98,8 +98,8 @@ def from_safetensors(
         content = _content(tensors, metadata[_OWN]) if _OWN in metadata else None
     if content is not None and (lstm is not None or head is not None):
         raise ValueError(
-            "lstm and head name parts in a file of others, and to_safetensors wrote this one, which "
-            "says what its parts are: leave them out"
+            "lstm and head name parts in a file of others, and to_safetensors wrote this one, "
+            "which says what its parts are: leave them out"
         )
     if content is not None:
         model = model_of(LSTM, content, Arithmetic(backend))

@@ -4,12 +4,12 @@ Over `numlstm.LSTM.trace`, `vjp` and `transitions`, which have what is needed fr
 predict.
 """
 
-from numlstm.inspection.attribution import Attribution, LagImportance, lag_importance
-from numlstm.inspection.attributions import gradient_x_input, integrated_gradients
-from numlstm.inspection.fixed_points import FixedPoints, fixed_points
-from numlstm.inspection.lyapunov import LyapunovExponents, lyapunov_exponents
-from numlstm.inspection.memory import MemoryPaths, memory_length, memory_paths
-from numlstm.inspection.time_constants import TimeConstants, time_constants
+from numlstm.inspection.attribution.methods import gradient_x_input, integrated_gradients
+from numlstm.inspection.attribution.result import Attribution, LagImportance, lag_importance
+from numlstm.inspection.dynamics.fixed_points import FixedPoints, fixed_points
+from numlstm.inspection.dynamics.lyapunov import LyapunovExponents, lyapunov_exponents
+from numlstm.inspection.memory.paths import MemoryPaths, memory_length, memory_paths
+from numlstm.inspection.memory.time_constants import TimeConstants, time_constants
 
 __all__ = [
     "Attribution",

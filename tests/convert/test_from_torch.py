@@ -1,6 +1,8 @@
 """State dicts of PyTorch: stored truths, what is found in them, and what is refused."""
 
+import io
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +267,27 @@ def test_a_quantised_tensor():
     tensor.is_quantized = True
     with pytest.raises(TypeError, match=r"bias_ih is quantised: pass bias_ih\.dequantize"):
         from_torch(lstm("", 3, 5) | {"bias_ih_l0": tensor}, **QUIET)
+
+
+def test_files_at_a_path_or_open(monkeypatch, tmp_path):
+    def load(file, map_location, weights_only):
+        assert weights_only
+        return {b"lstm": lstm("", 3, 5), b"list": [1]}[file.read()]
+
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
+    path = tmp_path / "file.pt"
+    path.write_bytes(b"lstm")
+    theta = from_torch(lstm("", 3, 5), **QUIET).theta
+    with path.open("rb") as file:
+        for source in (path, file, io.BytesIO(b"lstm")):
+            assert from_torch(source, **QUIET).theta.tobytes() == theta.tobytes()
+    with pytest.raises(numlstm.StorageError, match="is damaged, or holds more than weights"):
+        from_torch(io.BytesIO(b"other"), **QUIET)
+    with pytest.raises(ValueError, match="holds list, and no state_dict") as caught:
+        from_torch(io.BytesIO(b"list"), **QUIET)
+    assert caught.type is ValueError  # the file is not damaged
+    with pytest.raises(FileNotFoundError):
+        from_torch(tmp_path / "none.pt", **QUIET)
 
 
 def test_without_pytorch(monkeypatch, tmp_path):

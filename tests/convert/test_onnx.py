@@ -297,7 +297,7 @@ def test_mask_channels_have_no_units():
 def test_scaling_keeps_its_bits_and_that_of_a_variance(tmp_path):
     rng = np.random.default_rng(0)
     model = drawn(rng)
-    model.set_scaling(tuple(rng.uniform(0.1, 9, (2, 3))), ([3.25], [0.3]))
+    model.set_scaling(tuple(rng.uniform(0.1, 9, (2, 3))), ([3.25], [0.3]), variance=True)
     to_onnx(model, tmp_path / "file.onnx")
     read = from_onnx(tmp_path / "file.onnx", backend="reference")
     for one, other in zip(read.scaling, model.scaling, strict=True):

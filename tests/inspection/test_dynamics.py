@@ -124,7 +124,7 @@ def test_slices_change_nothing(monkeypatch):
     model = numlstm.LSTM(1, 3, 1, num_layers=2, dtype="float64", rng=0)
     X = np.random.default_rng(0).standard_normal((2, 60, 1))
     whole = inspection.lyapunov_exponents(model, X, steps=50)
-    monkeypatch.setattr("numlstm.inspection.linear_slices._HELD", 2000)
+    monkeypatch.setattr("numlstm.inspection.dynamics.jacobians._HELD", 2000)
     parts = inspection.lyapunov_exponents(model, X, steps=50)
     np.testing.assert_allclose(parts.exponents, whole.exponents, rtol=1e-10)
 

@@ -153,7 +153,7 @@ def test_slices_change_nothing(monkeypatch):
     model, X = made({"num_layers": 2}), np.random.default_rng(0).standard_normal((3, 9, 2))
     given = {"output": 0, "lengths": [9, 2, 6]}
     whole = inspection.memory_paths(model, X, **given)
-    monkeypatch.setattr("numlstm.inspection.linear_slices._HELD", 900)  # two steps
+    monkeypatch.setattr("numlstm.inspection.dynamics.jacobians._HELD", 900)  # two steps
     parts = inspection.memory_paths(model, X, **given)
     np.testing.assert_allclose(parts.cell, whole.cell, rtol=1e-13)
     np.testing.assert_allclose(parts.total, whole.total, rtol=1e-13)

@@ -90,7 +90,7 @@ def test_quantiles_are_taken_in_blocks_of_units(monkeypatch):
     whole = inspection.time_constants(model, X).quantiles
     f = np.quantile(model.trace(X).f, [0.1, 0.5, 0.9], axis=(1, 2))
     np.testing.assert_allclose(whole, -1 / np.log(f), rtol=1e-12)
-    module = sys.modules["numlstm.inspection.time_constants"]  # a function has its name
+    module = sys.modules["numlstm.inspection.memory.time_constants"]  # a function has its name
     monkeypatch.setattr(module, "_HELD", 60)
     np.testing.assert_array_equal(inspection.time_constants(model, X).quantiles, whole)
 
@@ -117,14 +117,16 @@ def test_slices_change_nothing(monkeypatch):
     model = numlstm.LSTM(2, 3, 1, num_layers=2, rng=0)
     X, lengths = np.random.default_rng(0).standard_normal((4, 9, 2)), [9, 1, 4, 6]
     whole = inspection.time_constants(model, X, lengths=lengths)
-    module = sys.modules["numlstm.inspection.time_constants"]  # the name is that of the function
+    module = sys.modules[
+        "numlstm.inspection.memory.time_constants"
+    ]  # the name is that of the function
     monkeypatch.setattr(module, "_HELD", 48)
     parts = inspection.time_constants(model, X, lengths=lengths)
     np.testing.assert_allclose(parts.forget, whole.forget, rtol=1e-14)
 
 
 def test_no_more_than_a_slice_is_held_beside_the_gates():
-    module = sys.modules["numlstm.inspection.time_constants"]
+    module = sys.modules["numlstm.inspection.memory.time_constants"]
     gates = np.full((1, 1, 100_000, 64), 0.5, np.float32)
     tracemalloc.start()
     forget = module._geometric_means(gates, 0.0)

@@ -44,8 +44,8 @@ def from_tflite(
     logits : bool, optional
         Leave out the softmax or sigmoid at the end.
     check : bool, optional
-        Run a random batch through the same LSTM operators and dense layer in LiteRT, and raise
-        where the results differ beyond rounding.
+        Run a random batch in LiteRT through the LSTM operators and the dense layer that were read,
+        in a file of their own, and raise where the results differ beyond rounding.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs.
 

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.inspection import linear_slices
-from numlstm.inspection.inputs import Given, Inspected, read
-from numlstm.inspection.readout import feedback, require_dynamics, require_own_inputs
+from numlstm.inspection.dynamics import jacobians
+from numlstm.inspection.dynamics.readout import feedback, require_dynamics, require_own_inputs
+from numlstm.inspection.sequences import Given, Inspected, read
 from numlstm.model.lstm import LSTM
 from numlstm.network.derivatives import Run, state_size
 from numlstm.network.network import Network
@@ -157,7 +157,7 @@ def _free_run(seen: Inspected, steps: int) -> tuple[Run, Array]:
 
 def _driven(network: Network, run: Run) -> Iterator[Array]:
     """Jacobians along given inputs, in slices."""
-    for part in linear_slices.forwards(network, run):
+    for part in jacobians.forwards(network, run):
         yield part.linear.by_state
 
 
@@ -174,7 +174,7 @@ def _require_run(Y: Array, dtype: str) -> None:
 def _closed(model: LSTM, network: Network, run: Run) -> Iterator[Array]:
     """Jacobians of the closed loop, in slices: the input is the output of the state before."""
     by_state = feedback(model).matrix
-    for part in linear_slices.forwards(network, run, need_X=True):
+    for part in jacobians.forwards(network, run, need_X=True):
         yield part.linear.by_state + part.linear.by_X @ by_state
 
 

@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 
 from numlstm.data import labels
-from numlstm.inspection.attribution import Attribution
-from numlstm.inspection.explained import Explained, explained
-from numlstm.inspection.inputs import network_of
-from numlstm.inspection.path import (
+from numlstm.inspection.attribution.point import Asked, Reading, read
+from numlstm.inspection.attribution.quadrature import (
     END,
     Gradients,
     Quadrature,
@@ -16,7 +14,9 @@ from numlstm.inspection.path import (
     gradients,
     predictions,
 )
-from numlstm.inspection.point import Asked, Reading, read
+from numlstm.inspection.attribution.result import Attribution
+from numlstm.inspection.sequences import network_of
+from numlstm.inspection.target import Explained, explained
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, notices
 from numlstm.utils.types import Array

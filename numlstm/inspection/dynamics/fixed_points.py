@@ -10,8 +10,7 @@ from scipy.optimize import root
 from numlstm.architecture.spec import State
 from numlstm.data import labels
 from numlstm.data.labels import vectors
-from numlstm.inspection.inputs import Given, Inspected, read
-from numlstm.inspection.readout import (
+from numlstm.inspection.dynamics.readout import (
     Feedback,
     direct,
     feedback,
@@ -21,6 +20,7 @@ from numlstm.inspection.readout import (
     require_dynamics,
     require_own_inputs,
 )
+from numlstm.inspection.sequences import Given, Inspected, read
 from numlstm.model.continuation import Rows
 from numlstm.model.lstm import LSTM
 from numlstm.network.derivatives import (

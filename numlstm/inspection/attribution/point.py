@@ -7,7 +7,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.data.missing import network_inputs
 from numlstm.data.sequences import Form, mask
-from numlstm.inspection import baselines
+from numlstm.inspection.attribution import baselines
 from numlstm.inspection.steps import explained_steps, read_range
 from numlstm.model.continuation import Request, Rows
 from numlstm.model.inputs import ModelInputs

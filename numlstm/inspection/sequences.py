@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data import labels, sequences
-from numlstm.inspection.point import cut
-from numlstm.inspection.samples import Samples
+from numlstm.inspection.attribution.point import cut
 from numlstm.inspection.steps import explained_steps, read_range
+from numlstm.inspection.tables import Samples
 from numlstm.model.continuation import Request, Rows
 from numlstm.model.inputs import ModelInputs
 from numlstm.model.lstm import LSTM

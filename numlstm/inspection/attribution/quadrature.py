@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.inspection.explained import Explained
-from numlstm.inspection.point import Point
+from numlstm.inspection.attribution.point import Point
+from numlstm.inspection.target import Explained
 from numlstm.model.lstm import LSTM
 from numlstm.network.network import Network, Weights
 from numlstm.utils.types import Array

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.data.labels.axes import Axis
-from numlstm.inspection.inputs import network_of
+from numlstm.inspection.sequences import network_of
 from numlstm.network.dropout import real_rate
 from numlstm.utils.types import Array
 

@@ -4,10 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numlstm.inspection import linear_slices
-from numlstm.inspection.explained import explained
-from numlstm.inspection.inputs import Given, Inspected, network_of, read
-from numlstm.inspection.readout import (
+from numlstm.inspection.dynamics import jacobians
+from numlstm.inspection.dynamics.readout import (
     direct,
     input_names,
     input_scales,
@@ -15,6 +13,8 @@ from numlstm.inspection.readout import (
     readout,
     require_states,
 )
+from numlstm.inspection.sequences import Given, Inspected, network_of, read
+from numlstm.inspection.target import explained
 from numlstm.model.lstm import LSTM
 from numlstm.network.derivatives import Run
 from numlstm.utils import checks
@@ -224,7 +224,7 @@ def _derivatives(model: LSTM, run: Run, place: int, wrt: str) -> Array:
     v = np.tile(readout(model)[place], (len(run.X), 2, 1))
     width = num_values(model) if wrt == "X" else v.shape[-1]
     result = np.empty((*run.X.shape[:2], 2, width))
-    for start, there, (by_state, by_X) in linear_slices.backwards(network, run, need_X=wrt == "X"):
+    for start, there, (by_state, by_X) in jacobians.backwards(network, run, need_X=wrt == "X"):
         for t in reversed(range(there.shape[1])):
             result[:, start + t] = v @ by_X[:, t, :, :width] if wrt == "X" else v
             v = v @ by_state[:, t]

@@ -1,0 +1,1 @@
+"""A network as a dynamical system: Jacobians along a trajectory, exponents, fixed points."""

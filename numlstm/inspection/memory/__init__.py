@@ -1,0 +1,1 @@
+"""Through which memory, and for how long: cells, hidden states and forget gates."""
