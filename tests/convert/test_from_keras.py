@@ -226,6 +226,17 @@ def test_what_is_not_of_keras():
         from_keras(3)
 
 
+def test_a_frozen_direction_of_keras_2():
+    file = stored("both", "h5")
+    with h5py.File(file, "r+") as opened:
+        for name, group in opened["model_weights"].items():
+            if name.startswith("bidirectional"):
+                group.attrs["weight_names"] = np.roll(group.attrs["weight_names"], 3)
+    file.seek(0)
+    theta = from_keras(file, **QUIET).theta
+    np.testing.assert_array_equal(theta, read("both", "h5").theta)
+
+
 def test_a_graph_of_keras_2():
     nodes = [[["input", 0, 0, {}]]], [[["lstm", 0, 0, {}], ["lstm", 0, 1, {}]]]
     layers = [{"class_name": "LSTM", "config": {}, "inbound_nodes": node} for node in nodes]
@@ -264,11 +275,12 @@ def test_the_check_runs_a_copy_for_any_batch():
     }
     copies = []
     layer = Computing(config, WEIGHTS, copies)
-    from_keras(layer, backend="reference")
+    with pytest.warns(UserWarning, match="'it' goes on from the states of the batch before"):
+        from_keras(layer, backend="reference")
     wanted = {"stateful": False, "dtype": "float32", "batch_input_shape": (None, None, 3)}
     assert copies == [{"name": "it", "return_sequences": True, "units": 4} | wanted]
     assert not hasattr(layer, "model")
-    wrong = type(layer)
+    wrong = type(Computing({}, WEIGHTS, copies))
     wrong.get_weights = lambda self: [-part for part in WEIGHTS]
     wrong.set_weights = lambda self, weights: setattr(
         self, "model", from_keras(Fake("LSTM", {}, WEIGHTS), **QUIET)
@@ -403,7 +415,5 @@ def test_a_scale_that_keras_does_not_divide_by(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", stub)
     model = numlstm.LSTM(1, 5, rng=0, backend="reference")
     model.set_scaling(inputs=(0.0, 1e-9))
-    with pytest.raises(
-        ValueError, match="a scale of 1e-09, since its Normalization divides by"
-    ):
+    with pytest.raises(ValueError, match="a scale of 1e-09, since its Normalization divides by"):
         to_keras(model)

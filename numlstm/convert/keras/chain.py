@@ -37,6 +37,10 @@ _GO_BACKWARDS = (
     "forward one only: convert it with go_backwards=False and give it X[:, ::-1], of padded rows "
     "each reversed up to its own length; as in Keras its outputs are then in the reversed order"
 )
+_STATEFUL = (
+    "{!r} goes on from the states of the batch before, stateful=True, which stays behind: here "
+    "every call starts anew, unless it gets predict(X, state=...)"
+)
 
 
 class Recurrent(NamedTuple):
@@ -90,7 +94,8 @@ class _Reader:
         """Read a layer behind those that were taken, or refuse it."""
         layer = _unwrapped(layer)
         kind, behind = _kind(layer), bool(self.lstms)
-        if layer.is_random and (kind in _IDLE or _has_dropout(layer.config)):
+        rates = (_option(layer.config, name) for name in ("dropout", "recurrent_dropout"))
+        if layer.is_random and (kind in _IDLE or any(rates)):
             raise ValueError(f"{layer.name!r} was called with training=True: it is random there")
         if kind in _IDLE:
             return
@@ -107,6 +112,8 @@ class _Reader:
             if behind and not self.lstms[-1].returns_sequences:
                 raise ValueError(f"{layer.name!r} reads a layer that does not return sequences")
             self.lstms.append(_recurrent(layer, self.new))
+            if _option(layer.config, "stateful"):
+                notices.warn(_STATEFUL.format(layer.name))
         elif kind == "Dense" and behind and self._is_open():
             self.head, self.activation = _dense(layer)
         elif kind == "Activation" and behind and self.activation == "linear":
@@ -260,13 +267,10 @@ def _inner(config: Mapping[str, Any], name: str) -> tuple[str, Mapping[str, Any]
     return class_of(entry), entry["config"]
 
 
-def _has_dropout(config: Mapping[str, Any]) -> bool:
-    inner = [_inner(config, name) for name in ("layer", "backward_layer", "cell")]
-    return bool(
-        config.get("dropout")
-        or config.get("recurrent_dropout")
-        or any(_has_dropout(one[1]) for one in inner if one is not None)
-    )
+def _option(config: Mapping[str, Any], name: str) -> bool:
+    """Whether an option is set, of a layer or of one inside it."""
+    inner = [_inner(config, part) for part in ("layer", "backward_layer", "cell")]
+    return bool(config.get(name)) or any(_option(one[1], name) for one in inner if one is not None)
 
 
 def _refusal(layer: Layer, kind: str, behind: bool) -> str:
