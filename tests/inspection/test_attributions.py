@@ -8,7 +8,7 @@ from helpers.house import TRUTHS
 from numlstm import inspection
 from numlstm.data.missing import Imputer
 from numlstm.data.scaling import Scaling
-from numlstm.inspection import path
+from numlstm.inspection.attribution import quadrature
 
 OUTPUT = 1  # of the truths
 # case: (I, H, O), options, and the steps that are explained
@@ -152,7 +152,7 @@ def test_chunks_change_nothing_but_rounding(monkeypatch):
     asked = {"static": static, "lengths": lengths}
     whole = inspection.integrated_gradients(model, X, **asked)
     for size in (1, 2**13, 2**16):
-        monkeypatch.setattr(path, "TAPE", size)
+        monkeypatch.setattr(quadrature, "TAPE", size)
         parts = inspection.integrated_gradients(model, X, **asked)
         np.testing.assert_allclose(parts.values, whole.values, rtol=0, atol=1e-14)
         np.testing.assert_allclose(parts.static, whole.static, rtol=0, atol=1e-14)
