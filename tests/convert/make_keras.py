@@ -55,6 +55,18 @@ def units_between(*between):
     return sequential(first, lstm(2), *between[:1], last, *between[1:])
 
 
+def scaled_alike():
+    first = layers.Normalization(axis=None, mean=2.0, variance=9.0)
+    last = layers.Normalization(axis=None, mean=5.0, variance=16.0, invert=True)
+    return sequential(first, layers.LSTM(4), layers.Dense(2), last)
+
+
+def scaled_by_step():
+    first = layers.Normalization(axis=1)
+    first.adapt(np.arange(54.0).reshape(3, 6, 3))
+    return keras.Sequential([keras.Input((6, 3)), first, lstm(4)])
+
+
 def called(make):
     X = keras.Input((None, 3))
     return keras.Model(X, make(X))
@@ -148,6 +160,10 @@ NETWORKS = {
     "always_random": lambda: called(lambda X: lstm(4)(layers.Dropout(0.5)(X, training=True))),
     "mask_of_call": lambda: called(mask_of_call),
     "quantised": quantised,
+    "scaled_alike": scaled_alike,
+    "scaled_by_step": scaled_by_step,
+    "softmax": lambda: sequential(layers.LSTM(4), layers.Dense(3), layers.Softmax()),
+    "softmax_of_steps": lambda: sequential(lstm(4), layers.Softmax(axis=1)),
     "adapted": adapted,
 }
 
@@ -160,7 +176,8 @@ if __name__ == "__main__":
     stored = {"X": rng.standard_normal((2, 6, 3)).astype("float32")}
     for name, make in NETWORKS.items():
         network = make()
-        network.set_weights([drawn(weight) for weight in network.get_weights()])
+        if name != "scaled_by_step":
+            network.set_weights([drawn(weight) for weight in network.get_weights()])
         X = stored["X"] if len(network.input_shape) == 3 else stored["X"][:, None].repeat(4, 1)
         Y = network(X, training=False)
         Y = keras.tree.flatten(Y)[0]

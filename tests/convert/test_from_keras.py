@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import types
 import zipfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ h5py = pytest.importorskip("h5py")  # what reads the files
 STORED = dict(np.load(Path(__file__).with_name("keras.npz")))
 X = STORED["X"]
 USED = ("plain", "hard_sigmoid", "softsign", "last", "both", "cell", "functional", "scaled",
-        "returns_h", "returns_names", "every_step_idle", "half_bias")  # fmt: skip
+        "returns_h", "returns_names", "scaled_alike", "every_step_idle", "half_bias")  # fmt: skip
 QUIET = {"check": False, "backend": "reference"}
 
 
@@ -65,12 +66,13 @@ def test_the_forget_bias_is_in_the_stored_weights():
     np.testing.assert_array_equal(model.params["bias_l0"], weights[2])
 
 
-def test_logits():
+@pytest.mark.parametrize("name", ["logits", "softmax"])
+def test_logits(name):
     with pytest.raises(ValueError, match=r"go through 'softmax', .* logits=True leaves it out"):
-        read("logits")
-    logits = read("logits", logits=True).predict(X)
+        read(name)
+    logits = read(name, logits=True).predict(X)
     share = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    np.testing.assert_allclose(share, STORED["logits/Y"], rtol=1e-5)
+    np.testing.assert_allclose(share, STORED[f"{name}/Y"], rtol=1e-5)
 
 
 def test_units():
@@ -99,6 +101,8 @@ def test_units():
         ("units_softmax", "for 'normalization.*', Normalization"),
         ("always_random", "'dropout.*' was called with training=True: it is random there"),
         ("quantised", r"'dense.*' must have floats alone, .* received .*'int8\(4, 2\)'"),
+        ("scaled_by_step", r"each of 3 features, or one for all, received shape \(.* for axis="),
+        ("softmax_of_steps", "'softmax.*' must have axis=-1, received axis=1"),
         ("returns_c", r"returns the output 2 of 'lstm.*', a state: .* result of forward"),
         ("returns_before", "returns what 'lstm.*' gives, and goes on to 'dense.*': which one"),
     ],
@@ -222,6 +226,17 @@ def test_what_is_not_of_keras():
         from_keras(3)
 
 
+def test_a_frozen_direction_of_keras_2():
+    file = stored("both", "h5")
+    with h5py.File(file, "r+") as opened:
+        for name, group in opened["model_weights"].items():
+            if name.startswith("bidirectional"):
+                group.attrs["weight_names"] = np.roll(group.attrs["weight_names"], 3)
+    file.seek(0)
+    theta = from_keras(file, **QUIET).theta
+    np.testing.assert_array_equal(theta, read("both", "h5").theta)
+
+
 def test_a_graph_of_keras_2():
     nodes = [[["input", 0, 0, {}]]], [[["lstm", 0, 0, {}], ["lstm", 0, 1, {}]]]
     layers = [{"class_name": "LSTM", "config": {}, "inbound_nodes": node} for node in nodes]
@@ -260,11 +275,12 @@ def test_the_check_runs_a_copy_for_any_batch():
     }
     copies = []
     layer = Computing(config, WEIGHTS, copies)
-    from_keras(layer, backend="reference")
+    with pytest.warns(UserWarning, match="'it' goes on from the states of the batch before"):
+        from_keras(layer, backend="reference")
     wanted = {"stateful": False, "dtype": "float32", "batch_input_shape": (None, None, 3)}
     assert copies == [{"name": "it", "return_sequences": True, "units": 4} | wanted]
     assert not hasattr(layer, "model")
-    wrong = type(layer)
+    wrong = type(Computing({}, WEIGHTS, copies))
     wrong.get_weights = lambda self: [-part for part in WEIGHTS]
     wrong.set_weights = lambda self, weights: setattr(
         self, "model", from_keras(Fake("LSTM", {}, WEIGHTS), **QUIET)
@@ -388,3 +404,16 @@ def test_without_a_backend(monkeypatch, tmp_path):
 def test_what_keras_lacks(options, part):
     with pytest.raises(ValueError, match=f"Keras lacks a part of this model: .*{part}"):
         to_keras(numlstm.LSTM(3, 5, rng=0, backend="reference", **options))
+
+
+def test_a_scale_that_keras_does_not_divide_by(monkeypatch):
+    stub = types.SimpleNamespace(
+        Input=lambda *shape, **options: None,
+        backend=types.SimpleNamespace(epsilon=lambda: 1e-7),
+        layers=types.SimpleNamespace(Normalization=lambda **options: None),
+    )
+    monkeypatch.setitem(sys.modules, "keras", stub)
+    model = numlstm.LSTM(1, 5, rng=0, backend="reference")
+    model.set_scaling(inputs=(0.0, 1e-9))
+    with pytest.raises(ValueError, match="a scale of 1e-09, since its Normalization divides by"):
+        to_keras(model)

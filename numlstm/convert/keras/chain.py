@@ -17,7 +17,7 @@ from numlstm.utils.types import Array
 _IDLE = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout",
          "ActivityRegularization")  # fmt: skip
 _OF_MASKS = ("NotEqual", "Any")  # of a Masking layer
-_AT_EVERY_STEP = ("Dense", "Activation")
+_AT_EVERY_STEP = ("Dense", "Activation", "Softmax")
 _OF_LOGITS = ("softmax", "sigmoid")
 _REFUSED = {
     "Lambda": "a Lambda runs code of its own",
@@ -36,6 +36,10 @@ _GO_BACKWARDS = (
     "{!r} reads from the end alone, go_backwards=True, and numlstm has such a layer beside a "
     "forward one only: convert it with go_backwards=False and give it X[:, ::-1], of padded rows "
     "each reversed up to its own length; as in Keras its outputs are then in the reversed order"
+)
+_STATEFUL = (
+    "{!r} goes on from the states of the batch before, stateful=True, which stays behind: here "
+    "every call starts anew, unless it gets predict(X, state=...)"
 )
 
 
@@ -90,7 +94,8 @@ class _Reader:
         """Read a layer behind those that were taken, or refuse it."""
         layer = _unwrapped(layer)
         kind, behind = _kind(layer), bool(self.lstms)
-        if layer.is_random and (kind in _IDLE or _has_dropout(layer.config)):
+        rates = (_option(layer.config, name) for name in ("dropout", "recurrent_dropout"))
+        if layer.is_random and (kind in _IDLE or any(rates)):
             raise ValueError(f"{layer.name!r} was called with training=True: it is random there")
         if kind in _IDLE:
             return
@@ -107,10 +112,16 @@ class _Reader:
             if behind and not self.lstms[-1].returns_sequences:
                 raise ValueError(f"{layer.name!r} reads a layer that does not return sequences")
             self.lstms.append(_recurrent(layer, self.new))
+            if _option(layer.config, "stateful"):
+                notices.warn(_STATEFUL.format(layer.name))
         elif kind == "Dense" and behind and self._is_open():
             self.head, self.activation = _dense(layer)
         elif kind == "Activation" and behind and self.activation == "linear":
             self.activation = name_of(layer.config.get("activation"))
+        elif kind == "Softmax" and behind and self.activation == "linear":
+            if (axis := layer.config.get("axis", -1)) not in (-1, [-1]):
+                raise ValueError(f"{layer.name!r} must have axis=-1, received axis={axis}")
+            self.activation = "softmax"
         else:
             raise ValueError(_refusal(layer, kind, behind))
 
@@ -150,7 +161,7 @@ class _Reader:
         """The weights of all of them."""
         directions = {len(lstm.layers) for lstm in self.lstms}
         activations = {lstm.activations for lstm in self.lstms}
-        scaling = _scaling(self.units)
+        scaling = _scaling(self.units, self._sizes())
         if len(directions) > 1:
             raise ValueError("all LSTMs must be in a Bidirectional, or none")
         if len(activations) > 1:
@@ -163,6 +174,13 @@ class _Reader:
             output="sequence" if self.lstms[-1].returns_sequences else "last",
             scaling=scaling,
         )
+
+    def _sizes(self) -> tuple[int, int]:
+        """How many inputs and outputs there are."""
+        outputs = sum(layer["weight_hh"].shape[1] for layer in self.lstms[-1].layers)
+        if self.head is not None:
+            outputs = self.head["weight"].shape[0]
+        return self.lstms[0].layers[0]["weight_ih"].shape[1], outputs
 
 
 # ---- the order of the layers -----------------------------------------------------------------
@@ -249,13 +267,10 @@ def _inner(config: Mapping[str, Any], name: str) -> tuple[str, Mapping[str, Any]
     return class_of(entry), entry["config"]
 
 
-def _has_dropout(config: Mapping[str, Any]) -> bool:
-    inner = [_inner(config, name) for name in ("layer", "backward_layer", "cell")]
-    return bool(
-        config.get("dropout")
-        or config.get("recurrent_dropout")
-        or any(_has_dropout(one[1]) for one in inner if one is not None)
-    )
+def _option(config: Mapping[str, Any], name: str) -> bool:
+    """Whether an option is set, of a layer or of one inside it."""
+    inner = [_inner(config, part) for part in ("layer", "backward_layer", "cell")]
+    return bool(config.get(name)) or any(_option(one[1], name) for one in inner if one is not None)
 
 
 def _refusal(layer: Layer, kind: str, behind: bool) -> str:
@@ -337,22 +352,22 @@ def _dense(layer: Layer) -> tuple[dict[str, Array], str]:
     return {**named, "weight": arrays[0].T}, name_of(layer.config.get("activation"))
 
 
-def _scaling(units: list[tuple[bool, Layer]]) -> Scaling | None:
-    """The units that Normalization layers convert, before and behind the LSTMs."""
+def _scaling(units: list[tuple[bool, Layer]], sizes: tuple[int, int]) -> Scaling | None:
+    """What Normalization layers do, before and behind the LSTMs."""
     before = [layer for behind, layer in units if not behind]
     behind = [layer for behind, layer in units if behind]
     if len(before) > 1 or len(behind) > 1 or any(layer.config.get("invert") for layer in before):
         raise ValueError("a Normalization may stand first, and one with invert=True last")
     if not units:
         return None
-    x = _moments(before[0]) if before else None
-    y = _moments(behind[0]) if behind else (None, None)
+    x = _moments(before[0], sizes[0]) if before else None
+    y = _moments(behind[0], sizes[1]) if behind else (None, None)
     if x is None:
         raise ValueError("a Normalization with invert=True needs one before the LSTM")
     return Scaling(*x, *y)
 
 
-def _moments(layer: Layer) -> tuple[Array, Array]:
+def _moments(layer: Layer, size: int) -> tuple[Array, Array]:
     """Mean and scale of a Normalization, which keeps the variance."""
     mean, variance = (_numbers(layer.config.get(name)) for name in ("mean", "variance"))
     if mean is None or variance is None:
@@ -360,7 +375,22 @@ def _moments(layer: Layer) -> tuple[Array, Array]:
             raise ValueError(f"{layer.name!r} has no mean and variance: adapt it to data")
         mean, variance = (np.asarray(part) for part in layer.weights[:2])
     scale = np.maximum(np.sqrt(np.asarray(variance, np.float64)), 1e-7)
-    return np.atleast_1d(np.asarray(mean, np.float64).squeeze()), np.atleast_1d(scale.squeeze())
+    return _of_features(layer, mean, size), _of_features(layer, scale, size)
+
+
+def _of_features(layer: Layer, numbers: Array, size: int) -> Array:
+    """A number for each feature, which may be one for all, of the axis None."""
+    axis = layer.config.get("axis", -1)
+    axes = axis if isinstance(axis, (list, tuple)) else [] if axis is None else [axis]
+    numbers = np.asarray(numbers, np.float64)
+    if numbers.size == 1:
+        return np.full(size, numbers.item())
+    if len(axes) != 1 or axes[0] not in (-1, 2) or numbers.size != size:
+        raise ValueError(
+            f"{layer.name!r} must have a mean and a variance of each of {size} features, or one "
+            f"for all, received shape {numbers.shape} for axis={axis}"
+        )
+    return numbers.reshape(size)
 
 
 def _numbers(value: Any) -> Array | None:

@@ -20,6 +20,7 @@ from numlstm.utils.types import Array
 _LARGEST_CONFIG = 2**24  # bytes
 _LARGEST_RATIO = 100  # of a member to its file, of which Keras packs none
 _PACKAGES = ("keras", "tf_keras", "keras_core", "tensorflow")  # whose classes are Keras' own
+_BACKWARD = re.compile("(^|/)backward_")
 _ZIP, _HDF5 = b"PK\3\4", b"\x89HDF\r\n\x1a\n"
 
 
@@ -251,6 +252,8 @@ def _of_hdf5(file: Any) -> Description:
         weights: list[Array] = []
         if _group(file, group, h5py):
             names = [_text(name) for name in file[group].attrs.get("weight_names", [])]
+            # Keras 2 puts what is not trainable last, as it may be of one direction
+            names.sort(key=lambda name: bool(_BACKWARD.search(name)))
             weights = [_dataset(file, f"{group}/{name}", h5py) for name in names]
         layers.append(layer._replace(weights=weights))
     return Description(layers, version, outputs_of(config))

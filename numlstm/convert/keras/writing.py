@@ -113,7 +113,14 @@ def _normalizations(keras: Any, spec: NetworkSpec, scaling: Scaling | None) -> t
         return None, None
     dtype = spec.dtype
 
+    least = float(keras.backend.epsilon())
+
     def layer(mean: Array, scale: Array, **more: Any) -> Any:
+        if scale.min() < least:
+            raise ValueError(
+                f"Keras lacks a part of this model: a scale of {scale.min():.3g}, since its "
+                f"Normalization divides by {least:g} at least; measure these data in another unit"
+            )
         return keras.layers.Normalization(mean=mean, variance=scale**2, dtype=dtype, **more)
 
     first = layer(scaling.x_mean, scaling.x_scale)
