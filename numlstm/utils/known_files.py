@@ -4,7 +4,7 @@ import contextlib
 import io
 import zipfile
 
-_ARRAYS = "a file of NumPy arrays: np.load reads it"
+_ARRAYS = "a file of NumPy arrays: np.load reads it, and from_arrays takes what it has"
 _TORCH = "a file of PyTorch: numlstm.convert.from_torch reads it"
 _KERAS = "a file of Keras: numlstm.convert.from_keras reads it"
 _MODEL = "a file of numlstm: numlstm.load reads it, where it holds a model"
