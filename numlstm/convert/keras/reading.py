@@ -41,12 +41,13 @@ def from_keras(
         An LSTM, or a Bidirectional of one; a Sequential or Functional model that is a chain of
         them, of the same activations, with a Dense behind them if there is one, and a
         Normalization at either end; or the .keras or .h5 file of such a model. A file is read
-        without Keras, and nothing in it is executed.
+        without Keras, and nothing in it is executed. The model returns what its last layer gives.
     logits : bool, optional
         Leave out the softmax or sigmoid of the last layer: the outputs are its logits, as those of
         networks with the losses "cross_entropy" and "binary_cross_entropy".
     check : bool, optional
-        Run a random batch through both, and raise where the results differ beyond rounding.
+        Run a random batch through both, and raise where the results differ beyond rounding. Of
+        Keras that is a copy of `source`; of a file its layers are rebuilt.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs.
 
@@ -69,8 +70,8 @@ def from_keras(
     Warns
     -----
     UserWarning
-        Where there is no Keras to check against; and of a Masking layer, of which numlstm's form is
-        the argument `lengths`: see `lengths_of_mask`.
+        Where there is no Keras to check against; of a mask, of which numlstm's form is the argument
+        `lengths`: see `lengths_of_mask`; of a stateful layer; and of outputs that stay behind.
 
     Examples
     --------
