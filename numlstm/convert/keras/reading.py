@@ -11,7 +11,7 @@ import numpy as np
 from numlstm.convert.keras.activations import function_of
 from numlstm.convert.keras.chain import Chain, read_chain
 from numlstm.convert.keras.check import verify_network
-from numlstm.convert.keras.copies import copied, without_subclass
+from numlstm.convert.keras.copies import copied, require_own_functions, without_subclass
 from numlstm.convert.keras.counterpart import keras_for
 from numlstm.convert.keras.files import (
     Description,
@@ -137,6 +137,8 @@ def _described(source: Any) -> Description:
         raise TypeError(
             f"source must be a layer or model of Keras, or a path, received {type(source).__name__}"
         )
+    for layer in getattr(source, "layers", [source]):
+        require_own_functions(layer)
     kind, version = _class(type(source)), _version(source)
     if not hasattr(source, "layers"):
         return Description([Layer(kind, source.get_config(), source.get_weights())], version)
