@@ -164,13 +164,18 @@ def tanh(x):
     return 2 * x
 
 
+def sigmoid(x):
+    """As PyTorch has it."""
+
+
+sigmoid.__module__ = "torch"
+
+
 def test_a_function_of_a_user_that_is_not_registered():
-    own = types.SimpleNamespace(name="it", activation=tanh)
+    own = types.SimpleNamespace(name="it", activation=tanh, recurrent_activation=sigmoid)
     outer = Fake("Bidirectional", {"activation": "tanh"}, WEIGHTS)
     outer.forward_layer = types.SimpleNamespace(name="forward", cell=own)
-    with pytest.raises(
-        ValueError, match=rf"no activation for '{__name__}\.tanh', activation"
-    ):
+    with pytest.raises(ValueError, match=rf"no activation for '{__name__}\.tanh', activation"):
         from_keras(outer, **QUIET)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from numlstm.convert.keras.files import class_of
 from numlstm.utils.types import Array
 
+_OF_BACKENDS = ("torch", "jax", "jaxlib")  # whose functions of these names are the same
 _OF_MODELS = ("Sequential", "Functional")
 # what says nothing of the outputs, once there are weights; a user's own may not be found by name
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
@@ -33,8 +34,9 @@ def require_own_functions(layer: Any) -> None:
         bare = getattr(function, "__name__", None)
         if bare is None:
             continue
-        found = class_of({"class_name": bare, "module": getattr(function, "__module__", None)})
-        if found != bare:
+        module = str(getattr(function, "__module__", None) or "keras")
+        found = class_of({"class_name": bare, "module": module})
+        if found != bare and module.partition(".")[0] not in _OF_BACKENDS:
             raise ValueError(f"numlstm has no activation for {found!r}, {name} of {layer.name!r}")
     for part in ("layer", "forward_layer", "backward_layer", "cell"):
         if hasattr(layer, part):
