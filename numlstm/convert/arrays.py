@@ -7,10 +7,8 @@ from typing import Any
 
 from numlstm.architecture.cell import GATES, UNIT_PARAMETERS, Cell
 from numlstm.convert.gate_order import read_order, reordered
-from numlstm.convert.tensors import array_of, require_known, require_mapping
-from numlstm.convert.tensors import with_one_bias as with_one_bias  # which `onnx` takes from here
-from numlstm.convert.weights import REVERSE_ONLY as REVERSE_ONLY
-from numlstm.convert.weights import Weights, to_model
+from numlstm.convert.tensors import array_of, require_known, require_mapping, with_one_bias
+from numlstm.convert.weights import REVERSE_ONLY, Weights, to_model
 from numlstm.model.lstm import LSTM
 from numlstm.utils import checks, nouns
 from numlstm.utils.types import Array

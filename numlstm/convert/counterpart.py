@@ -79,7 +79,7 @@ def require_model(model: Any) -> None:
 
 
 def _ways(model: LSTM) -> Iterator[str]:
-    """What `predict` does before and after the network, and how to do it elsewhere."""
+    """The work of `predict` before and after the network, and how to do it elsewhere."""
     if model.filling is not None:
         yield (
             "model.filling, the rule for missing inputs: fill the inputs there as numlstm.fit's "
@@ -93,7 +93,7 @@ def _ways(model: LSTM) -> Iterator[str]:
 
 
 def _meanings(model: LSTM) -> Iterator[str]:
-    """What inputs and outputs are, and in which order."""
+    """The meaning of inputs and outputs, in their order."""
     ahead, names = model.ahead, model.names
     if ahead is not None and ahead.future:
         yield (

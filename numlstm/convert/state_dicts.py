@@ -214,7 +214,7 @@ def _chosen_head(
 def _linear_shapes(
     state_dict: Mapping[str, Any], others: list[str], known: Collection[str] | None
 ) -> dict[str, tuple[int, int]]:
-    """What may be linear layers, with the shapes of their weights."""
+    """Candidates for linear layers, with the shapes of their weights."""
     shapes = {
         key.removesuffix(".weight"): _shape(state_dict[key])
         for key in others

@@ -111,11 +111,10 @@ def _moments(
     name: str, value: Any, size: int, names: tuple[str, ...] | None
 ) -> tuple[Array, Array]:
     """Mean and scale, each of shape (size,) and float64, in the order of the names."""
-    wanted = names if names is not None and len(names) == size else None
     parts = [
         _with_names(part, getattr(value, "feature_names_in_", None)) for part in _pair(name, value)
     ]
-    wanted = wanted or next(filter(None, map(vectors.names_of, parts)), None)
+    wanted = _wanted(name, parts, size, names)
     mean, scale = (
         _vector(
             f"the {what} of {name}", vectors.in_order(f"the {what} of {name}", part, wanted), size
@@ -125,6 +124,21 @@ def _moments(
     if not (scale > 0).all():
         raise ValueError(f"the scale of {name} must be above 0, received {scale.min():g}")
     return mean, scale
+
+
+def _wanted(
+    name: str, parts: list[Any], size: int, names: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """The names in the order in which numbers are read: the model's, else those of the first."""
+    given = next(filter(None, map(vectors.names_of, parts)), None)
+    if names is None or len(names) == size:
+        return names or given
+    if given is not None:
+        raise ValueError(
+            f"{name} has names, and the model has some for {len(names)} of the {size} numbers "
+            "alone: pass arrays, in the order in which the network reads and gives them"
+        )
+    return None
 
 
 def _with_names(values: Any, names: Any) -> Any:

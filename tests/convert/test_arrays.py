@@ -340,6 +340,10 @@ def test_units_with_names():
     np.testing.assert_array_equal(model.scaling.x_mean, [1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match="the mean of inputs lacks 'a', 'b', 'c' and has 'x'"):
         model.set_scaling((pd.Series([1.0, 2.0, 3.0], ["x", "y", "z"]), 1.0))
+    model.names = Names(("a", "b"))  # as where others are known ahead
+    with pytest.raises(ValueError, match="has some for 2 of the 3 numbers alone: pass arrays"):
+        model.set_scaling((mean, 1.0))
+    model.set_scaling((pd.Series([1.0, 2.0, 3.0]), 1.0))  # numbers are no names
     model.names = Names()
     model.set_scaling((mean, mean[::-1]))
     np.testing.assert_array_equal(model.scaling.x_scale, [2.0, 3.0, 1.0])

@@ -577,6 +577,11 @@ def test_constants_that_fit_one_number_of_steps(size):
         from_onnx(graph([node("Reshape", "Z target")], arrays=arrays), check=False)
 
 
+def test_a_slice_beyond_the_end_of_a_fixed_axis():
+    proto = two_ways(*STEPS, node("Slice", "Z i0 i1000000000 i0"), sizes=(7, 5, 3))
+    assert from_onnx(proto, backend="reference").output == "sequence"
+
+
 def test_numbers_that_are_made_of_a_size():
     nodes = [node("Shape", "X", "n", end=1), node("Cast", "n", "m", to=1), node("Mul", "Z m")]
     with pytest.raises(ValueError, match="another network for each number of rows or steps"):

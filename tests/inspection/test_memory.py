@@ -269,3 +269,23 @@ def test_paths_say_what_they_are():
         "contribution (units of the output)",
         "sensitivity (output by state)",
     ]
+
+
+def test_what_inputs_brought_is_the_gradient_times_input_of_attributions():
+    rng = np.random.default_rng(0)
+    X = 5.0 + rng.standard_normal((4, 12, 2))
+    X[rng.random(X.shape) < 0.2] = np.nan
+    for standardize in (True, False):
+        model = numlstm.fit(
+            *(X, np.nan_to_num(X[..., :1])),
+            hidden_size=3,
+            epochs=2,
+            missing="mask",
+            standardize=standardize,
+            dtype="float64",
+            rng=0,
+        ).model
+        paths = inspection.memory_paths(model, X, times_input=True)
+        observed = np.isfinite(X)[:, ::-1]
+        found = inspection.gradient_x_input(model, X).values[:, ::-1]
+        np.testing.assert_allclose(paths.total[observed], found[observed], rtol=1e-9, atol=1e-12)

@@ -119,7 +119,7 @@ def _keywords(nodes: Any, name: str) -> list[Any]:
 
 
 def outputs_of(config: Mapping[str, Any]) -> list[tuple[str, int]] | None:
-    """What a functional model returns, in the order of Keras."""
+    """The outputs of a functional model, in the order of Keras."""
     inner = config.get("config")
     if class_of(config) == "Sequential" or not isinstance(inner, Mapping):
         return None

@@ -66,7 +66,7 @@ def from_onnx(
     StorageError
         For a file that is damaged, or has its numbers outside of its folder.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         Where onnx is not installed.
 
@@ -134,7 +134,7 @@ def to_onnx(
     ValueError
         For a model with a part that the LSTM operator lacks; the message names it.
     RuntimeError
-        Where both sides compute something else.
+        Where the two compute something else.
     ImportError
         Where onnx is not installed.
 

@@ -21,6 +21,9 @@ ONNX = Counterpart(
         *("peephole", "forget_gate=coupled", "activation_clip", "activations"),
     ),
 )
+# types, as ONNX numbers them
+FLOAT, INT32, INT64, FLOAT16, DOUBLE, BFLOAT16 = 1, 6, 7, 10, 11, 16
+FLOATS = (FLOAT, DOUBLE, FLOAT16, BFLOAT16)
 _LONGEST = 300  # characters of what was wrong
 _LONGEST_SENTENCE = 1200
 
@@ -156,7 +159,7 @@ def _of_node(onnx: Any, node: Any, arrays: Mapping[str, Any] | None) -> Graph:
     inputs = {}
     for place, name in enumerate(node.input):
         if name and name not in named:
-            kind = onnx.TensorProto.INT32 if place == 4 else onnx.TensorProto.FLOAT
+            kind = INT32 if place == 4 else FLOAT
             inputs[name] = Input(kind, None)
     for place, name in (1, "W"), (2, "R"):
         if len(node.input) <= place or node.input[place] not in named:
@@ -171,8 +174,7 @@ def array_of(onnx: Any, tensor: Any, folder: Path | None) -> Array:
     """The numbers of a tensor; narrow floats become float32."""
     kinds = onnx.TensorProto
     name = tensor.name or "a tensor"
-    floats = (kinds.FLOAT, kinds.DOUBLE, kinds.FLOAT16, kinds.BFLOAT16)
-    if tensor.data_type not in (*floats, kinds.INT64, kinds.INT32, kinds.BOOL):
+    if tensor.data_type not in (*FLOATS, INT64, INT32, kinds.BOOL):
         raise ValueError(
             f"{name} has the type {_type_name(onnx, tensor.data_type)}, as quantised weights have: "
             "numlstm reads floats, so convert the network from before its quantisation"
@@ -187,7 +189,7 @@ def array_of(onnx: Any, tensor: Any, folder: Path | None) -> Array:
         raise files.StorageError(f"{name} is damaged: {str(error)[:_LONGEST]}") from error
     if list(array.shape) != list(tensor.dims):
         raise files.StorageError(f"{name} is damaged: it has not the numbers that its sizes say")
-    return array.astype(np.float32) if tensor.data_type in floats[2:] else array
+    return array.astype(np.float32) if tensor.data_type in (FLOAT16, BFLOAT16) else array
 
 
 def _type_name(onnx: Any, number: int) -> str:

@@ -1,4 +1,4 @@
-"""What nodes of ONNX make of arrays: of constants, such as sizes, and of the places of data."""
+"""Nodes of ONNX applied to arrays: to constants, such as sizes, and to the places of data."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from numlstm.convert.onnx.files import BFLOAT16, DOUBLE, FLOAT, FLOAT16, INT32, INT64
 from numlstm.utils.types import Array
 
-CASTS = {1: np.float32, 10: np.float32, 16: np.float32, 11: np.float64, 6: np.int32, 7: np.int64}
-FLOATS = (1, 10, 11, 16)  # float32, float16, float64, bfloat16, as ONNX numbers types
+CASTS = {
+    **dict.fromkeys((FLOAT, FLOAT16, BFLOAT16), np.float32),
+    **{DOUBLE: np.float64, INT32: np.int32, INT64: np.int64},
+}
 _LARGEST = 2**26  # numbers in what a node makes, so that a small file needs no large memory
 
 
@@ -20,7 +23,7 @@ class CannotFold(Exception):
 def fold(
     kind: str, attributes: Mapping[str, Any], arrays: Sequence[Array | None], outputs: int
 ) -> list[Array]:
-    """What a node makes of constants; `CannotFold` where that is not known."""
+    """The arrays that a node makes of others; `CannotFold` where they are not known."""
     if kind not in _FOLDS:
         raise CannotFold(kind)
     named = {"outputs": outputs} if kind == "Split" else {}

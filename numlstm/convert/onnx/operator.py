@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from numlstm.architecture.cell import ACTIVATIONS, USUAL, Activation, Cell
-from numlstm.convert.arrays import REVERSE_ONLY, with_one_bias
 from numlstm.convert.gate_order import reordered
+from numlstm.convert.tensors import with_one_bias
+from numlstm.convert.weights import REVERSE_ONLY
 from numlstm.utils.types import Array
 
 ORDER = "iofg"

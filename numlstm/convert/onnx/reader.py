@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from numlstm.convert.onnx.files import Free, Graph, Input, Size, array_of
-from numlstm.convert.onnx.folding import FLOATS, CannotFold, fold, slices_of
+from numlstm.convert.onnx.files import FLOATS, Free, Graph, Input, Size, array_of
+from numlstm.convert.onnx.folding import CannotFold, fold, slices_of
 from numlstm.convert.onnx.networks import weights_of
 from numlstm.convert.onnx.operator import KNOWN, cell_of, layers_of
 from numlstm.convert.onnx.stages import Data, Level, NotRead, Stage, Stages
@@ -51,9 +51,13 @@ class Found:
 
 
 def read_network(onnx: Any, graph: Graph, value: str | None) -> Found:
-    """The network that a graph is, whatever sizes are open: read with two of each."""
-    found, other = (Reader(onnx, graph, opened).found(value) for opened in _OPEN)
-    if _bytes_of(found.weights) != _bytes_of(other.weights):
+    """The network that a graph is; where sizes are open it must be the same of any."""
+    reader = Reader(onnx, graph, _OPEN[0])
+    found = reader.found(value)
+    if not reader.sizes:
+        return found
+    again = Reader(onnx, graph, _OPEN[1]).found(value)
+    if _bytes_of(found.weights) != _bytes_of(again.weights):
         raise ValueError("the graph is another network for each number of rows or steps")
     return found
 
@@ -185,7 +189,7 @@ class Reader:
         for axis, cut in slices_of(attributes, data.ndim, *ends).items():
             size = data.shape[axis]
             furthest = max(end for end in (abs(cut.start), abs(cut.stop), 0) if end < _ENDLESS)
-            if any(size % one == 0 for one in self.opened) and furthest > size:
+            if any(size % one == 0 for one in self.sizes.values()) and furthest > size:
                 raise NotRead(f"it cuts at {furthest} of an axis whose size is open")
 
     def _arithmetic(

@@ -1,4 +1,4 @@
-"""Both sides of a conversion from and to ONNX: what a graph computes from a batch.
+"""The check of conversions from and to ONNX: what a graph computes from a batch.
 
 By onnxruntime where it is installed and keeps to the operator's text, else by onnx's reference
 evaluator with the LSTM of `reference_lstm`. Of a graph of others only the nodes that were read run.
@@ -14,11 +14,11 @@ import numpy as np
 
 from numlstm.convert.check import Outputs
 from numlstm.convert.counterpart import MissingPackage
-from numlstm.convert.onnx.files import ONNX, Free, Graph, Size
+from numlstm.convert.onnx.files import FLOAT, INT32, INT64, ONNX, Free, Graph, Size
 from numlstm.convert.onnx.reader import Found
 from numlstm.utils.types import Array
 
-_INTEGERS = {6: np.int32, 7: np.int64}
+_INTEGERS = {INT32: np.int32, INT64: np.int64}
 _LARGEST, _MOST_STEPS = 2**20, 2**13  # numbers and steps of a batch, where the graph fixes them
 
 
@@ -76,7 +76,7 @@ def by_the_runtime(model: Any) -> bool:
                 return False
     weights = {node.input[1] for node in model.graph.node if node.op_type == "LSTM"}
     kinds = {one.name: one.data_type for one in model.graph.initializer}
-    return all(kinds.get(name) == 1 for name in weights)
+    return all(kinds.get(name) == FLOAT for name in weights)
 
 
 # ---- of a graph that was read ----------------------------------------------------------------

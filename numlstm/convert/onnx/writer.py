@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numlstm._version import __version__
+from numlstm.convert.onnx.files import DOUBLE, FLOAT, INT32
 from numlstm.convert.onnx.operator import arrays_of, attributes_of
 from numlstm.convert.onnx.reader import LEARNED
 from numlstm.convert.sizes import hidden_size
@@ -14,7 +15,6 @@ from numlstm.data.scaling import Scaling
 from numlstm.utils.types import Array
 
 _OPSET, _IR = 17, 8  # of 2022, which what runs on devices knows
-_FLOAT, _DOUBLE, _INT32 = 1, 11, 6
 
 
 class Writer:
@@ -26,7 +26,7 @@ class Writer:
         self.constants: dict[str, Array] = {}
         self.units = hidden_size(weights.layers[0])
         self.dtype = weights.layers[0]["weight_ih"].dtype
-        self.kind = _DOUBLE if self.dtype == np.float64 else _FLOAT
+        self.kind = DOUBLE if self.dtype == np.float64 else FLOAT
 
     def node(
         self, op: str, inputs: Sequence[str], output: str | Sequence[str], **named: Any
@@ -52,7 +52,7 @@ class Writer:
         """The inputs in the network's units."""
         if scaling is None:
             return "X"
-        name = self.node("Cast", ["X"], "X/float64", to=_DOUBLE)
+        name = self.node("Cast", ["X"], "X/float64", to=DOUBLE)
         for op, what in ("Sub", "x_mean"), ("Div", "x_scale"):
             array = np.asarray(getattr(scaling, what), np.float64)
             name = self.node(op, [name, self.constant(what, array)], f"X/{op}")
@@ -62,7 +62,7 @@ class Writer:
         """The outputs in the units of the data."""
         if scaling is None or scaling.y_mean is None:
             return name
-        name = self.node("Cast", [name], "Y/float64", to=_DOUBLE)
+        name = self.node("Cast", [name], "Y/float64", to=DOUBLE)
         pairs = zip(("Mul", "Add"), ("y_scale", "y_mean"), scaling.of_outputs(width), strict=True)
         for op, what, array in pairs:
             name = self.node(op, [name, self.constant(what, array)], f"Y/{op}")
@@ -97,7 +97,7 @@ class Writer:
         """Lengths of all rows, none beyond the end."""
         for name, start in ("steps", 0), ("row_count", 1):
             self.node("Shape", [X], name, start=start, end=start + 1)
-        steps = self.node("Cast", ["steps"], "steps/int32", to=_INT32)
+        steps = self.node("Cast", ["steps"], "steps/int32", to=INT32)
         self.constant("sequence_lens", np.array([2**31 - 1], np.int32))
         cut = self.node("Min", ["sequence_lens", steps], "sequence_lens/cut")
         return self.node("Expand", [cut, "row_count"], "sequence_lens/rows")
@@ -123,7 +123,7 @@ class Writer:
         return Y, outputs[1], outputs[2]
 
     def last(self, states: Sequence[str]) -> str:
-        """What the last layer gives once each direction has read all steps, (B, W)."""
+        """The last layer's outputs once each direction has read all steps, (B, W)."""
         total = states[-1]
         if self.weights.residual:
             total = states[0]
@@ -149,23 +149,12 @@ class Writer:
 
     def model(self, states: bool, lengths: bool) -> Any:
         """The model, with inputs for initial states and for lengths."""
-        weights = self.weights
-        X = self.standardised(weights.scaling)
-        X = self.node("Transpose", [X], "X/steps_first", perm=[1, 0, 2])
-        initial = self.states(X, states)
-        lens = self.lengths(X) if lengths else ""
-        final: list[tuple[str, str]] = []
-        for level in range(len(initial)):
-            Y, h, c = self.lstm(level, X, lens, initial[level])
-            if weights.residual and level:
-                Y = self.node("Add", [X, Y], f"layer{level}/sum")
-            X = Y
-            final.append((h, c))
-        last = weights.output == "last"
+        weights, last = self.weights, self.weights.output == "last"
+        Y, final = self.levels(states, lengths)
         if last:
             Y = self.last([h for h, _ in final])
         else:
-            Y = self.node("Transpose", [X], "Y/rows_first", perm=[1, 0, 2])
+            Y = self.node("Transpose", [Y], "Y/rows_first", perm=[1, 0, 2])
         Y, width = self.headed(Y)
         Y = self.in_units(Y, weights.scaling, width)
         self.node("Identity", [Y], "Y")
@@ -178,6 +167,21 @@ class Writer:
                 outputs.append((f"{short}n", [len(weights.layers), "batch", self.units]))
         return self._assembled(outputs, states, lengths)
 
+    def levels(self, states: bool, lengths: bool) -> tuple[str, list[tuple[str, str]]]:
+        """The outputs of the last layer (T, B, W), and the final states of all."""
+        X = self.standardised(self.weights.scaling)
+        X = self.node("Transpose", [X], "X/steps_first", perm=[1, 0, 2])
+        initial = self.states(X, states)
+        lens = self.lengths(X) if lengths else ""
+        final: list[tuple[str, str]] = []
+        for level, state in enumerate(initial):
+            Y, h, c = self.lstm(level, X, lens, state)
+            if self.weights.residual and level:
+                Y = self.node("Add", [X, Y], f"layer{level}/sum")
+            X = Y
+            final.append((h, c))
+        return X, final
+
     def _assembled(
         self, outputs: Sequence[tuple[str, list[Any]]], states: bool, lengths: bool
     ) -> Any:
@@ -186,7 +190,7 @@ class Writer:
         info = helper.make_tensor_value_info
         inputs = [info("X", self.kind, ["batch", "time", features])]
         if lengths:
-            inputs.append(info("sequence_lens", _INT32, ["batch_or_1"]))
+            inputs.append(info("sequence_lens", INT32, ["batch_or_1"]))
         if states:
             shape = [len(self.weights.layers), "batch_or_1", self.units]
             inputs += [info(f"{short}0", self.kind, shape) for short in "hc"]

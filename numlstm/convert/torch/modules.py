@@ -185,7 +185,7 @@ def calls(module: Any, X: Array) -> Iterator[Array]:
 
 
 def _called(module: Any, x: Any, rows: int, steps: int) -> Any:
-    """What a module makes of x, of x and no state, or of x and its lengths."""
+    """The results of a module for x, for x and no state, or for x and its lengths."""
     for more in (), (None,), (torch.full((rows,), steps),):
         with torch.no_grad(), contextlib.suppress(Exception):  # of code of any kind
             return module(x, *more)

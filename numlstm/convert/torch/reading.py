@@ -113,7 +113,7 @@ def _linear_layers(module: Any) -> list[str] | None:
 
 
 def _output(asked: str | None, module: Any, parts: Parts) -> str:
-    """What is asked for, or what the module of `to_torch` gives."""
+    """The output that is asked for, or that of the module of `to_torch`."""
     if asked is not None:
         return str(checks.choice("output", asked, ("sequence", "last")))
     return str(getattr(network_of(module, parts), "output", "sequence"))

@@ -31,16 +31,16 @@ def in_order(name: str, value: Any, wanted: tuple[str, ...] | None) -> Any:
     What has no names is as it is; so are names, where none are wanted.
     """
     found = _named(value)
-    if found is None or wanted is None or all(map(str.isdigit, found[0])):
+    if found is None or wanted is None or names_of(value) is None:
         return value
     positions, _ = order(name, found[0], wanted)
     return found[1] if positions is None else found[1][positions]
 
 
 def names_of(value: Any) -> tuple[str, ...] | None:
-    """The names of what has one for each number."""
+    """The names of what has one for each number; numbers are no names."""
     found = _named(value)
-    return None if found is None else found[0]
+    return None if found is None or all(map(str.isdigit, found[0])) else found[0]
 
 
 def _named(value: Any) -> tuple[tuple[str, ...], Array] | None:

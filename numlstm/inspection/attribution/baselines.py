@@ -10,6 +10,7 @@ import numpy as np
 from numlstm.data import labels
 from numlstm.data.labels import vectors
 from numlstm.data.sequences import Form, is_list, mask, read_inputs
+from numlstm.inspection.dynamics.readout import input_means
 from numlstm.inspection.steps import ends_of
 from numlstm.model.continuation import Rows
 from numlstm.model.lstm import LSTM
@@ -56,7 +57,7 @@ def of_inputs(beside: Beside, own: Any, ahead: Any) -> Array:
     model, rows = beside.model, beside.rows
     features, shape = model.num_features, rows.X.shape
     values = np.empty(shape)
-    values[...] = _means(model, shape[2])
+    values[...] = input_means(model, shape[2])
     _put(values[..., :features], _like_X(beside, own), "baseline")
     if shape[2] > features:
         columns = values[..., features:].reshape(*shape[:2], -1, model.num_future)
@@ -96,13 +97,6 @@ def _require_none(name: str, value: Any, what: str) -> None:
     """Refuse a baseline of what there is not."""
     if value is not None and value is not Own.OWN and not isinstance(value, str):
         raise ValueError(f'baseline["{name}"] was given, and the model reads no {what}')
-
-
-def _means(model: LSTM, columns: int) -> Array:
-    """The mean of the training inputs, which the network's units know; else zeros."""
-    if model.scaling is not None:
-        return model.scaling.x_mean
-    return np.zeros(columns) if model.filling is None else model.filling.mean
 
 
 def _put(values: Array, given: Any, name: str) -> None:

@@ -39,6 +39,13 @@ def input_scales(model: LSTM) -> Array:
     return scale
 
 
+def input_means(model: LSTM, columns: int) -> Array:
+    """The mean of the training inputs, which the network's units know; else zeros."""
+    if model.scaling is not None:
+        return model.scaling.x_mean
+    return np.zeros(columns) if model.filling is None else model.filling.mean
+
+
 def num_values(model: LSTM) -> int:
     """Number of inputs of a step that are no mask channels."""
     size = model.spec.input_size

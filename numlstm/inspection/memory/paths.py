@@ -7,6 +7,7 @@ import numpy as np
 from numlstm.inspection.dynamics import jacobians
 from numlstm.inspection.dynamics.readout import (
     direct,
+    input_means,
     input_names,
     input_scales,
     num_values,
@@ -89,7 +90,7 @@ def memory_paths(
         of `LSTM.transitions`, in the network's own units.
     times_input : bool, optional
         Multiply the derivatives by how far the inputs were from their means (from zero in a model
-        without `scaling`): what each contributed, to first order, in the units of the output.
+        that has learnt none): what each contributed, to first order, in the units of the output.
     lengths, reset, static, future : optional
         As in `LSTM.predict`.
 
@@ -143,8 +144,10 @@ def memory_paths(
     whole, cell = np.moveaxis(_by_lag(seen, found), 2, 0)
     factor: Any = what.factor
     if times_input:
-        values = num_values(own)
-        factor = factor * _by_lag(seen, run.X[..., None, :values])[:, :, 0]
+        away = run.X[..., : num_values(own)]
+        if own.scaling is None:  # else the means are zeros of the network's units
+            away = away - input_means(own, num_values(own)).astype(away.dtype)
+        factor = factor * _by_lag(seen, away[..., None, :])[:, :, 0]
     elif wrt == "X":
         factor = factor / input_scales(own)
     total, through, rest = (
