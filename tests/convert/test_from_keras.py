@@ -431,7 +431,7 @@ def test_what_keras_lacks(options, part):
 def test_a_scale_that_keras_does_not_divide_by(monkeypatch):
     stub = types.SimpleNamespace(
         Input=lambda *shape, **options: None,
-        backend=types.SimpleNamespace(epsilon=lambda: 1e-7),
+        config=types.SimpleNamespace(epsilon=lambda: 1e-7),
         layers=types.SimpleNamespace(Normalization=lambda **options: None),
     )
     monkeypatch.setitem(sys.modules, "keras", stub)
