@@ -1,5 +1,6 @@
 """Other software: its name, what installs it, and which parts of a model it has."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.model.lstm import LSTM
-from numlstm.utils import notices, optional
+from numlstm.utils import checks, notices, optional
 
 _SHOWN = 12  # names in a message
 _LARGEST_STEP = 1e-3  # to which data may be rounded, in their spread
@@ -71,6 +72,11 @@ class Counterpart:
 
 def require_model(model: Any) -> None:
     """Refuse what is no model, such as an estimator around one."""
+    if isinstance(model, str | bytes | os.PathLike):
+        raise TypeError(
+            "the first argument is the model, received "
+            f"{checks.shown(model)}: a path comes behind it"
+        )
     if not isinstance(model, LSTM):
         raise TypeError(
             f"model must be a numlstm.LSTM, received {type(model).__name__}: pass the one in it, "

@@ -15,7 +15,7 @@ from numlstm.convert.torch.check import check_parts
 from numlstm.convert.weights import Weights, to_model, weights_of
 from numlstm.data.scaling import Scaling
 from numlstm.model.lstm import LSTM
-from numlstm.utils import checks, files, notices, schema
+from numlstm.utils import checks, files, known_files, notices, schema
 from numlstm.utils.files import Target
 from numlstm.utils.types import Array
 
@@ -114,7 +114,7 @@ def from_rtneural(
     else:
         data = files.read_bytes(source)
         with files.refusing(source):
-            content = files.plain_values(data)
+            content = _json(data)
         with files.refusing(source, whole=True):
             read = _read(content, lstm, head)
     model = to_model(replace(read.weights, output=output), backend)
@@ -125,6 +125,17 @@ def from_rtneural(
     elif check:
         verify(model, RTNEURAL.name, _not_here)
     return model
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return files.plain_values(data)
+    except UnicodeDecodeError as error:
+        other = known_files.hint(data, "from_rtneural")
+        raise ValueError(f"it is no JSON{other or f', and no text: {error}'}") from error
+    except ValueError as error:
+        other = known_files.hint(data, "from_rtneural")
+        raise ValueError(f"{error}{other}") from error
 
 
 def to_rtneural(model: LSTM, path: Target) -> None:

@@ -20,7 +20,7 @@ from numlstm.convert.torch.check import check_parts
 from numlstm.convert.weights import to_model
 from numlstm.model.lstm import LSTM
 from numlstm.model.persistence import Arithmetic, Content, model_of
-from numlstm.utils import checks, files, schema
+from numlstm.utils import checks, files, known_files, schema
 from numlstm.utils.files import Target
 from numlstm.utils.types import Array
 
@@ -168,6 +168,8 @@ def unpack(data: bytes) -> tuple[dict[str, Array], dict[str, str]]:
     """Tensors and metadata of a file; a ValueError for one that is not of the format."""
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(len(data) - 8, _LARGEST_HEADER):
+        if other := known_files.hint(data, "from_safetensors"):
+            raise ValueError(f"it is no file of safetensors{other}")
         raise ValueError(f"it says that its header has {size} bytes, and it has {len(data)} itself")
     header = files.plain_values(data[8 : 8 + size])
     if not isinstance(header, dict):

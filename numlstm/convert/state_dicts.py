@@ -21,6 +21,7 @@ _KEY = re.compile(
     r"(?:_l(?P<level>\d+)(?P<reverse>_reverse)?)?"
 )
 _QUANTISED = ("_packed_params", "_all_weight_values")
+_OTHER_KINDS = {3.0: "a GRU", 1.0: "a plain RNN"}  # by their blocks of rows
 Place = tuple[int, bool]  # a layer and whether it is the reverse one
 
 
@@ -70,7 +71,9 @@ def find_parts(
     units = _units_keys(state_dict)
     own = {key: value for key, value in state_dict.items() if key not in units}
     candidates, others = _grouped(own)
-    prefixes = _chosen_lstms(candidates, others, lstm)
+    if not candidates:
+        raise ValueError(_no_lstm(own, others))
+    prefixes = _chosen_lstms(candidates, lstm)
     lstms = {prefix: candidates.pop(prefix) for prefix in prefixes}
     others += [key for key in own if (m := _KEY.fullmatch(key)) and _prefix(m) in candidates]
     for layers in lstms.values():
@@ -127,11 +130,7 @@ def _shape(value: Any) -> tuple[int, int]:
     return (int(shape[0]), int(shape[1])) if len(shape) == 2 else (0, 0)
 
 
-def _chosen_lstms(
-    candidates: Mapping[str, Any], others: list[str], asked: str | Sequence[str] | None
-) -> list[str]:
-    if not candidates:
-        raise ValueError(_no_lstm(others))
+def _chosen_lstms(candidates: Mapping[str, Any], asked: str | Sequence[str] | None) -> list[str]:
     if asked is None:
         if len(candidates) > 1:
             raise ValueError(
@@ -149,16 +148,24 @@ def _chosen_lstms(
     return prefixes
 
 
-def _no_lstm(keys: list[str]) -> str:
+def _no_lstm(state_dict: Mapping[str, Any], keys: list[str]) -> str:
     if any(mark in key for key in keys for mark in _QUANTISED):
         return (
             "the LSTM is quantised, and numlstm computes with floats: convert the network from "
             "before its quantisation"
         )
+    for key in keys:
+        if (match := _KEY.fullmatch(key)) and match["name"] == "weight_hh":
+            rows, units = _shape(state_dict[key])
+            if units and (kind := _OTHER_KINDS.get(rows / units)):
+                return (
+                    f"{_prefix(match) or 'this'} is {kind}, and numlstm has LSTMs only: {key} has "
+                    f"{rows} rows for {units} units, where that of an LSTM has {4 * units}"
+                )
     found = ", ".join(keys[:8]) + ("..." if len(keys) > 8 else "")
     return (
         "there is no LSTM with weight_ih and weight_hh of 4H rows, as nn.LSTM and nn.LSTMCell "
-        f"have them (a GRU has 3H), among: {found or 'no entries at all'}"
+        f"have them, among: {found or 'no entries at all'}"
     )
 
 
@@ -257,8 +264,8 @@ def _comes_before(shape: tuple[int, int], lstms: Mapping[str, Any]) -> str:
     if shape[0] != _shape(first["weight_ih"])[1]:
         return ""
     return (
-        "it seems to stand before the LSTM, where numlstm has no layer: give its outputs as X, "
-        "and say head=False or which one is behind"
+        "it may stand before the LSTM, where numlstm has no layer: where it does, give its outputs "
+        "as X, and write head=False, or the name of a layer behind the LSTM"
     )
 
 
@@ -268,12 +275,16 @@ def _ambiguous(
     fitting = [name for name, shape in linear.items() if shape[1] == width]
     before = [name for name, shape in linear.items() if _comes_before(shape, lstms)]
     message = f"beside the LSTM there are {', '.join(others[:8])}{', ...' * (len(others) > 8)}; "
-    message += f"nn.Linear that read its {width} features: {_listed(fitting)}"
+    message += f"nn.Linear that take {width} features, as many as it gives: {_listed(fitting)}"
     if before := [name for name in before if name not in fitting]:
-        message += f"; {_comes_before(linear[before[0]], lstms)} ({before[0]!r})"
+        message += (
+            f"; nn.Linear that give as many as it reads: {_listed(before)}. One of these may stand "
+            "before the LSTM, where numlstm has no layer: where it does, give its outputs as X"
+        )
     return message + (
-        ". Name the one behind the LSTM, head='...', or head=False for none: all else is left out "
-        "then, and what it does is yours to do"
+        ". Name the one that gets the outputs of the LSTM as they are, head='...', or head=False "
+        "for none: all else, such as a second layer behind that one, is left out then, and what it "
+        "does is yours to do"
     )
 
 

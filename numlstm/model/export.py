@@ -285,6 +285,12 @@ class Export(Model):
         checks.require_finite("theta", self._theta)
         scaling = self._step_scaling(standardize)
         summary = repr(self).removeprefix("<LSTM: ").rpartition(", ")[0]
+        if self.window is not None:
+            summary += (
+                f". In Python, predict reads windows of {self.window} steps, each from a fresh "
+                "state: to do so here, reset the state, give the steps of a window, and take the "
+                "last output."
+            )
         return Source(self.spec, self._theta, scaling, summary)
 
     def _step_scaling(self, standardize: bool) -> Scaling | None:

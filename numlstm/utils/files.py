@@ -23,7 +23,7 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from numlstm.utils import archives, checks, replacing, schema
+from numlstm.utils import archives, checks, known_files, replacing, schema
 
 FORMAT, VERSION = "numlstm", 2
 WRITERS = {1: "0.1"}  # older versions of the format, and the numlstm that wrote them
@@ -349,4 +349,4 @@ def _damage(name: str, data: bytes) -> str:
         reason = "is not a numlstm file, or its beginning is damaged"
     else:
         reason = "is damaged or cut short, or not written by numlstm: its checksum does not hold"
-    return f"{name} {reason} ({len(data)} bytes)"
+    return f"{name} {reason}{known_files.hint(data, 'numlstm.load')} ({len(data)} bytes)"

@@ -138,7 +138,14 @@ def test_parts_by_pattern():
 HEAD = {"fc.weight": np.ones((2, 5))}
 REFUSED = {
     "nothing": ({}, "no entries at all"),
-    "gru": ({"weight_ih_l0": np.ones((15, 3)), "weight_hh_l0": np.ones((15, 5))}, "a GRU has 3H"),
+    "gru": (
+        {"rnn.weight_ih_l0": np.ones((15, 3)), "rnn.weight_hh_l0": np.ones((15, 5))},
+        "rnn is a GRU, and numlstm has LSTMs only: rnn.weight_hh_l0 has 15 rows for 5 units",
+    ),
+    "rnn": (
+        {"weight_ih": np.ones((5, 3)), "weight_hh": np.ones((5, 5))},
+        "this is a plain RNN, and numlstm has LSTMs only",
+    ),
     "two heads": ({**lstm("", 3, 5), **HEAD, "out.weight": np.ones((2, 5))}, r"\['fc', 'out'\]"),
     "before": ({"e.weight": np.ones((3, 9)), **lstm("", 3, 5), **HEAD}, "before the LSTM"),
     "only before": ({"e.weight": np.ones((3, 9)), **lstm("", 3, 5)}, "before the LSTM"),
@@ -162,6 +169,26 @@ REFUSED = {
     "a class": (Tensor, "received the class Tensor: pass an instance"),
     "numbers": ({1: 2}, "names of a state dict must be text"),
 }
+
+
+@pytest.mark.parametrize(
+    ("others", "fitting", "before"),
+    [
+        ({"e": (3, 1), "h.0": (16, 5), "h.2": (1, 16)}, ["h.0"], ["e"]),
+        ({"h.0": (16, 5), "h.2": (3, 16)}, ["h.0"], ["h.2"]),  # behind, and it may not seem so
+        ({"h.0": (5, 5), "h.2": (1, 5)}, ["h.0", "h.2"], None),
+    ],
+)
+def test_the_advice_on_several_layers_says_only_what_shapes_tell(others, fitting, before):
+    network = lstm("rnn.", 3, 5) | {f"{k}.weight": np.ones(shape) for k, shape in others.items()}
+    with pytest.raises(ValueError, match="gets the outputs of the LSTM as they are") as caught:
+        from_torch(network, **QUIET)
+    words = str(caught.value)
+    assert f"take 5 features, as many as it gives: {fitting}" in words
+    told = "nn.Linear that give as many as it reads"
+    assert (f"{told}: {before}. One of these may stand before" in words) == (before is not None)
+    assert (told in words) == (before is not None)
+    assert from_torch(network, head="h.0", **QUIET).spec.width == others["h.0"][0]
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -188,7 +215,9 @@ def test_a_layer_that_may_stand_before_the_lstm(shape):
 
 def test_the_layers_of_a_module_are_linear_or_no_heads():
     network = {**lstm("rnn.", 3, 5), "e.weight": np.ones((100, 5))}
-    with pytest.raises(ValueError, match=r"nn\.Linear that read its 5 features: \[\]"):
+    with pytest.raises(
+        ValueError, match=r"nn\.Linear that take 5 features, as many as it gives: \[\]"
+    ):
         find_parts(network, linear=[])
     with pytest.raises(ValueError, match="fits none of"):
         find_parts(network, head="e", linear=["fc"])
@@ -269,6 +298,18 @@ def test_a_quantised_tensor():
         from_torch(lstm("", 3, 5) | {"bias_ih_l0": tensor}, **QUIET)
 
 
+def test_a_module_predicts_without_its_dropout():
+    torch = pytest.importorskip("torch")
+    model = numlstm.LSTM(3, 5, 1, num_layers=2, dropout=0.5, rng=0, backend="reference")
+    module = to_torch(model)
+    assert module.lstm.dropout == 0.5
+    assert not any(one.training for one in module.modules())
+    x = X.astype("float32")
+    with torch.no_grad():
+        Y = module(torch.from_numpy(x))[0].numpy()
+    assert np.abs(Y - model.predict(x)).max() <= 1e-6
+
+
 def test_files_at_a_path_or_open(monkeypatch, tmp_path):
     def load(file, map_location, weights_only):
         assert weights_only
@@ -282,7 +323,7 @@ def test_files_at_a_path_or_open(monkeypatch, tmp_path):
         for source in (path, file, io.BytesIO(b"lstm")):
             assert from_torch(source, **QUIET).theta.tobytes() == theta.tobytes()
     with pytest.raises(numlstm.StorageError, match="is damaged, or holds more than weights"):
-        from_torch(io.BytesIO(b"other"), **QUIET)
+        from_torch(io.BytesIO(b"\0other"), **QUIET)
     with pytest.raises(ValueError, match="holds list, and no state_dict") as caught:
         from_torch(io.BytesIO(b"list"), **QUIET)
     assert caught.type is ValueError  # the file is not damaged

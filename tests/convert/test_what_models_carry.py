@@ -2,13 +2,14 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import numlstm
 from helpers.rtneural_equations import run
-from numlstm.convert import from_rtneural, to_rtneural, to_safetensors
+from numlstm.convert import from_rtneural, to_rtneural, to_safetensors, to_torch
 from numlstm.convert.check import Outputs, verify
 from numlstm.convert.counterpart import Counterpart
 from numlstm.convert.weights import network_scaling, weights_of
@@ -22,6 +23,15 @@ X = RNG.normal(20.0, 3.0, (2, 9, 2))
 
 def drawn(inputs=2, outputs=1, **options):
     return numlstm.LSTM(inputs, 5, outputs, dtype="float64", rng=0, backend="reference", **options)
+
+
+@pytest.mark.parametrize("swapped", ["x.onnx", b"x.onnx", Path("x.onnx")])
+@pytest.mark.parametrize(
+    "write", [to_safetensors, to_rtneural, numlstm.convert.to_onnx, lambda a, b: to_torch(a)]
+)
+def test_swapped_arguments(write, swapped):
+    with pytest.raises(TypeError, match=r"the first argument is the model, received .*x\.onnx"):
+        write(swapped, drawn())
 
 
 def filling():

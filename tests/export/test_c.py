@@ -277,6 +277,16 @@ def test_cplusplus_includes_the_header_and_links(compiler, tmp_path):
     execute("./main", folder=tmp_path)
 
 
+@pytest.mark.parametrize("window", [None, 24])
+def test_the_header_says_what_windows_are(window, tmp_path):
+    model = model_of()
+    model.window = window
+    model.export_c(tmp_path / "net.c")
+    header = " ".join((tmp_path / "net.h").read_text().split())
+    says = "predict reads windows of 24 steps, each from a fresh state"
+    assert (says in header) == (window is not None)
+
+
 def test_the_file_depends_on_the_model_alone(tmp_path):
     model = model_of("float32", **EVERYTHING)
     for name in ("a", "b"):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numlstm.convert.keras.counterpart import KERAS
-from numlstm.utils import files, schema
+from numlstm.utils import files, known_files, schema
 from numlstm.utils.files import Target
 from numlstm.utils.types import Array
 
@@ -56,11 +56,14 @@ def read_file(path: Target) -> Description:
     h5py = KERAS.require("h5py", "a file of Keras")
     with files.refusing(path):
         if data.startswith(_ZIP):
+            if other := known_files.hint(data, "from_keras"):
+                raise ValueError(f"it is no .keras file{other}")
             return _of_archive(data, h5py)
         if data.startswith(_HDF5):
             with h5py.File(io.BytesIO(data), "r") as file:
                 return _of_hdf5(file)
-        raise ValueError("it is neither a .keras file nor an .h5 file of a whole model")
+        other = known_files.hint(data, "from_keras")
+        raise ValueError(f"it is neither a .keras file nor an .h5 file of a whole model{other}")
 
 
 def class_of(entry: Mapping[str, Any]) -> str:

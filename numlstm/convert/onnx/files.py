@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from numlstm.convert.counterpart import Counterpart
-from numlstm.utils import checks, files
+from numlstm.utils import checks, files, known_files
 from numlstm.utils.types import Array
 
 ONNX = Counterpart(
@@ -107,9 +107,13 @@ def _parsed(onnx: Any, path: str, data: bytes) -> Any:
     try:
         model = onnx.ModelProto.FromString(data)
     except Exception as error:  # of protobuf, which has several
-        raise files.StorageError(f"{path} is damaged, or no ONNX file: {error}") from error
+        other = known_files.hint(data, "from_onnx")
+        raise files.StorageError(f"{path} is damaged, or no ONNX file: {error}{other}") from error
     if not model.graph.node:
-        raise files.StorageError(f"{path} is no ONNX file with a network: its graph has no nodes")
+        other = known_files.hint(data, "from_onnx")
+        raise files.StorageError(
+            f"{path} is no ONNX file with a network: its graph has no nodes{other}"
+        )
     return model
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from numlstm.utils import known_files
 from numlstm.utils.files import StorageError
 from numlstm.utils.types import Array
 
@@ -89,6 +90,7 @@ def root(data: bytes, identifier: bytes) -> Table:
     if data[4:8] != identifier:
         raise StorageError(
             f"it must have {identifier!r} as its bytes 4 to 7, received {bytes(data[4:8])!r}"
+            + known_files.hint(data, "from_tflite")
         )
     return Table(data, _target(data, 0))
 

@@ -86,10 +86,11 @@ def last_of(h: Any, directions: int) -> Any:
 
 
 def module_of(model: LSTM) -> Network:
-    """The module of a model, with its parameters."""
+    """The module of a model, with its parameters; for predictions, without its dropout."""
     module = Network(model)
     named = state_dict_of(model) | named_units(network_scaling(model))
     module.load_state_dict({name: _tensor(value) for name, value in named.items()})
+    module.eval()
     return module
 
 

@@ -13,7 +13,7 @@ from numlstm.convert.torch.check import check_parts, network_of, submodule, warn
 from numlstm.convert.torch.counterpart import PYTORCH
 from numlstm.convert.weights import to_model
 from numlstm.model.lstm import LSTM
-from numlstm.utils import checks, files
+from numlstm.utils import checks, files, known_files
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")  # of a state dict, in checkpoints
 
@@ -154,13 +154,20 @@ def _loaded(source: Any) -> Mapping[Any, Any]:
     try:
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, with advice that is not ours
-        raise files.StorageError(
-            f"{name} is damaged, or holds more than weights, which could run code: where you trust "
-            "it, load it in PyTorch and pass the module, or its state_dict()"
-        ) from error
+        raise files.StorageError(f"{name} {_unread(data)}") from error
     if not isinstance(loaded, Mapping):
         raise ValueError(f"{name} holds {type(loaded).__name__}, and no state_dict")
     return loaded
+
+
+def _unread(data: bytes) -> str:
+    """Why PyTorch does not read a file."""
+    if other := known_files.hint(data, "from_torch"):
+        return f"is no file of PyTorch{other}"
+    return (
+        "is damaged, or holds more than weights, which could run code: where you trust it, load it "
+        "in PyTorch and pass the module, or its state_dict()"
+    )
 
 
 def _dropout(module: Any, parts: Parts) -> Dropout:

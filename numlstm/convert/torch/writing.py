@@ -25,7 +25,8 @@ def to_torch(model: LSTM, *, check: bool = True) -> Any:
         With ``lstm``, an nn.LSTM with ``batch_first=True``, ``head``, an nn.Linear or None, and
         ``scaling``, which converts the units of the data, or None. ``Y, (h, c) = module(X, state)``
         is as `LSTM.predict`: X (B, T, I) in the units of the data, Y (B, T, O), or (B, O) of a
-        model with ``output="last"``. Of the two biases one is the model's, the other 0.
+        model with ``output="last"``. Of the two biases one is the model's, the other 0. It is in
+        evaluation mode, without dropout; ``module.train()`` turns that on for further training.
 
     Raises
     ------
