@@ -160,6 +160,25 @@ def test_an_activation_of_a_user(activation, name):
         from_keras(Fake("LSTM", {"activation": activation}, WEIGHTS), **QUIET)
 
 
+def tanh(x):
+    return 2 * x
+
+
+def sigmoid(x):
+    """As PyTorch has it."""
+
+
+sigmoid.__module__ = "torch"
+
+
+def test_a_function_of_a_user_that_is_not_registered():
+    own = types.SimpleNamespace(name="it", activation=tanh, recurrent_activation=sigmoid)
+    outer = Fake("Bidirectional", {"activation": "tanh"}, WEIGHTS)
+    outer.forward_layer = types.SimpleNamespace(name="forward", cell=own)
+    with pytest.raises(ValueError, match=rf"no activation for '{__name__}\.tanh', activation"):
+        from_keras(outer, **QUIET)
+
+
 @pytest.mark.parametrize("kind", ["keras", "h5"])
 def test_outputs_that_stay_behind_are_named(kind):
     with pytest.warns(UserWarning, match=r"returns what \['lstm.*'\] give, too"):
@@ -255,12 +274,17 @@ def Computing(config, weights, copies):
         return copy
 
     def set_weights(self, weights):
+        self.read = weights
+
+    def finalize_state(self):
+        weights = self.read
         self.model = from_keras(Fake("LSTM", {}, weights), **QUIET)
 
     def call(self, X, training=False):
         return X if self.model is None else self.model.predict(X)
 
     members = {"from_config": classmethod(from_config), "set_weights": set_weights}
+    members["finalize_state"] = finalize_state
     return type("LSTM", (type(layer),), {**members, "__call__": call, "__module__": "keras"})()
 
 
@@ -282,9 +306,7 @@ def test_the_check_runs_a_copy_for_any_batch():
     assert not hasattr(layer, "model")
     wrong = type(Computing({}, WEIGHTS, copies))
     wrong.get_weights = lambda self: [-part for part in WEIGHTS]
-    wrong.set_weights = lambda self, weights: setattr(
-        self, "model", from_keras(Fake("LSTM", {}, WEIGHTS), **QUIET)
-    )
+    wrong.set_weights = lambda self, weights: setattr(self, "read", WEIGHTS)
     with pytest.raises(RuntimeError, match="outputs of Keras and of numlstm differ"):
         from_keras(wrong(), backend="reference")
 
@@ -409,7 +431,7 @@ def test_what_keras_lacks(options, part):
 def test_a_scale_that_keras_does_not_divide_by(monkeypatch):
     stub = types.SimpleNamespace(
         Input=lambda *shape, **options: None,
-        backend=types.SimpleNamespace(epsilon=lambda: 1e-7),
+        config=types.SimpleNamespace(epsilon=lambda: 1e-7),
         layers=types.SimpleNamespace(Normalization=lambda **options: None),
     )
     monkeypatch.setitem(sys.modules, "keras", stub)

@@ -9,6 +9,7 @@ from typing import Any
 from numlstm.convert.keras.files import class_of
 from numlstm.utils.types import Array
 
+_OF_BACKENDS = ("torch", "jax", "jaxlib")  # whose functions of these names are the same
 _OF_MODELS = ("Sequential", "Functional")
 # what says nothing of the outputs, once there are weights; a user's own may not be found by name
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
@@ -20,7 +21,26 @@ def copied(source: Any, X: Array) -> Any:
     copy = type(source).from_config(_without_batch(source.get_config()))
     copy(X)  # builds it
     copy.set_weights(source.get_weights())
+    for layer in getattr(copy, "layers", [copy]):
+        if hasattr(layer, "finalize_state"):  # a Normalization keeps what it makes of its weights
+            layer.finalize_state()
     return copy
+
+
+def require_own_functions(layer: Any) -> None:
+    """Refuse an activation of a user's, which a configuration has by its bare name."""
+    for name in ("activation", "recurrent_activation"):
+        function = getattr(layer, name, None)
+        bare = getattr(function, "__name__", None)
+        if bare is None:
+            continue
+        module = str(getattr(function, "__module__", None) or "keras")
+        found = class_of({"class_name": bare, "module": module})
+        if found != bare and module.partition(".")[0] not in _OF_BACKENDS:
+            raise ValueError(f"numlstm has no activation for {found!r}, {name} of {layer.name!r}")
+    for part in ("layer", "forward_layer", "backward_layer", "cell"):
+        if hasattr(layer, part):
+            require_own_functions(getattr(layer, part))
 
 
 def without_subclass(source: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numlstm.convert.keras.activations import function_of
 from numlstm.convert.keras.chain import Chain, read_chain
 from numlstm.convert.keras.check import verify_network
-from numlstm.convert.keras.copies import copied, without_subclass
+from numlstm.convert.keras.copies import copied, require_own_functions, without_subclass
 from numlstm.convert.keras.counterpart import keras_for
 from numlstm.convert.keras.files import (
     Description,
@@ -41,12 +41,13 @@ def from_keras(
         An LSTM, or a Bidirectional of one; a Sequential or Functional model that is a chain of
         them, of the same activations, with a Dense behind them if there is one, and a
         Normalization at either end; or the .keras or .h5 file of such a model. A file is read
-        without Keras, and nothing in it is executed.
+        without Keras, and nothing in it is executed. The model returns what its last layer gives.
     logits : bool, optional
         Leave out the softmax or sigmoid of the last layer: the outputs are its logits, as those of
         networks with the losses "cross_entropy" and "binary_cross_entropy".
     check : bool, optional
-        Run a random batch through both, and raise where the results differ beyond rounding.
+        Run a random batch through both, and raise where the results differ beyond rounding. Of
+        Keras that is a copy of `source`; of a file its layers are rebuilt.
     backend : {"auto", "cpu", "cuda", "reference"}, optional
         Where the arithmetic runs.
 
@@ -69,8 +70,8 @@ def from_keras(
     Warns
     -----
     UserWarning
-        Where there is no Keras to check against; and of a Masking layer, of which numlstm's form is
-        the argument `lengths`: see `lengths_of_mask`.
+        Where there is no Keras to check against; of a mask, of which numlstm's form is the argument
+        `lengths`: see `lengths_of_mask`; of a stateful layer; and of outputs that stay behind.
 
     Examples
     --------
@@ -136,6 +137,8 @@ def _described(source: Any) -> Description:
         raise TypeError(
             f"source must be a layer or model of Keras, or a path, received {type(source).__name__}"
         )
+    for layer in getattr(source, "layers", [source]):
+        require_own_functions(layer)
     kind, version = _class(type(source)), _version(source)
     if not hasattr(source, "layers"):
         return Description([Layer(kind, source.get_config(), source.get_weights())], version)

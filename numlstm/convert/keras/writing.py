@@ -113,7 +113,7 @@ def _normalizations(keras: Any, spec: NetworkSpec, scaling: Scaling | None) -> t
         return None, None
     dtype = spec.dtype
 
-    least = float(keras.backend.epsilon())
+    least = float(keras.config.epsilon())
 
     def layer(mean: Array, scale: Array, **more: Any) -> Any:
         if scale.min() < least:
