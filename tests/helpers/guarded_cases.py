@@ -387,7 +387,7 @@ def small_cases() -> Iterator[Work]:
     every = (passes, traces, derivatives_along, transitions)
     for levels, work in (
         (double, (*every, of_members, with_attributes)),
-        (double | variant | {"num_layers": 2}, (*every, single_steps, closed_loop)),
+        (double | variant | {"num_layers": 2}, (*every, of_members, single_steps, closed_loop)),
         (single | most | {"output_size": 1}, (with_attributes,)),
         (double | {"by_units": True, "hidden_size": 17, "chunk": 1}, (passes, traces)),
         (

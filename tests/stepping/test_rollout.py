@@ -198,7 +198,7 @@ NEXT_INPUTS = {
     "the next value": ((FLOW[:-1], FLOW[1:]), {}),
     "rounded to float32": ((FLOW[:-1], FLOW[1:].astype("float32")), {}),
     "absolute errors": ((FLOW,), {"loss": "mae"}),
-    "in pieces": ((FLOW.reshape(4, 30, 1),), {"stateful": True}),
+    "in pieces": ((FLOW.reshape(4, 30, 1),), {"stateful": True, "batch_size": 1}),
     "several series": (([FLOW, FLOW[:50]],), {}),
     "in the network's units": ((FLOW,), {"standardize": False}),
     "some missing": (
