@@ -95,7 +95,9 @@ class Torch(Side):
         return convert.from_torch(network, backend="reference")
 
     def write(self, model: numlstm.LSTM) -> Any:
-        return convert.to_torch(model)
+        module = convert.to_torch(model)
+        assert not any(part.training for part in module.modules()), "dropout would draw"
+        return module
 
     def _forward(self, network: Any, X: Any) -> Any:
         Y, state = network.lstm(X)

@@ -298,18 +298,6 @@ def test_a_quantised_tensor():
         from_torch(lstm("", 3, 5) | {"bias_ih_l0": tensor}, **QUIET)
 
 
-def test_a_module_predicts_without_its_dropout():
-    torch = pytest.importorskip("torch")
-    model = numlstm.LSTM(3, 5, 1, num_layers=2, dropout=0.5, rng=0, backend="reference")
-    module = to_torch(model)
-    assert module.lstm.dropout == 0.5
-    assert not any(one.training for one in module.modules())
-    x = X.astype("float32")
-    with torch.no_grad():
-        Y = module(torch.from_numpy(x))[0].numpy()
-    assert np.abs(Y - model.predict(x)).max() <= 1e-6
-
-
 def test_files_at_a_path_or_open(monkeypatch, tmp_path):
     def load(file, map_location, weights_only):
         assert weights_only
