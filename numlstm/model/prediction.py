@@ -193,7 +193,9 @@ class Prediction(Model):
         if static is not None:
             static = labels.attributes(given, static, self.names.static).values
         future = self._known(given, asked.future)
-        return given, lengths, reset, asked._replace(state=state, static=static, future=future)
+        if not (state is static is future is None):  # a copy is a tenth of a small prediction
+            asked = asked._replace(state=state, static=static, future=future)
+        return given, lengths, reset, asked
 
     def _predicted(
         self, X: Any, lengths: Any, reset: Any, static: Any = None, noise_rng: Any = None
