@@ -167,7 +167,7 @@ def _durations(steps: Array, dates: tuple[Any, ...]) -> Array | None:
     nanoseconds = np.median(np.concatenate(distances)) * steps
     held = nanoseconds < np.iinfo(np.int64).max
     whole = np.where(held, nanoseconds, 0).astype("timedelta64[ns]")
-    return np.where(held, whole, np.timedelta64("NaT"))
+    return np.where(held, whole, np.timedelta64("NaT", "ns"))
 
 
 def _distances(axis: Axis) -> Array | None:
