@@ -6,15 +6,10 @@ its quartiles. Beside them a pair of two equal passes: their ratio says what the
 does to such a number.
 """
 
-import argparse
-import json
-import time
-from datetime import date
 from pathlib import Path
 
-import numba
 import numpy as np
-from peers import cpu_model
+import turns
 
 import numlstm
 
@@ -50,41 +45,9 @@ def passes(model: numlstm.LSTM, X: np.ndarray, dY: np.ndarray, static=None) -> N
 
 def measure(size: tuple[int, ...], rounds: int) -> dict:
     """Medians in ms, and of the ratios of every round their quartiles."""
-    runs = contenders(*size)
-    times: dict[str, list] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for round_ in range(rounds):
-        names = list(runs)
-        for name in names[round_ % len(names) :] + names[: round_ % len(names)]:
-            start = time.perf_counter()
-            runs[name]()
-            times[name].append((time.perf_counter() - start) * 1e3)
     row = dict(zip(("T", "B", "I", "H", "S"), size, strict=True))
-    row |= {f"{name}, ms": round(float(np.median(each)), 2) for name, each in times.items()}
-    for name in ("none again", "static", "tiled"):
-        ratios = np.divide(times[name], times["none"])
-        row[f"{name} / none"] = [round(float(q), 4) for q in np.quantile(ratios, (0.25, 0.5, 0.75))]
-    return row
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round; no measurement")
-    parser.add_argument("--rounds", type=int, default=60)
-    options = parser.parse_args()
-    rows = [measure(size, 1 if options.quick else options.rounds) for size in SIZES]
-    for row in rows:
-        print(json.dumps(row))
-    if not options.quick:
-        about = {
-            "date": str(date.today()),
-            "processor": cpu_model(),
-            "numlstm": numlstm.__version__,
-        }
-        about["threads"] = numba.get_num_threads()
-        STORE.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+    return row | turns.in_turns(contenders(*size), "none", rounds)
 
 
 if __name__ == "__main__":
-    main()
+    turns.main(__doc__, measure, SIZES, 60, STORE)

@@ -5,15 +5,10 @@ every update of a fit makes one, in turns: the median of each, and that of the r
 with its quartiles. The trace reads and checks its inputs as `predict` does, which stands beside it.
 """
 
-import argparse
-import json
-import time
-from datetime import date
 from pathlib import Path
 
-import numba
 import numpy as np
-from peers import cpu_model
+import turns
 
 import numlstm
 
@@ -42,43 +37,9 @@ def contenders(steps: int, batch: int, inputs: int, units: int) -> dict:
 
 def measure(size: tuple[int, ...], rounds: int) -> dict:
     """Medians, and ratios to the forward pass."""
-    runs = contenders(*size)
-    for _ in range(4):  # it compiles, and learns how long a pass takes
-        for run in runs.values():
-            run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append((time.perf_counter() - start) * 1e3)
     row = dict(zip(("T", "B", "I", "H"), size, strict=True))
-    row |= {f"{name}, ms": round(float(np.median(each)), 2) for name, each in times.items()}
-    for name, each in times.items():
-        if name != BASE:
-            ratios = np.divide(each, times[BASE])
-            quartiles = [round(float(q), 3) for q in np.quantile(ratios, (0.25, 0.5, 0.75))]
-            row[f"{name} / {BASE}"] = quartiles
-    return row
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round; no measurement")
-    parser.add_argument("--rounds", type=int, default=40)
-    options = parser.parse_args()
-    rows = [measure(size, 1 if options.quick else options.rounds) for size in SIZES]
-    for row in rows:
-        print(json.dumps(row))
-    if not options.quick:
-        about = {
-            "date": str(date.today()),
-            "processor": cpu_model(),
-            "numlstm": numlstm.__version__,
-        }
-        about["threads"] = numba.get_num_threads()
-        STORE.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+    return row | turns.in_turns(contenders(*size), BASE, rounds)
 
 
 if __name__ == "__main__":
-    main()
+    turns.main(__doc__, measure, SIZES, 40, STORE)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -209,9 +210,7 @@ def work(first: int, last: int, seed: int) -> None:
         os.write(1, json.dumps([case, run(case, seed, sources)]).encode() + b"\n")
 
 
-def survey(
-    cases: int, seed: int, at_once: int = 5000, script: str = __file__
-) -> dict[str, list[int]]:
+def survey(cases: int, seed: int, script: str, at_once: int = 5000) -> dict[str, list[int]]:
     """The cases by what came of them; a child that dies is begun again behind its last one."""
     found: dict[str, list[int]] = collections.defaultdict(list)
     case, threads = 0, {f"{name}_NUM_THREADS": "1" for name in ("NUMBA", "OMP", "OPENBLAS")}
@@ -234,10 +233,19 @@ def survey(
     return found
 
 
-def main() -> int:
-    """Run the cases that the command line asks for; 1 where one of them went wrong."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cases", type=int, default=100_000)
+def command(
+    description: str,
+    cases: int,
+    work: Callable[[int, int, int], None],
+    again: Callable[[int, int], str],
+    script: str,
+) -> int:
+    """Run the cases that the command line asks for; 1 where one of them went wrong.
+
+    `work` runs some cases in a child of the `script`, and `again` one of them in this process.
+    """
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument("--cases", type=int, default=cases)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="a case to run in this process")
     parser.add_argument("--work", type=int, nargs=2, help=argparse.SUPPRESS)
@@ -247,9 +255,16 @@ def main() -> int:
         work(first, last, chosen.seed)
         return 0
     if chosen.only is not None:
-        print(run(chosen.only, chosen.seed, honest()))
+        print(again(chosen.only, chosen.seed))
         return 0
-    return report(survey(chosen.cases, chosen.seed))
+    return report(survey(chosen.cases, chosen.seed, script))
+
+
+def main() -> int:
+    """The cases of model files and checkpoints."""
+    return command(
+        __doc__ or "", 100_000, work, lambda case, seed: run(case, seed, honest()), __file__
+    )
 
 
 def report(found: dict[str, list[int]]) -> int:

@@ -10,7 +10,6 @@ a case. Needs onnx.
     python stress/mutate_onnx.py --only 4711           # one case again, in this process
 """
 
-import argparse
 import json
 import os
 import resource
@@ -25,7 +24,7 @@ import numpy as np
 import onnx
 
 import numlstm
-from mutate_files import COMPUTING, MEMORY, WAITING, report, survey
+from mutate_files import COMPUTING, MEMORY, WAITING, command
 from numlstm.convert import from_onnx, to_onnx
 
 Rng = np.random.Generator
@@ -217,21 +216,10 @@ def work(first: int, last: int, seed: int) -> None:
 
 
 def main() -> int:
-    """Run the cases that the command line asks for; 1 where one of them went wrong."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cases", type=int, default=50_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="a case to run in this process")
-    parser.add_argument("--work", type=int, nargs=2, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.work:
-        first, last = chosen.work
-        work(first, last, chosen.seed)
-        return 0
-    if chosen.only is not None:
-        print(run(chosen.only, chosen.seed, honest()))
-        return 0
-    return report(survey(chosen.cases, chosen.seed, script=__file__))
+    """The cases of ONNX files."""
+    return command(
+        __doc__ or "", 50_000, work, lambda case, seed: run(case, seed, honest()), __file__
+    )
 
 
 if __name__ == "__main__":
