@@ -41,7 +41,7 @@ class ResidentSeries:
     def __init__(self, data: Any, steps: Any):
         self.last, self.count, self.order = data.last, data.count, data.order
         self.steps, self.total_weight = data.steps, data.total_weight
-        self._steps, self._window = steps, data.window
+        self._steps = steps
         self._first_target = data.window - data.targets.last
         self._arrays = _brought_over(steps)
         self._static = None if data.static is None else on_device(data.static)
